@@ -1,0 +1,1 @@
+"""The HTTP facade of the store uptime service."""

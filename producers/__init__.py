@@ -1,0 +1,1 @@
+"""What feeds polls, hours and zones into Kafka."""

@@ -1,0 +1,1 @@
+"""An Apache Kafka for those who have none: Docker, or Java with Maven."""

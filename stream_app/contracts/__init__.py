@@ -1,0 +1,1 @@
+"""The wire: every topic and every record, once."""

@@ -1,0 +1,43 @@
+"""Every error that this product raises on purpose.
+
+    StoreUptimeError                 message: one line that says what to do
+    ├── SettingsError                a setting is wrong                     (exit 2)
+    ├── PrerequisiteError            something to install or to free first  (exit 3)
+    ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
+    ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
+    └── ReportError                  a report cannot be made                (status failed)
+"""
+
+from __future__ import annotations
+
+
+class StoreUptimeError(Exception):
+    """Root of the hierarchy; `str(error)` is one line meant for a person."""
+
+    exit_code = 1
+
+
+class SettingsError(StoreUptimeError):
+    """A setting has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class PrerequisiteError(StoreUptimeError):
+    """The machine lacks something: a program, a free port, a writable folder."""
+
+    exit_code = 3
+
+
+class BrokerUnavailableError(StoreUptimeError):
+    """No broker answered at the bootstrap addresses in time."""
+
+    exit_code = 4
+
+
+class RecordError(StoreUptimeError):
+    """A row or a record cannot be accepted; `str(error)` is the reason a dead letter carries."""
+
+
+class ReportError(StoreUptimeError):
+    """A report cannot be made; `str(error)` is the reason of the failed report."""

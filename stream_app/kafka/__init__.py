@@ -1,0 +1,1 @@
+"""Plain aiokafka clients, shared by the worker, the API and the producers."""
