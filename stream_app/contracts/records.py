@@ -1,0 +1,284 @@
+"""Every record on the wire: how it is written, how it is read, when it is refused.
+
+Readers are lenient in what semantics allow (case, spaces, zones) and refuse the rest with
+a reason; writers have one form. No function here does IO or asks for the time.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from stream_app.domain.instants import check_instant, format_instant, parse_instant
+from stream_app.errors import RecordError
+
+MAX_POLLS_PER_RECORD: Final = 512
+"""What our producers put in one record: about 11 kB of JSON, one or two table writes."""
+
+MAX_HOURS_ROWS: Final = 1_000
+"""Rows of business hours that one store may have."""
+
+_UUID: Final = re.compile(
+    r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
+)
+_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_STATUS: Final = {"active": True, "inactive": False}
+
+
+def parse_uuid(text: object, what: str = "store_id") -> str:
+    """The canonical lower-case form of a UUID in text.
+
+    Raises:
+        RecordError: not a UUID.
+    """
+    if isinstance(text, str):
+        if _CANONICAL.fullmatch(text):
+            return text
+        trimmed = text.strip()
+        if _UUID.fullmatch(trimmed):
+            return str(UUID(trimmed))
+    raise RecordError(f"{what} is not a UUID: {str(text)[:60]!r}")
+
+
+def parse_status(text: object) -> bool:
+    """True for `active`, False for `inactive`, in any case.
+
+    Raises:
+        RecordError: neither of the two.
+    """
+    if isinstance(text, str):
+        active = _STATUS.get(text.strip().lower())
+        if active is not None:
+            return active
+    raise RecordError(f"status is neither active nor inactive: {str(text)[:60]!r}")
+
+
+def status_name(active: bool) -> str:  # noqa: FBT001  a status is the one thing it takes
+    """`active` or `inactive`."""
+    return "active" if active else "inactive"
+
+
+def _object(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise RecordError("the record has no value")
+    try:
+        content = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"not a JSON object but {type(content).__name__}")
+    return content
+
+
+def _field(content: dict[str, Any], name: str) -> Any:
+    try:
+        return content[name]
+    except KeyError:
+        raise RecordError(f"{name} is missing") from None
+
+
+@dataclass(frozen=True, slots=True)
+class PollBatch:
+    """Polls of one store: `(instant in µs, active)` pairs in any order, duplicates allowed."""
+
+    store_id: str
+    polls: list[tuple[int, bool]]
+
+
+def encode_poll_batch(store_id: str, polls: list[tuple[int, bool]]) -> bytes:
+    """Write the batch form of `store-status`: what our producers send."""
+    return orjson.dumps({"store_id": store_id, "polls": [[t, int(up)] for t, up in polls]})
+
+
+def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
+    """Read a `store-status` record, single poll or batch.
+
+    Returns:
+        the good polls, and a reason for each poll that was refused.
+
+    Raises:
+        RecordError: nothing of the record can be used.
+    """
+    content = _object(value)
+    store_id = parse_uuid(_field(content, "store_id"))
+    if "polls" not in content:
+        poll = (
+            parse_instant(_field(content, "timestamp_utc")),
+            parse_status(_field(content, "status")),
+        )
+        return PollBatch(store_id, [poll]), []
+    items = content["polls"]
+    if not isinstance(items, list):
+        raise RecordError(f"polls is not a list but {type(items).__name__}")
+    polls: list[tuple[int, bool]] = []
+    refused: list[str] = []
+    for index, item in enumerate(items):
+        match item:
+            # bool is an int in Python: `True` as an instant is a wrong type, not 1 µs
+            case [int() as instant, 0 | 1 as up] if type(instant) is int:
+                try:
+                    polls.append((check_instant(instant), bool(up)))
+                except RecordError as error:
+                    refused.append(f"poll {index}: {error}")
+            case _:
+                shown = orjson.dumps(item)[:60].decode(errors="replace")
+                refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown}")
+    if not polls and not refused:
+        raise RecordError("polls is empty")
+    return PollBatch(store_id, polls), refused
+
+
+@dataclass(frozen=True, slots=True)
+class HoursRecord:
+    """All business-hours rows of a store: `(day, start, end)`, 0 = Monday, times as in the file."""
+
+    store_id: str
+    hours: tuple[tuple[int, str, str], ...]
+
+
+def encode_hours(store_id: str, hours: list[tuple[int, str, str]]) -> bytes:
+    """Write a `store-business-hours` record."""
+    return orjson.dumps({"store_id": store_id, "hours": hours})
+
+
+def decode_hours(value: bytes | None) -> HoursRecord:
+    """Read a `store-business-hours` record: shapes only, the domain judges the times.
+
+    Raises:
+        RecordError: the record cannot be used; hours are taken as a whole or not at all.
+    """
+    content = _object(value)
+    store_id = parse_uuid(_field(content, "store_id"))
+    items = _field(content, "hours")
+    if not isinstance(items, list):
+        raise RecordError(f"hours is not a list but {type(items).__name__}")
+    if len(items) > MAX_HOURS_ROWS:
+        raise RecordError(f"{len(items)} rows of hours; {MAX_HOURS_ROWS} are the most")
+    rows: list[tuple[int, str, str]] = []
+    for index, item in enumerate(items):
+        match item:
+            case [int() as day, str() as start, str() as end] if type(day) is int:
+                rows.append((day, start, end))
+            case _:
+                shown = orjson.dumps(item)[:60].decode(errors="replace")
+                raise RecordError(f"row {index}: not [day, start, end]: {shown}")
+    return HoursRecord(store_id, tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneRecord:
+    """The zone name of a store, known or not: an unknown one means the default zone."""
+
+    store_id: str
+    timezone: str
+
+
+def encode_zone(store_id: str, timezone: str) -> bytes:
+    """Write a `store-timezones` record."""
+    return orjson.dumps({"store_id": store_id, "timezone_str": timezone})
+
+
+def decode_zone(value: bytes | None) -> ZoneRecord:
+    """Read a `store-timezones` record.
+
+    Raises:
+        RecordError: the record cannot be used.
+    """
+    content = _object(value)
+    store_id = parse_uuid(_field(content, "store_id"))
+    timezone = _field(content, "timezone_str")
+    if not isinstance(timezone, str):
+        raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")
+    if len(timezone) > 100:
+        raise RecordError(f"timezone_str is {len(timezone)} characters long")
+    return ZoneRecord(store_id, timezone.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What was refused, why, and where it stood.
+
+    Attributes:
+        source: `{"topic", "partition", "offset"}` or `{"file", "line"}`.
+        reason: one line.
+        original: the bytes as they came; None for a record without a value.
+        key: the record's key bytes, where there was one.
+    """
+
+    source: dict[str, str | int]
+    reason: str
+    original: bytes | None
+    key: bytes | None = None
+
+
+def dead_letter_key(letter: DeadLetter) -> bytes:
+    """Where the original stood: a replay of the same fault has the same key."""
+    return "/".join(str(part) for part in letter.source.values()).encode()
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
+    return orjson.dumps(
+        {
+            "source": letter.source,
+            "reason": letter.reason,
+            "original": _as_text(letter.original),
+            "key": _as_text(letter.key),
+        }
+    )
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Read a `dead-letters` record that this product wrote."""
+    content = orjson.loads(value)
+    return DeadLetter(
+        source=content["source"],
+        reason=content["reason"],
+        original=_as_bytes(content["original"]),
+        key=_as_bytes(content["key"]),
+    )
+
+
+def _as_text(data: bytes | None) -> str | dict[str, str] | None:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _as_bytes(text: str | dict[str, str] | None) -> bytes | None:
+    if text is None:
+        return None
+    if isinstance(text, str):
+        return text.encode()
+    return base64.b64decode(text["base64"])
+
+
+__all__ = [
+    "MAX_HOURS_ROWS",
+    "MAX_POLLS_PER_RECORD",
+    "DeadLetter",
+    "HoursRecord",
+    "PollBatch",
+    "ZoneRecord",
+    "dead_letter_key",
+    "decode_dead_letter",
+    "decode_hours",
+    "decode_poll_batch",
+    "decode_zone",
+    "encode_dead_letter",
+    "encode_hours",
+    "encode_poll_batch",
+    "encode_zone",
+    "format_instant",
+    "parse_status",
+    "parse_uuid",
+    "status_name",
+]

@@ -1,0 +1,169 @@
+"""Every topic: name, key, partitions, clean-up, size.
+
+Co-partitioned topics have one partition count (setting PARTITIONS), so that all facts of
+one store and its report requests are owned by one worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.settings import Settings
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+APP_ID: Final = "store-uptime"
+"""Consumer group of the workers, and prefix of the table changelogs."""
+
+MAX_RECORD_BYTES: Final = 1_000_000
+"""Largest record that a client may send."""
+
+MAX_STATE_BYTES: Final = 8_000_000
+"""Largest record of a table changelog or of a dead letter (which wraps a whole record)."""
+
+_WEEK_MS: Final = 7 * 24 * 3600 * 1000
+_FOREVER_MS: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it is created.
+
+    Attributes:
+        name: the topic's name.
+        key: what the record key is, in words.
+        value: what the record value is, in words.
+        copartitioned: True takes PARTITIONS partitions, False one partition.
+        cleanup: Kafka's cleanup.policy.
+        retention_ms: how long records are kept where the policy deletes; -1 for ever.
+        retention_setting: name of the Settings field (µs) that overrides retention_ms.
+        max_message_bytes: the largest record.
+        config: further topic settings.
+    """
+
+    name: str
+    key: str
+    value: str
+    copartitioned: bool = True
+    cleanup: Cleanup = "delete"
+    retention_ms: int = _FOREVER_MS
+    retention_setting: str | None = None
+    max_message_bytes: int = MAX_RECORD_BYTES
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def partitions(self, settings: Settings) -> int:
+        """Number of partitions under these settings."""
+        return settings.partitions if self.copartitioned else 1
+
+    def configs(self, settings: Settings) -> dict[str, str]:
+        """Kafka's topic configuration under these settings."""
+        retention_ms = self.retention_ms
+        if self.retention_setting is not None:
+            retention_ms = getattr(settings, self.retention_setting) // 1000
+        configs = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(self.max_message_bytes),
+            # two copies hold a record before it is acknowledged, where there are three
+            "min.insync.replicas": "2" if settings.replication >= 3 else "1",
+            # the broker's time decides what lies in the future, so that a replay decides alike
+            "message.timestamp.type": "LogAppendTime",
+            **self.config,
+        }
+        if "delete" in self.cleanup:
+            configs["retention.ms"] = str(retention_ms)
+        if self.cleanup == "compact,delete":
+            # the first final status of a report is the one that counts: keep all until they expire
+            configs["min.compaction.lag.ms"] = str(retention_ms)
+        return configs
+
+
+STORE_STATUS: Final = TopicSpec(
+    name="store-status",
+    key="store id",
+    value="one poll, or a batch of polls of one store",
+    retention_ms=_WEEK_MS,
+)
+STORE_BUSINESS_HOURS: Final = TopicSpec(
+    name="store-business-hours",
+    key="store id",
+    value="all rows of a store",
+    cleanup="compact",
+)
+STORE_TIMEZONES: Final = TopicSpec(
+    name="store-timezones",
+    key="store id",
+    value="the zone of a store",
+    cleanup="compact",
+)
+REPORT_REQUESTS: Final = TopicSpec(
+    name="report-requests",
+    key="store id",
+    value="a request for a report",
+    retention_setting="report_retention",
+)
+REPORT_RESULTS: Final = TopicSpec(
+    name="report-results",
+    key="report id",
+    value="status changes and the result",
+    cleanup="compact,delete",
+    retention_setting="report_retention",
+    config={"segment.ms": "3600000"},
+)
+STORES: Final = TopicSpec(
+    name="stores",
+    key="store id",
+    value="a store that exists",
+    cleanup="compact",
+)
+WATERMARKS: Final = TopicSpec(
+    name="watermarks",
+    key="topic/partition",
+    value="how far a source partition is applied, and its newest poll",
+    copartitioned=False,
+    retention_ms=3600 * 1000,
+    config={"segment.ms": "600000"},
+)
+DEAD_LETTERS: Final = TopicSpec(
+    name="dead-letters",
+    key="where the original stood",
+    value="source, reason and the original bytes",
+    copartitioned=False,
+    retention_ms=30 * 24 * 3600 * 1000,
+    max_message_bytes=MAX_STATE_BYTES,
+)
+
+
+def changelog(table: str) -> TopicSpec:
+    """The changelog topic of a worker's table, named as Faust names it."""
+    return TopicSpec(
+        name=f"{APP_ID}-{table}-changelog",
+        key="table key",
+        value="table value",
+        cleanup="compact",
+        max_message_bytes=MAX_STATE_BYTES,
+        config={"message.timestamp.type": "CreateTime"},
+    )
+
+
+POLLS_TABLE: Final = "polls"
+BUSINESS_HOURS_TABLE: Final = "business-hours"
+TIMEZONES_TABLE: Final = "timezones"
+
+SOURCE_TOPICS: Final = (STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
+"""What a report is computed from: a report waits until these are applied."""
+
+ALL_TOPICS: Final = (
+    *SOURCE_TOPICS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORES,
+    WATERMARKS,
+    DEAD_LETTERS,
+    changelog(POLLS_TABLE),
+    changelog(BUSINESS_HOURS_TABLE),
+    changelog(TIMEZONES_TABLE),
+)

@@ -1,0 +1,82 @@
+"""Instants and durations as whole microseconds.
+
+An instant is the number of microseconds since 1970-01-01T00:00:00Z: integers subtract
+exactly, compare fast and know no zone, so no clock change can bend a difference.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from stream_app.errors import RecordError
+
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+
+LATEST: Final = 4_102_444_800 * SECOND
+"""2100-01-01: what lies beyond is a wrong unit or a broken clock, not an instant."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
+
+
+def from_datetime(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime; a naive one is read as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(instant: int) -> datetime:
+    """The aware UTC datetime of an instant."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+def parse_instant(text: object) -> int:
+    """Read ISO 8601 or `YYYY-MM-DD HH:MM:SS[.ffffff] UTC`; no zone means UTC.
+
+    Returns:
+        microseconds since the epoch.
+
+    Raises:
+        RecordError: not such a text, or outside 1970 to 2100.
+    """
+    if not isinstance(text, str):
+        raise RecordError(f"the time is not a text but {type(text).__name__}")
+    trimmed = text.strip()
+    bare = _UTC_SUFFIX.sub("", trimmed)
+    if len(bare) < len("2024-01-01T00") or len(bare) > 40:
+        raise RecordError(f"not a time: {trimmed[:60]!r}")
+    try:
+        moment = datetime.fromisoformat(bare)
+    except ValueError:
+        raise RecordError(f"not a time: {trimmed[:60]!r}") from None
+    if bare is not trimmed and bare != trimmed and moment.tzinfo is not None:
+        raise RecordError(f"a time with two zones: {trimmed[:60]!r}")
+    try:
+        instant = from_datetime(moment)
+    except OverflowError:
+        raise RecordError(f"a time outside 1970 to 2100: {trimmed[:60]!r}") from None
+    return check_instant(instant)
+
+
+def check_instant(instant: int) -> int:
+    """The instant itself where it lies in 1970 to 2100.
+
+    Raises:
+        RecordError: outside that range.
+    """
+    if not 0 <= instant < LATEST:
+        raise RecordError(f"a time outside 1970 to 2100: {instant} µs")
+    return instant
+
+
+def format_instant(instant: int) -> str:
+    """ISO 8601 in UTC with `Z`; the fraction only where there is one."""
+    return to_datetime(instant).isoformat().replace("+00:00", "Z")

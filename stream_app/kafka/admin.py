@@ -1,0 +1,82 @@
+"""Creation of every topic, explicitly and before anything else starts.
+
+A topic that a client touches first would be created by the broker with its default
+partition count, and the co-partitioned agents could not start.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.errors import PrerequisiteError
+from stream_app.kafka.clients import connection, start, unavailable
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def ensure_topics(settings: Settings) -> int:
+    """Create the topics that do not exist yet and check the partition counts of the others.
+
+    Returns:
+        how many were created.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        PrerequisiteError: a topic exists with another partition count, or cannot be created.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await start(admin, settings)
+    try:
+        created = await _create_missing(admin, settings)
+        await _check_partitions(admin, settings)
+    except KafkaError as error:
+        raise unavailable(settings, error) from error
+    finally:
+        await admin.close()
+    return created
+
+
+async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int:
+    existing = set(await admin.list_topics())
+    wanted = [
+        NewTopic(
+            name=spec.name,
+            num_partitions=spec.partitions(settings),
+            replication_factor=settings.replication,
+            topic_configs=spec.configs(settings),
+        )
+        for spec in ALL_TOPICS
+        if spec.name not in existing
+    ]
+    if not wanted:
+        return 0
+    response = await admin.create_topics(wanted)
+    for name, code, message in response.topic_errors:
+        # another process of this product may be creating the same topics right now
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise PrerequisiteError(
+                f"the broker does not create topic {name}: {message or for_code(code).__name__}"
+            )
+    log.info("created %d topics", len(wanted))
+    return len(wanted)
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    specs = {spec.name: spec for spec in ALL_TOPICS}
+    for description in await admin.describe_topics(list(specs)):
+        spec = specs[description["topic"]]
+        count = len(description["partitions"])
+        if description["error_code"] == 0 and count != spec.partitions(settings):
+            raise PrerequisiteError(
+                f"topic {spec.name} has {count} partitions and the settings say "
+                f"{spec.partitions(settings)}: set STORE_UPTIME_PARTITIONS to what the topics "
+                "have, or use another data dir or broker"
+            )

@@ -1,0 +1,86 @@
+"""Connection arguments and the producer that every process of this product uses."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that any aiokafka client takes to reach the broker."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    context = tls_context(settings)
+    if context is not None:
+        arguments["ssl_context"] = context
+    if settings.kafka_security_protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password,
+        }
+    return arguments
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context of these settings; None where the protocol has no TLS."""
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        return None
+    ca_file = settings.kafka_tls_ca_file
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    if settings.kafka_tls_cert_file and settings.kafka_tls_key_file:
+        context.load_cert_chain(
+            str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file)
+        )
+    return context
+
+
+def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[int]) -> int:
+    return all_partitions[partition_of(key or b"", len(all_partitions))]
+
+
+def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIOKafkaProducer:
+    """A producer that loses and doubles nothing: all replicas acknowledge, retries are idempotent."""
+    return AIOKafkaProducer(
+        **connection(settings),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=linger_ms,
+        max_request_size=MAX_STATE_BYTES,
+        partitioner=_partitioner,
+        **arguments,
+    )
+
+
+async def start(client: Any, settings: Settings) -> None:
+    """Start a client, or stop it and say in one line that the broker is out of reach.
+
+    Raises:
+        BrokerUnavailableError: nobody answered at the bootstrap addresses.
+    """
+    try:
+        await client.start()
+    except KafkaError as error:
+        await client.stop()
+        raise unavailable(settings, error) from error
+
+
+def unavailable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
+    """The error for a broker that did not answer."""
+    detail = "" if isinstance(error, KafkaConnectionError) else f" ({type(error).__name__})"
+    return BrokerUnavailableError(
+        f"no Kafka broker answers at {settings.kafka_bootstrap}{detail}: start one with "
+        "`store-uptime kafka start`, or name another in STORE_UPTIME_KAFKA_BOOTSTRAP"
+    )

@@ -1,0 +1,267 @@
+"""Every setting, once: name, default, meaning; read from the environment.
+
+A setting `x` is the variable `STORE_UPTIME_X`. Durations are microseconds inside and
+`90s`, `15m`, `1h`, `7d` or a sum such as `1h30m` outside.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytz
+
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND
+from stream_app.errors import RecordError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "STORE_UPTIME_"
+
+_UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
+_DURATION: Final = re.compile(r"(?:\d+(?:ms|[dhms]))+")
+_DURATION_PART: Final = re.compile(r"(\d+)(ms|[dhms])")
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds of `1h30m`, `90s`, `7d`.
+
+    Raises:
+        ValueError: not a duration.
+    """
+    compact = text.replace(" ", "").lower()
+    if not _DURATION.fullmatch(compact):
+        raise ValueError("not a duration such as 90s, 15m, 1h30m or 7d")
+    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(compact))
+
+
+def format_duration(microseconds: int) -> str:
+    """The shortest text that `parse_duration` reads back."""
+    rest = microseconds
+    text = ""
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"
+
+
+def _duration(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        duration = parse_duration(text)
+        if not minimum <= duration <= maximum:
+            raise ValueError(f"not in {format_duration(minimum)} to {format_duration(maximum)}")
+        return duration
+
+    return parse
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError("not a whole number") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"not in {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def _choice(*names: str, upper: bool = False) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        name = text.strip().upper() if upper else text.strip().lower()
+        if name not in names:
+            raise ValueError(f"not one of {', '.join(names)}")
+        return name
+
+    return parse
+
+
+def _zone(text: str) -> str:
+    if text not in pytz.all_timezones_set:
+        raise ValueError("not an IANA zone name such as America/Chicago")
+    return text
+
+
+def _bootstrap(text: str) -> str:
+    addresses = [part.strip() for part in text.split(",") if part.strip()]
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"{address!r} is not HOST:PORT")
+    return ",".join(addresses)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _setting(default: str, parse: Callable[[str], Any], text: str, *, secret: bool = False) -> Any:
+    return field(metadata={"default": default, "parse": parse, "help": text, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process; durations in microseconds."""
+
+    kafka_bootstrap: str = _setting(
+        "", _bootstrap, "HOST:PORT[,...] of the brokers; empty: start or find a local one"
+    )
+    data_dir: Path = _setting(
+        ".store-uptime", _path, "folder of all state: broker, tables, logs, ports in use"
+    )
+    cache_dir: Path = _setting(
+        "~/.cache/store-uptime", _path, "folder of the broker's jars, shared by all checkouts"
+    )
+    partitions: int = _setting(
+        "8", _whole(1, 1000), "partitions of the topics by store; fixed once they exist"
+    )
+    replication: int = _setting("1", _whole(1, 5), "copies of every topic; 3 with three brokers")
+    api_host: str = _setting("127.0.0.1", str, "address that the API listens on")
+    api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
+    lookback: int = _setting(
+        "1h", _duration(0, 30 * DAY), "how long before the oldest window a poll still counts"
+    )
+    default_status: str = _setting(
+        "inactive", _choice("active", "inactive"), "status where no poll tells"
+    )
+    default_timezone: str = _setting(
+        "America/Chicago", _zone, "zone of stores without one, or with an unknown one"
+    )
+    reference_clock: str = _setting(
+        "data",
+        _choice("data", "wall"),
+        "what a report without a time refers to: data, the newest poll; wall, the clock",
+    )
+    future_tolerance: int = _setting(
+        "5m", _duration(0, 30 * DAY), "how far ahead of the clock a poll may be dated"
+    )
+    retention: int = _setting(
+        "400d",
+        _duration(8 * DAY, 4000 * DAY),
+        "how far behind a store's newest poll its polls are kept",
+    )
+    report_deadline: int = _setting(
+        "2m", _duration(SECOND, DAY), "a report not complete by then fails"
+    )
+    report_retention: int = _setting(
+        "7d", _duration(HOUR, 4000 * DAY), "how long a report can be fetched"
+    )
+    kafka_security_protocol: str = _setting(
+        "PLAINTEXT",
+        _choice("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", upper=True),
+        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )
+    kafka_sasl_mechanism: str = _setting(
+        "PLAIN",
+        _choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", upper=True),
+        "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+    )
+    kafka_sasl_username: str = _setting("", str, "user for SASL")
+    kafka_sasl_password: str = _setting("", str, "password for SASL", secret=True)
+    kafka_tls_ca_file: Path | None = _setting(
+        "", _optional_path, "authorities to trust; empty: the system's"
+    )
+    kafka_tls_cert_file: Path | None = _setting("", _optional_path, "client certificate")
+    kafka_tls_key_file: Path | None = _setting("", _optional_path, "key of that certificate")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> Settings:
+        """Read all settings; `overrides` (parsed values, None: not given) win.
+
+        Raises:
+            SettingsError: a value that cannot be used, or a STORE_UPTIME_ variable that is
+                no setting (a misspelt name must not be a silent default).
+        """
+        known = {f.name: f for f in fields(cls)}
+        for variable in environment:
+            if variable.startswith(PREFIX) and variable[len(PREFIX) :].lower() not in known:
+                raise SettingsError(
+                    f"{variable} is no setting; `store-uptime settings` lists them all"
+                )
+        values: dict[str, Any] = {}
+        for name, setting in known.items():
+            if overrides.get(name) is not None:
+                values[name] = overrides[name]
+                continue
+            variable = PREFIX + name.upper()
+            text = environment.get(variable, setting.metadata["default"])
+            try:
+                values[name] = setting.metadata["parse"](text)
+            except (ValueError, RecordError) as error:
+                shown = "" if setting.metadata["secret"] else f"={text!r}"
+                raise SettingsError(f"{variable}{shown}: {error}") from None
+        return cls(**values)._checked()
+
+    def _checked(self) -> Settings:
+        if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_username:
+            raise SettingsError(
+                f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD"
+            )
+        if self.kafka_sasl_username and not self.kafka_security_protocol.startswith("SASL"):
+            raise SettingsError(
+                f"{PREFIX}KAFKA_SASL_USERNAME is set but "
+                f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} would not use "
+                "it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
+            )
+        if bool(self.kafka_tls_cert_file) != bool(self.kafka_tls_key_file):
+            raise SettingsError(
+                f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
+            )
+        return self
+
+    @property
+    def default_active(self) -> bool:
+        """The default status as the domain takes it."""
+        return self.default_status == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """One row of `store-uptime settings`."""
+
+    variable: str
+    value: str
+    origin: str
+    help: str
+
+
+def describe(settings: Settings, environment: Mapping[str, str]) -> list[SettingLine]:
+    """Every setting with its value as text and its origin; secrets masked."""
+    lines = []
+    for setting in fields(Settings):
+        variable = PREFIX + setting.name.upper()
+        value = getattr(settings, setting.name)
+        if setting.metadata["secret"]:
+            text = "********" if value else ""
+        elif setting.metadata["default"] and _is_duration(setting.metadata["default"]):
+            text = format_duration(value)
+        else:
+            text = "" if value is None else str(value)
+        origin = "environment" if variable in environment else "default"
+        lines.append(SettingLine(variable, text, origin, setting.metadata["help"]))
+    return lines
+
+
+def defaults() -> list[SettingLine]:
+    """Every setting with its default, as documented."""
+    return [
+        SettingLine(
+            PREFIX + f.name.upper(), f.metadata["default"], "default", f.metadata["help"]
+        )
+        for f in fields(Settings)
+    ]
+
+
+def _is_duration(text: str) -> bool:
+    return _DURATION.fullmatch(text) is not None
