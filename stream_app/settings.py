@@ -200,30 +200,32 @@ class Settings:
             except (ValueError, RecordError) as error:
                 shown = "" if setting.metadata["secret"] else f"={text!r}"
                 raise SettingsError(f"{variable}{shown}: {error}") from None
-        return cls(**values)._checked()
-
-    def _checked(self) -> Settings:
-        if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_username:
-            raise SettingsError(
-                f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
-                f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD"
-            )
-        if self.kafka_sasl_username and not self.kafka_security_protocol.startswith("SASL"):
-            raise SettingsError(
-                f"{PREFIX}KAFKA_SASL_USERNAME is set but "
-                f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} would not use "
-                "it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
-            )
-        if bool(self.kafka_tls_cert_file) != bool(self.kafka_tls_key_file):
-            raise SettingsError(
-                f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
-            )
-        return self
+        settings = cls(**values)
+        _check_together(settings)
+        return settings
 
     @property
     def default_active(self) -> bool:
         """The default status as the domain takes it."""
         return self.default_status == "active"
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
+        raise SettingsError(
+            f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs "
+            f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD"
+        )
+    if settings.kafka_sasl_username and not settings.kafka_security_protocol.startswith("SASL"):
+        raise SettingsError(
+            f"{PREFIX}KAFKA_SASL_USERNAME is set but "
+            f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} would not use "
+            "it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
+        )
+    if bool(settings.kafka_tls_cert_file) != bool(settings.kafka_tls_key_file):
+        raise SettingsError(
+            f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +258,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[Setting
 def defaults() -> list[SettingLine]:
     """Every setting with its default, as documented."""
     return [
-        SettingLine(
-            PREFIX + f.name.upper(), f.metadata["default"], "default", f.metadata["help"]
-        )
+        SettingLine(PREFIX + f.name.upper(), f.metadata["default"], "default", f.metadata["help"])
         for f in fields(Settings)
     ]
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from stream_app.domain.instants import check_instant, format_instant, parse_instant
+from stream_app.domain.instants import check_instant, parse_instant
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
@@ -58,12 +58,17 @@ def parse_status(text: object) -> bool:
     raise RecordError(f"status is neither active nor inactive: {str(text)[:60]!r}")
 
 
-def status_name(active: bool) -> str:  # noqa: FBT001  a status is the one thing it takes
+def status_name(active: bool) -> str:
     """`active` or `inactive`."""
     return "active" if active else "inactive"
 
 
-def _object(value: bytes | None) -> dict[str, Any]:
+def object_of(value: bytes | None) -> dict[str, Any]:
+    """The JSON object in a record's value.
+
+    Raises:
+        RecordError: no value, not JSON, not an object.
+    """
     if value is None:
         raise RecordError("the record has no value")
     try:
@@ -75,7 +80,12 @@ def _object(value: bytes | None) -> dict[str, Any]:
     return content
 
 
-def _field(content: dict[str, Any], name: str) -> Any:
+def field_of(content: dict[str, Any], name: str) -> Any:
+    """A field that must be there.
+
+    Raises:
+        RecordError: it is missing.
+    """
     try:
         return content[name]
     except KeyError:
@@ -104,12 +114,12 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
     Raises:
         RecordError: nothing of the record can be used.
     """
-    content = _object(value)
-    store_id = parse_uuid(_field(content, "store_id"))
+    content = object_of(value)
+    store_id = parse_uuid(field_of(content, "store_id"))
     if "polls" not in content:
         poll = (
-            parse_instant(_field(content, "timestamp_utc")),
-            parse_status(_field(content, "status")),
+            parse_instant(field_of(content, "timestamp_utc")),
+            parse_status(field_of(content, "status")),
         )
         return PollBatch(store_id, [poll]), []
     items = content["polls"]
@@ -152,9 +162,9 @@ def decode_hours(value: bytes | None) -> HoursRecord:
     Raises:
         RecordError: the record cannot be used; hours are taken as a whole or not at all.
     """
-    content = _object(value)
-    store_id = parse_uuid(_field(content, "store_id"))
-    items = _field(content, "hours")
+    content = object_of(value)
+    store_id = parse_uuid(field_of(content, "store_id"))
+    items = field_of(content, "hours")
     if not isinstance(items, list):
         raise RecordError(f"hours is not a list but {type(items).__name__}")
     if len(items) > MAX_HOURS_ROWS:
@@ -189,9 +199,9 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
     Raises:
         RecordError: the record cannot be used.
     """
-    content = _object(value)
-    store_id = parse_uuid(_field(content, "store_id"))
-    timezone = _field(content, "timezone_str")
+    content = object_of(value)
+    store_id = parse_uuid(field_of(content, "store_id"))
+    timezone = field_of(content, "timezone_str")
     if not isinstance(timezone, str):
         raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")
     if len(timezone) > 100:
@@ -261,24 +271,22 @@ def _as_bytes(text: str | dict[str, str] | None) -> bytes | None:
     return base64.b64decode(text["base64"])
 
 
-__all__ = [
-    "MAX_HOURS_ROWS",
-    "MAX_POLLS_PER_RECORD",
-    "DeadLetter",
-    "HoursRecord",
-    "PollBatch",
-    "ZoneRecord",
-    "dead_letter_key",
-    "decode_dead_letter",
-    "decode_hours",
-    "decode_poll_batch",
-    "decode_zone",
-    "encode_dead_letter",
-    "encode_hours",
-    "encode_poll_batch",
-    "encode_zone",
-    "format_instant",
-    "parse_status",
-    "parse_uuid",
-    "status_name",
-]
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """A store that exists, because a poll, hours or a zone named it."""
+
+    store_id: str
+
+
+def encode_store(store: StoreRecord) -> bytes:
+    """Write a `stores` record."""
+    return orjson.dumps({"store_id": store.store_id})
+
+
+def decode_store(value: bytes | None) -> StoreRecord:
+    """Read a `stores` record.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    return StoreRecord(parse_uuid(field_of(object_of(value), "store_id")))

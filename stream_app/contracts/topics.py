@@ -149,9 +149,8 @@ def changelog(table: str) -> TopicSpec:
     )
 
 
-POLLS_TABLE: Final = "polls"
-BUSINESS_HOURS_TABLE: Final = "business-hours"
-TIMEZONES_TABLE: Final = "timezones"
+FACTS_TABLE: Final = "facts"
+"""The one table of the workers: all that is known of a store, under keys that begin with its id."""
 
 SOURCE_TOPICS: Final = (STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 """What a report is computed from: a report waits until these are applied."""
@@ -163,7 +162,5 @@ ALL_TOPICS: Final = (
     STORES,
     WATERMARKS,
     DEAD_LETTERS,
-    changelog(POLLS_TABLE),
-    changelog(BUSINESS_HOURS_TABLE),
-    changelog(TIMEZONES_TABLE),
+    changelog(FACTS_TABLE),
 )

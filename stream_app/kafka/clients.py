@@ -41,9 +41,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     ca_file = settings.kafka_tls_ca_file
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     if settings.kafka_tls_cert_file and settings.kafka_tls_key_file:
-        context.load_cert_chain(
-            str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file)
-        )
+        context.load_cert_chain(str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file))
     return context
 
 
@@ -52,7 +50,7 @@ def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[
 
 
 def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIOKafkaProducer:
-    """A producer that loses and doubles nothing: all replicas acknowledge, retries are idempotent."""
+    """A producer that loses and doubles nothing: `acks=all`, idempotent retries."""
     return AIOKafkaProducer(
         **connection(settings),
         acks="all",
@@ -73,7 +71,8 @@ async def start(client: Any, settings: Settings) -> None:
     try:
         await client.start()
     except KafkaError as error:
-        await client.stop()
+        # the admin client alone calls it close
+        await (client.stop() if hasattr(client, "stop") else client.close())
         raise unavailable(settings, error) from error
 
 

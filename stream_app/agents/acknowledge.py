@@ -1,0 +1,43 @@
+"""Acknowledge an event when everything that it led to is in Kafka.
+
+Faust acknowledges when the agent's loop comes round, whatever is still on its way; our agents
+switch that off (`stream.enable_acks = False`) and come here.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+log = logging.getLogger(__name__)
+
+
+def acknowledge_when_done(
+    event: Any,
+    futures: Sequence[asyncio.Future[Any]],
+    fail: Callable[[BaseException], None],
+) -> None:
+    """Acknowledge `event` once all futures are done; call `fail` if one failed."""
+    waiting = len(futures)
+    if not waiting:
+        event.ack()
+        return
+
+    def on_done(future: asyncio.Future[Any]) -> None:
+        nonlocal waiting
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            fail(error)
+            return
+        waiting -= 1
+        if not waiting:
+            event.ack()
+
+    for future in futures:
+        future.add_done_callback(on_done)

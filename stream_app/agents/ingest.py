@@ -1,0 +1,213 @@
+"""Polls, business hours and time zones into the table.
+
+An event is acknowledged when everything that it led to is in Kafka: its changelog records,
+its dead letters, or itself on the right partition. What cannot be used becomes a dead
+letter with a reason; what cannot be written (a full disk, a broken database) ends the
+worker with the event unacknowledged, so that it is applied again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import (
+    DeadLetter,
+    decode_hours,
+    decode_poll_batch,
+    decode_zone,
+)
+from stream_app.domain.buckets import Bucket, BucketLayout
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import format_instant
+from stream_app.domain.polls import from_bytes, newest, poll_set, to_bytes
+from stream_app.errors import RecordError
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+
+if TYPE_CHECKING:
+    import asyncio
+    from array import array
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from stream_app.agents.outbox import Outbox
+    from stream_app.agents.ownership import Ownership
+    from stream_app.settings import Settings
+    from stream_app.tables import FactsTable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a record changes: the writes of one store.
+
+    Attributes:
+        store_id: the store.
+        writes: table keys and values, in the order in which to write them.
+        newest_poll: µs of the newest poll in the record.
+        refused: reasons for the parts of the record that were refused.
+    """
+
+    store_id: str
+    writes: list[tuple[bytes, bytes]]
+    newest_poll: int | None = None
+    refused: tuple[str, ...] = ()
+
+
+class Ingest:
+    """The three agents that fill the table.
+
+    Args:
+        settings: retention, tolerance, partitions.
+        facts: the table.
+        ownership: told of every applied record.
+        outbox: for what is refused or passed on.
+        fail: called with an error after which this worker must not go on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        facts: FactsTable,
+        ownership: Ownership,
+        outbox: Outbox,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._settings = settings
+        self._layout = BucketLayout(settings.retention)
+        self._facts = facts
+        self._ownership = ownership
+        self._outbox = outbox
+        self._fail = fail
+
+    async def polls(self, stream: Any) -> None:
+        """The agent of `store-status`."""
+        await self._each(stream, self._poll_change)
+
+    async def business_hours(self, stream: Any) -> None:
+        """The agent of `store-business-hours`."""
+        await self._each(stream, self._hours_change)
+
+    async def timezones(self, stream: Any) -> None:
+        """The agent of `store-timezones`."""
+        await self._each(stream, self._zone_change)
+
+    async def _each(self, stream: Any, change_of: Callable[[Any, int], Change]) -> None:
+        # acknowledged here, not when the loop comes round: see the module's docstring
+        stream.enable_acks = False
+        events: AsyncIterator[Any] = stream.events()
+        async for event in events:
+            try:
+                futures = await self._apply(event, change_of)
+            except Exception as error:
+                log.exception("cannot write to the table; this worker ends")
+                self._fail(error)
+                return
+            acknowledge_when_done(event, futures, self._fail)
+
+    async def _apply(
+        self, event: Any, change_of: Callable[[Any, int], Change]
+    ) -> list[asyncio.Future[Any]]:
+        message = event.message
+        partition = message.partition
+        try:
+            change = change_of(message, partition)
+        except _WrongPartitionError as wrong:
+            sent = await self._outbox.pass_on(
+                message.topic, wrong.partition, wrong.store_id, message.value
+            )
+            # applied where it belongs, before it counts as applied here
+            await sent
+            await self._ownership.applied(partition, message.topic, message.offset)
+            return []
+        except RecordError as error:
+            change = None
+            reason = str(error)
+        except Exception as error:
+            log.exception("%s/%d/%d", message.topic, partition, message.offset)
+            change = None
+            reason = f"internal error: {error!r}"
+        if change is None:
+            sent = await self._refuse(message, reason)
+            await self._ownership.applied(partition, message.topic, message.offset)
+            return [sent]
+        futures = [await self._facts.put(partition, key, value) for key, value in change.writes]
+        if change.refused:
+            reason = f"{len(change.refused)} polls refused: {'; '.join(change.refused[:20])}"
+            futures.append(await self._refuse(message, reason))
+        await self._ownership.applied(
+            partition,
+            message.topic,
+            message.offset,
+            store=store_key(change.store_id),
+            newest_poll=change.newest_poll,
+        )
+        return futures
+
+    def _refuse(self, message: Any, reason: str) -> Coroutine[Any, Any, asyncio.Future[Any]]:
+        source: dict[str, str | int] = {
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+        }
+        log.warning("refused %s/%s/%s: %s", *source.values(), reason[:200])
+        return self._outbox.dead_letter(DeadLetter(source, reason, message.value, message.key))
+
+    def _check_partition(self, store_id: str, partition: int) -> None:
+        right = partition_of(store_id.encode(), self._settings.partitions)
+        if right != partition:
+            raise _WrongPartitionError(store_id, right)
+
+    def _poll_change(self, message: Any, partition: int) -> Change:
+        batch, refused = decode_poll_batch(message.value)
+        self._check_partition(batch.store_id, partition)
+        # the broker's time of the record, so that a replay refuses what was refused before
+        taken = int(message.timestamp * 1_000_000)
+        latest = taken + self._settings.future_tolerance
+        good = [poll for poll in batch.polls if poll[0] <= latest]
+        refused += [
+            f"{format_instant(instant)} lies ahead of the clock ({format_instant(taken)})"
+            for instant, _ in batch.polls
+            if instant > latest
+        ]
+        if not good:
+            raise RecordError("; ".join(refused[:20]))
+        polls = poll_set(good)
+        store = store_key(batch.store_id)
+
+        def read(bucket: Bucket) -> array[int]:
+            return from_bytes(self._facts.get(partition, bucket_key(store, bucket)))
+
+        writes = [
+            (bucket_key(store, write.bucket), to_bytes(write.polls))
+            for write in self._layout.writes(polls, read)
+        ]
+        return Change(batch.store_id, writes, newest(polls), tuple(refused))
+
+    def _hours_change(self, message: Any, partition: int) -> Change:
+        record = decode_hours(message.value)
+        self._check_partition(record.store_id, partition)
+        WeeklyHours.from_rows(record.hours)
+        return self._last_wins(partition, record.store_id, HOURS_TAG, encode_rows(record.hours))
+
+    def _zone_change(self, message: Any, partition: int) -> Change:
+        record = decode_zone(message.value)
+        self._check_partition(record.store_id, partition)
+        return self._last_wins(partition, record.store_id, ZONE_TAG, record.timezone.encode())
+
+    def _last_wins(self, partition: int, store_id: str, tag: bytes, value: bytes) -> Change:
+        key = store_key(store_id) + tag
+        same = self._facts.get(partition, key) == value
+        return Change(store_id, [] if same else [(key, value)])
+
+
+class _WrongPartitionError(Exception):
+    """The record's partition does not own its store: its client's partitioner differs."""
+
+    def __init__(self, store_id: str, partition: int) -> None:
+        self.store_id = store_id
+        self.partition = partition
+        super().__init__(f"{store_id} belongs to partition {partition}")

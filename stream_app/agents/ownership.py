@@ -1,0 +1,184 @@
+"""Which partitions this worker owns, what it knows of each, and telling the others.
+
+A partition is owned from the end of its recovery until the next rebalance begins. What is
+kept here is derived: after any crash or move it is read again from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
+from stream_app.contracts.watermarks import Watermark
+from stream_app.domain.polls import from_bytes, newest
+from stream_app.kafka.progress import HEARTBEAT_SECONDS
+from stream_app.tables import STORE_BYTES, is_bucket_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.agents.outbox import Outbox
+    from stream_app.kafka.progress import Progress
+    from stream_app.tables import FactsTable
+
+log = logging.getLogger(__name__)
+
+WATERMARK_SECONDS: Final = 0.02
+"""Watermarks that moved are told after this long: many records share one."""
+
+_SCAN_CHUNK: Final = 5_000
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """What is known of one owned partition.
+
+    Attributes:
+        number: the partition.
+        stores: the 16-byte ids of its stores.
+        newest_poll: µs of its newest poll; None: no poll.
+        applied: next offset to apply, by source topic.
+        lost: set when the partition is no longer owned.
+    """
+
+    number: int
+    stores: set[bytes] = field(default_factory=set)
+    newest_poll: int | None = None
+    applied: dict[str, int] = field(default_factory=dict)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Ownership:
+    """The owned partitions of this worker.
+
+    Args:
+        facts: the table.
+        progress: this process's view of all watermarks.
+        outbox: where watermarks and store records go.
+    """
+
+    def __init__(self, facts: FactsTable, progress: Progress, outbox: Outbox) -> None:
+        self._facts = facts
+        self._progress = progress
+        self._outbox = outbox
+        self._owned: dict[int, OwnedPartition] = {}
+        self._moved: set[tuple[str, int]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def get(self, partition: int) -> OwnedPartition | None:
+        """The partition if this worker owns it now."""
+        return self._owned.get(partition)
+
+    async def start(self) -> None:
+        """Begin to tell the watermarks."""
+        self._task = asyncio.create_task(self._tell(), name="watermarks")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def release(self) -> None:
+        """Own nothing any more: a rebalance or the shutdown begins."""
+        self._facts.close()
+        released, self._owned = self._owned, {}
+        for partition in released.values():
+            partition.lost.set()
+
+    async def take(self, partitions: set[int], applied: Mapping[tuple[str, int], int]) -> None:
+        """Own these partitions, whose tables are recovered.
+
+        Args:
+            partitions: their numbers.
+            applied: the next offset to apply of each source partition: what is committed.
+        """
+        self._facts.open(partitions)
+        for number in sorted(partitions):
+            partition = await self._read(number)
+            partition.applied = {
+                spec.name: applied.get((spec.name, number), 0) for spec in SOURCE_TOPICS
+            }
+            # A crash may have come between a store's first fact and its registration
+            await self._outbox.register(partition.stores)
+            self._owned[number] = partition
+            for spec in SOURCE_TOPICS:
+                self._advance(partition, spec.name)
+        log.info("own partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
+
+    async def applied(
+        self,
+        number: int,
+        topic: str,
+        offset: int,
+        *,
+        store: bytes | None = None,
+        newest_poll: int | None = None,
+    ) -> None:
+        """Note that a source record is in the table.
+
+        Args:
+            number: its partition.
+            topic: its topic.
+            offset: its offset.
+            store: the store that it names; None: it was refused or passed on.
+            newest_poll: µs of the newest poll in it.
+        """
+        partition = self._owned.get(number)
+        if partition is None:
+            return
+        if store is not None and store not in partition.stores:
+            partition.stores.add(store)
+            await self._outbox.register([store])
+        if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
+            partition.newest_poll = newest_poll
+        partition.applied[topic] = max(offset + 1, partition.applied.get(topic, 0))
+        self._advance(partition, topic)
+
+    def _advance(self, partition: OwnedPartition, topic: str) -> None:
+        self._progress.advance(_watermark(partition, topic))
+        self._moved.add((topic, partition.number))
+
+    async def _read(self, number: int) -> OwnedPartition:
+        partition = OwnedPartition(number)
+        for count, (key, value) in enumerate(self._facts.items(number)):
+            partition.stores.add(key[:STORE_BYTES])
+            if is_bucket_key(key):
+                poll = newest(from_bytes(value[-8:]))
+                if poll > (partition.newest_poll or -1):
+                    partition.newest_poll = poll
+            if count % _SCAN_CHUNK == 0:
+                await asyncio.sleep(0)
+        return partition
+
+    async def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        last_heartbeat = 0.0
+        while True:
+            await asyncio.sleep(WATERMARK_SECONDS)
+            if loop.time() - last_heartbeat >= HEARTBEAT_SECONDS:
+                last_heartbeat = loop.time()
+                self._facts.persist_offsets()
+                told = {(spec.name, p) for spec in SOURCE_TOPICS for p in self._owned}
+            else:
+                told = self._moved
+            self._moved = set()
+            watermarks = [
+                _watermark(partition, topic)
+                for topic, number in told
+                if (partition := self._owned.get(number)) is not None
+            ]
+            if watermarks:
+                await self._outbox.tell(watermarks)
+
+
+def _watermark(partition: OwnedPartition, topic: str) -> Watermark:
+    return Watermark(
+        topic,
+        partition.number,
+        partition.applied[topic],
+        partition.newest_poll if topic == STORE_STATUS.name else None,
+    )

@@ -1,0 +1,184 @@
+"""The composition root of the worker: everything is made and wired here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+
+from stream_app.agents.ingest import Ingest
+from stream_app.agents.outbox import Outbox
+from stream_app.agents.ownership import Ownership
+from stream_app.agents.reports import Reports
+from stream_app.contracts.topics import (
+    APP_ID,
+    MAX_STATE_BYTES,
+    REPORT_REQUESTS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    TopicSpec,
+)
+from stream_app.kafka.clients import tls_context
+from stream_app.kafka.offsets import resume_offsets
+from stream_app.kafka.progress import Progress
+from stream_app.tables import FactsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS: Final = 1.0
+SESSION_SECONDS: Final = 10.0
+
+
+class UptimeApp(faust.App):
+    """A Faust app that starts and stops our parts at the right moments.
+
+    Attributes:
+        parts: set by `create_app` before the app starts.
+    """
+
+    parts: Parts
+
+    async def on_start(self) -> None:
+        """Connect our clients before any agent runs."""
+        await self.parts.start()
+        await super().on_start()
+
+    def on_rebalance_start(self) -> None:
+        """Give up all partitions before Faust waits for the events in hand."""
+        self.parts.ownership.release()
+        super().on_rebalance_start()
+
+    async def on_stop(self) -> None:
+        """Let the events in hand finish, then disconnect."""
+        self.parts.ownership.release()
+        await super().on_stop()
+        await self.parts.stop()
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the agents work with."""
+
+    settings: Settings
+    facts: FactsTable
+    progress: Progress
+    outbox: Outbox
+    ownership: Ownership
+
+    async def start(self) -> None:
+        """Connect everything.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self.facts.start()
+        await self.outbox.start()
+        await self.progress.start()
+        await self.ownership.start()
+
+    async def stop(self) -> None:
+        """Disconnect everything, last started first."""
+        await self.ownership.stop()
+        await self.progress.stop()
+        await self.outbox.stop()
+        await self.facts.stop()
+
+
+def wall_clock() -> int:
+    """Now, in µs."""
+    return time.time_ns() // 1000
+
+
+def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> UptimeApp:
+    """Wire a worker.
+
+    Args:
+        settings: with the broker resolved.
+        folder: of this worker alone; its databases live there.
+        clock: the wall clock in µs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    app = UptimeApp(APP_ID, **_faust_settings(settings, folder))
+    crashes: set[asyncio.Task[None]] = set()
+
+    def fail(error: BaseException) -> None:
+        crash = asyncio.get_running_loop().create_task(app.crash(error))
+        crashes.add(crash)
+
+    facts = FactsTable(app, settings, fail)
+    progress = Progress(settings, time.monotonic)
+    outbox = Outbox(settings)
+    ownership = Ownership(facts, progress, outbox)
+    app.parts = Parts(settings, facts, progress, outbox, ownership)
+
+    ingest = Ingest(settings, facts, ownership, outbox, fail)
+    reports = Reports(settings, facts, ownership, progress, outbox, clock, fail)
+    app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
+    app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
+    app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
+    app.agent(_topic(app, REPORT_REQUESTS), name="report-requests")(reports.requests)
+
+    async def on_recovered() -> None:
+        # Faust swallows what a recovery callback raises
+        try:
+            partitions = {
+                tp.partition for tp in app.consumer.assignment() if tp.topic == REPORT_REQUESTS.name
+            }
+            await ownership.take(partitions, await resume_offsets(settings, partitions))
+        except Exception as error:
+            log.exception("cannot take over partitions; this worker ends")
+            fail(error)
+
+    facts.on_recovered(on_recovered)
+    return app
+
+
+def _topic(app: faust.App, spec: TopicSpec) -> Any:
+    return app.topic(spec.name, key_type=bytes, value_type=bytes, key_serializer="raw")
+
+
+def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "broker": ";".join(f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")),
+        "store": "rocksdb://",
+        "datadir": str(folder),
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "processing_guarantee": "at_least_once",
+        "consumer_auto_offset_reset": "earliest",
+        "recovery_consistency_check": True,
+        "stream_wait_empty": True,
+        "broker_commit_interval": COMMIT_SECONDS,
+        "broker_session_timeout": SESSION_SECONDS,
+        "broker_heartbeat_interval": SESSION_SECONDS / 4,
+        "broker_max_poll_interval": 300.0,
+        "consumer_max_fetch_size": MAX_STATE_BYTES,
+        "producer_max_request_size": MAX_STATE_BYTES,
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+    }
+    context = tls_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        arguments["broker_credentials"] = faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password,
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    elif context is not None:
+        arguments["broker_credentials"] = faust.SSLCredentials(context=context)
+    return arguments

@@ -1,0 +1,63 @@
+"""The `store-uptime` command: subcommands are loaded when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from stream_app.errors import StoreUptimeError
+
+_COMMANDS: Final = {
+    "api": "stream_app.cli.api:api",
+    "demo": "stream_app.cli.demo:demo",
+    "kafka": "stream_app.cli.kafka:kafka",
+    "replay": "stream_app.cli.replay:replay",
+    "report": "stream_app.cli.report:report",
+    "settings": "stream_app.cli.settings:settings",
+    "up": "stream_app.cli.up:up",
+    "worker": "stream_app.cli.worker:worker",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a subcommand's module only when it is called."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        target = _COMMANDS.get(name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="store-uptime")
+def cli() -> None:
+    """How long each shop's systems were up during its own opening hours."""
+
+
+def main() -> None:
+    """Run the command; an expected error is one line on standard error and an exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except StoreUptimeError as error:
+        click.echo(f"store-uptime: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""`store-uptime settings`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.settings import describe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@data_dir_option
+def settings(data_dir: Path | None) -> None:
+    """Print every setting with its value and where it comes from."""
+    lines = describe(read_settings(data_dir=data_dir), os.environ)
+    width = max(len(line.variable) for line in lines)
+    for line in lines:
+        click.echo(f"{line.variable:<{width}}  {line.value or '-'}  ({line.origin})  {line.help}")

@@ -1,0 +1,79 @@
+"""How far the workers are: one record a source partition, again and again.
+
+The owner of a partition writes its watermark when it moves and as a heartbeat. Readers start
+at the end of the topic: who has not been heard of lately has no owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from stream_app.contracts.records import field_of, object_of
+from stream_app.errors import RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything below `applied` of a source partition is in the tables.
+
+    Attributes:
+        topic: source topic.
+        partition: its partition.
+        applied: the next offset to apply.
+        newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
+    """
+
+    topic: str
+    partition: int
+    applied: int
+    newest_poll: int | None = None
+
+    def joined(self, other: Watermark | None) -> Watermark:
+        """The furthest of both: a watermark only ever advances."""
+        if other is None:
+            return self
+        newest = max(
+            (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
+            default=None,
+        )
+        return Watermark(self.topic, self.partition, max(self.applied, other.applied), newest)
+
+
+def watermark_key(watermark: Watermark) -> bytes:
+    """`topic/partition`."""
+    return f"{watermark.topic}/{watermark.partition}".encode()
+
+
+def encode_watermark(watermark: Watermark) -> bytes:
+    """Write a `watermarks` record."""
+    return orjson.dumps(
+        {
+            "topic": watermark.topic,
+            "partition": watermark.partition,
+            "applied": watermark.applied,
+            "newest_poll": watermark.newest_poll,
+        }
+    )
+
+
+def decode_watermark(value: bytes | None) -> Watermark:
+    """Read a `watermarks` record.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    topic = field_of(content, "topic")
+    partition = field_of(content, "partition")
+    applied = field_of(content, "applied")
+    newest_poll = content.get("newest_poll")
+    if not (
+        isinstance(topic, str)
+        and isinstance(partition, int)
+        and isinstance(applied, int)
+        and (newest_poll is None or isinstance(newest_poll, int))
+    ):
+        raise RecordError("not a watermark")
+    return Watermark(topic, partition, applied, newest_poll)

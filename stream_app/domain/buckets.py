@@ -1,0 +1,155 @@
+"""Where the polls of a store are kept: which bucket a batch goes to, which ones a report reads.
+
+A table write costs the same whatever it writes, up to some kilobytes, so a bulk batch
+should touch few buckets and a live ping should rewrite little. Hence two sizes, read as
+one union:
+
+- **cold** buckets of a week. A batch that spans more than one hot bucket goes there: one
+  write a week that it touches. Slot `week % slots`, a ring longer than the retention: a
+  slot's older polls are dropped when much newer ones come in, and no key is ever deleted
+  (a table's changelog must not end with a tombstone).
+- **hot** buckets of six hours, a ring of five. A ping rewrites at most six hours. When its
+  slot is taken by a newer bucket, the polls that were there move to the cold one first, so
+  that a crash between the two writes leaves them in both, never in none.
+
+What is kept depends on the set of polls alone, not on their order or batches: a poll is
+dropped only where the same cold slot has polls more than the retention newer.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from stream_app.domain.instants import HOUR, WEEK
+from stream_app.domain.polls import between, newest, since, union
+from stream_app.errors import RecordError, ReportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HOT_SPAN: Final = 6 * HOUR
+HOT_SLOTS: Final = 5
+COLD_SPAN: Final = WEEK
+
+MAX_BUCKET_POLLS: Final = 7 * 24 * 3600
+"""One poll a second for a week: what a changelog record can still hold (8 bytes a poll)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The place of a set of polls within a store: its ring and its slot."""
+
+    cold: bool
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class BucketWrite:
+    """A bucket's new content."""
+
+    bucket: Bucket
+    polls: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketLayout:
+    """The rings of one deployment; `retention` in microseconds."""
+
+    retention: int
+
+    @property
+    def cold_slots(self) -> int:
+        """Enough weeks that two of one slot are further apart than the retention."""
+        return -(-self.retention // COLD_SPAN) + 1
+
+    def hot_bucket(self, instant: int) -> Bucket:
+        """The hot bucket that an instant falls in."""
+        return Bucket(cold=False, slot=instant // HOT_SPAN % HOT_SLOTS)
+
+    def cold_bucket(self, instant: int) -> Bucket:
+        """The cold bucket that an instant falls in."""
+        return Bucket(cold=True, slot=instant // COLD_SPAN % self.cold_slots)
+
+    def writes(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> list[BucketWrite]:
+        """What adding a batch to a store writes, in the order in which to write it.
+
+        Args:
+            batch: polls to add, not empty.
+            read: the content of a bucket now.
+
+        Returns:
+            the changed buckets only: polls that are there already cost no write.
+
+        Raises:
+            RecordError: a bucket would hold more polls than one record can carry.
+        """
+        if batch[0] >> 1 >= newest(batch) // HOT_SPAN * HOT_SPAN:
+            return self._hot_writes(batch, read)
+        return list(self._cold_writes(batch, read))
+
+    def _hot_writes(
+        self, batch: array[int], read: Callable[[Bucket], array[int]]
+    ) -> list[BucketWrite]:
+        bucket = self.hot_bucket(newest(batch))
+        there = read(bucket)
+        if not there:
+            return [BucketWrite(bucket, batch)]
+        age = newest(batch) // HOT_SPAN - newest(there) // HOT_SPAN
+        if age < 0:
+            return list(self._cold_writes(batch, read))
+        if age > 0:
+            return [*self._cold_writes(there, read), BucketWrite(bucket, batch)]
+        merged = _bounded(union(there, batch))
+        return [] if merged == there else [BucketWrite(bucket, merged)]
+
+    def _cold_writes(
+        self, batch: array[int], read: Callable[[Bucket], array[int]]
+    ) -> Iterator[BucketWrite]:
+        for _, polls in groupby(batch, key=lambda poll: (poll >> 1) // COLD_SPAN):
+            week = array("q", polls)
+            bucket = self.cold_bucket(newest(week))
+            there = read(bucket)
+            merged = union(there, week)
+            merged = _bounded(since(merged, newest(merged) - self.retention))
+            if merged != there:
+                yield BucketWrite(bucket, merged)
+
+    def polls(self, first: int, last: int, read: Callable[[Bucket], array[int]]) -> array[int]:
+        """Every poll of a store in `[first, last]`.
+
+        Raises:
+            ReportError: some of them have been dropped, because the store has polls more
+                than the retention newer.
+        """
+        hot = [read(Bucket(cold=False, slot=slot)) for slot in range(HOT_SLOTS)]
+        found = array("q")
+        weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
+        if len(weeks) >= self.cold_slots:
+            raise ReportError("the time asked for is longer than the retention")
+        for week in weeks:
+            content = read(self.cold_bucket(week * COLD_SPAN))
+            self._refuse_dropped(week, content, *hot)
+            found = union(found, content)
+        for content in hot:
+            found = union(found, content)
+        return between(found, first, last)
+
+    def _refuse_dropped(self, week: int, *contents: array[int]) -> None:
+        for content in contents:
+            if not content:
+                continue
+            newest_week = newest(content) // COLD_SPAN
+            if newest_week > week and (newest_week - week) % self.cold_slots == 0:
+                raise ReportError(
+                    "the polls of that time are no longer kept: the store has polls more "
+                    "than STORE_UPTIME_RETENTION newer"
+                )
+
+
+def _bounded(polls: array[int]) -> array[int]:
+    if len(polls) > MAX_BUCKET_POLLS:
+        raise RecordError(f"more than {MAX_BUCKET_POLLS} polls of one store in one week")
+    return polls

@@ -1,0 +1,80 @@
+"""The polls of a store as a set, packed into 64-bit integers.
+
+A poll is `instant << 1 | active`. A set is sorted and has one poll an instant: where two
+disagree the inactive one stays, whatever the order they came in. So `union` is
+commutative, associative and idempotent, and any delivery of the same polls gives the same set.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EMPTY: Final[array[int]] = array("q")
+
+
+def poll_set(polls: Iterable[tuple[int, bool]]) -> array[int]:
+    """The set of `(instant, active)` pairs given in any order, with any duplicates."""
+    return _canonical(sorted({instant << 1 | active for instant, active in polls}))
+
+
+def union(one: array[int], other: array[int]) -> array[int]:
+    """All polls of both sets."""
+    if not one or not other:
+        return one or other
+    if one[-1] >> 1 < other[0] >> 1:
+        # the usual case of a live ping: it is newer than all that is there
+        return one + other
+    return _canonical(sorted({*one, *other}))
+
+
+def since(polls: array[int], instant: int) -> array[int]:
+    """The polls at or after an instant."""
+    return polls[bisect_left(polls, instant << 1) :]
+
+
+def between(polls: array[int], first: int, last: int) -> array[int]:
+    """The polls in `[first, last]`, both ends included."""
+    return polls[bisect_left(polls, first << 1) : bisect_left(polls, (last + 1) << 1)]
+
+
+def newest(polls: array[int]) -> int:
+    """The instant of the newest poll of a set that is not empty."""
+    return polls[-1] >> 1
+
+
+def to_bytes(polls: array[int]) -> bytes:
+    """Eight bytes a poll, little-endian on every machine."""
+    if sys.byteorder == "big":
+        polls = polls[:]
+        polls.byteswap()
+    return polls.tobytes()
+
+
+def from_bytes(data: bytes | None) -> array[int]:
+    """Read what `to_bytes` wrote; None is the empty set."""
+    polls = array("q")
+    if data is not None:
+        polls.frombytes(data)
+        if sys.byteorder == "big":
+            polls.byteswap()
+    return polls
+
+
+def _canonical(packed: list[int]) -> array[int]:
+    polls = array("q", packed)
+    if len({poll >> 1 for poll in packed}) == len(packed):
+        return polls
+    # of two polls at one instant the inactive one sorts first: keep the first
+    kept = array("q")
+    last = -1
+    for poll in polls:
+        if poll >> 1 != last:
+            last = poll >> 1
+            kept.append(poll)
+    return kept

@@ -1,0 +1,135 @@
+"""What the workers have applied, as seen from any process, and how to wait for it.
+
+Read your writes: ask the brokers for the highwaters, then wait until the watermarks of all
+owners have reached them. What was acknowledged before the question is then in the tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
+from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.errors import RecordError
+from stream_app.kafka.tail import TopicTail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""An owner repeats its watermarks this often."""
+
+SILENCE_SECONDS: Final = 5.0
+"""A partition that nobody has spoken for this long has no owner."""
+
+Partition = tuple[str, int]
+
+
+class Progress:
+    """The watermarks of all source partitions, kept up to date.
+
+    Args:
+        settings: how to reach the broker.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._watermarks: dict[Partition, Watermark] = {}
+        self._heard: dict[Partition, float] = {}
+        self._moved = asyncio.Condition()
+        self._waiters = 0
+        self._notification: asyncio.Task[None] | None = None
+        self._partitions = [
+            (spec.name, partition)
+            for spec in SOURCE_TOPICS
+            for partition in range(spec.partitions(settings))
+        ]
+        self._tail = TopicTail(settings, [WATERMARKS], self._on_record, from_beginning=False)
+
+    async def start(self) -> None:
+        """Begin to follow the watermarks.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._tail.start()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await self._tail.stop()
+
+    def advance(self, watermark: Watermark) -> None:
+        """Take in a watermark; an older one is a sign of life and no more."""
+        partition = (watermark.topic, watermark.partition)
+        self._heard[partition] = self._monotonic()
+        self._watermarks[partition] = watermark.joined(self._watermarks.get(partition))
+        if self._waiters and self._notification is None:
+            self._notification = asyncio.create_task(self._notify())
+
+    def unowned(self) -> list[Partition]:
+        """The partitions that no worker has spoken for lately: it is down, or recovering."""
+        now = self._monotonic()
+        return [
+            partition
+            for partition in self._partitions
+            if now - self._heard.get(partition, float("-inf")) > SILENCE_SECONDS
+        ]
+
+    def newest_poll(self) -> int | None:
+        """µs of the newest poll over all stores, as far as is known now; None: no poll yet."""
+        return max(
+            (
+                watermark.newest_poll
+                for watermark in self._watermarks.values()
+                if watermark.topic == STORE_STATUS.name and watermark.newest_poll is not None
+            ),
+            default=None,
+        )
+
+    async def catch_up(self) -> None:
+        """Wait until everything acknowledged before this call is applied somewhere.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        if await self._waited_for(self._partitions):
+            # A record on a wrong partition is passed on to the right one and applied there:
+            # what was passed on while we waited may lie beyond the highwaters first asked for.
+            await self._waited_for(self._partitions)
+
+    async def _waited_for(self, partitions: list[Partition]) -> bool:
+        """Wait for the highwaters of now; True if anything was still missing."""
+        before = {p: w.applied for p, w in self._watermarks.items()}
+        highwaters = await self._tail.end_offsets(partitions)
+        if all(before.get(p, -1) >= offset for p, offset in highwaters.items()):
+            return False
+        self._waiters += 1
+        try:
+            async with self._moved:
+                await self._moved.wait_for(
+                    lambda: all(
+                        (known := self._watermarks.get(p)) is not None and known.applied >= offset
+                        for p, offset in highwaters.items()
+                    )
+                )
+        finally:
+            self._waiters -= 1
+        return True
+
+    async def _notify(self) -> None:
+        self._notification = None
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _on_record(self, record: Any) -> None:
+        try:
+            self.advance(decode_watermark(record.value))
+        except RecordError as error:
+            log.warning("watermarks offset %d cannot be read: %s", record.offset, error)

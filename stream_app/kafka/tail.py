@@ -1,0 +1,139 @@
+"""A reader that follows whole topics, without a consumer group, and knows how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.kafka.clients import connection, start, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class TopicTail:
+    """Hands every record of some topics to `handle`, in the order of each partition.
+
+    Args:
+        settings: how to reach the broker.
+        specs: the topics, all partitions of each.
+        handle: called with every `ConsumerRecord`; must not raise.
+        from_beginning: False starts at the end as it is when `start` returns.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        specs: Iterable[TopicSpec],
+        handle: Callable[[Any], None],
+        *,
+        from_beginning: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._handle = handle
+        self._from_beginning = from_beginning
+        self._partitions = [
+            TopicPartition(spec.name, partition)
+            for spec in specs
+            for partition in range(spec.partitions(settings))
+        ]
+        self._consumer: Any = None
+        self._next: dict[TopicPartition, int] = {}
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect and begin to read.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._consumer = AIOKafkaConsumer(
+            **connection(self._settings),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest" if self._from_beginning else "latest",
+            max_partition_fetch_bytes=4_194_304,
+        )
+        await start(self._consumer, self._settings)
+        try:
+            self._consumer.assign(self._partitions)
+            beginnings = await self._consumer.beginning_offsets(self._partitions)
+            ends = await self._consumer.end_offsets(self._partitions)
+        except KafkaError as error:
+            await self._consumer.stop()
+            raise unavailable(self._settings, error) from error
+        self._next = dict(beginnings if self._from_beginning else ends)
+        for partition, offset in self._next.items():
+            self._consumer.seek(partition, offset)
+        self._task = asyncio.create_task(self._read(), name="topic-tail")
+
+    async def stop(self) -> None:
+        """Stop reading and disconnect."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def end_offsets(
+        self, partitions: Iterable[tuple[str, int]]
+    ) -> dict[tuple[str, int], int]:
+        """The highwaters, now, of any topics' partitions.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
+        try:
+            ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(asked)
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+    async def catch_up(self) -> None:
+        """Wait until everything that is in the topics now has been handled."""
+        await self.wait_for(
+            await self.end_offsets((tp.topic, tp.partition) for tp in self._partitions)
+        )
+
+    async def wait_for(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Wait until all records below these offsets have been handled."""
+        async with self._moved:
+            await self._moved.wait_for(
+                lambda: all(
+                    self._next.get(TopicPartition(*partition), 0) >= offset
+                    for partition, offset in offsets.items()
+                )
+            )
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=1000, max_records=5000)
+            except KafkaError as error:
+                log.warning("cannot read from Kafka now, trying again: %r", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if not batches:
+                continue
+            for partition, records in batches.items():
+                for record in records:
+                    self._handle(record)
+                self._next[partition] = records[-1].offset + 1
+            async with self._moved:
+                self._moved.notify_all()
+            # many records at once must not keep requests waiting
+            await asyncio.sleep(0)

@@ -1,0 +1,196 @@
+"""The facts table: all that is known of a store, in RocksDB with a changelog in Kafka.
+
+Keys are the store's 16 bytes, a tag, and for polls a slot:
+
+    <store> h            business hours: the JSON rows as they came
+    <store> z            zone name
+    <store> c <slot>     a hot bucket of polls     (domain.buckets)
+    <store> d <slot>     a cold bucket of polls
+
+Faust recovers the table, assigns its partitions and keeps its databases. Writes do not go
+through Faust's dictionary, which writes locally first and commits a source offset without
+waiting for the changelog. Here the log comes first: a write goes to the changelog and into
+an overlay that reads see at once, and to the local database when the changelog holds it. So
+the local state is never ahead of the log, whatever crashes, and an event is acknowledged
+when its changelog records are. See docs/design/state.md.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from faust.types import TP
+
+from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
+from stream_app.kafka.clients import producer, start
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+    import faust
+
+    from stream_app.domain.buckets import Bucket
+    from stream_app.settings import Settings
+
+STORE_BYTES: Final = 16
+HOURS_TAG: Final = b"h"
+ZONE_TAG: Final = b"z"
+HOT_TAG: Final = b"c"
+COLD_TAG: Final = b"d"
+
+_CHANGELOG: Final = changelog(FACTS_TABLE).name
+_LINGER_MS: Final = 20
+_MAX_BATCH_BYTES: Final = 262_144
+_MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
+_MIB: Final = 1024 * 1024
+
+
+def store_key(store_id: str) -> bytes:
+    """The 16 bytes of a canonical store id."""
+    return bytes.fromhex(store_id.replace("-", ""))
+
+
+def bucket_key(store: bytes, bucket: Bucket) -> bytes:
+    """The key of a bucket of polls."""
+    return store + (COLD_TAG if bucket.cold else HOT_TAG) + bucket.slot.to_bytes(2)
+
+
+def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
+    """The value under the hours tag."""
+    return orjson.dumps(rows)
+
+
+def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
+    """Read what `encode_rows` wrote."""
+    return [(day, start, end) for day, start, end in orjson.loads(value)]
+
+
+def is_bucket_key(key: bytes) -> bool:
+    """Whether a key holds polls."""
+    return len(key) == STORE_BYTES + 3
+
+
+class FactsTable:
+    """Reads and writes by partition, the changelog first.
+
+    Args:
+        app: the Faust app that recovers the table and owns its databases.
+        settings: how to reach the broker.
+        fail: called with an error after which this worker must not go on.
+    """
+
+    def __init__(
+        self, app: faust.App, settings: Settings, fail: Callable[[BaseException], None]
+    ) -> None:
+        self._settings = settings
+        self._fail = fail
+        self._table = app.Table(
+            FACTS_TABLE,
+            partitions=settings.partitions,
+            key_type=bytes,
+            value_type=bytes,
+            options={
+                "driver": "rocksdict",
+                # the defaults take gigabytes: these hold for each partition's database
+                "block_cache_size": 8 * _MIB,
+                "write_buffer_size": 4 * _MIB,
+                "max_write_buffer_number": 2,
+                "bloom_filter_size": 10,
+            },
+        )
+        self._producer: Any = None
+        self._open: set[int] = set()
+        self._overlay: dict[bytes, bytes] = {}
+        self._logged: dict[int, int] = {}
+
+    async def start(self) -> None:
+        """Connect the changelog's producer.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._producer = producer(
+            self._settings, linger_ms=_LINGER_MS, max_batch_size=_MAX_BATCH_BYTES
+        )
+        await start(self._producer, self._settings)
+
+    async def stop(self) -> None:
+        """Send what is waiting and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def on_recovered(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call `callback` after every recovery, before any source record is handed out."""
+        self._table.on_recover(callback)
+
+    def open(self, partitions: Iterable[int]) -> None:
+        """Take these partitions, and no others, as recovered and ours."""
+        self._open = set(partitions)
+        self._overlay.clear()
+        self._logged.clear()
+
+    def close(self) -> None:
+        """Leave the databases as they are: their partitions may be somebody else's next."""
+        self.persist_offsets()
+        self._open.clear()
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The value of a key in a partition that this worker owns."""
+        value = self._overlay.get(key)
+        if value is None:
+            value = self._database(partition).get(key)
+        return value
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[Any]:
+        """Write a value: visible to `get` at once, waiting while the producer is full.
+
+        Returns:
+            done when the changelog holds it; failed if it never will.
+        """
+        if len(value) > _MAX_VALUE_BYTES:
+            raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
+        self._overlay[key] = value
+        sent: asyncio.Future[Any] = await self._producer.send(
+            _CHANGELOG, value, key, partition=partition
+        )
+        sent.add_done_callback(partial(self._on_logged, partition, key, value))
+        return sent
+
+    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """All keys and values of a partition's database, in the order of the keys."""
+        offset_key = self._table.data.offset_key
+        for key, value in self._database(partition).items():
+            if key != offset_key:
+                yield key, value
+
+    def persist_offsets(self) -> None:
+        """Note how far the databases agree with the changelog, so that a restart reads little.
+
+        A note that is behind only costs reading a little more; one a write would cost a write.
+        """
+        for partition, offset in self._logged.items():
+            if partition in self._open:
+                self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+        self._logged.clear()
+
+    def _on_logged(
+        self, partition: int, key: bytes, value: bytes, sent: asyncio.Future[Any]
+    ) -> None:
+        if sent.cancelled() or sent.exception() is not None or partition not in self._open:
+            return
+        try:
+            self._database(partition).put(key, value)
+        except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
+            self._fail(error)
+            return
+        self._logged[partition] = max(sent.result().offset, self._logged.get(partition, -1))
+        if self._overlay.get(key) is value:
+            del self._overlay[key]
+
+    def _database(self, partition: int) -> Any:
+        # Faust's own dictionary access takes the partition from the event being processed;
+        # reports and recovery read by partition
+        return self._table.data._db_for_partition(partition)  # noqa: SLF001  no public way
