@@ -1,11 +1,11 @@
 """Every error that this product raises on purpose.
 
-    StoreUptimeError                 message: one line that says what to do
-    ├── SettingsError                a setting is wrong                     (exit 2)
-    ├── PrerequisiteError            something to install or to free first  (exit 3)
-    ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
-    ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
-    └── ReportError                  a report cannot be made                (status failed)
+StoreUptimeError                 message: one line that says what to do
+├── SettingsError                a setting is wrong                     (exit 2)
+├── PrerequisiteError            something to install or to free first  (exit 3)
+├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
+├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
+└── ReportError                  a report cannot be made                (status failed)
 """
 
 from __future__ import annotations

@@ -1,0 +1,45 @@
+"""The product's own way from raw facts to figures, for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import HOUR
+from stream_app.domain.polls import poll_set
+from stream_app.domain.uptime import Figures, measure, measure_exactly
+from stream_app.domain.zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.strategies import Poll, Row
+
+
+def figures(
+    rows: Iterable[Row],
+    zone_name: str | None,
+    polls: Iterable[Poll],
+    reference: int,
+    default_active: bool = False,
+    *,
+    lookback: int = HOUR,
+    exactly: bool = False,
+) -> Figures:
+    return (measure_exactly if exactly else measure)(
+        WeeklyHours.from_rows(rows),
+        zone(zone_name, "America/Chicago"),
+        poll_set(polls),
+        reference,
+        lookback=lookback,
+        default_active=default_active,
+    )
+
+
+def by_column(found: Figures) -> dict[str, int]:
+    """The counts under the CSV's column names."""
+    return {
+        f"{kind}_last_{window}": getattr(getattr(found, window), side)
+        for kind, side in (("uptime", "up"), ("downtime", "down"))
+        for window in ("hour", "day", "week")
+    }
