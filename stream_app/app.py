@@ -24,7 +24,7 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.kafka.clients import tls_context
-from stream_app.kafka.offsets import resume_offsets
+from stream_app.kafka.offsets import Highwaters, resume_offsets
 from stream_app.kafka.progress import Progress
 from stream_app.tables import FactsTable
 
@@ -70,10 +70,10 @@ class UptimeApp(faust.App):
 class Parts:
     """What the agents work with."""
 
-    settings: Settings
     facts: FactsTable
-    progress: Progress
     outbox: Outbox
+    highwaters: Highwaters
+    progress: Progress
     ownership: Ownership
 
     async def start(self) -> None:
@@ -82,17 +82,16 @@ class Parts:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        await self.facts.start()
-        await self.outbox.start()
-        await self.progress.start()
-        await self.ownership.start()
+        for part in self._in_order():
+            await part.start()
 
     async def stop(self) -> None:
         """Disconnect everything, last started first."""
-        await self.ownership.stop()
-        await self.progress.stop()
-        await self.outbox.stop()
-        await self.facts.stop()
+        for part in reversed(self._in_order()):
+            await part.stop()
+
+    def _in_order(self) -> list[FactsTable | Outbox | Highwaters | Progress | Ownership]:
+        return [self.facts, self.outbox, self.highwaters, self.progress, self.ownership]
 
 
 def wall_clock() -> int:
@@ -117,10 +116,11 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
         crashes.add(crash)
 
     facts = FactsTable(app, settings, fail)
-    progress = Progress(settings, time.monotonic)
+    highwaters = Highwaters(settings)
+    progress = Progress(settings, highwaters, time.monotonic)
     outbox = Outbox(settings)
     ownership = Ownership(facts, progress, outbox)
-    app.parts = Parts(settings, facts, progress, outbox, ownership)
+    app.parts = Parts(facts, outbox, highwaters, progress, ownership)
 
     ingest = Ingest(settings, facts, ownership, outbox, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, fail)
@@ -145,7 +145,9 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:
-    return app.topic(spec.name, key_type=bytes, value_type=bytes, key_serializer="raw")
+    return app.topic(
+        spec.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
 
 
 def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ RUN_FILE: Final = "run.json"
 CLUSTER_FILE: Final = "kafka/cluster.json"
 """Written by `store-uptime kafka start` into the data dir."""
 
+_LOOPBACK: Final = "127.0.0.1"
+
 
 def resolve_bootstrap(settings: Settings) -> Settings:
     """The same settings with a broker: the one they name, or else the one of their data dir.
@@ -29,12 +31,8 @@ def resolve_bootstrap(settings: Settings) -> Settings:
     """
     if settings.kafka_bootstrap:
         return settings
-    found = [
-        (written, bootstrap)
-        for name in (RUN_FILE, CLUSTER_FILE)
-        if (known := _read_bootstrap(settings.data_dir / name)) is not None
-        for written, bootstrap in [known]
-    ]
+    told = (_read_bootstrap(settings.data_dir / name) for name in (RUN_FILE, CLUSTER_FILE))
+    found = [written_and_bootstrap for written_and_bootstrap in told if written_and_bootstrap]
     if not found:
         raise BrokerUnavailableError(
             f"no Kafka broker is named, and none was started from {settings.data_dir}: run "
@@ -47,11 +45,14 @@ def resolve_bootstrap(settings: Settings) -> Settings:
 
 
 def _read_bootstrap(path: Path) -> tuple[float, str] | None:
-    """When a file was written and the address that it names; None if it names none."""
+    """When a file was written and the addresses that it names; None if it names none."""
     try:
-        content = orjson.loads(path.read_bytes())
         written = path.stat().st_mtime
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    bootstrap = content.get("bootstrap") if isinstance(content, dict) else None
-    return (written, bootstrap) if isinstance(bootstrap, str) and bootstrap else None
+        match orjson.loads(path.read_bytes()):
+            case {"bootstrap": str(bootstrap)} if bootstrap:
+                return written, bootstrap
+            case {"nodes": [{"port": int()}, *_] as nodes}:
+                return written, ",".join(f"{_LOOPBACK}:{node['port']}" for node in nodes)
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        pass
+    return None

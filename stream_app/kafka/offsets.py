@@ -1,8 +1,8 @@
-"""Where the workers' group goes on in the source topics."""
+"""Offsets: how far topics reach, and where the workers' group goes on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +15,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_app.settings import Settings
+
+
+class Highwaters:
+    """Asks the brokers how far topics reach.
+
+    It has a connection of its own: on one that also fetches, a question would wait for the
+    fetch in front of it, which the broker holds for up to half a second.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: Any = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._consumer = AIOKafkaConsumer(**connection(self._settings), group_id=None)
+        await start(self._consumer, self._settings)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def ask(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The offset behind the last record, now, of any topics' partitions.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
+        try:
+            ends = await self._consumer.end_offsets(asked)
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
 
 async def resume_offsets(

@@ -18,6 +18,7 @@ from stream_app.kafka.tail import TopicTail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,14 @@ class Progress:
 
     Args:
         settings: how to reach the broker.
+        highwaters: asked how far the source topics reach.
         monotonic: a clock in seconds that never goes back.
     """
 
-    def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, highwaters: Highwaters, monotonic: Callable[[], float]
+    ) -> None:
+        self._highwaters = highwaters
         self._monotonic = monotonic
         self._watermarks: dict[Partition, Watermark] = {}
         self._heard: dict[Partition, float] = {}
@@ -51,7 +56,9 @@ class Progress:
             for spec in SOURCE_TOPICS
             for partition in range(spec.partitions(settings))
         ]
-        self._tail = TopicTail(settings, [WATERMARKS], self._on_record, from_beginning=False)
+        self._tail = TopicTail(
+            settings, [WATERMARKS], highwaters, self._on_record, from_beginning=False
+        )
 
     async def start(self) -> None:
         """Begin to follow the watermarks.
@@ -107,7 +114,7 @@ class Progress:
     async def _waited_for(self, partitions: list[Partition]) -> bool:
         """Wait for the highwaters of now; True if anything was still missing."""
         before = {p: w.applied for p, w in self._watermarks.items()}
-        highwaters = await self._tail.end_offsets(partitions)
+        highwaters = await self._highwaters.ask(partitions)
         if all(before.get(p, -1) >= offset for p, offset in highwaters.items()):
             return False
         self._waiters += 1

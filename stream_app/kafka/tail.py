@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class TopicTail:
     Args:
         settings: how to reach the broker.
         specs: the topics, all partitions of each.
+        highwaters: asked how far the topics reach.
         handle: called with every `ConsumerRecord`; must not raise.
         from_beginning: False starts at the end as it is when `start` returns.
     """
@@ -36,11 +38,13 @@ class TopicTail:
         self,
         settings: Settings,
         specs: Iterable[TopicSpec],
+        highwaters: Highwaters,
         handle: Callable[[Any], None],
         *,
         from_beginning: bool = True,
     ) -> None:
         self._settings = settings
+        self._highwaters = highwaters
         self._handle = handle
         self._from_beginning = from_beginning
         self._partitions = [
@@ -88,25 +92,14 @@ class TopicTail:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def end_offsets(
-        self, partitions: Iterable[tuple[str, int]]
-    ) -> dict[tuple[str, int], int]:
-        """The highwaters, now, of any topics' partitions.
+    async def catch_up(self) -> None:
+        """Wait until everything that is in the topics now has been handled.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
-        try:
-            ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(asked)
-        except KafkaError as error:
-            raise unavailable(self._settings, error) from error
-        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
-
-    async def catch_up(self) -> None:
-        """Wait until everything that is in the topics now has been handled."""
         await self.wait_for(
-            await self.end_offsets((tp.topic, tp.partition) for tp in self._partitions)
+            await self._highwaters.ask((tp.topic, tp.partition) for tp in self._partitions)
         )
 
     async def wait_for(self, offsets: Mapping[tuple[str, int], int]) -> None:

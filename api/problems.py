@@ -1,0 +1,87 @@
+"""Every HTTP error in one shape: RFC 9457 `application/problem+json`."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from stream_app.errors import BrokerUnavailableError, RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5
+
+
+class ProblemError(Exception):
+    """An answer that is an error.
+
+    Args:
+        status: the HTTP status.
+        detail: one line for a person.
+        retry_after: seconds after which to try again; None: trying again does not help.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, *, retry_after: int | None = None) -> None:
+        self.status = status
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+def problem(
+    status: HTTPStatus, detail: str, *, retry_after: int | None = None, **members: Any
+) -> web.Response:
+    """A problem response; `members` are further fields of its body."""
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        **members,
+    }
+    return web.Response(
+        status=status.value,
+        body=orjson.dumps(body),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what a handler raises into a problem; nothing else maps errors to statuses."""
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return problem(error.status, error.detail, retry_after=error.retry_after)
+    except RecordError as error:
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    except BrokerUnavailableError as error:
+        log.warning("%s %s: %s", request.method, request.path, error)
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the Kafka broker is out of reach; try again later",
+            retry_after=RETRY_SECONDS,
+        )
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        response = problem(HTTPStatus(error.status), error.text or error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the API tells more"
+        )

@@ -1,0 +1,62 @@
+"""`store-uptime api`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import click
+from aiohttp import web
+
+from api.app import create_app
+from api.gateway import Gateway
+from stream_app.cli.logs import log_to_stderr
+from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.errors import PrerequisiteError
+from stream_app.kafka.discovery import resolve_bootstrap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@data_dir_option
+@click.option("--api-host", help="Address to listen on (STORE_UPTIME_API_HOST).")
+@click.option("--api-port", type=int, help="Port to listen on (STORE_UPTIME_API_PORT).")
+def api(data_dir: Path | None, api_host: str | None, api_port: int | None) -> None:
+    """Run one API process against a broker."""
+    log_to_stderr()
+    settings = read_settings(data_dir=data_dir, api_host=api_host, api_port=api_port)
+    asyncio.run(_serve(resolve_bootstrap(settings)))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    gateway = Gateway(settings, lambda: time.time_ns() // 1000)
+    runner = web.AppRunner(create_app(gateway), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.api_host, settings.api_port, shutdown_timeout=5)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PrerequisiteError(
+                f"cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
+                "free the port, or name another with --api-port"
+            ) from error
+        for address in runner.addresses:
+            log.info("listening on http://%s:%s", *address[:2])
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await runner.cleanup()
