@@ -1,0 +1,80 @@
+"""Does the broker answer, in Kafka's own protocol?"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from stream_app.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PAUSE: Final = 0.1
+_ANSWER_LIMIT_MS: Final = 3000
+
+
+async def answering_nodes(bootstrap: str) -> int:
+    """How many nodes the broker's metadata lists as alive; 0 where nobody answers."""
+    for address in bootstrap.split(","):
+        # a closed port is no reason for the client to log an error
+        if await _is_open(address) and (alive := await _listed_nodes(address)):
+            return alive
+    return 0
+
+
+async def wait_until_answering(
+    bootstrap: str, nodes: int, *, limit: float, still_starting: Callable[[], None]
+) -> None:
+    """Wait until every node answers that all are alive.
+
+    Each is asked: a node that was killed stays in the others' lists for a while.
+
+    Args:
+        bootstrap: HOST:PORT[,...].
+        nodes: how many must be alive.
+        limit: seconds to wait at most.
+        still_starting: called at each look; raises where waiting on is pointless.
+
+    Raises:
+        BrokerUnavailableError: not within the limit.
+    """
+    deadline = asyncio.get_running_loop().time() + limit
+    while True:
+        still_starting()
+        answers = [await answering_nodes(address) for address in bootstrap.split(",")]
+        if min(answers) >= nodes:
+            return
+        if asyncio.get_running_loop().time() >= deadline:
+            raise BrokerUnavailableError(
+                f"the broker at {bootstrap} is not ready after {limit:g} s: "
+                f"{sum(map(bool, answers))} of {nodes} nodes answer"
+            )
+        await asyncio.sleep(_PAUSE)
+
+
+async def _is_open(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_ANSWER_LIMIT_MS / 1000):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except OSError:  # TimeoutError is one
+        return False
+    with closing(writer):
+        return True
+
+
+async def _listed_nodes(address: str) -> int:
+    client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=_ANSWER_LIMIT_MS)
+    try:
+        async with asyncio.timeout(2 * _ANSWER_LIMIT_MS / 1000):
+            await client.bootstrap()
+        return len(client.cluster.brokers())
+    except (KafkaError, OSError):
+        return 0
+    finally:
+        await client.close()

@@ -1,0 +1,129 @@
+"""`store-uptime kafka start|stop|status|prepare`: the local broker alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
+from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.errors import PrerequisiteError
+from stream_app.processes.lock import is_locked
+from stream_app.processes.run_file import LOCK, running_stack_of
+from stream_app.processes.signals import run_until_signalled
+from stream_app.settings import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+    from typing import Any
+
+    from stream_app.settings import Settings
+
+NOT_RUNNING: Final = 3
+"""Exit code of `status` without a running broker, as service managers use it."""
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+nodes_option = click.option(
+    "--nodes",
+    type=click.Choice(["1", "3"]),
+    callback=lambda _context, _option, text: int(text) if text else None,
+    help="Nodes of the local broker; fixed once the data dir has one.",
+)
+
+
+@click.group("kafka")
+def kafka() -> None:
+    """A Kafka on this machine, in Docker or on Java."""
+
+
+@kafka.command("start")
+@data_dir_option
+@nodes_option
+def start(data_dir: Path | None, nodes: int | None) -> None:
+    """Start it, or find it running, and print its address.
+
+    The one line on standard output is made for: export $(store-uptime kafka start)
+    """
+    settings = read_settings(data_dir=data_dir)
+
+    async def run() -> None:
+        broker = await choose_local_broker(settings, nodes=nodes, say=_say)
+        _say(f"starting {broker.description}")
+        started = await broker.start(tied=False)
+        _say("was already running" if started.already_running else "running")
+        if started.nodes == 3:
+            _say(f"for three copies of every topic set {PREFIX}REPLICATION=3 too")
+        click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={started.bootstrap}")
+
+    _run(run())
+
+
+@kafka.command("stop")
+@data_dir_option
+@nodes_option
+def stop(data_dir: Path | None, nodes: int | None) -> None:
+    """Stop it; the data stays."""
+    settings = read_settings(data_dir=data_dir)
+    if is_locked(settings.data_dir / LOCK):
+        raise PrerequisiteError(_used_by_stack(settings))
+    broker = begun_broker(settings, nodes=nodes)
+    stopped = asyncio.run(broker.stop()) if broker else False
+    _say("stopped" if stopped else "was not running")
+
+
+@kafka.command("status")
+@data_dir_option
+@nodes_option
+def status(data_dir: Path | None, nodes: int | None) -> None:
+    """Say whether it runs; exit code 0 if it answers, 3 if not."""
+    settings = read_settings(data_dir=data_dir)
+    broker = begun_broker(settings, nodes=nodes)
+    if broker is None:
+        _say(f"no broker was ever started in {settings.data_dir}")
+        sys.exit(NOT_RUNNING)
+    found = asyncio.run(broker.status())
+    _say(f"{broker.description}: {found.detail}")
+    if not found.running:
+        sys.exit(NOT_RUNNING)
+    click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={found.bootstrap}")
+
+
+@kafka.command("prepare")
+@data_dir_option
+@nodes_option
+def prepare(data_dir: Path | None, nodes: int | None) -> None:
+    """Fetch what a start needs, jars or image, so that it needs no network.
+
+    Nothing to do where a broker is named.
+    """
+    settings = read_settings(data_dir=data_dir)
+
+    async def run() -> None:
+        broker = await choose_broker(settings, nodes=nodes, say=_say)
+        _say(f"to be used: {broker.description}")
+
+    _run(run())
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    if asyncio.run(run_until_signalled(work)):
+        # what the caller waits for did not happen
+        sys.exit(INTERRUPTED)
+
+
+def _say(line: str) -> None:
+    # standard output is for programs
+    click.echo(line, err=True)
+
+
+def _used_by_stack(settings: Settings) -> str:
+    running = running_stack_of(settings.data_dir)
+    who = f" (process {running.pid})" if running else ""
+    return f"`store-uptime up`{who} uses the broker of {settings.data_dir}: stop that instead"

@@ -1,0 +1,75 @@
+"""`store-uptime up`: broker, workers and API in one process tree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from stream_app.broker.choose import begun_nodes
+from stream_app.cli.kafka import nodes_option
+from stream_app.cli.options import data_dir_option
+from stream_app.processes.signals import run_until_signalled
+from stream_app.processes.stack import running_stack
+from stream_app.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@click.command("up")
+@data_dir_option
+@click.option("--api-host", help="Address that the API listens on (STORE_UPTIME_API_HOST).")
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    help="Port of the API (STORE_UPTIME_API_PORT); 0: any free one.",
+)
+@nodes_option
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many workers."
+)
+def up(
+    *,
+    data_dir: Path | None,
+    api_host: str | None,
+    api_port: int | None,
+    nodes: int | None,
+    workers: int,
+) -> None:
+    """Run broker (unless one is named), workers and API until Ctrl-C or SIGTERM."""
+    settings = stack_settings(
+        os.environ, nodes=nodes, data_dir=data_dir, api_host=api_host, api_port=api_port
+    )
+
+    async def run() -> None:
+        async with running_stack(settings, nodes=nodes, workers=workers, say=click.echo) as stack:
+            click.echo(f"ready at {stack.api} (data in {stack.settings.data_dir})")
+            await stack.run_for_ever()
+
+    asyncio.run(run_until_signalled(run()))
+
+
+def stack_settings(
+    environment: Mapping[str, str], *, nodes: int | None, **overrides: object
+) -> Settings:
+    """The settings of a stack: three local nodes keep three copies unless the environment says.
+
+    Args:
+        environment: the variables.
+        nodes: 1 or 3 nodes asked for; None: what the data dir has.
+        overrides: parsed values of settings that win; None: not given.
+
+    Raises:
+        SettingsError: a value that cannot be used.
+        PrerequisiteError: the data dir cannot be read.
+    """
+    settings = Settings.from_environment(environment, **overrides)
+    if settings.kafka_bootstrap or f"{PREFIX}REPLICATION" in environment:
+        return settings
+    has_three = (nodes or begun_nodes(settings)) == 3
+    return replace(settings, replication=3) if has_three else settings

@@ -1,0 +1,61 @@
+"""A lock on a folder that the kernel lets go of when its holder dies."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stream_app.errors import PrerequisiteError
+from stream_app.processes.folders import make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@asynccontextmanager
+async def locked(path: Path, *, limit: float, busy: str) -> AsyncIterator[None]:
+    """Hold the lock file `path` (created, never removed) for the length of the block.
+
+    Args:
+        path: the lock file.
+        limit: seconds to wait for another holder.
+        busy: what the error says when the other did not let go in time.
+
+    Raises:
+        PrerequisiteError: another process holds it, or the folder cannot be written.
+    """
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = asyncio.get_running_loop().time() + limit
+        while not _try_lock(descriptor):
+            if asyncio.get_running_loop().time() >= deadline:
+                raise PrerequisiteError(busy)
+            await asyncio.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds this lock right now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""Free TCP ports."""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import Final
+
+from stream_app.errors import PrerequisiteError
+
+_LOWEST: Final = 20_000
+_HIGHEST: Final = 29_999
+"""Below the ports that systems give to outgoing connections: a client that keeps trying the
+port of a stopped broker could otherwise be given that very port, and hold it."""
+
+_LOOPBACK: Final = "127.0.0.1"
+
+
+def is_free(port: int, host: str = _LOOPBACK) -> bool:
+    """Whether a server could listen on the port now."""
+    return _listen_problem(host, port) is None
+
+
+def require_free(host: str, port: int, remedy: str) -> None:
+    """Say in one line why nobody can listen there.
+
+    Raises:
+        PrerequisiteError: the port is in use, or the address is not this machine's.
+    """
+    problem = _listen_problem(host, port)
+    if problem is not None:
+        raise PrerequisiteError(f"cannot listen on {host}:{port} ({problem}): {remedy}")
+
+
+def free_ports(count: int, taken: set[int] | None = None) -> list[int]:
+    """As many different free ports of the loopback address, none of them in `taken`.
+
+    Raises:
+        PrerequisiteError: there are not enough.
+    """
+    chosen: list[int] = []
+    candidates = list(range(_LOWEST, _HIGHEST + 1))
+    # any order will do that keeps two starts at once apart
+    random.shuffle(candidates)
+    for port in candidates:
+        if len(chosen) == count:
+            break
+        if port not in (taken or ()) and is_free(port):
+            chosen.append(port)
+    if len(chosen) < count:
+        raise PrerequisiteError(f"no free port of {_LOOPBACK} in {_LOWEST} to {_HIGHEST}")
+    return chosen
+
+
+def _listen_problem(host: str, port: int) -> str | None:
+    try:
+        addresses = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        return str(error.strerror).lower()
+    for family, kind, protocol, _, address in addresses:
+        with socket.socket(family, kind, protocol) as probe:
+            # as servers do: connections of the last one that still linger do not count
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                return str(error.strerror).lower()
+    return None

@@ -1,0 +1,65 @@
+"""Run a program to its end and read what it says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended.
+
+    Attributes:
+        code: exit code; None where it could not be run or took too long.
+        output: its standard output.
+        errors: its standard error, or why there is no exit code.
+    """
+
+    code: int | None
+    output: str = ""
+    errors: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with exit code 0."""
+        return self.code == 0
+
+
+async def run_program(
+    *command: str,
+    limit: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Finished:
+    """Run to the end, at most `limit` seconds; never raises for what the program does."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            cwd=folder,
+        )
+    except OSError as error:
+        return Finished(None, errors=f"{command[0]}: {error.strerror}")
+    try:
+        async with asyncio.timeout(limit):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        return Finished(None, errors=f"{command[0]}: no end within {limit:g} s")
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return Finished(
+        process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+    )

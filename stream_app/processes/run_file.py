@@ -1,0 +1,64 @@
+"""The running stack of a data dir: run.json, for other commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from stream_app.processes.folders import write_whole
+from stream_app.processes.lock import is_locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+LOCK: Final = "up.lock"
+"""Held as long as the stack runs: the file alone may be left over from a crash."""
+
+FILE: Final = "run.json"
+
+
+_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What runs.
+
+    Attributes:
+        pid: process id of the launcher; ending it ends all.
+        api: address of the API, such as `http://127.0.0.1:8000`.
+        bootstrap: HOST:PORT[,...] of the broker.
+    """
+
+    pid: int
+    api: str
+    bootstrap: str
+
+    def save(self, data_dir: Path) -> None:
+        """Write it whole."""
+        write_whole(data_dir / FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def running_stack_of(data_dir: Path) -> RunFile | None:
+    """What runs on this data dir; None: nothing, or it is only just starting."""
+    if not is_locked(data_dir / LOCK):
+        return None
+    try:
+        return RunFile(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def api_address(settings: Settings) -> str:
+    """Where the API is: what runs on the data dir tells, else the settings."""
+    running = running_stack_of(settings.data_dir.expanduser())
+    return running.api if running else configured_address(settings)
+
+
+def configured_address(settings: Settings) -> str:
+    """Where this machine reaches an API with these settings, such as `http://127.0.0.1:8000`."""
+    host = _ANYWHERE.get(settings.api_host, settings.api_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"

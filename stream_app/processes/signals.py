@@ -1,0 +1,43 @@
+"""Run until someone asks this process to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a service manager, and a terminal that is closed."""
+
+
+async def run_until_signalled(work: Coroutine[Any, Any, None]) -> bool:
+    """Run `work`; the first stop signal cancels it, and later ones do not disturb its clean-up.
+
+    Returns:
+        True if a signal ended the work, once that has cleaned up; False if it ended by itself.
+        Its exceptions pass through.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    signalled = False
+
+    def stop() -> None:
+        nonlocal signalled
+        if not signalled:
+            signalled = True
+            task.cancel()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not signalled:
+            raise
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    return signalled

@@ -1,0 +1,50 @@
+"""What many tests share: a real Apache Kafka, started once by the product's own launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.broker.choose import choose_broker
+from stream_app.kafka.admin import ensure_topics
+from stream_app.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """The settings of whoever runs the tests must not reach the product; the cache may."""
+    kept = {
+        name: os.environ.pop(name)
+        for name in list(os.environ)
+        if name.startswith(PREFIX) and name != f"{PREFIX}CACHE_DIR"
+    }
+    yield
+    os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(
+    tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None
+) -> Iterator[Settings]:
+    """Settings with a real broker of this test session, without topics."""
+    data_dir: Path = tmp_path_factory.mktemp("kafka")
+    settings = Settings.from_environment(os.environ, data_dir=data_dir)
+    broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
+    started = asyncio.run(broker.start(tied=True))
+    yield replace(settings, kafka_bootstrap=started.bootstrap)
+    asyncio.run(broker.stop())
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(kafka_broker: Settings) -> Settings:
+    """Settings with a real broker and all topics."""
+    asyncio.run(ensure_topics(kafka_broker))
+    return kafka_broker

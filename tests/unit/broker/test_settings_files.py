@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stream_app.broker.cluster import Cluster
+from stream_app.broker.docker import compose_file
+from stream_app.broker.jars import KAFKA_VERSION
+from stream_app.broker.properties import server_properties
+from stream_app.contracts.topics import ALL_TOPICS, MAX_STATE_BYTES
+
+COMPOSE = compose_file().read_text()
+
+WHERE_IT_LISTENS = {
+    "advertised.listeners",
+    "controller.quorum.voters",
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dirs",
+}
+
+
+def properties(nodes: int) -> dict[str, str]:
+    cluster = Cluster.new(nodes)
+    lines = server_properties(cluster.nodes[0], cluster.nodes).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def compose_environment() -> dict[str, str]:
+    found = re.findall(r"^ {6}KAFKA_([A-Z_]+): \"?([^\"\n]*)\"?$", COMPOSE, re.MULTILINE)
+    return {name.lower().replace("_", "."): value for name, value in found}
+
+
+def test_compose_publishes_on_the_loopback_address_only() -> None:
+    section = re.search(r"\n    ports:\n((?:      - .*\n)+)", COMPOSE)
+    assert section
+    published = section[1].split()
+    assert [entry for entry in published if entry != "-"] == [
+        '"127.0.0.1:${KAFKA_HOST_PORT:-9092}:9092"'
+    ]
+
+
+def test_compose_runs_the_pinned_version() -> None:
+    assert re.findall(r"image: (.*)", COMPOSE) == [f"apache/kafka:{KAFKA_VERSION}"]
+
+
+def test_compose_and_java_run_with_the_same_settings() -> None:
+    java = properties(1)
+    in_docker = compose_environment()
+    in_docker.pop("heap.opts")
+    assert in_docker.keys() == java.keys()
+    for name in java.keys() - WHERE_IT_LISTENS:
+        assert in_docker[name] == java[name], name
+
+
+@pytest.mark.parametrize(("nodes", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
+def test_every_internal_topic_has_the_copies_that_the_nodes_allow(
+    nodes: int, copies: str, in_sync: str
+) -> None:
+    settings = properties(nodes)
+    factors = {name: value for name, value in settings.items() if "replication.factor" in name}
+    assert len(factors) == 4
+    assert set(factors.values()) == {copies}
+    minimums = [v for name, v in settings.items() if re.search(r"min\.(isr|insync)", name)]
+    assert minimums == [in_sync] * 3
+    assert settings["controller.quorum.voters"].count("@") == nodes
+
+
+def test_all_listens_on_the_loopback_address() -> None:
+    addresses = re.findall(r"//([^:]*):", properties(3)["listeners"])
+    assert addresses == ["127.0.0.1", "127.0.0.1"]
+
+
+def test_the_largest_record_of_any_topic_passes() -> None:
+    settings = properties(3)
+    largest = max(spec.max_message_bytes for spec in ALL_TOPICS)
+    assert largest <= MAX_STATE_BYTES < int(settings["message.max.bytes"])
+    assert int(settings["message.max.bytes"]) < int(settings["replica.fetch.max.bytes"])

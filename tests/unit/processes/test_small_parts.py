@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.errors import PrerequisiteError
+from stream_app.processes import logfile
+from stream_app.processes.environment import environment_of
+from stream_app.processes.identity import command_line, is_ours
+from stream_app.processes.lock import locked
+from stream_app.processes.ports import free_ports, is_free, require_free
+from stream_app.processes.program import run_program
+from stream_app.processes.run_file import LOCK, RunFile, running_stack_of
+from stream_app.processes.signals import run_until_signalled
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_port_in_use_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port)
+        with pytest.raises(PrerequisiteError, match=rf"listen on 127.0.0.1:{port} \(.*in use"):
+            require_free("127.0.0.1", port, "choose another")
+    assert is_free(port)
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    with pytest.raises(PrerequisiteError, match=r"cannot listen on 192.0.2.1:8000 \(.*\): choose"):
+        require_free("192.0.2.1", 8000, "choose another")
+
+
+def test_free_ports_differ_and_leave_out_what_is_taken() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert not set(free_ports(50, set(ports))) & set(ports)
+
+
+def test_a_process_is_known_by_its_arguments() -> None:
+    marker = command_line(os.getpid()).split()[-1]
+    assert is_ours(os.getpid(), marker)
+    assert not is_ours(os.getpid(), "no such argument")
+    assert not is_ours(None, marker)
+    assert not is_ours(2**22 + 1, marker), "above the largest process id"
+
+
+def test_a_large_log_is_moved_aside_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfile, "LARGEST_LOG", 3)
+    path = tmp_path / "worker-1.log"
+    for text in (b"old!", b"new"):
+        descriptor = logfile.open_log(path)
+        os.write(descriptor, text)
+        os.close(descriptor)
+    assert path.read_bytes() == b"new"
+    assert (tmp_path / "worker-1.log.1").read_bytes() == b"old!"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        ("one\ntwo\n", "two"),
+        ("two\n\x1b[?25h\n", "two"),
+        ("ERROR no port\nstopped\n", "ERROR no port"),
+        ("java.io.IOException: disk full\n\tat a.b.C\n\nbye\n", "java.io.IOException: disk full"),
+    ],
+)
+def test_the_most_telling_line_of_a_log(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(text)
+    assert logfile.last_line(tmp_path / "log", tmp_path / "missing") == words
+
+
+def test_a_child_reads_the_very_settings_of_its_parent(tmp_path: Path) -> None:
+    settings = Settings.from_environment(
+        {
+            "STORE_UPTIME_KAFKA_BOOTSTRAP": "a:1,b:2",
+            "STORE_UPTIME_DATA_DIR": str(tmp_path / "with blanks"),
+            "STORE_UPTIME_REPORT_DEADLINE": "1m30s",
+            "STORE_UPTIME_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "STORE_UPTIME_KAFKA_SASL_USERNAME": "user",
+            "STORE_UPTIME_KAFKA_SASL_PASSWORD": "secret",
+            "STORE_UPTIME_KAFKA_TLS_CA_FILE": "/ca.pem",
+        }
+    )
+    settings = replace(settings, partitions=3, api_port=0)
+    variables = environment_of(settings, {"PATH": "/bin", "STORE_UPTIME_PARTITIONS": "5"})
+    assert variables["PATH"] == "/bin"
+    assert Settings.from_environment(variables) == settings
+
+
+async def test_a_program_is_run_to_its_end() -> None:
+    finished = await run_program("sh", "-c", "echo out; echo err >&2; exit 3", limit=60)
+    assert (finished.code, finished.output, finished.errors) == (3, "out\n", "err\n")
+    assert not finished.ok
+
+
+async def test_a_program_that_is_missing_or_too_slow_has_no_exit_code() -> None:
+    assert (await run_program("/nowhere", limit=60)).errors == "/nowhere: No such file or directory"
+    slow = await run_program("sleep", "600", limit=0.01)
+    assert (slow.code, slow.errors) == (None, "sleep: no end within 0.01 s")
+
+
+async def test_the_first_signal_ends_the_work_and_later_ones_let_it_clean_up() -> None:
+    cleaned = False
+
+    async def work() -> None:
+        nonlocal cleaned
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(600)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.01)
+            cleaned = True
+
+    assert await run_until_signalled(work())
+    assert cleaned
+
+
+async def test_work_that_ends_by_itself_was_not_signalled() -> None:
+    async def work() -> None:
+        pass
+
+    assert not await run_until_signalled(work())
+
+
+async def test_a_run_file_left_by_a_crash_is_not_believed(tmp_path: Path) -> None:
+    run = RunFile(4711, "http://127.0.0.1:8000", "127.0.0.1:9092")
+    run.save(tmp_path)
+    assert running_stack_of(tmp_path) is None
+    async with locked(tmp_path / LOCK, limit=0, busy="unused"):
+        assert running_stack_of(tmp_path) == run
