@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from producers.replay import ReplayFiles, replay
+from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
+from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
-from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +24,6 @@ FILE_NAMES: Final = {
     "zones": ("store_timezones.csv", "timezones.csv"),
 }
 """The names under which --from looks for each kind of file; each may end in .gz as well."""
-
-INTERRUPTED: Final = 130
-"""Exit code of a command that Ctrl-C stopped."""
 
 
 def find_files(folder: Path) -> ReplayFiles:
@@ -63,7 +59,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     )
 
 
-@click.command(name="replay")
+@click.command()
 @_option("status", "polls: store_id,status,timestamp_utc")
 @_option("hours", "business hours: store_id,dayOfWeek,start_time_local,end_time_local")
 @_option("zones", "time zones: store_id,timezone_str")
@@ -88,15 +84,8 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     metavar="FILE",
     help="Write refused rows to this CSV as well.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the local run whose broker to use, if none is named.",
-)
-@click.pass_context
-def replay_command(
-    context: click.Context,
+@data_dir_option
+def replay(
     *,
     status: tuple[Path, ...],
     hours: tuple[Path, ...],
@@ -112,7 +101,7 @@ def replay_command(
     Running it again is safe: doubles change nothing. Exit code 0: every good row was
     acknowledged.
     """
-    settings = Settings.from_environment(os.environ, data_dir=data_dir)
+    settings = read_settings(data_dir=data_dir)
     files = find_files(folder) if folder is not None else ReplayFiles()
     files = ReplayFiles(
         status=[*files.status, *status],
@@ -124,7 +113,7 @@ def replay_command(
     summary = Summary()
     try:
         asyncio.run(
-            replay(
+            replay_files(
                 files,
                 settings,
                 view=default_view(),
@@ -134,10 +123,8 @@ def replay_command(
                 rejects=rejects,
             )
         )
-    except KeyboardInterrupt:
-        context.exit(INTERRUPTED)
     finally:
-        if summary.topics:
+        if summary.started:
             click.echo("\n".join(summary.lines()))
     if not summary.complete:
         raise BrokerUnavailableError("the brokers did not acknowledge every good row")

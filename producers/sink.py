@@ -1,0 +1,166 @@
+"""Records to Kafka with acknowledgement and back-pressure, for replay and for live pings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from stream_app.errors import StoreUptimeError
+from stream_app.kafka.clients import producer, start, unavailable
+
+if TYPE_CHECKING:
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+BATCH_BYTES: Final = 256 << 10
+"""Bytes of one batch; at most two batches a partition wait or are on their way."""
+
+LINGER_MS: Final = 20
+
+TIME_LIMIT_SECONDS: Final = 60.0
+"""A broker that acknowledges nothing for so long, while records wait, is out of reach."""
+
+CLOSING_SECONDS: Final = 10.0
+"""What is on its way when the sink is left early has so long to be acknowledged."""
+
+
+@dataclass(slots=True)
+class SinkCount:
+    """What a topic got; a record may hold many rows."""
+
+    records: int = 0
+    rows: int = 0
+    acknowledged_records: int = 0
+    acknowledged_rows: int = 0
+    failed_records: int = 0
+
+
+class RecordSink:
+    """An async context that sends records and counts what the brokers acknowledged.
+
+    Leaving it waits for all acknowledgements. The client retries for as long as it takes,
+    without loss, doubles or reordering; the sink gives up when nothing moves for `time_limit`.
+
+    Args:
+        settings: where the brokers are.
+        linger_ms: how long a record may wait for others to share its batch.
+        time_limit: seconds without any acknowledgement, while records wait.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        linger_ms: int = LINGER_MS,
+        time_limit: float = TIME_LIMIT_SECONDS,
+    ) -> None:
+        self.counts: defaultdict[str, SinkCount] = defaultdict(SinkCount)
+        self.in_flight = 0
+        self._settings = settings
+        self._linger_ms = linger_ms
+        self._time_limit = time_limit
+        self._moved = 0.0
+        self._failure: StoreUptimeError | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._producer = producer(
+            self._settings,
+            linger_ms=self._linger_ms,
+            max_batch_size=BATCH_BYTES,
+            # also how long send() waits for room before it looks whether anything moves
+            request_timeout_ms=int(min(30.0, self._time_limit / 2) * 1000),
+        )
+        await start(self._producer, self._settings)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self.drain()
+        finally:
+            # an idempotent producer would wait for a lost broker for ever
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await self._producer.stop()
+
+    async def send(self, topic: TopicSpec, key: bytes, value: bytes, *, rows: int = 1) -> None:
+        """Hand a record over; waits while the buffer of its partition is full.
+
+        Args:
+            topic: where it goes.
+            key: the record's key.
+            value: the record's value.
+            rows: how many rows of the input it holds, for the counts.
+
+        Raises:
+            BrokerUnavailableError: nothing was acknowledged for the time limit.
+            StoreUptimeError: a broker refused this record or an earlier one for good.
+        """
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if not self.in_flight:
+                self._moved = self._loop.time()
+            try:
+                future = await self._producer.send(topic.name, value=value, key=key)
+                break
+            except KafkaTimeoutError as error:
+                self._check_movement(error)
+            except KafkaError as error:
+                raise self._error(topic.name, error) from error
+        count = self.counts[topic.name]
+        count.records += 1
+        count.rows += rows
+        self.in_flight += 1
+        self._idle.clear()
+        future.add_done_callback(partial(self._done, topic.name, rows))
+
+    async def drain(self) -> None:
+        """Wait until everything sent so far is acknowledged.
+
+        Raises:
+            BrokerUnavailableError: nothing was acknowledged for the time limit.
+            StoreUptimeError: a broker refused a record for good.
+        """
+        while self.in_flight:
+            try:
+                async with asyncio.timeout_at(self._moved + self._time_limit):
+                    await self._idle.wait()
+            except TimeoutError as error:
+                self._check_movement(error)
+        if self._failure is not None:
+            raise self._failure
+
+    def _check_movement(self, error: Exception) -> None:
+        if self._loop.time() - self._moved >= self._time_limit:
+            raise unavailable(self._settings, error) from error
+
+    def _done(self, topic: str, rows: int, future: asyncio.Future[Any]) -> None:
+        count = self.counts[topic]
+        self.in_flight -= 1
+        self._moved = self._loop.time()
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or error is not None:
+            count.failed_records += 1
+            if self._failure is None and error is not None:
+                self._failure = self._error(topic, error)
+        else:
+            count.acknowledged_records += 1
+            count.acknowledged_rows += rows
+        if not self.in_flight:
+            self._idle.set()
+
+    def _error(self, topic: str, error: BaseException) -> StoreUptimeError:
+        if getattr(error, "retriable", False):
+            return unavailable(self._settings, error)
+        detail = " ".join(str(error).split())
+        return StoreUptimeError(f"Kafka refuses a record on {topic}: {detail}")

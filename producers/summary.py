@@ -1,0 +1,128 @@
+"""What a replay did: the figures, the warnings, and whether every good row arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from producers.sink import SinkCount
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from producers.registry_rows import Registry
+
+TOPICS: Final = {
+    "hours": STORE_BUSINESS_HOURS,
+    "zones": STORE_TIMEZONES,
+    "polls": STORE_STATUS,
+}
+"""For each kind of row, in the order in which they are sent, the topic that it goes to."""
+
+WARNINGS_SHOWN: Final = 20
+
+
+@dataclass(slots=True)
+class KindCount:
+    """Rows of one kind as they were read: all of them, those that say nothing new, bad ones.
+
+    A duplicate is a row that another one repeats or replaces.
+    """
+
+    files: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Summary:
+    """The result of a replay, kept up to date while it runs.
+
+    Attributes:
+        kinds: what was read.
+        topics: what was sent.
+        seconds: how long it took.
+        interrupted: True where it was stopped from outside.
+    """
+
+    kinds: dict[str, KindCount] = field(
+        default_factory=lambda: {kind: KindCount() for kind in TOPICS}
+    )
+    topics: Mapping[str, SinkCount] = field(default_factory=dict)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def sent(self, kind: str) -> SinkCount:
+        """What the topic of a kind got."""
+        return self.topics.get(TOPICS[kind].name, SinkCount())
+
+    @property
+    def started(self) -> bool:
+        """True once a file is being read."""
+        return any(count.files for count in self.kinds.values())
+
+    @property
+    def rows(self) -> int:
+        """Rows read, all kinds together."""
+        return sum(count.rows for count in self.kinds.values())
+
+    @property
+    def complete(self) -> bool:
+        """True where the brokers acknowledged every good row and every dead letter."""
+        letters = self.topics.get(DEAD_LETTERS.name, SinkCount())
+        refused = sum(count.refused for count in self.kinds.values())
+        return (
+            not self.interrupted
+            and letters.acknowledged_records == refused
+            and all(
+                self.sent(kind).acknowledged_rows == count.rows - count.duplicates - count.refused
+                for kind, count in self.kinds.items()
+            )
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The summary as lines of text."""
+        yield (
+            f"{'':6}{'files':>7}{'rows':>13}{'acknowledged':>14}"
+            f"{'duplicates':>12}{'refused':>10}{'records':>10}"
+        )
+        for kind, count in self.kinds.items():
+            if count.files:
+                sent = self.sent(kind)
+                yield (
+                    f"{kind:6}{count.files:>7,}{count.rows:>13,}{sent.acknowledged_rows:>14,}"
+                    f"{count.duplicates:>12,}{count.refused:>10,}{sent.acknowledged_records:>10,}"
+                )
+        rate = self.rows / self.seconds if self.seconds else 0.0
+        yield f"{self.rows:,} rows in {self.seconds:.1f} s: {rate:,.0f} rows/s"
+        if self.interrupted:
+            yield "stopped before the end; running the same again is safe, doubles change nothing"
+        elif not self.complete:
+            yield "not every good row was acknowledged; running the same again is safe"
+
+
+def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
+    """Lines about rows that are taken but hardly meant.
+
+    Args:
+        registry: all hours and zones of the run.
+        default_zone: the zone that applies where a name is unknown.
+    """
+    unknown = registry.unknown_zones()
+    for store_id, name in list(unknown.items())[:WARNINGS_SHOWN]:
+        yield f"warning: store {store_id}: no zone is named {name!r}; {default_zone} applies"
+    if len(unknown) > WARNINGS_SHOWN:
+        yield f"warning: ... and {len(unknown) - WARNINGS_SHOWN:,} more stores with unknown zones"
+    never_open = list(registry.never_open.items())
+    for store_id, rows in never_open[:WARNINGS_SHOWN]:
+        yield f"warning: store {store_id}: {rows} of its rows start when they end and open nothing"
+    if len(never_open) > WARNINGS_SHOWN:
+        more = len(never_open) - WARNINGS_SHOWN
+        yield f"warning: ... and {more:,} more stores with hours that start when they end"

@@ -1,0 +1,93 @@
+"""What a person sees while a replay runs: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class View(Protocol):
+    """Where a replay tells how far it is; a context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def note(self, line: str) -> None:
+        """One line to read."""
+
+    def start(self, step: str, total: int) -> None:
+        """A step begins: so many units, 0 for unknown."""
+
+    def advance(self, done: int) -> None:
+        """So many units of the step are done by now."""
+
+
+class PlainView:
+    """One line a step on standard error: for logs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def note(self, line: str) -> None:
+        """Print a line."""
+        sys.stderr.write(f"{line}\n")
+
+    def start(self, step: str, total: int) -> None:  # noqa: ARG002  the bar needs it
+        """Print the step."""
+        self.note(step)
+
+    def advance(self, done: int) -> None:
+        """A log has no use for it."""
+
+
+class TerminalView:
+    """A progress bar on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._step: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish()
+        self._progress.stop()
+
+    def note(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def start(self, step: str, total: int) -> None:
+        """Begin a bar below those of the steps before."""
+        self._finish()
+        self._step = self._progress.add_task(step, total=total or None)
+
+    def advance(self, done: int) -> None:
+        """Move the bar."""
+        if self._step is not None:
+            self._progress.update(self._step, completed=done)
+
+    def _finish(self) -> None:
+        if self._step is not None:
+            self._progress.stop_task(self._step)
+
+
+def default_view() -> View:
+    """A bar where standard error is a terminal, else plain lines."""
+    console = Console(stderr=True)
+    return TerminalView(console) if console.is_terminal else PlainView()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producers.csv_source import HOURS, POLLS, ZONES, Kind, Table, split_line
+from stream_app.errors import RecordError, StoreUptimeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_table(folder: Path, content: bytes, kind: Kind = POLLS) -> Table:
+    path = folder / "input.csv"
+    path.write_bytes(content)
+    table = Table(path, kind)
+    table.close()
+    return table
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "positions"),
+    [
+        (POLLS, "store_id,status,timestamp_utc", (0, 1, 2)),
+        (POLLS, " timestamp_utc , Store_ID,STATUS\r\n", (1, 2, 0)),
+        (POLLS, "\ufeffstore_id,note,status,timestamp_utc,note\n", (0, 2, 3)),
+        (POLLS, '\n \n"store id","status","timestamp utc"', (0, 1, 2)),
+        (HOURS, "store_id,dayOfWeek,start_time_local,end_time_local", (0, 1, 2, 3)),
+        (HOURS, "store_id,start_time_local,end_time_local,day", (0, 3, 1, 2)),
+        (ZONES, "timezone_str,store_id", (1, 0)),
+    ],
+)
+def test_finds_the_columns_wherever_they_are(
+    tmp_path: Path, kind: Kind, header: str, positions: tuple[int, ...]
+) -> None:
+    columns = open_table(tmp_path, header.encode(), kind).columns
+    assert columns is not None
+    assert columns.positions == positions
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"store_id,state,at\n1,2,3\n", r"input.csv: no column status, timestamp_utc for polls"),
+        (b"status,status,store_id,timestamp_utc", "more than one column status"),
+        (b"store_id;status;timestamp_utc", "no column store_id, status, timestamp_utc"),
+        ("store_id,status,timestamp_utc".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        (b"\n\xffstore_id,status", r"input.csv:2: no header of a CSV: not UTF-8"),
+        (b"x" * 70_000, "input.csv:1: no header of a CSV: longer than"),
+    ],
+)
+def test_a_wrong_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(StoreUptimeError, match=message) as raised:
+        open_table(tmp_path, content)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"\xef\xbb\xbf", b"store_id,status,timestamp_utc"]
+)
+def test_no_rows_are_no_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "input.csv"
+    path.write_bytes(content)
+    table = Table(path, POLLS)
+    assert list(table.chunks()) == []
+    table.close()
+
+
+def test_rows_are_numbered_from_the_top_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "input.csv"
+    path.write_bytes(b"\n\nstore_id,status,timestamp_utc\nfirst\n")
+    table = Table(path, POLLS)
+    (chunk,) = table.chunks()
+    assert (chunk.first_line, chunk.data) == (4, b"first\n")
+    table.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (b"a,b\n", ["a", "b"]),
+        (b"a,b\r\n", ["a", "b"]),
+        (b'"a,""b""", "c"', ['a,"b"', "c"]),
+        (b",,", ["", "", ""]),
+        (b" \t\r\n", []),
+        (b"", []),
+    ],
+)
+def test_splits_a_line(line: bytes, fields: list[str]) -> None:
+    assert split_line(line) == fields
+
+
+@pytest.mark.parametrize("line", [b'"a', b'"a" b,c', b'a,"b"c"'])
+def test_quotes_that_do_not_match_are_refused(line: bytes) -> None:
+    with pytest.raises(RecordError, match="quotes: "):
+        split_line(line)
