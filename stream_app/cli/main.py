@@ -46,9 +46,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command; an expected error is one line on standard error and an exit code."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        # click hands back the code of `Context.exit`, and whatever a command returns
+        code = cli(prog_name="store-uptime", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,0 +1,118 @@
+"""`store-uptime report`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+
+from stream_app.cli.client import ApiClient
+from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.contracts.records import decode_store, parse_uuid
+from stream_app.contracts.reports import report_csv
+from stream_app.contracts.topics import STORES
+from stream_app.domain.instants import parse_instant
+from stream_app.errors import RecordError, ReportError
+from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.tail import TopicTail
+from stream_app.processes.run_file import api_address
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+_AT_ONCE: Final = 32
+
+
+@click.command()
+@click.argument("store_ids", nargs=-1, metavar="[STORE_ID]...")
+@click.option("--all", "every_store", is_flag=True, help="Every store, in the order of their ids.")
+@click.option("--at", "at", help="Reference time, ISO 8601; default: by the reference clock.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
+@click.option("--api", "address", help="Address of the API; default: that of the data dir.")
+@data_dir_option
+def report(
+    store_ids: tuple[str, ...],
+    *,
+    every_store: bool,
+    at: str | None,
+    output: Path | None,
+    form: str,
+    address: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Ask for reports and print them: a row a store."""
+    if every_store == bool(store_ids):
+        raise click.UsageError("name stores, or say --all")
+    try:
+        wanted = [parse_uuid(store_id) for store_id in store_ids]
+        reference_time = None if at is None else parse_instant(at)
+    except RecordError as error:
+        raise click.UsageError(str(error)) from None
+    settings = read_settings(data_dir=data_dir)
+    reports, failures = asyncio.run(
+        _reports(settings, address or api_address(settings), wanted, reference_time)
+    )
+    text = report_csv(reports) if form == "csv" else orjson.dumps(reports).decode() + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text)
+    for store_id, reason in failures:
+        click.echo(f"store-uptime: no report of store {store_id}: {reason}", err=True)
+    sys.exit(1 if failures else 0)
+
+
+async def _reports(
+    settings: Settings, address: str, store_ids: list[str], reference_time: int | None
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    if not store_ids:
+        store_ids = await _every_store(resolve_bootstrap(settings))
+    reports: dict[str, dict[str, Any]] = {}
+    failures: list[tuple[str, str]] = []
+    places = asyncio.Semaphore(_AT_ONCE)
+    console = Console(stderr=True)
+    async with ApiClient(address) as client:
+        with Progress(console=console, disable=len(store_ids) < _AT_ONCE) as progress:
+            bar = progress.add_task("reports", total=len(store_ids))
+
+            async def one(store_id: str) -> None:
+                async with places:
+                    try:
+                        reports[store_id] = await client.report(store_id, reference_time)
+                    except ReportError as error:
+                        failures.append((store_id, str(error)))
+                    progress.advance(bar)
+
+            async with asyncio.TaskGroup() as group:
+                for store_id in store_ids:
+                    group.create_task(one(store_id))
+    return [reports[store_id] for store_id in store_ids if store_id in reports], failures
+
+
+async def _every_store(settings: Settings) -> list[str]:
+    found: set[str] = set()
+    highwaters = Highwaters(settings)
+    tail = TopicTail(
+        settings,
+        [STORES],
+        highwaters,
+        lambda record: found.add(decode_store(record.value).store_id),
+    )
+    await highwaters.start()
+    try:
+        await tail.start()
+        try:
+            await tail.catch_up()
+        finally:
+            await tail.stop()
+    finally:
+        await highwaters.stop()
+    return sorted(found)

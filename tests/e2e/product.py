@@ -1,0 +1,149 @@
+"""The product as a user runs it: commands in processes of their own, and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+from tests.sample import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "stream_app.cli.main"]
+
+
+def run(
+    *arguments: str, timeout: float = 150, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+class Running:
+    """A command that stays up until it is stopped; `wait_for` reads what it says."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.lines: list[str] = []
+        self._heard = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._heard:
+                self.lines.append(line.rstrip())
+                self._heard.notify_all()
+        with self._heard:
+            self._ended = True
+            self._heard.notify_all()
+
+    def wait_for(self, pattern: str, timeout: float = 90) -> re.Match[str]:
+        """The first line that matches."""
+        found: list[re.Match[str]] = []
+
+        def search() -> bool:
+            found[:] = [match for line in self.lines if (match := re.search(pattern, line))]
+            return bool(found) or self._ended
+
+        with self._heard:
+            self._heard.wait_for(search, timeout)
+        assert found, f"{pattern!r} was not said:\n" + "\n".join(self.lines)
+        return found[0]
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 60) -> int:
+        """Send a signal and wait; the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(timeout)
+        self._listener.join(timeout)
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def up(data_dir: Path, *arguments: str, **environment: str) -> tuple[Running, str]:
+    """`store-uptime up` on a free port, ready; and the API's address."""
+    running = Running(
+        "up", "--data-dir", str(data_dir), "--api-port", "0", *arguments, **environment
+    )
+    return running, running.wait_for(r"^ready at (http://\S+)")[1]
+
+
+class Http:
+    """The API as a client sees it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(self.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def trigger(self, store_id: str, **body: Any) -> str:
+        """The report id of an accepted request; asks again when told to try later."""
+        while True:
+            async with self._session.post(
+                f"/trigger_report/{store_id}", json=body or None
+            ) as response:
+                if response.status == 202:
+                    return str((await response.json())["report_id"])
+                assert response.status == 503, await response.text()
+                await asyncio.sleep(int(response.headers["Retry-After"]))
+
+    async def get(self, report_id: str, accept: str = "text/csv") -> tuple[int, str]:
+        """Status and body of a report as it stands."""
+        async with self._session.get(
+            f"/get_report/{report_id}", headers={"Accept": accept}
+        ) as response:
+            return response.status, await response.text()
+
+    async def finished(self, report_id: str) -> tuple[int, str]:
+        """Status and body of a report once it is complete or failed."""
+        while (answer := await self.get(report_id))[0] == 202:  # noqa: ASYNC110  over HTTP
+            await asyncio.sleep(0.02)
+        return answer
+
+    async def report_row(self, store_id: str, **body: Any) -> str:
+        """The CSV row of a new report."""
+        status, text = await self.finished(await self.trigger(store_id, **body))
+        assert status == 200, text
+        return text.splitlines()[1]
