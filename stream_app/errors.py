@@ -4,6 +4,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── SettingsError                a setting is wrong                     (exit 2)
 ├── PrerequisiteError            something to install or to free first  (exit 3)
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
+├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
 """
@@ -33,6 +34,10 @@ class BrokerUnavailableError(StoreUptimeError):
     """No broker answered at the bootstrap addresses in time."""
 
     exit_code = 4
+
+
+class WorkersBehindError(StoreUptimeError):
+    """What was asked depends on records that the workers have not applied yet."""
 
 
 class RecordError(StoreUptimeError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytz
 
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, SettingsError
 
 if TYPE_CHECKING:
@@ -97,16 +97,32 @@ def _bootstrap(text: str) -> str:
     return ",".join(addresses)
 
 
+def _host(text: str) -> str:
+    host = text.strip()
+    if not host:
+        # an empty host would listen on every address of the machine
+        raise ValueError("is empty; 0.0.0.0 listens on every address")
+    return host
+
+
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    if not text.strip():
+        raise ValueError("is empty; . is the current folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _optional_path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    return _path(text) if text else None
 
 
 def _setting(default: str, parse: Callable[[str], Any], text: str, *, secret: bool = False) -> Any:
-    return field(metadata={"default": default, "parse": parse, "help": text, "secret": secret})
+    return field(
+        repr=not secret,
+        metadata={"default": default, "parse": parse, "help": text, "secret": secret},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +142,7 @@ class Settings:
         "8", _whole(1, 1000), "partitions of the topics by store; fixed once they exist"
     )
     replication: int = _setting("1", _whole(1, 5), "copies of every topic; 3 with three brokers")
-    api_host: str = _setting("127.0.0.1", str, "address that the API listens on")
+    api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
     lookback: int = _setting(
         "1h", _duration(0, 30 * DAY), "how long before the oldest window a poll still counts"
@@ -182,18 +198,18 @@ class Settings:
             SettingsError: a value that cannot be used, or a STORE_UPTIME_ variable that is
                 no setting (a misspelt name must not be a silent default).
         """
-        known = {f.name: f for f in fields(cls)}
+        known = {PREFIX + f.name.upper(): f for f in fields(cls)}
         for variable in environment:
-            if variable.startswith(PREFIX) and variable[len(PREFIX) :].lower() not in known:
+            if variable.startswith(PREFIX) and variable not in known:
                 raise SettingsError(
                     f"{variable} is no setting; `store-uptime settings` lists them all"
                 )
         values: dict[str, Any] = {}
-        for name, setting in known.items():
+        for variable, setting in known.items():
+            name = setting.name
             if overrides.get(name) is not None:
                 values[name] = overrides[name]
                 continue
-            variable = PREFIX + name.upper()
             text = environment.get(variable, setting.metadata["default"])
             try:
                 values[name] = setting.metadata["parse"](text)
@@ -211,20 +227,34 @@ class Settings:
 
 
 def _check_together(settings: Settings) -> None:
-    if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
+    protocol = settings.kafka_security_protocol
+    said = f"{PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"
+    user, password = settings.kafka_sasl_username, settings.kafka_sasl_password
+    if protocol.startswith("SASL"):
+        if not (user and password):
+            raise SettingsError(
+                f"{said} needs {PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD"
+            )
+    elif user or password:
         raise SettingsError(
-            f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs "
-            f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD"
+            f"{PREFIX}KAFKA_SASL_{'USERNAME' if user else 'PASSWORD'} is set but {said} would not "
+            "use it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
         )
-    if settings.kafka_sasl_username and not settings.kafka_security_protocol.startswith("SASL"):
-        raise SettingsError(
-            f"{PREFIX}KAFKA_SASL_USERNAME is set but "
-            f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} would not use "
-            "it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
-        )
+    if not protocol.endswith("SSL"):
+        for name in ("kafka_tls_ca_file", "kafka_tls_cert_file", "kafka_tls_key_file"):
+            if getattr(settings, name) is not None:
+                raise SettingsError(
+                    f"{PREFIX}{name.upper()} is set but {said} would not use it; say SSL or "
+                    "SASL_SSL"
+                )
     if bool(settings.kafka_tls_cert_file) != bool(settings.kafka_tls_key_file):
         raise SettingsError(
             f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
+        )
+    if settings.retention < WEEK + settings.lookback:
+        raise SettingsError(
+            f"{PREFIX}RETENTION={format_duration(settings.retention)} is shorter than the week "
+            f"plus {PREFIX}LOOKBACK={format_duration(settings.lookback)} that a report looks back"
         )
 
 
@@ -250,9 +280,20 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[Setting
             text = format_duration(value)
         else:
             text = "" if value is None else str(value)
-        origin = "environment" if variable in environment else "default"
+        origin = _origin(environment.get(variable), value, setting.metadata)
         lines.append(SettingLine(variable, text, origin, setting.metadata["help"]))
     return lines
+
+
+def _origin(told: str | None, value: Any, metadata: Mapping[str, Any]) -> str:
+    """Where a value comes from: what the environment does not say, an option said."""
+    try:
+        if metadata["parse"](metadata["default"] if told is None else told) != value:
+            return "option"
+    except ValueError:
+        # the environment says nonsense that an option stands before
+        return "option"
+    return "default" if told is None else "environment"
 
 
 def defaults() -> list[SettingLine]:

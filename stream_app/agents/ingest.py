@@ -12,6 +12,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import MessageSizeTooLargeError
+
 from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
@@ -116,13 +118,19 @@ class Ingest:
         try:
             change = change_of(message, partition)
         except _WrongPartitionError as wrong:
-            sent = await self._outbox.pass_on(
-                message.topic, wrong.partition, wrong.store_id, message.value
-            )
-            # applied where it belongs, before it counts as applied here
-            await sent
-            await self._ownership.applied(partition, message.topic, message.offset)
-            return []
+            try:
+                sent = await self._outbox.pass_on(
+                    message.topic, wrong.partition, wrong.store_id, message.value
+                )
+                # in the log where it belongs, before it counts as applied here
+                await sent
+            except MessageSizeTooLargeError:
+                # it came compressed, or without a key
+                change = None
+                reason = f"too large to pass on: {wrong}"
+            else:
+                await self._ownership.applied(partition, message.topic, message.offset)
+                return []
         except RecordError as error:
             change = None
             reason = str(error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from stream_app.contracts.records import (
@@ -14,7 +16,13 @@ from stream_app.contracts.records import (
     encode_store,
 )
 from stream_app.contracts.reports import ReportEvent, encode_event
-from stream_app.contracts.topics import DEAD_LETTERS, REPORT_RESULTS, STORES, WATERMARKS
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    MAX_STATE_BYTES,
+    REPORT_RESULTS,
+    STORES,
+    WATERMARKS,
+)
 from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
 from stream_app.kafka.clients import producer, start
 
@@ -22,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_app.settings import Settings
+
+_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+_KEPT_BYTES: Final = 1_000_000
+"""A byte takes up to six in JSON: so much of an original always fits."""
 
 
 class Outbox:
@@ -34,7 +46,7 @@ class Outbox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: Any = None
-        self._registrations: set[asyncio.Future[Any]] = set()
+        self._registrations: dict[bytes, asyncio.Future[Any]] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -51,10 +63,11 @@ class Outbox:
             await self._producer.stop()
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
-        """Keep what was refused."""
-        return await self._send(
-            DEAD_LETTERS.name, encode_dead_letter(letter), dead_letter_key(letter)
-        )
+        """Keep what was refused; of a record that was compressed from more, the beginning."""
+        value = encode_dead_letter(letter)
+        if len(value) > _MAX_LETTER_BYTES:
+            value = encode_dead_letter(_shortened(letter))
+        return await self._send(DEAD_LETTERS.name, value, dead_letter_key(letter))
 
     async def pass_on(
         self, topic: str, partition: int, store_id: str, value: bytes
@@ -73,14 +86,20 @@ class Outbox:
             sent = await self._send(
                 STORES.name, encode_store(StoreRecord(store_id)), store_id.encode()
             )
-            self._registrations.add(sent)
-            sent.add_done_callback(self._registrations.discard)
+            self._registrations[store] = sent
+            sent.add_done_callback(partial(self._on_registered, store))
+
+    def _on_registered(self, store: bytes, sent: asyncio.Future[Any]) -> None:
+        # one that failed stays, for `tell` to try again
+        if self._registrations.get(store) is sent and not _has_failed(sent):
+            del self._registrations[store]
 
     async def tell(self, watermarks: Iterable[Watermark]) -> None:
         """Publish watermarks, after every store that they cover is registered."""
         watermarks = list(watermarks)
+        await self.register([s for s, sent in self._registrations.items() if _has_failed(sent)])
         if self._registrations:
-            await asyncio.gather(*self._registrations)
+            await asyncio.gather(*self._registrations.values())
         for watermark in watermarks:
             await self._send(WATERMARKS.name, encode_watermark(watermark), watermark_key(watermark))
 
@@ -91,3 +110,17 @@ class Outbox:
             topic, value, key, partition=partition
         )
         return sent
+
+
+def _has_failed(sent: asyncio.Future[Any]) -> bool:
+    return sent.done() and (sent.cancelled() or sent.exception() is not None)
+
+
+def _shortened(letter: DeadLetter) -> DeadLetter:
+    original = letter.original or b""
+    return replace(
+        letter,
+        reason=f"{letter.reason[:1000]} (the first {_KEPT_BYTES} of {len(original)} bytes)",
+        original=original[:_KEPT_BYTES],
+        key=letter.key[:1000] if letter.key else letter.key,
+    )

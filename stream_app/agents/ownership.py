@@ -18,7 +18,7 @@ from stream_app.kafka.progress import HEARTBEAT_SECONDS
 from stream_app.tables import STORE_BYTES, is_bucket_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from stream_app.agents.outbox import Outbox
     from stream_app.kafka.progress import Progress
@@ -41,6 +41,7 @@ class OwnedPartition:
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
         applied: next offset to apply, by source topic.
+        moved: set when `applied` changes.
         lost: set when the partition is no longer owned.
     """
 
@@ -48,6 +49,7 @@ class OwnedPartition:
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     applied: dict[str, int] = field(default_factory=dict)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -66,6 +68,7 @@ class Ownership:
         self._outbox = outbox
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[tuple[str, int]] = set()
+        self._generation = 0
         self._task: asyncio.Task[None] | None = None
 
     def get(self, partition: int) -> OwnedPartition | None:
@@ -84,26 +87,37 @@ class Ownership:
 
     def release(self) -> None:
         """Own nothing any more: a rebalance or the shutdown begins."""
-        self._facts.close()
+        self._generation += 1
         released, self._owned = self._owned, {}
         for partition in released.values():
             partition.lost.set()
+        self._facts.close()
 
     async def take(self, partitions: set[int], applied: Mapping[tuple[str, int], int]) -> None:
-        """Own these partitions, whose tables are recovered.
+        """Own these partitions, whose tables are recovered, and no others.
+
+        A rebalance does not wait for us: one that begins meanwhile ends this, or a partition
+        that belongs to somebody else would be ours for ever.
 
         Args:
             partitions: their numbers.
             applied: the next offset to apply of each source partition: what is committed.
         """
+        self.release()
+        generation = self._generation
         self._facts.open(partitions)
         for number in sorted(partitions):
-            partition = await self._read(number)
+            partition = OwnedPartition(number)
+            async for _ in self._read_into(partition):
+                if generation != self._generation:
+                    return
             partition.applied = {
                 spec.name: applied.get((spec.name, number), 0) for spec in SOURCE_TOPICS
             }
             # A crash may have come between a store's first fact and its registration
             await self._outbox.register(partition.stores)
+            if generation != self._generation:
+                return
             self._owned[number] = partition
             for spec in SOURCE_TOPICS:
                 self._advance(partition, spec.name)
@@ -140,11 +154,11 @@ class Ownership:
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
         self._progress.advance(_watermark(partition, topic))
+        partition.moved.set()
         self._moved.add((topic, partition.number))
 
-    async def _read(self, number: int) -> OwnedPartition:
-        partition = OwnedPartition(number)
-        for count, (key, value) in enumerate(self._facts.items(number)):
+    async def _read_into(self, partition: OwnedPartition) -> AsyncIterator[None]:
+        for count, (key, value) in enumerate(self._facts.items(partition.number)):
             partition.stores.add(key[:STORE_BYTES])
             if is_bucket_key(key):
                 poll = newest(from_bytes(value[-8:]))
@@ -152,27 +166,38 @@ class Ownership:
                     partition.newest_poll = poll
             if count % _SCAN_CHUNK == 0:
                 await asyncio.sleep(0)
-        return partition
+                yield
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
-        last_heartbeat = 0.0
+        last_heartbeat = float("-inf")
         while True:
             await asyncio.sleep(WATERMARK_SECONDS)
-            if loop.time() - last_heartbeat >= HEARTBEAT_SECONDS:
+            heartbeat = loop.time() - last_heartbeat >= HEARTBEAT_SECONDS
+            if heartbeat:
                 last_heartbeat = loop.time()
-                self._facts.persist_offsets()
-                told = {(spec.name, p) for spec in SOURCE_TOPICS for p in self._owned}
-            else:
-                told = self._moved
-            self._moved = set()
-            watermarks = [
-                _watermark(partition, topic)
-                for topic, number in told
-                if (partition := self._owned.get(number)) is not None
-            ]
-            if watermarks:
-                await self._outbox.tell(watermarks)
+            try:
+                await self._tell_once(heartbeat=heartbeat)
+            except Exception:
+                # silent for ever, a worker would hold up every report of all stores
+                log.exception("cannot tell the watermarks now, trying again")
+                last_heartbeat = float("-inf")
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _tell_once(self, *, heartbeat: bool) -> None:
+        if heartbeat:
+            self._facts.persist_offsets()
+            told = {(spec.name, p) for spec in SOURCE_TOPICS for p in self._owned}
+        else:
+            told = self._moved
+        self._moved = set()
+        watermarks = [
+            _watermark(partition, topic)
+            for topic, number in told
+            if (partition := self._owned.get(number)) is not None
+        ]
+        if watermarks:
+            await self._outbox.tell(watermarks)
 
 
 def _watermark(partition: OwnedPartition, topic: str) -> Watermark:

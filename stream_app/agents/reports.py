@@ -23,7 +23,7 @@ from stream_app.contracts.reports import (
     report_content,
     report_id_of,
 )
-from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.domain.buckets import Bucket, BucketLayout
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.instants import WEEK
@@ -114,6 +114,10 @@ class Reports:
         except RecordError as error:
             await self._refuse(event, str(error), taken)
             return
+        except Exception as error:
+            log.exception("%s/%d/%d", message.topic, message.partition, message.offset)
+            await self._refuse(event, f"internal error: {error!r}", taken)
+            return
         right = partition_of(request.store_id.encode(), self._settings.partitions)
         if right != message.partition:
             await self._pass_on(event, request, right, taken)
@@ -142,7 +146,7 @@ class Reports:
         owned = self._ownership.get(partition)
         if owned is None:
             raise _ReleasedError
-        await _unless_lost(owned, self._catch_up())
+        await _unless_lost(owned, self._catch_up(owned))
         reference = request.reference_time
         if reference is None:
             reference = self._reference(taken)
@@ -153,15 +157,22 @@ class Reports:
             report=self._report(owned, request.store_id, reference),
         )
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, owned: OwnedPartition) -> None:
         while True:
             try:
-                await self._progress.catch_up()
+                highwaters = await self._progress.catch_up()
             except BrokerUnavailableError as error:
                 log.warning("a report waits: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return
+                break
+        # A watermark outlives the worker that told it. What a crashed owner had applied, but
+        # not yet in the changelog, comes again from the source: wait for our own table too.
+        while any(
+            owned.applied[spec.name] < highwaters[spec.name, owned.number] for spec in SOURCE_TOPICS
+        ):
+            owned.moved.clear()
+            await owned.moved.wait()
 
     def _reference(self, taken: int) -> int:
         if self._settings.reference_clock == "wall":
@@ -203,7 +214,7 @@ class Reports:
         )
 
     def _remaining_seconds(self, request: ReportRequest, taken: int) -> float:
-        requested = request.requested_at or taken
+        requested = min(request.requested_at or taken, taken)
         return (requested + self._settings.report_deadline - self._clock()) / 1_000_000
 
     def _failed(self, report_id: str, reason: str) -> ReportEvent:
@@ -220,7 +231,7 @@ class Reports:
         log.warning("refused %s/%s/%s: %s", *source.values(), reason[:200])
         letter = DeadLetter(source, reason, message.value, message.key)
         futures = [await self._outbox.dead_letter(letter)]
-        report_id = report_id_of(message.value)
+        report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", taken, reason=reason)
             futures.append(await self._outbox.report(failed))
@@ -241,6 +252,13 @@ class Reports:
         acknowledge_when_done(event, [sent], self._fail)
 
 
+def _report_id_of(value: bytes | None) -> str | None:
+    try:
+        return report_id_of(value)
+    except Exception:  # noqa: BLE001  whatever made the request an internal error
+        return None
+
+
 @lru_cache(maxsize=16_384)
 def _weekly_hours(value: bytes) -> WeeklyHours:
     return WeeklyHours.from_rows(decode_rows(value))
@@ -256,7 +274,7 @@ async def _unless_lost(owned: OwnedPartition, waiting: Any) -> None:
     lost = asyncio.ensure_future(owned.lost.wait())
     try:
         await asyncio.wait({wait, lost}, return_when=asyncio.FIRST_COMPLETED)
-        if lost.done():
+        if owned.lost.is_set():
             raise _ReleasedError
         wait.result()
     finally:

@@ -28,6 +28,18 @@ _UUID: Final = re.compile(
 )
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STATUS: Final = {"active": True, "inactive": False}
+_SHOWN: Final = 60
+
+
+def shown(value: object) -> str:
+    """The beginning of a value from outside, on one line, for a reason."""
+    if isinstance(value, str):
+        return repr(value[:_SHOWN])
+    try:
+        return orjson.dumps(value)[:_SHOWN].decode(errors="replace")
+    except orjson.JSONEncodeError:
+        # orjson reads deeper nesting than it writes
+        return f"a {type(value).__name__}, deeply nested"
 
 
 def parse_uuid(text: object, what: str = "store_id") -> str:
@@ -42,7 +54,7 @@ def parse_uuid(text: object, what: str = "store_id") -> str:
         trimmed = text.strip()
         if _UUID.fullmatch(trimmed):
             return str(UUID(trimmed))
-    raise RecordError(f"{what} is not a UUID: {str(text)[:60]!r}")
+    raise RecordError(f"{what} is not a UUID: {shown(text)}")
 
 
 def parse_status(text: object) -> bool:
@@ -55,7 +67,7 @@ def parse_status(text: object) -> bool:
         active = _STATUS.get(text.strip().lower())
         if active is not None:
             return active
-    raise RecordError(f"status is neither active nor inactive: {str(text)[:60]!r}")
+    raise RecordError(f"status is neither active nor inactive: {shown(text)}")
 
 
 def status_name(active: bool) -> str:
@@ -136,8 +148,7 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
                 except RecordError as error:
                     refused.append(f"poll {index}: {error}")
             case _:
-                shown = orjson.dumps(item)[:60].decode(errors="replace")
-                refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown}")
+                refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown(item)}")
     if not polls and not refused:
         raise RecordError("polls is empty")
     return PollBatch(store_id, polls), refused
@@ -175,8 +186,7 @@ def decode_hours(value: bytes | None) -> HoursRecord:
             case [int() as day, str() as start, str() as end] if type(day) is int:
                 rows.append((day, start, end))
             case _:
-                shown = orjson.dumps(item)[:60].decode(errors="replace")
-                raise RecordError(f"row {index}: not [day, start, end]: {shown}")
+                raise RecordError(f"row {index}: not [day, start, end]: {shown(item)}")
     return HoursRecord(store_id, tuple(rows))
 
 

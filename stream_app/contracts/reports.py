@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 
-from stream_app.contracts.records import field_of, object_of, parse_uuid
+from stream_app.contracts.records import field_of, object_of, parse_uuid, shown
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES
 from stream_app.errors import RecordError
@@ -132,14 +132,17 @@ def decode_event(value: bytes | None) -> ReportEvent:
     """
     content = object_of(value)
     status = field_of(content, "status")
-    if status not in _WRITTEN:
-        raise RecordError(f"not a report status: {str(status)[:60]!r}")
+    if not isinstance(status, str) or status not in _WRITTEN:
+        raise RecordError(f"not a report status: {shown(status)}")
+    reason = content.get("reason")
+    if not isinstance(reason, str | None):
+        raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),
         at=parse_instant(field_of(content, "at")),
-        reason=content.get("reason"),
+        reason=reason,
         report=report if isinstance(report, dict) else None,
     )
 

@@ -5,7 +5,7 @@ should touch few buckets and a live ping should rewrite little. Hence two sizes,
 one union:
 
 - **cold** buckets of a week. A batch that spans more than one hot bucket goes there: one
-  write a week that it touches. Slot `week % slots`, a ring longer than the retention: a
+  write a week that it touches. Slot `week % slots` of a ring longer than the retention: a
   slot's older polls are dropped when much newer ones come in, and no key is ever deleted
   (a table's changelog must not end with a tombstone).
 - **hot** buckets of six hours, a ring of five. A ping rewrites at most six hours. When its
@@ -14,6 +14,9 @@ one union:
 
 What is kept depends on the set of polls alone, not on their order or batches: a poll is
 dropped only where the same cold slot has polls more than the retention newer.
+
+The retention may be changed on a table that holds polls. Rings come in few sizes, each with
+slots of its own; the retention says which one is written, and a report reads them all.
 """
 
 from __future__ import annotations
@@ -34,8 +37,15 @@ HOT_SPAN: Final = 6 * HOUR
 HOT_SLOTS: Final = 5
 COLD_SPAN: Final = WEEK
 
-MAX_BUCKET_POLLS: Final = 7 * 24 * 3600
-"""One poll a second for a week: what a changelog record can still hold (8 bytes a poll)."""
+RINGS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Sizes of the cold rings in weeks; the ring of `n` has the slots `n` to `2 * n - 1`."""
+
+MAX_HOT_POLLS: Final = 6 * 3600
+"""One poll a second: a hot bucket is rewritten by every ping."""
+
+MAX_COLD_POLLS: Final = 7 * 24 * 3600 // 2
+"""What batches may fill a week with. Hot buckets that move in come on top, since one that could
+not move would block its slot for ever: `COLD_SPAN // HOT_SPAN` of them still fit the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class BucketLayout:
     @property
     def cold_slots(self) -> int:
         """Enough weeks that two of one slot are further apart than the retention."""
-        return -(-self.retention // COLD_SPAN) + 1
+        weeks = -(-self.retention // COLD_SPAN) + 1
+        return next(slots for slots in RINGS if slots >= weeks)
 
     def hot_bucket(self, instant: int) -> Bucket:
         """The hot bucket that an instant falls in."""
@@ -71,7 +82,7 @@ class BucketLayout:
 
     def cold_bucket(self, instant: int) -> Bucket:
         """The cold bucket that an instant falls in."""
-        return Bucket(cold=True, slot=instant // COLD_SPAN % self.cold_slots)
+        return _cold_bucket(instant // COLD_SPAN, self.cold_slots)
 
     def writes(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> list[BucketWrite]:
         """What adding a batch to a store writes, in the order in which to write it.
@@ -86,9 +97,10 @@ class BucketLayout:
         Raises:
             RecordError: a bucket would hold more polls than one record can carry.
         """
-        if batch[0] >> 1 >= newest(batch) // HOT_SPAN * HOT_SPAN:
+        one_span = batch[0] >> 1 >= newest(batch) // HOT_SPAN * HOT_SPAN
+        if one_span and len(batch) <= MAX_HOT_POLLS:
             return self._hot_writes(batch, read)
-        return list(self._cold_writes(batch, read))
+        return list(self._cold_writes(batch, read, MAX_COLD_POLLS))
 
     def _hot_writes(
         self, batch: array[int], read: Callable[[Bucket], array[int]]
@@ -99,23 +111,25 @@ class BucketLayout:
             return [BucketWrite(bucket, batch)]
         age = newest(batch) // HOT_SPAN - newest(there) // HOT_SPAN
         if age < 0:
-            return list(self._cold_writes(batch, read))
+            return list(self._cold_writes(batch, read, MAX_COLD_POLLS))
         if age > 0:
-            return [*self._cold_writes(there, read), BucketWrite(bucket, batch)]
-        merged = _bounded(union(there, batch))
-        return [] if merged == there else [BucketWrite(bucket, merged)]
+            return [*self._cold_writes(there, read, None), BucketWrite(bucket, batch)]
+        merged = union(there, batch)
+        if merged == there:
+            return []
+        return [BucketWrite(bucket, _bounded(merged, MAX_HOT_POLLS, "in six hours"))]
 
     def _cold_writes(
-        self, batch: array[int], read: Callable[[Bucket], array[int]]
+        self, batch: array[int], read: Callable[[Bucket], array[int]], most: int | None
     ) -> Iterator[BucketWrite]:
         for _, polls in groupby(batch, key=lambda poll: (poll >> 1) // COLD_SPAN):
             week = array("q", polls)
             bucket = self.cold_bucket(newest(week))
             there = read(bucket)
             merged = union(there, week)
-            merged = _bounded(since(merged, newest(merged) - self.retention))
+            merged = since(merged, newest(merged) - self.retention)
             if merged != there:
-                yield BucketWrite(bucket, merged)
+                yield BucketWrite(bucket, _bounded(merged, most, "in one week"))
 
     def polls(self, first: int, last: int, read: Callable[[Bucket], array[int]]) -> array[int]:
         """Every poll of a store in `[first, last]`.
@@ -127,29 +141,37 @@ class BucketLayout:
         hot = [read(Bucket(cold=False, slot=slot)) for slot in range(HOT_SLOTS)]
         found = array("q")
         weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
-        if len(weeks) >= self.cold_slots:
+        if len(weeks) > self.cold_slots:
             raise ReportError("the time asked for is longer than the retention")
         for week in weeks:
-            content = read(self.cold_bucket(week * COLD_SPAN))
-            self._refuse_dropped(week, content, *hot)
-            found = union(found, content)
+            # what is still hot would have dropped the same polls, had it moved already
+            _refuse_dropped(week, self.cold_slots, *hot)
+            for slots in RINGS:
+                content = read(_cold_bucket(week, slots))
+                _refuse_dropped(week, slots, content)
+                found = union(found, content)
         for content in hot:
             found = union(found, content)
         return between(found, first, last)
 
-    def _refuse_dropped(self, week: int, *contents: array[int]) -> None:
-        for content in contents:
-            if not content:
-                continue
-            newest_week = newest(content) // COLD_SPAN
-            if newest_week > week and (newest_week - week) % self.cold_slots == 0:
-                raise ReportError(
-                    "the polls of that time are no longer kept: the store has polls more "
-                    "than STORE_UPTIME_RETENTION newer"
-                )
+
+def _cold_bucket(week: int, slots: int) -> Bucket:
+    return Bucket(cold=True, slot=slots + week % slots)
 
 
-def _bounded(polls: array[int]) -> array[int]:
-    if len(polls) > MAX_BUCKET_POLLS:
-        raise RecordError(f"more than {MAX_BUCKET_POLLS} polls of one store in one week")
+def _refuse_dropped(week: int, slots: int, *contents: array[int]) -> None:
+    for content in contents:
+        if not content:
+            continue
+        newest_week = newest(content) // COLD_SPAN
+        if newest_week > week and (newest_week - week) % slots == 0:
+            raise ReportError(
+                "the polls of that time are no longer kept: the store has polls more "
+                "than STORE_UPTIME_RETENTION newer"
+            )
+
+
+def _bounded(polls: array[int], most: int | None, span: str) -> array[int]:
+    if most is not None and len(polls) > most:
+        raise RecordError(f"more than {most} polls of one store {span}")
     return polls

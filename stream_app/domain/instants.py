@@ -23,6 +23,7 @@ LATEST: Final = 4_102_444_800 * SECOND
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DATE_AND_SEPARATOR: Final = re.compile(r"[\dW-]+[T ]", re.IGNORECASE)
 _UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 
 
@@ -52,6 +53,9 @@ def parse_instant(text: object) -> int:
     trimmed = text.strip()
     bare = _UTC_SUFFIX.sub("", trimmed)
     if len(bare) < len("2024-01-01T00") or len(bare) > 40:
+        raise RecordError(f"not a time: {trimmed[:60]!r}")
+    # fromisoformat takes any character between date and time, even one more digit
+    if not _DATE_AND_SEPARATOR.match(bare):
         raise RecordError(f"not a time: {trimmed[:60]!r}")
     try:
         moment = datetime.fromisoformat(bare)

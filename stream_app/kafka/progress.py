@@ -100,23 +100,28 @@ class Progress:
             default=None,
         )
 
-    async def catch_up(self) -> None:
+    async def catch_up(self) -> dict[Partition, int]:
         """Wait until everything acknowledged before this call is applied somewhere.
+
+        Returns:
+            how far the source partitions reached when they were asked last.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        if await self._waited_for(self._partitions):
+        waited, highwaters = await self._wait_for_now()
+        if waited:
             # A record on a wrong partition is passed on to the right one and applied there:
             # what was passed on while we waited may lie beyond the highwaters first asked for.
-            await self._waited_for(self._partitions)
+            _, highwaters = await self._wait_for_now()
+        return highwaters
 
-    async def _waited_for(self, partitions: list[Partition]) -> bool:
+    async def _wait_for_now(self) -> tuple[bool, dict[Partition, int]]:
         """Wait for the highwaters of now; True if anything was still missing."""
         before = {p: w.applied for p, w in self._watermarks.items()}
-        highwaters = await self._highwaters.ask(partitions)
+        highwaters = await self._highwaters.ask(self._partitions)
         if all(before.get(p, -1) >= offset for p, offset in highwaters.items()):
-            return False
+            return False, highwaters
         self._waiters += 1
         try:
             async with self._moved:
@@ -128,7 +133,7 @@ class Progress:
                 )
         finally:
             self._waiters -= 1
-        return True
+        return True, highwaters
 
     async def _notify(self) -> None:
         self._notification = None
