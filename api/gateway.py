@@ -19,7 +19,12 @@ from api.report_log import ReportLog
 from stream_app.contracts.records import decode_store
 from stream_app.contracts.reports import ReportEvent, encode_event, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS, STORES
-from stream_app.errors import BrokerUnavailableError, RecordError, StoreUptimeError
+from stream_app.errors import (
+    BrokerUnavailableError,
+    RecordError,
+    StoreUptimeError,
+    WorkersBehindError,
+)
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.clients import producer, start, unavailable
 from stream_app.kafka.offsets import Highwaters
@@ -109,13 +114,20 @@ class Gateway:
         """Whether a store is known, after everything acknowledged so far.
 
         Raises:
-            BrokerUnavailableError: broker or workers did not answer in time.
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: the store may be in what the workers have yet to apply.
         """
         if store_id in self._stores:
             return True
         self._require_connection()
         # acknowledged a moment ago, it may not be registered yet: wait before saying no
-        await self._in_time(self._progress.catch_up())
+        try:
+            await asyncio.wait_for(self._progress.catch_up(), ANSWER_SECONDS)
+        except TimeoutError:
+            raise WorkersBehindError(
+                f"store {store_id} is not known yet, and the workers are still applying what "
+                "came in: try again later"
+            ) from None
         await self._in_time(self._stores_tail.catch_up())
         return store_id in self._stores
 
@@ -229,7 +241,7 @@ class Gateway:
             return await asyncio.wait_for(waiting, ANSWER_SECONDS)
         except TimeoutError:
             raise BrokerUnavailableError(
-                f"Kafka or the workers did not answer within {ANSWER_SECONDS:g} s"
+                f"Kafka did not answer within {ANSWER_SECONDS:g} s"
             ) from None
 
     def _on_store(self, record: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.errors import BrokerUnavailableError, RecordError, WorkersBehindError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5
+
+_SHOWN: Final = 200
+"""Characters of a request that a detail repeats."""
 
 
 class ProblemError(Exception):
@@ -66,22 +69,31 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem(error.status, error.detail, retry_after=error.retry_after)
     except RecordError as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    except WorkersBehindError as error:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=RETRY_SECONDS)
     except BrokerUnavailableError as error:
-        log.warning("%s %s: %s", request.method, request.path, error)
+        log.warning("%s %s: %s", request.method, request.rel_url.raw_path, error)
         return problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the Kafka broker is out of reach; try again later",
             retry_after=RETRY_SECONDS,
         )
+    except web.HTTPMethodNotAllowed as error:
+        allowed = sorted(error.allowed_methods)
+        response = problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            f"{error.method[:_SHOWN]} is not allowed here, use {' or '.join(allowed)}",
+        )
+        response.headers["Allow"] = ", ".join(allowed)
+        return response
+    except web.HTTPNotFound:
+        return problem(HTTPStatus.NOT_FOUND, f"no such path: {request.rel_url.raw_path[:_SHOWN]}")
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        response = problem(HTTPStatus(error.status), error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
+        return problem(HTTPStatus(error.status), error.text or error.reason)
     except Exception:
-        log.exception("%s %s", request.method, request.path)
+        log.exception("%s %s", request.method, request.rel_url.raw_path)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the API tells more"
         )

@@ -82,7 +82,7 @@ class ReportLog:
                 self.requested(decode_request(record.value), record.timestamp * 1000)
             else:
                 self.happened(decode_event(record.value))
-        except RecordError as error:
+        except (RecordError, orjson.JSONEncodeError) as error:
             # the worker has kept it as a dead letter
             log.debug("%s/%d: %s", record.topic, record.offset, error)
 
@@ -93,7 +93,9 @@ class ReportLog:
             INSERT INTO report (report_id, store_id, reference_time, requested_at, status)
             VALUES (?, ?, ?, ?, 'pending')
             ON CONFLICT (report_id) DO UPDATE
-            SET store_id = excluded.store_id, reference_time = excluded.reference_time
+            SET store_id = excluded.store_id,
+                reference_time = excluded.reference_time,
+                requested_at = excluded.requested_at
             WHERE report.store_id IS NULL
             """,
             (

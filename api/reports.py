@@ -72,7 +72,7 @@ async def get_report(request: web.Request) -> web.Response:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"report {report_id} is unknown or expired")
     match state.status:
         case "complete":
-            return _complete(state, json=_wants_json(request.headers.get("Accept", "")))
+            return _complete(state, json=_wants_json(request.headers.getall("Accept", [])))
         case "failed":
             return _status(HTTPStatus.GONE, {"status": "failed", "reason": state.reason})
         case _:
@@ -115,22 +115,32 @@ def _status(
     )
 
 
-def _wants_json(accept: str) -> bool:
-    """Whether JSON is preferred to CSV; CSV where nothing is said or both are alike."""
-    quality = {"text/csv": 0.0, "application/json": 0.0}
+def _wants_json(accept: list[str]) -> bool:
+    """Whether JSON is preferred to CSV: by weight, then by which is named more exactly."""
+    csv, json = (_preference(",".join(accept), media) for media in ("text/csv", "application/json"))
+    return json > csv
+
+
+def _preference(accept: str, offered: str) -> tuple[float, int]:
+    """The weight that Accept gives a media type, and how exactly it names it (RFC 9110, 12.5.1)."""
+    ranges = ("*/*", offered.partition("/")[0] + "/*", offered)
+    weight, exactness = 0.0, -1
     for part in accept.split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    weight = float(parameter[2:])
-                except ValueError:
-                    weight = 0.0
-        for offered, best in quality.items():
-            if media in (offered, offered.split("/")[0] + "/*", "*/*"):
-                quality[offered] = max(best, weight)
-    return quality["application/json"] > quality["text/csv"]
+        if media in ranges and ranges.index(media) > exactness:
+            weight, exactness = _weight(parameters), ranges.index(media)
+    # weight 0 forbids: as if it were not named
+    return (weight, exactness) if weight > 0 else (0.0, -1)
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 async def _reference_time(request: web.Request) -> int | None:
@@ -159,8 +169,8 @@ def _new_report_id(request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return str(uuid4())
-    if not 0 < len(key) <= _MAX_KEY_LENGTH:
-        raise RecordError(f"Idempotency-Key is not 1 to {_MAX_KEY_LENGTH} characters long")
+    if not 0 < len(key) <= _MAX_KEY_LENGTH or not key.isprintable():
+        raise RecordError(f"Idempotency-Key is not 1 to {_MAX_KEY_LENGTH} printable characters")
     return str(uuid5(_IDEMPOTENCY, key))
 
 
@@ -168,6 +178,9 @@ async def _asked_before(gateway: Gateway, wanted: ReportRequest) -> bool:
     state = await gateway.report(wanted.report_id)
     if state is None:
         return False
+    if state.store_id is None:
+        # its result is known and its request is not, or no longer: nothing to compare with
+        return True
     if (state.store_id, state.reference_time) != (wanted.store_id, wanted.reference_time):
         raise RecordError("this Idempotency-Key was used for another request")
     return True

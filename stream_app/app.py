@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
+from faust.types import TP
 
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.outbox import Outbox
@@ -29,7 +30,7 @@ from stream_app.kafka.progress import Progress
 from stream_app.tables import FactsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stream_app.settings import Settings
@@ -135,13 +136,25 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
             partitions = {
                 tp.partition for tp in app.consumer.assignment() if tp.topic == REPORT_REQUESTS.name
             }
-            await ownership.take(partitions, await resume_offsets(settings, partitions))
+            offsets = await resume_offsets(settings, partitions)
+            await rewind(app.consumer, offsets)
+            await ownership.take(partitions, offsets)
         except Exception as error:
             log.exception("cannot take over partitions; this worker ends")
             fail(error)
 
     facts.on_recovered(on_recovered)
     return app
+
+
+async def rewind(consumer: Any, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Read on from these offsets, whatever has been fetched before.
+
+    After a rebalance Faust throws away what it has fetched and goes back to what is committed;
+    where nothing is committed yet it stays where it is, and what was thrown away is lost.
+    """
+    for (topic, partition), offset in offsets.items():
+        await consumer.seek(TP(topic, partition), offset)
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:

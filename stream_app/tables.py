@@ -2,7 +2,7 @@
 
 Keys are the store's 16 bytes, a tag, and for polls a slot:
 
-    <store> h            business hours: the JSON rows as they came
+    <store> h            business hours: the JSON rows as they came, trimmed
     <store> z            zone name
     <store> c <slot>     a hot bucket of polls     (domain.buckets)
     <store> d <slot>     a cold bucket of polls

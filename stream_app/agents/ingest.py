@@ -199,7 +199,9 @@ class Ingest:
         record = decode_hours(message.value)
         self._check_partition(record.store_id, partition)
         WeeklyHours.from_rows(record.hours)
-        return self._last_wins(partition, record.store_id, HOURS_TAG, encode_rows(record.hours))
+        # spaces have no meaning, and a compressed record may hold more than the changelog takes
+        rows = [(day, start.strip(), end.strip()) for day, start, end in record.hours]
+        return self._last_wins(partition, record.store_id, HOURS_TAG, encode_rows(rows))
 
     def _zone_change(self, message: Any, partition: int) -> Change:
         record = decode_zone(message.value)

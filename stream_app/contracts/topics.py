@@ -155,9 +155,11 @@ FACTS_TABLE: Final = "facts"
 SOURCE_TOPICS: Final = (STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 """What a report is computed from: a report waits until these are applied."""
 
+CONSUMED_TOPICS: Final = (*SOURCE_TOPICS, REPORT_REQUESTS)
+"""What the workers' consumer group reads."""
+
 ALL_TOPICS: Final = (
-    *SOURCE_TOPICS,
-    REPORT_REQUESTS,
+    *CONSUMED_TOPICS,
     REPORT_RESULTS,
     STORES,
     WATERMARKS,

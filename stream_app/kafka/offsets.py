@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream_app.contracts.topics import APP_ID, SOURCE_TOPICS
+from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS
 from stream_app.kafka.clients import connection, start, unavailable
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Highwaters:
 async def resume_offsets(
     settings: Settings, partitions: Iterable[int]
 ) -> dict[tuple[str, int], int]:
-    """The next offset of each source partition: the committed one, or the beginning.
+    """The next offset of each consumed partition: the committed one, or the beginning.
 
     Raises:
         BrokerUnavailableError: no broker answers.
     """
     wanted = [
-        TopicPartition(spec.name, partition) for spec in SOURCE_TOPICS for partition in partitions
+        TopicPartition(spec.name, partition) for spec in CONSUMED_TOPICS for partition in partitions
     ]
     admin = AIOKafkaAdminClient(**connection(settings))
     consumer = AIOKafkaConsumer(**connection(settings), group_id=None)

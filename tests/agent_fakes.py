@@ -1,0 +1,334 @@
+"""Hand-written stand-ins for what surrounds the agents: Faust, the table, Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from stream_app.agents.ownership import OwnedPartition
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from stream_app.contracts.records import DeadLetter
+    from stream_app.contracts.reports import ReportEvent
+    from stream_app.contracts.watermarks import Watermark
+
+PARTITIONS = 4
+NOW = 1_733_000_000 * 1_000_000
+
+
+def settings_with(**overrides: Any) -> Settings:
+    return Settings.from_environment({}, partitions=PARTITIONS, **overrides)
+
+
+def store_in(partition: int, number: int = 0) -> str:
+    """The id of a store that this partition owns; another one for each number."""
+    ids = (str(UUID(int=n, version=4)) for n in range(1, 10_000))
+    owned = [i for i in ids if partition_of(i.encode(), PARTITIONS) == partition]
+    return owned[number]
+
+
+async def settle() -> None:
+    """Let everything run that does not wait for something outside."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class FakeMessage:
+    """What Faust hands out of a Kafka record; the time in seconds."""
+
+    value: bytes | None
+    topic: str = "store-status"
+    partition: int = 0
+    offset: int = 0
+    key: bytes | None = b"a key"
+    timestamp: float = NOW / 1_000_000
+
+
+class FakeEvent:
+    """An event that counts its acknowledgements."""
+
+    def __init__(self, message: FakeMessage) -> None:
+        self.message = message
+        self.acks = 0
+
+    def ack(self) -> None:
+        self.acks += 1
+
+
+def events_of(*values: bytes | None, **of_each: Any) -> list[FakeEvent]:
+    """One event a value, at the offsets from 0 on."""
+    return [
+        FakeEvent(FakeMessage(value, offset=offset, **of_each))
+        for offset, value in enumerate(values)
+    ]
+
+
+class FakeStream:
+    """A stream of given events that ends after the last."""
+
+    def __init__(self, events: Iterable[FakeEvent]) -> None:
+        self.enable_acks = True
+        self.taken = 0
+        self._events = list(events)
+
+    async def events(self) -> AsyncIterator[FakeEvent]:
+        assert not self.enable_acks, "Faust would acknowledge when the loop comes round"
+        for event in self._events:
+            self.taken += 1
+            yield event
+
+
+class Failures:
+    """Collects what was passed to `fail`."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def __call__(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+class Sends:
+    """Futures of records on their way; they arrive at once, or when a test says so."""
+
+    def __init__(self) -> None:
+        self.at_once = True
+        self.pending: list[asyncio.Future[Any]] = []
+        self.next_error: BaseException | None = None
+
+    def future(self, result: Any = None) -> asyncio.Future[Any]:
+        sent = asyncio.get_running_loop().create_future()
+        if self.next_error is not None:
+            sent.set_exception(self.next_error)
+            self.next_error = None
+        elif self.at_once:
+            sent.set_result(result)
+        else:
+            self.pending.append(sent)
+        return sent
+
+    def arrive(self, *positions: int) -> None:
+        """The records at these positions are stored; without any, all of them."""
+        for sent in [self.pending[p] for p in positions] or list(self.pending):
+            if not sent.done():
+                sent.set_result(None)
+
+
+class FakeFacts:
+    """The table as a dictionary.
+
+    Attributes:
+        content: `(partition, key)` to value.
+        writes: every write in order.
+        sends: the changelog's futures.
+        error: raised by the next `put`.
+        opened: what is open; None after `close`.
+        events: calls that a test wants the order of.
+    """
+
+    def __init__(self) -> None:
+        self.content: dict[tuple[int, bytes], bytes] = {}
+        self.writes: list[tuple[int, bytes]] = []
+        self.sends = Sends()
+        self.error: BaseException | None = None
+        self.opened: set[int] | None = None
+        self.persisted = 0
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.content.get((partition, key))
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[Any]:
+        if self.error is not None:
+            raise self.error
+        self.content[partition, key] = value
+        self.writes.append((partition, key))
+        return self.sends.future()
+
+    def items(self, partition: int) -> list[tuple[bytes, bytes]]:
+        return [(key, value) for (p, key), value in self.content.items() if p == partition]
+
+    def open(self, partitions: Iterable[int]) -> None:
+        self.opened = set(partitions)
+
+    def close(self) -> None:
+        self.opened = None
+
+    def persist_offsets(self) -> None:
+        self.persisted += 1
+
+
+@dataclass
+class PassedOn:
+    """A record that went to another partition."""
+
+    topic: str
+    partition: int
+    key: str
+    value: bytes
+
+
+class RecordingOutbox:
+    """Keeps what goes out; `sends` holds the futures of all of it."""
+
+    def __init__(self) -> None:
+        self.sends = Sends()
+        self.letters: list[DeadLetter] = []
+        self.passed_on: list[PassedOn] = []
+        self.reports: list[ReportEvent] = []
+        self.registered: list[bytes] = []
+        self.told: list[Watermark] = []
+        self.tell_error: BaseException | None = None
+        self.on_register: Callable[[], None] = lambda: None
+
+    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
+        self.letters.append(letter)
+        return self.sends.future()
+
+    async def pass_on(
+        self, topic: str, partition: int, store_id: str, value: bytes
+    ) -> asyncio.Future[Any]:
+        self.passed_on.append(PassedOn(topic, partition, store_id, value))
+        return self.sends.future()
+
+    async def report(self, event: ReportEvent) -> asyncio.Future[Any]:
+        self.reports.append(event)
+        return self.sends.future()
+
+    async def register(self, stores: Iterable[bytes]) -> None:
+        self.registered += stores
+        self.on_register()
+
+    async def tell(self, watermarks: Iterable[Watermark]) -> None:
+        error, self.tell_error = self.tell_error, None
+        if error is not None:
+            raise error
+        self.told += watermarks
+
+
+@dataclass
+class Applied:
+    """What `Ownership.applied` was told."""
+
+    partition: int
+    topic: str
+    offset: int
+    store: bytes | None
+    newest_poll: int | None
+
+
+class FakeOwnership:
+    """Owns what a test says, and keeps what was applied."""
+
+    def __init__(self) -> None:
+        self.owned: dict[int, OwnedPartition] = {}
+        self.notes: list[Applied] = []
+
+    def own(self, number: int, *stores: bytes) -> OwnedPartition:
+        partition = OwnedPartition(number, set(stores))
+        partition.applied = {spec.name: 0 for spec in SOURCE_TOPICS}
+        self.owned[number] = partition
+        return partition
+
+    def get(self, partition: int) -> OwnedPartition | None:
+        return self.owned.get(partition)
+
+    async def applied(
+        self,
+        number: int,
+        topic: str,
+        offset: int,
+        *,
+        store: bytes | None = None,
+        newest_poll: int | None = None,
+    ) -> None:
+        self.notes.append(Applied(number, topic, offset, store, newest_poll))
+
+
+class FakeProgress:
+    """Has caught up when a test says so.
+
+    Attributes:
+        caught_up: set it to let `catch_up` return.
+        errors: raised by the next calls of `catch_up`, in order.
+        waiting: how many calls wait now.
+        most_waiting: how many ever waited at once.
+        highwaters: what `catch_up` returns; 0 for every source partition not named.
+        newest: what `newest_poll` says.
+        watermarks: what `advance` was told.
+    """
+
+    def __init__(self) -> None:
+        self.caught_up = asyncio.Event()
+        self.caught_up.set()
+        self.errors: list[Exception] = []
+        self.calls = 0
+        self.waiting = 0
+        self.most_waiting = 0
+        self.highwaters: dict[tuple[str, int], int] = {}
+        self.newest: int | None = None
+        self.watermarks: list[Watermark] = []
+
+    async def catch_up(self) -> dict[tuple[str, int], int]:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+        try:
+            await self.caught_up.wait()
+        finally:
+            self.waiting -= 1
+        nothing = {(spec.name, p): 0 for spec in SOURCE_TOPICS for p in range(PARTITIONS)}
+        return nothing | self.highwaters
+
+    def newest_poll(self) -> int | None:
+        return self.newest
+
+    def advance(self, watermark: Watermark) -> None:
+        self.watermarks.append(watermark)
+
+
+@dataclass
+class Sent:
+    """One record that a producer was given."""
+
+    topic: str
+    value: bytes
+    key: bytes | None
+    partition: int | None
+    future: asyncio.Future[Any] = field(repr=False)
+
+    def arrive(self, offset: int = 0) -> None:
+        self.future.set_result(SimpleNamespace(offset=offset))
+
+
+class FakeProducer:
+    """A producer whose records arrive when the test says so, or at once."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.sent: list[Sent] = []
+        self.at_once = at_once
+        self.error: BaseException | None = None
+
+    async def send(
+        self, topic: str, value: bytes, key: bytes | None = None, partition: int | None = None
+    ) -> asyncio.Future[Any]:
+        if self.error is not None:
+            raise self.error
+        sent = Sent(topic, value, key, partition, asyncio.get_running_loop().create_future())
+        self.sent.append(sent)
+        if self.at_once:
+            sent.arrive(len(self.sent) - 1)
+        return sent.future
+
+    def to(self, topic: str) -> list[Sent]:
+        return [sent for sent in self.sent if sent.topic == topic]

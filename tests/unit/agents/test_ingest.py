@@ -1,0 +1,424 @@
+"""Records into the table: what is applied, what is refused, and when an event is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+from stream_app.agents.ingest import Ingest
+from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.domain.buckets import HOT_SLOTS, HOT_SPAN, Bucket, BucketLayout
+from stream_app.domain.instants import HOUR, MINUTE, SECOND
+from stream_app.domain.polls import from_bytes, poll_set
+from stream_app.tables import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    decode_rows,
+    encode_rows,
+    store_key,
+)
+from tests.agent_fakes import (
+    NOW,
+    Applied,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeOwnership,
+    FakeStream,
+    PassedOn,
+    RecordingOutbox,
+    events_of,
+    settings_with,
+    settle,
+    store_in,
+)
+
+if TYPE_CHECKING:
+    from stream_app.contracts.topics import TopicSpec
+
+SETTINGS = settings_with()
+STORE = store_in(0)
+KEY = store_key(STORE)
+GOOD = encode_poll_batch(STORE, [(NOW - MINUTE, True)])
+
+
+class Desk:
+    """An `Ingest` among fakes."""
+
+    def __init__(self) -> None:
+        self.facts = FakeFacts()
+        self.ownership = FakeOwnership()
+        self.outbox = RecordingOutbox()
+        self.failures = Failures()
+        self.ingest = Ingest(
+            SETTINGS,
+            self.facts,  # type: ignore[arg-type]
+            self.ownership,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            self.failures,
+        )
+
+    async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
+        agent = {
+            STORE_STATUS.name: self.ingest.polls,
+            STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
+            STORE_TIMEZONES.name: self.ingest.timezones,
+        }
+        await agent[spec.name](FakeStream(events))
+        await settle()
+
+    async def take(self, *values: bytes | None, spec: TopicSpec = STORE_STATUS) -> list[FakeEvent]:
+        events = events_of(*values, topic=spec.name)
+        await self.run(*events, spec=spec)
+        return events
+
+    def polls(self, store: str = STORE, partition: int = 0) -> Any:
+        def read(bucket: Bucket) -> Any:
+            return from_bytes(self.facts.get(partition, bucket_key(store_key(store), bucket)))
+
+        layout = BucketLayout(SETTINGS.retention)
+        return layout.polls(NOW - 100 * HOUR, NOW + 100 * HOUR, read)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+# -- polls
+
+
+async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
+    (event,) = await desk.take(
+        encode_poll_batch(STORE, [(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+    )
+
+    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+    assert desk.ownership.notes == [Applied(0, "store-status", 0, KEY, NOW - MINUTE)]
+    assert event.acks == 1
+    assert desk.outbox.letters == []
+
+
+async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
+    desk: Desk,
+) -> None:
+    taken = NOW + HOT_SLOTS * HOT_SPAN
+    first, second = events_of(GOOD, encode_poll_batch(STORE, [(taken, True)]))
+    second.message.timestamp = taken / SECOND
+    await desk.run(first)
+    desk.facts.sends.at_once = False
+
+    await desk.run(second)
+
+    assert len(desk.facts.sends.pending) == 2  # the cold bucket, then the hot one
+    assert second.acks == 0
+    desk.facts.sends.arrive(1)
+    await settle()
+    assert second.acks == 0
+    desk.facts.sends.arrive(0)
+    await settle()
+    assert second.acks == 1
+
+
+async def test_the_next_event_does_not_wait_for_the_one_before(desk: Desk) -> None:
+    desk.facts.sends.at_once = False
+    other = encode_poll_batch(store_in(0, 1), [(NOW, True)])
+
+    first, second = await desk.take(GOOD, other)
+    desk.facts.sends.arrive(1)
+    await settle()
+
+    assert (first.acks, second.acks) == (0, 1)
+
+
+async def test_a_changelog_that_fails_ends_the_worker_with_the_event_unacknowledged(
+    desk: Desk,
+) -> None:
+    desk.facts.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(GOOD)
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
+    desk: Desk,
+) -> None:
+    desk.facts.error = error = OSError("no space left")
+
+    first, second = await desk.take(GOOD, GOOD)
+
+    assert (first.acks, second.acks) == (0, 0)
+    assert desk.failures.errors == [error]
+    assert desk.outbox.letters == []
+    assert desk.ownership.notes == []
+
+
+async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
+    events = await desk.take(GOOD, GOOD)
+
+    assert len(desk.facts.writes) == 1
+    assert [event.acks for event in events] == [1, 1]
+    assert [note.offset for note in desk.ownership.notes] == [0, 1]
+
+
+BAD_POLLS = {
+    "not JSON": b"{",
+    "bytes that are no text": b"\xff\xfe",
+    "not an object": b"[]",
+    "no value": None,
+    "no store": b'{"polls": []}',
+    "a store that is no UUID": b'{"store_id": "7", "polls": [[1, 1]]}',
+    "no status": orjson.dumps({"store_id": STORE, "timestamp_utc": "2024-01-01T00:00:00Z"}),
+    "a wrong time": orjson.dumps(
+        {"store_id": STORE, "timestamp_utc": "yesterday", "status": "active"}
+    ),
+    "no poll": orjson.dumps({"store_id": STORE, "polls": []}),
+    "bad polls alone": orjson.dumps({"store_id": STORE, "polls": [["x", 1], 7]}),
+    "the future": encode_poll_batch(STORE, [(NOW + 2 * HOUR, True)]),
+}
+
+
+@pytest.mark.parametrize("value", BAD_POLLS.values(), ids=BAD_POLLS)
+async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
+    desk: Desk, value: bytes | None
+) -> None:
+    bad, good = await desk.take(value, GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
+    assert letter.original == value
+    assert letter.key == b"a key"
+    assert letter.reason
+    assert "internal" not in letter.reason
+    assert (bad.acks, good.acks) == (1, 1)
+    assert desk.polls() == poll_set([(NOW - MINUTE, True)])
+    assert [note.store for note in desk.ownership.notes] == [None, KEY]
+    assert desk.failures.errors == []
+
+
+async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+
+    (event,) = await desk.take(b"{")
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_a_dead_letter_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
+    desk.outbox.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(b"{")
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
+    value = orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], ["x", 1], [NOW + 2 * HOUR, 0]]})
+
+    (event,) = await desk.take(value)
+
+    assert desk.polls() == poll_set([(NOW, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.original == value
+    assert letter.reason.startswith("2 polls refused: poll 1: ")
+    assert "lies ahead of the clock" in letter.reason
+    assert event.acks == 1
+
+
+async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
+    desk: Desk,
+) -> None:
+    desk.facts.sends.at_once = desk.outbox.sends.at_once = False
+    (event,) = await desk.take(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
+
+    desk.facts.sends.arrive()
+    await settle()
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_record(
+    desk: Desk,
+) -> None:
+    edge = NOW + SETTINGS.future_tolerance
+    within, beyond = events_of(
+        encode_poll_batch(STORE, [(edge, True)]), encode_poll_batch(STORE, [(edge + SECOND, True)])
+    )
+
+    await desk.run(within, beyond)
+
+    assert desk.polls() == poll_set([(edge, True)])
+    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1]
+
+
+async def test_a_replay_refuses_what_was_refused_before(desk: Desk) -> None:
+    value = encode_poll_batch(STORE, [(NOW + HOUR, True)])
+    then, later = events_of(value, value)
+    later.message.timestamp += 2 * HOUR / SECOND
+
+    await desk.run(then)
+    await desk.run(then)
+    assert len(desk.outbox.letters) == 2
+    assert desk.facts.content == {}
+    await desk.run(later)
+
+    assert len(desk.outbox.letters) == 2
+    assert desk.polls() == poll_set([(NOW + HOUR, True)])
+
+
+async def test_a_refused_poll_is_never_the_newest(desk: Desk) -> None:
+    await desk.take(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
+
+    assert [note.newest_poll for note in desk.ownership.notes] == [NOW]
+
+
+async def test_an_error_nobody_thought_of_is_a_dead_letter(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(_value: bytes) -> None:
+        raise ZeroDivisionError("oh")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stream_app.agents.ingest.decode_poll_batch", decode)
+        (bad,) = await desk.take(GOOD)
+    (good,) = await desk.take(GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.reason.startswith("internal error: ZeroDivisionError")
+    assert (bad.acks, good.acks) == (1, 1)
+    assert desk.failures.errors == []
+
+
+# -- a record on a partition that does not own its store
+
+
+async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: Desk) -> None:
+    store = store_in(2)
+    value = orjson.dumps({"store_id": store.upper(), "polls": [[NOW, 1]]})
+
+    (event,) = await desk.take(value)
+
+    assert desk.outbox.passed_on == [PassedOn("store-status", 2, store, value)]
+    assert desk.facts.content == {}
+    assert event.acks == 1
+    assert desk.ownership.notes == [Applied(0, "store-status", 0, None, None)]
+
+
+async def test_it_counts_as_applied_when_it_is_in_the_log_where_it_belongs(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+    (event,) = events_of(encode_poll_batch(store_in(2), [(NOW, True)]))
+    running = asyncio.create_task(desk.run(event))
+    await settle()
+    assert desk.outbox.passed_on
+    assert desk.ownership.notes == []
+    assert event.acks == 0
+
+    desk.outbox.sends.arrive()
+    await running
+
+    assert len(desk.ownership.notes) == event.acks == 1
+
+
+async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
+    desk.outbox.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]))
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+    assert desk.ownership.notes == []
+
+
+async def test_a_record_too_large_to_pass_on_is_a_dead_letter(desk: Desk) -> None:
+    # a compressed record may hold more than a plain one: it must not end one worker after another
+    desk.outbox.sends.next_error = MessageSizeTooLargeError()
+
+    bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.reason.startswith("too large to pass on")
+    assert (bad.acks, good.acks) == (1, 1)
+    assert [note.offset for note in desk.ownership.notes] == [0, 1]
+    assert desk.failures.errors == []
+
+
+# -- hours and zones
+
+HOURS = [(0, "09:00", "17:00"), (1, "22:00", "02:00")]
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_the_last_record_wins_and_an_equal_one_writes_nothing(
+    desk: Desk, spec: TopicSpec
+) -> None:
+    if spec is STORE_TIMEZONES:
+        old, new = encode_zone(STORE, "UTC"), encode_zone(STORE, "Asia/Gaza")
+        key, stored = KEY + ZONE_TAG, b"Asia/Gaza"
+    else:
+        old, new = encode_hours(STORE, []), encode_hours(STORE, HOURS)
+        key, stored = KEY + HOURS_TAG, encode_rows(HOURS)
+
+    events = await desk.take(old, new, new, spec=spec)
+
+    assert desk.facts.content == {(0, key): stored}
+    assert desk.facts.writes == [(0, key)] * 2
+    assert [event.acks for event in events] == [1, 1, 1]
+    assert desk.ownership.notes == [Applied(0, spec.name, offset, KEY, None) for offset in range(3)]
+
+
+@pytest.mark.parametrize(
+    "row", [[7, "09:00", "17:00"], [0, "09:00", "25:00"], [0, "nine", "17:00"], [0, "09:00"], 1]
+)
+async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: Any) -> None:
+    good = encode_hours(STORE, HOURS)
+    bad = orjson.dumps({"store_id": STORE, "hours": [[2, "09:00", "17:00"], row]})
+
+    events = await desk.take(good, bad, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.facts.content == {(0, KEY + HOURS_TAG): encode_rows(HOURS)}
+    assert [letter.original for letter in desk.outbox.letters] == [bad]
+    assert [event.acks for event in events] == [1, 1]
+
+
+async def test_hours_are_stored_without_the_spaces_around_them(desk: Desk) -> None:
+    padded = encode_hours(STORE, [(0, " 09:00" + " " * 1000, "\t17:00 ")])
+
+    await desk.take(padded, spec=STORE_BUSINESS_HOURS)
+
+    assert decode_rows(desk.facts.content[0, KEY + HOURS_TAG]) == [(0, "09:00", "17:00")]
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_hours_and_zones_on_a_wrong_partition_are_passed_on(
+    desk: Desk, spec: TopicSpec
+) -> None:
+    store = store_in(1)
+    value = encode_zone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
+
+    await desk.take(value, spec=spec)
+
+    assert desk.outbox.passed_on == [PassedOn(spec.name, 1, store, value)]
+    assert desk.facts.content == {}
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: TopicSpec) -> None:
+    events = await desk.take(b"{}", None, b"", GOOD, spec=spec)
+
+    assert len(desk.outbox.letters) == 4
+    assert [event.acks for event in events] == [1] * 4

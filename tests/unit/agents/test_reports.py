@@ -1,0 +1,508 @@
+"""Report requests: each ends exactly one way, and is acknowledged when that is in Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from stream_app.agents import reports
+from stream_app.agents.reports import MAX_AT_ONCE, Reports
+from stream_app.contracts.reports import ReportRequest, decode_request, encode_request
+from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
+from stream_app.domain.buckets import BucketLayout
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
+from stream_app.domain.polls import from_bytes, poll_set, to_bytes
+from stream_app.errors import BrokerUnavailableError
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from tests.agent_fakes import (
+    NOW,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeMessage,
+    FakeOwnership,
+    FakeProgress,
+    FakeStream,
+    RecordingOutbox,
+    settings_with,
+    settle,
+    store_in,
+)
+
+STORE = store_in(0)
+KEY = store_key(STORE)
+REPORT = str(UUID(int=77))
+SHORT_DEADLINE = 20_000  # µs
+
+
+class Desk:
+    """A `Reports` among fakes, owning partition 0 with one store in it."""
+
+    def __init__(self, **overrides: Any) -> None:
+        self.settings = settings_with(**overrides)
+        self.facts = FakeFacts()
+        self.ownership = FakeOwnership()
+        self.partition = self.ownership.own(0, KEY)
+        self.progress = FakeProgress()
+        self.outbox = RecordingOutbox()
+        self.failures = Failures()
+        self.now = NOW
+        self.reports = Reports(
+            self.settings,
+            self.facts,  # type: ignore[arg-type]
+            self.ownership,  # type: ignore[arg-type]
+            self.progress,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            lambda: self.now,
+            self.failures,
+        )
+
+    def add(self, *polls: tuple[int, bool]) -> None:
+        layout = BucketLayout(self.settings.retention)
+        for poll in polls:
+            for write in layout.writes(poll_set([poll]), self._read):
+                self.facts.content[0, bucket_key(KEY, write.bucket)] = to_bytes(write.polls)
+
+    def _read(self, bucket: Any) -> Any:
+        return from_bytes(self.facts.get(0, bucket_key(KEY, bucket)))
+
+    async def ask(self, *requests: ReportRequest | bytes | None, **of_each: Any) -> list[FakeEvent]:
+        """Hand out requests, and let all run that need not wait."""
+        events = [
+            FakeEvent(
+                FakeMessage(
+                    encode_request(request) if isinstance(request, ReportRequest) else request,
+                    topic=REPORT_REQUESTS.name,
+                    offset=offset,
+                    **of_each,
+                )
+            )
+            for offset, request in enumerate(requests)
+        ]
+        self.stream = FakeStream(events)
+        self.agent = asyncio.create_task(self.reports.requests(self.stream))
+        await settle()
+        return events
+
+    async def all_answered(self) -> None:
+        await self.agent
+        await asyncio.gather(*self.reports._tasks, return_exceptions=True)
+        await settle()
+
+    def statuses(self) -> list[str]:
+        return [event.status for event in self.outbox.reports]
+
+    def reason(self) -> str:
+        (final,) = [e for e in self.outbox.reports if e.status != "running"]
+        assert final.status == "failed"
+        assert final.report_id == REPORT
+        return final.reason or ""
+
+    def report(self) -> dict[str, Any]:
+        (final,) = [e for e in self.outbox.reports if e.status != "running"]
+        assert final.status == "complete", final.reason
+        return final.report or {}
+
+
+def request(**fields: Any) -> ReportRequest:
+    return ReportRequest(REPORT, STORE, **fields)
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+# -- complete
+
+
+async def test_the_figures_come_from_the_table(desk: Desk) -> None:
+    desk.add((NOW - 2 * HOUR, True), (NOW - 30 * MINUTE, False), (NOW + HOUR, True))
+
+    (event,) = await desk.ask(request(reference_time=NOW))
+
+    assert desk.statuses() == ["running", "complete"]
+    assert desk.report() == {
+        "store_id": STORE,
+        "reference_time": format_instant(NOW),
+        "uptime_last_hour": 30,
+        "downtime_last_hour": 30,
+        "uptime_last_day": 1.5,
+        "downtime_last_day": 22.5,
+        "uptime_last_week": 1.5,
+        "downtime_last_week": 166.5,
+        "timezone": "America/Chicago",
+        "lookback": "1h",
+        "default_status": "inactive",
+        "polls_counted": 2,
+    }
+    assert event.acks == 1
+
+
+async def test_hours_and_zone_come_from_the_table(desk: Desk) -> None:
+    desk.add((NOW - WEEK - MINUTE, True))
+    desk.facts.content[0, KEY + ZONE_TAG] = b"Asia/Kathmandu"
+    rows = [(day, "09:00", "17:30") for day in range(7)]
+    desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(rows)
+
+    await desk.ask(request(reference_time=NOW))
+
+    assert desk.report()["timezone"] == "Asia/Kathmandu"
+    assert desk.report()["uptime_last_week"] == 7 * 8.5
+
+
+async def test_a_poll_as_old_as_the_lookback_allows_still_counts(desk: Desk) -> None:
+    desk.add((NOW - WEEK - HOUR, True))
+
+    await desk.ask(request(reference_time=NOW))
+
+    assert desk.report()["uptime_last_week"] == 168.0
+
+
+async def test_an_event_is_acknowledged_when_its_result_is_stored(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+
+    (event,) = await desk.ask(request(reference_time=NOW))
+    assert desk.statuses() == ["running", "complete"]
+    desk.outbox.sends.arrive(0)
+    await settle()
+    assert event.acks == 0
+    desk.outbox.sends.arrive(1)
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_a_result_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+    (event,) = await desk.ask(request(reference_time=NOW))
+    error = OSError("lost")
+
+    desk.outbox.sends.pending[-1].set_exception(error)
+    await settle()
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+async def test_a_broker_that_takes_nothing_ends_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError("full")
+
+    async def report(_event: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(desk.outbox, "report", report)
+    (event,) = await desk.ask(request(reference_time=NOW))
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+# -- the reference time
+
+
+async def test_without_a_time_it_is_the_newest_poll_of_all_stores(desk: Desk) -> None:
+    desk.progress.newest = NOW - 3 * DAY
+
+    await desk.ask(request())
+
+    assert desk.report()["reference_time"] == format_instant(NOW - 3 * DAY)
+
+
+async def test_the_newest_poll_is_asked_after_catching_up(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    desk.progress.newest = NOW - DAY
+    await desk.ask(request())
+    desk.progress.newest = NOW - HOUR
+    desk.progress.caught_up.set()
+    await desk.all_answered()
+
+    assert desk.report()["reference_time"] == format_instant(NOW - HOUR)
+
+
+async def test_by_the_wall_clock_it_is_the_time_of_the_request() -> None:
+    desk = Desk(reference_clock="wall")
+    desk.progress.newest = NOW - 3 * DAY
+    desk.now = NOW + SECOND
+
+    await desk.ask(request())
+
+    assert desk.report()["reference_time"] == format_instant(NOW)
+
+
+@pytest.mark.parametrize("clock", ["data", "wall"])
+async def test_a_time_that_the_request_names_wins(clock: str) -> None:
+    desk = Desk(reference_clock=clock)
+    desk.progress.newest = NOW - 3 * DAY
+
+    await desk.ask(request(reference_time=NOW - 5 * DAY))
+
+    assert desk.report()["reference_time"] == format_instant(NOW - 5 * DAY)
+
+
+async def test_no_poll_at_all_and_no_time_named_fails(desk: Desk) -> None:
+    (event,) = await desk.ask(request())
+
+    assert "no poll of any store has come in yet" in desk.reason()
+    assert event.acks == 1
+
+
+# -- failed
+
+
+async def test_an_unknown_store_fails(desk: Desk) -> None:
+    await desk.ask(ReportRequest(REPORT, store_in(0, 1), NOW))
+
+    assert "is unknown" in desk.reason()
+
+
+async def test_a_time_whose_polls_are_no_longer_kept_fails(desk: Desk) -> None:
+    ring = BucketLayout(desk.settings.retention).cold_slots
+    desk.add((NOW - ring * WEEK, True), (NOW, True))
+
+    await desk.ask(request(reference_time=NOW - ring * WEEK))
+
+    assert "no longer kept" in desk.reason()
+
+
+async def test_a_broken_table_fails_the_report(desk: Desk) -> None:
+    desk.facts.content[0, KEY + HOURS_TAG] = b"broken"
+
+    (event,) = await desk.ask(request(reference_time=NOW))
+
+    assert desk.reason().startswith("internal error")
+    assert event.acks == 1
+
+
+async def test_the_deadline_passes_while_it_waits() -> None:
+    desk = Desk(report_deadline=SHORT_DEADLINE)
+    desk.progress.caught_up.clear()
+
+    (event,) = await desk.ask(request(reference_time=NOW))
+    await desk.all_answered()
+
+    assert desk.reason() == "not complete within the deadline of 20ms"
+    assert event.acks == 1
+    assert desk.progress.waiting == 0
+
+
+async def test_the_deadline_counts_from_the_first_request(desk: Desk) -> None:
+    long_ago = NOW - desk.settings.report_deadline - SECOND
+    desk.progress.caught_up.clear()
+
+    await desk.ask(request(reference_time=NOW, requested_at=long_ago))
+    await desk.all_answered()
+
+    assert "deadline" in desk.reason()
+
+
+async def test_a_request_cannot_put_its_deadline_off() -> None:
+    desk = Desk(report_deadline=SHORT_DEADLINE)
+    desk.progress.caught_up.clear()
+
+    await desk.ask(request(reference_time=NOW, requested_at=NOW + 365 * DAY))
+    await desk.all_answered()
+
+    assert "deadline" in desk.reason()
+
+
+async def test_a_broker_out_of_reach_is_asked_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_RETRY_SECONDS", 0)
+    desk.progress.errors = [BrokerUnavailableError("gone"), BrokerUnavailableError("gone")]
+
+    await desk.ask(request(reference_time=NOW))
+
+    assert desk.progress.calls == 3
+    assert desk.statuses() == ["running", "complete"]
+
+
+async def test_a_broker_out_of_reach_until_the_deadline_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports, "_RETRY_SECONDS", 0)
+    desk = Desk(report_deadline=SHORT_DEADLINE)
+    desk.progress.errors = [BrokerUnavailableError("gone")] * 1_000_000
+
+    await desk.ask(request(reference_time=NOW))
+    await desk.all_answered()
+
+    assert "deadline" in desk.reason()
+
+
+# -- read your writes
+
+
+async def test_nothing_is_read_before_the_workers_have_caught_up(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    (event,) = await desk.ask(request(reference_time=NOW))
+    assert desk.statuses() == ["running"]
+    assert event.acks == 0
+
+    desk.add((NOW - 30 * MINUTE, True))
+    desk.progress.caught_up.set()
+    await desk.all_answered()
+
+    assert desk.report()["uptime_last_hour"] == 30
+    assert event.acks == 1
+
+
+@pytest.mark.parametrize("spec", SOURCE_TOPICS, ids=lambda spec: spec.name)
+async def test_what_a_crashed_owner_had_applied_is_waited_for_here(desk: Desk, spec: Any) -> None:
+    # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
+    desk.progress.highwaters = {(spec.name, 0): 5, (spec.name, 1): 9}
+    desk.partition.applied[spec.name] = 3
+    (event,) = await desk.ask(request(reference_time=NOW))
+    assert desk.statuses() == ["running"]
+
+    for applied in (4, 5):
+        assert event.acks == 0
+        desk.add((NOW - 30 * MINUTE, True))
+        desk.partition.applied[spec.name] = applied
+        desk.partition.moved.set()
+        await settle()
+
+    assert desk.report()["uptime_last_hour"] == 30
+    assert event.acks == 1
+
+
+# -- the partition moves
+
+
+async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
+    desk: Desk,
+) -> None:
+    desk.progress.caught_up.clear()
+    desk.outbox.sends.at_once = False
+    (event,) = await desk.ask(request(reference_time=NOW - DAY))
+
+    desk.partition.lost.set()
+    await settle()
+
+    (again,) = desk.outbox.passed_on
+    assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 0, STORE)
+    assert decode_request(again.value) == request(reference_time=NOW - DAY, requested_at=NOW)
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+    assert event.acks == 1
+    assert desk.statuses() == ["running"]
+    assert desk.progress.waiting == 0
+
+
+async def test_a_partition_lost_as_the_wait_ends_is_not_read(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    await desk.ask(request(reference_time=NOW))
+
+    desk.progress.caught_up.set()
+    await asyncio.sleep(0)
+    desk.partition.lost.set()
+    await desk.all_answered()
+
+    assert len(desk.outbox.passed_on) == 1
+    assert desk.statuses() == ["running"]
+
+
+async def test_the_time_of_the_first_request_is_kept_over_several_moves(desk: Desk) -> None:
+    desk.ownership.owned.clear()
+
+    await desk.ask(request(requested_at=NOW - SECOND))
+
+    (again,) = desk.outbox.passed_on
+    assert decode_request(again.value).requested_at == NOW - SECOND
+
+
+async def test_a_request_on_a_wrong_partition_is_passed_on(desk: Desk) -> None:
+    store = store_in(3)
+
+    (event,) = await desk.ask(ReportRequest(REPORT, store, NOW - DAY))
+
+    (again,) = desk.outbox.passed_on
+    assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 3, store)
+    assert decode_request(again.value) == ReportRequest(REPORT, store, NOW - DAY, NOW)
+    assert desk.outbox.reports == []
+    assert event.acks == 1
+
+
+# -- what is no request
+
+
+async def test_what_cannot_be_read_becomes_a_dead_letter(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+
+    (event,) = await desk.ask(b"{}")
+
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": REPORT_REQUESTS.name, "partition": 0, "offset": 0}
+    assert (letter.original, letter.key) == (b"{}", b"a key")
+    assert letter.reason == "report_id is missing"
+    assert desk.outbox.reports == []
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+    assert event.acks == 1
+
+
+BAD_REQUESTS = {
+    "no store": {"report_id": REPORT},
+    "a store that is no UUID": {"report_id": REPORT, "store_id": 7},
+    "a wrong time": {"report_id": REPORT, "store_id": STORE, "reference_time": "soon"},
+}
+
+
+@pytest.mark.parametrize("content", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+async def test_a_report_whose_id_can_be_read_fails(desk: Desk, content: dict[str, Any]) -> None:
+    (event,) = await desk.ask(orjson.dumps(content))
+
+    assert desk.reason() == desk.outbox.letters[0].reason
+    assert event.acks == 1
+
+
+async def test_a_request_that_breaks_the_decoder_does_not_end_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(_value: bytes) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("stream_app.agents.reports.decode_request", decode)
+    monkeypatch.setattr("stream_app.agents.reports.report_id_of", decode)
+
+    (event,) = await desk.ask(request())
+
+    assert desk.outbox.letters[0].reason.startswith("internal error: RecursionError")
+    assert event.acks == 1
+    assert desk.failures.errors == []
+
+
+# -- many at once
+
+
+async def test_one_that_waits_keeps_no_other_back(desk: Desk) -> None:
+    desk.progress.highwaters = {(STORE_STATUS.name, 0): 0}
+    desk.progress.caught_up.clear()
+
+    waiting, _ = await desk.ask(request(reference_time=NOW), b"{}")
+
+    assert waiting.acks == 0
+    assert len(desk.outbox.letters) == 1
+
+
+async def test_so_many_at_once_and_no_more(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    count = MAX_AT_ONCE + 10
+
+    events = await desk.ask(*[request(reference_time=NOW)] * count)
+    assert desk.progress.waiting == MAX_AT_ONCE
+    assert desk.stream.taken == MAX_AT_ONCE + 1
+    desk.progress.caught_up.set()
+    await desk.all_answered()
+
+    assert desk.progress.most_waiting == MAX_AT_ONCE
+    assert [event.acks for event in events] == [1] * count

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import create_app
+from tests.fakes import FakeGateway
+from tests.unit.api.answers import STORE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """A gateway that knows one store."""
+    return FakeGateway(STORE)
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+    """HTTP to the real application around the fake gateway."""
+    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+        yield client

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import create_app
+from api.gateway import Gateway
+from tests.fakes import FakeGateway
+
+PUBLIC = [name for name in vars(Gateway) if not name.startswith("_")]
+
+
+async def test_the_gateway_starts_and_stops_with_the_application() -> None:
+    gateway: Any = FakeGateway()
+    async with TestClient(TestServer(create_app(gateway))):
+        assert (gateway.started, gateway.stopped) == (1, 0)
+    assert (gateway.started, gateway.stopped) == (1, 1)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_fake_gateway_has_the_methods_of_the_real_one(name: str) -> None:
+    real, fake = getattr(Gateway, name), getattr(FakeGateway, name)
+    assert inspect.signature(fake) == inspect.signature(real)
+    assert inspect.iscoroutinefunction(fake) == inspect.iscoroutinefunction(real)

@@ -1,0 +1,197 @@
+"""The client against real HTTP servers: scripted ones, and the API itself."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from api.app import create_app
+from stream_app.cli import client as client_module
+from stream_app.cli.client import ApiClient, ApiError
+from stream_app.errors import ReportError
+from tests.fakes import FakeGateway, report_state
+from tests.unit.api.answers import CONTENT, REPORT, STORE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from stream_app.contracts.reports import ReportRequest
+
+TAKEN = (202, {"report_id": REPORT})
+RUNNING = (202, {"status": "running"})
+DONE = (200, {"report_id": REPORT, "status": "complete", **CONTENT})
+BUSY = (503, {"detail": "the Kafka broker is out of reach; try again later"})
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_FIRST_WAIT_SECONDS", "_LONGEST_WAIT_SECONDS", "_BUSY_WAIT_SECONDS"):
+        monkeypatch.setattr(client_module, name, 0)
+
+
+class Api:
+    """Answers one after another; remembers method, path and body of every call."""
+
+    def __init__(self, *answers: tuple[int, Any]) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, str, str]] = []
+        self.accepted: set[str] = set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.calls.append((request.method, request.path, await request.text()))
+        self.accepted.add(request.headers["Accept"])
+        status, body = self.answers.pop(0)
+        if isinstance(body, str):
+            return web.Response(status=status, text=body, content_type="text/html")
+        return web.json_response(body, status=status)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[web.Application], Any]]:
+    """Start an application: `await serve(app)` is its address."""
+    servers: list[TestServer] = []
+
+    async def start(app: web.Application) -> str:
+        server = TestServer(app)
+        servers.append(server)
+        await server.start_server()
+        return str(server.make_url("/"))
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+@pytest.fixture
+def api(serve: Any) -> Callable[..., Any]:
+    """Start an API that gives the answers: `await api(...)` is that API and its address."""
+
+    async def start(*answers: tuple[int, Any]) -> tuple[Api, str]:
+        api = Api(*answers)
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", api.handle)
+        return api, await serve(app)
+
+    return start
+
+
+async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> None:
+    server, address = await api(TAKEN, RUNNING, RUNNING, RUNNING, DONE)
+    async with ApiClient(address) as client:
+        assert await client.report(STORE) == DONE[1]
+    fetch = ("GET", f"/get_report/{REPORT}", "")
+    assert server.calls == [("POST", f"/trigger_report/{STORE}", ""), *[fetch] * 4]
+    assert server.accepted == {"application/json"}
+
+
+async def test_a_reference_time_is_passed_on(api: Any) -> None:
+    server, address = await api(TAKEN, DONE)
+    async with ApiClient(address) as client:
+        await client.report(STORE, 1_710_072_000_000_001)
+    assert server.calls[0][2] == '{"reference_time":"2024-03-10T12:00:00.000001Z"}'
+
+
+async def test_a_busy_service_is_asked_again(api: Any) -> None:
+    server, address = await api(BUSY, BUSY, TAKEN, BUSY, RUNNING, BUSY, DONE)
+    async with ApiClient(address) as client:
+        assert await client.report(STORE) == DONE[1]
+    assert [method for method, _, _ in server.calls] == ["POST"] * 3 + ["GET"] * 4
+
+
+async def test_a_failed_report_is_an_error_with_its_reason(api: Any) -> None:
+    _, address = await api(TAKEN, RUNNING, (410, {"status": "failed", "reason": "no poll yet"}))
+    async with ApiClient(address) as client:
+        with pytest.raises(ReportError, match=r"^no poll yet$"):
+            await client.report(STORE)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [(404, {"detail": "store x is unknown"})],
+        [(422, {"detail": "store x is unknown"})],
+        [(500, {"detail": "store x is unknown"})],
+        [TAKEN, (404, {"detail": "store x is unknown"})],
+        [TAKEN, RUNNING, (500, {"detail": "store x is unknown"})],
+    ],
+)
+async def test_a_refusal_is_an_error_with_its_detail(api: Any, answers: list[Any]) -> None:
+    server, address = await api(*answers)
+    async with ApiClient(address) as client:
+        with pytest.raises(ApiError, match=r"^store x is unknown$"):
+            await client.report(STORE)
+    assert server.answers == []
+
+
+def unused_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+async def no_api_error(address: str) -> str:
+    async with ApiClient(address) as client:
+        with pytest.raises(ApiError) as refused:
+            await client.report(STORE)
+    return str(refused.value)
+
+
+async def test_where_no_api_answers_one_line_says_what_to_do() -> None:
+    address = unused_address()
+    told = await no_api_error(address)
+    assert told.startswith(f"no store-uptime API answers at {address} (")
+    assert told.endswith("start one with `store-uptime up`, or name another with --api")
+    assert "\n" not in told
+
+
+async def test_another_web_server_is_no_api(api: Any) -> None:
+    _, address = await api((200, "<h1>It works!</h1>"))
+    told = await no_api_error(address)
+    assert told.startswith(f"no store-uptime API answers at {address.rstrip('/')} (")
+    assert "\n" not in told
+
+
+async def test_an_address_that_is_none() -> None:
+    assert "no store-uptime API answers at nonsense" in await no_api_error("nonsense")
+
+
+async def test_without_a_session_it_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await ApiClient("http://127.0.0.1:1").report(STORE)
+
+
+class QuickGateway(FakeGateway):
+    """Every report is complete, or failed, as soon as it is asked for."""
+
+    failure: str | None = None
+
+    async def request_report(self, request: ReportRequest) -> None:
+        await super().request_report(request)
+        status = "failed" if self.failure else "complete"
+        self.reports[request.report_id] = report_state(
+            request.report_id, status, reason=self.failure, content=CONTENT
+        )
+
+
+async def test_client_and_api_fit_together(serve: Any) -> None:
+    gateway: Any = QuickGateway(STORE)
+    address = await serve(create_app(gateway))
+    async with ApiClient(address) as client:
+        content = await client.report(STORE, 5)
+        assert content == {
+            "report_id": gateway.requests[0].report_id,
+            "status": "complete",
+            **CONTENT,
+        }
+        assert gateway.requests[0].reference_time == 5
+
+        with pytest.raises(ApiError, match="is unknown: no poll, hours or zone names it"):
+            await client.report(REPORT)
+
+        gateway.failure = "no poll yet"
+        with pytest.raises(ReportError, match="no poll yet"):
+            await client.report(STORE)

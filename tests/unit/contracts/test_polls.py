@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.contracts.records import (
+    PollBatch,
+    decode_poll_batch,
+    parse_status,
+    parse_uuid,
+    status_name,
+)
+from stream_app.domain.instants import LATEST, format_instant
+from stream_app.errors import RecordError
+from tests.unit.contracts.wire import STORE, instants, nested, uuids, wire
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+@given(uuids, instants, st.booleans())
+def test_the_form_of_one_poll_is_a_batch_of_one(store: str, instant: int, active: bool) -> None:
+    value = wire(
+        {"store_id": store, "status": status_name(active), "timestamp_utc": format_instant(instant)}
+    )
+    assert decode_poll_batch(value) == (PollBatch(store, [(instant, active)]), [])
+
+
+@pytest.mark.parametrize("form", ["active", "ACTIVE", "Active", " active ", "aCtIvE\n"])
+def test_status_is_read_in_any_case(form: str) -> None:
+    assert parse_status(form) is True
+    assert parse_status("in" + form.strip()) is False
+
+
+@pytest.mark.parametrize(
+    "form", ["up", "1", "activ", "inactive,", "act ive", "", "\uff49nactive", b"active"]
+)
+def test_other_words_are_no_status(form: Any) -> None:
+    with pytest.raises(RecordError, match="neither active nor inactive"):
+        parse_status(form)
+
+
+@given(st.uuids())
+def test_every_usual_form_of_a_uuid_becomes_the_canonical_one(value: UUID) -> None:
+    for form in (str(value), str(value).upper(), value.hex, f"  {value}\n", value.hex.upper()):
+        assert parse_uuid(form) == str(value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{" + STORE + "}",
+        "urn:uuid:" + STORE,
+        STORE[:-1],
+        STORE + "0",
+        STORE.replace("-", "_"),
+        STORE.replace("0", "\uff10"),
+        STORE.replace("-", "--"),
+        STORE + "\x00",
+        "-".join(STORE),
+    ],
+)
+def test_other_forms_are_no_uuid(form: str) -> None:
+    with pytest.raises(RecordError, match="store_id is not a UUID"):
+        parse_uuid(form)
+
+
+def test_a_reason_names_the_field_and_shows_only_the_beginning() -> None:
+    with pytest.raises(RecordError) as refusal:
+        parse_uuid("x" * 100_000, "report_id")
+    assert str(refusal.value) == f"report_id is not a UUID: '{'x' * 60}'"
+
+
+BAD_POLLS: list[Any] = [
+    [],
+    [5],
+    [5, 1, 1],
+    [5, 2],
+    [5, -1],
+    [5, "1"],
+    [5, None],
+    ["5", 1],
+    [5.0, 1],
+    [5.5, 1],
+    [1e300, 1],
+    [True, 1],
+    [None, 1],
+    [-1, 1],
+    [LATEST, 1],
+    [2**63, 1],
+    [2**64 - 1, 1],
+    [10**30, 1],
+    None,
+    5,
+    "5,1",
+    {"5": 1},
+    nested(300),
+    nested(900),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_POLLS, ids=lambda bad: repr(bad)[:20])
+def test_a_bad_poll_does_not_refuse_its_neighbours(bad: Any) -> None:
+    value = wire({"store_id": STORE, "polls": [[5, 1], bad, [6, 0]]})
+    batch, refused = decode_poll_batch(value)
+    assert batch == PollBatch(STORE, [(5, True), (6, False)])
+    assert len(refused) == 1
+    assert refused[0].startswith("poll 1: ")
+    assert len(refused[0]) < 150
+
+
+def test_a_record_of_bad_polls_only_gives_every_reason() -> None:
+    batch, refused = decode_poll_batch(wire({"store_id": STORE, "polls": [[5, 9], [-1, 0]]}))
+    assert batch.polls == []
+    assert refused == [
+        "poll 0: not [microseconds, 0 or 1]: [5,9]",
+        "poll 1: a time outside 1970 to 2100: -1 µs",
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(instants, st.sampled_from([0, 1])).map(list) | st.sampled_from(BAD_POLLS),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_every_poll_is_either_taken_or_refused(items: list[Any]) -> None:
+    batch, refused = decode_poll_batch(json.dumps({"store_id": STORE, "polls": items}).encode())
+    assert len(batch.polls) + len(refused) == len(items)
+    good = [tuple(item) for item in items if item not in BAD_POLLS]
+    assert batch.polls == [(instant, bool(up)) for instant, up in good]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from stream_app.contracts.reports import (
+    ReportEvent,
+    ReportRequest,
+    decode_event,
+    decode_request,
+    encode_event,
+    encode_request,
+    report_content,
+    report_csv,
+)
+from stream_app.domain.instants import MINUTE
+from stream_app.domain.report import StoreReport, to_csv
+from stream_app.domain.uptime import Figures, UpDown
+from tests.unit.contracts.wire import REPORT, STORE
+
+HEADER = (
+    "store_id,uptime_last_hour,uptime_last_day,uptime_last_week,"
+    "downtime_last_hour,downtime_last_day,downtime_last_week\n"
+)
+OTHER = "1f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+
+
+def report(store_id: str, week_up: int = 10_073) -> StoreReport:
+    figures = Figures(UpDown(59, 1), UpDown(180, 1259), UpDown(week_up, 7), MINUTE, 9)
+    return StoreReport.from_figures(store_id, 1_710_072_000_000_000, figures)
+
+
+def content(store_id: str) -> dict[str, object]:
+    return report_content(
+        report(store_id),
+        timezone="America/Chicago",
+        lookback="1h",
+        default_status="inactive",
+        polls_counted=9,
+    )
+
+
+def test_csv_is_a_header_and_a_row_a_store() -> None:
+    # hours are minutes / 60 to two decimals, the last hour is whole minutes
+    assert report_csv([content(STORE), content(OTHER)]) == (
+        HEADER + f"{STORE},59,3.0,167.88,1,20.98,0.12\n" + f"{OTHER},59,3.0,167.88,1,20.98,0.12\n"
+    )
+
+
+def test_csv_of_no_store_is_the_header() -> None:
+    assert report_csv([]) == HEADER
+
+
+def test_csv_survives_the_wire() -> None:
+    """The figures pass Kafka as JSON; the CSV at the other end is the domain's own."""
+    event = decode_event(encode_event(ReportEvent(REPORT, "complete", 5, report=content(STORE))))
+    assert event.report is not None
+    assert report_csv([event.report]) == to_csv([report(STORE)])
+
+
+def test_csv_has_no_spreadsheet_formula_and_no_quote() -> None:
+    rows = list(csv.reader(io.StringIO(report_csv([content(STORE)]))))
+    assert [len(row) for row in rows] == [7, 7]
+    assert '"' not in report_csv([content(STORE)])
+
+
+def test_the_content_names_what_the_figures_rest_on() -> None:
+    assert content(STORE) == {
+        "store_id": STORE,
+        "reference_time": "2024-03-10T12:00:00Z",
+        "uptime_last_hour": 59,
+        "uptime_last_day": 3.0,
+        "uptime_last_week": 167.88,
+        "downtime_last_hour": 1,
+        "downtime_last_day": 20.98,
+        "downtime_last_week": 0.12,
+        "timezone": "America/Chicago",
+        "lookback": "1h",
+        "default_status": "inactive",
+        "polls_counted": 9,
+    }
+
+
+def test_a_request_is_written_as_the_contract_says() -> None:
+    assert json.loads(encode_request(ReportRequest(REPORT, STORE))) == {
+        "report_id": REPORT,
+        "store_id": STORE,
+    }
+    full = ReportRequest(REPORT, STORE, 1_710_072_000_000_000, 1_710_072_000_000_001)
+    assert json.loads(encode_request(full)) == {
+        "report_id": REPORT,
+        "store_id": STORE,
+        "reference_time": "2024-03-10T12:00:00Z",
+        "requested_at": "2024-03-10T12:00:00.000001Z",
+    }
+
+
+def test_a_request_of_any_kafka_client_is_read() -> None:
+    value = {
+        "report_id": REPORT.upper(),
+        "store_id": STORE.replace("-", ""),
+        "reference_time": "2024-03-10 12:00:00 UTC",
+        "sent_by": "somebody",
+    }
+    request = decode_request(json.dumps(value).encode())
+    assert request == ReportRequest(REPORT, STORE, 1_710_072_000_000_000)
+
+
+def test_a_null_reference_time_is_none() -> None:
+    value = {"report_id": REPORT, "store_id": STORE, "reference_time": None}
+    assert decode_request(json.dumps(value).encode()).reference_time is None
+
+
+def test_a_report_that_is_no_object_is_gone() -> None:
+    value = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z", "report": 5}
+    assert decode_event(json.dumps(value).encode()).report is None

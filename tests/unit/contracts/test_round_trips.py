@@ -1,0 +1,131 @@
+"""What this product writes, it reads back exactly."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream_app.contracts.records import (
+    DeadLetter,
+    HoursRecord,
+    PollBatch,
+    StoreRecord,
+    ZoneRecord,
+    dead_letter_key,
+    decode_dead_letter,
+    decode_hours,
+    decode_poll_batch,
+    decode_store,
+    decode_zone,
+    encode_dead_letter,
+    encode_hours,
+    encode_poll_batch,
+    encode_store,
+    encode_zone,
+)
+from stream_app.contracts.reports import (
+    decode_event,
+    decode_request,
+    encode_event,
+    encode_request,
+    report_id_of,
+)
+from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
+from tests.unit.contracts import wire
+
+if TYPE_CHECKING:
+    from stream_app.contracts.reports import ReportEvent, ReportRequest
+    from stream_app.contracts.watermarks import Watermark
+
+
+@given(wire.poll_batches)
+def test_polls(batch: PollBatch) -> None:
+    assert decode_poll_batch(encode_poll_batch(batch.store_id, batch.polls)) == (batch, [])
+
+
+@given(wire.hours_records)
+def test_hours(record: HoursRecord) -> None:
+    assert decode_hours(encode_hours(record.store_id, list(record.hours))) == record
+
+
+@given(wire.zone_records)
+def test_zones(record: ZoneRecord) -> None:
+    assert decode_zone(encode_zone(record.store_id, record.timezone)) == record
+
+
+@given(wire.store_records)
+def test_stores(record: StoreRecord) -> None:
+    assert decode_store(encode_store(record)) == record
+
+
+@given(wire.watermarks)
+def test_watermarks(watermark: Watermark) -> None:
+    assert decode_watermark(encode_watermark(watermark)) == watermark
+
+
+@given(wire.report_requests)
+def test_report_requests(request: ReportRequest) -> None:
+    written = encode_request(request)
+    assert decode_request(written) == request
+    assert report_id_of(written) == request.report_id
+
+
+@given(wire.report_events)
+def test_report_events(event: ReportEvent) -> None:
+    assert decode_event(encode_event(event)) == event
+
+
+@given(wire.dead_letters)
+def test_dead_letters(letter: DeadLetter) -> None:
+    assert decode_dead_letter(encode_dead_letter(letter)) == letter
+
+
+@given(st.binary(), st.binary())
+@example(b"\xff\x00", b"")
+@example(b"", b'{"base64": "AAAA"}')
+@example(b'{"base64": "AAAA"}', b"\xed\xa0\x80")
+def test_a_dead_letter_keeps_any_bytes_and_is_always_json(original: bytes, key: bytes) -> None:
+    written = encode_dead_letter(DeadLetter({"file": "a.csv", "line": 3}, "why", original, key))
+    json.loads(written)
+    letter = decode_dead_letter(written)
+    assert (letter.original, letter.key) == (original, key)
+
+
+def test_a_dead_letter_of_text_can_be_read_by_people() -> None:
+    written = json.loads(encode_dead_letter(DeadLetter({"file": "a.csv", "line": 3}, "why", b"x")))
+    assert written == {
+        "source": {"file": "a.csv", "line": 3},
+        "reason": "why",
+        "original": "x",
+        "key": None,
+    }
+
+
+def test_the_same_fault_has_the_same_dead_letter_key() -> None:
+    source = {"topic": "store-status", "partition": 3, "offset": 70}
+    first = DeadLetter(source, "one reason", b"x")
+    again = DeadLetter(source, "another", b"y", b"key")
+    assert dead_letter_key(first) == dead_letter_key(again) == b"store-status/3/70"
+    assert dead_letter_key(DeadLetter({"file": "a.csv", "line": 3}, "", b"")) == b"a.csv/3"
+
+
+def test_the_forms_that_the_contract_fixes() -> None:
+    store = wire.STORE
+    assert json.loads(encode_poll_batch(store, [(5, True), (6, False)])) == {
+        "store_id": store,
+        "polls": [[5, 1], [6, 0]],
+    }
+    assert json.loads(encode_hours(store, [(0, "09:00", "17:00")])) == {
+        "store_id": store,
+        "hours": [[0, "09:00", "17:00"]],
+    }
+    assert json.loads(encode_zone(store, "UTC")) == {"store_id": store, "timezone_str": "UTC"}
+    assert json.loads(encode_store(StoreRecord(store))) == {"store_id": store}
+
+
+@given(wire.watermarks)
+def test_a_watermark_is_keyed_by_its_partition(watermark: Watermark) -> None:
+    assert watermark_key(watermark).decode() == f"{watermark.topic}/{watermark.partition}"

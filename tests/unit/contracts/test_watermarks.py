@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.contracts.watermarks import Watermark
+
+marks = st.builds(
+    Watermark,
+    st.just("store-status"),
+    st.just(3),
+    st.integers(0, 5),
+    st.none() | st.integers(0, 5),
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "newest"), [(None, None, None), (7, None, 7), (None, 7, 7), (7, 9, 9)]
+)
+def test_the_newest_poll_of_both_is_kept(
+    one: int | None, other: int | None, newest: int | None
+) -> None:
+    joined = Watermark("t", 0, 1, one).joined(Watermark("t", 0, 1, other))
+    assert joined.newest_poll == newest
+
+
+@given(st.lists(marks, min_size=1), st.randoms(use_true_random=False))
+def test_it_only_advances_whatever_order_it_is_heard_in(
+    heard: list[Watermark], random: object
+) -> None:
+    joined = None
+    for mark in heard:
+        before, joined = joined, mark.joined(joined)
+        assert before is None or joined.applied >= before.applied
+    shuffled = list(heard)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    again = None
+    for mark in [*shuffled, *shuffled]:
+        again = mark.joined(again)
+    assert again == joined

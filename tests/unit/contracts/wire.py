@@ -1,0 +1,114 @@
+"""Records as they may stand on the wire: strategies for good ones, a table of bad ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stream_app.contracts.records import (
+    DeadLetter,
+    HoursRecord,
+    PollBatch,
+    StoreRecord,
+    ZoneRecord,
+    decode_hours,
+    decode_poll_batch,
+    decode_store,
+    decode_zone,
+)
+from stream_app.contracts.reports import (
+    ReportEvent,
+    ReportRequest,
+    decode_event,
+    decode_request,
+)
+from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.domain.instants import LATEST
+
+STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+NOON = "2024-03-10T12:00:00Z"
+
+DECODERS: dict[str, Any] = {
+    "poll": decode_poll_batch,
+    "polls": decode_poll_batch,
+    "hours": decode_hours,
+    "zone": decode_zone,
+    "store": decode_store,
+    "request": decode_request,
+    "event": decode_event,
+    "watermark": decode_watermark,
+}
+
+GOOD: dict[str, dict[str, Any]] = {
+    "poll": {"store_id": STORE, "status": "active", "timestamp_utc": NOON},
+    "polls": {"store_id": STORE, "polls": [[1_700_000_000_000_000, 1]]},
+    "hours": {"store_id": STORE, "hours": [[0, "09:00:00", "17:00:00"]]},
+    "zone": {"store_id": STORE, "timezone_str": "Europe/Berlin"},
+    "store": {"store_id": STORE},
+    "request": {"report_id": REPORT, "store_id": STORE, "reference_time": NOON},
+    "event": {"report_id": REPORT, "status": "failed", "at": NOON, "reason": "too late"},
+    "watermark": {"topic": "store-status", "partition": 3, "applied": 70, "newest_poll": None},
+}
+"""One good record of every kind, with all its fields."""
+
+
+def wire(content: Any) -> bytes:
+    return json.dumps(content).encode()
+
+
+def nested(depth: int) -> Any:
+    """A list in a list in a list ..."""
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def nested_text(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+uuids = st.uuids().map(str)
+instants = st.integers(0, LATEST - 1)
+offsets = st.integers(0, 2**63 - 1)
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+poll_batches = st.builds(
+    PollBatch, uuids, st.lists(st.tuples(instants, st.booleans()), min_size=1, max_size=20)
+)
+hours_records = st.builds(
+    HoursRecord,
+    uuids,
+    st.lists(st.tuples(st.integers(0, 6), st.text(), st.text()), max_size=10).map(tuple),
+)
+zone_records = st.builds(ZoneRecord, uuids, st.text(max_size=100).map(str.strip))
+store_records = st.builds(StoreRecord, uuids)
+dead_letters = st.builds(
+    DeadLetter,
+    source=st.fixed_dictionaries({"topic": st.text(), "partition": offsets, "offset": offsets})
+    | st.fixed_dictionaries({"file": st.text(), "line": offsets}),
+    reason=st.text(),
+    original=st.none() | st.binary() | st.text().map(str.encode),
+    key=st.none() | st.binary(),
+)
+watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
+report_requests = st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants)
+contents = st.dictionaries(
+    st.text(), st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
+)
+report_events = st.builds(
+    ReportEvent,
+    uuids,
+    st.sampled_from(["running", "complete", "failed"]),
+    instants,
+    st.none() | st.text(),
+    st.none() | contents,
+)

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.errors import SettingsError
+from stream_app.settings import (
+    PREFIX,
+    Settings,
+    defaults,
+    describe,
+    format_duration,
+    parse_duration,
+)
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+
+README = Path(__file__).parents[2] / "README.md"
+
+SASL = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_USERNAME": "ann",
+    "KAFKA_SASL_PASSWORD": "hunter2",
+}
+
+
+def environment(**said: str) -> dict[str, str]:
+    return {PREFIX + name: text for name, text in said.items()}
+
+
+def read(**said: str) -> Settings:
+    return Settings.from_environment(environment(**said))
+
+
+def refusal(**said: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        read(**said)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+DEFAULTS: dict[str, Any] = {
+    "kafka_bootstrap": "",
+    "data_dir": Path(".store-uptime"),
+    "cache_dir": Path("~/.cache/store-uptime").expanduser(),
+    "partitions": 8,
+    "replication": 1,
+    "api_host": "127.0.0.1",
+    "api_port": 8000,
+    "lookback": HOUR,
+    "default_status": "inactive",
+    "default_timezone": "America/Chicago",
+    "reference_clock": "data",
+    "future_tolerance": 300 * SECOND,
+    "retention": 400 * DAY,
+    "report_deadline": 120 * SECOND,
+    "report_retention": 7 * DAY,
+    "kafka_security_protocol": "PLAINTEXT",
+    "kafka_sasl_mechanism": "PLAIN",
+    "kafka_sasl_username": "",
+    "kafka_sasl_password": "",
+    "kafka_tls_ca_file": None,
+    "kafka_tls_cert_file": None,
+    "kafka_tls_key_file": None,
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_default(name: str) -> None:
+    assert getattr(read(), name) == DEFAULTS[name]
+
+
+def test_every_setting_has_a_tested_default() -> None:
+    assert [line.variable for line in defaults()] == [PREFIX + name.upper() for name in DEFAULTS]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("KAFKA_BOOTSTRAP", " a:9092, b:9093 ,", "a:9092,b:9093"),
+        ("KAFKA_BOOTSTRAP", "[::1]:9092", "[::1]:9092"),
+        ("DATA_DIR", "/var/lib/uptime", Path("/var/lib/uptime")),
+        ("PARTITIONS", "1000", 1000),
+        ("REPLICATION", "3", 3),
+        ("API_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104  somebody may want that
+        ("API_PORT", "0", 0),
+        ("LOOKBACK", "0s", 0),
+        ("LOOKBACK", "1h30m", HOUR + HOUR // 2),
+        ("DEFAULT_STATUS", "Active", "active"),
+        ("DEFAULT_TIMEZONE", "Asia/Kathmandu", "Asia/Kathmandu"),
+        ("REFERENCE_CLOCK", "WALL", "wall"),
+        ("FUTURE_TOLERANCE", "90s", 90 * SECOND),
+        ("RETENTION", "30d", 30 * DAY),
+        ("REPORT_DEADLINE", "500ms 500ms", SECOND),
+        ("REPORT_RETENTION", "1h", HOUR),
+        ("KAFKA_SECURITY_PROTOCOL", "ssl", "SSL"),
+        ("KAFKA_SASL_MECHANISM", "scram-sha-512", "SCRAM-SHA-512"),
+    ],
+)
+def test_a_value_is_read(name: str, text: str, value: Any) -> None:
+    assert getattr(read(**{name: text}), name.lower()) == value
+
+
+def test_the_default_status_as_the_domain_takes_it() -> None:
+    assert read().default_active is False
+    assert read(DEFAULT_STATUS="active").default_active is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("KAFKA_BOOTSTRAP", "localhost"),
+        ("KAFKA_BOOTSTRAP", "localhost:"),
+        ("KAFKA_BOOTSTRAP", ":9092"),
+        ("KAFKA_BOOTSTRAP", "localhost:0"),
+        ("KAFKA_BOOTSTRAP", "localhost:65536"),
+        ("KAFKA_BOOTSTRAP", "localhost:²"),
+        ("KAFKA_BOOTSTRAP", "a:9092,b"),
+        ("DATA_DIR", ""),
+        ("DATA_DIR", "~nobody-has-this-name/data"),
+        ("CACHE_DIR", " "),
+        ("PARTITIONS", "0"),
+        ("PARTITIONS", "1001"),
+        ("PARTITIONS", ""),
+        ("PARTITIONS", "eight"),
+        ("PARTITIONS", "8.0"),
+        ("PARTITIONS", "9" * 10_000),
+        ("REPLICATION", "0"),
+        ("REPLICATION", "6"),
+        ("API_HOST", ""),
+        ("API_PORT", "-1"),
+        ("API_PORT", "65536"),
+        ("LOOKBACK", "31d"),
+        ("LOOKBACK", "60"),
+        ("LOOKBACK", "-1h"),
+        ("LOOKBACK", "1h later"),
+        ("LOOKBACK", ""),
+        ("DEFAULT_STATUS", "up"),
+        ("DEFAULT_STATUS", ""),
+        ("DEFAULT_TIMEZONE", "Mars/Base"),
+        ("DEFAULT_TIMEZONE", "america/chicago"),
+        ("DEFAULT_TIMEZONE", ""),
+        ("REFERENCE_CLOCK", "clock"),
+        ("FUTURE_TOLERANCE", "5"),
+        ("RETENTION", "7d"),
+        ("RETENTION", "4001d"),
+        ("REPORT_DEADLINE", "0s"),
+        ("REPORT_DEADLINE", "25h"),
+        ("REPORT_RETENTION", "59m"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, text: str) -> None:
+    assert refusal(**{name: text}).startswith(f"{PREFIX}{name}={text!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "help_"),
+    [
+        ("PARTITIONS", "0", "not in 1 to 1000"),
+        ("PARTITIONS", "x", "not a whole number"),
+        ("LOOKBACK", "60", "not a duration such as 90s, 15m, 1h30m or 7d"),
+        ("LOOKBACK", "31d", "not in 0s to 30d"),
+        ("DEFAULT_STATUS", "up", "not one of active, inactive"),
+        ("DEFAULT_TIMEZONE", "CDT", "not an IANA zone name such as America/Chicago"),
+        ("KAFKA_BOOTSTRAP", "a:1,b", "'b' is not HOST:PORT"),
+        ("API_HOST", "", "is empty; 0.0.0.0 listens on every address"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(name: str, text: str, help_: str) -> None:
+    assert refusal(**{name: text}).endswith(f": {help_}")
+
+
+@pytest.mark.parametrize("name", ["PARTITION", "LOOK_BACK", "Partitions", "api_port", ""])
+def test_a_variable_that_is_no_setting_is_refused(name: str) -> None:
+    """A misspelt name, or one in the wrong case, must not be a silent default."""
+    assert refusal(**{name: "1"}).startswith(f"{PREFIX}{name} is no setting")
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert Settings.from_environment({"PATH": "/bin", "STORE_UPTIMES": "x"}) == read()
+
+
+def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
+    said = environment(API_PORT="nonsense", PARTITIONS="3")
+    settings = Settings.from_environment(said, api_port=7, partitions=None)
+    assert (settings.api_port, settings.partitions) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({**SASL, "KAFKA_SASL_USERNAME": ""}, "KAFKA_SASL_USERNAME"),
+        ({**SASL, "KAFKA_SASL_PASSWORD": ""}, "KAFKA_SASL_PASSWORD"),
+        ({**SASL, "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, "KAFKA_SASL_USERNAME is set"),
+        ({**SASL, "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_SASL_USERNAME is set"),
+        ({"KAFKA_SASL_PASSWORD": "hunter2"}, "KAFKA_SASL_PASSWORD is set"),
+        ({"KAFKA_TLS_CA_FILE": "ca.pem"}, "KAFKA_TLS_CA_FILE is set"),
+        (
+            {**SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_TLS_CA_FILE": "ca.pem"},
+            "KAFKA_TLS_CA_FILE is set",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_CERT_FILE": "cert.pem"},
+            "KAFKA_TLS_KEY_FILE go together",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_KEY_FILE": "key.pem"},
+            "KAFKA_TLS_CERT_FILE and",
+        ),
+        ({"RETENTION": "8d", "LOOKBACK": "25h"}, "LOOKBACK=1d1h"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], named: str) -> None:
+    """What was meant to protect must not be silently unused."""
+    reason = refusal(**said)
+    assert PREFIX + named in reason
+    assert "hunter2" not in reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SASL,
+        {**SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
+        {"KAFKA_SECURITY_PROTOCOL": "SSL"},
+        {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_CA_FILE": "ca.pem"},
+        {
+            **SASL,
+            "KAFKA_TLS_CA_FILE": "ca.pem",
+            "KAFKA_TLS_CERT_FILE": "cert.pem",
+            "KAFKA_TLS_KEY_FILE": "key.pem",
+        },
+        {"RETENTION": "8d", "LOOKBACK": "1d"},
+    ],
+)
+def test_settings_that_go_together(said: dict[str, str]) -> None:
+    settings = read(**said)
+    for name, text in said.items():
+        assert name in {"RETENTION", "LOOKBACK"} or str(getattr(settings, name.lower())) == text
+
+
+def test_a_secret_is_never_shown() -> None:
+    settings = read(**SASL)
+    lines = describe(settings, environment(**SASL))
+    assert "hunter2" not in repr(lines)
+    password = next(line for line in lines if line.variable.endswith("PASSWORD"))
+    assert (password.value, password.origin) == ("********", "environment")
+    assert "hunter2" not in refusal(**SASL, KAFKA_SASL_PASSWORDS="hunter2")
+    assert "hunter2" not in refusal(**SASL, PARTITIONS="x")
+
+
+def test_a_secret_is_not_in_the_repr_that_a_log_or_a_traceback_would_show() -> None:
+    assert "hunter2" not in repr(read(**SASL))
+
+
+def test_an_unset_secret_is_shown_as_unset() -> None:
+    password = next(line for line in describe(read(), {}) if line.variable.endswith("PASSWORD"))
+    assert password.value == ""
+
+
+def test_describe_says_value_and_origin_of_every_setting() -> None:
+    said = environment(PARTITIONS="3", LOOKBACK="90m", API_PORT="7", CACHE_DIR="")
+    settings = Settings.from_environment(
+        said, api_port=8, cache_dir=Path("/cache"), data_dir=Path("/data")
+    )
+    lines = describe(settings, said)
+    shown = {line.variable.removeprefix(PREFIX): (line.value, line.origin) for line in lines}
+    assert [line.variable for line in lines] == [line.variable for line in defaults()]
+    assert shown["PARTITIONS"] == ("3", "environment")
+    assert shown["LOOKBACK"] == ("1h30m", "environment")
+    assert shown["RETENTION"] == ("400d", "default")
+    assert shown["KAFKA_TLS_CA_FILE"] == ("", "default")
+    assert shown["API_PORT"] == ("8", "option")
+    assert shown["DATA_DIR"] == ("/data", "option")
+    assert shown["CACHE_DIR"] == ("/cache", "option")
+
+
+def test_what_describe_shows_can_be_said_again() -> None:
+    first = read(LOOKBACK="90m", KAFKA_BOOTSTRAP="a:1,b:2")
+    said = {line.variable: line.value for line in describe(first, {})}
+    assert Settings.from_environment(said) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("0s", 0),
+        ("1ms", 1000),
+        ("90s", 90 * SECOND),
+        ("15m", 900 * SECOND),
+        ("1h30m", 5400 * SECOND),
+        ("7d", 7 * DAY),
+        ("1D 2H 3M 4S 5MS", DAY + 2 * HOUR + 184 * SECOND + 5000),
+        ("1m1m", 120 * SECOND),
+    ],
+)
+def test_durations(text: str, microseconds: int) -> None:
+    assert parse_duration(text) == microseconds
+
+
+@pytest.mark.parametrize("text", ["", " ", "5", "h", "1.5h", "-1h", "1w", "1h-", "1h30", "inf"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 4000 * 24 * 3600 * 1000).map(lambda milliseconds: milliseconds * 1000))
+def test_a_duration_is_read_back_as_it_is_written(microseconds: int) -> None:
+    assert parse_duration(format_duration(microseconds)) == microseconds
+
+
+def readme_rows() -> list[str]:
+    """The rows that belong between `<!-- settings -->` and `<!-- /settings -->` of README.md."""
+    return [f"| `{line.variable}` | `{line.value or '-'}` | {line.help} |" for line in defaults()]
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    """`python -m tests.unit.test_settings` prints the table."""
+    text = README.read_text(encoding="utf-8") if README.exists() else ""
+    match = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", text, re.DOTALL)
+    found = match[1].splitlines() if match else []
+    rows = [row for row in found if row.startswith(f"| `{PREFIX}")]
+    assert rows == readme_rows(), "README.md needs these rows:\n" + "\n".join(readme_rows())
+
+
+def test_a_help_text_fits_into_a_row_of_a_table() -> None:
+    for line in defaults():
+        assert line.help
+        assert not set("|\n`") & set(line.help)
+
+
+if __name__ == "__main__":
+    print("<!-- settings -->", "| variable | default | meaning |", "|---|---|---|", sep="\n")
+    print(*readme_rows(), "<!-- /settings -->", sep="\n")
