@@ -130,9 +130,9 @@ class FakeFacts:
         content: `(partition, key)` to value.
         writes: every write in order.
         sends: the changelog's futures.
-        error: raised by the next `put`.
+        error: raised by `put`.
         opened: what is open; None after `close`.
-        events: calls that a test wants the order of.
+        persisted: how often offsets were persisted.
     """
 
     def __init__(self) -> None:

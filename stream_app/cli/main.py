@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Final
 
@@ -45,6 +46,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; an expected error is one line on standard error and an exit code."""
+    # until a command sets up logging, libraries' complaints are not lines of ours
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         # click hands back the code of `Context.exit`, and whatever a command returns
         code = cli(prog_name="store-uptime", standalone_mode=False)

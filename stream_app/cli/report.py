@@ -18,7 +18,7 @@ from stream_app.contracts.records import decode_store, parse_uuid
 from stream_app.contracts.reports import report_csv
 from stream_app.contracts.topics import STORES
 from stream_app.domain.instants import parse_instant
-from stream_app.errors import RecordError, ReportError
+from stream_app.errors import RecordError, ReportError, StoreUptimeError
 from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.tail import TopicTail
@@ -91,9 +91,13 @@ async def _reports(
                         failures.append((store_id, str(error)))
                     progress.advance(bar)
 
-            async with asyncio.TaskGroup() as group:
-                for store_id in store_ids:
-                    group.create_task(one(store_id))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for store_id in store_ids:
+                        group.create_task(one(store_id))
+            except* StoreUptimeError as errors:
+                # all of them met the same trouble: one line says it
+                raise errors.exceptions[0] from None
     return [reports[store_id] for store_id in store_ids if store_id in reports], failures
 
 

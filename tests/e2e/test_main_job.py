@@ -151,9 +151,10 @@ def test_report_command_says_in_one_line_what_is_wrong(address: str, data_dir: P
 
 
 async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
-    tmp_path: Path, sample: Sample
+    tmp_path: Path,
 ) -> None:
-    store = some_stores(sample)[0]
+    sample = Sample([STATUS], hours=(), zones=())
+    store = min(sample.polls)
     first, address = up(tmp_path)
     with first:
         replayed = run("replay", "--status", str(STATUS), "--data-dir", str(tmp_path))
@@ -170,12 +171,7 @@ async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
             assert await http.finished(await http.trigger(store)) == answer
         assert second.stop() == 0
     assert answer[0] == 200
-    expected = Sample([STATUS], hours=(), zones=()).csv_row(store, sample_reference())
-    assert answer[1].splitlines()[1] == expected.rstrip()
-
-
-def sample_reference() -> object:
-    return Sample([STATUS], hours=(), zones=()).newest_poll
+    assert answer[1].splitlines()[1] == sample.csv_row(store, sample.newest_poll).rstrip()
 
 
 def test_demo_prints_exact_reports_and_leaves_nothing_running() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,19 @@ def test_every_command_can_be_loaded_and_says_what_it_does(run: Any, name: str) 
     assert code == 0
     assert out.startswith(f"Usage: store-uptime {name} ")
     assert len(out.splitlines()[2].strip()) > 10
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_report_without_an_api_is_one_line(run: Any, count: int) -> None:
+    """However many reports were under way, one trouble of all is said once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    stores = [f"0f5c1a3e-9f2b-4b8e-8a6b-00000000000{number}" for number in range(count)]
+    code, out, err = run("report", *stores, "--api", address)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"store-uptime: no store-uptime API answers at {address} (")
+    assert len(err.splitlines()) == 1
 
 
 def test_version(run: Any) -> None:

@@ -417,9 +417,7 @@ def test_after_a_change_of_retention_a_report_is_exact_or_refused(
 
 
 @usual
-@given(
-    st.lists(st.tuples(retentions, batches(SHORT, most=4)), min_size=2, max_size=4), retentions
-)
+@given(st.lists(st.tuples(retentions, batches(SHORT, most=4)), min_size=2, max_size=4), retentions)
 def test_a_change_of_retention_loses_nothing_that_every_one_of_them_keeps(
     phases: list[tuple[int, list[Batch]]], last_retention: int
 ) -> None:

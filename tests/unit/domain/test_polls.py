@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,11 @@ from stream_app.domain.polls import (
     to_bytes,
     union,
 )
-from tests.strategies import Poll
+
+if TYPE_CHECKING:
+    from array import array
+
+    from tests.strategies import Poll
 
 usual = settings(deadline=None, max_examples=60)
 

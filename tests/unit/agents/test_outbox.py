@@ -1,0 +1,162 @@
+"""What the worker publishes: the form of each record, and stores before their watermarks."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import orjson
+import pytest
+
+from stream_app.agents.outbox import Outbox
+from stream_app.contracts.records import DeadLetter, decode_dead_letter, decode_store
+from stream_app.contracts.reports import ReportEvent, decode_event
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    MAX_STATE_BYTES,
+    REPORT_RESULTS,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.contracts.watermarks import Watermark, decode_watermark
+from tests.agent_fakes import FakeProducer, settings_with, settle, store_in
+
+STORE = UUID(store_in(0)).bytes
+MARK = Watermark("store-status", 0, 3, 9)
+SOURCE: dict[str, str | int] = {"topic": "store-status", "partition": 1, "offset": 2}
+
+
+@pytest.fixture
+def producer() -> FakeProducer:
+    return FakeProducer()
+
+
+@pytest.fixture
+def outbox(producer: FakeProducer) -> Outbox:
+    outbox = Outbox(settings_with())
+    outbox._producer = producer
+    return outbox
+
+
+async def test_a_future_is_done_when_the_broker_holds_the_record(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    stored = await outbox.report(ReportEvent(str(UUID(int=1)), "running", 5))
+    assert not stored.done()
+
+    producer.sent[0].arrive()
+
+    assert stored.done()
+
+
+async def test_each_record_goes_to_its_topic_under_its_key(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
+    event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
+
+    await outbox.dead_letter(letter)
+    await outbox.report(event)
+    await outbox.pass_on("store-status", 3, store_in(3), b"as it came")
+
+    dead, result, passed = producer.sent
+    assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", None)
+    assert decode_dead_letter(dead.value) == letter
+    assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())
+    assert decode_event(result.value) == event
+    assert (passed.topic, passed.partition) == ("store-status", 3)
+    assert (passed.key, passed.value) == (store_in(3).encode(), b"as it came")
+
+
+@pytest.mark.parametrize("original", [b"\0" * 2_000_000, b"\xff" * 9_000_000])
+async def test_an_original_too_large_for_a_record_is_kept_in_part(
+    outbox: Outbox, producer: FakeProducer, original: bytes
+) -> None:
+    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
+
+    (sent,) = producer.sent
+    letter = decode_dead_letter(sent.value)
+    assert len(sent.value) < MAX_STATE_BYTES
+    assert letter.original == original[:1_000_000]
+    assert letter.reason == f"wrong (the first 1000000 of {len(original)} bytes)"
+
+
+async def test_an_original_of_the_largest_plain_record_is_kept_whole(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
+
+    assert decode_dead_letter(producer.sent[0].value).original == b"\0" * 1_000_000
+
+
+# -- stores before watermarks
+
+
+async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    await outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    (registration,) = producer.sent
+    assert registration.topic == STORES.name
+    assert decode_store(registration.value).store_id == store_in(0)
+    assert registration.key == store_in(0).encode()
+
+    registration.arrive()
+    await telling
+
+    (told,) = producer.to(WATERMARKS.name)
+    assert decode_watermark(told.value) == MARK
+    assert told.key == b"store-status/0"
+
+
+async def test_a_store_that_is_registered_holds_nothing_up(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    producer.at_once = True
+    await outbox.register([STORE])
+    await settle()
+
+    await outbox.tell([MARK])
+
+    assert [sent.topic for sent in producer.sent] == [STORES.name, WATERMARKS.name]
+
+
+async def test_a_registration_that_failed_is_sent_again_before_the_next_watermark(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    await outbox.register([STORE])
+    producer.sent[0].future.set_exception(OSError("lost"))
+    await settle()
+
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    first, again = producer.sent
+    assert (again.topic, again.key, again.value) == (STORES.name, first.key, first.value)
+    again.arrive()
+    await telling
+
+    assert len(producer.to(WATERMARKS.name)) == 1
+
+
+async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    await outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+
+    producer.sent[0].future.set_exception(OSError("lost"))
+
+    with pytest.raises(OSError, match="lost"):
+        await telling
+    assert producer.to(WATERMARKS.name) == []
+
+
+async def test_a_watermark_is_json_that_any_client_reads(
+    outbox: Outbox, producer: FakeProducer
+) -> None:
+    await outbox.tell([MARK])
+
+    assert orjson.loads(producer.sent[0].value)["applied"] == 3

@@ -1,0 +1,229 @@
+"""Waiting until what was acknowledged is applied, as any process sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.contracts.watermarks import Watermark
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.progress import SILENCE_SECONDS, Partition, Progress
+from tests.agent_fakes import PARTITIONS, settings_with, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+ALL = [(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
+
+
+class FakeHighwaters:
+    """Says how far the topics reach; a test moves them."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[Partition, int] = dict.fromkeys(ALL, 0)
+        self.asked = 0
+        self.error: Exception | None = None
+
+    async def ask(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return {partition: self.offsets[partition] for partition in partitions}
+
+
+class Desk:
+    """A `Progress` that hears what a test says, on a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.highwaters = FakeHighwaters()
+        self.now = 1000.0
+        self.progress = Progress(
+            settings_with(),
+            self.highwaters,  # type: ignore[arg-type]
+            lambda: self.now,
+        )
+
+    def hear(self, topic: str, number: int, applied: int, newest: int | None = None) -> None:
+        self.progress.advance(Watermark(topic, number, applied, newest))
+
+    def hear_all(self) -> None:
+        for topic, number in ALL:
+            self.hear(topic, number, 0)
+
+    async def waiting(self) -> asyncio.Task[dict[Partition, int]]:
+        task = asyncio.create_task(self.progress.catch_up())
+        await settle()
+        return task
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+async def test_nothing_to_wait_for_asks_once(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 1] = 5
+    desk.hear(POLLS, 1, 6)
+
+    reached = await desk.progress.catch_up()
+
+    assert desk.highwaters.asked == 1
+    assert reached == desk.highwaters.offsets
+
+
+async def test_it_waits_for_every_partition(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 1] = 5
+    desk.highwaters.offsets[ZONES, 3] = 2
+    task = await desk.waiting()
+
+    for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 9)):
+        desk.hear(topic, number, applied)
+        await settle()
+        assert not task.done()
+    desk.hear(POLLS, 1, 5)
+    await settle()
+
+    assert task.done()
+
+
+async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(desk: Desk) -> None:
+    for topic, number in ALL[:-1]:
+        desk.hear(topic, number, 0)
+    task = await desk.waiting()
+    assert not task.done()
+
+    desk.hear(*ALL[-1], 0)
+    await settle()
+
+    assert task.done()
+
+
+async def test_what_was_passed_on_while_it_waited_is_waited_for_too(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 0] = 1
+    task = await desk.waiting()
+
+    # the record of partition 0 belongs to partition 2: it is there before it counts as applied
+    desk.highwaters.offsets[POLLS, 2] = 1
+    desk.hear(POLLS, 0, 1)
+    await settle()
+    assert desk.highwaters.asked == 2
+    assert not task.done()
+    desk.hear(POLLS, 2, 1)
+    await settle()
+
+    assert (await task)[POLLS, 2] == 1
+    assert desk.highwaters.asked == 2
+
+
+async def test_what_is_applied_while_it_asks_counts_as_waiting(desk: Desk) -> None:
+    # so that the second round looks for what it may have passed on
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 0] = 1
+    task = asyncio.create_task(desk.progress.catch_up())
+    await asyncio.sleep(0)
+    desk.hear(POLLS, 0, 1)
+    await settle()
+
+    assert task.done()
+    assert desk.highwaters.asked == 2
+
+
+async def test_many_wait_at_once(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 0] = 1
+    tasks = [await desk.waiting() for _ in range(5)]
+
+    desk.hear(POLLS, 0, 1)
+    await settle()
+
+    assert all(task.done() for task in tasks)
+
+
+async def test_one_that_gives_up_leaves_the_others_waiting(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 0] = 1
+    one, other = [await desk.waiting() for _ in range(2)]
+
+    one.cancel()
+    await settle()
+    desk.hear(POLLS, 0, 1)
+    await settle()
+
+    assert one.cancelled()
+    assert other.done()
+    assert desk.progress._waiters == 0
+
+
+async def test_a_broker_that_does_not_answer_is_said(desk: Desk) -> None:
+    desk.highwaters.error = BrokerUnavailableError("gone")
+
+    with pytest.raises(BrokerUnavailableError):
+        await desk.progress.catch_up()
+
+
+async def test_an_older_watermark_takes_nothing_back(desk: Desk) -> None:
+    desk.hear_all()
+    desk.highwaters.offsets[POLLS, 0] = 5
+    desk.hear(POLLS, 0, 5, 70)
+    desk.hear(POLLS, 0, 3, None)
+
+    await desk.progress.catch_up()
+
+    assert desk.highwaters.asked == 1
+    assert desk.progress.newest_poll() == 70
+
+
+# -- owners
+
+
+async def test_a_partition_never_heard_of_has_no_owner(desk: Desk) -> None:
+    assert desk.progress.unowned() == ALL
+
+
+async def test_a_partition_that_falls_silent_loses_its_owner(desk: Desk) -> None:
+    desk.hear_all()
+    desk.now += SILENCE_SECONDS
+    assert desk.progress.unowned() == []
+
+    desk.hear(ZONES, 2, 0)
+    desk.now += 0.1
+
+    assert desk.progress.unowned() == [p for p in ALL if p != (ZONES, 2)]
+
+
+async def test_an_older_watermark_is_a_sign_of_life(desk: Desk) -> None:
+    desk.hear_all()
+    desk.hear(POLLS, 0, 9)
+    desk.now += SILENCE_SECONDS + 1
+    desk.hear(POLLS, 0, 3)
+
+    assert (POLLS, 0) not in desk.progress.unowned()
+
+
+# -- the newest poll
+
+
+async def test_the_newest_poll_is_that_of_all_partitions(desk: Desk) -> None:
+    assert desk.progress.newest_poll() is None
+    desk.hear_all()
+    assert desk.progress.newest_poll() is None
+
+    for number, newest in enumerate((40, None, 90, 70)):
+        desk.hear(POLLS, number, 1, newest)
+
+    assert desk.progress.newest_poll() == 90
+
+
+async def test_only_the_polls_topic_tells_of_polls(desk: Desk) -> None:
+    desk.hear(POLLS, 0, 1, 5)
+    desk.hear(ZONES, 0, 1, 99)
+
+    assert desk.progress.newest_poll() == 5
