@@ -87,6 +87,12 @@ def test_an_interrupted_command_says_nothing(run: Any, failing: Any, error: Base
     assert out + err.strip() == ""
 
 
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_a_command_may_choose_its_exit_code(run: Any, failing: Any, code: int) -> None:
+    failing(click.exceptions.Exit(code))
+    assert run("boom") == (code, "", "")
+
+
 def test_an_unexpected_error_is_not_hidden(run: Any, failing: Any) -> None:
     failing(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ from stream_app.domain.instants import (
 )
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import instants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECOND = 1_000_000
 NEW_YEAR = 1_704_067_200 * SECOND  # 2024-01-01T00:00:00Z
@@ -160,3 +164,19 @@ def test_the_written_form(instant: int, text: str) -> None:
 def test_a_naive_datetime_is_utc() -> None:
     aware = datetime(2024, 1, 1, tzinfo=UTC)
     assert from_datetime(aware.replace(tzinfo=None)) == from_datetime(aware) == NEW_YEAR
+
+
+@pytest.fixture
+def _machine_in_chicago(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "America/Chicago")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_machine_in_chicago")
+def test_the_zone_of_the_machine_has_no_say() -> None:
+    assert parse_instant("2024-01-01 00:00:00") == NEW_YEAR
+    assert from_datetime(datetime(2024, 1, 1)) == NEW_YEAR  # noqa: DTZ001  that is the point
+    assert format_instant(NEW_YEAR) == "2024-01-01T00:00:00Z"
