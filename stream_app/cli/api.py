@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 @click.command()
 @data_dir_option
 @click.option("--api-host", help="Address to listen on (STORE_UPTIME_API_HOST).")
-@click.option("--api-port", type=int, help="Port to listen on (STORE_UPTIME_API_PORT).")
+@click.option(
+    "--api-port", type=click.IntRange(0, 65535), help="Port to listen on (STORE_UPTIME_API_PORT)."
+)
 def api(data_dir: Path | None, api_host: str | None, api_port: int | None) -> None:
     """Run one API process against a broker."""
     log_to_stderr()

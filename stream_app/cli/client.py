@@ -90,7 +90,7 @@ class ApiClient:
                 headers={"Accept": "application/json"},
             ) as response:
                 return response.status, orjson.loads(await response.read())
-        except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             raise ApiError(
                 f"no store-uptime API answers at {self._address} ({error}): start one with "
                 "`store-uptime up`, or name another with --api"

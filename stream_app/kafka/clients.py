@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, SettingsError
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -35,13 +35,24 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context of these settings; None where the protocol has no TLS."""
+    """The TLS context of these settings; None where the protocol has no TLS.
+
+    Raises:
+        SettingsError: a file is missing or is not what it should be.
+    """
     if not settings.kafka_security_protocol.endswith("SSL"):
         return None
     ca_file = settings.kafka_tls_ca_file
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    if settings.kafka_tls_cert_file and settings.kafka_tls_key_file:
-        context.load_cert_chain(str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file))
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        if settings.kafka_tls_cert_file and settings.kafka_tls_key_file:
+            context.load_cert_chain(
+                str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file)
+            )
+    except OSError as error:
+        raise SettingsError(
+            f"the files of STORE_UPTIME_KAFKA_TLS_* cannot be used: {error.strerror or error}"
+        ) from error
     return context
 
 
