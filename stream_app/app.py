@@ -136,7 +136,11 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
             partitions = {
                 tp.partition for tp in app.consumer.assignment() if tp.topic == REPORT_REQUESTS.name
             }
+            generation = ownership.generation
             offsets = await resume_offsets(settings, partitions)
+            if generation != ownership.generation:
+                # a rebalance began meanwhile: what it assigns is recovered next
+                return
             await rewind(app.consumer, offsets)
             await ownership.take(partitions, offsets)
         except Exception as error:

@@ -6,14 +6,13 @@ switch that off (`stream.enable_acks = False`) and come here.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-log = logging.getLogger(__name__)
+_CANCELLED: Final = RuntimeError("a record's way to Kafka was cut off")
 
 
 def acknowledge_when_done(
@@ -29,9 +28,7 @@ def acknowledge_when_done(
 
     def on_done(future: asyncio.Future[Any]) -> None:
         nonlocal waiting
-        if future.cancelled():
-            return
-        error = future.exception()
+        error = _CANCELLED if future.cancelled() else future.exception()
         if error is not None:
             fail(error)
             return

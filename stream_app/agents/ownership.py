@@ -75,6 +75,11 @@ class Ownership:
         """The partition if this worker owns it now."""
         return self._owned.get(partition)
 
+    @property
+    def generation(self) -> int:
+        """Changes whenever a rebalance takes the partitions away."""
+        return self._generation
+
     async def start(self) -> None:
         """Begin to tell the watermarks."""
         self._task = asyncio.create_task(self._tell(), name="watermarks")

@@ -64,3 +64,15 @@ async def test_a_future_that_is_done_already_counts() -> None:
     await settle()
 
     assert event.acks == 1
+
+
+async def test_a_cancelled_future_ends_the_worker_and_acknowledges_nothing() -> None:
+    event, failures = FakeEvent(FakeMessage(b"")), Failures()
+    sent = asyncio.get_running_loop().create_future()
+    acknowledge_when_done(event, [sent], failures)
+
+    sent.cancel()
+    await settle()
+
+    assert [str(error) for error in failures.errors] == ["a record's way to Kafka was cut off"]
+    assert event.acks == 0

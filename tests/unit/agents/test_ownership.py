@@ -222,6 +222,7 @@ async def test_a_rebalance_while_taking_leaves_nothing_owned(desk: Desk, moment:
         await asyncio.sleep(0)
         desk.ownership.release()
         await taking
+        assert desk.outbox.registered == []
 
     assert desk.ownership.get(0) is None
     assert desk.ownership.get(1) is None

@@ -397,17 +397,29 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     assert desk.progress.waiting == 0
 
 
-async def test_a_partition_lost_as_the_wait_ends_is_not_read(desk: Desk) -> None:
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_partition_lost_as_the_wait_ends_is_not_read(desk: Desk, turns: int) -> None:
+    read_when_lost: list[bytes] = []
+    get = desk.facts.get
+
+    def watched(partition: int, key: bytes) -> bytes | None:
+        if desk.partition.lost.is_set():
+            read_when_lost.append(key)
+        return get(partition, key)
+
+    desk.facts.get = watched  # type: ignore[method-assign]
     desk.progress.caught_up.clear()
-    await desk.ask(request(reference_time=NOW))
+    (event,) = await desk.ask(request(reference_time=NOW))
 
     desk.progress.caught_up.set()
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     desk.partition.lost.set()
     await desk.all_answered()
 
-    assert len(desk.outbox.passed_on) == 1
-    assert desk.statuses() == ["running"]
+    assert read_when_lost == []
+    assert len(desk.outbox.passed_on) + desk.statuses().count("complete") == 1
+    assert event.acks == 1
 
 
 async def test_the_time_of_the_first_request_is_kept_over_several_moves(desk: Desk) -> None:
@@ -459,9 +471,16 @@ BAD_REQUESTS = {
 
 @pytest.mark.parametrize("content", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
 async def test_a_report_whose_id_can_be_read_fails(desk: Desk, content: dict[str, Any]) -> None:
+    desk.outbox.sends.at_once = False
+
     (event,) = await desk.ask(orjson.dumps(content))
 
     assert desk.reason() == desk.outbox.letters[0].reason
+    desk.outbox.sends.arrive(0)
+    await settle()
+    assert event.acks == 0
+    desk.outbox.sends.arrive(1)
+    await settle()
     assert event.acks == 1
 
 

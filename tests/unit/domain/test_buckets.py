@@ -210,6 +210,13 @@ def test_polls_that_much_newer_ones_replace_are_dropped_and_refused() -> None:
     assert store.polls(later, later + DAY) == poll_set([(later, True), (later + DAY, False)])
 
 
+def test_the_first_and_the_last_instant_of_a_week_are_kept_together() -> None:
+    store = Store(BucketLayout(SHORT))
+    store.add((START, True), (START + WEEK - 1, True))
+
+    assert len(store.polls(START, START + WEEK)) == 2
+
+
 def test_a_hot_poll_refuses_what_it_will_drop_when_it_moves() -> None:
     layout = BucketLayout(SHORT)
     store = Store(layout)
