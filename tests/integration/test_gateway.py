@@ -1,0 +1,154 @@
+"""The API's side of Kafka, and requests that no worker answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.gateway import Gateway
+from producers.sink import RecordSink
+from stream_app.contracts.records import StoreRecord, encode_poll_batch, encode_store
+from stream_app.contracts.reports import ReportRequest
+from stream_app.contracts.topics import STORE_STATUS, STORES
+from stream_app.domain.instants import HOUR, SECOND
+from stream_app.errors import BrokerUnavailableError
+from stream_app.processes.environment import environment_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from api.report_log import ReportState
+    from stream_app.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway that has connected."""
+    started = Gateway(settings, now)
+    await started.start()
+    try:
+        while not await connected(started):  # noqa: ASYNC110  another task connects
+            await asyncio.sleep(0.02)
+        yield started
+    finally:
+        await started.stop()
+
+
+async def connected(tried: Gateway) -> bool:
+    try:
+        return await tried.report(str(uuid.uuid4())) is None
+    except BrokerUnavailableError:
+        return False
+
+
+async def finished(asked: Gateway, report_id: str) -> ReportState:
+    while True:
+        state = await asked.report(report_id)
+        assert state is not None
+        if state.status in {"complete", "failed"}:
+            return state
+        await asyncio.sleep(0.02)
+
+
+def a_request() -> ReportRequest:
+    return ReportRequest(str(uuid.uuid4()), str(uuid.uuid4()), reference_time=now())
+
+
+async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: Settings) -> None:
+    request = a_request()
+    async with gateway(replace(kafka_settings, report_deadline=SECOND)) as asked:
+        await asked.request_report(request)
+        pending = await asked.report(request.report_id)
+        assert pending is not None
+        assert pending.status == "pending"
+        state = await finished(asked, request.report_id)
+    assert (state.status, state.reason) == (
+        "failed",
+        "no worker answered within the deadline of 1s",
+    )
+
+
+async def test_a_restart_of_the_api_forgets_no_request(kafka_settings: Settings) -> None:
+    request = a_request()
+    async with gateway(kafka_settings) as first:
+        await first.request_report(request)
+    async with gateway(kafka_settings) as second:
+        state = await second.report(request.report_id)
+    assert state is not None
+    assert (state.status, state.store_id) == ("pending", request.store_id)
+
+
+async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Settings) -> None:
+    async with gateway(kafka_settings) as asked:
+        trouble = await asked.trouble()
+    assert trouble is not None
+    assert "have no worker now" in trouble
+
+
+async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> None:
+    asked = Gateway(replace(kafka_settings, kafka_bootstrap="127.0.0.1:1"), now)
+    await asked.start()
+    try:
+        with pytest.raises(BrokerUnavailableError):
+            await asked.request_report(a_request())
+        with pytest.raises(BrokerUnavailableError):
+            await asked.store_exists(str(uuid.uuid4()))
+        assert await asked.trouble()
+    finally:
+        await asked.stop()
+
+
+async def test_a_registered_store_is_known(kafka_settings: Settings) -> None:
+    store_id = str(uuid.uuid4())
+    async with RecordSink(kafka_settings) as sink:
+        await sink.send(STORES, store_id.encode(), encode_store(StoreRecord(store_id)))
+    async with gateway(kafka_settings) as asked:
+        assert await asked.store_exists(store_id)
+
+
+async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    """And the worker stops cleanly with what it has applied committed."""
+    request = a_request()
+    polls = [((request.reference_time or 0) - 3 * HOUR, True)]
+    async with RecordSink(kafka_settings) as sink:
+        value = encode_poll_batch(request.store_id, polls)
+        await sink.send(STORE_STATUS, request.store_id.encode(), value)
+    settings = replace(kafka_settings, data_dir=tmp_path)
+    async with gateway(settings) as asked:
+        await asked.request_report(request)
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stream_app.cli.main", "worker"),
+            env=environment_of(settings, os.environ),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            state = await finished(asked, request.report_id)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            code = await worker.wait()
+    assert code == 0
+    assert state.status == "complete", state.reason
+    assert state.content is not None
+    assert [
+        state.content[f"{kind}time_last_{window}"]
+        for window in ("hour", "day", "week")
+        for kind in ("up", "down")
+    ] == [60, 0, 3.0, 21.0, 3.0, 165.0]
