@@ -8,8 +8,6 @@ and every reader ignores it.
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -17,7 +15,7 @@ import orjson
 
 from stream_app.contracts.records import field_of, object_of, parse_uuid, shown
 from stream_app.domain.instants import format_instant, parse_instant
-from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES
+from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, csv_text
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -169,8 +167,4 @@ def report_content(
 
 def report_csv(reports: Iterable[dict[str, Any]]) -> str:
     r"""The CSV of `report` contents: a header row, then a row a store, each ended by `\n`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    writer.writerows([report[column] for column in CSV_HEADER] for report in reports)
-    return text.getvalue()
+    return csv_text([report[column] for column in CSV_HEADER] for report in reports)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stream_app.domain.instants import MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stream_app.domain.uptime import Figures
 
@@ -79,8 +79,13 @@ class StoreReport:
 
 def to_csv(reports: Iterable[StoreReport]) -> str:
     r"""One header row, then one row a store in the given order; each ends with `\n`."""
+    return csv_text([getattr(report, column) for column in CSV_HEADER] for report in reports)
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """The public CSV of rows whose values are in the order of `CSV_HEADER`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    writer.writerows([getattr(report, column) for column in CSV_HEADER] for report in reports)
+    writer.writerows(rows)
     return text.getvalue()
