@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from api.report_log import ReportState
     from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -138,14 +139,7 @@ class Gateway:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._require_connection()
-        try:
-            await self._in_time(
-                self._producer.send_and_wait(
-                    REPORT_REQUESTS.name, encode_request(request), request.store_id.encode()
-                )
-            )
-        except KafkaError as error:
-            raise unavailable(self._settings, error) from error
+        await self._send(REPORT_REQUESTS, encode_request(request), request.store_id)
         self._log.requested(request, self._clock())
 
     async def report(self, report_id: str) -> ReportState | None:
@@ -206,8 +200,14 @@ class Gateway:
                 continue
             now = self._clock()
             late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
-            for report_id in late:
-                await self._fail(report_id, now)
+            try:
+                for report_id in late:
+                    await self._fail(report_id, now)
+                if late:
+                    # a worker may have been quicker: what counts is the order in the topic
+                    await self._in_time(self._reports_tail.catch_up())
+            except BrokerUnavailableError as error:
+                log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
             if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
                 last_forgotten = time.monotonic()
                 self._log.forget(now - self._settings.report_retention)
@@ -220,17 +220,13 @@ class Gateway:
             reason="no worker answered within the deadline of "
             f"{format_duration(self._settings.report_deadline)}",
         )
+        await self._send(REPORT_RESULTS, encode_event(event), report_id)
+
+    async def _send(self, topic: TopicSpec, value: bytes, key: str) -> None:
         try:
-            await self._in_time(
-                self._producer.send_and_wait(
-                    REPORT_RESULTS.name, encode_event(event), report_id.encode()
-                )
-            )
-        except (BrokerUnavailableError, KafkaError) as error:
-            log.warning("report %s is overdue and cannot be failed now: %s", report_id, error)
-            return
-        # the tail brings it too; in the topic's order, should a worker have been quicker
-        await self._reports_tail.catch_up()
+            await self._in_time(self._producer.send_and_wait(topic.name, value, key.encode()))
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
 
     def _require_connection(self) -> None:
         if not self._connected:

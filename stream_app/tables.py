@@ -24,10 +24,12 @@ import orjson
 from faust.types import TP
 
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
+from stream_app.domain.polls import from_bytes
 from stream_app.kafka.clients import producer, start
 
 if TYPE_CHECKING:
     import asyncio
+    from array import array
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     import faust
@@ -194,3 +196,14 @@ class FactsTable:
         # Faust's own dictionary access takes the partition from the event being processed;
         # reports and recovery read by partition
         return self._table.data._db_for_partition(partition)  # noqa: SLF001  no public way
+
+
+def bucket_reader(
+    facts: FactsTable, partition: int, store: bytes
+) -> Callable[[Bucket], array[int]]:
+    """Reads the buckets of polls of one store, as the domain asks for them."""
+
+    def read(bucket: Bucket) -> array[int]:
+        return from_bytes(facts.get(partition, bucket_key(store, bucket)))
+
+    return read

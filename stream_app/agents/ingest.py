@@ -15,23 +15,18 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.agents.messages import dead_letter_of, taken_at
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
-    DeadLetter,
-    decode_hours,
-    decode_poll_batch,
-    decode_zone,
-)
-from stream_app.domain.buckets import Bucket, BucketLayout
+from stream_app.contracts.records import decode_hours, decode_poll_batch, decode_zone
+from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import format_instant
-from stream_app.domain.polls import from_bytes, newest, poll_set, to_bytes
+from stream_app.domain.polls import newest, poll_set, to_bytes
 from stream_app.errors import RecordError
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
 
 if TYPE_CHECKING:
     import asyncio
-    from array import array
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from stream_app.agents.outbox import Outbox
@@ -156,13 +151,7 @@ class Ingest:
         return futures
 
     def _refuse(self, message: Any, reason: str) -> Coroutine[Any, Any, asyncio.Future[Any]]:
-        source: dict[str, str | int] = {
-            "topic": message.topic,
-            "partition": message.partition,
-            "offset": message.offset,
-        }
-        log.warning("refused %s/%s/%s: %s", *source.values(), reason[:200])
-        return self._outbox.dead_letter(DeadLetter(source, reason, message.value, message.key))
+        return self._outbox.dead_letter(dead_letter_of(message, reason))
 
     def _check_partition(self, store_id: str, partition: int) -> None:
         right = partition_of(store_id.encode(), self._settings.partitions)
@@ -173,7 +162,7 @@ class Ingest:
         batch, refused = decode_poll_batch(message.value)
         self._check_partition(batch.store_id, partition)
         # the broker's time of the record, so that a replay refuses what was refused before
-        taken = int(message.timestamp * 1_000_000)
+        taken = taken_at(message)
         latest = taken + self._settings.future_tolerance
         good = [poll for poll in batch.polls if poll[0] <= latest]
         refused += [
@@ -185,10 +174,7 @@ class Ingest:
             raise RecordError("; ".join(refused[:20]))
         polls = poll_set(good)
         store = store_key(batch.store_id)
-
-        def read(bucket: Bucket) -> array[int]:
-            return from_bytes(self._facts.get(partition, bucket_key(store, bucket)))
-
+        read = bucket_reader(self._facts, partition, store)
         writes = [
             (bucket_key(store, write.bucket), to_bytes(write.polls))
             for write in self._layout.writes(polls, read)

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.agents.messages import dead_letter_of, taken_at
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.reports import (
     ReportEvent,
     ReportRequest,
@@ -24,19 +24,17 @@ from stream_app.contracts.reports import (
     report_id_of,
 )
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
-from stream_app.domain.buckets import Bucket, BucketLayout
+from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.instants import WEEK
-from stream_app.domain.polls import from_bytes
 from stream_app.domain.report import StoreReport
 from stream_app.domain.uptime import measure
 from stream_app.domain.zones import zone
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError
 from stream_app.settings import format_duration
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, decode_rows, store_key
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
 
     from stream_app.agents.outbox import Outbox
@@ -108,7 +106,7 @@ class Reports:
 
     async def _handle(self, event: Any) -> None:
         message = event.message
-        taken = int(message.timestamp * 1_000_000)
+        taken = taken_at(message)
         try:
             request = decode_request(message.value)
         except RecordError as error:
@@ -190,9 +188,7 @@ class Reports:
             raise ReportError(f"store {store_id} is unknown: no poll, hours or zone names it")
         settings = self._settings
 
-        def read(bucket: Bucket) -> array[int]:
-            return from_bytes(self._facts.get(owned.number, bucket_key(store, bucket)))
-
+        read = bucket_reader(self._facts, owned.number, store)
         hours = self._facts.get(owned.number, store + HOURS_TAG)
         name = self._facts.get(owned.number, store + ZONE_TAG)
         tz = zone(name.decode() if name else None, settings.default_timezone)
@@ -223,14 +219,7 @@ class Reports:
 
     async def _refuse(self, event: Any, reason: str, taken: int) -> None:
         message = event.message
-        source: dict[str, str | int] = {
-            "topic": message.topic,
-            "partition": message.partition,
-            "offset": message.offset,
-        }
-        log.warning("refused %s/%s/%s: %s", *source.values(), reason[:200])
-        letter = DeadLetter(source, reason, message.value, message.key)
-        futures = [await self._outbox.dead_letter(letter)]
+        futures = [await self._outbox.dead_letter(dead_letter_of(message, reason))]
         report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", taken, reason=reason)

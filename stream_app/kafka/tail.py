@@ -73,12 +73,15 @@ class TopicTail:
         await start(self._consumer, self._settings)
         try:
             self._consumer.assign(self._partitions)
-            beginnings = await self._consumer.beginning_offsets(self._partitions)
-            ends = await self._consumer.end_offsets(self._partitions)
+            ask = (
+                self._consumer.beginning_offsets
+                if self._from_beginning
+                else self._consumer.end_offsets
+            )
+            self._next = dict(await ask(self._partitions))
         except KafkaError as error:
             await self._consumer.stop()
             raise unavailable(self._settings, error) from error
-        self._next = dict(beginnings if self._from_beginning else ends)
         for partition, offset in self._next.items():
             self._consumer.seek(partition, offset)
         self._task = asyncio.create_task(self._read(), name="topic-tail")
