@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
+from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
+from stream_app.agents.committable import Committable
+from stream_app.agents.holes import Holes
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.agents.reports import Reports
+from stream_app.consumer import UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
     MAX_STATE_BYTES,
@@ -24,13 +28,14 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     TopicSpec,
 )
+from stream_app.errors import StoreUptimeError
 from stream_app.kafka.clients import tls_context
 from stream_app.kafka.offsets import Highwaters, resume_offsets
 from stream_app.kafka.progress import Progress
 from stream_app.tables import FactsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from stream_app.settings import Settings
@@ -48,7 +53,19 @@ class UptimeApp(faust.App):
         parts: set by `create_app` before the app starts.
     """
 
+    logger = logging.getLogger("faust.app")
     parts: Parts
+
+    def _new_consumer(self) -> UptimeConsumer:
+        return UptimeConsumer(
+            self.transport,
+            committable=self.parts.committable,
+            callback=self.topics.on_message,
+            on_partitions_revoked=self._on_partitions_revoked,
+            on_partitions_assigned=self._on_partitions_assigned,
+            beacon=self.beacon,
+            loop=self.transport.loop,
+        )
 
     async def on_start(self) -> None:
         """Connect our clients before any agent runs."""
@@ -60,6 +77,16 @@ class UptimeApp(faust.App):
         self.parts.ownership.release()
         super().on_rebalance_start()
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Claim what is assigned before Faust recovers it: the recovery then reads all there is."""
+        if not self.should_stop:
+            self.parts.committable.reset()
+            try:
+                await self.parts.facts.claim(owned_partitions(assigned))
+            except Exception as error:  # noqa: BLE001  the worker ends with it
+                self.parts.fail(error)
+        await super()._on_partitions_assigned(assigned, generation_id)
+
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
         self.parts.ownership.release()
@@ -69,13 +96,16 @@ class UptimeApp(faust.App):
 
 @dataclass(slots=True)
 class Parts:
-    """What the agents work with."""
+    """What the agents work with; `fail` ends the worker with an error."""
 
     facts: FactsTable
     outbox: Outbox
     highwaters: Highwaters
     progress: Progress
     ownership: Ownership
+    holes: Holes
+    committable: Committable
+    fail: Callable[[BaseException], None]
 
     async def start(self) -> None:
         """Connect everything.
@@ -91,8 +121,27 @@ class Parts:
         for part in reversed(self._in_order()):
             await part.stop()
 
-    def _in_order(self) -> list[FactsTable | Outbox | Highwaters | Progress | Ownership]:
-        return [self.facts, self.outbox, self.highwaters, self.progress, self.ownership]
+    def _in_order(self) -> list[FactsTable | Outbox | Highwaters | Progress | Ownership | Holes]:
+        return [
+            self.facts,
+            self.outbox,
+            self.highwaters,
+            self.progress,
+            self.ownership,
+            self.holes,
+        ]
+
+
+def _in_words(error: BaseException) -> str:
+    """One line that says what happened, for whoever reads the log."""
+    if isinstance(error, ProducerFenced):
+        return (
+            "another worker has taken over its partitions while it was paused or cut off; "
+            "what it had in hand is applied there"
+        )
+    if isinstance(error, StoreUptimeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def wall_clock() -> int:
@@ -113,6 +162,11 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     crashes: set[asyncio.Task[None]] = set()
 
     def fail(error: BaseException) -> None:
+        if not crashes:
+            expected = isinstance(error, StoreUptimeError | ProducerFenced)
+            log.error(
+                "this worker ends: %s", _in_words(error), exc_info=None if expected else error
+            )
         crash = asyncio.get_running_loop().create_task(app.crash(error))
         crashes.add(crash)
 
@@ -121,10 +175,12 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     progress = Progress(settings, highwaters, time.monotonic)
     outbox = Outbox(settings)
     ownership = Ownership(facts, progress, outbox)
-    app.parts = Parts(facts, outbox, highwaters, progress, ownership)
+    committable = Committable()
+    holes = Holes(settings, ownership, highwaters)
+    app.parts = Parts(facts, outbox, highwaters, progress, ownership, holes, committable, fail)
 
-    ingest = Ingest(settings, facts, ownership, outbox, fail)
-    reports = Reports(settings, facts, ownership, progress, outbox, clock, fail)
+    ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
+    reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
@@ -133,9 +189,7 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     async def on_recovered() -> None:
         # Faust swallows what a recovery callback raises
         try:
-            partitions = {
-                tp.partition for tp in app.consumer.assignment() if tp.topic == REPORT_REQUESTS.name
-            }
+            partitions = owned_partitions(app.consumer.assignment())
             generation = ownership.generation
             offsets = await resume_offsets(settings, partitions)
             if generation != ownership.generation:
@@ -143,12 +197,16 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
                 return
             await rewind(app.consumer, offsets)
             await ownership.take(partitions, offsets)
-        except Exception as error:
-            log.exception("cannot take over partitions; this worker ends")
+        except Exception as error:  # noqa: BLE001  the worker ends with it
             fail(error)
 
     facts.on_recovered(on_recovered)
     return app
+
+
+def owned_partitions(assigned: Iterable[TP]) -> set[int]:
+    """The partition numbers of an assignment: all source topics share them."""
+    return {tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name}
 
 
 async def rewind(consumer: Any, offsets: Mapping[tuple[str, int], int]) -> None:

@@ -5,6 +5,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── PrerequisiteError            something to install or to free first  (exit 3)
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
+├── TableError                   the local database fails               (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
 """
@@ -38,6 +39,13 @@ class BrokerUnavailableError(StoreUptimeError):
 
 class WorkersBehindError(StoreUptimeError):
     """What was asked depends on records that the workers have not applied yet."""
+
+
+class TableError(StoreUptimeError):
+    """A partition's local database cannot be read or written, or is not what its changelog says.
+
+    The worker must end: nothing that it has in hand is acknowledged, and all of it comes again.
+    """
 
 
 class RecordError(StoreUptimeError):

@@ -12,11 +12,18 @@ through Faust's dictionary, which writes locally first and commits a source offs
 waiting for the changelog. Here the log comes first: a write goes to the changelog and into
 an overlay that reads see at once, and to the local database when the changelog holds it. So
 the local state is never ahead of the log, whatever crashes, and an event is acknowledged
-when its changelog records are. See docs/design/state.md.
+when its changelog records are.
+
+Before a partition is recovered it is claimed: from then on its changelog takes no record of
+any earlier owner, and the local database is gone on with only if it agrees with the
+changelog. See docs/design/state.md.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +32,10 @@ from faust.types import TP
 
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.polls import from_bytes
-from stream_app.kafka.clients import producer, start
+from stream_app.errors import TableError
+from stream_app.kafka.fenced import FencedProducer
 
 if TYPE_CHECKING:
-    import asyncio
     from array import array
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
@@ -37,11 +44,18 @@ if TYPE_CHECKING:
     from stream_app.domain.buckets import Bucket
     from stream_app.settings import Settings
 
+log = logging.getLogger(__name__)
+
 STORE_BYTES: Final = 16
 HOURS_TAG: Final = b"h"
 ZONE_TAG: Final = b"z"
 HOT_TAG: Final = b"c"
 COLD_TAG: Final = b"d"
+
+CLAIM_KEY: Final = b"claim"
+"""Of the record that every claim of a partition begins with; shorter than any store's key."""
+
+_CLAIM_VALUE: Final = b"claimed"
 
 _CHANGELOG: Final = changelog(FACTS_TABLE).name
 _LINGER_MS: Final = 20
@@ -103,7 +117,11 @@ class FactsTable:
                 "bloom_filter_size": 10,
             },
         )
-        self._producer: Any = None
+        self._producer = FencedProducer(
+            settings, _CHANGELOG, linger_ms=_LINGER_MS, max_batch_size=_MAX_BATCH_BYTES
+        )
+        self._claims: dict[int, int] = {}
+        self._failures: dict[int, TableError] = {}
         self._open: set[int] = set()
         self._overlay: dict[bytes, bytes] = {}
         self._logged: dict[int, int] = {}
@@ -114,23 +132,64 @@ class FactsTable:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        self._producer = producer(
-            self._settings, linger_ms=_LINGER_MS, max_batch_size=_MAX_BATCH_BYTES
-        )
-        await start(self._producer, self._settings)
+        await self._producer.start()
 
     async def stop(self) -> None:
         """Send what is waiting and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._producer.stop()
+
+    async def claim(self, partitions: Iterable[int]) -> None:
+        """Shut out every earlier writer of these partitions, before they are recovered.
+
+        A database that is damaged, or ahead of its changelog, is removed: recovery reads the
+        partition back from the changelog, which is the truth.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+            TableError: a database cannot be opened.
+        """
+        claimed = sorted(partitions)
+        await self._producer.claim(claimed)
+        offsets = await asyncio.gather(*map(self._claim, claimed))
+        self._claims = dict(zip(claimed, offsets, strict=True))
+
+    async def _claim(self, partition: int) -> int:
+        """Write the first record of a claim; its offset."""
+        sent = await self._producer.send(_CLAIM_VALUE, CLAIM_KEY, partition)
+        offset: int = (await sent).offset
+        persisted = self._persisted_offset(partition)
+        if persisted is None:
+            return offset
+        if persisted >= offset:
+            self._remove(
+                partition, f"is ahead of its changelog (at {persisted}, the log at {offset})"
+            )
+        elif persisted == offset - 1:
+            # it holds all that came before: nothing to recover
+            self._database(partition).put(CLAIM_KEY, _CLAIM_VALUE)
+            self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+        return offset
 
     def on_recovered(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call `callback` after every recovery, before any source record is handed out."""
         self._table.on_recover(callback)
 
     def open(self, partitions: Iterable[int]) -> None:
-        """Take these partitions, and no others, as recovered and ours."""
-        self._open = set(partitions)
+        """Take these partitions, and no others, as recovered and ours.
+
+        Raises:
+            TableError: one is not recovered up to its claim; Faust gives up a recovery that
+                takes too long to begin, and says that it is complete.
+        """
+        wanted = set(partitions)
+        for partition in wanted:
+            persisted, claim = self._persisted_offset(partition), self._claims[partition]
+            if persisted is None or persisted < claim:
+                raise TableError(
+                    f"partition {partition} is recovered to changelog offset {persisted} only, "
+                    f"and its changelog reaches {claim}"
+                )
+        self._open = wanted
         self._overlay.clear()
         self._logged.clear()
 
@@ -140,11 +199,19 @@ class FactsTable:
         self._open.clear()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        """The value of a key in a partition that this worker owns."""
+        """The value of a key in a partition that this worker owns.
+
+        Raises:
+            TableError: the database cannot be read.
+        """
         value = self._overlay.get(key)
-        if value is None:
-            value = self._database(partition).get(key)
-        return value
+        if value is not None:
+            return value
+        try:
+            stored: bytes | None = self._database(partition).get(key)
+        except Exception as error:
+            raise self._failed(partition, error) from error
+        return stored
 
     async def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[Any]:
         """Write a value: visible to `get` at once, waiting while the producer is full.
@@ -154,19 +221,32 @@ class FactsTable:
         """
         if len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
+        if partition in self._failures:
+            raise self._failures[partition]
         self._overlay[key] = value
-        sent: asyncio.Future[Any] = await self._producer.send(
-            _CHANGELOG, value, key, partition=partition
-        )
+        sent = await self._producer.send(value, key, partition)
         sent.add_done_callback(partial(self._on_logged, partition, key, value))
         return sent
 
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values of a partition's database, in the order of the keys."""
-        offset_key = self._table.data.offset_key
-        for key, value in self._database(partition).items():
-            if key != offset_key:
-                yield key, value
+        """All that is known of stores in a partition's database, in the order of the keys.
+
+        Raises:
+            TableError: the database cannot be read to its end.
+        """
+        ours = (self._table.data.offset_key, CLAIM_KEY)
+        try:
+            entries = self._database(partition).iter()
+            entries.seek_to_first()
+            while entries.valid():
+                key = entries.key()
+                if key not in ours:
+                    yield key, entries.value()
+                entries.next()
+            # one that meets a damaged block ends there as if nothing came behind it
+            entries.status()
+        except Exception as error:
+            raise self._failed(partition, error) from error
 
     def persist_offsets(self) -> None:
         """Note how far the databases agree with the changelog, so that a restart reads little.
@@ -186,16 +266,63 @@ class FactsTable:
         try:
             self._database(partition).put(key, value)
         except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
-            self._fail(error)
+            self._fail(self._failed(partition, error))
             return
         self._logged[partition] = max(sent.result().offset, self._logged.get(partition, -1))
         if self._overlay.get(key) is value:
             del self._overlay[key]
 
+    def _persisted_offset(self, partition: int) -> int | None:
+        """How far a database agrees with its changelog; one that is damaged is removed.
+
+        Raises:
+            TableError: it cannot be opened or read.
+        """
+        try:
+            offset: int | None = self._table.data.persisted_offset(TP(_CHANGELOG, partition))
+        except Exception as error:
+            if not _is_damage(error):
+                raise self._failed(partition, error) from error
+            self._remove(partition, f"is damaged ({error})")
+            return None
+        return offset
+
+    def _failed(self, partition: int, error: Exception) -> TableError:
+        """The error for a database that fails; a damaged one does not live to the next start."""
+        if isinstance(error, TableError):
+            return error
+        failed = TableError(f"the database of partition {partition} fails: {error}")
+        # a new, empty one must not be taken for the state by who comes before this worker ends
+        self._failures[partition] = failed
+        if _is_damage(error):
+            self._remove(partition, f"is damaged ({error})")
+        return failed
+
+    def _remove(self, partition: int, why: str) -> None:
+        data = self._table.data
+        folder = data.partition_path(partition)
+        log.warning(
+            "the database of partition %d %s: it is removed and read back from the changelog",
+            partition,
+            why,
+        )
+        database = data._dbs.pop(partition, None)  # noqa: SLF001  no public way
+        if database is not None:
+            database.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
     def _database(self, partition: int) -> Any:
+        failed = self._failures.get(partition)
+        if failed is not None:
+            raise failed
         # Faust's own dictionary access takes the partition from the event being processed;
         # reports and recovery read by partition
         return self._table.data._db_for_partition(partition)  # noqa: SLF001  no public way
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a database says that its files are not what they were."""
+    return str(error).startswith(("Corruption", "IO error: No such file"))
 
 
 def bucket_reader(

@@ -11,6 +11,7 @@ from uuid import UUID
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka.frontier import Frontier
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -226,20 +227,35 @@ class Applied:
 
 
 class FakeOwnership:
-    """Owns what a test says, and keeps what was applied."""
+    """Owns what a test says, and keeps what was applied.
+
+    Attributes:
+        owned: by number.
+        notes: what `applied` was told.
+        begun: partition, topic and offset of every record that came in hand.
+        finished: of those that were refused or passed on.
+    """
 
     def __init__(self) -> None:
         self.owned: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
+        self.begun: list[tuple[int, str, int]] = []
+        self.finished: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
         partition = OwnedPartition(number, set(stores))
-        partition.applied = {spec.name: 0 for spec in SOURCE_TOPICS}
+        partition.frontiers = {spec.name: Frontier(0) for spec in SOURCE_TOPICS}
         self.owned[number] = partition
         return partition
 
     def get(self, partition: int) -> OwnedPartition | None:
         return self.owned.get(partition)
+
+    def begin(self, number: int, topic: str, offset: int) -> None:
+        self.begun.append((number, topic, offset))
+
+    def finish(self, number: int, topic: str, offset: int) -> None:
+        self.finished.append((number, topic, offset))
 
     async def applied(
         self,

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from stream_app.agents.committable import TakenEvent
+
 _CANCELLED: Final = RuntimeError("a record's way to Kafka was cut off")
 
 
 def acknowledge_when_done(
-    event: Any,
+    event: TakenEvent,
     futures: Sequence[asyncio.Future[Any]],
     fail: Callable[[BaseException], None],
 ) -> None:

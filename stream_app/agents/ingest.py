@@ -8,6 +8,7 @@ worker with the event unacknowledged, so that it is applied again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,13 @@ from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import format_instant
 from stream_app.domain.polls import newest, poll_set, to_bytes
-from stream_app.errors import RecordError
+from stream_app.errors import RecordError, TableError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
+    from stream_app.agents.committable import Committable
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import Ownership
     from stream_app.settings import Settings
@@ -62,6 +63,7 @@ class Ingest:
         facts: the table.
         ownership: told of every applied record.
         outbox: for what is refused or passed on.
+        committable: where events are taken.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -71,6 +73,7 @@ class Ingest:
         facts: FactsTable,
         ownership: Ownership,
         outbox: Outbox,
+        committable: Committable,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
@@ -78,7 +81,9 @@ class Ingest:
         self._facts = facts
         self._ownership = ownership
         self._outbox = outbox
+        self._committable = committable
         self._fail = fail
+        self._on_their_way: set[asyncio.Task[None]] = set()
 
     async def polls(self, stream: Any) -> None:
         """The agent of `store-status`."""
@@ -97,61 +102,76 @@ class Ingest:
         stream.enable_acks = False
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
+            taken = self._committable.take(event)
             try:
-                futures = await self._apply(event, change_of)
-            except Exception as error:
-                log.exception("cannot write to the table; this worker ends")
+                futures = await self._apply(taken.message, change_of)
+            except Exception as error:  # noqa: BLE001  the worker ends with it
                 self._fail(error)
                 return
-            acknowledge_when_done(event, futures, self._fail)
+            acknowledge_when_done(taken, futures, self._fail)
 
     async def _apply(
-        self, event: Any, change_of: Callable[[Any, int], Change]
+        self, message: Any, change_of: Callable[[Any, int], Change]
     ) -> list[asyncio.Future[Any]]:
-        message = event.message
-        partition = message.partition
+        topic, partition, offset = message.topic, message.partition, message.offset
+        self._ownership.begin(partition, topic, offset)
         try:
             change = change_of(message, partition)
         except _WrongPartitionError as wrong:
-            try:
-                sent = await self._outbox.pass_on(
-                    message.topic, wrong.partition, wrong.store_id, message.value
-                )
-                # in the log where it belongs, before it counts as applied here
-                await sent
-            except MessageSizeTooLargeError:
-                # it came compressed, or without a key
-                change = None
-                reason = f"too large to pass on: {wrong}"
-            else:
-                await self._ownership.applied(partition, message.topic, message.offset)
-                return []
+            return [await self._pass_on(message, wrong)]
+        except TableError:
+            # nothing is wrong with the record
+            raise
         except RecordError as error:
-            change = None
-            reason = str(error)
+            return [await self._refuse(message, str(error))]
         except Exception as error:
-            log.exception("%s/%d/%d", message.topic, partition, message.offset)
-            change = None
-            reason = f"internal error: {error!r}"
-        if change is None:
-            sent = await self._refuse(message, reason)
-            await self._ownership.applied(partition, message.topic, message.offset)
-            return [sent]
+            log.exception("%s/%d/%d", topic, partition, offset)
+            return [await self._refuse(message, f"internal error: {error!r}")]
         futures = [await self._facts.put(partition, key, value) for key, value in change.writes]
         if change.refused:
             reason = f"{len(change.refused)} polls refused: {'; '.join(change.refused[:20])}"
-            futures.append(await self._refuse(message, reason))
+            futures.append(await self._outbox.dead_letter(dead_letter_of(message, reason)))
         await self._ownership.applied(
             partition,
-            message.topic,
-            message.offset,
+            topic,
+            offset,
             store=store_key(change.store_id),
             newest_poll=change.newest_poll,
         )
         return futures
 
-    def _refuse(self, message: Any, reason: str) -> Coroutine[Any, Any, asyncio.Future[Any]]:
-        return self._outbox.dead_letter(dead_letter_of(message, reason))
+    async def _pass_on(self, message: Any, wrong: _WrongPartitionError) -> asyncio.Future[Any]:
+        """Send a record to the partition that owns its store; done when nothing is left to do.
+
+        Many may be on their way, in the order in which they came.
+        """
+        try:
+            sent = await self._outbox.pass_on(
+                message.topic, wrong.partition, wrong.store_id, message.value
+            )
+        except MessageSizeTooLargeError:
+            return await self._refuse(message, f"too large to pass on: {wrong}")
+        task = asyncio.create_task(self._passed_on(message, wrong, sent))
+        self._on_their_way.add(task)
+        task.add_done_callback(self._on_their_way.discard)
+        return task
+
+    async def _passed_on(
+        self, message: Any, wrong: _WrongPartitionError, sent: asyncio.Future[Any]
+    ) -> None:
+        try:
+            await sent
+        except MessageSizeTooLargeError:
+            # it came compressed, or without a key
+            await (await self._refuse(message, f"too large to pass on: {wrong}"))
+        else:
+            # only now: who waits for this partition finds it below the other one's highwater
+            self._ownership.finish(message.partition, message.topic, message.offset)
+
+    async def _refuse(self, message: Any, reason: str) -> asyncio.Future[Any]:
+        sent = await self._outbox.dead_letter(dead_letter_of(message, reason))
+        await self._ownership.applied(message.partition, message.topic, message.offset)
+        return sent
 
     def _check_partition(self, store_id: str, partition: int) -> None:
         right = partition_of(store_id.encode(), self._settings.partitions)

@@ -24,7 +24,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
-from stream_app.kafka.clients import producer, start
+from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ class Outbox:
     async def stop(self) -> None:
         """Send what is waiting and disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            await stop(self._producer)
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import Watermark
 from stream_app.domain.polls import from_bytes, newest
+from stream_app.kafka.frontier import Frontier
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 from stream_app.tables import STORE_BYTES, is_bucket_key
 
@@ -40,7 +41,7 @@ class OwnedPartition:
         number: the partition.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
-        applied: next offset to apply, by source topic.
+        frontiers: what is applied, by source topic.
         moved: set when `applied` changes.
         lost: set when the partition is no longer owned.
     """
@@ -48,9 +49,13 @@ class OwnedPartition:
     number: int
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
-    applied: dict[str, int] = field(default_factory=dict)
+    frontiers: dict[str, Frontier] = field(default_factory=dict)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def applied(self, topic: str) -> int:
+        """The next offset of a source topic to apply."""
+        return self.frontiers[topic].offset
 
 
 class Ownership:
@@ -116,8 +121,8 @@ class Ownership:
             async for _ in self._read_into(partition):
                 if generation != self._generation:
                     return
-            partition.applied = {
-                spec.name: applied.get((spec.name, number), 0) for spec in SOURCE_TOPICS
+            partition.frontiers = {
+                spec.name: Frontier(applied.get((spec.name, number), 0)) for spec in SOURCE_TOPICS
             }
             # A crash may have come between a store's first fact and its registration
             await self._outbox.register(partition.stores)
@@ -128,6 +133,12 @@ class Ownership:
                 self._advance(partition, spec.name)
         log.info("own partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
 
+    def begin(self, number: int, topic: str, offset: int) -> None:
+        """Note that a source record is in hand: nothing from it on counts as applied."""
+        partition = self._owned.get(number)
+        if partition is not None:
+            partition.frontiers[topic].begin(offset)
+
     async def applied(
         self,
         number: int,
@@ -137,13 +148,13 @@ class Ownership:
         store: bytes | None = None,
         newest_poll: int | None = None,
     ) -> None:
-        """Note that a source record is in the table.
+        """Note that a source record is in the table, or that it was refused.
 
         Args:
             number: its partition.
             topic: its topic.
             offset: its offset.
-            store: the store that it names; None: it was refused or passed on.
+            store: the store that it names; None: it was refused.
             newest_poll: µs of the newest poll in it.
         """
         partition = self._owned.get(number)
@@ -154,8 +165,30 @@ class Ownership:
             await self._outbox.register([store])
         if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
             partition.newest_poll = newest_poll
-        partition.applied[topic] = max(offset + 1, partition.applied.get(topic, 0))
-        self._advance(partition, topic)
+        self.finish(number, topic, offset)
+
+    def finish(self, number: int, topic: str, offset: int) -> None:
+        """Note that a source record needs nothing more here."""
+        partition = self._owned.get(number)
+        if partition is not None:
+            partition.frontiers[topic].finish(offset)
+            self._advance(partition, topic)
+
+    def idle_offsets(self) -> dict[tuple[str, int], int]:
+        """The next offset of every owned source partition of which no record is in hand."""
+        return {
+            (topic, number): frontier.offset
+            for number, partition in self._owned.items()
+            for topic, frontier in partition.frontiers.items()
+            if frontier.idle
+        }
+
+    def skip(self, topic: str, number: int, first: int, end: int) -> None:
+        """Go on at `end`, if the partition still stands at `first`: no record is in between."""
+        partition = self._owned.get(number)
+        if partition is not None and self.idle_offsets().get((topic, number)) == first:
+            partition.frontiers[topic].skip_to(end)
+            self._advance(partition, topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
         self._progress.advance(_watermark(partition, topic))
@@ -209,6 +242,6 @@ def _watermark(partition: OwnedPartition, topic: str) -> Watermark:
     return Watermark(
         topic,
         partition.number,
-        partition.applied[topic],
+        partition.applied(topic),
         partition.newest_poll if topic == STORE_STATUS.name else None,
     )

@@ -30,13 +30,14 @@ from stream_app.domain.instants import WEEK
 from stream_app.domain.report import StoreReport
 from stream_app.domain.uptime import measure
 from stream_app.domain.zones import zone
-from stream_app.errors import BrokerUnavailableError, RecordError, ReportError
+from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
 from stream_app.settings import format_duration
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
     from stream_app.kafka.progress import Progress
@@ -65,6 +66,7 @@ class Reports:
         progress: what all workers have applied.
         outbox: where statuses go.
         clock: the wall clock in µs.
+        committable: where events are taken.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -76,6 +78,7 @@ class Reports:
         progress: Progress,
         outbox: Outbox,
         clock: Callable[[], int],
+        committable: Committable,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
@@ -85,6 +88,7 @@ class Reports:
         self._progress = progress
         self._outbox = outbox
         self._clock = clock
+        self._committable = committable
         self._fail = fail
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,8 +97,9 @@ class Reports:
         """The agent."""
         stream.enable_acks = False
         async for event in stream.events():
+            taken = self._committable.take(event)
             await self._places.acquire()
-            task = asyncio.create_task(self._handle(event))
+            task = asyncio.create_task(self._handle(taken))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
 
@@ -104,7 +109,7 @@ class Reports:
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception() or RuntimeError("no exception"))
 
-    async def _handle(self, event: Any) -> None:
+    async def _handle(self, event: TakenEvent) -> None:
         message = event.message
         taken = taken_at(message)
         try:
@@ -132,6 +137,9 @@ class Reports:
                 "not complete within the deadline of "
                 f"{format_duration(self._settings.report_deadline)}",
             )
+        except TableError:
+            # the request stays unacknowledged: whoever owns the partition next answers it
+            raise
         except ReportError as error:
             final = self._failed(request.report_id, str(error))
         except Exception as error:
@@ -167,7 +175,7 @@ class Reports:
         # A watermark outlives the worker that told it. What a crashed owner had applied, but
         # not yet in the changelog, comes again from the source: wait for our own table too.
         while any(
-            owned.applied[spec.name] < highwaters[spec.name, owned.number] for spec in SOURCE_TOPICS
+            owned.applied(spec.name) < highwaters[spec.name, owned.number] for spec in SOURCE_TOPICS
         ):
             owned.moved.clear()
             await owned.moved.wait()
@@ -217,7 +225,7 @@ class Reports:
         log.info("report %s failed: %s", report_id, reason)
         return ReportEvent(report_id, "failed", self._clock(), reason=reason)
 
-    async def _refuse(self, event: Any, reason: str, taken: int) -> None:
+    async def _refuse(self, event: TakenEvent, reason: str, taken: int) -> None:
         message = event.message
         futures = [await self._outbox.dead_letter(dead_letter_of(message, reason))]
         report_id = _report_id_of(message.value)
@@ -227,7 +235,7 @@ class Reports:
         acknowledge_when_done(event, futures, self._fail)
 
     async def _pass_on(
-        self, event: Any, request: ReportRequest, partition: int, taken: int
+        self, event: TakenEvent, request: ReportRequest, partition: int, taken: int
     ) -> None:
         again = ReportRequest(
             request.report_id,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -14,6 +16,10 @@ from stream_app.errors import BrokerUnavailableError, SettingsError
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
+
+
+CLOSING_SECONDS: Final = 10.0
+"""A client that is stopped has so long to send what it holds: a lost broker may never take it."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[
 
 def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIOKafkaProducer:
     """A producer that loses and doubles nothing: `acks=all`, idempotent retries."""
-    return AIOKafkaProducer(
+    client = AIOKafkaProducer(
         **connection(settings),
         acks="all",
         enable_idempotence=True,
@@ -71,6 +77,18 @@ def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIO
         partitioner=_partitioner,
         **arguments,
     )
+    # A batch whose partition has no leader for so long would fail with its sequence numbers used
+    # up, and every later batch of that partition would be refused. It waits instead: what is
+    # buffered is bounded, and who waits for it has a time limit of his own.
+    client._message_accumulator._batch_ttl = float("inf")  # noqa: SLF001  no public way
+    return client
+
+
+async def stop(client: Any) -> None:
+    """Stop a client; what no broker takes within `CLOSING_SECONDS` is given up."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await client.stop()
 
 
 async def start(client: Any, settings: Settings) -> None:

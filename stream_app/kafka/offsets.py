@@ -34,7 +34,10 @@ class Highwaters:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        self._consumer = AIOKafkaConsumer(**connection(self._settings), group_id=None)
+        # records of a transaction that is still open are not acknowledged: nobody waits for them
+        self._consumer = AIOKafkaConsumer(
+            **connection(self._settings), group_id=None, isolation_level="read_committed"
+        )
         await start(self._consumer, self._settings)
 
     async def stop(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS: Final = 1.0
+
+_FETCH_MS: Final = 500
+"""A reader that gets no record, only a transaction marker, notices after so long."""
 
 
 class TopicTail:
@@ -67,6 +70,7 @@ class TopicTail:
             **connection(self._settings),
             group_id=None,
             enable_auto_commit=False,
+            isolation_level="read_committed",
             auto_offset_reset="earliest" if self._from_beginning else "latest",
             max_partition_fetch_bytes=4_194_304,
         )
@@ -118,18 +122,22 @@ class TopicTail:
     async def _read(self) -> None:
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=1000, max_records=5000)
+                batches = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=5000)
+                for records in batches.values():
+                    for record in records:
+                        self._handle(record)
+                # the last record's offset would stay behind a transaction marker for ever
+                positions = {
+                    partition: await self._consumer.position(partition)
+                    for partition in self._partitions
+                }
             except KafkaError as error:
                 log.warning("cannot read from Kafka now, trying again: %r", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if not batches:
-                continue
-            for partition, records in batches.items():
-                for record in records:
-                    self._handle(record)
-                self._next[partition] = records[-1].offset + 1
-            async with self._moved:
-                self._moved.notify_all()
+            if positions != self._next:
+                self._next = positions
+                async with self._moved:
+                    self._moved.notify_all()
             # many records at once must not keep requests waiting
             await asyncio.sleep(0)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 import time
 import uuid
 from contextlib import asynccontextmanager
@@ -21,7 +18,7 @@ from stream_app.contracts.reports import ReportRequest
 from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.domain.instants import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError
-from stream_app.processes.environment import environment_of
+from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,16 +131,9 @@ async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
     settings = replace(kafka_settings, data_dir=tmp_path)
     async with gateway(settings) as asked:
         await asked.request_report(request)
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stream_app.cli.main", "worker"),
-            env=environment_of(settings, os.environ),
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
+        async with running_worker(settings) as worker:
             state = await finished(asked, request.report_id)
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            code = await worker.wait()
+            code = await worker.stop()
     assert code == 0
     assert state.status == "complete", state.reason
     assert state.content is not None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faust.types import TP
+from rocksdict import Options, Rdict
 
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.buckets import Bucket
+from stream_app.errors import TableError
 from stream_app.tables import (
+    CLAIM_KEY,
     FactsTable,
     bucket_key,
     decode_rows,
@@ -20,46 +23,62 @@ from stream_app.tables import (
 )
 from tests.agent_fakes import Failures, FakeProducer, settings_with, settle, store_in
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CHANGELOG = changelog(FACTS_TABLE).name
 OFFSET_KEY = b"__faust\0offset__"
 
 
-class FakeData:
-    """Faust's store object: a dictionary a partition, and the persisted offsets."""
+class Data:
+    """Faust's store object as far as the table uses it, around real databases."""
 
     offset_key = OFFSET_KEY
 
-    def __init__(self) -> None:
-        self.databases: dict[int, FakeDatabase] = {}
-        self.offsets: dict[TP, int] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._dbs: dict[int, Rdict] = {}
 
-    def _db_for_partition(self, partition: int) -> FakeDatabase:
-        return self.databases.setdefault(partition, FakeDatabase())
+    def partition_path(self, partition: int) -> Path:
+        return self._folder / f"facts-{partition}.db"
+
+    def _db_for_partition(self, partition: int) -> Rdict:
+        if partition not in self._dbs:
+            self._dbs[partition] = Rdict(
+                str(self.partition_path(partition)), Options(raw_mode=True)
+            )
+        return self._dbs[partition]
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        offset = self._db_for_partition(tp.partition).get(OFFSET_KEY)
+        return None if offset is None else int(offset)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        self.offsets[tp] = offset
+        assert tp.topic == CHANGELOG
+        self._db_for_partition(tp.partition).put(OFFSET_KEY, str(offset).encode())
+
+    def restart(self) -> None:
+        """As after the end of the process."""
+        for database in self._dbs.values():
+            database.close()
+        self._dbs.clear()
 
 
-class FakeDatabase(dict[bytes, bytes]):
-    """A RocksDB that keeps the order of its puts."""
+class FullDisk:
+    """A database that takes nothing more."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.puts: list[tuple[bytes, bytes]] = []
-        self.error: Exception | None = None
+    def put(self, *_: bytes) -> None:
+        raise OSError("IO error: No space left on device")
 
-    def put(self, key: bytes, value: bytes) -> None:
-        if self.error is not None:
-            raise self.error
-        self[key] = value
-        self.puts.append((key, value))
+    def close(self) -> None:
+        pass
 
 
 class FakeApp:
     """Faust's app as far as it makes a table."""
 
-    def __init__(self) -> None:
-        self.data = FakeData()
+    def __init__(self, folder: Path) -> None:
+        self.data = Data(folder)
         self.callbacks: list[Any] = []
 
     def Table(self, name: str, **options: Any) -> Any:  # noqa: N802  Faust's name
@@ -68,20 +87,50 @@ class FakeApp:
         return SimpleNamespace(data=self.data, on_recover=self.callbacks.append)
 
 
-class Desk:
-    """A table of the partitions 0 and 1 among fakes."""
+class FakeFencedProducer(FakeProducer):
+    """The changelog: what was claimed, and what was sent."""
 
     def __init__(self) -> None:
-        app = FakeApp()
+        super().__init__()
+        self.claimed: list[int] = []
+        self.next_offset = 0
+
+    async def claim(self, partitions: list[int]) -> None:
+        self.claimed += partitions
+
+    async def send(self, value: bytes, key: bytes, partition: int) -> Any:  # type: ignore[override]
+        sent = await super().send(CHANGELOG, value, key, partition)
+        if key == CLAIM_KEY:
+            self.sent.pop().arrive(self.next_offset)
+        return sent
+
+
+class Desk:
+    """A table of the partitions 0 and 1, recovered and claimed at offset 0."""
+
+    def __init__(self, folder: Path) -> None:
+        app = FakeApp(folder)
         self.data = app.data
         self.failures = Failures()
-        self.producer = FakeProducer()
+        self.producer = FakeFencedProducer()
         self.facts = FactsTable(app, settings_with(), self.failures)
-        self.facts._producer = self.producer
-        self.facts.open([0, 1])
+        self.facts._producer = self.producer  # type: ignore[assignment]
 
-    def database(self, partition: int = 0) -> FakeDatabase:
-        return self.data._db_for_partition(partition)
+    async def recovered(self) -> Desk:
+        await self.claim(offset=0)
+        for partition in (0, 1):
+            self.data.set_persisted_offset(TP(CHANGELOG, partition), 0)
+        self.facts.open([0, 1])
+        return self
+
+    async def claim(self, offset: int, *partitions: int) -> None:
+        self.producer.next_offset = offset
+        await self.facts.claim(partitions or (0, 1))
+
+    def content(self, partition: int = 0) -> dict[bytes, bytes]:
+        """What the database itself holds."""
+        items = self.data._db_for_partition(partition).items()
+        return {key: value for key, value in items if key not in (OFFSET_KEY, CLAIM_KEY)}
 
     async def arrive(self, position: int, offset: int) -> None:
         self.producer.sent[position].arrive(offset)
@@ -89,12 +138,24 @@ class Desk:
 
     def offset(self, partition: int = 0) -> int | None:
         self.facts.persist_offsets()
-        return self.data.offsets.get(TP(CHANGELOG, partition))
+        return self.data.persisted_offset(TP(CHANGELOG, partition))
+
+    def damage(self, partition: int = 0) -> None:
+        """Fill a database so that it takes many blocks, and write over one in the middle."""
+        database = self.data._db_for_partition(partition)
+        for number in range(20_000):
+            database.put(number.to_bytes(16), bytes(100))
+        database.flush()
+        self.data.restart()
+        (file,) = self.data.partition_path(partition).glob("*.sst")
+        with file.open("r+b") as sst:
+            sst.seek(file.stat().st_size // 2)
+            sst.write(b"damage" * 100)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+async def desk(tmp_path: Path) -> Desk:
+    return await Desk(tmp_path).recovered()
 
 
 async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
@@ -103,19 +164,19 @@ async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(de
     (sent,) = desk.producer.sent
     assert (sent.topic, sent.key, sent.value, sent.partition) == (CHANGELOG, b"k", b"v", 0)
     assert desk.facts.get(0, b"k") == b"v"
-    assert desk.database() == {}
+    assert desk.content() == {}
     assert not logged.done()
 
     await desk.arrive(0, offset=12)
 
     assert logged.done()
-    assert desk.database() == {b"k": b"v"}
+    assert desk.content() == {b"k": b"v"}
     assert desk.facts.get(0, b"k") == b"v"
     assert desk.facts._overlay == {}
 
 
 async def test_what_is_written_by_recovery_is_read(desk: Desk) -> None:
-    desk.database(1)[b"k"] = b"recovered"
+    desk.data._db_for_partition(1).put(b"k", b"recovered")
 
     assert desk.facts.get(1, b"k") == b"recovered"
     assert desk.facts.get(0, b"k") is None
@@ -128,10 +189,10 @@ async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk
 
     await desk.arrive(0, offset=1)
     assert desk.facts.get(0, b"k") == b"second"
-    assert desk.database() == {b"k": b"first"}
+    assert desk.content() == {b"k": b"first"}
     await desk.arrive(1, offset=2)
 
-    assert desk.database().puts == [(b"k", b"first"), (b"k", b"second")]
+    assert desk.content() == {b"k": b"second"}
     assert desk.facts.get(0, b"k") == b"second"
     assert desk.facts._overlay == {}
 
@@ -142,8 +203,8 @@ async def test_a_write_that_fails_is_not_stored(desk: Desk) -> None:
     desk.producer.sent[0].future.set_exception(OSError("lost"))
     await settle()
 
-    assert desk.database() == {}
-    assert desk.offset() is None
+    assert desk.content() == {}
+    assert desk.offset() == 0
     assert isinstance(logged.exception(), OSError)
 
 
@@ -152,7 +213,7 @@ async def test_a_write_that_cannot_be_sent_raises(desk: Desk) -> None:
 
     with pytest.raises(OSError, match="full"):
         await desk.facts.put(0, b"k", b"v")
-    assert desk.database() == {}
+    assert desk.content() == {}
 
 
 async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> None:
@@ -161,14 +222,17 @@ async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> 
     assert desk.facts.get(0, b"k") is None
 
 
-async def test_a_database_that_fails_ends_the_worker(desk: Desk) -> None:
-    desk.database().error = error = OSError("no space left")
+async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
     await desk.facts.put(0, b"k", b"v")
+    database, desk.data._dbs[0] = desk.data._dbs[0], FullDisk()
 
     await desk.arrive(0, offset=3)
 
-    assert desk.failures.errors == [error]
-    assert desk.offset() is None
+    (error,) = desk.failures.errors
+    assert isinstance(error, TableError)
+    assert "No space left" in str(error)
+    assert database.get(OFFSET_KEY) == b"0"
+    assert desk.data.partition_path(0).exists()
 
 
 # -- offsets
@@ -178,12 +242,12 @@ async def test_the_persisted_offset_is_of_the_last_record_that_is_stored(desk: D
     for key in (b"a", b"b", b"c"):
         await desk.facts.put(0, key, b"v")
     await desk.facts.put(1, b"d", b"v")
-    assert desk.offset() is None
+    assert desk.offset() == 0
 
     await desk.arrive(0, offset=10)
     assert desk.offset() == 10
     await desk.arrive(1, offset=11)
-    assert (desk.offset(), desk.offset(1)) == (11, None)
+    assert (desk.offset(), desk.offset(1)) == (11, 0)
     await desk.arrive(3, offset=4)
 
     assert (desk.offset(), desk.offset(1)) == (11, 4)
@@ -199,7 +263,7 @@ async def test_closing_persists_and_what_is_logged_later_belongs_to_the_next_own
     desk.facts.close()
     await desk.arrive(1, offset=11)
 
-    assert desk.database() == {b"a": b"v"}
+    assert desk.content() == {b"a": b"v"}
     assert desk.offset() == 10
     assert desk.facts.get(0, b"b") == b"v"  # what is in hand may still be read
 
@@ -207,12 +271,12 @@ async def test_closing_persists_and_what_is_logged_later_belongs_to_the_next_own
 async def test_opening_forgets_what_was_in_hand(desk: Desk) -> None:
     await desk.facts.put(0, b"k", b"mine")
     desk.facts.close()
-    desk.database()[b"k"] = b"recovered"
+    desk.data._db_for_partition(0).put(b"k", b"recovered")
 
     desk.facts.open([0])
 
     assert desk.facts.get(0, b"k") == b"recovered"
-    assert desk.offset() is None
+    assert desk.offset() == 0
 
 
 async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
@@ -221,17 +285,150 @@ async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
     desk.facts.open([1])
     await desk.arrive(0, offset=10)
 
-    assert desk.database() == {}
-    assert desk.offset() is None
+    assert desk.content() == {}
+    assert desk.offset() == 0
+
+
+# -- claims
+
+
+async def test_a_claim_is_the_first_record_of_every_partition(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    sent: list[tuple[bytes, int]] = []
+    send = desk.producer.send
+
+    async def note(value: bytes, key: bytes, partition: int) -> Any:
+        assert desk.producer.claimed == [1, 3], "before it was claimed it would shut nobody out"
+        sent.append((key, partition))
+        return await send(value, key, partition)
+
+    desk.producer.send = note  # type: ignore[method-assign]
+    await desk.claim(0, 3, 1)
+
+    assert sorted(sent) == [(CLAIM_KEY, 1), (CLAIM_KEY, 3)]
+
+
+async def test_a_database_that_holds_all_before_the_claim_needs_no_recovery(desk: Desk) -> None:
+    await desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, offset=6)
+    desk.facts.close()
+
+    await desk.claim(7, 0)
+
+    assert desk.offset() == 7
+    desk.facts.open([0])
+    assert desk.facts.get(0, b"k") == b"v"
+
+
+async def test_a_database_behind_the_claim_is_not_taken_for_recovered(desk: Desk) -> None:
+    """Faust gives up a recovery that takes too long to begin, and goes on as if it were done."""
+    await desk.claim(5, 0)
+
+    with pytest.raises(TableError, match="recovered to changelog offset 0 only"):
+        desk.facts.open([0])
+    desk.data.set_persisted_offset(TP(CHANGELOG, 0), 5)
+    desk.facts.open([0])
+
+
+async def test_a_database_ahead_of_its_changelog_is_removed(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.facts.put(0, b"k", b"of a changelog that is gone")
+    await desk.arrive(0, offset=900)
+    await desk.facts.put(1, b"k", b"v")
+    await desk.arrive(1, offset=2)
+    desk.facts.close()
+
+    await desk.claim(3, 0, 1)
+
+    assert desk.content(0) == {}
+    assert desk.offset(0) is None
+    assert desk.content(1) == {b"k": b"v"}
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line == (
+        "the database of partition 0 is ahead of its changelog (at 900, the log at 3): "
+        "it is removed and read back from the changelog"
+    )
+
+
+# -- damage
+
+
+async def test_reading_all_of_a_damaged_database_does_not_end_early_as_if_it_were_whole(
+    desk: Desk,
+) -> None:
+    """RocksDB's iterator ends at the damaged block, and says why only when asked."""
+    desk.damage()
+
+    with pytest.raises(TableError, match="Corruption"):
+        list(desk.facts.items(0))
+
+
+async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_written_any_more(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.damage()
+    with pytest.raises(TableError):
+        list(desk.facts.items(0))
+
+    assert not desk.data.partition_path(0).exists()
+    # a new, empty database would answer that nothing is known, and be written back to the log
+    with pytest.raises(TableError, match="Corruption"):
+        desk.facts.get(0, bytes(16))
+    with pytest.raises(TableError, match="Corruption"):
+        await desk.facts.put(0, bytes(16), b"v")
+    assert desk.facts.get(1, bytes(16)) is None
+    assert [r.getMessage() for r in caplog.records if "is damaged (Corruption" in r.getMessage()]
+
+
+async def test_one_damaged_read_is_enough(desk: Desk) -> None:
+    desk.damage()
+
+    def read_all() -> None:
+        for number in range(20_000):
+            desk.facts.get(0, number.to_bytes(16))
+
+    with pytest.raises(TableError, match="Corruption"):
+        read_all()
+
+    assert not desk.data.partition_path(0).exists()
+
+
+@pytest.mark.parametrize("how", ["a file is gone", "the current file is nonsense"])
+async def test_a_database_that_does_not_open_is_removed_when_it_is_claimed(
+    desk: Desk, how: str
+) -> None:
+    desk.damage()
+    folder = desk.data.partition_path(0)
+    if how == "a file is gone":
+        next(iter(folder.glob("*.sst"))).unlink()
+    else:
+        (folder / "CURRENT").write_text("nonsense")
+
+    await desk.claim(9, 0)
+
+    assert desk.content(0) == {}
+    assert desk.offset(0) is None
+
+
+async def test_a_database_that_is_locked_is_not_removed(desk: Desk) -> None:
+    database = desk.data._dbs.pop(0)  # still open, as by another process
+
+    with pytest.raises(TableError, match="lock"):
+        await desk.claim(9, 0)
+
+    assert desk.data.partition_path(0).exists()
+    database.close()
 
 
 # -- keys and values
 
 
-async def test_items_are_all_but_the_offset(desk: Desk) -> None:
-    desk.database(1).update({b"a": b"1", OFFSET_KEY: b"17", b"b": b"2"})
+async def test_items_are_all_but_the_offset_and_the_claim(desk: Desk) -> None:
+    for key, value in ((b"a", b"1"), (OFFSET_KEY, b"17"), (CLAIM_KEY, b"-"), (b"z", b"2")):
+        desk.data._db_for_partition(1).put(key, value)
 
-    assert list(desk.facts.items(1)) == [(b"a", b"1"), (b"b", b"2")]
+    assert list(desk.facts.items(1)) == [(b"a", b"1"), (b"z", b"2")]
 
 
 def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
+from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.buckets import HOT_SLOTS, HOT_SPAN, Bucket, BucketLayout
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
+from stream_app.errors import TableError
 from stream_app.tables import (
     HOURS_TAG,
     ZONE_TAG,
@@ -55,12 +56,14 @@ class Desk:
         self.facts = FakeFacts()
         self.ownership = FakeOwnership()
         self.outbox = RecordingOutbox()
+        self.committable = Committable()
         self.failures = Failures()
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
             self.ownership,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
+            self.committable,
             self.failures,
         )
 
@@ -316,22 +319,35 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: 
     assert desk.outbox.passed_on == [PassedOn("store-status", 2, store, value)]
     assert desk.facts.content == {}
     assert event.acks == 1
-    assert desk.ownership.notes == [Applied(0, "store-status", 0, None, None)]
-
-
-async def test_it_counts_as_applied_when_it_is_in_the_log_where_it_belongs(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
-    (event,) = events_of(encode_poll_batch(store_in(2), [(NOW, True)]))
-    running = asyncio.create_task(desk.run(event))
-    await settle()
-    assert desk.outbox.passed_on
+    assert desk.ownership.begun == desk.ownership.finished == [(0, "store-status", 0)]
     assert desk.ownership.notes == []
-    assert event.acks == 0
+
+
+async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
+    desk: Desk,
+) -> None:
+    desk.outbox.sends.at_once = False
+    first, second, good = await desk.take(
+        encode_poll_batch(store_in(2), [(NOW, True)]),
+        encode_poll_batch(store_in(3), [(NOW, True)]),
+        GOOD,
+    )
+    assert len(desk.outbox.passed_on) == 2
+    assert desk.ownership.finished == []
+    assert [note.offset for note in desk.ownership.notes] == [2]
+    assert (first.acks, second.acks, good.acks) == (0, 0, 1)
+
+    desk.outbox.sends.arrive(1)
+    await settle()
+    assert desk.ownership.finished == [(0, "store-status", 1)]
+    assert (first.acks, second.acks) == (0, 1)
+    # an event before it is not done with: nothing from there on may be committed
+    assert desk.committable.offset("store-status", 0) == 0
 
     desk.outbox.sends.arrive()
-    await running
-
-    assert len(desk.ownership.notes) == event.acks == 1
+    await settle()
+    assert (first.acks, second.acks) == (1, 1)
+    assert desk.committable.offset("store-status", 0) == 3
 
 
 async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
@@ -344,17 +360,42 @@ async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> 
     assert desk.ownership.notes == []
 
 
-async def test_a_record_too_large_to_pass_on_is_a_dead_letter(desk: Desk) -> None:
+@pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
+async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
+    desk: Desk, who_refuses: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # a compressed record may hold more than a plain one: it must not end one worker after another
-    desk.outbox.sends.next_error = MessageSizeTooLargeError()
+    if who_refuses == "the broker":
+        desk.outbox.sends.next_error = MessageSizeTooLargeError()
+    else:
+
+        async def pass_on(*_: object) -> None:
+            raise MessageSizeTooLargeError
+
+        monkeypatch.setattr(desk.outbox, "pass_on", pass_on)
 
     bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
     (letter,) = desk.outbox.letters
     assert letter.reason.startswith("too large to pass on")
     assert (bad.acks, good.acks) == (1, 1)
-    assert [note.offset for note in desk.ownership.notes] == [0, 1]
+    assert sorted(note.offset for note in desk.ownership.notes) == [0, 1]
     assert desk.failures.errors == []
+
+
+async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: Desk) -> None:
+    """As a dead letter it would be lost; unacknowledged it comes again to a worker that can."""
+
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise error
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    error = TableError("Corruption: block checksum mismatch")
+    (event,) = await desk.take(GOOD)
+
+    assert desk.outbox.letters == []
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
 
 
 # -- hours and zones

@@ -80,7 +80,7 @@ async def test_what_is_known_of_a_partition_is_read_from_its_table(desk: Desk) -
         ({ONE}, None),
     ]
     assert desk.ownership.get(3) is None
-    assert desk.get(0).applied == {
+    assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
     assert Watermark(POLLS, 0, 17, 80) in desk.progress.watermarks
@@ -106,11 +106,42 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
     await desk.ownership.take({0}, {(POLLS, 0): 10})
 
     for offset in (10, 12, 11, 3):
+        desk.ownership.begin(0, POLLS, offset)
         await desk.ownership.applied(0, POLLS, offset)
 
     told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
     assert told == [10, 11, 13, 13, 13]
-    assert desk.get(0).applied[ZONES] == 0
+    assert desk.get(0).applied(ZONES) == 0
+
+
+async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
+    await desk.ownership.take({0}, {(POLLS, 0): 10})
+    for offset in (10, 11, 12):
+        desk.ownership.begin(0, POLLS, offset)
+
+    await desk.ownership.applied(0, POLLS, 12)
+    assert desk.get(0).applied(POLLS) == 10
+    desk.ownership.finish(0, POLLS, 10)
+    assert desk.get(0).applied(POLLS) == 11
+    desk.ownership.finish(0, POLLS, 11)
+
+    assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 13]
+
+
+async def test_a_hole_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
+    await desk.ownership.take({0}, {(POLLS, 0): 10})
+    assert desk.ownership.idle_offsets()[POLLS, 0] == 10
+
+    desk.ownership.skip(POLLS, 0, 10, 15)
+    assert desk.get(0).applied(POLLS) == 15
+
+    # meanwhile a record came after all, or the partition went away
+    desk.ownership.skip(POLLS, 0, 10, 20)
+    desk.ownership.begin(0, POLLS, 15)
+    assert (POLLS, 0) not in desk.ownership.idle_offsets()
+    desk.ownership.skip(POLLS, 0, 15, 20)
+    desk.ownership.skip(POLLS, 7, 0, 20)
+    assert desk.get(0).applied(POLLS) == 15
 
 
 async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
@@ -126,7 +157,7 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
 async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Desk) -> None:
     await desk.ownership.take({0}, {})
     applied_then: list[int] = []
-    desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied[POLLS])
+    desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
 
     await desk.ownership.applied(0, POLLS, 0, store=ONE)
     await desk.ownership.applied(0, POLLS, 1, store=ONE)
@@ -191,7 +222,7 @@ async def test_what_is_taken_again_is_read_again(desk: Desk) -> None:
     await desk.ownership.take({0}, {(POLLS, 0): 6})
 
     assert desk.get(0) is not first
-    assert (desk.get(0).applied[POLLS], desk.get(0).stores, desk.get(0).newest_poll) == (
+    assert (desk.get(0).applied(POLLS), desk.get(0).stores, desk.get(0).newest_poll) == (
         6,
         set(),
         None,
@@ -237,8 +268,9 @@ async def test_what_moved_is_told(desk: Desk) -> None:
     await desk.ownership.take({0, 1}, {})
     assert len(await desk.told_within()) == 6
 
-    await desk.ownership.applied(1, POLLS, 0, newest_poll=3)
-    await desk.ownership.applied(1, POLLS, 1)
+    for offset, poll in enumerate((3, None)):
+        desk.ownership.begin(1, POLLS, offset)
+        await desk.ownership.applied(1, POLLS, offset, newest_poll=poll)
 
     assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()

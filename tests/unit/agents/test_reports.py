@@ -10,13 +10,15 @@ import orjson
 import pytest
 
 from stream_app.agents import reports
+from stream_app.agents.committable import Committable
 from stream_app.agents.reports import MAX_AT_ONCE, Reports
 from stream_app.contracts.reports import ReportRequest, decode_request, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, TableError
+from stream_app.kafka.frontier import Frontier
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
@@ -49,6 +51,7 @@ class Desk:
         self.partition = self.ownership.own(0, KEY)
         self.progress = FakeProgress()
         self.outbox = RecordingOutbox()
+        self.committable = Committable()
         self.failures = Failures()
         self.now = NOW
         self.reports = Reports(
@@ -58,6 +61,7 @@ class Desk:
             self.progress,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
             lambda: self.now,
+            self.committable,
             self.failures,
         )
 
@@ -358,19 +362,34 @@ async def test_nothing_is_read_before_the_workers_have_caught_up(desk: Desk) -> 
 async def test_what_a_crashed_owner_had_applied_is_waited_for_here(desk: Desk, spec: Any) -> None:
     # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
     desk.progress.highwaters = {(spec.name, 0): 5, (spec.name, 1): 9}
-    desk.partition.applied[spec.name] = 3
+    desk.partition.frontiers[spec.name] = Frontier(3)
     (event,) = await desk.ask(request(reference_time=NOW))
     assert desk.statuses() == ["running"]
 
     for applied in (4, 5):
         assert event.acks == 0
         desk.add((NOW - 30 * MINUTE, True))
-        desk.partition.applied[spec.name] = applied
+        desk.partition.frontiers[spec.name].skip_to(applied)
         desk.partition.moved.set()
         await settle()
 
     assert desk.report()["uptime_last_hour"] == 30
     assert event.acks == 1
+
+
+async def test_a_database_that_cannot_be_read_fails_no_report(desk: Desk) -> None:
+    """The worker ends with the request unacknowledged: who owns the partition next answers it."""
+
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise error
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    error = TableError("Corruption: block checksum mismatch")
+    (event,) = await desk.ask(request(reference_time=NOW))
+
+    assert desk.statuses() == ["running"]
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
 
 
 # -- the partition moves

@@ -1,0 +1,68 @@
+"""Which source offsets may be committed: those below which every event is done with.
+
+Faust keeps its own books of acknowledged events, and they go wrong: an event that was skipped
+in a rebalance counts as acknowledged, a gap in the offsets is entered with the event behind it,
+after which the committed offset moves by one a commit, and a commit that fails forgets what
+it was to commit. So the agents take their events here, and `stream_app.consumer` asks here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stream_app.kafka.frontier import Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenEvent:
+    """An event in hand.
+
+    Attributes:
+        message: as Faust hands it out.
+        ack: to call once, when everything that the event led to is in Kafka.
+    """
+
+    message: Any
+    ack: Callable[[], None]
+
+
+class Committable:
+    """The frontiers of all partitions since the last assignment."""
+
+    def __init__(self) -> None:
+        self._frontiers: dict[Partition, Frontier] = {}
+
+    def take(self, event: Any) -> TakenEvent:
+        """Take the next event of a partition; nothing from it on is committed before its `ack`."""
+        message = event.message
+        frontier = self._frontiers.setdefault(
+            (message.topic, message.partition), Frontier(message.offset)
+        )
+        frontier.begin(message.offset)
+
+        def ack() -> None:
+            # the frontier is the one of this assignment: an event that ends after the next one
+            # began says nothing about what was taken since
+            frontier.finish(message.offset)
+            event.ack()
+
+        return TakenEvent(message, ack)
+
+    def partitions(self) -> Iterable[Partition]:
+        """Those of which an event was taken."""
+        return list(self._frontiers)
+
+    def offset(self, topic: str, partition: int) -> int | None:
+        """The next offset for whoever reads on; None: no event was taken."""
+        frontier = self._frontiers.get((topic, partition))
+        return None if frontier is None else frontier.offset
+
+    def reset(self) -> None:
+        """Partitions are assigned anew, and events come again from what is committed."""
+        self._frontiers.clear()

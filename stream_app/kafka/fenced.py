@@ -1,0 +1,137 @@
+"""A producer that shuts out whoever wrote a partition before.
+
+A worker that was paused for longer than its session does not know that its partitions are
+somebody else's, and may still send what it had in hand: a table value that is older than the
+new owner's. Kafka fences such a writer by its producer epoch, and does so without transactions
+too: asking for the producer id of a transactional id raises its epoch, and once a partition
+holds one record of the new epoch it refuses every record of an older one. So each partition has
+a transactional id of its own, of which only the id and the epoch are used: transactions would
+leave markers in the log, at which Faust's recovery hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.clients import connection, producer, start, stop, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_app.settings import Settings
+
+_CLAIM_SECONDS: Final = 30.0
+_AT_ONCE: Final = 8
+
+
+class FencedProducer:
+    """Sends to the partitions of one topic that were claimed, each under its own identity.
+
+    Args:
+        settings: how to reach the broker.
+        topic: the topic.
+        options: of the producer.
+    """
+
+    def __init__(self, settings: Settings, topic: str, **options: Any) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._options = options
+        self._identities: Any = None
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        # aiokafka makes futures in its constructors: not before the loop runs
+        self._identities = _Identities()
+        self._producer = producer(self._settings, **self._options)
+        _use(self._producer, self._identities)
+        await start(self._producer, self._settings)
+
+    async def stop(self) -> None:
+        """Send what is waiting and disconnect."""
+        if self._producer is not None:
+            await stop(self._producer)
+
+    async def claim(self, partitions: Iterable[int]) -> None:
+        """Take the right to write partitions; it counts from the first record sent after it.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(_CLAIM_SECONDS):
+                # a record on its way under the old identity would be refused for good
+                await self._producer.flush()
+                places = asyncio.Semaphore(_AT_ONCE)
+                await asyncio.gather(*(self._claim(p, places) for p in partitions))
+        except TimeoutError as error:
+            raise BrokerUnavailableError(
+                f"Kafka did not let {self._topic} be claimed within {_CLAIM_SECONDS:g} s"
+            ) from error
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+
+    async def send(self, value: bytes, key: bytes, partition: int) -> asyncio.Future[Any]:
+        """Hand a record over, waiting while the buffer is full.
+
+        Returns:
+            done when the broker holds it; it fails with `ProducerFenced` if somebody else has
+            claimed the partition since.
+        """
+        sent: asyncio.Future[Any] = await self._producer.send(
+            self._topic, value, key, partition=partition
+        )
+        return sent
+
+    async def _claim(self, partition: int, places: asyncio.Semaphore) -> None:
+        async with places:
+            claimant = AIOKafkaProducer(
+                **connection(self._settings), transactional_id=f"{self._topic}-{partition}"
+            )
+            await start(claimant, self._settings)
+            try:
+                state = claimant._txn_manager  # noqa: SLF001  no public way
+                identity = PidAndEpoch(state.producer_id, state.producer_epoch)
+            finally:
+                await claimant.stop()
+        self._identities.set(TopicPartition(self._topic, partition), identity)
+
+
+class _Identities(TransactionManager):
+    """What aiokafka takes producer id, epoch and sequence numbers from, by partition."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 0)
+        self._of_partition: dict[TopicPartition, PidAndEpoch] = {}
+
+    def set(self, partition: TopicPartition, identity: PidAndEpoch) -> None:
+        """Use an identity from the next batch on; its sequence begins at 0."""
+        self._of_partition[partition] = identity
+        self._sequence_numbers.pop(partition, None)
+
+    def has_pid(self) -> bool:
+        """Every claimed partition has one, so the sender need not ask for any."""
+        return True
+
+    def sequence_number(self, tp: TopicPartition) -> int:
+        """The next one; aiokafka asks for it right before it asks for id and epoch."""
+        self._pid_and_epoch = self._of_partition[tp]
+        return int(super().sequence_number(tp))
+
+
+def _use(client: AIOKafkaProducer, identities: _Identities) -> None:
+    # the producer hands its manager to these two, and nothing else keeps it
+    client._txn_manager = identities  # noqa: SLF001  no public way
+    client._sender._txn_manager = identities  # noqa: SLF001
+    client._message_accumulator._txn_manager = identities  # noqa: SLF001

@@ -1,0 +1,42 @@
+"""The offset below which all records of a partition are finished with."""
+
+from __future__ import annotations
+
+
+class Frontier:
+    """Records are begun in the order of their offsets and finished in any order.
+
+    Offsets may have holes: compaction and transaction markers leave some.
+
+    Args:
+        start: the next offset to come.
+    """
+
+    def __init__(self, start: int) -> None:
+        self._next = start
+        # a dictionary keeps the order of insertion: its first key is the lowest
+        self._open: dict[int, None] = {}
+
+    @property
+    def offset(self) -> int:
+        """Everything below it is finished."""
+        return next(iter(self._open), self._next)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything begun is finished."""
+        return not self._open
+
+    def begin(self, offset: int) -> None:
+        """A record is in hand; one that comes again below the next offset changes nothing."""
+        if offset >= self._next:
+            self._open[offset] = None
+            self._next = offset + 1
+
+    def finish(self, offset: int) -> None:
+        """A record is finished with."""
+        self._open.pop(offset, None)
+
+    def skip_to(self, offset: int) -> None:
+        """Nothing below this offset will come any more."""
+        self._next = max(self._next, offset)

@@ -1,0 +1,115 @@
+"""A writer whose partition was claimed by another one can write no more."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import ProducerFenced
+
+from stream_app.kafka.clients import connection
+from stream_app.kafka.fenced import FencedProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from stream_app.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def topic(kafka_broker: Settings) -> str:
+    name = f"changelog-{uuid.uuid4()}"
+    admin = AIOKafkaAdminClient(**connection(kafka_broker))
+    await admin.start()
+    await admin.create_topics([NewTopic(name, num_partitions=2, replication_factor=1)])
+    await admin.close()
+    return name
+
+
+@pytest.fixture
+async def writer(
+    kafka_broker: Settings, topic: str
+) -> AsyncIterator[Callable[[], Awaitable[FencedProducer]]]:
+    started: list[FencedProducer] = []
+
+    async def start() -> FencedProducer:
+        producer = FencedProducer(kafka_broker, topic, linger_ms=5)
+        await producer.start()
+        started.append(producer)
+        return producer
+
+    yield start
+    for producer in started:
+        await producer.stop()
+
+
+async def written(settings: Settings, topic: str, partition: int = 0) -> list[Any]:
+    tp = TopicPartition(topic, partition)
+    async with AIOKafkaConsumer(**connection(settings), auto_offset_reset="earliest") as consumer:
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        values = []
+        while await consumer.position(tp) < end:
+            values += [r.value for r in (await consumer.getmany(timeout_ms=200)).get(tp, [])]
+    # no transaction marker either, at which the recovery of a changelog would hang
+    assert len(values) == end
+    return values
+
+
+async def send(producer: FencedProducer, value: bytes, partition: int = 0) -> int:
+    return int((await (await producer.send(value, b"key", partition))).offset)
+
+
+async def test_the_one_before_is_shut_out_for_good(
+    kafka_broker: Settings, topic: str, writer: Callable[[], Awaitable[FencedProducer]]
+) -> None:
+    paused, owner = await writer(), await writer()
+    await paused.claim([0, 1])
+    await send(paused, b"old")
+
+    await owner.claim([0])
+    await send(owner, b"claim")
+    for _ in range(2):
+        with pytest.raises(ProducerFenced):
+            await send(paused, b"older than what the owner wrote")
+    await send(owner, b"new")
+
+    assert await written(kafka_broker, topic) == [b"old", b"claim", b"new"]
+    # it has lost that partition, and no other
+    await send(paused, b"still mine", 1)
+    assert await written(kafka_broker, topic, 1) == [b"still mine"]
+
+
+async def test_a_claim_goes_back_and_forth_and_may_be_repeated(
+    kafka_broker: Settings, topic: str, writer: Callable[[], Awaitable[FencedProducer]]
+) -> None:
+    one, other = await writer(), await writer()
+    expected = []
+    for turn in range(3):
+        for number, producer in enumerate((one, one, other)):
+            await producer.claim([0])
+            value = f"{turn} {number}".encode()
+            await send(producer, value)
+            await send(producer, value)
+            expected += [value, value]
+
+    assert await written(kafka_broker, topic) == expected
+
+
+async def test_what_is_on_its_way_is_not_cut_off_by_its_own_next_claim(
+    kafka_broker: Settings, topic: str, writer: Callable[[], Awaitable[FencedProducer]]
+) -> None:
+    producer = await writer()
+    await producer.claim([0])
+    sent = [await producer.send(str(n).encode(), b"key", 0) for n in range(500)]
+
+    await producer.claim([0])
+    assert all(future.done() for future in sent)
+    await send(producer, b"after")
+
+    assert await written(kafka_broker, topic) == [*(str(n).encode() for n in range(500)), b"after"]

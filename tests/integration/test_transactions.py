@@ -1,0 +1,97 @@
+"""Polls of a client that uses Kafka transactions: markers between the records, and aborted ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
+from stream_app.domain.instants import HOUR, SECOND, format_instant
+from stream_app.kafka.clients import connection
+from stream_app.kafka.holes import empty_ranges
+from tests.integration.test_gateway import finished, gateway
+from tests.integration.worker_process import running_worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+TRANSACTIONS = 200
+
+
+@pytest.fixture
+async def client(kafka_settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(
+        **connection(kafka_settings), transactional_id=str(uuid.uuid4())
+    ) as producer:
+        yield producer
+
+
+def poll(store_id: str, instant: int, status: str) -> bytes:
+    return orjson.dumps(
+        {"store_id": store_id, "status": status, "timestamp_utc": format_instant(instant)}
+    )
+
+
+async def test_reports_and_commits_go_on_over_the_markers(
+    kafka_settings: Settings, client: AIOKafkaProducer, tmp_path: Path
+) -> None:
+    """A marker holds up whoever waits for the highwater; Faust's books commit one a second."""
+    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
+    partition = partition_of(store_id.encode(), settings.partitions)
+
+    async def send(topic: str, value: bytes) -> int:
+        sent = await client.send_and_wait(topic, value, store_id.encode(), partition=partition)
+        return int(sent.offset)
+
+    for number in range(TRANSACTIONS):
+        async with client.transaction():
+            last = await send(STORE_STATUS.name, poll(store_id, now - 2 * HOUR - number, "active"))
+    await client.begin_transaction()
+    await send(STORE_STATUS.name, poll(store_id, now - HOUR, "inactive"))
+    await client.abort_transaction()
+    # the aborted record and two markers stand behind the last one that counts
+    end = last + 4
+    report_id = str(uuid.uuid4())
+    request = {"report_id": report_id, "store_id": store_id, "reference_time": format_instant(now)}
+
+    async with gateway(settings) as api, running_worker(settings) as worker:
+        async with client.transaction():
+            await send(REPORT_REQUESTS.name, orjson.dumps(request))
+        while await api.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
+            await asyncio.sleep(0.05)
+        state = await finished(api, report_id)
+        assert state.status == "complete", state.reason
+        assert state.content is not None
+        assert state.content["polls_counted"] == TRANSACTIONS
+        assert state.content["uptime_last_hour"] == 60
+        code = await worker.stop()
+    assert code == 0
+    assert await committed(settings, partition) == last + 1
+    where = (STORE_STATUS.name, partition)
+    assert await empty_ranges(settings, {where: (last + 1, end)}) == {where}
+    assert await empty_ranges(settings, {where: (last, end)}) == set()
+
+
+async def committed(settings: Settings, partition: int) -> int:
+    wanted = TopicPartition(STORE_STATUS.name, partition)
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    try:
+        return int((await admin.list_consumer_group_offsets(APP_ID))[wanted].offset)
+    finally:
+        await admin.close()

@@ -1,0 +1,47 @@
+"""A worker as a process of its own, for tests that share one broker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stream_app.processes.environment import environment_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stream_app.settings import Settings
+
+
+class WorkerProcess:
+    """One that runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code."""
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def running_worker(
+    settings: Settings, name: str = "worker-1"
+) -> AsyncIterator[WorkerProcess]:
+    """Start a worker on the settings' data dir; it is stopped at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stream_app.cli.main", "worker", "--name", name),
+        env=environment_of(settings, os.environ),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    worker = WorkerProcess(process)
+    try:
+        yield worker
+    finally:
+        await worker.stop()
