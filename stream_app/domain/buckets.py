@@ -9,8 +9,8 @@ one union:
   slot's older polls are dropped when much newer ones come in, and no key is ever deleted
   (a table's changelog must not end with a tombstone).
 - **hot** buckets of six hours, a ring of five. A ping rewrites at most six hours. When its
-  slot is taken by a newer bucket, the polls that were there move to the cold one first, so
-  that a crash between the two writes leaves them in both, never in none.
+  slot is taken by a newer bucket, or is full, the polls that were there move to the cold one
+  first, so that a crash between the two writes leaves them in both, never in none.
 
 What is kept depends on the set of polls alone, not on their order or batches: a poll is
 dropped only where the same cold slot has polls more than the retention newer.
@@ -41,7 +41,7 @@ RINGS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes of the cold rings in weeks; the ring of `n` has the slots `n` to `2 * n - 1`."""
 
 MAX_HOT_POLLS: Final = 6 * 3600
-"""One poll a second: a hot bucket is rewritten by every ping."""
+"""One poll a second: a hot bucket is rewritten by every ping. A full one moves to its week."""
 
 MAX_COLD_POLLS: Final = 7 * 24 * 3600 // 2
 """What batches may fill a week with. Hot buckets that move in come on top, since one that could
@@ -117,7 +117,9 @@ class BucketLayout:
         merged = union(there, batch)
         if merged == there:
             return []
-        return [BucketWrite(bucket, _bounded(merged, MAX_HOT_POLLS, "in six hours"))]
+        if len(merged) > MAX_HOT_POLLS:
+            return [*self._cold_writes(there, read, MAX_COLD_POLLS), BucketWrite(bucket, batch)]
+        return [BucketWrite(bucket, merged)]
 
     def _cold_writes(
         self, batch: array[int], read: Callable[[Bucket], array[int]], most: int | None
@@ -129,7 +131,9 @@ class BucketLayout:
             merged = union(there, week)
             merged = since(merged, newest(merged) - self.retention)
             if merged != there:
-                yield BucketWrite(bucket, _bounded(merged, most, "in one week"))
+                if most is not None and len(merged) > most:
+                    raise RecordError(f"more than {most} polls of one store in one week")
+                yield BucketWrite(bucket, merged)
 
     def polls(self, first: int, last: int, read: Callable[[Bucket], array[int]]) -> array[int]:
         """Every poll of a store in `[first, last]`.
@@ -169,9 +173,3 @@ def _refuse_dropped(week: int, slots: int, *contents: array[int]) -> None:
                 "the polls of that time are no longer kept: the store has polls more "
                 "than STORE_UPTIME_RETENTION newer"
             )
-
-
-def _bounded(polls: array[int], most: int | None, span: str) -> array[int]:
-    if most is not None and len(polls) > most:
-        raise RecordError(f"more than {most} polls of one store {span}")
-    return polls

@@ -334,17 +334,19 @@ def test_a_full_record_fits_the_changelog() -> None:
     assert 8 * most < MAX_STATE_BYTES - 1000
 
 
-def test_more_pings_in_six_hours_than_a_bucket_takes_are_refused(
+def test_more_pings_in_six_hours_than_a_bucket_takes_are_kept_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(buckets, "MAX_HOT_POLLS", 3)
     store = Store(BucketLayout(MONTH))
-    for second in range(3):
-        store.add((START + second * SECOND, True))
+    pings = [(START + second * SECOND, second % 3 > 0) for second in range(11)]
 
-    with pytest.raises(RecordError, match="more than 3 polls of one store in six hours"):
-        store.add((START + 3 * SECOND, True))
-    assert store.add((START, True)) == []  # what is there may come again
+    writes = [store.add(ping) for ping in pings]
+
+    assert store.polls(START, START + HOUR) == poll_set(pings)
+    # the week is rewritten when the hot bucket is full, not by every ping
+    assert [len(each) for each in writes] == [1, 1, 1, 2, 1, 1, 2, 1, 1, 2, 1]
+    assert store.add(pings[-1]) == []  # what is there may come again
 
 
 def test_more_polls_in_a_week_than_a_bucket_takes_are_refused(
