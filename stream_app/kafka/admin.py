@@ -44,6 +44,22 @@ async def ensure_topics(settings: Settings) -> int:
     return created
 
 
+async def cluster_id(settings: Settings) -> str:
+    """The name that a Kafka cluster keeps for its life; another one has another.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await start(admin, settings)
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    except KafkaError as error:
+        raise unavailable(settings, error) from error
+    finally:
+        await admin.close()
+
+
 async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int:
     existing = set(await admin.list_topics())
     wanted = [

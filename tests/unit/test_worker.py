@@ -1,0 +1,47 @@
+"""What a worker does before Faust starts: its databases must be of the cluster that it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.errors import PrerequisiteError
+from stream_app.worker import keep_to_cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_databases_of_the_same_cluster_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "workers" / "worker-1"
+    keep_to_cluster(folder, "one")
+    (folder / "facts-0.db").mkdir()
+
+    keep_to_cluster(folder, "one")
+
+    assert (folder / "facts-0.db").exists()
+
+
+def test_databases_of_another_cluster_are_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_to_cluster(tmp_path / "worker-1", "one")
+    (tmp_path / "worker-1" / "facts-0.db").mkdir()
+    (tmp_path / "worker-2").mkdir()
+
+    keep_to_cluster(tmp_path / "worker-1", "another")
+
+    assert not (tmp_path / "worker-1" / "facts-0.db").exists()
+    assert (tmp_path / "worker-2").exists()
+    assert "of another Kafka cluster" in caplog.text
+    caplog.clear()
+    keep_to_cluster(tmp_path / "worker-1", "another")
+    assert caplog.text == ""
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "workers").write_text("a file in the way")
+
+    with pytest.raises(PrerequisiteError, match="cannot write in"):
+        keep_to_cluster(tmp_path / "workers" / "worker-1", "one")
