@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from aiokafka.util import commit_structure_validate
 from faust.types import TP
 
 from stream_app.agents.committable import Committable
 from stream_app.consumer import ConsumerThread, UptimeConsumer
 from tests.agent_fakes import FakeEvent, FakeMessage
+
+if TYPE_CHECKING:
+    from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 POLLS = TP("store-status", 0)
 
