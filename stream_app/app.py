@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +46,10 @@ log = logging.getLogger(__name__)
 
 COMMIT_SECONDS: Final = 1.0
 SESSION_SECONDS: Final = 10.0
+
+CRASH_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 25.0
+"""Whatever hangs then, on a lost broker or in Faust, does not matter: state survives any end."""
 
 
 class UptimeApp(faust.App):
@@ -87,8 +93,13 @@ class UptimeApp(faust.App):
                 self.parts.fail(error)
         await super()._on_partitions_assigned(assigned, generation_id)
 
+    def _crash(self, reason: BaseException) -> None:
+        super()._crash(reason)
+        _end_within(CRASH_SECONDS)
+
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
+        _end_within(STOP_SECONDS)
         self.parts.ownership.release()
         await super().on_stop()
         await self.parts.stop()
@@ -130,6 +141,13 @@ class Parts:
             self.ownership,
             self.holes,
         ]
+
+
+def _end_within(seconds: float) -> None:
+    """End this process then, if it has not ended by itself; a thread works whatever hangs."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _in_words(error: BaseException) -> str:

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stream_app.agents.committable import Committable
 
+
+log = logging.getLogger(__name__)
+
+EMPTY_SECONDS: Final = 10.0
+"""A rebalance or a stop waits so long for the events in hand."""
 
 _LOGGER: Final = logging.getLogger("faust.consumer")
 """A subclass logs under its own module otherwise, where its chatter would count as ours."""
 
 
-class _CommittedRecordsThread(AIOKafkaConsumerThread):
-    """Reads what is there to stay: a poll in a transaction that was aborted never happened."""
+class ConsumerThread(AIOKafkaConsumerThread):
+    """Reads what is there to stay, and takes a commit that fails for no reason to end."""
 
     logger = _LOGGER
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust sets it for exactly_once only; the fetcher is made from it at the start
+        # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
+        # only; the fetcher is made from it at the start.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            await self._ensure_consumer().commit(
+                {
+                    TopicPartition(*tp): OffsetAndMetadata(offset, "")
+                    for tp, offset in offsets.items()
+                }
+            )
+        except (KafkaError, IllegalStateError) as error:
+            # a lost broker or a rebalance: Faust would end the worker, but what is committed later,
+            # or never, only comes again
+            log.warning("cannot commit offsets now: %r", error)
+            return False
+        return True
 
 
 class UptimeConsumer(Consumer):
@@ -46,7 +70,7 @@ class UptimeConsumer(Consumer):
         super().__init__(transport, **arguments)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _CommittedRecordsThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def ack(self, message: Any) -> bool:
         """Faust is done with a message, whether it was processed or skipped."""
@@ -59,12 +83,35 @@ class UptimeConsumer(Consumer):
             waiting.set_result(None)
         return True
 
+    async def wait_empty(self) -> None:
+        """Wait for the events in hand, but not for ever: what a lost broker does not take in time
+        is not committed, and comes again.
+        """
+        try:
+            async with asyncio.timeout(EMPTY_SECONDS):
+                await super().wait_empty()
+        except TimeoutError:
+            log.warning("what is in hand is not in Kafka after %g s: it comes again", EMPTY_SECONDS)
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         taken = (TP(*partition) for partition in self._committable.partitions())
         return [tp for tp in taken if topics is None or tp in topics or tp.topic in topics]
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._committable.offset(tp.topic, tp.partition)
+
+    async def _commit_offsets(
+        self,
+        offsets: Mapping[TP, int],
+        start_new_transaction: bool = True,  # noqa: ARG002  Faust's
+    ) -> bool:
+        """Commit, and remember as committed only what is."""
+        assigned = self.assignment()
+        ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not ours or not await self._commit(ours):
+            return False
+        self._committed_offset.update(ours)
+        return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes in the offsets need no books: see `Frontier`."""

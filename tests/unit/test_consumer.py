@@ -1,0 +1,122 @@
+"""Faust's consumer commits what is done with, and nothing that Faust believes on its own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
+from aiokafka.util import commit_structure_validate
+from faust.types import TP
+
+from stream_app.agents.committable import Committable
+from stream_app.consumer import ConsumerThread, UptimeConsumer
+from tests.agent_fakes import FakeEvent, FakeMessage
+
+if TYPE_CHECKING:
+    from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+POLLS = TP("store-status", 0)
+
+
+class Skipped:
+    """A message that Faust acknowledges without handing it to an agent."""
+
+    def __init__(self, offset: int) -> None:
+        self.acked = False
+        self.tp, self.topic, self.offset = POLLS, POLLS.topic, offset
+
+
+class Kafka:
+    """The group as aiokafka sees it, as strict as aiokafka about types."""
+
+    def __init__(self) -> None:
+        self.committed: list[dict[TP, int]] = []
+        self.error: Exception | None = None
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.error is not None:
+            raise self.error
+        checked = commit_structure_validate(offsets)
+        self.committed.append({TP(*tp): committed.offset for tp, committed in checked.items()})
+
+
+class Desk:
+    """A consumer whose thread is called directly; the rest of Faust is not needed to commit."""
+
+    def __init__(self) -> None:
+        self.kafka = Kafka()
+        self.committable = Committable()
+        thread = ConsumerThread.__new__(ConsumerThread)
+        thread._consumer = self.kafka  # type: ignore[assignment]
+        consumer: Any = UptimeConsumer.__new__(UptimeConsumer)
+        consumer._committable = self.committable
+        consumer._committed_offset = dict.fromkeys([POLLS])
+        consumer._unacked_messages = set()
+        consumer._waiting_for_ack = None
+        consumer._commit = thread._commit
+        consumer.assignment = lambda: {POLLS}
+        consumer.app = SimpleNamespace(_attachments=None)
+        self.consumer = consumer
+
+    async def commit(self) -> bool:
+        tps = self.consumer._filter_tps_with_pending_acks()
+        offsets = self.consumer._filter_committable_offsets(tps)
+        return bool(offsets) and await self.consumer._commit_offsets(offsets)
+
+    def take(self, offset: int) -> Any:
+        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset)))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_offsets_with_holes_are_committed_at_once(desk: Desk) -> None:
+    """Faust commits one more a second from the first hole on."""
+    for offset in (3, 4, 9, 11):
+        desk.take(offset).ack()
+
+    assert await desk.commit()
+
+    assert desk.kafka.committed == [{POLLS: 12}]
+    assert not await desk.commit(), "there is nothing new"
+
+
+async def test_what_faust_skips_is_not_committed(desk: Desk) -> None:
+    desk.take(3).ack()
+    skipped = Skipped(4)
+    desk.consumer._unacked_messages.add(skipped)
+
+    assert desk.consumer.ack(skipped)
+    assert not desk.consumer.ack(skipped)
+    await desk.commit()
+
+    assert desk.consumer._unacked_messages == set(), "a stop would wait for it"
+    assert desk.kafka.committed == [{POLLS: 4}]
+
+
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError(), CommitFailedError(), IllegalStateError()], ids=repr
+)
+async def test_a_commit_that_fails_is_made_up_for(desk: Desk, error: Exception) -> None:
+    """Faust forgets what it was to commit, or ends the worker."""
+    desk.take(3).ack()
+    desk.kafka.error = error
+    assert not await desk.commit()
+
+    desk.kafka.error = None
+    assert await desk.commit()
+
+    assert desk.kafka.committed == [{POLLS: 4}]
+
+
+async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
+    desk.take(3).ack()
+    desk.consumer.assignment = set
+
+    assert not await desk.commit()
+
+    assert desk.kafka.committed == []
