@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     UnderLoad = Callable[..., AbstractAsyncContextManager[Scenario]]
 
 _OBSERVATIONS = pytest.StashKey[list[Observation]]()
+
+
+@pytest.fixture(autouse=True)
+def _quiet_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our clients lose their broker a thousand times; what the product says is what matters."""
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "disabled", True)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("aiokafka."):
+            monkeypatch.setattr(logging.getLogger(name), "disabled", True)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from stream_app.processes.environment import environment_of
 from stream_app.processes.ports import free_ports
 from stream_app.processes.supervisor import Supervisor
 from stream_app.settings import Settings
+from tests.sample import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,12 +32,13 @@ READY_SECONDS: Final = 120.0
 SAID_SECONDS: Final = 60.0
 _STOP_LIMIT: Final = 40.0
 _LOOK: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
 
 
 class Process:
     """A worker or an API process, kept running as `store-uptime up` keeps it, and hurt by name.
 
-    An end that the scenario did not bring about by `kill`, `stop` or `expect_end` is noted as
+    An end that the scenario did not bring about by `kill` or `stop`, or allow by `may_end`, is
     unexpected: a process that crashes and is started again and again does not pass unseen.
     """
 
@@ -50,13 +52,19 @@ class Process:
         say: Callable[[str], None],
     ) -> None:
         self._child = ChildProcess(
-            name, command, log_dir=log_dir, environment=environment, stop_limit=_STOP_LIMIT
+            name,
+            command,
+            log_dir=log_dir,
+            environment=environment,
+            folder=ROOT,
+            stop_limit=_STOP_LIMIT,
         )
         self._say = say
         self._supervisor: Supervisor | None = None
         self._read_from = 0
-        self.ends = 0
-        self.expected_ends = 0
+        self._ends = 0
+        self._killed = 0
+        self._excuses: list[str] = []
 
     @property
     def name(self) -> str:
@@ -72,17 +80,18 @@ class Process:
 
     @property
     def unexpected_ends(self) -> int:
-        return self.ends - self.expected_ends
+        excused = sum(len(self._lines(excuse, since=0)) for excuse in self._excuses)
+        return max(0, self._ends - self._killed - excused)
 
     def _heard(self, line: str) -> None:
         if line.startswith(f"{self.name} ended"):
-            self.ends += 1
+            self._ends += 1
         self._say(line)
 
     async def start(self) -> None:
         """Start it and keep it running."""
         assert self._supervisor is None, f"{self.name} runs already"
-        self._supervisor = Supervisor(self._heard)
+        self._supervisor = Supervisor(self._heard, longest_pause=_LONGEST_PAUSE)
         self._supervisor.settle()
         await self._supervisor.start(self._child)
 
@@ -91,11 +100,12 @@ class Process:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             await supervisor.stop()
+        await self._child.stop()
         return await self._child.wait()
 
     async def kill(self) -> None:
         """SIGKILL; it is started again a second later."""
-        self.expected_ends += 1
+        self._killed += 1
         self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
@@ -110,9 +120,9 @@ class Process:
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
-    def expect_end(self) -> None:
-        """It will end by itself: the scenario makes it, and it is meant to."""
-        self.expected_ends += 1
+    def may_end(self, pattern: str) -> None:
+        """It may end by itself once for every line of its log that matches: it is meant to."""
+        self._excuses.append(pattern)
 
     def mark(self) -> None:
         """`said` and `wait_until_said` begin here from now on."""
@@ -120,12 +130,7 @@ class Process:
 
     def said(self, pattern: str) -> list[str]:
         """The lines of its log since the last `mark` that match."""
-        if not self.log.exists():
-            return []
-        with self.log.open("rb") as log:
-            log.seek(self._read_from)
-            lines = log.read().decode(errors="replace").splitlines()
-        return [line for line in lines if re.search(pattern, line)]
+        return self._lines(pattern, since=self._read_from)
 
     async def wait_until_said(self, pattern: str, limit: float = SAID_SECONDS) -> str:
         """The first such line, once it is there."""
@@ -137,12 +142,19 @@ class Process:
             raise AssertionError(f"{self.name} did not say {pattern!r} in {limit:g} s") from None
         return found[0]
 
-    async def wait_until_ended(self, limit: float = SAID_SECONDS) -> None:
-        """Wait for the next end of the process, whoever brings it about."""
+    async def run_to_its_end(self, limit: float = SAID_SECONDS) -> int | None:
+        """Start it, and nobody starts it again; its exit code, -N for signal N."""
+        await self._child.start()
         async with asyncio.timeout(limit):
-            ends = self.ends
-            while self.running and self.ends == ends:
-                await asyncio.sleep(_LOOK)
+            return await self._child.wait()
+
+    def _lines(self, pattern: str, *, since: int) -> list[str]:
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as log:
+            log.seek(since)
+            lines = log.read().decode(errors="replace").splitlines()
+        return [line for line in lines if re.search(pattern, line)]
 
     def _size(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
@@ -193,6 +205,10 @@ class Deployment:
         worker = self.new_worker(name)
         await worker.start()
         return worker
+
+    async def remove_worker(self, name: str) -> int | None:
+        """SIGTERM to a worker, for good; its exit code."""
+        return await self.workers.pop(name).stop()
 
     async def ready(self, limit: float = READY_SECONDS) -> None:
         """Wait until `/readyz` answers 200."""

@@ -16,7 +16,7 @@ from tests.faults.report_requests import Client, ReportRequests
 from tests.faults.stores import make_stores
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tests.faults.deployment import Deployment
@@ -62,16 +62,17 @@ class Scenario:
         refused: how many dead letters the scenario means to bring about.
     """
 
-    def __init__(self, product: Deployment, stores: Sequence[Store]) -> None:
+    def __init__(self, product: Deployment) -> None:
         self.product = product
-        self.stores = stores
+        self.stores: list[Store] = []
         self.ledger = Ledger()
-        self.load = Load(product.settings, stores, self.ledger)
-        self.requests = ReportRequests(product, stores, self.ledger)
+        self.load = Load(product.settings, self.stores, self.ledger)
+        self.requests = ReportRequests(product, self.stores, self.ledger)
         self.refused = 0
         self._probes: list[asyncio.Task[float]] = []
         self._watch: asyncio.Task[None] | None = None
         self._not_ready = 0.0
+        self._seed = 0
 
     def fault(self) -> None:
         """Something breaks now: measure how long it takes until a new report is complete."""
@@ -82,9 +83,14 @@ class Scenario:
         self.fault()
         await self.product.workers[name].kill()
 
-    async def begin(self) -> None:
-        """All stores exist, and the load and the requests have begun."""
-        await self.load.seed()
+    async def new_stores(self, count: int) -> None:
+        """Stores that nobody has heard of until now."""
+        self._seed += 1
+        await self.load.introduce(make_stores(count, self._seed))
+
+    async def begin(self, stores: int) -> None:
+        """Stores exist, and the load and the requests begin."""
+        await self.new_stores(stores)
         self.load.start()
         self.requests.start()
         self._watch = asyncio.create_task(self._watch_readiness())
@@ -166,9 +172,9 @@ async def under_load(
         deployed: further arguments of `deployment`.
     """
     async with deployment(data_dir, **deployed) as product:
-        scenario = Scenario(product, make_stores(stores, seed=4))
+        scenario = Scenario(product)
         try:
-            await scenario.begin()
+            await scenario.begin(stores)
             yield scenario
             observed(await scenario.end(fault, rebuild=rebuild))
         finally:
