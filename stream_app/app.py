@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
-from aiokafka.errors import ProducerFenced
-from faust.types import TP
 
 from stream_app.agents.committable import Committable
 from stream_app.agents.holes import Holes
@@ -30,15 +25,18 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     TopicSpec,
 )
-from stream_app.errors import StoreUptimeError
+from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, end_within
 from stream_app.kafka.clients import tls_context
-from stream_app.kafka.offsets import Highwaters, resume_offsets
+from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.tables import FactsTable
+from stream_app.takeover import Takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
+
+    from faust.types import TP
 
     from stream_app.settings import Settings
 
@@ -46,10 +44,6 @@ log = logging.getLogger(__name__)
 
 COMMIT_SECONDS: Final = 1.0
 SESSION_SECONDS: Final = 10.0
-
-CRASH_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 25.0
-"""Whatever hangs then, on a lost broker or in Faust, does not matter: state survives any end."""
 
 
 class UptimeApp(faust.App):
@@ -84,22 +78,18 @@ class UptimeApp(faust.App):
         super().on_rebalance_start()
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Claim what is assigned before Faust recovers it: the recovery then reads all there is."""
+        """Claim what is assigned before Faust recovers it."""
         if not self.should_stop:
-            self.parts.committable.reset()
-            try:
-                await self.parts.facts.claim(owned_partitions(assigned))
-            except Exception as error:  # noqa: BLE001  the worker ends with it
-                self.parts.fail(error)
+            await self.parts.takeover.assigned(assigned)
         await super()._on_partitions_assigned(assigned, generation_id)
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        _end_within(CRASH_SECONDS)
+        end_within(CRASH_SECONDS)
 
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
-        _end_within(STOP_SECONDS)
+        end_within(STOP_SECONDS)
         self.parts.ownership.release()
         await super().on_stop()
         await self.parts.stop()
@@ -107,7 +97,7 @@ class UptimeApp(faust.App):
 
 @dataclass(slots=True)
 class Parts:
-    """What the agents work with; `fail` ends the worker with an error."""
+    """What the agents work with, and what runs beside them."""
 
     facts: FactsTable
     outbox: Outbox
@@ -116,7 +106,7 @@ class Parts:
     ownership: Ownership
     holes: Holes
     committable: Committable
-    fail: Callable[[BaseException], None]
+    takeover: Takeover
 
     async def start(self) -> None:
         """Connect everything.
@@ -143,25 +133,6 @@ class Parts:
         ]
 
 
-def _end_within(seconds: float) -> None:
-    """End this process then, if it has not ended by itself; a thread works whatever hangs."""
-    timer = threading.Timer(seconds, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
-
-
-def _in_words(error: BaseException) -> str:
-    """One line that says what happened, for whoever reads the log."""
-    if isinstance(error, ProducerFenced):
-        return (
-            "another worker has taken over its partitions while it was paused or cut off; "
-            "what it had in hand is applied there"
-        )
-    if isinstance(error, StoreUptimeError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
 def wall_clock() -> int:
     """Now, in µs."""
     return time.time_ns() // 1000
@@ -177,17 +148,7 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     """
     folder.mkdir(parents=True, exist_ok=True)
     app = UptimeApp(APP_ID, **_faust_settings(settings, folder))
-    crashes: set[asyncio.Task[None]] = set()
-
-    def fail(error: BaseException) -> None:
-        if not crashes:
-            expected = isinstance(error, StoreUptimeError | ProducerFenced)
-            log.error(
-                "this worker ends: %s", _in_words(error), exc_info=None if expected else error
-            )
-        crash = asyncio.get_running_loop().create_task(app.crash(error))
-        crashes.add(crash)
-
+    fail = Failure(app)
     facts = FactsTable(app, settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
@@ -195,7 +156,8 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     ownership = Ownership(facts, progress, outbox)
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)
-    app.parts = Parts(facts, outbox, highwaters, progress, ownership, holes, committable, fail)
+    takeover = Takeover(app, settings, facts, ownership, committable, fail)
+    app.parts = Parts(facts, outbox, highwaters, progress, ownership, holes, committable, takeover)
 
     ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
@@ -204,37 +166,8 @@ def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> Up
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
     app.agent(_topic(app, REPORT_REQUESTS), name="report-requests")(reports.requests)
 
-    async def on_recovered() -> None:
-        # Faust swallows what a recovery callback raises
-        try:
-            partitions = owned_partitions(app.consumer.assignment())
-            generation = ownership.generation
-            offsets = await resume_offsets(settings, partitions)
-            if generation != ownership.generation:
-                # a rebalance began meanwhile: what it assigns is recovered next
-                return
-            await rewind(app.consumer, offsets)
-            await ownership.take(partitions, offsets)
-        except Exception as error:  # noqa: BLE001  the worker ends with it
-            fail(error)
-
-    facts.on_recovered(on_recovered)
+    facts.on_recovered(takeover.recovered)
     return app
-
-
-def owned_partitions(assigned: Iterable[TP]) -> set[int]:
-    """The partition numbers of an assignment: all source topics share them."""
-    return {tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name}
-
-
-async def rewind(consumer: Any, offsets: Mapping[tuple[str, int], int]) -> None:
-    """Read on from these offsets, whatever has been fetched before.
-
-    After a rebalance Faust throws away what it has fetched and goes back to what is committed;
-    where nothing is committed yet it stays where it is, and what was thrown away is lost.
-    """
-    for (topic, partition), offset in offsets.items():
-        await consumer.seek(TP(topic, partition), offset)
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:

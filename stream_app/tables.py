@@ -174,21 +174,29 @@ class FactsTable:
         """Call `callback` after every recovery, before any source record is handed out."""
         self._table.on_recover(callback)
 
+    def behind(self, partitions: Iterable[int]) -> dict[TP, tuple[int | None, int]]:
+        """The changelog partitions that are not recovered up to their claim.
+
+        Returns:
+            the offset that the database has reached, and that of the claim.
+        """
+        reached = {p: (self._persisted_offset(p), self._claims[p]) for p in partitions}
+        return {
+            TP(_CHANGELOG, partition): (persisted, claim)
+            for partition, (persisted, claim) in reached.items()
+            if persisted is None or persisted < claim
+        }
+
     def open(self, partitions: Iterable[int]) -> None:
         """Take these partitions, and no others, as recovered and ours.
 
         Raises:
-            TableError: one is not recovered up to its claim; Faust gives up a recovery that
-                takes too long to begin, and says that it is complete.
+            TableError: one is not recovered up to its claim.
         """
         wanted = set(partitions)
-        for partition in wanted:
-            persisted, claim = self._persisted_offset(partition), self._claims[partition]
-            if persisted is None or persisted < claim:
-                raise TableError(
-                    f"partition {partition} is recovered to changelog offset {persisted} only, "
-                    f"and its changelog reaches {claim}"
-                )
+        behind = self.behind(wanted)
+        if behind:
+            raise TableError(f"not recovered: {behind}")
         self._open = wanted
         self._overlay.clear()
         self._logged.clear()

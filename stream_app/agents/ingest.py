@@ -102,6 +102,10 @@ class Ingest:
         stream.enable_acks = False
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
+            if self._ownership.get(event.message.partition) is None:
+                # nothing of the table is known here: it comes again to whoever owns it next
+                event.ack()
+                continue
             taken = self._committable.take(event)
             try:
                 futures = await self._apply(taken.message, change_of)

@@ -1,0 +1,59 @@
+"""How a worker ends: state survives any end, so nothing is worth hanging for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from typing import Any, Final
+
+from aiokafka.errors import ProducerFenced
+
+from stream_app.errors import StoreUptimeError
+
+log = logging.getLogger(__name__)
+
+CRASH_SECONDS: Final = 5.0
+"""A worker that failed leaves the group and its databases in order if it can do so by then."""
+
+STOP_SECONDS: Final = 25.0
+"""One that is asked to stop has longer, to commit what is in hand."""
+
+
+class Failure:
+    """Ends the worker with an error; the first one is told, further ones follow from it.
+
+    Args:
+        app: the Faust app.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._crashes: set[asyncio.Task[None]] = set()
+
+    def __call__(self, error: BaseException) -> None:
+        """Say in one line what happened, and begin to end."""
+        if not self._crashes:
+            expected = isinstance(error, StoreUptimeError | ProducerFenced)
+            log.error("this worker ends: %s", in_words(error), exc_info=None if expected else error)
+        self._crashes.add(asyncio.get_running_loop().create_task(self._app.crash(error)))
+
+
+def end_within(seconds: float) -> None:
+    """End this process then, if it has not ended by itself; a thread works whatever hangs."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def in_words(error: BaseException) -> str:
+    """One line that says what happened, for whoever reads the log."""
+    if isinstance(error, ProducerFenced):
+        return (
+            "another worker has taken over its partitions while it was paused or cut off; "
+            "what it had in hand is applied there"
+        )
+    if isinstance(error, StoreUptimeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
