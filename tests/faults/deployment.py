@@ -145,8 +145,11 @@ class Process:
     async def run_to_its_end(self, limit: float = SAID_SECONDS) -> int | None:
         """Start it, and nobody starts it again; its exit code, -N for signal N."""
         await self._child.start()
-        async with asyncio.timeout(limit):
-            return await self._child.wait()
+        try:
+            async with asyncio.timeout(limit):
+                return await self._child.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.name} still runs after {limit:g} s") from None
 
     def _lines(self, pattern: str, *, since: int) -> list[str]:
         if not self.log.exists():
@@ -260,9 +263,32 @@ class Deployment:
             parts += [f"--- {path}", *path.read_text(errors="replace").splitlines()[-lines:]]
         return "\n".join(parts)
 
+    async def start(self) -> None:
+        """Start API and workers."""
+        await self.start_workers()
+        await self.api.start()
+        await self.ready()
+
     async def stop(self) -> None:
         """Stop API and workers."""
         await asyncio.gather(*(process.stop() for process in self.processes))
+
+    async def copy_broker(self, backup: Path) -> None:
+        """A backup of the broker; it is stopped for it."""
+        await self.kafka.stop()
+        await asyncio.to_thread(shutil.copytree, self._broker_folder, backup)
+        await self.kafka.start(tied=True)
+
+    async def put_broker_back(self, backup: Path) -> None:
+        """Make the broker what it was at its backup."""
+        await self.kafka.stop()
+        await asyncio.to_thread(shutil.rmtree, self._broker_folder)
+        await asyncio.to_thread(shutil.copytree, backup, self._broker_folder)
+        await self.kafka.start(tied=True)
+
+    @property
+    def _broker_folder(self) -> Path:
+        return self.settings.data_dir / "kafka"
 
 
 @asynccontextmanager

@@ -47,6 +47,10 @@ class Ledger:
         self.acknowledged[store_id].update(polls)
         self.on_the_way -= 1
 
+    def become(self, earlier: Ledger) -> None:
+        """Forget what was noted since a copy was made: the broker has forgotten it too."""
+        self.__dict__.update(earlier.__dict__)
+
     @property
     def polls(self) -> int:
         """How many different polls were acknowledged."""

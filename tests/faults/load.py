@@ -71,7 +71,8 @@ class Load:
         self._stores += stores
 
     def start(self) -> None:
-        """Start all senders."""
+        """Start all senders; again after `stop`, where a scenario wants it."""
+        self._stopping.clear()
         senders = (self._batches, self._singles, self._singles, self._changes)
         self._senders = [asyncio.create_task(sender()) for sender in senders]
 
@@ -194,7 +195,7 @@ class Load:
 
     @asynccontextmanager
     async def _our_producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        """What our own programs send with: idempotent, so that a retry neither doubles nor moves."""
+        """What our own programs send with: idempotent, a retry neither doubles nor moves."""
         kafka = producer(self._settings, linger_ms=5)
         await start(kafka, self._settings)
         try:

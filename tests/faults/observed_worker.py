@@ -1,4 +1,4 @@
-"""A worker that notes which source offsets it applies: first and last, by partition.
+"""A worker that notes where in each source partition it began, and how far it was done.
 
     python -m tests.faults.observed_worker FILE worker --name NAME
 
@@ -10,32 +10,47 @@ from __future__ import annotations
 import atexit
 import json
 import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stream_app.agents.ownership import Ownership
+from stream_app.agents.committable import Committable, TakenEvent
 from stream_app.cli.main import main as store_uptime
 
-Span = list[int]
-"""The first and the last offset that one process applied in a partition."""
+
+@dataclass(slots=True)
+class Run:
+    """One process and one partition.
+
+    Attributes:
+        begun: the first offset that it was handed.
+        done: the highest offset that it was done with; -1: none.
+    """
+
+    begun: int
+    done: int = -1
 
 
 def observe(file: Path) -> None:
-    spans: dict[str, Span] = {}
-    applied = Ownership.applied
+    runs: dict[str, Run] = {}
+    take = Committable.take
 
-    async def observed(
-        self: Ownership, number: int, topic: str, offset: int, **kwargs: Any
-    ) -> None:
-        first, last = spans.get(f"{topic}/{number}", (offset, offset))
-        spans[f"{topic}/{number}"] = [min(first, offset), max(last, offset)]
-        await applied(self, number, topic, offset, **kwargs)
+    def observed(self: Committable, event: Any) -> TakenEvent:
+        taken = take(self, event)
+        offset = event.message.offset
+        run = runs.setdefault(f"{event.message.topic}/{event.message.partition}", Run(offset))
+
+        def ack() -> None:
+            run.done = max(offset, run.done)
+            taken.ack()
+
+        return replace(taken, ack=ack)
 
     def write() -> None:
         with file.open("a") as lines:
-            lines.write(json.dumps(spans) + "\n")
+            lines.write(json.dumps({name: asdict(run) for name, run in runs.items()}) + "\n")
 
-    Ownership.applied = observed  # type: ignore[method-assign]
+    Committable.take = observed  # type: ignore[method-assign]
     atexit.register(write)
 
 
@@ -44,9 +59,12 @@ def program(file: Path) -> list[str]:
     return [sys.executable, "-m", "tests.faults.observed_worker", str(file)]
 
 
-def spans_of(file: Path) -> list[dict[str, Span]]:
-    """What the processes noted, in the order of their ends."""
-    return [json.loads(line) for line in file.read_text().splitlines()]
+def runs_of(file: Path) -> list[dict[str, Run]]:
+    """What the processes noted, in the order of their ends, by partition."""
+    return [
+        {name: Run(**run) for name, run in json.loads(line).items()}
+        for line in file.read_text().splitlines()
+    ]
 
 
 if __name__ == "__main__":

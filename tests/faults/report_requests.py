@@ -122,7 +122,8 @@ class ReportRequests:
         self.wrong: list[str] = []
 
     def start(self) -> None:
-        """Begin to ask, some three times a second."""
+        """Begin to ask, some three times a second; again after `finish`, where a scenario wants."""
+        self._stopping.clear()
         self._asking = asyncio.create_task(self._ask_all_the_while())
 
     async def finish(self) -> None:
@@ -180,7 +181,7 @@ class ReportRequests:
             report_id = str(uuid.uuid4())
             await kafka.send_and_wait(
                 REPORT_REQUESTS.name,
-                encode_request(ReportRequest(report_id, store.id, _microseconds(store.reference))),
+                encode_request(ReportRequest(report_id, store.id, microseconds(store.reference))),
                 store.id.encode(),
             )
         task = asyncio.current_task()
@@ -198,5 +199,6 @@ class ReportRequests:
                 )
 
 
-def _microseconds(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
+    """Since the epoch, of a whole second."""
     return round(instant.timestamp() * 1_000_000)

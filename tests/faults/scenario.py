@@ -78,6 +78,10 @@ class Scenario:
         """Something breaks now: measure how long it takes until a new report is complete."""
         self._probes.append(asyncio.create_task(self._until_answered()))
 
+    async def recovered(self) -> None:
+        """Wait until a report that was asked for after each fault is complete."""
+        await asyncio.gather(*self._probes)
+
     async def kill(self, name: str) -> None:
         """SIGKILL a worker; it is started again a second later."""
         self.fault()
