@@ -157,7 +157,7 @@ def create_app(
     facts = FactsTable(app, settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
-    outbox = Outbox(settings)
+    outbox = Outbox(settings, fail)
     ownership = Ownership(facts, progress, outbox)
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)
