@@ -123,4 +123,5 @@ def _shortened(letter: DeadLetter) -> DeadLetter:
         reason=f"{letter.reason[:1000]} (the first {_KEPT_BYTES} of {len(original)} bytes)",
         original=original[:_KEPT_BYTES],
         key=letter.key[:1000] if letter.key else letter.key,
+        truncated=True,
     )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from stream_app.domain.instants import check_instant, parse_instant
+from stream_app.domain.instants import check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
@@ -110,6 +110,17 @@ class PollBatch:
 
     store_id: str
     polls: list[tuple[int, bool]]
+
+
+def encode_poll(store_id: str, instant: int, *, active: bool) -> bytes:
+    """Write the single form of `store-status`: what a store that publishes itself sends."""
+    return orjson.dumps(
+        {
+            "store_id": store_id,
+            "status": status_name(active),
+            "timestamp_utc": format_instant(instant),
+        }
+    )
 
 
 def encode_poll_batch(store_id: str, polls: list[tuple[int, bool]]) -> bytes:
@@ -224,43 +235,62 @@ class DeadLetter:
     """What was refused, why, and where it stood.
 
     Attributes:
-        source: `{"topic", "partition", "offset"}` or `{"file", "line"}`.
+        source: where it stood: `{"topic", "partition", "offset"}` of a record, `{"file", "line"}`
+            of a row with the `kind` of its file and its `columns`, or `{"http", "item", "path"}`
+            of what a request held.
         reason: one line.
         original: the bytes as they came; None for a record without a value.
         key: the record's key bytes, where there was one.
+        truncated: True where only the beginning of the original is kept.
     """
 
     source: dict[str, str | int]
     reason: str
     original: bytes | None
     key: bytes | None = None
+    truncated: bool = False
+
+
+_HOW_TO_READ: Final = {"kind", "columns"}
+"""What a source says besides where the original stood."""
 
 
 def dead_letter_key(letter: DeadLetter) -> bytes:
     """Where the original stood: a replay of the same fault has the same key."""
-    return "/".join(str(part) for part in letter.source.values()).encode()
+    where = (part for name, part in letter.source.items() if name not in _HOW_TO_READ)
+    return "/".join(map(str, where)).encode()
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
-    return orjson.dumps(
-        {
-            "source": letter.source,
-            "reason": letter.reason,
-            "original": _as_text(letter.original),
-            "key": _as_text(letter.key),
-        }
-    )
+    content: dict[str, Any] = {
+        "source": letter.source,
+        "reason": letter.reason,
+        "original": _as_text(letter.original),
+        "key": _as_text(letter.key),
+    }
+    if letter.truncated:
+        content["truncated"] = True
+    return orjson.dumps(content)
 
 
-def decode_dead_letter(value: bytes) -> DeadLetter:
-    """Read a `dead-letters` record that this product wrote."""
-    content = orjson.loads(value)
+def decode_dead_letter(value: bytes | None) -> DeadLetter:
+    """Read a `dead-letters` record; `truncated` came later than the rest and may be missing.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    source = field_of(content, "source")
+    reason = field_of(content, "reason")
+    if not isinstance(source, dict) or not isinstance(reason, str):
+        raise RecordError("source is not an object, or reason not a text")
     return DeadLetter(
-        source=content["source"],
-        reason=content["reason"],
-        original=_as_bytes(content["original"]),
-        key=_as_bytes(content["key"]),
+        source={name: part for name, part in source.items() if isinstance(part, str | int)},
+        reason=reason,
+        original=_as_bytes(field_of(content, "original"), "original"),
+        key=_as_bytes(content.get("key"), "key"),
+        truncated=content.get("truncated") is True,
     )
 
 
@@ -273,12 +303,18 @@ def _as_text(data: bytes | None) -> str | dict[str, str] | None:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def _as_bytes(text: str | dict[str, str] | None) -> bytes | None:
-    if text is None:
-        return None
-    if isinstance(text, str):
-        return text.encode()
-    return base64.b64decode(text["base64"])
+def _as_bytes(text: object, what: str) -> bytes | None:
+    match text:
+        case None:
+            return None
+        case str():
+            return text.encode()
+        case {"base64": str(encoded)}:
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except ValueError:
+                pass
+    raise RecordError(f"{what} is neither a text nor base64: {shown(text)}")
 
 
 @dataclass(frozen=True, slots=True)
