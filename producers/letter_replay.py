@@ -201,7 +201,7 @@ class LetterReplay:
                     record is not None and record.is_newer_than(kept, topic.name) and not self.force
                 ):
                     self.outcome.newer += 1
-                    self.show(f"{kept.number}: store {fact.store_id} has newer {_WHAT[topic.name]}")
+                    self.show(f"{kept.number}: {_why_left(fact)}")
                 elif isinstance(wanted, HoursRecord) and len(wanted.hours) > MAX_HOURS_ROWS:
                     self.outcome.still_bad += 1
                     self.show(
@@ -255,7 +255,14 @@ def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
     return hours
 
 
-_WHAT: Final = {STORE_BUSINESS_HOURS.name: "business hours", STORE_TIMEZONES.name: "a time zone"}
+def _why_left(fact: RegistryFact) -> str:
+    match fact:
+        case HoursRow(store_id):
+            return f"store {store_id} has newer business hours: --force adds the row to them"
+        case HoursRecord(store_id):
+            return f"store {store_id} has newer business hours: --force replaces them"
+        case ZoneRecord(store_id):
+            return f"store {store_id} has a newer time zone: --force replaces it"
 
 
 def _topic_of(fact: RegistryFact) -> TopicSpec:

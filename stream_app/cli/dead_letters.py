@@ -373,4 +373,5 @@ def _summary(outcome: Outcome, *, dry_run: bool) -> str:
     ):
         if count:
             parts.append(f"{count:,} {what}")
-    return f"{outcome.letters:,} dead letters: {', '.join(parts)}"
+    letters = "1 dead letter" if outcome.letters == 1 else f"{outcome.letters:,} dead letters"
+    return f"{letters}: {', '.join(parts)}"
