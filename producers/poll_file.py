@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from stream_app.contracts.records import status_name
@@ -51,7 +52,9 @@ class PollFile:
         try:
             self.flush()
         finally:
-            self._file.close()
+            # what it could not write `flush` has told
+            with suppress(OSError):
+                self._file.close()
 
     def add(self, store_id: str, instant: int, *, active: bool) -> None:
         """Remember a poll for the next `flush`."""
