@@ -147,9 +147,13 @@ class LetterReplay:
 
     async def _take(self, kept: KeptLetter) -> None:
         self.outcome.letters += 1
-        latest = self.clock() + self.settings.future_tolerance
         try:
-            recovered = recover(kept.letter, taken=kept.taken, latest=latest)
+            recovered = recover(
+                kept.letter,
+                taken=kept.taken,
+                clock=self.clock(),
+                tolerance=self.settings.future_tolerance,
+            )
         except NotReplayableError as error:
             self.outcome.not_replayable += 1
             self.show(f"{kept.number}: cannot be replayed: {error}")

@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from producers.sink import RecordSink
-from stream_app.contracts.records import encode_poll, encode_poll_batch, status_name
+from stream_app.contracts.records import ahead_of_clock, encode_poll, encode_poll_batch, status_name
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.instants import format_instant
 from stream_app.errors import StoreUptimeError
@@ -242,11 +242,15 @@ class KafkaPings:
     ) -> None:
         seconds = asyncio.get_running_loop().time() - began
         # the worker refuses by the broker's time of the record, which the broker has just told
-        latest = metadata.timestamp * 1000 + self._tolerance
+        taken = metadata.timestamp * 1000
+        good = []
         for ping in pings:
-            if ping.instant > latest:
-                tally.refuse(ping, "lies ahead of the clock: the worker makes it a dead letter")
-        tally.acknowledge([ping for ping in pings if ping.instant <= latest], seconds)
+            reason = ahead_of_clock(ping.instant, taken, self._tolerance)
+            if reason is None:
+                good.append(ping)
+            else:
+                tally.refuse(ping, reason)
+        tally.acknowledge(good, seconds)
 
 
 def _content(ping: Ping) -> dict[str, str]:

@@ -6,14 +6,15 @@ Pure: a letter in, the facts that can be sent out, or the reason why there are n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from producers.csv_source import HOURS, KINDS, POLLS, find_columns, pick_values
 from producers.registry_rows import hours_row
+from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
 from stream_app.contracts.records import (
     HoursRecord,
     PollBatch,
@@ -22,11 +23,10 @@ from stream_app.contracts.records import (
     decode_poll_batch,
     decode_zone,
     encode_zone,
-    field_of,
-    object_of,
     parse_status,
     parse_uuid,
     shown,
+    split_ahead,
 )
 from stream_app.contracts.reports import decode_request
 from stream_app.contracts.topics import (
@@ -37,7 +37,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
 )
 from stream_app.domain.hours import Row, WeeklyHours
-from stream_app.domain.instants import format_instant, parse_instant
+from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
@@ -83,13 +83,14 @@ class Recovered:
     refused: tuple[str, ...] = ()
 
 
-def recover(letter: DeadLetter, *, taken: int, latest: int) -> Recovered:
+def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Recovered:
     """Read a letter's original again.
 
     Args:
         letter: the letter.
         taken: µs, when it was kept: the time of a live ping that named none.
-        latest: µs; a poll dated later is refused.
+        clock: µs, the wall clock.
+        tolerance: µs; how far ahead of that a poll may be dated.
 
     Raises:
         NotReplayableError: the letter says too little, whatever its original is.
@@ -108,10 +109,11 @@ def recover(letter: DeadLetter, *, taken: int, latest: int) -> Recovered:
                 "file and run `store-uptime replay`"
             )
         case {"http": _, "path": str(path)}:
-            recovered = Recovered(_request_item(path, letter.original, taken))
+            whole = "item" not in letter.source
+            recovered = Recovered(_request_item(path, letter.original, taken, whole=whole))
         case _:
             raise NotReplayableError(f"nothing is known of its source {shown(letter.source)}")
-    return _checked(recovered, latest)
+    return _checked(recovered, clock, tolerance)
 
 
 def _record(topic: str, value: bytes | None) -> Recovered:
@@ -147,57 +149,45 @@ def _row(kind_name: str, header: str, line: bytes | None) -> Recovered:
     return Recovered(decode_zone(encode_zone(store_id, values[1])))
 
 
-def _request_item(path: str, value: bytes | None, taken: int) -> Fact:
-    content = object_of(value)
-    if path == _MANY_POLLS:
-        return _poll(parse_uuid(field_of(content, "store_id")), content, taken)
+def _request_item(path: str, body: bytes | None, taken: int, *, whole: bool) -> Fact:
     of_a_store = _OF_A_STORE.fullmatch(path)
-    if of_a_store is None:
+    if of_a_store is None and path != _MANY_POLLS:
         raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
+    if of_a_store is None and whole:
+        raise NotReplayableError(
+            "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
+            "post it again"
+        )
+    try:
+        content = orjson.loads(body or b"")
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"not JSON: {error}") from None
+    if of_a_store is None:
+        store_id, poll = poll_item_in(content, taken)
+        return PollBatch(store_id, [poll])
     store_id = parse_uuid(of_a_store[1])
     match of_a_store[2]:
         case "status":
-            return _poll(store_id, content, taken)
+            return PollBatch(store_id, [poll_in(content, taken)])
         case "business_hours":
-            return decode_hours(_with_store(store_id, content))
+            return HoursRecord(store_id, tuple(hours_in(content)))
         case _:
-            return decode_zone(_with_store(store_id, content))
+            return ZoneRecord(store_id, zone_in(content))
 
 
-def _with_store(store_id: str, content: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps({**content, "store_id": store_id})
-    except orjson.JSONEncodeError as error:
-        # orjson reads deeper nesting than it writes
-        raise RecordError(f"not a record: {error}") from None
-
-
-def _poll(store_id: str, content: dict[str, Any], taken: int) -> PollBatch:
-    time = content.get("timestamp_utc")
-    instant = taken if time is None else parse_instant(time)
-    return PollBatch(store_id, [(instant, parse_status(field_of(content, "status")))])
-
-
-def _checked(recovered: Recovered, latest: int) -> Recovered:
+def _checked(recovered: Recovered, clock: int, tolerance: int) -> Recovered:
     """What the worker would check besides the form."""
     match recovered.fact:
         case PollBatch(store_id, polls):
-            good = [poll for poll in polls if poll[0] <= latest]
-            refused = [
-                *recovered.refused,
-                *(
-                    f"{format_instant(instant)} lies ahead of the clock"
-                    for instant, _ in polls
-                    if instant > latest
-                ),
-            ]
+            good, ahead = split_ahead(polls, clock, tolerance)
+            refused = (*recovered.refused, *ahead)
             if not good:
                 raise RecordError("; ".join(refused[:20]))
-            return Recovered(PollBatch(store_id, good), tuple(refused))
-        case HoursRecord(_, rows):
+            return Recovered(PollBatch(store_id, good), refused)
+        case HoursRecord(store_id, rows):
             WeeklyHours.from_rows(rows)
             trimmed = tuple((day, start.strip(), end.strip()) for day, start, end in rows)
-            return Recovered(replace(recovered.fact, hours=trimmed))
+            return Recovered(HoursRecord(store_id, trimmed))
         case RequestRecord(_, value) if len(value) > MAX_RECORD_BYTES:
             raise RecordError(f"larger than the {MAX_RECORD_BYTES:,} bytes of a record")
     return recovered

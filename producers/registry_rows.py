@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from producers.csv_source import Columns, Refused, pick_values
-from stream_app.contracts.records import MAX_HOURS_ROWS, parse_uuid
+from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH, parse_uuid
 from stream_app.domain.hours import Row, WeeklyHours
 from stream_app.domain.zones import find_zone
 from stream_app.errors import RecordError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from producers.csv_source import Table
-
-MAX_ZONE_LENGTH = 100
-"""Characters that the name of a zone may have on the wire."""
 
 
 @dataclass(frozen=True, slots=True)

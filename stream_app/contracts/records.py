@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
+from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain.instants import check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
@@ -22,6 +23,14 @@ MAX_POLLS_PER_RECORD: Final = 512
 
 MAX_HOURS_ROWS: Final = 1_000
 """Rows of business hours that one store may have."""
+
+KEPT_BYTES: Final = 1_000_000
+"""Of an original that is too large for a dead letter. A byte takes up to six in JSON: this fits."""
+
+_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+
+MAX_ZONE_LENGTH: Final = 100
+"""Characters that the name of a zone may have."""
 
 _UUID: Final = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
@@ -102,6 +111,32 @@ def field_of(content: dict[str, Any], name: str) -> Any:
         return content[name]
     except KeyError:
         raise RecordError(f"{name} is missing") from None
+
+
+def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
+    """Why a poll is refused for being dated too far ahead; None where it is not.
+
+    Args:
+        instant: of the poll, µs.
+        clock: what the poll is held against, µs. The broker's append time of its record is what
+            counts in the end; whoever asks earlier must ask again with that.
+        tolerance: the setting FUTURE_TOLERANCE, µs.
+    """
+    if instant <= clock + tolerance:
+        return None
+    return f"{format_instant(instant)} lies ahead of the clock ({format_instant(clock)})"
+
+
+def split_ahead(
+    polls: list[tuple[int, bool]], clock: int, tolerance: int
+) -> tuple[list[tuple[int, bool]], list[str]]:
+    """The polls that are not too far ahead of the clock, and a reason for each of the others."""
+    if max(polls, default=(0, False))[0] <= clock + tolerance:
+        # nearly always: without a call for each poll
+        return polls, []
+    reasons = [ahead_of_clock(instant, clock, tolerance) for instant, _ in polls]
+    good = [poll for poll, reason in zip(polls, reasons, strict=True) if reason is None]
+    return good, [reason for reason in reasons if reason is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +260,7 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
     timezone = field_of(content, "timezone_str")
     if not isinstance(timezone, str):
         raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")
-    if len(timezone) > 100:
+    if len(timezone) > MAX_ZONE_LENGTH:
         raise RecordError(f"timezone_str is {len(timezone)} characters long")
     return ZoneRecord(store_id, timezone.strip())
 
@@ -235,11 +270,17 @@ class DeadLetter:
     """What was refused, why, and where it stood.
 
     Attributes:
-        source: where it stood: `{"topic", "partition", "offset"}` of a record, `{"file", "line"}`
-            of a row with the `kind` of its file and its `columns`, or `{"http", "item", "path"}`
-            of what a request held.
+        source: `{"topic", "partition", "offset"}`, `{"file", "line", "kind", "columns"}` (the
+            last two: what its rows are, and the header; early letters lack them), or for HTTP
+            `{"http", "path"}` and, for one of many in a body, `"item"`. `http` is a UUID of the
+            request. `path` is what the request named, such as `/status` or
+            `/stores/<id>/timezone`, with the store id as it was sent: together with `original`
+            it is all that is needed to send the item again. `item` counts from 0: the index in
+            a JSON array, the line in NDJSON (blank lines count).
         reason: one line.
-        original: the bytes as they came; None for a record without a value.
+        original: the bytes as they came: a record's value, a row of a file, a request's body, or
+            the item alone where `item` is there (an item of a JSON array is written anew, so
+            its spaces are lost). None for a record without a value.
         key: the record's key bytes, where there was one.
         truncated: True where only the beginning of the original is kept.
     """
@@ -272,6 +313,23 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
     if letter.truncated:
         content["truncated"] = True
     return orjson.dumps(content)
+
+
+def bounded_dead_letter(letter: DeadLetter) -> bytes:
+    """Write a `dead-letters` record that its topic takes: of a large original the beginning."""
+    value = encode_dead_letter(letter)
+    return value if len(value) <= _MAX_LETTER_BYTES else encode_dead_letter(_shortened(letter))
+
+
+def _shortened(letter: DeadLetter) -> DeadLetter:
+    original = letter.original or b""
+    return replace(
+        letter,
+        reason=f"{letter.reason[:1000]} (the first {KEPT_BYTES} of {len(original)} bytes)",
+        original=original[:KEPT_BYTES],
+        key=letter.key[:1000] if letter.key else letter.key,
+        truncated=True,
+    )
 
 
 def decode_dead_letter(value: bytes | None) -> DeadLetter:

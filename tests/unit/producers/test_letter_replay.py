@@ -150,7 +150,7 @@ async def test_of_a_batch_that_is_bad_in_part_the_rest_is_sent_and_it_counts_as_
     assert decode_poll_batch(run.sink.sent[0][2])[0].polls == [(5, True)]
     assert run.shown == [
         "0: its good polls are sent, 1 are still bad: 2024-03-10T12:05:00.000001Z lies ahead of "
-        "the clock"
+        "the clock (2024-03-10T12:00:00Z)"
     ]
 
 

@@ -56,7 +56,7 @@ def of_http(path: str, item: Any) -> DeadLetter:
 
 
 def recovered(letter: DeadLetter) -> Recovered:
-    return recover(letter, taken=TAKEN, latest=LATEST)
+    return recover(letter, taken=TAKEN, clock=TAKEN, tolerance=LATEST - TAKEN)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,14 @@ def recovered(letter: DeadLetter) -> Recovered:
             HoursRecord(STORE, ((0, "09:00", "17:00"),)),
         ),
         (
-            of_http(f"/stores/{STORE}/timezone", {"timezone_str": "Asia/Tokyo"}),
+            of_http(
+                f"/stores/{STORE}/business_hours",
+                {"hours": [{"day": 0, "start_time_local": "09:00", "end_time_local": " 17:00"}]},
+            ),
+            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+        ),
+        (
+            of_http(f"/stores/{STORE}/timezone", {"timezone": "Asia/Tokyo"}),
             ZoneRecord(STORE, "Asia/Tokyo"),
         ),
     ],
@@ -154,7 +161,7 @@ def test_a_live_ping_without_a_time_was_meant_when_it_came() -> None:
             of_http(
                 f"/stores/{STORE}/business_hours", b'{"hours":' + b"[" * 600 + b"]" * 600 + b"}"
             ),
-            "not a record",
+            "neither \\[day, start, end\\] nor an object",
         ),
     ],
 )
@@ -172,6 +179,7 @@ def test_what_is_still_bad_says_why(letter: DeadLetter, reason: str) -> None:
         (of_file("pots", "store_id", STORE), "nothing is known of rows of pots"),
         (of_file("polls", "store_id", STORE), "no column status, timestamp_utc"),
         (of_topic(REPORT_RESULTS, b"{}"), "nothing is known of records of the topic"),
+        (DeadLetter({"http": "7c9e", "path": "/status"}, "why", b"[]"), "the whole body of a POST"),
         (of_http("/trigger_report", {}), "nothing is known of requests to"),
         (DeadLetter({}, "why", b"x"), "nothing is known of its source"),
         (DeadLetter({"topic": 7}, "why", b"x"), "nothing is known of its source"),
