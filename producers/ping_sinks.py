@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import sleep
 from collections import defaultdict
 from functools import partial
 from http import HTTPStatus
@@ -12,7 +13,13 @@ import aiohttp
 import orjson
 
 from producers.sink import RecordSink
-from stream_app.contracts.records import ahead_of_clock, encode_poll, encode_poll_batch, status_name
+from stream_app.contracts.records import (
+    ahead_of_clock,
+    encode_poll,
+    encode_poll_batch,
+    shown,
+    status_name,
+)
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.instants import format_instant
 from stream_app.errors import StoreUptimeError
@@ -147,7 +154,7 @@ class HttpPings:
                         tally.fail(pings, reason)
                     return
             tally.retry(pings, reason)
-            await asyncio.sleep(wait)
+            await sleep(wait)
 
     def _request(self, pings: Sequence[Ping]) -> tuple[str, bytes]:
         if len(pings) == 1:
@@ -161,17 +168,21 @@ class HttpPings:
     def _answered(
         self, pings: Sequence[Ping], content: dict[str, Any], tally: Tally, seconds: float
     ) -> None:
-        refused = {
-            item["index"]: str(item.get("reason", ""))
-            for item in content.get("items") or ()
-            if isinstance(item, dict) and isinstance(item.get("index"), int)
-        }
+        if len(pings) == 1:
+            tally.acknowledge(pings, seconds)
+            return
+        refused: dict[int, str] = {}
+        for item in content.get("items") or ():
+            match item:
+                case {"index": int() as index, "reason": reason} if type(index) is int:
+                    refused[index] = str(reason)
+        good = [ping for index, ping in enumerate(pings) if index not in refused]
+        if (content.get("accepted"), content.get("refused")) != (len(good), len(pings) - len(good)):
+            tally.fail(pings, f"the answer does not add up: {shown(content)}")
+            return
         for index, reason in refused.items():
-            if 0 <= index < len(pings):
-                tally.refuse(pings[index], reason)
-        tally.acknowledge(
-            [ping for index, ping in enumerate(pings) if index not in refused], seconds
-        )
+            tally.refuse(pings[index], reason)
+        tally.acknowledge(good, seconds)
 
 
 class KafkaPings:
