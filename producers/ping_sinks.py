@@ -97,6 +97,7 @@ class HttpPings:
         if self._failure is not None:
             self._places.release()
             raise self._failure
+        tally.send(pings)
         task = asyncio.create_task(self._deliver(pings, tally))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -226,6 +227,7 @@ class KafkaPings:
                 value = encode_poll(store_id, of_store[0].instant, active=of_store[0].active)
             else:
                 value = encode_poll_batch(store_id, [(p.instant, p.active) for p in of_store])
+            tally.send(of_store)
             done = partial(self._acknowledged, of_store, tally, loop.time())
             await self._sink.send(
                 STORE_STATUS,

@@ -20,11 +20,15 @@ TICK_SECONDS: Final = 0.02
 """Pings that become due within a tick go together."""
 
 
+LAST_CALL: Final = SECOND
+"""What is due before the end may go out so much (µs) after it."""
+
+
 class PingSink(Protocol):
     """Where pings go."""
 
     async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
-        """Take pings over, once there is room; the tally is told what becomes of each.
+        """Take pings over, once there is room; the tally is told of each, and what becomes of it.
 
         Raises:
             StoreUptimeError: there is no use in sending more.
@@ -62,7 +66,7 @@ class Pinger:
     async def run(self, until: int | None = None) -> None:
         """Send what is due before `until` (µs; None: for ever), then wait for the answers.
 
-        Cancelled, it waits for the answers as well.
+        What there was no room for by then is not sent. Cancelled, it waits for answers as well.
 
         Raises:
             StoreUptimeError: as the sink.
@@ -75,14 +79,17 @@ class Pinger:
     async def _send(self, until: int | None) -> None:
         while (ping := self._next) is not None and (until is None or ping.due < until):
             now = self._clock()
+            if until is not None and now >= until + LAST_CALL:
+                return
             if ping.due > now:
                 self._tally.behind = 0.0
                 await asyncio.sleep(max(TICK_SECONDS, min((ping.due - now) / SECOND, 1.0)))
                 continue
             self._tally.behind = (now - ping.due) / SECOND
             batch = self._due(now if until is None else min(now, until - 1))
-            self._tally.send(batch)
             await self._sink.send(batch, self._tally)
+            # a sink that always has room would keep the answers from being heard
+            await asyncio.sleep(0)
 
     def _due(self, latest: int) -> list[Ping]:
         batch: list[Ping] = []

@@ -111,7 +111,6 @@ async def posted(address: str, *batches: list[Ping], **arguments: Any) -> tuple[
     tally, recorded = make_tally()
     async with HttpPings(address, IDS, **arguments) as sink:
         for batch in batches:
-            tally.send(batch)
             await sink.send(batch, tally)
         await sink.drain()
     return tally, recorded
@@ -331,7 +330,6 @@ async def published(*batches: list[Ping]) -> tuple[Tally, list[Ping]]:
     tally, recorded = make_tally()
     async with KafkaPings(SETTINGS, IDS) as sink:
         for batch in batches:
-            tally.send(batch)
             await sink.send(batch, tally)
         await sink.drain()
     return tally, recorded
