@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -36,10 +37,10 @@ _SHOWN_ORIGINAL: Final = 100
 _SHOWN_LETTERS: Final = 50
 """Lines about letters that are not sent; the counts tell the rest."""
 
-_FIRST_BYTES: Final = bytes(range(0xC0, 0x100))
-"""Bytes that begin a character of several."""
-
 _MAX_LISTED: Final = 100_000
+
+
+_Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 
 @click.group("dead-letters")
@@ -323,7 +324,8 @@ def _source(letter: DeadLetter) -> str:
         case {"file": file, "line": line}:
             return _printable(f"{file}:{line}")
         case {"http": request, "path": path}:
-            return _printable(f"{path} ({request}, item {source.get('item', 0)})")
+            item = f", item {source['item']}" if "item" in source else ""
+            return _printable(f"{path} ({request}{item})")
     return "(unknown source)"
 
 
@@ -334,17 +336,14 @@ def _second(kept: KeptLetter) -> str:
 def _short(data: bytes) -> str:
     if len(data) <= _SHOWN_ORIGINAL:
         return _decoded(data)
-    head = data[:_SHOWN_ORIGINAL]
-    # the cut may lie within a character
-    while head and head[-1] & 0xC0 == 0x80:
-        head = head[:-1]
-    return f"{_decoded(head.rstrip(_FIRST_BYTES))}... ({len(data):,} bytes)"
+    return f"{_decoded(data[:_SHOWN_ORIGINAL], whole=False)}... ({len(data):,} bytes)"
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, *, whole: bool = True) -> str:
     """Text as it is, other bytes in base64, nothing that a terminal would obey."""
     try:
-        return _printable(data.decode())
+        # a character that is cut at the end of a part is left out
+        return _printable(_Utf8().decode(data, final=whole))
     except UnicodeDecodeError:
         return f"base64:{base64.b64encode(data).decode()}"
 
