@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 def taken_at(message: Any) -> int:
     """When the broker took the message, in µs: the same however often it is delivered."""
     # seconds in a float are a hair below some milliseconds: cut off, they would be 1 µs early
-    return int(round(message.timestamp * 1000)) * 1000
+    taken: int = round(message.timestamp * 1000) * 1000
+    return taken
 
 
 def dead_letter_of(message: Any, reason: str) -> DeadLetter:
