@@ -169,6 +169,10 @@ class LetterReplay:
                     await self._send(STORE_STATUS, store_id, value)
             case RequestRecord(store_id, value):
                 await self._send(REPORT_REQUESTS, store_id, value)
+                self.show(
+                    f"{kept.number}: a report that has failed stays failed: only a new report_id "
+                    "gets a new report"
+                )
             case fact:
                 self._hold(kept, fact)
                 return

@@ -128,6 +128,9 @@ async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_
         (STORE_STATUS, A.encode(), encode_poll_batch(A, [(NOW, True)])),
         (REPORT_REQUESTS, A.encode(), request),
     ]
+    assert run.shown == [
+        "1: a report that has failed stays failed: only a new report_id gets a new report"
+    ]
 
 
 async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
