@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -13,14 +12,13 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stream_app.contracts.records import (
     DeadLetter,
     StoreRecord,
+    bounded_dead_letter,
     dead_letter_key,
-    encode_dead_letter,
     encode_store,
 )
 from stream_app.contracts.reports import ReportEvent, encode_event
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
-    MAX_STATE_BYTES,
     REPORT_RESULTS,
     STORES,
     WATERMARKS,
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stream_app.settings import Settings
-
-_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
-_KEPT_BYTES: Final = 1_000_000
-"""A byte takes up to six in JSON: so much of an original always fits."""
 
 
 class Outbox:
@@ -72,10 +66,9 @@ class Outbox:
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
-        value = encode_dead_letter(letter)
-        if len(value) > _MAX_LETTER_BYTES:
-            value = encode_dead_letter(_shortened(letter))
-        return await self._send(DEAD_LETTERS.name, value, dead_letter_key(letter))
+        return await self._send(
+            DEAD_LETTERS.name, bounded_dead_letter(letter), dead_letter_key(letter)
+        )
 
     async def pass_on(
         self, topic: str, partition: int, store_id: str, value: bytes
@@ -132,13 +125,3 @@ class Outbox:
 
 def _has_failed(sent: asyncio.Future[Any]) -> bool:
     return sent.done() and (sent.cancelled() or sent.exception() is not None)
-
-
-def _shortened(letter: DeadLetter) -> DeadLetter:
-    original = letter.original or b""
-    return replace(
-        letter,
-        reason=f"{letter.reason[:1000]} (the first {_KEPT_BYTES} of {len(original)} bytes)",
-        original=original[:_KEPT_BYTES],
-        key=letter.key[:1000] if letter.key else letter.key,
-    )
