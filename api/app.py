@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api import health, reports
-from api.keys import GATEWAY
+from api import health, reports, statuses, stores
+from api.keys import BODIES, DEFAULT_TIMEZONE, GATEWAY, INGESTION, REPORTS, STORES
 from api.problems import problem_middleware
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from api.gateway import Gateway
 
 MAX_BODY_BYTES: Final = 65_536
+"""Of requests for reports; what takes facts has limits of its own."""
 
 
 def create_app(gateway: Gateway) -> web.Application:
@@ -26,9 +27,18 @@ def create_app(gateway: Gateway) -> web.Application:
         yield
         await gateway.stop()
 
+    async def begin_to_stop(_app: web.Application) -> None:
+        gateway.begin_to_stop()
+
     app = web.Application(middlewares=[problem_middleware], client_max_size=MAX_BODY_BYTES)
     app[GATEWAY] = gateway
+    app[REPORTS] = gateway.report_service
+    app[STORES] = gateway.store_service
+    app[INGESTION] = gateway.ingestion
+    app[BODIES] = gateway.bodies
+    app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app.cleanup_ctx.append(run_gateway)
-    app.add_routes(health.routes)
-    app.add_routes(reports.routes)
+    app.on_shutdown.append(begin_to_stop)
+    for module in (health, reports, statuses, stores):
+        app.add_routes(module.routes)
     return app

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from stream_app.errors import BrokerUnavailableError, RecordError, WorkersBehindError
+from stream_app.errors import (
+    BrokerUnavailableError,
+    OverloadedError,
+    RecordError,
+    WorkersBehindError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5
+
+BUSY_SECONDS: Final = 1
+"""When to try again where only too much came at once."""
 
 _SHOWN: Final = 200
 """Characters of a request that a detail repeats."""
@@ -31,12 +39,16 @@ class ProblemError(Exception):
         status: the HTTP status.
         detail: one line for a person.
         retry_after: seconds after which to try again; None: trying again does not help.
+        members: further fields of the answer's body.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, retry_after: int | None = None, **members: Any
+    ) -> None:
         self.status = status
         self.detail = detail
         self.retry_after = retry_after
+        self.members = members
         super().__init__(detail)
 
 
@@ -60,17 +72,26 @@ def problem(
     )
 
 
+def accepted(content: object) -> web.Response:
+    """What is no problem: 202 with a JSON body."""
+    return web.Response(
+        status=HTTPStatus.ACCEPTED, body=orjson.dumps(content), content_type="application/json"
+    )
+
+
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what a handler raises into a problem; nothing else maps errors to statuses."""
     try:
         return await handler(request)
     except ProblemError as error:
-        return problem(error.status, error.detail, retry_after=error.retry_after)
+        return problem(error.status, error.detail, retry_after=error.retry_after, **error.members)
     except RecordError as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     except WorkersBehindError as error:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=RETRY_SECONDS)
+    except OverloadedError as error:
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after=BUSY_SECONDS)
     except BrokerUnavailableError as error:
         log.warning("%s %s: %s", request.method, request.rel_url.raw_path, error)
         return problem(

@@ -9,16 +9,17 @@ from uuid import UUID, uuid4, uuid5
 import orjson
 from aiohttp import web
 
-from api.keys import GATEWAY
+from api.keys import REPORTS, STORES
 from api.problems import ProblemError, problem
+from api.stores import unknown_store
 from stream_app.contracts.records import parse_uuid
 from stream_app.contracts.reports import ReportRequest, report_csv
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from api.gateway import Gateway
     from api.report_log import ReportState
+    from api.report_service import ReportService
 
 MAX_OPEN_REPORTS: Final = 10_000
 """Pending and running reports beyond which no further one is taken."""
@@ -36,22 +37,20 @@ routes = web.RouteTableDef()
 @routes.post("/trigger_report/{store_id}")
 async def trigger_report(request: web.Request) -> web.Response:
     """Ask for the report of a store."""
-    gateway = request.app[GATEWAY]
+    service = request.app[REPORTS]
     store_id = parse_uuid(request.match_info["store_id"])
     reference_time = await _reference_time(request)
-    if gateway.open_reports() >= MAX_OPEN_REPORTS:
+    if service.open_reports() >= MAX_OPEN_REPORTS:
         raise ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"{MAX_OPEN_REPORTS} reports are waiting already",
             retry_after=POLL_AGAIN_SECONDS,
         )
-    if not await gateway.store_exists(store_id):
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
-        )
+    if not await request.app[STORES].store_exists(store_id):
+        raise unknown_store(store_id)
     wanted = ReportRequest(_new_report_id(request), store_id, reference_time)
-    if "Idempotency-Key" not in request.headers or not await _asked_before(gateway, wanted):
-        await gateway.request_report(wanted)
+    if "Idempotency-Key" not in request.headers or not await _asked_before(service, wanted):
+        await service.request_report(wanted)
     return web.Response(
         status=HTTPStatus.ACCEPTED,
         body=orjson.dumps({"report_id": wanted.report_id}),
@@ -67,7 +66,7 @@ async def trigger_report(request: web.Request) -> web.Response:
 async def get_report(request: web.Request) -> web.Response:
     """The report, or how far it is."""
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
-    state = await request.app[GATEWAY].report(report_id)
+    state = await request.app[REPORTS].report(report_id)
     if state is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"report {report_id} is unknown or expired")
     match state.status:
@@ -174,8 +173,8 @@ def _new_report_id(request: web.Request) -> str:
     return str(uuid5(_IDEMPOTENCY, key))
 
 
-async def _asked_before(gateway: Gateway, wanted: ReportRequest) -> bool:
-    state = await gateway.report(wanted.report_id)
+async def _asked_before(service: ReportService, wanted: ReportRequest) -> bool:
+    state = await service.report(wanted.report_id)
     if state is None:
         return False
     if state.store_id is None:

@@ -39,6 +39,7 @@ HOURS: Final = Kind(
     "hours", (("store_id",), ("dayOfWeek", "day"), ("start_time_local",), ("end_time_local",))
 )
 ZONES: Final = Kind("zones", (("store_id",), ("timezone_str",)))
+KINDS: Final = {kind.name: kind for kind in (POLLS, HOURS, ZONES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,18 @@ class Refused:
         line: from 1; the header counts.
         reason: one line.
         original: the bytes of the row, of an overlong one the beginning.
+        kind: name of the kind of the file.
+        columns: the header as `columns_text` writes it.
+        truncated: True for the beginning of an overlong row.
     """
 
     file: str
     line: int
     reason: str
     original: bytes
+    kind: str
+    columns: str
+    truncated: bool = False
 
 
 def split_line(line: bytes) -> list[str]:
@@ -174,11 +181,30 @@ class Table:
     def refuse(self, line: int, reason: str, original: bytes) -> Refused:
         """The refusal of a row of this file."""
         row = original.removesuffix(b"\n").removesuffix(b"\r")
-        return Refused(str(self.path), line, reason, row[:MAX_LINE_BYTES])
+        return Refused(
+            str(self.path),
+            line,
+            reason,
+            row[:MAX_LINE_BYTES],
+            self.kind.name,
+            columns_text(self.columns, self.kind) if self.columns else "",
+            truncated=len(row) > MAX_LINE_BYTES,
+        )
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def columns_text(columns: Columns, kind: Kind) -> str:
+    """A header for the same columns: `find_columns` finds them there again.
+
+    Columns that the kind has no use for are left without a name.
+    """
+    names = [""] * columns.count
+    for position, choice in zip(columns.positions, kind.columns, strict=True):
+        names[position] = choice[0]
+    return ",".join(names)
 
 
 def find_columns(names: list[str], kind: Kind, path: Path) -> Columns:

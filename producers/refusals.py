@@ -72,5 +72,10 @@ class Refusals:
             if self._writer is not None:
                 original = row.original.decode(errors="backslashreplace")
                 self._writer.writerow([row.file, row.line, row.reason, original])
-            letter = DeadLetter({"file": row.file, "line": row.line}, row.reason, row.original)
+            letter = DeadLetter(
+                {"file": row.file, "line": row.line, "kind": row.kind, "columns": row.columns},
+                row.reason,
+                row.original,
+                truncated=row.truncated,
+            )
             await sink.send(DEAD_LETTERS, dead_letter_key(letter), encode_dead_letter(letter))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from producers.csv_source import Columns, Refused, pick_values
-from stream_app.contracts.records import MAX_HOURS_ROWS, parse_uuid
+from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH, parse_uuid
 from stream_app.domain.hours import Row, WeeklyHours
 from stream_app.domain.zones import find_zone
 from stream_app.errors import RecordError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from producers.csv_source import Table
-
-MAX_ZONE_LENGTH = 100
-"""Characters that the name of a zone may have on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,13 @@ class Registry:
         hours: the different rows of each store, in file order.
         zones: the zone of each store as its last row has it.
         never_open: for each store, how many of its rows start when they end.
+        refused_hours: for each store that a refused row names, how many such rows of hours.
     """
 
     hours: dict[str, dict[Row, None]] = field(default_factory=dict)
     zones: dict[str, str] = field(default_factory=dict)
     never_open: Counter[str] = field(default_factory=Counter)
+    refused_hours: Counter[str] = field(default_factory=Counter)
 
     def add_hours(self, line: bytes, columns: Columns) -> bool | None:
         """Take one row of hours; False where the store has it already, None for a blank line.
@@ -58,7 +57,11 @@ class Registry:
         if values is None:
             return None
         store_id = parse_uuid(values[0])
-        row, opens = _hours_row(*values[1:])
+        try:
+            row, opens = hours_row(*values[1:])
+        except RecordError:
+            self.refused_hours[store_id] += 1
+            raise
         rows = self.hours.setdefault(store_id, {})
         if row in rows:
             return False
@@ -86,13 +89,19 @@ class Registry:
         self.zones[store_id] = name
         return new
 
+    def without_hours(self) -> dict[str, int]:
+        """The stores that have rows of hours, none of them good, and how many."""
+        return {
+            store: rows for store, rows in self.refused_hours.items() if store not in self.hours
+        }
+
     def unknown_zones(self) -> dict[str, str]:
         """The stores whose zone is no zone: the default one applies to them."""
         return {store: name for store, name in self.zones.items() if find_zone(name) is None}
 
 
 @lru_cache(maxsize=65536)
-def _hours_row(day: str, start: str, end: str) -> tuple[Row, bool]:
+def hours_row(day: str, start: str, end: str) -> tuple[Row, bool]:
     """The row, and whether it opens the store at all; stores share most of their rows."""
     digits = day.strip()
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from producers.batches import batches, due_count, join_polls
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from producers.csv_source import Refused
     from producers.view import View
     from stream_app.settings import Settings
 
@@ -36,6 +37,9 @@ WINDOW_POLLS: Final = 4_000_000
 
 MAX_PACED_POLLS: Final = 20_000_000
 """Polls that a paced replay holds, since it sends them in the order of their times."""
+
+MAX_HELD_REFUSALS: Final = 1_000
+"""Refused rows of hours and zones that wait until what was good is sent, at 64 kB the most."""
 
 TICK_SECONDS: Final = 0.1
 """A paced replay sends what has become due this often."""
@@ -108,6 +112,7 @@ class _Run:
     clock: Callable[[], int]
     refusals: Refusals
     sink: RecordSink
+    held: list[Refused] = field(default_factory=list)
 
     async def send_registry(self, hours: Sequence[Table], zones: Sequence[Table]) -> None:
         """Send the hours of each store as one record, and its zone as one."""
@@ -118,6 +123,7 @@ class _Run:
                     count = self.summary.kinds[table.kind.name]
                     count.rows += chunk.accepted + chunk.duplicates
                     count.duplicates += chunk.duplicates
+                    await self._hold(chunk.refused)
         for warning in registry_warnings(registry, self.settings.default_timezone):
             self.view.note(warning)
         for store_id, rows in registry.hours.items():
@@ -127,6 +133,18 @@ class _Run:
             await self.sink.send(STORE_TIMEZONES, store_id.encode(), encode_zone(store_id, name))
         # polls may name stores for the first time: their hours and zones are there by then
         await self.sink.drain()
+        # Dead letters younger than the records of their run: what `dead-letters replay` finds
+        # older than a letter is what the letter adds to.
+        await self._release()
+
+    async def _hold(self, refused: Sequence[Refused]) -> None:
+        self.held += refused
+        if len(self.held) > MAX_HELD_REFUSALS:
+            await self._release()
+
+    async def _release(self) -> None:
+        await self.refusals.keep(self.held, self.sink)
+        self.held.clear()
 
     async def send_polls(self, tables: Sequence[Table], speed: float) -> None:
         """Send the polls, grouped over windows of many or paced by their times."""
@@ -135,6 +153,7 @@ class _Run:
         held = 0
         for table in tables:
             async for chunk in self._chunks(table, read_polls(table, stores, self._latest)):
+                await self.refusals.keep(chunk.refused, self.sink)
                 self.summary.kinds[table.kind.name].rows += chunk.accepted.height
                 window.append(chunk.accepted)
                 held += chunk.accepted.height
@@ -196,7 +215,7 @@ class _Run:
         await self.sink.drain()
 
     async def _chunks(self, table: Table, chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
-        """The chunks of a file, read in a thread; their refused rows are kept on the way."""
+        """The chunks of a file, read in a thread; their refused rows are counted."""
         count = self.summary.kinds[table.kind.name]
         count.files += 1
         rows_before = count.rows
@@ -205,7 +224,6 @@ class _Run:
             count.rows += len(chunk.refused)
             count.refused += len(chunk.refused)
             yield chunk
-            await self.refusals.keep(chunk.refused, self.sink)
             self.view.advance(table.file.position())
         if count.rows == rows_before:
             self.view.note(f"{table.path}: no rows")

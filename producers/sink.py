@@ -15,6 +15,8 @@ from stream_app.errors import StoreUptimeError
 from stream_app.kafka.clients import producer, start, unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
@@ -92,7 +94,15 @@ class RecordSink:
                 async with asyncio.timeout(CLOSING_SECONDS):
                     await self._producer.stop()
 
-    async def send(self, topic: TopicSpec, key: bytes, value: bytes, *, rows: int = 1) -> None:
+    async def send(
+        self,
+        topic: TopicSpec,
+        key: bytes,
+        value: bytes,
+        *,
+        rows: int = 1,
+        on_acknowledged: Callable[[Any], None] | None = None,
+    ) -> None:
         """Hand a record over; waits while the buffer of its partition is full.
 
         Args:
@@ -100,6 +110,7 @@ class RecordSink:
             key: the record's key.
             value: the record's value.
             rows: how many rows of the input it holds, for the counts.
+            on_acknowledged: called with the record's metadata once the brokers hold it.
 
         Raises:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
@@ -122,7 +133,7 @@ class RecordSink:
         count.rows += rows
         self.in_flight += 1
         self._idle.clear()
-        future.add_done_callback(partial(self._done, topic.name, rows))
+        future.add_done_callback(partial(self._done, topic.name, rows, on_acknowledged))
 
     async def drain(self) -> None:
         """Wait until everything sent so far is acknowledged.
@@ -144,7 +155,13 @@ class RecordSink:
         if self._loop.time() - self._moved >= self._time_limit:
             raise unavailable(self._settings, error) from error
 
-    def _done(self, topic: str, rows: int, future: asyncio.Future[Any]) -> None:
+    def _done(
+        self,
+        topic: str,
+        rows: int,
+        on_acknowledged: Callable[[Any], None] | None,
+        future: asyncio.Future[Any],
+    ) -> None:
         count = self.counts[topic]
         self.in_flight -= 1
         self._moved = self._loop.time()
@@ -156,6 +173,8 @@ class RecordSink:
         else:
             count.acknowledged_records += 1
             count.acknowledged_rows += rows
+            if on_acknowledged is not None:
+                on_acknowledged(future.result())
         if not self.in_flight:
             self._idle.set()
 

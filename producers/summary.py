@@ -14,7 +14,7 @@ from stream_app.contracts.topics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from producers.registry_rows import Registry
 
@@ -109,20 +109,38 @@ class Summary:
 
 
 def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
-    """Lines about rows that are taken but hardly meant.
+    """Lines about what the rows come to that is hardly meant.
 
     Args:
         registry: all hours and zones of the run.
         default_zone: the zone that applies where a name is unknown.
     """
-    unknown = registry.unknown_zones()
-    for store_id, name in list(unknown.items())[:WARNINGS_SHOWN]:
-        yield f"warning: store {store_id}: no zone is named {name!r}; {default_zone} applies"
-    if len(unknown) > WARNINGS_SHOWN:
-        yield f"warning: ... and {len(unknown) - WARNINGS_SHOWN:,} more stores with unknown zones"
-    never_open = list(registry.never_open.items())
-    for store_id, rows in never_open[:WARNINGS_SHOWN]:
-        yield f"warning: store {store_id}: {rows} of its rows start when they end and open nothing"
-    if len(never_open) > WARNINGS_SHOWN:
-        more = len(never_open) - WARNINGS_SHOWN
-        yield f"warning: ... and {more:,} more stores with hours that start when they end"
+    yield from _first(
+        [
+            f"store {store_id}: no zone is named {name!r}; {default_zone} applies"
+            for store_id, name in registry.unknown_zones().items()
+        ],
+        "stores with unknown zones",
+    )
+    yield from _first(
+        [
+            f"store {store_id}: {rows} of its rows start when they end and open nothing"
+            for store_id, rows in registry.never_open.items()
+        ],
+        "stores with hours that start when they end",
+    )
+    yield from _first(
+        [
+            f"store {store_id}: every row of its hours is refused ({rows}); the hours that it has "
+            "already apply, and if it has none it counts as open 24/7"
+            for store_id, rows in registry.without_hours().items()
+        ],
+        "stores of which every row of hours is refused",
+    )
+
+
+def _first(warnings: Sequence[str], what: str) -> Iterator[str]:
+    for warning in warnings[:WARNINGS_SHOWN]:
+        yield f"warning: {warning}"
+    if len(warnings) > WARNINGS_SHOWN:
+        yield f"warning: ... and {len(warnings) - WARNINGS_SHOWN:,} more {what}"

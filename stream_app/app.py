@@ -138,21 +138,26 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
-def create_app(settings: Settings, folder: Path, clock: Callable[[], int]) -> UptimeApp:
+def create_app(
+    settings: Settings, folder: Path, member_id: str, clock: Callable[[], int]
+) -> UptimeApp:
     """Wire a worker.
 
     Args:
         settings: with the broker resolved.
         folder: of this worker alone; its databases live there.
+        member_id: by which the group knows this worker, and no other one.
         clock: the wall clock in µs.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    app = UptimeApp(APP_ID, **_faust_settings(settings, folder))
+    app = UptimeApp(
+        APP_ID, consumer_group_instance_id=member_id, **_faust_settings(settings, folder)
+    )
     fail = Failure(app)
     facts = FactsTable(app, settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
-    outbox = Outbox(settings)
+    outbox = Outbox(settings, fail)
     ownership = Ownership(facts, progress, outbox)
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)

@@ -38,6 +38,15 @@ class ConsumerThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
         return consumer
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group for good if we were asked to stop."""
+        if not self.app.crashed:
+            # A member with a name of its own leaves its place in the group free until it comes
+            # back, or its session is over. One that is asked to stop gives its place up, and a
+            # member without such a name does.
+            self._ensure_consumer()._coordinator._group_instance_id = None  # noqa: SLF001
+        await super().on_thread_stop()
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
             await self._ensure_consumer().commit(

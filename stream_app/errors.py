@@ -5,6 +5,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── PrerequisiteError            something to install or to free first  (exit 3)
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
+├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
@@ -39,6 +40,10 @@ class BrokerUnavailableError(StoreUptimeError):
 
 class WorkersBehindError(StoreUptimeError):
     """What was asked depends on records that the workers have not applied yet."""
+
+
+class OverloadedError(StoreUptimeError):
+    """As much as this process may hold is waiting already: try again in a moment."""
 
 
 class TableError(StoreUptimeError):

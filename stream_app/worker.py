@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import faust
 
@@ -13,6 +14,7 @@ from stream_app.app import create_app, wall_clock
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
 from stream_app.processes.folders import write_whole
+from stream_app.processes.lock import locked_at_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLUSTER_FILE: Final = "cluster-id"
+_MEMBER_FILE: Final = "member-id"
 
 
 def run(settings: Settings, name: str) -> None:
@@ -34,23 +37,44 @@ def run(settings: Settings, name: str) -> None:
     Raises:
         SystemExit: 0 after a clean stop, 1 after a crash.
         BrokerUnavailableError: no broker answers at the start.
-        PrerequisiteError: the topics are not as the settings say, or the folder cannot be written.
+        PrerequisiteError: the topics are not as the settings say, the folder cannot be written, or
+            another worker runs in it.
     """
-    asyncio.run(ensure_topics(settings))
     folder = settings.data_dir / "workers" / name
-    keep_to_cluster(folder, asyncio.run(cluster_id(settings)))
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    app = create_app(settings, folder, wall_clock)
-    worker = faust.Worker(
-        app,
-        loop=loop,
-        quiet=True,
-        override_logging=False,
-        redirect_stdouts=False,
-    )
-    log.info("worker %s starts", name)
-    worker.execute_from_commandline()
+    busy = f"a worker already runs in {folder}: give this one another --name"
+    with locked_at_once(folder.with_name(f"{name}.lock"), busy=busy):
+        asyncio.run(ensure_topics(settings))
+        keep_to_cluster(folder, asyncio.run(cluster_id(settings)))
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        app = create_app(settings, folder, member_id(folder), wall_clock)
+        worker = faust.Worker(
+            app,
+            loop=loop,
+            quiet=True,
+            override_logging=False,
+            redirect_stdouts=False,
+        )
+        log.info("worker %s starts", name)
+        worker.execute_from_commandline()
+
+
+def member_id(folder: Path) -> str:
+    """The name by which the group knows the worker of this folder, however often it starts.
+
+    A worker that starts again under its old name goes on with its old partitions at once; a new
+    name would wait until the session of the old one is over.
+
+    Raises:
+        PrerequisiteError: the folder cannot be written.
+    """
+    note = folder / _MEMBER_FILE
+    try:
+        if not note.exists():
+            write_whole(note, str(uuid4()))
+        return note.read_text()
+    except OSError as error:
+        raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None
 
 
 def keep_to_cluster(folder: Path, cluster: str) -> None:

@@ -2,30 +2,127 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
+from api.budget import Budget
+from api.ingestion import Ingestion
+from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
+from api.registry import TOPICS, Registry
 from api.report_log import ReportState
+from api.request_body import READING_BYTES
+from api.store_service import StoreService
+from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
+from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
+    from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.topics import TopicSpec
+
+SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
+
+
+@dataclass
+class FakeRecord:
+    """A consumer record as far as our handlers look at it; `timestamp` in ms."""
+
+    topic: str
+    value: bytes | None
+    timestamp: int = 0
+    offset: int = field(default=0)
+    partition: int = 0
+
+
+class Sent(NamedTuple):
+    """A record that the broker holds."""
+
+    topic: str
+    partition: int | None
+    key: bytes
+    value: bytes
+
+
+class FakeBroker:
+    """What `KafkaLink.send` reaches: it acknowledges at once, when told, or never.
+
+    Attributes:
+        records: what it holds, in order.
+        error: why every record fails.
+        ahead: µs that its clock is ahead of ours.
+        waiting: how many records wait to be taken.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.records: list[Sent] = []
+        self.error: Exception | None = None
+        self.ahead = 0
+        self.waiting = 0
+        self._registry = registry
+        self._reachable = asyncio.Event()
+        self._reachable.set()
+
+    def hold(self) -> None:
+        """Acknowledge nothing from now on."""
+        self._reachable.clear()
+
+    def release(self) -> None:
+        """Acknowledge again, what waits first."""
+        self._reachable.set()
+
+    async def send(self, topic: TopicSpec, partition: int | None, key: bytes, value: bytes) -> int:
+        self.waiting += 1
+        try:
+            await self._reachable.wait()
+            # even a quick broker does not answer within the same turn of the loop
+            await asyncio.sleep(0)
+        finally:
+            self.waiting -= 1
+        if self.error is not None:
+            raise self.error
+        self.records.append(Sent(topic.name, partition, key, value))
+        if topic in TOPICS:
+            record = FakeRecord(topic.name, value, partition=partition or 0)
+            self._registry.on_record(record)
+        return now() + self.ahead
+
+    def polls(self) -> list[tuple[str, list[list[int]]]]:
+        """The store and the polls of every record on `store-status`."""
+        values = [orjson.loads(r.value) for r in self.records if r.topic == STORE_STATUS.name]
+        return [(value["store_id"], value["polls"]) for value in values]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return [decode_dead_letter(r.value) for r in self.records if r.topic == DEAD_LETTERS.name]
 
 
 class FakeGateway:
     """The gateway without Kafka: a test says what it knows, and reads what it was asked.
 
+    Reports are a fake altogether; stores and ingestion are the real ones over `broker`.
+
     Attributes:
-        stores: the stores that exist.
         reports: the reports as they stand; a request adds a pending one.
         requests: every request that was sent, in order.
         open: how many reports are open; None: as many as `reports` says.
         trouble_now: why reports cannot be answered now.
         error: raised by every call that would need the broker.
         started: how often it was started, and how often stopped.
+        broker: takes what ingestion sends.
     """
 
-    def __init__(self, *stores: str) -> None:
-        self.stores = set(stores)
+    def __init__(
+        self,
+        *stores: str,
+        settings: Settings = SETTINGS,
+        unacknowledged: int = UNACKNOWLEDGED_BYTES,
+        reading: int = READING_BYTES,
+    ) -> None:
+        self.settings = settings
         self.reports: dict[str, ReportState] = {}
         self.requests: list[ReportRequest] = []
         self.open: int | None = None
@@ -33,19 +130,34 @@ class FakeGateway:
         self.error: BaseException | None = None
         self.started = 0
         self.stopped = 0
+        self._registry = Registry(":memory:", settings.partitions)  # type: ignore[arg-type]
+        self.broker = FakeBroker(self._registry)
+        self.unacknowledged = Budget(unacknowledged)
+        self.bodies = Budget(reading)
+        self.report_service = self
+        self.store_service = StoreService(
+            self._registry, read=self._reachable, applied=self._reachable, require=self._answer
+        )
+        outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
+        self.ingestion = Ingestion(settings, now, outgoing, self._answer)
+        for store_id in stores:
+            self.add_store(store_id)
+
+    def add_store(self, store_id: str) -> None:
+        """Make a store known."""
+        self._registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
 
     async def start(self) -> None:
         self.started += 1
+
+    def begin_to_stop(self) -> None:
+        self.ingestion.begin_to_stop()
 
     async def stop(self) -> None:
         self.stopped += 1
 
     async def trouble(self) -> str | None:
         return self.trouble_now
-
-    async def store_exists(self, store_id: str) -> bool:
-        self._answer()
-        return store_id in self.stores
 
     async def request_report(self, request: ReportRequest) -> None:
         self._answer()
@@ -67,22 +179,20 @@ class FakeGateway:
             return self.open
         return sum(state.status in {"pending", "running"} for state in self.reports.values())
 
+    async def _reachable(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         if self.error is not None:
             raise self.error
+
+
+def now() -> int:
+    """The wall clock, in µs."""
+    return time.time_ns() // 1000
 
 
 def report_state(report_id: str, status: Any, **told: Any) -> ReportState:
     """A report of which only what is told is known."""
     unknown = {"store_id": None, "reference_time": None, "reason": None, "content": None}
     return ReportState(report_id, status, **{**unknown, **told})
-
-
-@dataclass
-class FakeRecord:
-    """A consumer record as far as our handlers look at it; `timestamp` in ms."""
-
-    topic: str
-    value: bytes | None
-    timestamp: int = 0
-    offset: int = field(default=0)

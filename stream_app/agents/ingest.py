@@ -18,10 +18,14 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.messages import dead_letter_of, taken_at
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import decode_hours, decode_poll_batch, decode_zone
+from stream_app.contracts.records import (
+    decode_hours,
+    decode_poll_batch,
+    decode_zone,
+    split_ahead,
+)
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import format_instant
 from stream_app.domain.polls import newest, poll_set, to_bytes
 from stream_app.errors import RecordError, TableError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
@@ -187,13 +191,8 @@ class Ingest:
         self._check_partition(batch.store_id, partition)
         # the broker's time of the record, so that a replay refuses what was refused before
         taken = taken_at(message)
-        latest = taken + self._settings.future_tolerance
-        good = [poll for poll in batch.polls if poll[0] <= latest]
-        refused += [
-            f"{format_instant(instant)} lies ahead of the clock ({format_instant(taken)})"
-            for instant, _ in batch.polls
-            if instant > latest
-        ]
+        good, ahead = split_ahead(batch.polls, taken, self._settings.future_tolerance)
+        refused += ahead
         if not good:
             raise RecordError("; ".join(refused[:20]))
         polls = poll_set(good)

@@ -12,7 +12,9 @@ log = logging.getLogger(__name__)
 
 def taken_at(message: Any) -> int:
     """When the broker took the message, in µs: the same however often it is delivered."""
-    return int(message.timestamp * 1_000_000)
+    # seconds in a float are a hair below some milliseconds: cut off, they would be 1 µs early
+    taken: int = round(message.timestamp * 1000) * 1000
+    return taken
 
 
 def dead_letter_of(message: Any, reason: str) -> DeadLetter:

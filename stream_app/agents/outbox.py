@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.records import (
     DeadLetter,
     StoreRecord,
+    bounded_dead_letter,
     dead_letter_key,
-    encode_dead_letter,
     encode_store,
 )
 from stream_app.contracts.reports import ReportEvent, encode_event
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
-    MAX_STATE_BYTES,
     REPORT_RESULTS,
     STORES,
     WATERMARKS,
@@ -27,13 +27,9 @@ from stream_app.contracts.watermarks import Watermark, encode_watermark, waterma
 from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from stream_app.settings import Settings
-
-_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
-_KEPT_BYTES: Final = 1_000_000
-"""A byte takes up to six in JSON: so much of an original always fits."""
 
 
 class Outbox:
@@ -41,10 +37,16 @@ class Outbox:
 
     Methods that return a future do not wait for the broker: it is done when the broker holds
     the record.
+
+    Args:
+        settings: how to reach the broker.
+        fail: called when a record failed for good: what is behind it in its partition fails too,
+            and a worker that cannot tell its watermarks would hold up every report.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fail: Callable[[BaseException], None]) -> None:
         self._settings = settings
+        self._fail = fail
         self._producer: Any = None
         self._registrations: dict[bytes, asyncio.Future[Any]] = {}
 
@@ -64,10 +66,9 @@ class Outbox:
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
-        value = encode_dead_letter(letter)
-        if len(value) > _MAX_LETTER_BYTES:
-            value = encode_dead_letter(_shortened(letter))
-        return await self._send(DEAD_LETTERS.name, value, dead_letter_key(letter))
+        return await self._send(
+            DEAD_LETTERS.name, bounded_dead_letter(letter), dead_letter_key(letter)
+        )
 
     async def pass_on(
         self, topic: str, partition: int, store_id: str, value: bytes
@@ -90,14 +91,12 @@ class Outbox:
             sent.add_done_callback(partial(self._on_registered, store))
 
     def _on_registered(self, store: bytes, sent: asyncio.Future[Any]) -> None:
-        # one that failed stays, for `tell` to try again
         if self._registrations.get(store) is sent and not _has_failed(sent):
             del self._registrations[store]
 
     async def tell(self, watermarks: Iterable[Watermark]) -> None:
         """Publish watermarks, after every store that they cover is registered."""
         watermarks = list(watermarks)
-        await self.register([s for s, sent in self._registrations.items() if _has_failed(sent)])
         if self._registrations:
             await asyncio.gather(*self._registrations.values())
         for watermark in watermarks:
@@ -106,21 +105,23 @@ class Outbox:
     async def _send(
         self, topic: str, value: bytes, key: bytes, partition: int | None = None
     ) -> asyncio.Future[Any]:
-        sent: asyncio.Future[Any] = await self._producer.send(
-            topic, value, key, partition=partition
-        )
+        try:
+            sent: asyncio.Future[Any] = await self._producer.send(
+                topic, value, key, partition=partition
+            )
+        except MessageSizeTooLargeError:
+            raise
+        except Exception as error:
+            self._fail(error)
+            raise
+        sent.add_done_callback(self._on_sent)
         return sent
+
+    def _on_sent(self, sent: asyncio.Future[Any]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None and not isinstance(error, MessageSizeTooLargeError):
+            self._fail(error)
 
 
 def _has_failed(sent: asyncio.Future[Any]) -> bool:
     return sent.done() and (sent.cancelled() or sent.exception() is not None)
-
-
-def _shortened(letter: DeadLetter) -> DeadLetter:
-    original = letter.original or b""
-    return replace(
-        letter,
-        reason=f"{letter.reason[:1000]} (the first {_KEPT_BYTES} of {len(original)} bytes)",
-        original=original[:_KEPT_BYTES],
-        key=letter.key[:1000] if letter.key else letter.key,
-    )

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from api.app import create_app
 from api.gateway import Gateway
+from api.outgoing import ANSWER_SECONDS
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
@@ -45,10 +46,13 @@ async def _serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     gateway = Gateway(settings, lambda: time.time_ns() // 1000)
-    runner = web.AppRunner(create_app(gateway), access_log=None)
+    # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off
+    runner = web.AppRunner(
+        create_app(gateway), access_log=None, shutdown_timeout=ANSWER_SECONDS + 2
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.api_host, settings.api_port, shutdown_timeout=5)
+        site = web.TCPSite(runner, settings.api_host, settings.api_port)
         try:
             await site.start()
         except OSError as error:

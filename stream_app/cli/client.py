@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import orjson
 
-from stream_app.domain.instants import format_instant
+from stream_app.domain.instants import SECOND, format_instant
 from stream_app.errors import ReportError, StoreUptimeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+MARGIN_SECONDS: Final = 30.0
+"""What a report may take beyond its deadline: to be taken in, and to be told of."""
+
+_REQUEST_SECONDS: Final = 30.0
 _FIRST_WAIT_SECONDS: Final = 0.01
 _LONGEST_WAIT_SECONDS: Final = 1.0
 _BUSY_WAIT_SECONDS: Final = 1.0
+_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApiError(StoreUptimeError):
@@ -29,14 +36,24 @@ class ApiClient:
 
     Args:
         address: such as `http://127.0.0.1:8000`.
+        report_deadline: µs, after which the service fails a report.
+        monotonic: a clock in seconds that never goes back.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        report_deadline: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = address.rstrip("/")
+        self._patience = report_deadline / SECOND + MARGIN_SECONDS
+        self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
+        self._answered = False
 
     async def __aenter__(self) -> ApiClient:
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS))
         return self
 
     async def __aexit__(
@@ -51,22 +68,26 @@ class ApiClient:
     async def report(self, store_id: str, reference_time: int | None = None) -> dict[str, Any]:
         """The finished report of a store, as the JSON form has it.
 
+        An API that is busy, or away for a while once it has answered, is asked again.
+
         Raises:
             ReportError: the report failed.
-            ApiError: the API refused, or does not answer.
+            ApiError: the API refuses, does not answer, or has no report long after its deadline.
         """
         body = b""
         if reference_time is not None:
             body = orjson.dumps({"reference_time": format_instant(reference_time)})
+        give_up_at = self._monotonic() + self._patience
         while True:
             status, content = await self._call("POST", f"/trigger_report/{store_id}", body)
             if status == HTTPStatus.ACCEPTED:
-                return await self._finished(content["report_id"])
-            if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                return await self._finished(content["report_id"], give_up_at)
+            if status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
+            self._check_patience(give_up_at, content)
             await asyncio.sleep(_BUSY_WAIT_SECONDS)
 
-    async def _finished(self, report_id: str) -> dict[str, Any]:
+    async def _finished(self, report_id: str, give_up_at: float) -> dict[str, Any]:
         wait = _FIRST_WAIT_SECONDS
         while True:
             status, content = await self._call("GET", f"/get_report/{report_id}")
@@ -74,10 +95,19 @@ class ApiClient:
                 return content
             if status == HTTPStatus.GONE:
                 raise ReportError(str(content["reason"]))
-            if status not in (HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE):
+            if status != HTTPStatus.ACCEPTED and status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
+            self._check_patience(give_up_at, content)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+
+    def _check_patience(self, give_up_at: float, content: dict[str, Any]) -> None:
+        if self._monotonic() >= give_up_at:
+            last = content.get("detail") or content.get("status") or content
+            raise ApiError(
+                f"no report from {self._address} within {self._patience:.0f} s; the last answer: "
+                f"{last}"
+            )
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
         if self._session is None:
@@ -89,9 +119,16 @@ class ApiClient:
                 data=body or None,
                 headers={"Accept": "application/json"},
             ) as response:
-                return response.status, orjson.loads(await response.read())
+                content = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
+            told = f"({str(error) or type(error).__name__})"
+            if self._answered and not isinstance(error, orjson.JSONDecodeError):
+                # it was there: it may be starting again
+                detail = f"the API does not answer {told}"
+                return HTTPStatus.SERVICE_UNAVAILABLE, {"detail": detail}
             raise ApiError(
-                f"no store-uptime API answers at {self._address} ({error}): start one with "
+                f"no store-uptime API answers at {self._address} {told}: start one with "
                 "`store-uptime up`, or name another with --api"
             ) from error
+        self._answered = True
+        return response.status, content

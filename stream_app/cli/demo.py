@@ -70,7 +70,7 @@ async def _demo(settings: Settings, data: Path, *, keep: bool) -> None:
         await _replay(stack, data)
         store_ids = _stores_of(data / _POLLS)
         say(f"asking for the reports of {len(store_ids)} of the stores")
-        async with ApiClient(stack.api) as client:
+        async with ApiClient(stack.api, stack.settings.report_deadline) as client:
             reports = [await client.report(store_id) for store_id in store_ids]
         say(f"uptime and downtime before {reports[0]['reference_time']}:")
         click.echo(report_csv(reports), nl=False)

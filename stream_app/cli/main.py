@@ -13,11 +13,13 @@ from stream_app.errors import StoreUptimeError
 
 _COMMANDS: Final = {
     "api": "stream_app.cli.api:api",
+    "dead-letters": "stream_app.cli.dead_letters:dead_letters",
     "demo": "stream_app.cli.demo:demo",
     "kafka": "stream_app.cli.kafka:kafka",
     "replay": "stream_app.cli.replay:replay",
     "report": "stream_app.cli.report:report",
     "settings": "stream_app.cli.settings:settings",
+    "simulate": "stream_app.cli.simulate:simulate",
     "up": "stream_app.cli.up:up",
     "worker": "stream_app.cli.worker:worker",
 }

@@ -79,7 +79,7 @@ async def _reports(
     failures: list[tuple[str, str]] = []
     places = asyncio.Semaphore(_AT_ONCE)
     console = Console(stderr=True)
-    async with ApiClient(address) as client:
+    async with ApiClient(address, settings.report_deadline) as client:
         with Progress(console=console, disable=len(store_ids) < _AT_ONCE) as progress:
             bar = progress.add_task("reports", total=len(store_ids))
 

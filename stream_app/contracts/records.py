@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
-from stream_app.domain.instants import check_instant, parse_instant
+from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.domain.instants import check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
@@ -22,6 +23,14 @@ MAX_POLLS_PER_RECORD: Final = 512
 
 MAX_HOURS_ROWS: Final = 1_000
 """Rows of business hours that one store may have."""
+
+KEPT_BYTES: Final = 1_000_000
+"""Of an original that is too large for a dead letter. A byte takes up to six in JSON: this fits."""
+
+_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+
+MAX_ZONE_LENGTH: Final = 100
+"""Characters that the name of a zone may have."""
 
 _UUID: Final = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
@@ -104,12 +113,49 @@ def field_of(content: dict[str, Any], name: str) -> Any:
         raise RecordError(f"{name} is missing") from None
 
 
+def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
+    """Why a poll is refused for being dated too far ahead; None where it is not.
+
+    Args:
+        instant: of the poll, µs.
+        clock: what the poll is held against, µs. The broker's append time of its record is what
+            counts in the end; whoever asks earlier must ask again with that.
+        tolerance: the setting FUTURE_TOLERANCE, µs.
+    """
+    if instant <= clock + tolerance:
+        return None
+    return f"{format_instant(instant)} lies ahead of the clock ({format_instant(clock)})"
+
+
+def split_ahead(
+    polls: list[tuple[int, bool]], clock: int, tolerance: int
+) -> tuple[list[tuple[int, bool]], list[str]]:
+    """The polls that are not too far ahead of the clock, and a reason for each of the others."""
+    if max(polls, default=(0, False))[0] <= clock + tolerance:
+        # nearly always: without a call for each poll
+        return polls, []
+    reasons = [ahead_of_clock(instant, clock, tolerance) for instant, _ in polls]
+    good = [poll for poll, reason in zip(polls, reasons, strict=True) if reason is None]
+    return good, [reason for reason in reasons if reason is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class PollBatch:
     """Polls of one store: `(instant in µs, active)` pairs in any order, duplicates allowed."""
 
     store_id: str
     polls: list[tuple[int, bool]]
+
+
+def encode_poll(store_id: str, instant: int, *, active: bool) -> bytes:
+    """Write the single form of `store-status`: what a store that publishes itself sends."""
+    return orjson.dumps(
+        {
+            "store_id": store_id,
+            "status": status_name(active),
+            "timestamp_utc": format_instant(instant),
+        }
+    )
 
 
 def encode_poll_batch(store_id: str, polls: list[tuple[int, bool]]) -> bytes:
@@ -214,7 +260,7 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
     timezone = field_of(content, "timezone_str")
     if not isinstance(timezone, str):
         raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")
-    if len(timezone) > 100:
+    if len(timezone) > MAX_ZONE_LENGTH:
         raise RecordError(f"timezone_str is {len(timezone)} characters long")
     return ZoneRecord(store_id, timezone.strip())
 
@@ -224,43 +270,85 @@ class DeadLetter:
     """What was refused, why, and where it stood.
 
     Attributes:
-        source: `{"topic", "partition", "offset"}` or `{"file", "line"}`.
+        source: `{"topic", "partition", "offset"}`, `{"file", "line", "kind", "columns"}` (the
+            last two: what its rows are, and the header; early letters lack them), or for HTTP
+            `{"http", "path"}` and, for one of many in a body, `"item"`. `http` is a UUID of the
+            request. `path` is what the request named, such as `/status` or
+            `/stores/<id>/timezone`, with the store id as it was sent: together with `original`
+            it is all that is needed to send the item again. `item` counts from 0: the index in
+            a JSON array, the line in NDJSON (blank lines count).
         reason: one line.
-        original: the bytes as they came; None for a record without a value.
+        original: the bytes as they came: a record's value, a row of a file, a request's body, or
+            the item alone where `item` is there (an item of a JSON array is written anew, so
+            its spaces are lost). None for a record without a value.
         key: the record's key bytes, where there was one.
+        truncated: True where only the beginning of the original is kept.
     """
 
     source: dict[str, str | int]
     reason: str
     original: bytes | None
     key: bytes | None = None
+    truncated: bool = False
+
+
+_HOW_TO_READ: Final = {"kind", "columns"}
+"""What a source says besides where the original stood."""
 
 
 def dead_letter_key(letter: DeadLetter) -> bytes:
     """Where the original stood: a replay of the same fault has the same key."""
-    return "/".join(str(part) for part in letter.source.values()).encode()
+    where = (part for name, part in letter.source.items() if name not in _HOW_TO_READ)
+    return "/".join(map(str, where)).encode()
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
-    return orjson.dumps(
-        {
-            "source": letter.source,
-            "reason": letter.reason,
-            "original": _as_text(letter.original),
-            "key": _as_text(letter.key),
-        }
+    content: dict[str, Any] = {
+        "source": letter.source,
+        "reason": letter.reason,
+        "original": _as_text(letter.original),
+        "key": _as_text(letter.key),
+    }
+    if letter.truncated:
+        content["truncated"] = True
+    return orjson.dumps(content)
+
+
+def bounded_dead_letter(letter: DeadLetter) -> bytes:
+    """Write a `dead-letters` record that its topic takes: of a large original the beginning."""
+    value = encode_dead_letter(letter)
+    return value if len(value) <= _MAX_LETTER_BYTES else encode_dead_letter(_shortened(letter))
+
+
+def _shortened(letter: DeadLetter) -> DeadLetter:
+    original = letter.original or b""
+    return replace(
+        letter,
+        reason=f"{letter.reason[:1000]} (the first {KEPT_BYTES} of {len(original)} bytes)",
+        original=original[:KEPT_BYTES],
+        key=letter.key[:1000] if letter.key else letter.key,
+        truncated=True,
     )
 
 
-def decode_dead_letter(value: bytes) -> DeadLetter:
-    """Read a `dead-letters` record that this product wrote."""
-    content = orjson.loads(value)
+def decode_dead_letter(value: bytes | None) -> DeadLetter:
+    """Read a `dead-letters` record; `truncated` came later than the rest and may be missing.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    source = field_of(content, "source")
+    reason = field_of(content, "reason")
+    if not isinstance(source, dict) or not isinstance(reason, str):
+        raise RecordError("source is not an object, or reason not a text")
     return DeadLetter(
-        source=content["source"],
-        reason=content["reason"],
-        original=_as_bytes(content["original"]),
-        key=_as_bytes(content["key"]),
+        source={name: part for name, part in source.items() if isinstance(part, str | int)},
+        reason=reason,
+        original=_as_bytes(field_of(content, "original"), "original"),
+        key=_as_bytes(content.get("key"), "key"),
+        truncated=content.get("truncated") is True,
     )
 
 
@@ -273,12 +361,18 @@ def _as_text(data: bytes | None) -> str | dict[str, str] | None:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def _as_bytes(text: str | dict[str, str] | None) -> bytes | None:
-    if text is None:
-        return None
-    if isinstance(text, str):
-        return text.encode()
-    return base64.b64decode(text["base64"])
+def _as_bytes(text: object, what: str) -> bytes | None:
+    match text:
+        case None:
+            return None
+        case str():
+            return text.encode()
+        case {"base64": str(encoded)}:
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except ValueError:
+                pass
+    raise RecordError(f"{what} is neither a text nor base64: {shown(text)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from stream_app.errors import PrerequisiteError
 from stream_app.processes.folders import make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -28,15 +28,34 @@ async def locked(path: Path, *, limit: float, busy: str) -> AsyncIterator[None]:
     Raises:
         PrerequisiteError: another process holds it, or the folder cannot be written.
     """
-    make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with _opened(path) as descriptor:
         deadline = asyncio.get_running_loop().time() + limit
         while not _try_lock(descriptor):
             if asyncio.get_running_loop().time() >= deadline:
                 raise PrerequisiteError(busy)
             await asyncio.sleep(0.05)
         yield
+
+
+@contextmanager
+def locked_at_once(path: Path, *, busy: str) -> Iterator[None]:
+    """As `locked`, without waiting for another holder.
+
+    Raises:
+        PrerequisiteError: another process holds it, or the folder cannot be written.
+    """
+    with _opened(path) as descriptor:
+        if not _try_lock(descriptor):
+            raise PrerequisiteError(busy)
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

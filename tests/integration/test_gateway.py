@@ -49,14 +49,14 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
 async def connected(tried: Gateway) -> bool:
     try:
-        return await tried.report(str(uuid.uuid4())) is None
+        return await tried.report_service.report(str(uuid.uuid4())) is None
     except BrokerUnavailableError:
         return False
 
 
 async def finished(asked: Gateway, report_id: str) -> ReportState:
     while True:
-        state = await asked.report(report_id)
+        state = await asked.report_service.report(report_id)
         assert state is not None
         if state.status in {"complete", "failed"}:
             return state
@@ -70,8 +70,8 @@ def a_request() -> ReportRequest:
 async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: Settings) -> None:
     request = a_request()
     async with gateway(replace(kafka_settings, report_deadline=SECOND)) as asked:
-        await asked.request_report(request)
-        pending = await asked.report(request.report_id)
+        await asked.report_service.request_report(request)
+        pending = await asked.report_service.report(request.report_id)
         assert pending is not None
         assert pending.status == "pending"
         state = await finished(asked, request.report_id)
@@ -84,9 +84,9 @@ async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: S
 async def test_a_restart_of_the_api_forgets_no_request(kafka_settings: Settings) -> None:
     request = a_request()
     async with gateway(kafka_settings) as first:
-        await first.request_report(request)
+        await first.report_service.request_report(request)
     async with gateway(kafka_settings) as second:
-        state = await second.report(request.report_id)
+        state = await second.report_service.report(request.report_id)
     assert state is not None
     assert (state.status, state.store_id) == ("pending", request.store_id)
 
@@ -103,9 +103,9 @@ async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> 
     await asked.start()
     try:
         with pytest.raises(BrokerUnavailableError):
-            await asked.request_report(a_request())
+            await asked.report_service.request_report(a_request())
         with pytest.raises(BrokerUnavailableError):
-            await asked.store_exists(str(uuid.uuid4()))
+            await asked.store_service.store_exists(str(uuid.uuid4()))
         assert await asked.trouble()
     finally:
         await asked.stop()
@@ -116,7 +116,7 @@ async def test_a_registered_store_is_known(kafka_settings: Settings) -> None:
     async with RecordSink(kafka_settings) as sink:
         await sink.send(STORES, store_id.encode(), encode_store(StoreRecord(store_id)))
     async with gateway(kafka_settings) as asked:
-        assert await asked.store_exists(store_id)
+        assert await asked.store_service.store_exists(store_id)
 
 
 async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
@@ -130,7 +130,7 @@ async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
         await sink.send(STORE_STATUS, request.store_id.encode(), value)
     settings = replace(kafka_settings, data_dir=tmp_path)
     async with gateway(settings) as asked:
-        await asked.request_report(request)
+        await asked.report_service.request_report(request)
         async with running_worker(settings) as worker:
             state = await finished(asked, request.report_id)
             code = await worker.stop()

@@ -199,10 +199,11 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
         polls = polls_of(await topics.added(STORE_STATUS))
         letters = [decode_dead_letter(r.value) for r in await topics.added(DEAD_LETTERS)]
     assert len(polls[store(3)]) == 2
+    polls_file = {"kind": "polls", "columns": "store_id,status,timestamp_utc"}
     assert [(letter.source, letter.original) for letter in letters] == [
-        ({"file": str(path), "line": 3}, b"\xff,active,2023-01-01 00:00:00 UTC"),
+        ({"file": str(path), "line": 3, **polls_file}, b"\xff,active,2023-01-01 00:00:00 UTC"),
         (
-            {"file": str(path), "line": 4},
+            {"file": str(path), "line": 4, **polls_file},
             f"{store(3)},active,2023-02-01 00:05:00.000001 UTC".encode(),
         ),
     ]

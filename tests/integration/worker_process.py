@@ -29,6 +29,10 @@ class WorkerProcess:
             self._process.send_signal(number)
         return await self._process.wait()
 
+    async def ended(self) -> int:
+        """Wait for an end that comes by itself; the exit code."""
+        return await self._process.wait()
+
 
 @asynccontextmanager
 async def running_worker(

@@ -23,6 +23,7 @@ ALL = {
         ("PrerequisiteError", 3),
         ("BrokerUnavailableError", 4),
         ("WorkersBehindError", 1),
+        ("OverloadedError", 1),
         ("RecordError", 1),
         ("ReportError", 1),
     ],

@@ -324,7 +324,7 @@ async def test_a_database_behind_the_claim_is_not_taken_for_recovered(desk: Desk
     """Faust gives up a recovery that takes too long to begin, and goes on as if it were done."""
     await desk.claim(5, 0)
 
-    with pytest.raises(TableError, match="not recovered.*0, 5"):
+    with pytest.raises(TableError, match="not recovered"):
         desk.facts.open([0])
     desk.data.set_persisted_offset(TP(CHANGELOG, 0), 5)
     desk.facts.open([0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.errors import PrerequisiteError
-from stream_app.worker import keep_to_cluster
+from stream_app.worker import keep_to_cluster, member_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,5 +43,16 @@ def test_databases_of_another_cluster_are_removed(
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "workers").write_text("a file in the way")
 
-    with pytest.raises(PrerequisiteError, match="cannot write in"):
-        keep_to_cluster(tmp_path / "workers" / "worker-1", "one")
+    for prepare in (lambda folder: keep_to_cluster(folder, "one"), member_id):
+        with pytest.raises(PrerequisiteError, match="cannot write in"):
+            prepare(tmp_path / "workers" / "worker-1")
+
+
+def test_a_worker_keeps_its_name_in_the_group_and_shares_it_with_none(tmp_path: Path) -> None:
+    for name in ("worker-1", "worker-2"):
+        keep_to_cluster(tmp_path / name, "one")
+
+    first = member_id(tmp_path / "worker-1")
+
+    assert member_id(tmp_path / "worker-1") == first
+    assert member_id(tmp_path / "worker-2") != first

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, ProducerClosed
 
 from stream_app.agents.outbox import Outbox
 from stream_app.contracts.records import DeadLetter, decode_dead_letter, decode_store
@@ -19,7 +20,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from tests.agent_fakes import FakeProducer, settings_with, settle, store_in
+from tests.agent_fakes import Failures, FakeProducer, settings_with, settle, store_in
 
 STORE = UUID(store_in(0)).bytes
 MARK = Watermark("store-status", 0, 3, 9)
@@ -32,8 +33,13 @@ def producer() -> FakeProducer:
 
 
 @pytest.fixture
-def outbox(producer: FakeProducer) -> Outbox:
-    outbox = Outbox(settings_with())
+def failures() -> Failures:
+    return Failures()
+
+
+@pytest.fixture
+def outbox(producer: FakeProducer, failures: Failures) -> Outbox:
+    outbox = Outbox(settings_with(), failures)
     outbox._producer = producer
     return outbox
 
@@ -78,6 +84,7 @@ async def test_an_original_too_large_for_a_record_is_kept_in_part(
     letter = decode_dead_letter(sent.value)
     assert len(sent.value) < MAX_STATE_BYTES
     assert letter.original == original[:1_000_000]
+    assert letter.truncated
     assert letter.reason == f"wrong (the first 1000000 of {len(original)} bytes)"
 
 
@@ -86,7 +93,9 @@ async def test_an_original_of_the_largest_plain_record_is_kept_whole(
 ) -> None:
     await outbox.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
 
-    assert decode_dead_letter(producer.sent[0].value).original == b"\0" * 1_000_000
+    letter = decode_dead_letter(producer.sent[0].value)
+    assert letter.original == b"\0" * 1_000_000
+    assert not letter.truncated
 
 
 # -- stores before watermarks
@@ -123,23 +132,6 @@ async def test_a_store_that_is_registered_holds_nothing_up(
     assert [sent.topic for sent in producer.sent] == [STORES.name, WATERMARKS.name]
 
 
-async def test_a_registration_that_failed_is_sent_again_before_the_next_watermark(
-    outbox: Outbox, producer: FakeProducer
-) -> None:
-    await outbox.register([STORE])
-    producer.sent[0].future.set_exception(OSError("lost"))
-    await settle()
-
-    telling = asyncio.create_task(outbox.tell([MARK]))
-    await settle()
-    first, again = producer.sent
-    assert (again.topic, again.key, again.value) == (STORES.name, first.key, first.value)
-    again.arrive()
-    await telling
-
-    assert len(producer.to(WATERMARKS.name)) == 1
-
-
 async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
     outbox: Outbox, producer: FakeProducer
 ) -> None:
@@ -152,6 +144,48 @@ async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_waterm
     with pytest.raises(OSError, match="lost"):
         await telling
     assert producer.to(WATERMARKS.name) == []
+
+
+# -- a producer that is of no use any more
+
+
+async def test_a_record_that_fails_for_good_ends_the_worker(
+    outbox: Outbox, producer: FakeProducer, failures: Failures
+) -> None:
+    """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
+    await outbox.tell([MARK])
+    error = OutOfOrderSequenceNumber()
+
+    producer.sent[0].future.set_exception(error)
+    await settle()
+
+    assert failures.errors == [error]
+
+
+async def test_a_producer_that_takes_nothing_more_ends_the_worker(
+    outbox: Outbox, producer: FakeProducer, failures: Failures
+) -> None:
+    producer.error = error = ProducerClosed()
+
+    with pytest.raises(ProducerClosed):
+        await outbox.tell([MARK])
+
+    assert failures.errors == [error]
+
+
+async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
+    outbox: Outbox, producer: FakeProducer, failures: Failures
+) -> None:
+    sent = await outbox.pass_on("store-status", 0, store_in(0), b"large")
+    producer.sent[0].future.set_exception(MessageSizeTooLargeError())
+    await settle()
+    producer.error = MessageSizeTooLargeError()
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await outbox.pass_on("store-status", 0, store_in(0), b"large")
+
+    assert isinstance(sent.exception(), MessageSizeTooLargeError)
+    assert failures.errors == []
 
 
 async def test_a_watermark_is_json_that_any_client_reads(

@@ -8,9 +8,15 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
+from api.report_service import ReportService
 from tests.fakes import FakeGateway
 
-PUBLIC = [name for name in vars(Gateway) if not name.startswith("_")]
+PUBLIC = [
+    (kind, name)
+    for kind in (Gateway, ReportService)
+    for name in vars(kind)
+    if not name.startswith("_")
+]
 
 
 async def test_the_gateway_starts_and_stops_with_the_application() -> None:
@@ -20,8 +26,8 @@ async def test_the_gateway_starts_and_stops_with_the_application() -> None:
     assert (gateway.started, gateway.stopped) == (1, 1)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_the_fake_gateway_has_the_methods_of_the_real_one(name: str) -> None:
-    real, fake = getattr(Gateway, name), getattr(FakeGateway, name)
+@pytest.mark.parametrize(("kind", "name"), PUBLIC)
+def test_the_fake_gateway_has_the_methods_of_the_real_one(kind: type, name: str) -> None:
+    real, fake = getattr(kind, name), getattr(FakeGateway, name)
     assert inspect.signature(fake) == inspect.signature(real)
     assert inspect.iscoroutinefunction(fake) == inspect.iscoroutinefunction(real)

@@ -64,7 +64,7 @@ async def test_a_key_for_another_body_is_422(client: TestClient, gateway: FakeGa
 
 
 async def test_a_key_for_another_store_is_422(client: TestClient, gateway: FakeGateway) -> None:
-    gateway.stores.add(UNKNOWN)
+    gateway.add_store(UNKNOWN)
     await trigger(client, "a")
     response = await client.post(f"/trigger_report/{UNKNOWN}", headers={"Idempotency-Key": "a"})
     await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)

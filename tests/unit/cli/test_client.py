@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from api.app import create_app
 from stream_app.cli import client as client_module
 from stream_app.cli.client import ApiClient, ApiError
+from stream_app.domain.instants import SECOND
 from stream_app.errors import ReportError
 from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
@@ -25,6 +27,11 @@ TAKEN = (202, {"report_id": REPORT})
 RUNNING = (202, {"status": "running"})
 DONE = (200, {"report_id": REPORT, "status": "complete", **CONTENT})
 BUSY = (503, {"detail": "the Kafka broker is out of reach; try again later"})
+
+
+HUNG_UP = (0, "")
+FULL = (429, {"detail": "too many reports are open; try again later"})
+DEADLINE = 120 * SECOND
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +52,9 @@ class Api:
         self.calls.append((request.method, request.path, await request.text()))
         self.accepted.add(request.headers["Accept"])
         status, body = self.answers.pop(0)
+        if status == HUNG_UP[0]:
+            assert request.transport is not None
+            request.transport.abort()
         if isinstance(body, str):
             return web.Response(status=status, text=body, content_type="text/html")
         return web.json_response(body, status=status)
@@ -81,7 +91,7 @@ def api(serve: Any) -> Callable[..., Any]:
 
 async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> None:
     server, address = await api(TAKEN, RUNNING, RUNNING, RUNNING, DONE)
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         assert await client.report(STORE) == DONE[1]
     fetch = ("GET", f"/get_report/{REPORT}", "")
     assert server.calls == [("POST", f"/trigger_report/{STORE}", ""), *[fetch] * 4]
@@ -90,21 +100,64 @@ async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> N
 
 async def test_a_reference_time_is_passed_on(api: Any) -> None:
     server, address = await api(TAKEN, DONE)
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         await client.report(STORE, 1_710_072_000_000_001)
     assert server.calls[0][2] == '{"reference_time":"2024-03-10T12:00:00.000001Z"}'
 
 
 async def test_a_busy_service_is_asked_again(api: Any) -> None:
-    server, address = await api(BUSY, BUSY, TAKEN, BUSY, RUNNING, BUSY, DONE)
-    async with ApiClient(address) as client:
+    server, address = await api(BUSY, FULL, TAKEN, BUSY, RUNNING, FULL, DONE)
+    async with ApiClient(address, DEADLINE) as client:
         assert await client.report(STORE) == DONE[1]
     assert [method for method, _, _ in server.calls] == ["POST"] * 3 + ["GET"] * 4
 
 
+async def test_an_api_that_goes_away_for_a_while_is_asked_again(api: Any) -> None:
+    server, address = await api(TAKEN, HUNG_UP, RUNNING, HUNG_UP, DONE)
+    async with ApiClient(address, DEADLINE) as client:
+        assert await client.report(STORE) == DONE[1]
+    assert server.answers == []
+
+
+class Clock:
+    """Twenty seconds later each time that it is asked."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 20.0
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ([], BUSY, "the Kafka broker is out of reach; try again later"),
+        ([], FULL, "too many reports are open; try again later"),
+        ([TAKEN], BUSY, "the Kafka broker is out of reach; try again later"),
+        ([TAKEN], RUNNING, "running"),
+        ([TAKEN], HUNG_UP, r"the API does not answer \(.+\)"),
+    ],
+)
+async def test_gives_up_when_the_deadline_is_long_over(
+    api: Any, first: list[Any], then: Any, told: str
+) -> None:
+    """The deadline is 120 s and the margin 30 s: the clock passes that in the eighth step."""
+    _, address = await api(*first, *[then] * 100)
+    clock = Clock()
+    async with ApiClient(address, DEADLINE, clock) as client:
+        with pytest.raises(ApiError) as given_up:
+            await client.report(STORE)
+    assert clock.now == 20.0 + 8 * 20.0
+    message = str(given_up.value)
+    assert re.fullmatch(
+        f"no report from {address.rstrip('/')} within 150 s; the last answer: {told}", message
+    )
+
+
 async def test_a_failed_report_is_an_error_with_its_reason(api: Any) -> None:
     _, address = await api(TAKEN, RUNNING, (410, {"status": "failed", "reason": "no poll yet"}))
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         with pytest.raises(ReportError, match=r"^no poll yet$"):
             await client.report(STORE)
 
@@ -121,7 +174,7 @@ async def test_a_failed_report_is_an_error_with_its_reason(api: Any) -> None:
 )
 async def test_a_refusal_is_an_error_with_its_detail(api: Any, answers: list[Any]) -> None:
     server, address = await api(*answers)
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         with pytest.raises(ApiError, match=r"^store x is unknown$"):
             await client.report(STORE)
     assert server.answers == []
@@ -134,7 +187,7 @@ def unused_address() -> str:
 
 
 async def no_api_error(address: str) -> str:
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         with pytest.raises(ApiError) as refused:
             await client.report(STORE)
     return str(refused.value)
@@ -161,7 +214,7 @@ async def test_an_address_that_is_none() -> None:
 
 async def test_without_a_session_it_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await ApiClient("http://127.0.0.1:1").report(STORE)
+        await ApiClient("http://127.0.0.1:1", DEADLINE).report(STORE)
 
 
 class QuickGateway(FakeGateway):
@@ -180,7 +233,7 @@ class QuickGateway(FakeGateway):
 async def test_client_and_api_fit_together(serve: Any) -> None:
     gateway: Any = QuickGateway(STORE)
     address = await serve(create_app(gateway))
-    async with ApiClient(address) as client:
+    async with ApiClient(address, DEADLINE) as client:
         content = await client.report(STORE, 5)
         assert content == {
             "report_id": gateway.requests[0].report_id,

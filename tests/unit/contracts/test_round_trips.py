@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from stream_app.contracts.records import (
     decode_zone,
     encode_dead_letter,
     encode_hours,
+    encode_poll,
     encode_poll_batch,
     encode_store,
     encode_zone,
@@ -34,6 +36,7 @@ from stream_app.contracts.reports import (
     report_id_of,
 )
 from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
+from stream_app.errors import RecordError
 from tests.unit.contracts import wire
 from tests.unit.contracts.hypotheses import untimed
 
@@ -46,6 +49,13 @@ if TYPE_CHECKING:
 @given(wire.poll_batches)
 def test_polls(batch: PollBatch) -> None:
     assert decode_poll_batch(encode_poll_batch(batch.store_id, batch.polls)) == (batch, [])
+
+
+@untimed
+@given(wire.uuids, wire.instants, st.booleans())
+def test_a_single_poll(store_id: str, instant: int, active: bool) -> None:
+    batch = PollBatch(store_id, [(instant, active)])
+    assert decode_poll_batch(encode_poll(store_id, instant, active=active)) == (batch, [])
 
 
 @untimed
@@ -120,6 +130,37 @@ def test_the_same_fault_has_the_same_dead_letter_key() -> None:
     again = DeadLetter(source, "another", b"y", b"key")
     assert dead_letter_key(first) == dead_letter_key(again) == b"store-status/3/70"
     assert dead_letter_key(DeadLetter({"file": "a.csv", "line": 3}, "", b"")) == b"a.csv/3"
+    told = {"file": "a.csv", "line": 3, "kind": "polls", "columns": "status,store_id,timestamp_utc"}
+    assert dead_letter_key(DeadLetter(told, "", b"")) == b"a.csv/3", "how to read it is no place"
+    of_http = {"http": "7c9e", "item": 2, "path": "/status"}
+    assert dead_letter_key(DeadLetter(of_http, "", b"")) == b"7c9e/2//status"
+
+
+def test_a_dead_letter_says_that_it_was_cut_only_where_it_was() -> None:
+    letter = DeadLetter({"file": "a.csv", "line": 3}, "why", b"x", truncated=True)
+    assert json.loads(encode_dead_letter(letter))["truncated"] is True
+    earlier = b'{"source":{"file":"a.csv","line":3},"reason":"why","original":"x","key":null}'
+    assert decode_dead_letter(earlier) == DeadLetter({"file": "a.csv", "line": 3}, "why", b"x")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"[]",
+        b'{"reason":"why","original":"x","key":null}',
+        b'{"source":"a.csv","reason":"why","original":"x","key":null}',
+        b'{"source":{},"reason":7,"original":"x","key":null}',
+        b'{"source":{},"reason":"why","key":null}',
+        b'{"source":{},"reason":"why","original":7,"key":null}',
+        b'{"source":{},"reason":"why","original":{"base64":"?"},"key":null}',
+        b'{"source":{},"reason":"why","original":null,"key":{"base64":7}}',
+    ],
+)
+def test_what_is_no_dead_letter_is_refused(value: bytes | None) -> None:
+    with pytest.raises(RecordError):
+        decode_dead_letter(value)
 
 
 def test_the_forms_that_the_contract_fixes() -> None:
@@ -127,6 +168,11 @@ def test_the_forms_that_the_contract_fixes() -> None:
     assert json.loads(encode_poll_batch(store, [(5, True), (6, False)])) == {
         "store_id": store,
         "polls": [[5, 1], [6, 0]],
+    }
+    assert json.loads(encode_poll(store, 1_710_072_000_000_001, active=False)) == {
+        "store_id": store,
+        "status": "inactive",
+        "timestamp_utc": "2024-03-10T12:00:00.000001Z",
     }
     assert json.loads(encode_hours(store, [(0, "09:00", "17:00")])) == {
         "store_id": store,

@@ -94,10 +94,14 @@ store_records = st.builds(StoreRecord, uuids)
 dead_letters = st.builds(
     DeadLetter,
     source=st.fixed_dictionaries({"topic": st.text(), "partition": offsets, "offset": offsets})
-    | st.fixed_dictionaries({"file": st.text(), "line": offsets}),
+    | st.fixed_dictionaries(
+        {"file": st.text(), "line": offsets}, optional={"kind": st.text(), "columns": st.text()}
+    )
+    | st.fixed_dictionaries({"http": st.text(), "item": offsets, "path": st.text()}),
     reason=st.text(),
     original=st.none() | st.binary() | st.text().map(str.encode),
     key=st.none() | st.binary(),
+    truncated=st.booleans(),
 )
 watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
 report_requests = st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants)

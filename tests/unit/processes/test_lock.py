@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.errors import PrerequisiteError
-from stream_app.processes.lock import is_locked, locked
+from stream_app.processes.lock import is_locked, locked, locked_at_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,19 @@ async def test_one_holder_at_a_time(tmp_path: Path) -> None:
             async with locked(path, limit=0, busy="someone is here"):
                 pytest.fail("two holders")
     assert not is_locked(path)
+
+
+def test_who_cannot_wait_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    with locked_at_once(path, busy="unused"):
+        assert is_locked(path)
+        with (
+            pytest.raises(PrerequisiteError, match="someone is here"),
+            locked_at_once(path, busy="someone is here"),
+        ):
+            pytest.fail("two holders")
+    with locked_at_once(path, busy="unused"):
+        assert is_locked(path)
 
 
 async def test_the_next_holder_waits(tmp_path: Path) -> None:

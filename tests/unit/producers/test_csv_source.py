@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.csv_source import HOURS, POLLS, ZONES, Kind, Table, split_line
+from producers.csv_source import (
+    HOURS,
+    POLLS,
+    ZONES,
+    Kind,
+    Refused,
+    Table,
+    columns_text,
+    find_columns,
+    split_line,
+)
+from producers.lines import MAX_LINE_BYTES
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
@@ -37,6 +48,27 @@ def test_finds_the_columns_wherever_they_are(
     columns = open_table(tmp_path, header.encode(), kind).columns
     assert columns is not None
     assert columns.positions == positions
+    # as a dead letter has it
+    names = columns_text(columns, kind).split(",")
+    assert find_columns(names, kind, tmp_path) == columns
+
+
+def test_a_refused_row_says_how_to_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "hours.csv"
+    path.write_text("start_time_local,note,store_id,end_time_local,day\n", encoding="utf-8")
+    table = Table(path, HOURS)
+    table.close()
+    row = table.refuse(7, "why", b"x" * (MAX_LINE_BYTES + 1) + b"\r\n")
+    assert row == Refused(
+        str(path),
+        7,
+        "why",
+        b"x" * MAX_LINE_BYTES,
+        "hours",
+        "start_time_local,,store_id,end_time_local,dayOfWeek",
+        truncated=True,
+    )
+    assert not table.refuse(7, "why", b"x" * MAX_LINE_BYTES + b"\r\n").truncated
 
 
 @pytest.mark.parametrize(

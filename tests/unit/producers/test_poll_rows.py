@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers import lines
-from producers.csv_source import POLLS, Refused, Table
+from producers.csv_source import POLLS, Refused, Table, columns_text
 from producers.poll_rows import StoreNumbers, parse_poll_line, read_polls
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError
@@ -48,8 +48,18 @@ def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
         try:
             poll = parse_poll_line(line, table.columns, stores, LATEST)
         except RecordError as error:
-            original = line.removesuffix(b"\r")[: lines.MAX_LINE_BYTES]
-            refused.append(Refused(str(path), number, str(error), original))
+            row = line.removesuffix(b"\r")
+            refused.append(
+                Refused(
+                    str(path),
+                    number,
+                    str(error),
+                    row[: lines.MAX_LINE_BYTES],
+                    "polls",
+                    columns_text(table.columns, POLLS),
+                    truncated=len(row) > lines.MAX_LINE_BYTES,
+                )
+            )
             continue
         if poll is not None:
             polls.append((stores.ids[poll[0]], poll[1], poll[2]))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from producers.sink import RecordSink
 
 
+COLUMNS = "store_id,status,timestamp_utc"
+
+
 class SinkDouble:
     """Keeps what it is given."""
 
@@ -28,7 +31,9 @@ class SinkDouble:
 
 
 def refused(number: int) -> Refused:
-    return Refused("polls.csv", number, "not a time", f"row, {number} \xe9".encode("latin-1"))
+    original = f"row, {number} \xe9".encode("latin-1")
+    cut = number == 3
+    return Refused("polls.csv", number, "not a time", original, "polls", COLUMNS, truncated=cut)
 
 
 async def test_every_refused_row_is_kept_and_the_first_ones_are_shown(tmp_path: Path) -> None:
@@ -45,8 +50,14 @@ async def test_every_refused_row_is_kept_and_the_first_ones_are_shown(tmp_path: 
     assert all(topic is DEAD_LETTERS for topic, _, _ in sink.sent)
     letters = [decode_dead_letter(value) for _, _, value in sink.sent]
     assert [(letter.source, letter.reason, letter.original) for letter in letters] == [
-        ({"file": row.file, "line": row.line}, row.reason, row.original) for row in rows
+        (
+            {"file": row.file, "line": row.line, "kind": "polls", "columns": COLUMNS},
+            row.reason,
+            row.original,
+        )
+        for row in rows
     ]
+    assert [letter.truncated for letter in letters[:3]] == [False, True, False]
     assert sink.sent[0][1] == b"polls.csv/2"
     with path.open(encoding="utf-8", newline="") as file:
         written = list(csv.reader(file))

@@ -131,6 +131,17 @@ def test_warns_of_unknown_zones_and_of_hours_that_open_nothing_once_a_store(tmp_
     ]
 
 
+def test_warns_of_stores_that_are_left_without_hours(tmp_path: Path) -> None:
+    registry = Registry()
+    add_hours(registry, tmp_path / "1.csv", f"{A},0,9 am,17:00", f"{B},7,09:00,17:00", "me,0,1,2")
+    add_hours(registry, tmp_path / "2.csv", f"{A},Monday,9,5", f"{B},0,09:00,17:00")
+    assert registry.without_hours() == {A: 2}, "a store with one good row has hours"
+    assert list(registry_warnings(registry, "America/Chicago")) == [
+        f"warning: store {A}: every row of its hours is refused (2); the hours that it has "
+        "already apply, and if it has none it counts as open 24/7"
+    ]
+
+
 def test_many_warnings_are_cut_short() -> None:
     registry = Registry()
     for number in range(25):

@@ -26,7 +26,7 @@ class ProducerDouble:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
-        self.futures: list[asyncio.Future[None]] = []
+        self.futures: list[asyncio.Future[Any]] = []
         self.full = 0
         self.stopped = False
 
@@ -36,7 +36,7 @@ class ProducerDouble:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send(self, topic: str, *, value: bytes, key: bytes) -> asyncio.Future[None]:
+    async def send(self, topic: str, *, value: bytes, key: bytes) -> asyncio.Future[Any]:
         if self.full:
             self.full -= 1
             await asyncio.sleep(0.01)
@@ -79,6 +79,27 @@ async def test_counts_what_is_sent_and_what_is_acknowledged(
         double.acknowledge(1)
     assert (count.acknowledged_records, count.acknowledged_rows) == (2, 515)
     assert double.sent[0] == (STORE_STATUS.name, b"a", b"1")
+
+
+async def test_tells_what_the_brokers_say_of_each_record_that_they_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+    with pytest.raises(BrokerUnavailableError):  # noqa: PT012  leaving it is part of it
+        async with make_sink(monkeypatch) as (sink, double):
+            for number in range(3):
+                await sink.send(
+                    STORE_STATUS,
+                    b"a",
+                    b"1",
+                    on_acknowledged=lambda m, n=number: told.append((n, m)),
+                )
+            double.futures[2].set_result("third")
+            double.futures[0].set_result("first")
+            await asyncio.sleep(0)
+            assert told == [(2, "third"), (0, "first")]
+            double.futures[1].set_exception(NotLeaderForPartitionError())
+    assert len(told) == 2
 
 
 async def test_draining_waits_for_the_last_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,30 +7,33 @@ import uuid
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
 
-from api import gateway as module
-from api.gateway import Gateway
+from api import report_service as module
+from api.report_log import ReportLog
+from api.report_service import ReportService
 from stream_app.contracts.reports import ReportRequest
 from stream_app.errors import BrokerUnavailableError
-from stream_app.settings import Settings
+from tests.fakes import SETTINGS
 
 
-class Producer:
+class Link:
     """Out of reach at first, then remembers what it sent."""
+
+    trouble = None
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.sent = asyncio.Event()
 
-    async def send_and_wait(self, *_: Any) -> None:
+    async def in_time(self, waiting: Any) -> Any:
+        return await waiting
+
+    async def send(self, *_: Any) -> int:
         if self.failures:
             self.failures -= 1
-            raise KafkaConnectionError
+            raise BrokerUnavailableError("away")
         self.sent.set()
-
-    async def stop(self) -> None:
-        pass
+        return 0
 
 
 class Tail:
@@ -52,20 +55,19 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     monkeypatch: pytest.MonkeyPatch, sending: int, reading: int
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    keeper = Gateway(Settings.from_environment({}), lambda: 10**15)
-    producer, tail = Producer(sending), Tail(reading)
-    monkeypatch.setattr(keeper, "_producer", producer)
-    monkeypatch.setattr(keeper, "_reports_tail", tail)
-    monkeypatch.setattr(keeper, "_connected", True)
-    monkeypatch.setattr(keeper._log, "forget", lambda _: 0)
-    keeper._log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    link: Any = Link(sending)
+    tail = Tail(reading)
+    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    monkeypatch.setattr(log, "forget", lambda _: 0)
+    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, tail.catch_up)
 
-    task = asyncio.create_task(keeper._keep_deadlines())
+    await keeper.start()
     try:
-        await producer.sent.wait()
+        await link.sent.wait()
         await tail.caught_up.wait()
-        assert not task.done()
+        assert keeper._keeper is not None
+        assert not keeper._keeper.done()
     finally:
-        task.cancel()
-        keeper._log.close()
-        keeper._folder.cleanup()
+        await keeper.stop()
+        log.close()

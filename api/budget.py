@@ -1,0 +1,55 @@
+"""How much may be in hand at once: memory stays bounded, whatever comes in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Budget:
+    """Bytes, or what a caller counts as such, of which no more than `limit` are in hand."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def used(self) -> int:
+        """What is in hand now."""
+        return self._used
+
+    def try_take(self, amount: int) -> bool:
+        """Take it at once, or not at all."""
+        if self._used + amount > self._limit:
+            return False
+        self._used += amount
+        return True
+
+    async def take(self, amount: int, patience: float) -> bool:
+        """Take it once there is room, those first who asked first; False after `patience` s."""
+        if not self._waiting and self.try_take(amount):
+            return True
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place = (amount, given)
+        self._waiting.append(place)
+        try:
+            await asyncio.wait({given}, timeout=patience)
+        except asyncio.CancelledError:
+            if given.done():
+                self.give_back(amount)
+            raise
+        finally:
+            if not given.done():
+                self._waiting.remove(place)
+                self._serve()
+        return given.done()
+
+    def give_back(self, amount: int) -> None:
+        """What was taken is no longer in hand."""
+        self._used -= amount
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self.try_take(self._waiting[0][0]):
+            self._waiting.popleft()[1].set_result(None)

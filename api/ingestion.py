@@ -1,0 +1,186 @@
+"""Facts that stores report by HTTP: to Kafka, or to the dead letters with a reason.
+
+Every method returns when the broker holds what it was given, or raises in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from api.outgoing import Outgoing, outcome, overloaded
+from api.ping_batches import WINDOW_SECONDS, PingBatches
+from stream_app.contracts.records import (
+    DeadLetter,
+    ahead_of_clock,
+    bounded_dead_letter,
+    dead_letter_key,
+    encode_hours,
+    encode_poll_batch,
+    encode_zone,
+)
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_app.contracts.bodies import Poll
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.domain.hours import Row
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_BYTES: Final = 320
+"""What a poll costs of the budget until it is acknowledged: its share of a record, who waits."""
+
+
+class Ingestion:
+    """Takes polls, hours and zones, and keeps what is refused.
+
+    Args:
+        settings: the tolerance.
+        clock: the wall clock in µs.
+        outgoing: what sends.
+        require: raises without a connection.
+        window: seconds that a poll waits for others of its store.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int],
+        outgoing: Outgoing,
+        require: Callable[[], None],
+        *,
+        window: float = WINDOW_SECONDS,
+    ) -> None:
+        self.clock = clock
+        self._tolerance = settings.future_tolerance
+        self._outgoing = outgoing
+        self._require = require
+        self._pings = PingBatches(self._send_polls, window=window)
+        self._stopping = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether long requests should come to their end."""
+        return self._stopping
+
+    def begin_to_stop(self) -> None:
+        """Ask long requests to come to their end."""
+        self._stopping = True
+
+    async def stop(self, patience: float) -> None:
+        """Send what is gathered; wait for it, for so many seconds at most."""
+        self._pings.close_all()
+        await asyncio.gather(self._pings.settle(patience), self._outgoing.settle(patience))
+
+    def ahead(self, instant: int, clock: int | None = None) -> str | None:
+        """Why a poll is too far ahead, by the broker's clock or else by ours; None: it is not."""
+        return ahead_of_clock(instant, self.clock() if clock is None else clock, self._tolerance)
+
+    async def poll(self, store_id: str, poll: Poll) -> str | None:
+        """Take one poll that is not ahead of our clock.
+
+        Returns:
+            why it is refused by the broker's clock, in which case the worker keeps it as a dead
+            letter; None: it is accepted.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        self.check(store_id)
+        if not self._outgoing.budget.try_take(POLL_BYTES):
+            raise overloaded()
+        taken = await outcome(self._pings.add(store_id, [poll]))
+        return self.ahead(poll[0], taken)
+
+    def check(self, store_id: str) -> None:
+        """Whether polls of a store can be taken at all.
+
+        Raises:
+            BrokerUnavailableError: not now.
+        """
+        self._require()
+        self._outgoing.check(STORE_STATUS, store_id.encode())
+
+    async def polls(self, by_store: Mapping[str, list[Poll]]) -> list[asyncio.Future[int]]:
+        """Take polls of many stores that are not ahead of our clock, waiting a while for room.
+
+        Returns:
+            what becomes of each store's, in the order of the mapping; for `outcome`. The append
+            time says whether a poll is ahead of the broker's clock.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait; nothing was taken.
+            BrokerUnavailableError: nothing was taken.
+        """
+        for store_id in by_store:
+            self.check(store_id)
+        await self._outgoing.make_room(POLL_BYTES * sum(map(len, by_store.values())))
+        return [self._pings.add(store_id, polls) for store_id, polls in by_store.items()]
+
+    async def hours(self, store_id: str, rows: list[Row]) -> None:
+        """Replace a store's business hours.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        await self._publish(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
+
+    async def timezone(self, store_id: str, timezone: str) -> None:
+        """Replace a store's zone.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
+
+    async def refuse(self, path: str, reason: str, original: bytes) -> None:
+        """Keep a body that is refused as a whole.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        log.info("refused %s: %s", path, reason)
+        self._require()
+        letter = DeadLetter({"http": str(uuid4()), "path": path}, reason, original)
+        value = bounded_dead_letter(letter)
+        await outcome(self._outgoing.start(DEAD_LETTERS, dead_letter_key(letter), value))
+
+    async def refuse_item(
+        self, request_id: str, path: str, index: int, reason: str, original: bytes
+    ) -> asyncio.Future[int]:
+        """Keep one refused item of many, waiting a while for room; for `outcome`.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker is out of reach.
+        """
+        self._require()
+        source: dict[str, str | int] = {"http": request_id, "path": path, "item": index}
+        letter = DeadLetter(source, reason, original)
+        return await self._outgoing.start_patiently(
+            DEAD_LETTERS, dead_letter_key(letter), bounded_dead_letter(letter)
+        )
+
+    async def _publish(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+        self._require()
+        await outcome(self._outgoing.start(topic, store_id.encode(), value))
+
+    async def _send_polls(self, store_id: str, polls: list[Poll]) -> int:
+        value = encode_poll_batch(store_id, polls)
+        cost = POLL_BYTES * len(polls)
+        return await self._outgoing.deliver(STORE_STATUS, store_id.encode(), value, cost)

@@ -1,0 +1,58 @@
+"""A stream of bytes as lines, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Line = tuple[int, bytes | RecordError, bytes]
+"""Number from 0, the line or why there is none, and what is to be kept of it if it is refused."""
+
+
+class LineSplitter:
+    """Cuts chunks into lines; blank ones count, but are left out.
+
+    A line above the limit becomes an error by itself, with its beginning, and the next line is
+    read as if nothing had been.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._number = 0
+        self._rest = bytearray()
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> Iterator[Line]:
+        """The lines that end in this chunk; the iterator must be read to its end."""
+        first, *others = chunk.split(b"\n")
+        self._grow(first)
+        for line in others:
+            yield from self._end()
+            self._grow(line)
+
+    def finish(self) -> Iterator[Line]:
+        """The last line, where no line break ends it."""
+        yield from self._end()
+
+    def _grow(self, piece: bytes) -> None:
+        if not self._skipping:
+            self._rest += piece
+            if len(self._rest) > self._limit:
+                self._skipping = True
+                del self._rest[self._limit :]
+
+    def _end(self) -> Iterator[Line]:
+        number, line = self._number, bytes(self._rest)
+        skipped = self._skipping
+        self._number += 1
+        self._rest.clear()
+        self._skipping = False
+        if skipped:
+            reason = f"the line is longer than {self._limit:,} bytes; its beginning is kept"
+            yield number, RecordError(reason), line
+        elif not line.isspace() and line:
+            yield number, line, line

@@ -1,0 +1,225 @@
+"""The API's connection to Kafka: made in the background, and made again when it must be.
+
+The clients find a broker that was away by themselves. A producer may break for good, though:
+a record that failed leaves a gap in the sequence numbers of its partition, and the broker
+takes nothing behind a gap. So a producer that failed once is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from api.outgoing import ANSWER_SECONDS
+from stream_app.errors import BrokerUnavailableError, StoreUptimeError
+from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.clients import producer, start, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+BATCH_BYTES: Final = 256 << 10
+"""Bytes of one batch of a partition: well under what a topic takes at once."""
+
+CLOSING_SECONDS: Final = 3.0
+"""A broker that is away must not keep a client from ending."""
+
+_RETRY_SECONDS: Final = 1.0
+
+_CANCEL_SECONDS: Final = 0.2
+
+
+class Reader(Protocol):
+    """What reads from Kafka while the API is connected."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+
+class View(Reader, Protocol):
+    """A reader that must have read all that there is before the first answer."""
+
+    async def catch_up(self) -> None:
+        """Wait until it has."""
+
+
+class KafkaLink:
+    """The producer, and the readers that live while there is a connection.
+
+    Args:
+        settings: with the broker resolved.
+        readers: started in this order once a broker answers.
+        views: further readers, which have caught up before `require` lets anyone pass.
+        new_producer: makes the client that sends.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        readers: Sequence[Reader],
+        views: Sequence[View],
+        new_producer: Callable[[Settings], Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._readers: list[Reader] = [*readers, *views]
+        self._views = views
+        self._new_producer = new_producer or _new_producer
+        self._producer: Any = None
+        self._trouble: str | None = "still connecting to Kafka"
+        self._work: set[asyncio.Task[Any]] = set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection, in one line; None: there is one."""
+        return self._trouble
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._background(self._connect(), "connect")
+
+    async def stop(self) -> None:
+        """Send what is under way if the broker takes it soon, and disconnect."""
+        self._trouble = "stopping"
+        # the client loses a cancellation that comes as its attempt to connect ends
+        while self._work:
+            for task in self._work:
+                task.cancel()
+            await asyncio.wait(self._work, timeout=_CANCEL_SECONDS)
+        sending, self._producer = self._producer, None
+        await asyncio.gather(
+            *(_bounded(reader.stop()) for reader in self._readers),
+            *([_bounded(sending.stop())] if sending is not None else []),
+        )
+
+    def require(self) -> None:
+        """Pass only with a connection.
+
+        Raises:
+            BrokerUnavailableError: there is none.
+        """
+        if self._trouble is not None:
+            raise BrokerUnavailableError(self._trouble)
+
+    async def send(self, topic: TopicSpec, partition: int | None, key: bytes, value: bytes) -> int:
+        """Send a record and wait for as long as it takes.
+
+        Returns:
+            the broker's append time, µs.
+
+        Raises:
+            BrokerUnavailableError: it failed for good.
+        """
+        sending = self._producer
+        if sending is None:
+            raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
+        try:
+            acknowledged = await sending.send(topic.name, value, key, partition=partition)
+        except (KafkaTimeoutError, MessageSizeTooLargeError) as error:
+            # it never got as far as the producer's buffer: no gap
+            raise unavailable(self._settings, error) from error
+        except KafkaError as error:
+            self._replace(sending, error)
+            raise unavailable(self._settings, error) from error
+        try:
+            metadata = await acknowledged
+        except KafkaError as error:
+            self._replace(sending, error)
+            raise unavailable(self._settings, error) from error
+        return int(metadata.timestamp) * 1000
+
+    async def in_time(self, waiting: Awaitable[_T]) -> _T:
+        """Wait for Kafka's answer, but not for long.
+
+        Raises:
+            BrokerUnavailableError: it did not come.
+        """
+        try:
+            return await asyncio.wait_for(waiting, ANSWER_SECONDS)
+        except TimeoutError:
+            raise BrokerUnavailableError(
+                f"Kafka did not answer within {ANSWER_SECONDS:g} s"
+            ) from None
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await ensure_topics(self._settings)
+                await self._open_producer()
+                for reader in self._readers:
+                    await reader.start()
+                for view in self._views:
+                    await view.catch_up()
+            except (StoreUptimeError, KafkaError) as error:
+                if str(error) != self._trouble:
+                    log.warning("not connected yet, trying again: %s", error)
+                self._trouble = str(error)
+                await self._disconnect()
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._trouble = None
+                log.info("connected to Kafka at %s", self._settings.kafka_bootstrap)
+                return
+
+    async def _disconnect(self) -> None:
+        for reader in reversed(self._readers):
+            await _bounded(reader.stop())
+        if self._producer is not None:
+            await _bounded(self._producer.stop())
+            self._producer = None
+
+    async def _open_producer(self) -> None:
+        opening = self._new_producer(self._settings)
+        try:
+            await start(opening, self._settings)
+        except asyncio.CancelledError:
+            await _bounded(opening.stop())
+            raise
+        self._producer = opening
+
+    def _replace(self, broken: Any, error: KafkaError) -> None:
+        if self._producer is not broken:
+            return
+        log.warning("a record failed for good, connecting the producer anew: %r", error)
+        self._producer = None
+        self._background(self._renew(broken), "renew-producer")
+
+    async def _renew(self, broken: Any) -> None:
+        # what it still holds goes first: a later PUT must not be overtaken by an earlier one
+        await _bounded(broken.stop())
+        while True:
+            try:
+                await self._open_producer()
+            except BrokerUnavailableError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _background(self, work: Any, name: str) -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(work, name=name)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+
+def _new_producer(settings: Settings) -> Any:
+    return producer(settings, max_batch_size=BATCH_BYTES)
+
+
+async def _bounded(ending: Awaitable[None]) -> None:
+    """Wait for a client's end: an idempotent producer would wait for a lost broker for ever."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ending, CLOSING_SECONDS)

@@ -1,0 +1,47 @@
+"""What a route refuses is kept: whole bodies as dead letters, before the answer goes out."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from api.keys import INGESTION
+from api.problems import ProblemError
+from api.request_body import BodyTooLargeError
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+    from api.request_body import RequestBody
+
+
+def path_of(request: web.Request) -> str:
+    """The path as a dead letter names it."""
+    return request.rel_url.raw_path
+
+
+@asynccontextmanager
+async def refused_is_kept(request: web.Request, original: bytes) -> AsyncIterator[None]:
+    """A block that judges a body: what it refuses is kept, then refused."""
+    try:
+        yield
+    except (RecordError, ProblemError) as error:
+        # there is nothing to keep of an empty body
+        if original.strip():
+            await request.app[INGESTION].refuse(path_of(request), str(error), original)
+        raise
+
+
+async def whole_body(
+    request: web.Request, body: RequestBody, limit: int, beginning: bytes = b""
+) -> bytes:
+    """The whole body; one that is too large is kept up to the limit and answered 413."""
+    try:
+        return await body.read(limit, beginning)
+    except BodyTooLargeError as error:
+        async with refused_is_kept(request, error.beginning):
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None

@@ -1,0 +1,156 @@
+"""Which stores exist, with their hours and zones, as the topics tell it.
+
+A view that is built anew at each start, like that of the reports, in a temporary SQLite file:
+stores outnumber what a process should hold.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import decode_hours, decode_store, decode_zone
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
+from stream_app.domain.hours import WeeklyHours
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.domain.hours import Row
+
+log = logging.getLogger(__name__)
+
+TOPICS: Final = (STORES, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
+"""What the view is made of."""
+
+_SCHEMA: Final = """
+CREATE TABLE store (
+    store_id TEXT PRIMARY KEY,
+    hours BLOB,
+    timezone TEXT
+) WITHOUT ROWID;
+"""
+
+_BEHIND_HEXADECIMAL: Final = "g"
+"""Sorts behind every character of a canonical store id."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """A store that exists.
+
+    Attributes:
+        store_id: the store.
+        hours: its rows of business hours; empty: always open.
+        timezone: its zone name as told, known or not; None: none was told.
+    """
+
+    store_id: str
+    hours: tuple[Row, ...] = ()
+    timezone: str | None = None
+
+
+class Registry:
+    """The stores of all three topics.
+
+    Args:
+        path: a new file of this process alone.
+        partitions: partitions of the topics by store. A record on the wrong one does not count:
+            the workers pass it on, and it comes again on the right one.
+    """
+
+    def __init__(self, path: Path, partitions: int) -> None:
+        self._partitions = partitions
+        self._database = sqlite3.connect(path, isolation_level=None)
+        # thrown away at exit: nothing of it needs to survive a crash
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.executescript(_SCHEMA)
+        # never ended: this connection is the only one that reads, and a transaction for every
+        # record would cost several times as much
+        self._database.execute("BEGIN")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def on_record(self, record: Any) -> None:
+        """Take in a record of any of the topics; one that cannot be used changes nothing."""
+        try:
+            if record.topic == STORES.name:
+                self._exists(decode_store(record.value).store_id)
+            elif record.topic == STORE_BUSINESS_HOURS.name:
+                self._hours(record)
+            else:
+                self._timezone(record)
+        except RecordError as error:
+            # the worker has kept it as a dead letter
+            log.debug("%s/%d: %s", record.topic, record.offset, error)
+
+    def exists(self, store_id: str) -> bool:
+        """Whether any input has named the store, as far as is known now."""
+        found = self._database.execute("SELECT 1 FROM store WHERE store_id = ?", (store_id,))
+        return found.fetchone() is not None
+
+    def get(self, store_id: str) -> StoreEntry | None:
+        """A store as it stands; None where it is unknown."""
+        row = self._database.execute(
+            "SELECT hours, timezone FROM store WHERE store_id = ?", (store_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        hours = () if row[0] is None else tuple(tuple(hours) for hours in orjson.loads(row[0]))
+        return StoreEntry(store_id, hours, row[1])
+
+    def page(self, prefix: str, after: str, limit: int) -> list[str]:
+        """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most."""
+        rows = self._database.execute(
+            "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"
+            " ORDER BY store_id LIMIT ?",
+            (after, prefix, prefix + _BEHIND_HEXADECIMAL, limit),
+        )
+        return [store_id for (store_id,) in rows]
+
+    def _exists(self, store_id: str) -> None:
+        self._database.execute(
+            "INSERT INTO store (store_id) VALUES (?) ON CONFLICT DO NOTHING", (store_id,)
+        )
+
+    def _hours(self, record: Any) -> None:
+        told = decode_hours(record.value)
+        if not self._belongs(told.store_id, record):
+            return
+        rows = [_checked_row(*row) for row in told.hours]
+        self._database.execute(
+            "INSERT INTO store (store_id, hours) VALUES (?, ?)"
+            " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours",
+            (told.store_id, orjson.dumps(rows)),
+        )
+
+    def _timezone(self, record: Any) -> None:
+        told = decode_zone(record.value)
+        if not self._belongs(told.store_id, record):
+            return
+        self._database.execute(
+            "INSERT INTO store (store_id, timezone) VALUES (?, ?)"
+            " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone",
+            (told.store_id, told.timezone),
+        )
+
+    def _belongs(self, store_id: str, record: Any) -> bool:
+        right = partition_of(store_id.encode(), self._partitions)
+        return bool(right == record.partition)
+
+
+@lru_cache(maxsize=65_536)
+def _checked_row(day: int, start: str, end: str) -> Row:
+    """A row that opens a store or may; stores share most of theirs."""
+    WeeklyHours.from_rows([(day, start, end)])
+    return day, start.strip(), end.strip()

@@ -1,0 +1,127 @@
+"""Reports as the routes see them: asked for, fetched, and failed when nobody makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.contracts.reports import ReportEvent, encode_event, encode_request
+from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
+from stream_app.errors import BrokerUnavailableError
+from stream_app.settings import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from api.link import KafkaLink
+    from api.report_log import ReportLog, ReportState
+    from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_DEADLINE_CHECK_SECONDS: Final = 0.25
+_DEADLINE_BATCH: Final = 500
+_FORGET_EVERY_SECONDS: Final = 60.0
+
+
+class ReportService:
+    """Requests to the workers, and what became of them.
+
+    Args:
+        settings: deadline and retention.
+        clock: the wall clock in µs.
+        link: the connection.
+        reports: the view of the topics.
+        read: returns when the view has all that is in its topics now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int],
+        link: KafkaLink,
+        reports: ReportLog,
+        read: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._link = link
+        self._log = reports
+        self._read = read
+        self._keeper: asyncio.Task[Any] | None = None
+
+    async def start(self) -> None:
+        """Begin to keep deadlines."""
+        self._keeper = asyncio.create_task(self._keep_deadlines(), name="deadlines")
+
+    async def stop(self) -> None:
+        """Stop keeping deadlines."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def request_report(self, request: ReportRequest) -> None:
+        """Ask for a report; returns when the broker holds the request.
+
+        Raises:
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        self._link.require()
+        await self._send(REPORT_REQUESTS, request.store_id, encode_request(request))
+        self._log.requested(request, self._clock())
+
+    async def report(self, report_id: str) -> ReportState | None:
+        """A report as it stands; None: nobody asked for it.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+        """
+        state = self._log.get(report_id)
+        if state is None:
+            self._link.require()
+            # another API process may have taken the request a moment ago
+            await self._link.in_time(self._read())
+            state = self._log.get(report_id)
+        return state
+
+    def open_reports(self) -> int:
+        """How many reports are pending or running."""
+        return self._log.open_count()
+
+    async def _keep_deadlines(self) -> None:
+        """Fail what no worker finished in time; the worker's own answer wins if it came first."""
+        last_forgotten = 0.0
+        while True:
+            await asyncio.sleep(_DEADLINE_CHECK_SECONDS)
+            if self._link.trouble is not None:
+                continue
+            now = self._clock()
+            late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
+            try:
+                for report_id in late:
+                    await self._fail(report_id, now)
+                if late:
+                    # a worker may have been quicker: what counts is the order in the topic
+                    await self._link.in_time(self._read())
+            except BrokerUnavailableError as error:
+                log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
+            if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
+                last_forgotten = time.monotonic()
+                self._log.forget(now - self._settings.report_retention)
+
+    async def _fail(self, report_id: str, now: int) -> None:
+        event = ReportEvent(
+            report_id,
+            "failed",
+            now,
+            reason="no worker answered within the deadline of "
+            f"{format_duration(self._settings.report_deadline)}",
+        )
+        await self._send(REPORT_RESULTS, report_id, encode_event(event))
+
+    async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
+        await self._link.in_time(self._link.send(topic, None, key.encode(), value))

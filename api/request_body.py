@@ -1,0 +1,147 @@
+"""Request bodies, read within limits: of size, of time, and of memory over all requests."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import orjson
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from api.problems import ProblemError
+from stream_app.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from api.budget import Budget
+
+READING_BYTES: Final = 96 << 20
+"""Bytes of bodies that all requests together may hold, read and parsed."""
+
+PARSED_BYTES: Final = 4
+"""What a byte of JSON costs further once it is parsed."""
+
+CHUNK_BYTES: Final = 256 << 10
+"""More than one read hands over: what a streamed body holds at once."""
+
+IDLE_SECONDS: Final = 30.0
+"""How long a client may send nothing in the middle of a body."""
+
+WHOLE_SECONDS: Final = 600.0
+"""How long a client may take for a whole body."""
+
+
+class BodyTooLargeError(Exception):
+    """A body is larger than its limit; `beginning` is what was read of it."""
+
+    def __init__(self, limit: int, beginning: bytes) -> None:
+        self.limit = limit
+        self.beginning = beginning
+        super().__init__(f"the body is larger than {limit:,} bytes")
+
+
+class RequestBody:
+    """A context in which a request's body is read and held.
+
+    Args:
+        request: the request.
+        budget: what all bodies together may hold.
+    """
+
+    def __init__(self, request: web.Request, budget: Budget) -> None:
+        self._request = request
+        self._budget = budget
+        self._held = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._budget.give_back(self._held)
+        self._held = 0
+
+    async def read(self, limit: int, beginning: bytes = b"") -> bytes:
+        """The whole body, of which `beginning` has been read.
+
+        Raises:
+            BodyTooLargeError: it is larger than the limit.
+            OverloadedError: the bodies of all requests hold as much as they may.
+            ProblemError: it came too slowly, or not to its end.
+        """
+        self._hold(len(beginning))
+        data = bytearray(beginning)
+        async for chunk in self.chunks():
+            self._hold(len(chunk))
+            data += chunk
+            if len(data) > limit:
+                break
+        if len(data) > limit:
+            raise BodyTooLargeError(limit, bytes(data[:limit]))
+        return bytes(data)
+
+    def hold_parsed(self, body: bytes) -> None:
+        """Take what a body will hold when it is parsed.
+
+        Raises:
+            OverloadedError: the bodies of all requests hold as much as they may.
+        """
+        self._hold(PARSED_BYTES * len(body))
+
+    def hold_stream(self, line_bytes: int) -> None:
+        """Take what a body holds that is read line by line.
+
+        Raises:
+            OverloadedError: the bodies of all requests hold as much as they may.
+        """
+        self._hold(CHUNK_BYTES + line_bytes)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, or the rest of it, as it comes.
+
+        Raises:
+            ProblemError: it came too slowly, or not to its end.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + WHOLE_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
+                    chunk = await self._request.content.readany()
+            except TimeoutError:
+                raise ProblemError(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"the body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
+                    f"{WHOLE_SECONDS:g} s in all, are the most",
+                ) from None
+            except (RequestPayloadError, HttpProcessingError, ClientError, OSError) as error:
+                raise ProblemError(
+                    HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
+                ) from None
+            if not chunk:
+                return
+            yield chunk
+
+    def _hold(self, amount: int) -> None:
+        if not self._budget.try_take(amount):
+            raise OverloadedError("too many large bodies are being read: try again in a moment")
+        self._held += amount
+
+
+def json_in(body: bytes, expected: str) -> Any:
+    """The JSON in a body.
+
+    Raises:
+        ProblemError: there is none.
+    """
+    if not body.strip():
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {expected}"
+        )
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None

@@ -1,0 +1,87 @@
+"""What is known of the stores, up to everything that was acknowledged before the question."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from api.outgoing import ANSWER_SECONDS
+from stream_app.errors import WorkersBehindError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from api.registry import Registry, StoreEntry
+
+
+class StoreService:
+    """The registry as the routes see it.
+
+    Args:
+        registry: the view of the topics.
+        read: returns when the view has all that is in its topics now; bounded in time.
+        applied: returns when the workers have applied, and so registered, all that was
+            acknowledged before; not bounded in time.
+        require: raises without a connection.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        read: Callable[[], Awaitable[object]],
+        applied: Callable[[], Awaitable[object]],
+        require: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._read = read
+        self._applied = applied
+        self._require = require
+
+    async def store_exists(self, store_id: str) -> bool:
+        """Whether a store is known.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: the store may be in what the workers have yet to apply.
+        """
+        if self._registry.exists(store_id):
+            return True
+        self._require()
+        # acknowledged a moment ago, it may not be registered yet: wait before saying no
+        await self._wait_for_workers(f"store {store_id} is not known yet")
+        await self._read()
+        return self._registry.exists(store_id)
+
+    async def store(self, store_id: str) -> StoreEntry | None:
+        """A store as it stands; None where it is unknown.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: the store may be in what the workers have yet to apply.
+        """
+        self._require()
+        await self._read()
+        if not await self.store_exists(store_id):
+            return None
+        return self._registry.get(store_id)
+
+    async def page(self, prefix: str, after: str, limit: int) -> list[str]:
+        """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: there may be stores in what the workers have yet to apply.
+        """
+        self._require()
+        await self._wait_for_workers("not all stores are known yet")
+        await self._read()
+        return self._registry.page(prefix, after, limit)
+
+    async def _wait_for_workers(self, what: str) -> None:
+        try:
+            await asyncio.wait_for(self._applied(), ANSWER_SECONDS)
+        except TimeoutError:
+            raise WorkersBehindError(
+                f"{what}, and the workers are still applying what came in: try again later"
+            ) from None

@@ -1,0 +1,150 @@
+"""`PUT /stores/{store_id}/business_hours` and `/timezone`, `GET /stores/{store_id}`, `GET /stores`.
+
+A PUT makes the store where it does not exist: a store exists once any input names it.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import web
+
+from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
+from api.problems import ProblemError, accepted
+from api.refused import refused_is_kept, whole_body
+from api.request_body import RequestBody, json_in
+from stream_app.contracts.bodies import hours_in, zone_in
+from stream_app.contracts.records import parse_uuid, shown
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.zones import find_zone
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.domain.hours import Row
+
+MAX_HOURS_BYTES: Final = 256 << 10
+"""The most rows of hours, as objects, fit."""
+
+MAX_TIMEZONE_BYTES: Final = 65_536
+
+PAGE_STORES: Final = 100
+MAX_PAGE_STORES: Final = 1_000
+
+_EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
+_EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
+_PREFIX: Final = re.compile(r"[0-9a-f-]{0,36}")
+
+routes = web.RouteTableDef()
+
+
+@routes.put("/stores/{store_id}/business_hours")
+async def put_business_hours(request: web.Request) -> web.Response:
+    """Replace all business hours of a store; no row at all: open 24/7."""
+    async with RequestBody(request, request.app[BODIES]) as body:
+        data = await whole_body(request, body, MAX_HOURS_BYTES)
+        async with refused_is_kept(request, data):
+            store_id = parse_uuid(request.match_info["store_id"])
+            rows = hours_in(json_in(data, _EXPECTED_HOURS))
+        await request.app[INGESTION].hours(store_id, rows)
+    answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(rows)}
+    never_open = WeeklyHours.from_rows(rows).never_open_rows
+    if never_open:
+        answer["warning"] = (
+            f"{len(never_open)} rows start when they end and open nothing: {shown(never_open)}"
+        )
+    return accepted(answer)
+
+
+@routes.put("/stores/{store_id}/timezone")
+async def put_timezone(request: web.Request) -> web.Response:
+    """Replace the zone of a store; an unknown one is kept, and the default one applies."""
+    async with RequestBody(request, request.app[BODIES]) as body:
+        data = await whole_body(request, body, MAX_TIMEZONE_BYTES)
+        async with refused_is_kept(request, data):
+            store_id = parse_uuid(request.match_info["store_id"])
+            timezone = zone_in(json_in(data, _EXPECTED_ZONE))
+        await request.app[INGESTION].timezone(store_id, timezone)
+    answer = {"store_id": store_id, **_zone(request, timezone)}
+    if find_zone(timezone) is None:
+        answer["warning"] = (
+            f"{shown(timezone)} is not an IANA time zone: {answer['timezone']} applies"
+        )
+    return accepted(answer)
+
+
+@routes.get("/stores/{store_id}")
+async def get_store(request: web.Request) -> web.Response:
+    """What is known of a store besides its polls."""
+    store_id = parse_uuid(request.match_info["store_id"])
+    entry = await request.app[STORES].store(store_id)
+    if entry is None:
+        raise unknown_store(store_id)
+    return _json(
+        {
+            "store_id": store_id,
+            "business_hours": _hours(entry.hours),
+            **_zone(request, entry.timezone),
+        }
+    )
+
+
+@routes.get("/stores")
+async def get_stores(request: web.Request) -> web.Response:
+    """The ids of all stores, a page at a time."""
+    query = _query(request)
+    prefix = query.get("prefix", "").strip().lower()
+    if not _PREFIX.fullmatch(prefix):
+        raise RecordError(f"prefix is not the beginning of a store id: {shown(prefix)}")
+    after = parse_uuid(query["after"], "after") if query.get("after") else ""
+    limit = _limit(query.get("limit", str(PAGE_STORES)))
+    # one more tells whether there is a next page
+    found = await request.app[STORES].page(prefix, after, limit + 1)
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        following = "/stores?" + urlencode({"prefix": prefix, "limit": limit, "after": page[-1]})
+    return _json({"store_ids": page, "next": following})
+
+
+def unknown_store(store_id: str) -> ProblemError:
+    """The answer about a store that no input has named."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
+    )
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    unknown = sorted(set(request.query) - {"prefix", "limit", "after"})
+    if unknown:
+        raise RecordError(
+            f"unknown parameters: {shown(', '.join(unknown))}; known are prefix, limit and after"
+        )
+    return dict(request.query)
+
+
+def _limit(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_PAGE_STORES:
+        raise RecordError(f"limit is not 1 to {MAX_PAGE_STORES}: {shown(text)}")
+    return int(text)
+
+
+def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
+    return rows or None
+
+
+def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
+    known = find_zone(timezone) is not None
+    return {
+        "timezone_str": timezone or None,
+        "timezone": timezone if known else request.app[DEFAULT_TIMEZONE],
+    }
+
+
+def _json(content: object) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json")

@@ -1,0 +1,135 @@
+"""What the bodies of HTTP requests say about stores: the facts of records, in forms for people.
+
+Like records: lenient in what semantics allow, everything else refused with a reason. A call
+about one store refuses fields that it does not know, since a misspelt one would be taken for
+left out; items of many may carry more than is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stream_app.contracts.records import (
+    MAX_HOURS_ROWS,
+    MAX_ZONE_LENGTH,
+    field_of,
+    parse_status,
+    parse_uuid,
+    shown,
+)
+from stream_app.domain.hours import Row, WeeklyHours
+from stream_app.domain.instants import parse_instant
+from stream_app.errors import RecordError
+
+Poll = tuple[int, bool]
+"""`(instant in µs, active)`."""
+
+_ROW_FIELDS: Final = {"dayOfWeek", "day", "start_time_local", "end_time_local"}
+
+
+def object_in(content: Any, *fields: str) -> dict[str, Any]:
+    """The content itself, where it is a JSON object with no other fields than these (if named).
+
+    Raises:
+        RecordError: it is not.
+    """
+    if not isinstance(content, dict):
+        raise RecordError(f"not a JSON object but {type(content).__name__}")
+    if fields and not content.keys() <= set(fields):
+        unknown = ", ".join(sorted(content.keys() - set(fields)))
+        known = " and ".join(fields)
+        raise RecordError(f"unknown fields: {unknown[:100]!r}; known are {known}")
+    return content
+
+
+def poll_in(content: Any, now: int) -> Poll:
+    """The poll of `POST /stores/{store_id}/status`.
+
+    Args:
+        content: `{"status", "timestamp_utc"?}`.
+        now: the instant of a poll that names none, µs.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    return _poll(object_in(content, "status", "timestamp_utc"), now)
+
+
+def poll_item_in(content: Any, now: int) -> tuple[str, Poll]:
+    """The store and the poll of one item of `POST /status`.
+
+    Args:
+        content: `{"store_id", "status", "timestamp_utc"?}`, and whatever else.
+        now: the instant of a poll that names none, µs.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    item = object_in(content)
+    return parse_uuid(field_of(item, "store_id")), _poll(item, now)
+
+
+def hours_in(content: Any) -> list[Row]:
+    """The rows of `PUT /stores/{store_id}/business_hours`, without needless spaces.
+
+    Args:
+        content: `{"hours": [...]}` of `[day, start, end]`, or of objects with the CSV's column
+            names: `dayOfWeek` or `day`, `start_time_local`, `end_time_local`. No row: open 24/7.
+
+    Raises:
+        RecordError: a row cannot be used; hours are taken as a whole or not at all.
+    """
+    items = field_of(object_in(content, "hours"), "hours")
+    if not isinstance(items, list):
+        raise RecordError(f"hours is not a list but {type(items).__name__}")
+    if len(items) > MAX_HOURS_ROWS:
+        raise RecordError(f"{len(items)} rows of hours; {MAX_HOURS_ROWS} are the most")
+    rows: list[Row] = []
+    for index, item in enumerate(items):
+        try:
+            row = _row(item)
+            WeeklyHours.from_rows([row])
+        except RecordError as error:
+            raise RecordError(f"row {index}: {error}") from None
+        rows.append(row)
+    return rows
+
+
+def zone_in(content: Any) -> str:
+    """The zone name of `PUT /stores/{store_id}/timezone`, known or not.
+
+    Args:
+        content: `{"timezone_str": ...}`, or `timezone` for the field's name.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    item = object_in(content, "timezone_str", "timezone")
+    if len(item) != 1:
+        raise RecordError("one of timezone_str and timezone is needed")
+    ((name, text),) = item.items()
+    if not isinstance(text, str):
+        raise RecordError(f"{name} is not a text but {type(text).__name__}")
+    if len(text) > MAX_ZONE_LENGTH:
+        raise RecordError(f"{name} is {len(text)} characters long")
+    return text.strip()
+
+
+def _poll(content: dict[str, Any], now: int) -> Poll:
+    active = parse_status(field_of(content, "status"))
+    told = content.get("timestamp_utc")
+    return (now if told is None else parse_instant(told)), active
+
+
+def _row(item: Any) -> Row:
+    match item:
+        case [int() as day, str() as start, str() as end] if type(day) is int:
+            return day, start.strip(), end.strip()
+        case {"start_time_local": str() as start, "end_time_local": str() as end}:
+            days = [item[name] for name in ("dayOfWeek", "day") if name in item]
+            if len(days) == 1 and type(days[0]) is int and item.keys() <= _ROW_FIELDS:
+                return days[0], start.strip(), end.strip()
+    raise RecordError(
+        "neither [day, start, end] nor an object of dayOfWeek (a number), start_time_local and "
+        f"end_time_local: {shown(item)}"
+    )

@@ -1,0 +1,152 @@
+"""Simulated stores against the running product: what was acknowledged is what reports say."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from producers.csv_source import POLLS, Table
+from producers.ping_sinks import HttpPings, KafkaPings
+from producers.pinger import Pinger
+from producers.poll_file import PollFile
+from producers.poll_rows import StoreNumbers, read_polls
+from producers.simulate import register_stores
+from producers.simulation import Simulation, Trouble
+from producers.tally import Tally
+from stream_app.domain.instants import DAY, LATEST, MINUTE, SECOND, to_datetime
+from tests.e2e.product import Http, Running, run, up
+from tests.minute_walk import csv_row, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from producers.simulation import Ping
+    from stream_app.settings import Settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+TROUBLE = Trouble(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=0.2)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        "STORE_UPTIME_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "STORE_UPTIME_PARTITIONS": str(settings.partitions),
+        "STORE_UPTIME_REPLICATION": str(settings.replication),
+    }
+
+
+@pytest.fixture(scope="module")
+def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running product with two workers on the broker of the tests."""
+    running, address = up(
+        tmp_path_factory.mktemp("up"), "--workers", "2", **environment(kafka_settings)
+    )
+    with running:
+        yield address
+
+
+def fast_clock(start: int, speed: int) -> Callable[[], int]:
+    """A clock that begins at `start` and is so many times as fast."""
+    began = time.monotonic()
+    return lambda: start + int((time.monotonic() - began) * speed * SECOND)
+
+
+def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
+    """The polls of a recorded file by store, as `replay` reads them."""
+    table = Table(path, POLLS)
+    stores = StoreNumbers()
+    polls: dict[str, list[tuple[datetime, str]]] = {}
+    for chunk in read_polls(table, stores, lambda: LATEST):
+        assert chunk.refused == []
+        for store, instant, active in chunk.accepted.rows():
+            polls.setdefault(stores.ids[store], []).append(
+                (to_datetime(instant), "active" if active else "inactive")
+            )
+    table.close()
+    return polls
+
+
+@pytest.mark.parametrize(("via", "seed"), [("http", 11), ("kafka", 12)])
+async def test_reports_say_what_was_acknowledged(
+    address: str, kafka_settings: Settings, tmp_path: Path, via: str, seed: int
+) -> None:
+    """Three days of forty stores in a few seconds, with every trouble there is."""
+    end = time.time_ns() // 1000 - DAY
+    start = end - 3 * DAY
+    simulation = Simulation(40, 15 * MINUTE, seed=seed, trouble=TROUBLE)
+    path = tmp_path / "polls.csv"
+    await register_stores(simulation, kafka_settings)
+    sink: Any = (
+        HttpPings(address, simulation.store_ids)
+        if via == "http"
+        else KafkaPings(kafka_settings, simulation.store_ids)
+    )
+    with PollFile(path) as file:
+
+        def record(ping: Ping) -> None:
+            file.add(simulation.store_ids[ping.store], ping.instant, active=ping.active)
+
+        tally = Tally(record, time.monotonic)
+        async with sink:
+            pinger = Pinger(simulation.pings(start), sink, tally, fast_clock(start, 100_000))
+            await pinger.run(end)
+    assert tally.counts.acknowledged > 5_000
+    assert (tally.counts.refused, tally.counts.failed, len(tally.open)) == (0, 0, 0)
+
+    reference = to_datetime(end)
+    polls = recorded(path)
+    assert sum(map(len, polls.values())) == tally.counts.acknowledged
+    async with Http(address) as http:
+        rows = await asyncio.gather(
+            *(
+                http.report_row(store_id, reference_time=reference.isoformat())
+                for store_id in simulation.store_ids
+            )
+        )
+    for store, (store_id, row) in enumerate(zip(simulation.store_ids, rows, strict=True)):
+        minutes = walk(simulation.hours(store), simulation.zone(store), polls[store_id], reference)
+        assert row == csv_row(store_id, minutes).rstrip()
+
+
+def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
+    address: str, kafka_settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "polls.csv"
+    began = datetime.now(UTC).isoformat()
+    arguments = ["simulate", "--stores", "40", "--every", "500ms", "--seed", "13"]
+    arguments += ["--skewed", "0.5", "--register", "--record", str(path), "--api", address]
+    arguments += ["--data-dir", str(tmp_path / "unused")]
+    with Running(*arguments, **environment(kafka_settings)) as running:
+        running.wait_for(r"hours and zones of 40 stores are registered")
+        # a line of figures comes once stores have pinged for ten seconds
+        running.wait_for(r"pings/s sent, .* acknowledged in .* of 40 stores down")
+        assert running.stop(signal.SIGINT) == 0
+    said = "\n".join(running.lines)
+    assert "Traceback" not in said
+    counts = re.search(
+        r"([\d,]+) pings sent, ([\d,]+) acknowledged, ([\d,]+) refused, 0 failed, 0 without",
+        said,
+    )
+    assert counts is not None, said
+    sent, acknowledged, refused = (int(text.replace(",", "")) for text in counts.groups())
+    assert sent == acknowledged + refused
+    assert refused > 0
+    assert f"{acknowledged:,} acknowledged polls added to {path}" in said
+    assert sum(map(len, recorded(path).values())) == acknowledged
+
+    listed = run(
+        *("dead-letters", "list", "--reason", "ahead of the clock", "--since", began),
+        *("--limit", "100000", "--data-dir", str(tmp_path / "unused")),
+        **environment(kafka_settings),
+    )
+    assert listed.returncode == 0, listed.stderr
+    # a request that is sent again is refused again
+    assert len(listed.stdout.splitlines()) >= refused

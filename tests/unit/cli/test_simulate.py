@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from stream_app.cli import simulate as simulate_module
+from stream_app.cli.simulate import simulate, size
+from stream_app.domain.instants import HOUR, MINUTE, SECOND
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from producers.simulate import Plan, Played
+
+
+@pytest.mark.parametrize(
+    ("stores", "every", "rate", "found"),
+    [
+        (None, None, None, (100, 10 * SECOND)),
+        (7, None, None, (7, 10 * SECOND)),
+        (None, MINUTE, None, (100, MINUTE)),
+        (7, MINUTE, None, (7, MINUTE)),
+        (None, None, 50.0, (500, 10 * SECOND)),
+        (None, MINUTE, 50.0, (3000, MINUTE)),
+        (500, None, 50.0, (500, 10 * SECOND)),
+        (None, SECOND, 0.25, (1, 4 * SECOND)),
+        (3, None, 1_000_000.0, (3, 3)),
+    ],
+)
+def test_two_of_stores_interval_and_rate_fix_the_third(
+    stores: int | None, every: int | None, rate: float | None, found: tuple[int, int]
+) -> None:
+    assert size(stores, every, rate) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [((5, SECOND, 1.0), "give two"), ((None, HOUR, 1000.0), "more than 1,000,000 stores")],
+)
+def test_what_cannot_be_played_is_a_usage_error(arguments: Any, told: str) -> None:
+    with pytest.raises(click.UsageError, match=told):
+        size(*arguments)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans that would be played."""
+    kept: list[Plan] = []
+
+    async def play(plan: Plan, _settings: Any, *, played: Played, **_rest: Any) -> None:
+        kept.append(plan)
+        played.interrupted = True
+
+    monkeypatch.setattr(simulate_module, "play", play)
+    return kept
+
+
+def test_the_options_make_the_plan(plans: list[Plan], tmp_path: Path) -> None:
+    path = tmp_path / "polls.csv"
+    arguments = (
+        f"--stores 20 --every 1m --duration 90s --seed 4 --via kafka --outages 0.5 --flapping 0 "
+        f"--skewed 0.25 --late 1 --duplicates 0.125 --register --record {path} "
+        f"--api http://127.0.0.1:9 --data-dir {tmp_path}"
+    )
+    result = CliRunner().invoke(simulate, arguments.split())
+    assert result.exit_code == 0, result.output
+    (plan,) = plans
+    trouble = plan.simulation.trouble
+    assert (trouble.outages, trouble.flapping, trouble.skewed) == (0.5, 0.0, 0.25)
+    assert (trouble.late, trouble.duplicates) == (1.0, 0.125)
+    assert len(plan.simulation.store_ids) == 20
+    assert plan.simulation.every == MINUTE
+    assert (plan.via, plan.address) == ("kafka", "http://127.0.0.1:9")
+    assert (plan.duration, plan.record, plan.register) == (90 * SECOND, path, True)
+    assert "20 stores, a ping every 1m each: 0.3 pings/s via kafka" in result.stderr
+
+
+def test_without_options_there_is_some_trouble_and_no_end(
+    plans: list[Plan], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(simulate, ["--data-dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (plan,) = plans
+    assert (plan.via, plan.address, plan.duration) == ("http", "http://127.0.0.1:8000", None)
+    assert min(plan.simulation.trouble.outages, plan.simulation.trouble.skewed) > 0
+    assert "warning" not in result.stderr
+
+
+def test_calm_is_without_trouble_and_fast_stores_are_warned_of(
+    plans: list[Plan], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(
+        simulate, ["--calm", "--every", "500ms", "--data-dir", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    trouble = plans[0].simulation.trouble
+    assert {trouble.outages, trouble.flapping, trouble.late} == {0}
+    assert "warning: a store that pings more often than every 2s" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--every", "soon"], "not a duration such as 90s"),
+        (["--duration", "0s"], "nothing happens in no time"),
+        (["--outages", "1.5"], "1.5 is not in the range"),
+        (["--rate", "0"], "not in the range"),
+        (["--stores", "0"], "not in the range"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(arguments: list[str], told: str) -> None:
+    result = CliRunner().invoke(simulate, arguments)
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_pings_without_an_answer_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def play(*_args: Any, **_rest: Any) -> None:
+        pass
+
+    monkeypatch.setattr(simulate_module, "play", play)
+    result = CliRunner().invoke(simulate, ["--data-dir", str(tmp_path)])
+    assert isinstance(result.exception, StoreUptimeError)
+
+
+def test_without_an_api_it_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    result = CliRunner().invoke(simulate, ["--api", address, "--data-dir", str(tmp_path)])
+    assert isinstance(result.exception, StoreUptimeError)
+    assert str(result.exception).startswith(f"no store-uptime API answers at {address} (")
+    assert result.stdout == ""

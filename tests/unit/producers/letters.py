@@ -1,0 +1,71 @@
+"""A stand-in for topics as a `PartitionReader` reads them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import DeadLetter, encode_dead_letter
+from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import TopicPartition
+
+SETTINGS = Settings.from_environment({})
+
+
+@dataclass
+class Record:
+    """A consumer record; `timestamp` in ms."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+    key: bytes | None = None
+
+
+class FakeReader:
+    """Partitions in memory; offsets begin at `oldest`.
+
+    Attributes:
+        read: how many records were given out.
+        most_at_once: the longest range that was asked for.
+    """
+
+    def __init__(self, oldest: int = 0) -> None:
+        self.oldest = oldest
+        self.read = 0
+        self.most_at_once = 0
+        self.partitions: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+
+    def add(self, topic: TopicSpec, store_id: str, value: bytes, timestamp: int = 0) -> int:
+        """Append a record of a store; its offset."""
+        partition = partition_of(store_id.encode(), topic.partitions(SETTINGS))
+        records = self.partitions[topic.name, partition]
+        records.append(Record(self.oldest + len(records), timestamp, value, store_id.encode()))
+        return records[-1].offset
+
+    def add_letter(self, letter: DeadLetter, timestamp: int = 0) -> int:
+        """Append a dead letter; its id."""
+        return self.add(DEAD_LETTERS, "anything", encode_dead_letter(letter), timestamp)
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        return self.oldest, self.oldest + len(self.partitions[tuple(partition)])
+
+    async def first_since(self, partition: TopicPartition, instant: int) -> int | None:
+        records = self.partitions[tuple(partition)]
+        return next((r.offset for r in records if r.timestamp * 1000 >= instant), None)
+
+    async def records(
+        self, partition: TopicPartition, first: int, end: int
+    ) -> AsyncIterator[Record]:
+        self.most_at_once = max(self.most_at_once, end - first)
+        for record in self.partitions[tuple(partition)]:
+            if first <= record.offset < end:
+                self.read += 1
+                yield record
