@@ -194,7 +194,8 @@ class TestOne:
             await client.post(ONE, data=body), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         )
         assert detail == "the body is larger than 65,536 bytes"
-        assert gateway.broker.dead_letters()[0].original == body[:MAX_POLL_BYTES]
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.truncated) == (body[:MAX_POLL_BYTES], True)
 
     async def test_without_a_connection_503(self, client: TestClient, gateway: FakeGateway) -> None:
         gateway.error = BrokerUnavailableError("still connecting")
@@ -363,8 +364,8 @@ class TestMany:
         assert (answer["accepted"], answer["refused"]) == (2, 2)
         assert answer["items"][0]["reason"].startswith("not JSON: ")
         assert answer["items"][1]["reason"].startswith("the line is longer than 65,536 bytes")
-        originals = [letter.original for letter in gateway.broker.dead_letters()]
-        assert originals == [b"nonsense", long[:MAX_POLL_BYTES]]
+        kept = [(letter.original, letter.truncated) for letter in gateway.broker.dead_letters()]
+        assert kept == [(b"nonsense", False), (long[:MAX_POLL_BYTES], True)]
 
     async def test_all_refused_is_still_202(self, client: TestClient) -> None:
         response = await client.post("/status", json=[7])
@@ -442,7 +443,8 @@ class TestMany:
         )
         assert detail == "the body is larger than 1,000 bytes"
         assert gateway.broker.polls() == []
-        assert gateway.broker.dead_letters()[0].original == body[:1000]
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.truncated) == (body[:1000], True)
 
     async def test_lines_above_the_limit_are_413_and_what_came_before_counts(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
