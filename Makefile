@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test faults check format lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ demo: setup ## the main job on the sample data: broker, worker, API, replay, rep
 
 test: setup ## the whole test suite, on a real Kafka
 	@$(BIN)/python -m pytest
+
+faults: setup ## break the running product under load in twenty ways; half an hour, ends with a table
+	@$(BIN)/python -m pytest -m faults tests/faults
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -36,6 +36,8 @@ CLOSING_SECONDS: Final = 3.0
 
 _RETRY_SECONDS: Final = 1.0
 
+_CANCEL_SECONDS: Final = 0.2
+
 
 class Reader(Protocol):
     """What reads from Kafka while the API is connected."""
@@ -91,9 +93,11 @@ class KafkaLink:
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
         self._trouble = "stopping"
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        # the client loses a cancellation that comes as its attempt to connect ends
+        while self._work:
+            for task in self._work:
+                task.cancel()
+            await asyncio.wait(self._work, timeout=_CANCEL_SECONDS)
         sending, self._producer = self._producer, None
         await asyncio.gather(
             *(_bounded(reader.stop()) for reader in self._readers),

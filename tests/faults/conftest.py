@@ -1,0 +1,60 @@
+"""The fixture that a scenario begins with, and the table that a run ends with."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.scenario import Observation, under_load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from tests.faults.scenario import Scenario
+
+    UnderLoad = Callable[..., AbstractAsyncContextManager[Scenario]]
+
+_OBSERVATIONS = pytest.StashKey[list[Observation]]()
+
+
+@pytest.fixture(autouse=True)
+def _quiet_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our clients lose their broker a thousand times; what the product says is what matters."""
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "disabled", True)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("aiokafka."):
+            monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+
+
+@pytest.fixture
+def faulty(
+    tmp_path: Path, pytestconfig: pytest.Config, _no_settings_from_outside: None
+) -> UnderLoad:
+    """`under_load` in a folder of this test, its observation kept for the table."""
+    observations = pytestconfig.stash.setdefault(_OBSERVATIONS, [])
+    return partial(under_load, data_dir=tmp_path, observed=observations.append)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """What a user sees of each fault, as a table for the README."""
+    observations = config.stash.get(_OBSERVATIONS, [])
+    if not observations:
+        return
+    terminalreporter.section("faults survived")
+    terminalreporter.line(
+        "| fault | not ready | a new report was complete after | reports | failed | slowest |"
+        " polls |"
+    )
+    terminalreporter.line("|---|---|---|---|---|---|---|")
+    for seen in observations:
+        terminalreporter.line(
+            f"| {seen.fault} | {seen.not_ready:.1f} s | {seen.answered_after:.1f} s "
+            f"| {seen.reports} | {seen.failed} | {seen.slowest:.1f} s | {seen.polls} |"
+        )

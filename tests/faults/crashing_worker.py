@@ -1,0 +1,179 @@
+"""A worker that kills itself at a named instant of its work.
+
+    python -m tests.faults.crashing_worker POINT worker --name NAME
+
+It is the product's worker, except that POINT is its end: SIGKILL, as by the kernel, between two
+instructions. The product itself knows nothing of this.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from stream_app.agents.committable import Committable
+from stream_app.agents.outbox import Outbox
+from stream_app.agents.ownership import Ownership
+from stream_app.cli.main import main as store_uptime
+from stream_app.consumer import UptimeConsumer
+from stream_app.tables import FactsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class CrashPoint:
+    """Counts how often it is reached, and ends the process at the right time."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def reached(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            _die()
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+    raise AssertionError
+
+
+def _before(owner: type, name: str, point: CrashPoint) -> None:
+    """Die instead of calling a method."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def crashing(*args: Any, **kwargs: Any) -> Any:
+        point.reached()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, crashing)
+
+
+def _after(owner: type, name: str, point: CrashPoint) -> None:
+    """Die when a method has done its work."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def crashing(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        point.reached()
+        return result
+
+    setattr(owner, name, crashing)
+
+
+def _after_coroutine(owner: type, name: str, point: CrashPoint) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def crashing(*args: Any, **kwargs: Any) -> Any:
+        result = await original(*args, **kwargs)
+        point.reached()
+        return result
+
+    setattr(owner, name, crashing)
+
+
+def _handed_to_the_changelog(point: CrashPoint) -> None:
+    _after_coroutine(FactsTable, "put", point)
+
+
+def _in_the_changelog_but_not_local(point: CrashPoint) -> None:
+    _before(FactsTable, "_on_logged", point)
+
+
+def _local_but_not_acknowledged(point: CrashPoint) -> None:
+    _after(FactsTable, "_on_logged", point)
+
+
+def _before_the_acknowledgement(point: CrashPoint) -> None:
+    take = Committable.take
+
+    def crashing_take(self: Committable, event: Any) -> Any:
+        taken = take(self, event)
+
+        def ack() -> None:
+            point.reached()
+            taken.ack()
+
+        return replace(taken, ack=ack)
+
+    Committable.take = crashing_take  # type: ignore[method-assign]
+
+
+def _before_the_commit(point: CrashPoint) -> None:
+    _before(UptimeConsumer, "_commit_offsets", point)
+
+
+def _after_the_commit(point: CrashPoint) -> None:
+    _after_coroutine(UptimeConsumer, "_commit_offsets", point)
+
+
+def _before_a_store_is_registered(point: CrashPoint) -> None:
+    applied = Ownership.applied
+
+    async def crashing_applied(self: Ownership, number: int, *args: Any, **kwargs: Any) -> None:
+        partition, store = self.get(number), kwargs.get("store")
+        if partition is not None and store is not None and store not in partition.stores:
+            point.reached()
+        await applied(self, number, *args, **kwargs)
+
+    Ownership.applied = crashing_applied  # type: ignore[method-assign]
+
+
+def _claimed_but_not_recovered(point: CrashPoint) -> None:
+    _after_coroutine(FactsTable, "claim", point)
+
+
+def _recovered_but_not_taken(point: CrashPoint) -> None:
+    _before(FactsTable, "open", point)
+
+
+def _before_a_report_is_complete(point: CrashPoint) -> None:
+    report = Outbox.report
+
+    async def crashing_report(self: Outbox, event: Any) -> Any:
+        if event.status == "complete":
+            point.reached()
+        return await report(self, event)
+
+    Outbox.report = crashing_report  # type: ignore[method-assign]
+
+
+POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {
+    # what makes the worker die there, and the how manieth time it comes there
+    "claimed, not recovered": (_claimed_but_not_recovered, 1),
+    "recovered, not taken": (_recovered_but_not_taken, 1),
+    "before a store is registered": (_before_a_store_is_registered, 1),
+    "handed to the changelog": (_handed_to_the_changelog, 30),
+    "in the changelog, not local": (_in_the_changelog_but_not_local, 30),
+    "local, not acknowledged": (_local_but_not_acknowledged, 30),
+    "before the acknowledgement": (_before_the_acknowledgement, 30),
+    "before the commit": (_before_the_commit, 2),
+    "after the commit": (_after_the_commit, 2),
+    "before a report is complete": (_before_a_report_is_complete, 2),
+}
+
+
+def program(point: str) -> list[str]:
+    """The command of such a worker, for `Deployment.new_worker`."""
+    assert point in POINTS
+    return [sys.executable, "-m", "tests.faults.crashing_worker", point]
+
+
+def main() -> None:
+    crash, count = POINTS[sys.argv[1]]
+    crash(CrashPoint(count))
+    sys.argv = ["store-uptime", *sys.argv[2:]]
+    store_uptime()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""The product as it is deployed: a broker, workers and an API, each a process that can be hurt."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from stream_app.broker.local import LocalKafka
+from stream_app.kafka.admin import ensure_topics
+from stream_app.processes.child import ChildProcess
+from stream_app.processes.environment import environment_of
+from stream_app.processes.ports import free_ports
+from stream_app.processes.supervisor import Supervisor
+from stream_app.settings import Settings
+from tests.sample import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
+READY_SECONDS: Final = 120.0
+SAID_SECONDS: Final = 60.0
+_STOP_LIMIT: Final = 40.0
+_LOOK: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+
+
+class Process:
+    """A worker or an API process, kept running as `store-uptime up` keeps it, and hurt by name.
+
+    An end that the scenario did not bring about by `kill` or `stop`, or allow by `may_end`, is
+    unexpected: a process that crashes and is started again and again does not pass unseen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log_dir: Path,
+        environment: dict[str, str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._child = ChildProcess(
+            name,
+            command,
+            log_dir=log_dir,
+            environment=environment,
+            folder=ROOT,
+            stop_limit=_STOP_LIMIT,
+        )
+        self._say = say
+        self._supervisor: Supervisor | None = None
+        self._read_from = 0
+        self._ends = 0
+        self._killed = 0
+        self._excuses: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return self._child.name
+
+    @property
+    def log(self) -> Path:
+        return self._child.log
+
+    @property
+    def running(self) -> bool:
+        return self._child.pid is not None
+
+    @property
+    def unexpected_ends(self) -> int:
+        excused = sum(len(self._lines(excuse, since=0)) for excuse in self._excuses)
+        return max(0, self._ends - self._killed - excused)
+
+    def _heard(self, line: str) -> None:
+        if line.startswith(f"{self.name} ended"):
+            self._ends += 1
+        self._say(line)
+
+    async def start(self) -> None:
+        """Start it and keep it running."""
+        assert self._supervisor is None, f"{self.name} runs already"
+        self._supervisor = Supervisor(self._heard, longest_pause=_LONGEST_PAUSE)
+        self._supervisor.settle()
+        await self._supervisor.start(self._child)
+
+    async def stop(self) -> int | None:
+        """SIGTERM, and nobody starts it again; its exit code."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            await supervisor.stop()
+        await self._child.stop()
+        return await self._child.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL; it is started again a second later."""
+        self._killed += 1
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        pid = self._child.pid
+        assert pid is not None, f"{self.name} does not run"
+        os.kill(pid, number)
+
+    def pause(self) -> None:
+        """Freeze it: it answers nobody, and goes on after `resume` as if nothing had been."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def may_end(self, pattern: str) -> None:
+        """It may end by itself once for every line of its log that matches: it is meant to."""
+        self._excuses.append(pattern)
+
+    def mark(self) -> None:
+        """`said` and `wait_until_said` begin here from now on."""
+        self._read_from = self._size()
+
+    def said(self, pattern: str) -> list[str]:
+        """The lines of its log since the last `mark` that match."""
+        return self._lines(pattern, since=self._read_from)
+
+    async def wait_until_said(self, pattern: str, limit: float = SAID_SECONDS) -> str:
+        """The first such line, once it is there."""
+        try:
+            async with asyncio.timeout(limit):
+                while not (found := self.said(pattern)):
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} did not say {pattern!r} in {limit:g} s") from None
+        return found[0]
+
+    async def run_to_its_end(self, limit: float = SAID_SECONDS) -> int | None:
+        """Start it, and nobody starts it again; its exit code, -N for signal N."""
+        await self._child.start()
+        try:
+            async with asyncio.timeout(limit):
+                return await self._child.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.name} still runs after {limit:g} s") from None
+
+    def _lines(self, pattern: str, *, since: int) -> list[str]:
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as log:
+            log.seek(since)
+            lines = log.read().decode(errors="replace").splitlines()
+        return [line for line in lines if re.search(pattern, line)]
+
+    def _size(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
+
+
+class Deployment:
+    """Broker, workers and API of one scenario; made by `deployment`."""
+
+    def __init__(self, settings: Settings, kafka: LocalKafka) -> None:
+        self.settings = settings
+        self.kafka = kafka
+        self.lines: list[str] = []
+        self.workers: dict[str, Process] = {}
+        self.api = self._process("api", "api")
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.settings.data_dir / "logs"
+
+    @property
+    def processes(self) -> list[Process]:
+        return [*self.workers.values(), self.api]
+
+    def worker_folder(self, name: str) -> Path:
+        """Where a worker keeps its databases."""
+        return self.settings.data_dir / "workers" / name
+
+    def _process(self, name: str, *command: str, program: Sequence[str] = COMMAND) -> Process:
+        return Process(
+            name,
+            [*program, *command],
+            log_dir=self.log_dir,
+            environment=environment_of(self.settings, os.environ),
+            say=self.lines.append,
+        )
+
+    def new_worker(self, name: str, *, program: Sequence[str] = COMMAND) -> Process:
+        """A worker that is not started yet; another program than the product's may be given."""
+        self.workers[name] = self._process(name, "worker", "--name", name, program=program)
+        return self.workers[name]
+
+    async def add_worker(self, name: str) -> Process:
+        """Start one more worker."""
+        worker = self.new_worker(name)
+        await worker.start()
+        return worker
+
+    async def remove_worker(self, name: str) -> int | None:
+        """SIGTERM to a worker, for good; its exit code."""
+        return await self.workers.pop(name).stop()
+
+    async def ready(self, limit: float = READY_SECONDS) -> None:
+        """Wait until `/readyz` answers 200."""
+        try:
+            async with asyncio.timeout(limit):
+                while (answer := await self.readiness()) != "ready":
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            raise AssertionError(f"not ready after {limit:g} s: {answer}") from None
+
+    async def readiness(self) -> str:
+        """`ready`, or what stands in the way, in words."""
+        timeout = aiohttp.ClientTimeout(total=10)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self.address}/readyz") as response,
+            ):
+                content: dict[str, Any] = await response.json(content_type=None)
+                return "ready" if response.status == 200 else str(content["detail"])
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return f"no answer: {error!r}"
+
+    async def stop_workers(self) -> None:
+        """SIGTERM to all at once."""
+        await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
+
+    async def start_workers(self) -> None:
+        for worker in self.workers.values():
+            await worker.start()
+
+    async def rebuild(self) -> None:
+        """Throw away what the workers keep, so that the changelog alone says what is known."""
+        await self.stop_workers()
+        for name in self.workers:
+            shutil.rmtree(self.worker_folder(name), ignore_errors=True)
+        await self.start_workers()
+        await self.ready()
+
+    def check_nothing_crashed(self) -> None:
+        """Every process that runs, runs since the scenario made it, and none was ended early."""
+        crashed = {p.name: p.unexpected_ends for p in self.processes if p.unexpected_ends}
+        assert not crashed, f"ended without being told to: {crashed}\n" + "\n".join(self.lines)
+
+    def tail(self, lines: int = 60) -> str:
+        """The end of every log, for a person who looks for the cause of a failure."""
+        parts = ["--- supervisor", *self.lines]
+        for path in sorted(self.log_dir.glob("*.log")):
+            parts += [f"--- {path}", *path.read_text(errors="replace").splitlines()[-lines:]]
+        return "\n".join(parts)
+
+    async def start(self) -> None:
+        """Start API and workers."""
+        await self.start_workers()
+        await self.api.start()
+        await self.ready()
+
+    async def stop(self) -> None:
+        """Stop API and workers."""
+        await asyncio.gather(*(process.stop() for process in self.processes))
+
+    async def copy_broker(self, backup: Path) -> None:
+        """A backup of the broker; it is stopped for it."""
+        await self.kafka.stop()
+        await asyncio.to_thread(shutil.copytree, self._broker_folder, backup)
+        await self.kafka.start(tied=True)
+
+    async def put_broker_back(self, backup: Path) -> None:
+        """Make the broker what it was at its backup."""
+        await self.kafka.stop()
+        await asyncio.to_thread(shutil.rmtree, self._broker_folder)
+        await asyncio.to_thread(shutil.copytree, backup, self._broker_folder)
+        await self.kafka.start(tied=True)
+
+    @property
+    def _broker_folder(self) -> Path:
+        return self.settings.data_dir / "kafka"
+
+
+@asynccontextmanager
+async def deployment(
+    data_dir: Path, *, workers: int = 2, nodes: int = 1, **settings: Any
+) -> AsyncIterator[Deployment]:
+    """A running product in a folder of its own; everything has ended when the block is left.
+
+    Args:
+        data_dir: an empty folder.
+        workers: how many; their names are `worker-1`, `worker-2`, ...
+        nodes: of the broker, 1 or 3.
+        settings: parsed values of settings other than the scenarios' usual ones.
+    """
+    defaults: dict[str, Any] = {
+        "data_dir": data_dir,
+        "api_port": free_ports(1)[0],
+        "replication": nodes,
+        "report_deadline": 30_000_000,
+    }
+    given = Settings.from_environment(os.environ, **(defaults | settings))
+    async with AsyncExitStack() as ends:
+        kafka = LocalKafka(data_dir, given.cache_dir, nodes=nodes)
+        ends.push_async_callback(kafka.stop)
+        started = await kafka.start(tied=True)
+        given = replace(given, kafka_bootstrap=started.bootstrap)
+        await ensure_topics(given)
+        product = Deployment(given, kafka)
+        ends.push_async_callback(product.stop)
+        try:
+            for number in range(1, workers + 1):
+                await product.add_worker(f"worker-{number}")
+            await product.api.start()
+            await product.ready()
+            yield product
+        except BaseException:
+            print(product.tail())
+            raise

@@ -1,0 +1,234 @@
+"""Clients that send all the while, in several ways at once, and never give a fact up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.kafka.clients import connection, producer, start
+from tests.faults.stores import other_hours, other_zone
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from stream_app.settings import Settings
+    from tests.faults.ledger import Ledger, Poll
+    from tests.faults.stores import Hours, Store
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_AGAIN: Final = 0.2
+_PAUSE: Final = 0.1
+"""Seconds between the sendings of one sender: some 120 records a second from all of them, which
+a worker on a busy machine keeps up with. A backlog is no fault of this suite."""
+_DRAIN_SECONDS: Final = 120.0
+
+_FOREIGN_TIMES: Final[tuple[Callable[[datetime], str], ...]] = (
+    lambda instant: instant.isoformat(),
+    lambda instant: instant.strftime("%Y-%m-%d %H:%M:%S.%f UTC"),
+    lambda instant: instant.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat(),
+    lambda instant: instant.isoformat().replace("+00:00", "Z"),
+)
+
+
+class Load:
+    """Senders that run side by side until `stop`.
+
+    Args:
+        settings: with the broker of the scenario.
+        stores: about whom they send; `introduce` adds to them.
+        ledger: where they note it.
+        seed: the same one gives the same facts, in whatever order.
+    """
+
+    def __init__(
+        self, settings: Settings, stores: list[Store], ledger: Ledger, *, seed: int = 1
+    ) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._ledger = ledger
+        self._randomness = random.Random(seed)
+        self._stopping = asyncio.Event()
+        self._senders: list[asyncio.Task[None]] = []
+
+    async def introduce(self, stores: Sequence[Store]) -> None:
+        """Send the first facts of stores; from now on they exist, and the others speak of them."""
+        async with self._our_producer() as kafka:
+            for store in stores:
+                if store.zone is not None:
+                    await self._change_zone(kafka, store, store.zone)
+                if store.hours is not None:
+                    await self._change_hours(kafka, store, store.hours)
+            await asyncio.gather(*(self._send_batch(kafka, store, 40) for store in stores))
+        self._stores += stores
+
+    def start(self) -> None:
+        """Start all senders; again after `stop`, where a scenario wants it."""
+        self._stopping.clear()
+        senders = (self._batches, self._singles, self._singles, self._changes)
+        self._senders = [asyncio.create_task(sender()) for sender in senders]
+
+    async def stop(self) -> None:
+        """Let the senders end once all that they have begun is acknowledged."""
+        self._stopping.set()
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await asyncio.gather(*self._senders)
+        assert not self._ledger.on_the_way
+        self._senders = []
+
+    async def abandon(self) -> None:
+        """End the senders at once, whatever they are doing."""
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.gather(*self._senders, return_exceptions=True)
+
+    async def acknowledged(self, polls: int) -> None:
+        """Wait until so many more polls are acknowledged: the scenario's unit of time."""
+        goal = self._ledger.polls + polls
+        while self._ledger.polls < goal:
+            for sender in self._senders:
+                if sender.done():
+                    sender.result()
+            await asyncio.sleep(0.02)
+
+    async def _batches(self) -> None:
+        """As `replay` sends: batches of one store, some polls in several of them."""
+        async with self._our_producer() as kafka:
+            while not self._stopping.is_set():
+                some = self._randomness.sample(self._stores, 4)
+                await asyncio.gather(
+                    *(self._send_batch(kafka, s, self._randomness.randint(1, 40)) for s in some)
+                )
+                await asyncio.sleep(_PAUSE)
+
+    async def _singles(self) -> None:
+        """As a store that publishes itself: its own JSON, its own partitioner, plain retries."""
+        kafka = AIOKafkaProducer(**connection(self._settings), acks="all", request_timeout_ms=5000)
+        await start(kafka, self._settings)
+        try:
+            while not self._stopping.is_set():
+                some = self._randomness.choices(self._stores, k=4)
+                await asyncio.gather(*(self._send_single(kafka, store) for store in some))
+                await asyncio.sleep(_PAUSE)
+        finally:
+            await kafka.stop()
+
+    async def _changes(self) -> None:
+        """Hours and zones change; of one store one after the other, since the last one counts."""
+        async with self._our_producer() as kafka:
+            while not self._stopping.is_set():
+                store = self._randomness.choice(self._stores)
+                if self._randomness.random() < 0.5:
+                    await self._change_zone(kafka, store, other_zone(self._randomness))
+                else:
+                    await self._change_hours(kafka, store, other_hours(self._randomness))
+                await asyncio.sleep(_PAUSE)
+
+    async def _send_batch(self, kafka: AIOKafkaProducer, store: Store, count: int) -> None:
+        polls = self._some_polls(store, count)
+        value = encode_poll_batch(
+            store.id,
+            [(_microseconds(instant), status == "active") for instant, status in polls],
+        )
+        await self._send_polls(
+            store, polls, lambda: kafka.send_and_wait(STORE_STATUS.name, value, store.id.encode())
+        )
+
+    async def _send_single(self, kafka: AIOKafkaProducer, store: Store) -> None:
+        (instant, status), *_ = self._some_polls(store, 1)
+        text = self._randomness.choice(_FOREIGN_TIMES)(instant)
+        spelt = self._randomness.choice((status, status.upper(), f" {status}"))
+        value = json.dumps({"timestamp_utc": text, "status": spelt, "store_id": store.id})
+        # one client in twenty has a partitioner of its own
+        partition = (
+            self._randomness.randrange(self._settings.partitions)
+            if self._randomness.random() < 0.05
+            else None
+        )
+        await self._send_polls(
+            store,
+            [(instant, status)],
+            lambda: kafka.send_and_wait(
+                STORE_STATUS.name, value.encode(), store.id.encode(), partition=partition
+            ),
+        )
+
+    def _some_polls(self, store: Store, count: int) -> list[Poll]:
+        """New ones, in no order, and some that were sent before."""
+        randomness = self._randomness
+        polls = [(_fresh(store, randomness), _status(randomness)) for _ in range(count)]
+        known = self._ledger.acknowledged[store.id]
+        if known and randomness.random() < 0.2:
+            instant, status = randomness.choice(list(known))
+            # the same again, or another word about the same instant
+            polls.append((instant, status if randomness.random() < 0.8 else _status(randomness)))
+        return polls
+
+    async def _send_polls(
+        self, store: Store, polls: list[Poll], send: Callable[[], Awaitable[Any]]
+    ) -> None:
+        self._ledger.sending(store.id, polls)
+        await _until_acknowledged(send)
+        self._ledger.polls_acknowledged(store.id, polls)
+
+    async def _change_zone(self, kafka: AIOKafkaProducer, store: Store, zone: str) -> None:
+        value = encode_zone(store.id, zone)
+        await _until_acknowledged(
+            lambda: kafka.send_and_wait(STORE_TIMEZONES.name, value, store.id.encode())
+        )
+        self._ledger.zones[store.id] = zone
+
+    async def _change_hours(self, kafka: AIOKafkaProducer, store: Store, hours: Hours) -> None:
+        value = encode_hours(store.id, hours)
+        await _until_acknowledged(
+            lambda: kafka.send_and_wait(STORE_BUSINESS_HOURS.name, value, store.id.encode())
+        )
+        self._ledger.hours[store.id] = hours
+
+    @asynccontextmanager
+    async def _our_producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        """What our own programs send with: idempotent, a retry neither doubles nor moves."""
+        kafka = producer(self._settings, linger_ms=5)
+        await start(kafka, self._settings)
+        try:
+            yield kafka
+        finally:
+            await kafka.stop()
+
+
+async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
+    while True:
+        try:
+            await send()
+        except KafkaError as error:
+            if not getattr(error, "retriable", False):
+                raise
+            await asyncio.sleep(_AGAIN)
+        else:
+            return
+
+
+def _fresh(store: Store, randomness: random.Random) -> datetime:
+    instant = store.some_instant(randomness)
+    if randomness.random() < 0.3:
+        # many clients poll on the minute: several clients then speak of one instant
+        instant = instant.replace(second=0, microsecond=0)
+    if randomness.random() < 0.05:
+        instant = store.reference - randomness.choice((timedelta(0), timedelta(hours=1)))
+    return instant
+
+
+def _status(randomness: random.Random) -> str:
+    return "active" if randomness.random() < 0.6 else "inactive"
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)

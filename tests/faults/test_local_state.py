@@ -1,0 +1,125 @@
+"""Faults 6 to 8: what a worker keeps on its disk is lost, damaged, too old or too new."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.conftest import UnderLoad
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
+
+OWNS = r"own partitions \d"
+DAMAGED = r"the database of partition \d is damaged .* it is removed and read back"
+AHEAD = r"the database of partition \d is ahead of its changelog .* it is removed and read back"
+
+
+async def test_the_folder_of_a_worker_is_deleted(faulty: UnderLoad) -> None:
+    async with faulty("6: a worker's folder deleted, while it ran and while it did not") as scene:
+        worker = scene.product.workers["worker-1"]
+        folder = scene.product.worker_folder("worker-1")
+        scene.fault()
+        await asyncio.to_thread(shutil.rmtree, folder)
+        await scene.load.acknowledged(1000)
+        await scene.recovered()
+
+        for _ in range(2):
+            worker.mark()
+            scene.fault()
+            assert await worker.stop() == 0
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await scene.load.acknowledged(300)
+            await worker.start()
+            await worker.wait_until_said(OWNS)
+            await scene.recovered()
+
+
+async def test_a_table_file_is_corrupted(faulty: UnderLoad) -> None:
+    async with faulty("7: an SST file of a worker corrupted") as scene:
+        worker = scene.product.workers["worker-1"]
+        folder = scene.product.worker_folder("worker-1")
+        # RocksDB writes its log into a table file at the next start
+        assert await worker.stop() == 0
+        await worker.start()
+        await worker.wait_until_said(OWNS)
+        await scene.load.acknowledged(300)
+        assert await worker.stop() == 0
+
+        # what is read at the start may be found damaged there, and once more where it is used
+        worker.may_end("this worker ends: the database of partition")
+        corrupt(max(folder.rglob("*.sst"), key=lambda path: path.stat().st_size))
+        worker.mark()
+        scene.fault()
+        await worker.start()
+        await worker.wait_until_said(DAMAGED)
+        await worker.wait_until_said(OWNS)
+        await scene.recovered()
+
+
+async def test_an_old_folder_is_put_back(faulty: UnderLoad, tmp_path: Path) -> None:
+    async with faulty("8: a worker's folder older than its changelog") as scene:
+        worker = scene.product.workers["worker-1"]
+        folder, old = scene.product.worker_folder("worker-1"), tmp_path / "old"
+        assert await worker.stop() == 0
+        await asyncio.to_thread(shutil.copytree, folder, old)
+        await worker.start()
+        await scene.load.acknowledged(1000)
+        assert await worker.stop() == 0
+        await scene.load.acknowledged(300)
+
+        await asyncio.to_thread(shutil.rmtree, folder)
+        await asyncio.to_thread(shutil.copytree, old, folder)
+        worker.mark()
+        scene.fault()
+        await worker.start()
+        await worker.wait_until_said(OWNS)
+        await scene.recovered()
+
+
+async def test_the_broker_is_put_back_from_a_backup(faulty: UnderLoad, tmp_path: Path) -> None:
+    """What was acknowledged after the backup is gone from Kafka; the tables must not know better.
+
+    The load stops for it: a client that was acknowledged in between could not be helped.
+    """
+    async with faulty("8: a worker's folder ahead of its changelog", workers=1) as scene:
+        product, worker = scene.product, scene.product.workers["worker-1"]
+        await scene.load.stop()
+        await scene.requests.finish()
+        await product.ready()
+        await product.stop()
+        backup = tmp_path / "backup"
+        await product.copy_broker(backup)
+        at_backup = deepcopy(scene.ledger)
+
+        await product.start()
+        scene.load.start()
+        scene.requests.start()
+        await scene.load.acknowledged(1000)
+        await scene.load.stop()
+        await scene.requests.finish()
+        await product.stop()
+
+        await product.put_broker_back(backup)
+        scene.ledger.become(at_backup)
+        worker.mark()
+        scene.fault()
+        await product.start()
+        await worker.wait_until_said(AHEAD)
+        scene.load.start()
+        scene.requests.start()
+        await scene.load.acknowledged(1000)
+
+
+def corrupt(path: Path) -> None:
+    """Overwrite the middle of a file."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 4
+    content[middle : middle + 200] = b"\xa5" * 200
+    path.write_bytes(content)

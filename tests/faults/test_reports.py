@@ -1,0 +1,67 @@
+"""Fault 20: a worker dies in the middle of reports, and requests come twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.contracts.reports import ReportRequest, encode_request
+from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.kafka.clients import producer
+from tests.faults import crashing_worker
+from tests.faults.report_requests import Client, microseconds
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import UnderLoad
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
+
+
+async def test_a_worker_is_killed_during_reports(faulty: UnderLoad) -> None:
+    async with faulty("20: kill -9 in the middle of reports", workers=1) as scene:
+        product = scene.product
+        async with Client(product.address) as client:
+            for _ in range(3):
+                await product.workers["worker-1"].stop()
+                program = crashing_worker.program("before a report is complete")
+                crashing = product.new_worker("worker-1", program=program)
+                asked = [await client.trigger(store) for store in scene.stores[:20]]
+                scene.fault()
+                assert await crashing.run_to_its_end() == -signal.SIGKILL
+                await product.new_worker("worker-1").start()
+                ends = await asyncio.gather(*map(client.finished, asked))
+                assert {status for status, _ in ends} == {"complete"}
+                await scene.recovered()
+
+
+async def test_identical_requests_at_once_are_one_report(faulty: UnderLoad) -> None:
+    async with faulty("20: identical requests at once, and a kill -9 among them") as scene:
+        product = scene.product
+        async with Client(product.address) as client:
+            for store in scene.stores[:10]:
+                key = str(uuid.uuid4())
+                ids = await asyncio.gather(*(client.trigger(store, key=key) for _ in range(10)))
+                assert len(set(ids)) == 1
+            await scene.kill("worker-1")
+            straight = [str(uuid.uuid4()) for _ in range(10)]
+            async with producer(product.settings) as kafka:
+                for report_id, store in zip(straight, scene.stores, strict=False):
+                    request = ReportRequest(report_id, store.id, microseconds(store.reference))
+                    for partition in (None, 0, 1, None):
+                        # the same one again, from clients with other partitioners too
+                        await kafka.send(
+                            REPORT_REQUESTS.name,
+                            encode_request(request),
+                            store.id.encode(),
+                            partition=partition,
+                        )
+            for report_id in straight:
+                first = await client.finished(report_id, known=False)
+                assert first[0] == "complete"
+                await scene.recovered()
+                # later answers to the same request change nothing of the first one
+                assert await client.finished(report_id) == first
