@@ -110,9 +110,11 @@ class BatchIntake:
             except RecordError as error:
                 reason = str(error)
             if reason is not None:
-                original = _written(item, body) if original is None else original
                 await self._refuse(
-                    index, reason, original, truncated=isinstance(item, LineTooLongError)
+                    index,
+                    reason,
+                    _written(item, body) if original is None else original,
+                    truncated=isinstance(item, LineTooLongError),
                 )
                 continue
             by_store.setdefault(store_id, []).append(poll)
