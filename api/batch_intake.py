@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import orjson
 
+from api.lines import LineTooLongError
 from api.outgoing import outcome
 from stream_app.contracts.bodies import poll_item_in
 from stream_app.contracts.records import KEPT_BYTES
@@ -110,7 +111,10 @@ class BatchIntake:
                 reason = str(error)
             if reason is not None:
                 await self._refuse(
-                    index, reason, _written(item, body) if original is None else original
+                    index,
+                    reason,
+                    _written(item, body) if original is None else original,
+                    truncated=isinstance(item, LineTooLongError),
                 )
                 continue
             by_store.setdefault(store_id, []).append(poll)
@@ -120,12 +124,15 @@ class BatchIntake:
             self._waiting.append((outcome_of_store, entries_of_store))
             self._unacknowledged += len(entries_of_store)
 
-    async def _refuse(self, index: int, reason: str, original: bytes) -> None:
+    async def _refuse(self, index: int, reason: str, original: bytes, *, truncated: bool) -> None:
         if self.refused >= MAX_REFUSED_ITEMS:
             raise TooManyRefusedError
-        kept = await self._ingestion.refuse_item(
-            self._request_id, self._path, index, reason, original
-        )
+        source: dict[str, str | int] = {
+            "http": self._request_id,
+            "path": self._path,
+            "item": index,
+        }
+        kept = await self._ingestion.refuse_item(source, reason, original, truncated=truncated)
         self._list(index, reason)
         self._waiting.append((kept, []))
         self._unacknowledged += 1

@@ -147,8 +147,10 @@ class Ingestion:
         """
         await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
 
-    async def refuse(self, path: str, reason: str, original: bytes) -> None:
-        """Keep a body that is refused as a whole.
+    async def refuse(
+        self, path: str, reason: str, original: bytes, *, truncated: bool = False
+    ) -> None:
+        """Keep a body that is refused as a whole, or its beginning.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -156,22 +158,30 @@ class Ingestion:
         """
         log.info("refused %s: %s", path, reason)
         self._require()
-        letter = DeadLetter({"http": str(uuid4()), "path": path}, reason, original)
+        source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
+        letter = DeadLetter(source, reason, original, truncated=truncated)
         value = bounded_dead_letter(letter)
         await outcome(self._outgoing.start(DEAD_LETTERS, dead_letter_key(letter), value))
 
     async def refuse_item(
-        self, request_id: str, path: str, index: int, reason: str, original: bytes
+        self,
+        source: dict[str, str | int],
+        reason: str,
+        original: bytes,
+        *,
+        truncated: bool = False,
     ) -> asyncio.Future[int]:
-        """Keep one refused item of many, waiting a while for room; for `outcome`.
+        """Keep one refused item of many, or its beginning, waiting a while for room.
+
+        Returns:
+            what becomes of it; for `outcome`.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker is out of reach.
         """
         self._require()
-        source: dict[str, str | int] = {"http": request_id, "path": path, "item": index}
-        letter = DeadLetter(source, reason, original)
+        letter = DeadLetter(source, reason, original, truncated=truncated)
         return await self._outgoing.start_patiently(
             DEAD_LETTERS, dead_letter_key(letter), bounded_dead_letter(letter)
         )

@@ -13,6 +13,10 @@ Line = tuple[int, bytes | RecordError, bytes]
 """Number from 0, the line or why there is none, and what is to be kept of it if it is refused."""
 
 
+class LineTooLongError(RecordError):
+    """A line above the limit, of which only the beginning is there."""
+
+
 class LineSplitter:
     """Cuts chunks into lines; blank ones count, but are left out.
 
@@ -53,6 +57,6 @@ class LineSplitter:
         self._skipping = False
         if skipped:
             reason = f"the line is longer than {self._limit:,} bytes; its beginning is kept"
-            yield number, RecordError(reason), line
+            yield number, LineTooLongError(reason), line
         elif not line.isspace() and line:
             yield number, line, line

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -20,7 +19,7 @@ from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.clients import producer, start, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
@@ -46,7 +45,7 @@ class Reader(Protocol):
     async def start(self) -> None:
         """Connect."""
 
-    async def stop(self) -> None:
+    def stop(self) -> Coroutine[Any, Any, None]:
         """Disconnect."""
 
 
@@ -219,7 +218,15 @@ def _new_producer(settings: Settings) -> Any:
     return producer(settings, max_batch_size=BATCH_BYTES)
 
 
-async def _bounded(ending: Awaitable[None]) -> None:
-    """Wait for a client's end: an idempotent producer would wait for a lost broker for ever."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(ending, CLOSING_SECONDS)
+async def _bounded(stop: Coroutine[Any, Any, None]) -> None:
+    """Wait for a client's end, but not for long, and whatever comes of it.
+
+    An idempotent producer would wait for a lost broker for ever, and a consumer without a broker
+    raises its fetcher's own `CancelledError`.
+    """
+    ending = asyncio.create_task(stop)
+    await asyncio.wait({ending}, timeout=CLOSING_SECONDS)
+    if not ending.done():
+        ending.cancel()
+    elif not ending.cancelled() and (error := ending.exception()) is not None:
+        log.warning("a client did not stop cleanly: %r", error)

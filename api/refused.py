@@ -25,14 +25,18 @@ def path_of(request: web.Request) -> str:
 
 
 @asynccontextmanager
-async def refused_is_kept(request: web.Request, original: bytes) -> AsyncIterator[None]:
-    """A block that judges a body: what it refuses is kept, then refused."""
+async def refused_is_kept(
+    request: web.Request, original: bytes, *, truncated: bool = False
+) -> AsyncIterator[None]:
+    """A block that judges a body, or its beginning: what it refuses is kept, then refused."""
     try:
         yield
     except (RecordError, ProblemError) as error:
         # there is nothing to keep of an empty body
         if original.strip():
-            await request.app[INGESTION].refuse(path_of(request), str(error), original)
+            await request.app[INGESTION].refuse(
+                path_of(request), str(error), original, truncated=truncated
+            )
         raise
 
 
@@ -43,5 +47,5 @@ async def whole_body(
     try:
         return await body.read(limit, beginning)
     except BodyTooLargeError as error:
-        async with refused_is_kept(request, error.beginning):
+        async with refused_is_kept(request, error.beginning, truncated=True):
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None

@@ -127,11 +127,10 @@ class Registry:
         told = decode_hours(record.value)
         if not self._belongs(told.store_id, record):
             return
-        rows = [_checked_row(*row) for row in told.hours]
         self._database.execute(
             "INSERT INTO store (store_id, hours) VALUES (?, ?)"
             " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours",
-            (told.store_id, orjson.dumps(rows)),
+            (told.store_id, _checked(told.hours)),
         )
 
     def _timezone(self, record: Any) -> None:
@@ -149,8 +148,8 @@ class Registry:
         return bool(right == record.partition)
 
 
-@lru_cache(maxsize=65_536)
-def _checked_row(day: int, start: str, end: str) -> Row:
-    """A row that opens a store or may; stores share most of theirs."""
-    WeeklyHours.from_rows([(day, start, end)])
-    return day, start.strip(), end.strip()
+@lru_cache(maxsize=16_384)
+def _checked(rows: tuple[Row, ...]) -> bytes:
+    """The rows as they are kept; many stores have the same."""
+    WeeklyHours.from_rows(rows)
+    return orjson.dumps([(day, start.strip(), end.strip()) for day, start, end in rows])

@@ -62,16 +62,22 @@ class Client:
         await self._session.close()
 
     async def trigger(self, store: Store, *, key: str | None = None) -> str:
+        """The id of the accepted request for a store's report at its reference time."""
+        return await self.trigger_at(store.id, store.reference, key=key)
+
+    async def trigger_at(
+        self, store_id: str, reference: datetime, *, key: str | None = None
+    ) -> str:
         """The id of the accepted request.
 
         Without a key of the caller's it makes one of its own: a lost answer is asked for again
         and must not become a second report.
         """
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        body = {"reference_time": store.reference.isoformat()}
+        body = {"reference_time": reference.isoformat()}
         while True:
-            status, content = await self._ask(
-                "POST", f"/trigger_report/{store.id}", json=body, headers=headers
+            status, content = await self.ask(
+                "POST", f"/trigger_report/{store_id}", json=body, headers=headers
             )
             if status == 202:
                 return str(content["report_id"])
@@ -86,7 +92,7 @@ class Client:
             known: False where the API may not have read the request yet.
         """
         while True:
-            status, content = await self._ask(
+            status, content = await self.ask(
                 "GET", f"/get_report/{report_id}", headers={"Accept": "application/json"}
             )
             if status == 200:
@@ -96,7 +102,7 @@ class Client:
             assert status in {0, 202, 503} or (status == 404 and not known), (status, content)
             await asyncio.sleep(_AGAIN)
 
-    async def _ask(self, method: str, path: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
+    async def ask(self, method: str, path: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
         """Status and content of an answer; status 0: there was none."""
         try:
             async with self._session.request(method, path, **arguments) as response:

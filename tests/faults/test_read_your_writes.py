@@ -1,0 +1,148 @@
+"""A report asked for after a 202 includes what was acknowledged, also while workers move."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.kafka.clients import connection
+from tests.faults.deployment import deployment
+from tests.faults.report_requests import Client
+from tests.minute_walk import public_figures, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from tests.faults.deployment import Deployment
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.faults_short,
+    pytest.mark.timeout(300),
+]
+
+STORES = 30
+ROUNDS = 16
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney")
+
+
+@dataclass
+class Writer:
+    """A store that reports itself and asks for its report after every single word."""
+
+    client: Client
+    kafka: AIOKafkaProducer
+    seed: int
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    begin: datetime = field(
+        default_factory=lambda: (
+            datetime.fromtimestamp(time.time() // 60 * 60, UTC) - timedelta(hours=3)
+        )
+    )
+    polls: list[tuple[datetime, str]] = field(default_factory=list)
+    zone: str | None = None
+    rounds: int = 0
+
+    async def write(self) -> None:
+        """One round after the other, each in another way."""
+        randomness = random.Random(self.seed)
+        ways: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (
+            self._by_its_own_call,
+            self._among_others,
+            self._through_kafka,
+        )
+        for number in range(ROUNDS):
+            poll = (
+                self.begin + timedelta(minutes=7 * number),
+                "active" if randomness.random() < 0.7 else "inactive",
+            )
+            said = {"status": poll[1], "timestamp_utc": poll[0].isoformat()}
+            await ways[(number + self.seed) % len(ways)](said)
+            self.polls.append(poll)
+            if number % 5 == 4:
+                zone = randomness.choice(ZONES)
+                await self._accepted(
+                    "PUT", f"/stores/{self.id}/timezone", json={"timezone_str": zone}
+                )
+                self.zone = zone
+            await self._read(poll[0] + timedelta(seconds=30))
+            self.rounds += 1
+
+    async def _by_its_own_call(self, said: dict[str, str]) -> None:
+        await self._accepted("POST", f"/stores/{self.id}/status", json=said)
+
+    async def _among_others(self, said: dict[str, str]) -> None:
+        others = [{"store_id": str(uuid.UUID(int=n)), **said} for n in range(3)]
+        body = [others[0], {"store_id": self.id, **said}, *others[1:]]
+        answer = await self._accepted("POST", "/status", json=body)
+        assert answer["accepted"] == 4, answer
+
+    async def _through_kafka(self, said: dict[str, str]) -> None:
+        value = orjson.dumps({"store_id": self.id, **said})
+        await self.kafka.send_and_wait(STORE_STATUS.name, value, self.id.encode())
+
+    async def _accepted(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        while True:
+            status, content = await self.client.ask(method, path, **arguments)
+            if status == 202:
+                return content
+            assert status in {0, 429, 503}, (status, content)
+            await asyncio.sleep(0.1)
+
+    async def _read(self, reference: datetime) -> None:
+        while True:
+            report_id = await self.client.trigger_at(self.id, reference)
+            status, content = await self.client.finished(report_id)
+            if status == "complete":
+                break
+            # while workers move a report may fail at its deadline, and says so
+            assert "within the deadline" in content["reason"], content
+        assert content["polls_counted"] == len(self.polls), (content, self.polls)
+        assert content["timezone"] == (self.zone or "America/Chicago")
+        if self.rounds % 4 == 3:
+            expected = public_figures(walk([], self.zone, self.polls, reference))
+            assert {name: content[name] for name in expected} == expected
+
+
+async def test_a_report_includes_all_that_was_acknowledged_before(tmp_path: Path) -> None:
+    async with AsyncExitStack() as ends:
+        product = await ends.enter_async_context(deployment(tmp_path, workers=2))
+        client = await ends.enter_async_context(Client(product.address))
+        kafka = await ends.enter_async_context(
+            AIOKafkaProducer(**connection(product.settings), acks="all")
+        )
+        writers = [Writer(client, kafka, seed) for seed in range(STORES)]
+        async with asyncio.TaskGroup() as group:
+            for writer in writers:
+                group.create_task(writer.write())
+            group.create_task(_move_workers(product, writers))
+        assert [writer.rounds for writer in writers] == [ROUNDS] * STORES
+        product.check_nothing_crashed()
+
+
+async def _move_workers(product: Deployment, writers: Sequence[Writer]) -> None:
+    """A worker comes, one is killed, one goes: each while the stores write and read."""
+
+    async def after(rounds: int) -> None:
+        while min(writer.rounds for writer in writers) < rounds:  # noqa: ASYNC110  they go on
+            await asyncio.sleep(0.05)
+
+    await after(3)
+    await product.add_worker("worker-3")
+    await after(6)
+    await product.workers["worker-1"].kill()
+    await after(10)
+    await product.workers["worker-2"].stop()

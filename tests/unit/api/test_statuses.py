@@ -1,0 +1,572 @@
+"""Live pings by HTTP, over a broker that acknowledges when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api import batch_intake, outgoing, request_body, statuses
+from api.app import create_app
+from api.ingestion import POLL_BYTES
+from api.statuses import MAX_POLL_BYTES
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.domain.instants import HOUR, format_instant
+from stream_app.errors import BrokerUnavailableError
+from tests.fakes import SETTINGS, FakeGateway, now
+from tests.unit.api.answers import STORE, UNKNOWN, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ONE = f"/stores/{STORE}/status"
+NOON = "2024-03-10T12:00:00Z"
+NOON_US = 1_710_072_000_000_000
+GOOD = {"store_id": STORE, "status": "active", "timestamp_utc": NOON}
+OTHER = {**GOOD, "store_id": UNKNOWN}
+
+
+def ndjson(*items: Any) -> bytes:
+    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
+
+
+def tomorrow() -> str:
+    return format_instant(now() + 24 * HOUR)
+
+
+async def until_waiting(gateway: FakeGateway, count: int) -> None:
+    while gateway.broker.waiting < count:  # noqa: ASYNC110  other tasks send
+        await asyncio.sleep(0.001)
+
+
+async def counted(response: Any, status: HTTPStatus) -> dict[str, Any]:
+    """The body of a problem that tells how far a batch came."""
+    assert response.status == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = await response.json(content_type=None)
+    return body
+
+
+class TestOne:
+    async def test_202_and_the_record(self, client: TestClient, gateway: FakeGateway) -> None:
+        response = await client.post(ONE, json={"status": " Active", "timestamp_utc": NOON})
+        assert response.status == HTTPStatus.ACCEPTED
+        assert await response.json() == {
+            "store_id": STORE,
+            "status": "active",
+            "timestamp_utc": NOON,
+        }
+        assert gateway.broker.polls() == [(STORE, [[NOON_US, 1]])]
+        (record,) = gateway.broker.records
+        assert record.key == STORE.encode()
+        assert record.partition == partition_of(record.key, SETTINGS.partitions)
+        assert gateway.unacknowledged.used == 0
+
+    @pytest.mark.parametrize(
+        "body", [{"status": "inactive"}, {"status": "inactive", "timestamp_utc": None}]
+    )
+    async def test_without_a_time_it_is_of_now(
+        self, client: TestClient, gateway: FakeGateway, body: Any
+    ) -> None:
+        before = now()
+        assert (await client.post(ONE, json=body)).status == HTTPStatus.ACCEPTED
+        ((_, [[instant, active]]),) = gateway.broker.polls()
+        assert before <= instant <= now()
+        assert active == 0
+
+    async def test_no_202_before_the_broker_holds_it(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.hold()
+        asked = asyncio.create_task(client.post(ONE, json={"status": "active"}))
+        await until_waiting(gateway, 1)
+        await asyncio.sleep(0.02)
+        assert not asked.done()
+        gateway.broker.release()
+        assert (await asked).status == HTTPStatus.ACCEPTED
+
+    async def test_pings_at_one_time_share_a_record(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        answers = await asyncio.gather(
+            *(client.post(ONE, json={"status": "active"}) for _ in range(20))
+        )
+        assert {answer.status for answer in answers} == {HTTPStatus.ACCEPTED}
+        assert sum(len(polls) for _, polls in gateway.broker.polls()) == 20
+        assert len(gateway.broker.polls()) < 20
+
+    @pytest.mark.parametrize(
+        ("body", "status", "reason"),
+        [
+            (b"status=active", HTTPStatus.BAD_REQUEST, "the body is not JSON"),
+            (b"\xff\xfe", HTTPStatus.BAD_REQUEST, "the body is not JSON"),
+            (b"[]", HTTPStatus.UNPROCESSABLE_ENTITY, "not a JSON object but list"),
+            (b"{}", HTTPStatus.UNPROCESSABLE_ENTITY, "status is missing"),
+            (b'{"status": "up"}', HTTPStatus.UNPROCESSABLE_ENTITY, "neither active nor inactive"),
+            (b'{"status": 1}', HTTPStatus.UNPROCESSABLE_ENTITY, "neither active nor inactive"),
+            (
+                b'{"status": "active", "timestamp_utc": 5}',
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "the time is not a text",
+            ),
+            (
+                b'{"status": "active", "timestmp": "x"}',
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "unknown fields: 'timestmp'",
+            ),
+        ],
+    )
+    async def test_what_is_refused_is_kept(
+        self,
+        client: TestClient,
+        gateway: FakeGateway,
+        body: bytes,
+        status: HTTPStatus,
+        reason: str,
+    ) -> None:
+        detail = await problem_of(await client.post(ONE, data=body), status)
+        assert reason in detail
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.reason, letter.source["path"]) == (body, detail, ONE)
+        assert set(letter.source) == {"http", "path"}
+        assert gateway.broker.polls() == []
+
+    async def test_a_wrong_store_is_kept_with_its_path(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        response = await client.post("/stores/7/status", data=b'{"status": "active"}')
+        detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        assert detail == "store_id is not a UUID: '7'"
+        assert gateway.broker.dead_letters()[0].source["path"] == "/stores/7/status"
+
+    async def test_no_answer_before_the_dead_letter_is_kept(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.hold()
+        asked = asyncio.create_task(client.post(ONE, data=b"{}"))
+        await until_waiting(gateway, 1)
+        await asyncio.sleep(0.02)
+        assert not asked.done()
+        gateway.broker.release()
+        assert (await asked).status == HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @pytest.mark.parametrize("body", [b"", b" \n"])
+    async def test_an_empty_body_says_what_to_send(
+        self, client: TestClient, gateway: FakeGateway, body: bytes
+    ) -> None:
+        detail = await problem_of(
+            await client.post(ONE, data=body), HTTPStatus.UNPROCESSABLE_ENTITY
+        )
+        assert "the body is empty" in detail
+        assert '"status": "active"' in detail
+        assert gateway.broker.records == []
+
+    async def test_ahead_of_our_clock(self, client: TestClient, gateway: FakeGateway) -> None:
+        body = {"status": "active", "timestamp_utc": tomorrow()}
+        detail = await problem_of(
+            await client.post(ONE, json=body), HTTPStatus.UNPROCESSABLE_ENTITY
+        )
+        assert "lies ahead of the clock" in detail
+        assert gateway.broker.polls() == []
+        assert len(gateway.broker.dead_letters()) == 1
+
+    async def test_ahead_of_the_brokers_clock_is_refused_as_the_worker_will(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.ahead = -HOUR
+        detail = await problem_of(
+            await client.post(ONE, json={"status": "active"}), HTTPStatus.UNPROCESSABLE_ENTITY
+        )
+        assert "lies ahead of the clock" in detail
+        assert len(gateway.broker.polls()) == 1
+        assert gateway.broker.dead_letters() == [], "the worker keeps it"
+
+    async def test_a_body_that_is_too_large_is_kept_up_to_the_limit(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        body = b'{"status": "active"}' + b" " * MAX_POLL_BYTES
+        detail = await problem_of(
+            await client.post(ONE, data=body), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        )
+        assert detail == "the body is larger than 65,536 bytes"
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.truncated) == (body[:MAX_POLL_BYTES], True)
+
+    async def test_without_a_connection_503(self, client: TestClient, gateway: FakeGateway) -> None:
+        gateway.error = BrokerUnavailableError("still connecting")
+        for body in (b'{"status": "active"}', b"nonsense"):
+            response = await client.post(ONE, data=body)
+            await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
+            assert response.headers["Retry-After"] == "5"
+        assert gateway.broker.records == []
+
+    async def test_a_record_that_fails_is_503_for_all_who_share_it(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.error = BrokerUnavailableError("away")
+        answers = await asyncio.gather(
+            *(client.post(ONE, json={"status": "active"}) for _ in range(5))
+        )
+        for answer in answers:
+            await problem_of(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+        assert gateway.unacknowledged.used == 0
+        gateway.broker.error = None
+        assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
+
+
+class TestOverload:
+    @pytest.fixture
+    def gateway(self) -> FakeGateway:
+        return FakeGateway(STORE, unacknowledged=2 * POLL_BYTES, reading=1 << 20)
+
+    async def test_a_full_budget_is_429_at_once_and_ends(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.hold()
+        taken = [asyncio.create_task(client.post(ONE, json={"status": "active"})) for _ in "ab"]
+        await until_waiting(gateway, 1)
+        while gateway.unacknowledged.used < 2 * POLL_BYTES:  # noqa: ASYNC110  other tasks
+            await asyncio.sleep(0.001)
+        response = await client.post(ONE, json={"status": "active"})
+        await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
+        assert response.headers["Retry-After"] == "1"
+        gateway.broker.release()
+        assert {(await answer).status for answer in taken} == {HTTPStatus.ACCEPTED}
+        assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
+        assert gateway.unacknowledged.used == 0
+
+    async def test_a_batch_without_room_is_429_with_its_counts(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.01)
+        response = await client.post("/status", json=[GOOD] * 3)
+        body = await counted(response, HTTPStatus.TOO_MANY_REQUESTS)
+        assert (body["accepted"], body["refused"]) == (0, 0)
+        assert response.headers["Retry-After"] == "1"
+
+    async def test_too_many_bodies_at_once_are_429(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        assert gateway.bodies.try_take((1 << 20) - 10)
+        response = await client.post(ONE, json={"status": "active"})
+        await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
+        response = await client.post("/status", data=ndjson(GOOD))
+        await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
+        gateway.bodies.give_back((1 << 20) - 10)
+        assert (await client.post("/status", data=ndjson(GOOD))).status == HTTPStatus.ACCEPTED
+        assert gateway.bodies.used == 0
+
+
+class TestSilentBroker:
+    async def test_503_in_time_then_at_once_and_it_ends_by_itself(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        gateway.broker.hold()
+        await problem_of(
+            await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
+        )
+        await asyncio.sleep(0.02)
+        used = gateway.unacknowledged.used
+        assert used > 0, "its record is still under way"
+        for _ in range(5):
+            await problem_of(
+                await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        assert gateway.unacknowledged.used == used, "nothing more is taken"
+        assert gateway.broker.waiting == 1
+        gateway.broker.release()
+        while gateway.unacknowledged.used:  # noqa: ASYNC110  other tasks
+            await asyncio.sleep(0.001)
+        assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
+        assert len(gateway.broker.polls()) == 2
+
+    async def test_a_silent_partition_stops_no_other(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
+        assert one != other
+        gateway.ingestion._outgoing._under_way[STORE_STATUS.name, one][0] = -100.0
+        path = f"/stores/{UNKNOWN}/status"
+        assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
+        await problem_of(
+            await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
+        )
+
+
+class TestMany:
+    @pytest.mark.parametrize(
+        ("data", "headers"),
+        [
+            (json.dumps([GOOD, OTHER]), {}),
+            (json.dumps([GOOD, OTHER]), {"Content-Type": "application/json"}),
+            (" \n" + json.dumps([GOOD, OTHER], indent=2), {"Content-Type": "text/plain"}),
+            (ndjson(GOOD, OTHER), {"Content-Type": "application/x-ndjson"}),
+            (ndjson(GOOD, OTHER), {"Content-Type": "application/jsonl; charset=utf-8"}),
+            (ndjson(GOOD, OTHER), {"Content-Type": "application/x-www-form-urlencoded"}),
+            (ndjson(GOOD, OTHER), {}),
+            (ndjson(GOOD, OTHER).rstrip(), {}),
+            (b"\r\n\n" + ndjson(GOOD, OTHER).replace(b"\n", b"\r\n"), {}),
+        ],
+    )
+    async def test_array_and_lines(
+        self, client: TestClient, gateway: FakeGateway, data: Any, headers: Any
+    ) -> None:
+        response = await client.post("/status", data=data, headers=headers)
+        assert response.status == HTTPStatus.ACCEPTED
+        assert await response.json() == {"accepted": 2, "refused": 0, "items": []}
+        assert sorted(gateway.broker.polls()) == sorted(
+            [(STORE, [[NOON_US, 1]]), (UNKNOWN, [[NOON_US, 1]])]
+        )
+        assert gateway.unacknowledged.used == gateway.bodies.used == 0
+
+    BAD: tuple[Any, ...] = (
+        7,
+        {**GOOD, "status": "up"},
+        {**GOOD, "store_id": "x"},
+        {"status": "active"},
+        {**GOOD, "timestamp_utc": "2199-01-01T00:00:00Z"},
+    )
+
+    @pytest.mark.parametrize("form", ["array", "lines"])
+    async def test_refused_items_are_listed_and_kept_and_refuse_no_other(
+        self, client: TestClient, gateway: FakeGateway, form: str
+    ) -> None:
+        items = [GOOD, *self.BAD, {**OTHER, "more": "than needed"}]
+        data = ndjson(*items) if form == "lines" else json.dumps(items).encode()
+        response = await client.post("/status", data=data)
+        assert response.status == HTTPStatus.ACCEPTED
+        answer = await response.json()
+        assert (answer["accepted"], answer["refused"]) == (2, len(self.BAD))
+        assert [item["index"] for item in answer["items"]] == [1, 2, 3, 4, 5]
+        assert answer["items"][1]["reason"] == "status is neither active nor inactive: 'up'"
+        letters = gateway.broker.dead_letters()
+        assert [json.loads(letter.original or b"") for letter in letters] == list(self.BAD)
+        assert [letter.source["item"] for letter in letters] == [1, 2, 3, 4, 5]
+        assert [letter.reason for letter in letters] == [i["reason"] for i in answer["items"]]
+        assert {letter.source["path"] for letter in letters} == {"/status"}
+        assert len({letter.source["http"] for letter in letters}) == 1
+
+    async def test_a_line_that_is_no_json_or_too_long_refuses_no_other(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        long = b'{"store_id": "' + b"x" * MAX_POLL_BYTES
+        response = await client.post(
+            "/status", data=ndjson(GOOD) + b"nonsense\n" + long + b"\n" + ndjson(GOOD)
+        )
+        answer = await response.json()
+        assert (answer["accepted"], answer["refused"]) == (2, 2)
+        assert answer["items"][0]["reason"].startswith("not JSON: ")
+        assert answer["items"][1]["reason"].startswith("the line is longer than 65,536 bytes")
+        kept = [(letter.original, letter.truncated) for letter in gateway.broker.dead_letters()]
+        assert kept == [(b"nonsense", False), (long[:MAX_POLL_BYTES], True)]
+
+    async def test_all_refused_is_still_202(self, client: TestClient) -> None:
+        response = await client.post("/status", json=[7])
+        assert response.status == HTTPStatus.ACCEPTED
+        assert (await response.json())["accepted"] == 0
+
+    async def test_an_empty_array_is_nothing_to_take(self, client: TestClient) -> None:
+        response = await client.post("/status", json=[])
+        assert response.status == HTTPStatus.ACCEPTED
+        assert await response.json() == {"accepted": 0, "refused": 0, "items": []}
+
+    async def test_only_the_first_refused_items_are_listed(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_intake, "LISTED_ITEMS", 2)
+        answer = await (await client.post("/status", json=[1, 2, 3, 4, GOOD])).json()
+        assert [item["index"] for item in answer["items"]] == [0, 1]
+        assert (answer["accepted"], answer["refused"], answer["not_listed"]) == (1, 4, 2)
+
+    async def test_too_many_refused_items_end_a_body(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statuses, "SLICE_ITEMS", 2)
+        monkeypatch.setattr(batch_intake, "MAX_REFUSED_ITEMS", 3)
+        response = await client.post("/status", json=[GOOD, 1, 2, 3, 4, GOOD])
+        body = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        assert (body["accepted"], body["refused"]) == (1, 3)
+
+    async def test_items_ahead_of_the_brokers_clock_are_refused_as_the_worker_will(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        gateway.broker.ahead = -HOUR
+        fresh = {"store_id": STORE, "status": "active"}
+        answer = await (await client.post("/status", json=[GOOD, fresh])).json()
+        assert (answer["accepted"], answer["refused"]) == (1, 1)
+        assert answer["items"][0]["index"] == 1
+        assert gateway.broker.dead_letters() == [], "the worker keeps it"
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"store_id,status\n", HTTPStatus.BAD_REQUEST),
+            (b'[{"store_id": ', HTTPStatus.BAD_REQUEST),
+            (b'"text"', HTTPStatus.UNPROCESSABLE_ENTITY),
+        ],
+    )
+    async def test_a_body_that_is_neither_is_kept_whole(
+        self, client: TestClient, gateway: FakeGateway, body: bytes, status: HTTPStatus
+    ) -> None:
+        detail = await problem_of(await client.post("/status", data=body), status)
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.reason) == (body, detail)
+
+    @pytest.mark.parametrize("body", [b"", b" \n\n"])
+    async def test_nothing_says_what_to_send(self, client: TestClient, body: bytes) -> None:
+        response = await client.post("/status", data=body)
+        assert response.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}
+        assert "the body is empty: it must be a JSON array" in await response.text()
+
+    async def test_a_deeply_nested_item_is_refused_and_kept(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        body = f"[{'[' * 900}{']' * 900}, {json.dumps(GOOD)}]".encode()
+        answer = await (await client.post("/status", data=body)).json()
+        assert (answer["accepted"], answer["refused"]) == (1, 1)
+        assert gateway.broker.dead_letters()[0].original == body
+
+    async def test_an_array_above_its_limit_is_413(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statuses, "MAX_ARRAY_BYTES", 1000)
+        body = json.dumps([GOOD] * 100).encode()
+        detail = await problem_of(
+            await client.post("/status", data=body), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        )
+        assert detail == "the body is larger than 1,000 bytes"
+        assert gateway.broker.polls() == []
+        (letter,) = gateway.broker.dead_letters()
+        assert (letter.original, letter.truncated) == (body[:1000], True)
+
+    async def test_lines_above_the_limit_are_413_and_what_came_before_counts(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statuses, "MAX_STREAM_BYTES", 1000)
+
+        async def lines() -> AsyncIterator[bytes]:
+            for _ in range(20):
+                yield ndjson(GOOD)
+                await asyncio.sleep(0.001)
+
+        response = await client.post("/status", data=lines())
+        body = await counted(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        assert "1,000 bytes" in body["detail"]
+        assert 0 < body["accepted"] < 20
+        assert sum(len(polls) for _, polls in gateway.broker.polls()) == body["accepted"]
+
+    async def test_lines_are_taken_while_the_body_is_still_coming(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(GOOD)
+            while not gateway.broker.polls():  # noqa: ASYNC110  the server's tasks
+                await asyncio.sleep(0.001)
+            yield ndjson(OTHER)
+
+        response = await client.post("/status", data=lines())
+        assert (await response.json())["accepted"] == 2
+
+    async def test_a_silent_broker_is_503_with_counts(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        gateway.broker.hold()
+        response = await client.post("/status", data=ndjson(GOOD, 7))
+        body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
+        assert (body["accepted"], body["refused"]) == (0, 1)
+        assert response.headers["Retry-After"] == "5"
+        gateway.broker.release()
+
+    async def test_a_stream_waits_for_acknowledgements_before_it_reads_on(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_intake, "UNACKNOWLEDGED_ITEMS", 100)
+        monkeypatch.setattr(statuses, "SLICE_ITEMS", 50)
+        gateway.broker.hold()
+        asked = asyncio.create_task(client.post("/status", data=ndjson(*[GOOD] * 2000)))
+        await until_waiting(gateway, 1)
+        await asyncio.sleep(0.05)
+        assert gateway.unacknowledged.used <= 151 * POLL_BYTES
+        gateway.broker.release()
+        assert (await (await asked).json())["accepted"] == 2000
+
+    async def test_a_slow_body_is_408_and_what_came_before_counts(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(request_body, "IDLE_SECONDS", 0.05)
+        hang = asyncio.Event()
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(GOOD)
+            await hang.wait()
+
+        response = await client.post("/status", data=lines())
+        body = await counted(response, HTTPStatus.REQUEST_TIMEOUT)
+        assert body["accepted"] == 1
+        hang.set()
+
+    async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
+        self, client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(GOOD) + b'{"store_id":'
+            while not gateway.broker.polls():  # noqa: ASYNC110  the server's tasks
+                await asyncio.sleep(0.001)
+            raise ConnectionError
+
+        with pytest.raises(Exception):  # noqa: B017, PT011  whatever the client makes of it
+            await client.post("/status", data=lines())
+        while gateway.bodies.used or gateway.unacknowledged.used:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert gateway.broker.dead_letters() == [], "half a line is no item"
+        assert "Traceback" not in caplog.text
+
+    async def test_a_long_body_ends_when_the_api_stops(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(GOOD)
+            while not gateway.broker.polls():  # noqa: ASYNC110  the server's tasks
+                await asyncio.sleep(0.001)
+            gateway.begin_to_stop()
+            while True:
+                yield ndjson(GOOD)
+                await asyncio.sleep(0.001)
+
+        response = await client.post("/status", data=lines())
+        body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
+        assert body["accepted"] >= 1
+        assert response.headers["Retry-After"] == "5"
+
+
+async def test_a_stop_sends_what_is_gathered() -> None:
+    gateway = FakeGateway(STORE)
+    outcome = gateway.ingestion._pings.add(STORE, [(NOON_US, True)])
+    assert gateway.unacknowledged.try_take(POLL_BYTES)
+    await gateway.ingestion.stop(60)
+    assert outcome.done()
+    assert gateway.broker.polls() == [(STORE, [[NOON_US, 1]])]
+    assert gateway.unacknowledged.used == 0
+
+
+async def test_a_method_that_is_not_there(client: TestClient) -> None:
+    await problem_of(await client.get("/status"), HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+async def test_many_clients_at_once_are_all_answered() -> None:
+    gateway: Any = FakeGateway(STORE)
+    async with TestClient(TestServer(create_app(gateway))) as client:
+        answers = await asyncio.gather(
+            *(client.post("/status", json=[GOOD, OTHER, 7]) for _ in range(40))
+        )
+        bodies = [await answer.json() for answer in answers]
+    assert {(body["accepted"], body["refused"]) for body in bodies} == {(2, 1)}
+    assert gateway.unacknowledged.used == gateway.bodies.used == 0

@@ -1,0 +1,82 @@
+"""What must have been read before a store is said to be unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api import store_service as module
+from api.registry import Registry
+from api.store_service import StoreService
+from stream_app.contracts.records import StoreRecord, encode_store
+from stream_app.contracts.topics import STORES
+from stream_app.errors import WorkersBehindError
+from tests.fakes import FakeRecord
+from tests.unit.api.answers import STORE, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Bench:
+    """A service whose workers and view are as far as the test says."""
+
+    def __init__(self) -> None:
+        self.registry = Registry(":memory:", 8)  # type: ignore[arg-type]
+        self.asked: list[str] = []
+        self.behind = False
+        self.service = StoreService(
+            self.registry, read=self.read, applied=self.applied, require=lambda: None
+        )
+
+    async def applied(self) -> None:
+        self.asked.append("applied")
+        if self.behind:
+            await asyncio.Event().wait()
+
+    async def read(self) -> None:
+        self.asked.append("read")
+        if "applied" in self.asked and not self.behind:
+            # a worker registers what it applies
+            self.registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(STORE))))
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+    bench = Bench()
+    yield bench
+    bench.registry.close()
+
+
+async def test_a_new_store_is_found_once_the_workers_have_applied_it(bench: Bench) -> None:
+    assert await bench.service.store_exists(STORE)
+    assert bench.asked == ["applied", "read"]
+    assert await bench.service.store_exists(STORE)
+    assert bench.asked == ["applied", "read"], "a known store needs no question"
+    assert not await bench.service.store_exists(UNKNOWN)
+
+
+async def test_a_known_store_is_read_again_without_the_workers(bench: Bench) -> None:
+    await bench.service.store_exists(STORE)
+    bench.asked.clear()
+    bench.behind = True
+    assert await bench.service.store(STORE)
+    assert bench.asked == ["read"]
+
+
+async def test_a_page_waits_for_the_workers(bench: Bench) -> None:
+    assert await bench.service.page("", "", 10) == [STORE]
+    assert bench.asked == ["applied", "read"]
+
+
+async def test_workers_that_are_behind_are_no_answer(bench: Bench) -> None:
+    bench.behind = True
+    with pytest.raises(WorkersBehindError, match="is not known yet"):
+        await bench.service.store_exists(STORE)
+    with pytest.raises(WorkersBehindError, match="is not known yet"):
+        await bench.service.store(STORE)
+    with pytest.raises(WorkersBehindError, match="not all stores are known yet"):
+        await bench.service.page("", "", 10)

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES
+from stream_app.errors import BrokerUnavailableError, WorkersBehindError
+from tests.unit.api.answers import STORE, UNKNOWN, problem_of
+
+if TYPE_CHECKING:
+    from aiohttp.test_utils import TestClient
+
+    from tests.fakes import FakeGateway
+
+PATH = f"/stores/{STORE}"
+HOURS = f"{PATH}/business_hours"
+ZONE = f"{PATH}/timezone"
+
+
+async def test_a_store_of_which_nothing_more_is_known(client: TestClient) -> None:
+    response = await client.get(PATH)
+    assert response.status == HTTPStatus.OK
+    assert await response.json() == {
+        "store_id": STORE,
+        "business_hours": None,
+        "timezone_str": None,
+        "timezone": "America/Chicago",
+    }
+
+
+async def test_an_unknown_store_is_404(client: TestClient) -> None:
+    detail = await problem_of(await client.get(f"/stores/{UNKNOWN}"), HTTPStatus.NOT_FOUND)
+    assert detail == f"store {UNKNOWN} is unknown: no poll, hours or zone names it"
+
+
+@pytest.mark.parametrize("path", ["/stores/7", "/stores?after=7"])
+async def test_no_uuid_is_422(client: TestClient, path: str) -> None:
+    await problem_of(await client.get(path), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+@pytest.mark.parametrize("path", [PATH, f"/stores/{UNKNOWN}", "/stores"])
+@pytest.mark.parametrize("error", [BrokerUnavailableError("away"), WorkersBehindError("behind")])
+async def test_what_cannot_be_known_now_is_503(
+    client: TestClient, gateway: FakeGateway, path: str, error: Exception
+) -> None:
+    gateway.error = error
+    response = await client.get(path)
+    await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
+    assert response.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("store", [STORE, UNKNOWN])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0, "09:00", "17:00"], [6, "22:00:00", "02:00:00.5"]],
+        [{"dayOfWeek": 0, "start_time_local": "09:00", "end_time_local": "17:00"}],
+        [{"day": 0, "start_time_local": "09:00", "end_time_local": "24:00"}, [1, "8:00", "9:00"]],
+    ],
+)
+async def test_hours_are_replaced_and_read_at_once(
+    client: TestClient, gateway: FakeGateway, store: str, rows: list[Any]
+) -> None:
+    path = f"/stores/{store}"
+    first = await client.put(f"{path}/business_hours", json={"hours": [[3, "01:00", "02:00"]]})
+    assert first.status == HTTPStatus.ACCEPTED
+    response = await client.put(f"{path}/business_hours", json={"hours": rows})
+    expected = [row if isinstance(row, list) else list(row.values()) for row in rows]
+    assert response.status == HTTPStatus.ACCEPTED
+    assert await response.json() == {"store_id": store, "business_hours": expected}
+    assert (await (await client.get(path)).json())["business_hours"] == expected
+    assert {record.topic for record in gateway.broker.records} == {STORE_BUSINESS_HOURS.name}
+    assert gateway.unacknowledged.used == gateway.bodies.used == 0
+
+
+async def test_no_hours_at_all_is_always_open_again(client: TestClient) -> None:
+    await client.put(HOURS, json={"hours": [[0, "09:00", "17:00"]]})
+    response = await client.put(HOURS, json={"hours": []})
+    assert (await response.json())["business_hours"] is None
+    assert (await (await client.get(PATH)).json())["business_hours"] is None
+
+
+async def test_hours_that_open_nothing_are_taken_with_a_warning(client: TestClient) -> None:
+    answer = await (await client.put(HOURS, json={"hours": [[0, "09:00", "9:00"]]})).json()
+    assert "open nothing" in answer["warning"]
+
+
+async def test_the_most_rows_fit_in_either_form(client: TestClient) -> None:
+    rows = [
+        {"dayOfWeek": 0, "start_time_local": "09:00:00.000000", "end_time_local": "17:00:00.000000"}
+    ] * MAX_HOURS_ROWS
+    assert (await client.put(HOURS, json={"hours": rows})).status == HTTPStatus.ACCEPTED
+    response = await client.put(HOURS, json={"hours": [*rows, rows[0]]})
+    await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        (HOURS, {}, "hours is missing"),
+        (HOURS, [], "not a JSON object but list"),
+        (HOURS, {"hours": {}}, "hours is not a list but dict"),
+        (HOURS, {"hours": [], "x": 1}, "unknown fields: 'x'; known are hours"),
+        (HOURS, {"hours": [[0, "09:00", "10:00"], [7, "09:00", "10:00"]]}, "row 1: day 7 is not"),
+        (HOURS, {"hours": [[0, "9", "10:00"]]}, "row 0: hours of day 0: not a time of day"),
+        (HOURS, {"hours": [[0, "24:00", "10:00"]]}, "row 0: hours of day 0: 24:00 ends a day"),
+        (HOURS, {"hours": [["0", "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
+        (HOURS, {"hours": [[True, "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
+        (HOURS, {"hours": [{"day": 0, "start_time_local": "09:00"}]}, "row 0: neither"),
+        (
+            HOURS,
+            {
+                "hours": [
+                    {"day": 0, "dayOfWeek": 1, "start_time_local": "1:00", "end_time_local": "2:00"}
+                ]
+            },
+            "row 0: neither",
+        ),
+        (ZONE, {}, "one of timezone_str and timezone is needed"),
+        (ZONE, {"timezone": "UTC", "timezone_str": "UTC"}, "one of timezone_str and timezone"),
+        (ZONE, {"timezone": 7}, "timezone is not a text but int"),
+        (ZONE, {"timezone_str": "x" * 101}, "timezone_str is 101 characters long"),
+        (ZONE, {"zone": "UTC"}, "unknown fields: 'zone'"),
+    ],
+)
+async def test_what_is_refused_changes_nothing_and_is_kept(
+    client: TestClient, gateway: FakeGateway, path: str, body: Any, reason: str
+) -> None:
+    before = await (await client.get(PATH)).json()
+    data = json.dumps(body).encode()
+    response = await client.put(path, data=data)
+    detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert detail.startswith(reason)
+    (letter,) = gateway.broker.dead_letters()
+    assert (letter.original, letter.reason, letter.source["path"]) == (data, detail, path)
+    assert await (await client.get(PATH)).json() == before
+    assert len(gateway.broker.records) == 1
+
+
+@pytest.mark.parametrize("path", [HOURS, ZONE])
+async def test_a_body_that_is_no_json_is_400_and_kept(
+    client: TestClient, gateway: FakeGateway, path: str
+) -> None:
+    await problem_of(await client.put(path, data=b"UTC"), HTTPStatus.BAD_REQUEST)
+    assert gateway.broker.dead_letters()[0].original == b"UTC"
+
+
+@pytest.mark.parametrize("field", ["timezone_str", "timezone"])
+async def test_a_zone_is_replaced_and_read_at_once(
+    client: TestClient, gateway: FakeGateway, field: str
+) -> None:
+    response = await client.put(ZONE, json={field: " Europe/London "})
+    expected = {
+        "store_id": STORE,
+        "timezone_str": "Europe/London",
+        "timezone": "Europe/London",
+    }
+    assert response.status == HTTPStatus.ACCEPTED
+    assert await response.json() == expected
+    assert await (await client.get(PATH)).json() == {**expected, "business_hours": None}
+    assert [record.topic for record in gateway.broker.records] == [STORE_TIMEZONES.name]
+
+
+async def test_an_unknown_zone_is_taken_with_a_warning(client: TestClient) -> None:
+    answer = await (await client.put(ZONE, json={"timezone_str": "Mars/Base"})).json()
+    assert answer == {
+        "store_id": STORE,
+        "timezone_str": "Mars/Base",
+        "timezone": "America/Chicago",
+        "warning": "'Mars/Base' is not an IANA time zone: America/Chicago applies",
+    }
+    assert (await (await client.get(PATH)).json())["timezone"] == "America/Chicago"
+
+
+@pytest.mark.parametrize("path", [HOURS, ZONE])
+async def test_a_record_that_fails_is_503(
+    client: TestClient, gateway: FakeGateway, path: str
+) -> None:
+    gateway.broker.error = BrokerUnavailableError("away")
+    body = {"hours": []} if path == HOURS else {"timezone": "UTC"}
+    await problem_of(await client.put(path, json=body), HTTPStatus.SERVICE_UNAVAILABLE)
+    assert gateway.unacknowledged.used == 0
+
+
+class TestPages:
+    IDS = tuple(f"{n:02x}000000-0000-4000-8000-000000000000" for n in range(0, 250, 10))
+
+    @pytest.fixture(autouse=True)
+    def stores(self, gateway: FakeGateway) -> None:
+        for store_id in reversed(self.IDS):
+            gateway.add_store(store_id)
+
+    async def test_all_in_order(self, client: TestClient) -> None:
+        answer = await (await client.get("/stores")).json()
+        assert answer == {"store_ids": sorted([*self.IDS, STORE]), "next": None}
+
+    @pytest.mark.parametrize("query", ["limit=7", "limit=1", "limit=26", "limit=25&prefix="])
+    async def test_next_leads_through_all(self, client: TestClient, query: str) -> None:
+        seen: list[str] = []
+        link: str | None = f"/stores?{query}"
+        while link:
+            answer = await (await client.get(link)).json()
+            seen += answer["store_ids"]
+            link = answer["next"]
+        assert seen == sorted([*self.IDS, STORE])
+
+    @pytest.mark.parametrize("prefix", ["0", "0A", "0a000000-0000", STORE.upper()])
+    async def test_prefix(self, client: TestClient, prefix: str) -> None:
+        answer = await (await client.get("/stores", params={"prefix": prefix, "limit": 1})).json()
+        found = list(answer["store_ids"])
+        while answer["next"]:
+            answer = await (await client.get(answer["next"])).json()
+            found += answer["store_ids"]
+        ids = sorted([*self.IDS, STORE])
+        assert found == [i for i in ids if i.startswith(prefix.lower())]
+
+    @pytest.mark.parametrize(
+        "query",
+        ["limit=0", "limit=1001", "limit=x", "limit=", "limit=-1", "prefix=g", "prefix=%25", "x=1"],
+    )
+    async def test_a_wrong_question_is_422(self, client: TestClient, query: str) -> None:
+        response = await client.get(f"/stores?{query}")
+        await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
