@@ -15,6 +15,7 @@ from stream_app.contracts.reports import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS
 from stream_app.domain.instants import SECOND
 from stream_app.kafka.clients import producer
+from tests.faults.patience import connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
