@@ -292,7 +292,8 @@ class TestSilentBroker:
         monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
         one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
         assert one != other
-        gateway.ingestion._outgoing._under_way[STORE_STATUS.name, one][0] = -100.0
+        partition = gateway.ingestion._outgoing._partitions[STORE_STATUS.name, one]
+        partition.under_way[0] = -100.0
         path = f"/stores/{UNKNOWN}/status"
         assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         await problem_of(
