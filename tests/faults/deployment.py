@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
+OWNS: Final = r"own partitions \d"
+"""What a worker says when it has partitions, and when it has all of them."""
+
+OWNS_ALL: Final = "own partitions 0, 1, 2, 3, 4, 5, 6, 7"
+
 READY_SECONDS: Final = 120.0
 SAID_SECONDS: Final = 60.0
 _STOP_LIMIT: Final = 40.0
@@ -136,7 +141,7 @@ class Process:
         """The first such line, once it is there."""
         try:
             async with asyncio.timeout(limit):
-                while not (found := self.said(pattern)):
+                while not (found := self.said(pattern)):  # noqa: ASYNC110  a file tells nobody
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             raise AssertionError(f"{self.name} did not say {pattern!r} in {limit:g} s") from None
@@ -217,7 +222,7 @@ class Deployment:
         """Wait until `/readyz` answers 200."""
         try:
             async with asyncio.timeout(limit):
-                while (answer := await self.readiness()) != "ready":
+                while (answer := await self.readiness()) != "ready":  # noqa: ASYNC110  over HTTP
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             raise AssertionError(f"not ready after {limit:g} s: {answer}") from None

@@ -95,6 +95,7 @@ class Scenario:
     async def begin(self, stores: int) -> None:
         """Stores exist, and the load and the requests begin."""
         await self.new_stores(stores)
+        await self._until_answered()
         self.load.start()
         self.requests.start()
         self._watch = asyncio.create_task(self._watch_readiness())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.deployment import OWNS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
 
-OWNS = r"own partitions \d"
 DAMAGED = r"the database of partition \d is damaged .* it is removed and read back"
 AHEAD = r"the database of partition \d is ahead of its changelog .* it is removed and read back"
 
@@ -47,6 +48,7 @@ async def test_a_table_file_is_corrupted(faulty: UnderLoad) -> None:
         folder = scene.product.worker_folder("worker-1")
         # RocksDB writes its log into a table file at the next start
         assert await worker.stop() == 0
+        worker.mark()
         await worker.start()
         await worker.wait_until_said(OWNS)
         await scene.load.acknowledged(300)
@@ -69,7 +71,9 @@ async def test_an_old_folder_is_put_back(faulty: UnderLoad, tmp_path: Path) -> N
         folder, old = scene.product.worker_folder("worker-1"), tmp_path / "old"
         assert await worker.stop() == 0
         await asyncio.to_thread(shutil.copytree, folder, old)
+        worker.mark()
         await worker.start()
+        await worker.wait_until_said(OWNS)
         await scene.load.acknowledged(1000)
         assert await worker.stop() == 0
         await scene.load.acknowledged(300)

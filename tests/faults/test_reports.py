@@ -26,16 +26,18 @@ async def test_a_worker_is_killed_during_reports(faulty: UnderLoad) -> None:
         product = scene.product
         async with Client(product.address) as client:
             for _ in range(3):
+                # all stores are known by now: a request needs no worker to be accepted
+                await scene.recovered()
                 await product.workers["worker-1"].stop()
                 program = crashing_worker.program("before a report is complete")
                 crashing = product.new_worker("worker-1", program=program)
-                asked = [await client.trigger(store) for store in scene.stores[:20]]
                 scene.fault()
-                assert await crashing.run_to_its_end() == -signal.SIGKILL
+                end = asyncio.create_task(crashing.run_to_its_end())
+                asked = [await client.trigger(store) for store in scene.stores[:20]]
+                assert await end == -signal.SIGKILL
                 await product.new_worker("worker-1").start()
                 ends = await asyncio.gather(*map(client.finished, asked))
                 assert {status for status, _ in ends} == {"complete"}
-                await scene.recovered()
 
 
 async def test_identical_requests_at_once_are_one_report(faulty: UnderLoad) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults import crashing_worker, observed_worker
+from tests.faults.deployment import OWNS, OWNS_ALL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
 
-OWNS = r"own partitions \d"
-OWNS_ALL = "own partitions 0, 1, 2, 3, 4, 5, 6, 7"
 FENCED = "this worker ends: another worker has taken over its partitions"
 
 
