@@ -25,6 +25,7 @@ from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS, STORES
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
+from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Gateway:
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, self._progress],
+            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
             views=[stores_tail, reports_tail],
         )
         self.report_service = ReportService(

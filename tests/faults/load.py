@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -73,7 +74,13 @@ class Load:
     def start(self) -> None:
         """Start all senders; again after `stop`, where a scenario wants it."""
         self._stopping.clear()
-        senders = (self._batches, self._singles, self._singles, self._changes)
+        senders = (
+            self._batches,
+            self._singles,
+            self._changes,
+            self._http_pings,
+            self._http_batches,
+        )
         self._senders = [asyncio.create_task(sender()) for sender in senders]
 
     async def stop(self) -> None:
@@ -121,6 +128,25 @@ class Load:
         finally:
             await kafka.stop()
 
+    async def _http_pings(self) -> None:
+        """As a store that reports itself by HTTP: one poll a request."""
+        async with self._http() as http:
+            while not self._stopping.is_set():
+                some = self._randomness.choices(self._stores, k=4)
+                await asyncio.gather(*(self._ping(http, store) for store in some))
+                await asyncio.sleep(_PAUSE)
+
+    async def _http_batches(self) -> None:
+        """As a gateway that reports for many stores: an array, or lines, of polls."""
+        async with self._http() as http:
+            while not self._stopping.is_set():
+                polls = {
+                    store.id: self._some_polls(store, self._randomness.randint(1, 3))
+                    for store in self._randomness.sample(self._stores, 10)
+                }
+                await self._post_many(http, polls)
+                await asyncio.sleep(_PAUSE)
+
     async def _changes(self) -> None:
         """Hours and zones change; of one store one after the other, since the last one counts."""
         async with self._our_producer() as kafka:
@@ -161,6 +187,33 @@ class Load:
             ),
         )
 
+    async def _ping(self, http: aiohttp.ClientSession, store: Store) -> None:
+        (instant, status), *_ = self._some_polls(store, 1)
+        body = {"status": status, "timestamp_utc": instant.isoformat()}
+        self._ledger.sending(store.id, [(instant, status)])
+        await _until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
+        self._ledger.polls_acknowledged(store.id, [(instant, status)])
+
+    async def _post_many(self, http: aiohttp.ClientSession, polls: dict[str, list[Poll]]) -> None:
+        items = [
+            {"store_id": store_id, "status": status, "timestamp_utc": instant.isoformat()}
+            for store_id, of_store in polls.items()
+            for instant, status in of_store
+        ]
+        self._randomness.shuffle(items)
+        if self._randomness.random() < 0.5:
+            body, media = json.dumps(items), "application/json"
+        else:
+            body, media = "\n".join(map(json.dumps, items)), "application/x-ndjson"
+        for store_id, of_store in polls.items():
+            self._ledger.sending(store_id, of_store)
+        answer = await _until_accepted(
+            lambda: http.post("/status", data=body, headers={"Content-Type": media})
+        )
+        assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
+        for store_id, of_store in polls.items():
+            self._ledger.polls_acknowledged(store_id, of_store)
+
     def _some_polls(self, store: Store, count: int) -> list[Poll]:
         """New ones, in no order, and some that were sent before."""
         randomness = self._randomness
@@ -193,6 +246,10 @@ class Load:
         )
         self._ledger.hours[store.id] = hours
 
+    def _http(self) -> aiohttp.ClientSession:
+        address = f"http://{self._settings.api_host}:{self._settings.api_port}"
+        return aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(total=15))
+
     @asynccontextmanager
     async def _our_producer(self) -> AsyncIterator[AIOKafkaProducer]:
         """What our own programs send with: idempotent, a retry neither doubles nor moves."""
@@ -214,6 +271,20 @@ async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(_AGAIN)
         else:
             return
+
+
+async def _until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
+    """Post until the answer is 202; 429, 503 and no answer at all mean: again, a little later."""
+    while True:
+        try:
+            async with post() as response:
+                content: dict[str, Any] = await response.json(content_type=None)
+                if response.status == 202:
+                    return content
+                assert response.status in {429, 503}, (response.status, content)
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        await asyncio.sleep(_AGAIN)
 
 
 def _fresh(store: Store, randomness: random.Random) -> datetime:
