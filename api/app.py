@@ -28,7 +28,7 @@ def create_app(gateway: Gateway) -> web.Application:
         await gateway.stop()
 
     async def begin_to_stop(_app: web.Application) -> None:
-        gateway.begin_to_stop()
+        gateway.bodies.begin_to_stop()
 
     app = web.Application(middlewares=[problem_middleware], client_max_size=MAX_BODY_BYTES)
     app[GATEWAY] = gateway

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from api.ingestion import Ingestion
     from stream_app.contracts.bodies import Poll
 
-SLICE_ITEMS: Final = 500
+SLICE_ITEMS: Final = 100
 """Items between two looks at other requests; fewer than a record may hold."""
 
 LISTED_ITEMS: Final = 1_000
@@ -30,7 +30,7 @@ LISTED_ITEMS: Final = 1_000
 MAX_REFUSED_ITEMS: Final = 100_000
 """Beyond so many refused items a body is not what it should be."""
 
-UNACKNOWLEDGED_ITEMS: Final = 10_000
+UNACKNOWLEDGED_ITEMS: Final = 4_000
 """Items of one request that may wait for the broker before more is read."""
 
 

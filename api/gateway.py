@@ -19,12 +19,13 @@ from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.registry import TOPICS, Registry
 from api.report_log import ReportLog
 from api.report_service import ReportService
-from api.request_body import READING_BYTES
+from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS, STORES
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
+from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Gateway:
         report_service: requests for reports, and their results.
         store_service: which stores there are.
         ingestion: takes what stores report.
-        bodies: what the bodies of all requests may hold.
+        bodies: the request bodies that are being read.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Gateway:
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, self._progress],
+            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
             views=[stores_tail, reports_tail],
         )
         self.report_service = ReportService(
@@ -90,16 +91,12 @@ class Gateway:
             Outgoing(self._link.send, Budget(unacknowledged), settings),
             self._link.require,
         )
-        self.bodies = Budget(READING_BYTES)
+        self.bodies = Bodies(READING_BYTES)
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
         await self._link.start()
         await self.report_service.start()
-
-    def begin_to_stop(self) -> None:
-        """Ask long requests to come to their end."""
-        self.ingestion.begin_to_stop()
 
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""

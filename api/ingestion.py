@@ -67,16 +67,6 @@ class Ingestion:
         self._outgoing = outgoing
         self._require = require
         self._pings = PingBatches(self._send_polls, window=window)
-        self._stopping = False
-
-    @property
-    def stopping(self) -> bool:
-        """Whether long requests should come to their end."""
-        return self._stopping
-
-    def begin_to_stop(self) -> None:
-        """Ask long requests to come to their end."""
-        self._stopping = True
 
     async def stop(self, patience: float) -> None:
         """Send what is gathered; wait for it, for so many seconds at most."""

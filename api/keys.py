@@ -6,15 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
-from api.budget import Budget
 from api.gateway import Gateway
 from api.ingestion import Ingestion
 from api.report_service import ReportService
+from api.request_body import Bodies
 from api.store_service import StoreService
 
 GATEWAY: Final = web.AppKey("gateway", Gateway)
 REPORTS: Final = web.AppKey("reports", ReportService)
 STORES: Final = web.AppKey("stores", StoreService)
 INGESTION: Final = web.AppKey("ingestion", Ingestion)
-BODIES: Final = web.AppKey("bodies", Budget)
+BODIES: Final = web.AppKey("bodies", Bodies)
 DEFAULT_TIMEZONE: Final = web.AppKey("default_timezone", str)

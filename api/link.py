@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -79,6 +80,7 @@ class KafkaLink:
         self._new_producer = new_producer or _new_producer
         self._producer: Any = None
         self._trouble: str | None = "still connecting to Kafka"
+        self._turns: defaultdict[tuple[str, int | None], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._work: set[asyncio.Task[Any]] = set()
 
     @property
@@ -114,7 +116,7 @@ class KafkaLink:
             raise BrokerUnavailableError(self._trouble)
 
     async def send(self, topic: TopicSpec, partition: int | None, key: bytes, value: bytes) -> int:
-        """Send a record and wait for as long as it takes.
+        """Send a record and wait for as long as it takes; a partition's go in the order of calls.
 
         Returns:
             the broker's append time, µs.
@@ -122,11 +124,14 @@ class KafkaLink:
         Raises:
             BrokerUnavailableError: it failed for good.
         """
-        sending = self._producer
-        if sending is None:
-            raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
         try:
-            acknowledged = await sending.send(topic.name, value, key, partition=partition)
+            # the client wakes all who wait for a full buffer at once: with thousands it does
+            # nothing else, so they stand in line here
+            async with self._turns[topic.name, partition]:
+                sending = self._producer
+                if sending is None:
+                    raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
+                acknowledged = await sending.send(topic.name, value, key, partition=partition)
         except (KafkaTimeoutError, MessageSizeTooLargeError) as error:
             # it never got as far as the producer's buffer: no gap
             raise unavailable(self._settings, error) from error

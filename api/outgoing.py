@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,14 @@ RECORD_BYTES: Final = 512
 _partition_of = lru_cache(maxsize=65_536)(partition_of)
 
 
+@dataclass(slots=True)
+class _Partition:
+    """When each record under way was handed over, oldest first, and when the last one ended."""
+
+    under_way: dict[int, float] = field(default_factory=dict)
+    acknowledged: float = float("-inf")
+
+
 class Outgoing:
     """Sends records and says in time what became of them.
 
@@ -62,8 +71,7 @@ class Outgoing:
         self._settings = settings
         self._monotonic = monotonic
         self._numbers = count()
-        # of each partition, when what is under way began, oldest first
-        self._under_way: defaultdict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+        self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
         self._tasks: set[asyncio.Task[int]] = set()
 
     def check(self, topic: TopicSpec, key: bytes) -> None:
@@ -72,10 +80,11 @@ class Outgoing:
         Raises:
             BrokerUnavailableError: its partition has acknowledged nothing for too long.
         """
-        under_way = self._under_way.get(self._place(topic, key))
-        if not under_way:
+        partition = self._partitions[self._place(topic, key)]
+        if not partition.under_way:
             return
-        waiting = self._monotonic() - next(iter(under_way.values()))
+        oldest = next(iter(partition.under_way.values()))
+        waiting = self._monotonic() - max(oldest, partition.acknowledged)
         if waiting > ANSWER_SECONDS:
             raise BrokerUnavailableError(
                 f"Kafka has not acknowledged a record on {topic.name} for {waiting:.0f} s"
@@ -91,16 +100,16 @@ class Outgoing:
             BrokerUnavailableError: it failed for good.
         """
         place = self._place(topic, key)
+        partition = self._partitions[place]
         number = next(self._numbers)
-        self._under_way[place][number] = self._monotonic()
+        partition.under_way[number] = self._monotonic()
         try:
-            return await self._send(topic, place[1], key, value)
+            taken = await self._send(topic, place[1], key, value)
+            partition.acknowledged = self._monotonic()
         finally:
             self.budget.give_back(cost)
-            under_way = self._under_way[place]
-            del under_way[number]
-            if not under_way:
-                del self._under_way[place]
+            del partition.under_way[number]
+        return taken
 
     def start(self, topic: TopicSpec, key: bytes, value: bytes) -> asyncio.Future[int]:
         """Take the cost and send: what becomes of it, to be waited for without cancelling it.

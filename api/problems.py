@@ -93,7 +93,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except OverloadedError as error:
         return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after=BUSY_SECONDS)
     except BrokerUnavailableError as error:
-        log.warning("%s %s: %s", request.method, request.rel_url.raw_path, error)
+        # one line for the lost broker is enough (stream_app.kafka.reach), not one a request
+        log.debug("%s %s: %s", request.method, request.rel_url.raw_path, error)
         return problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the Kafka broker is out of reach; try again later",

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _DEADLINE_CHECK_SECONDS: Final = 0.25
 _DEADLINE_BATCH: Final = 500
 _FORGET_EVERY_SECONDS: Final = 60.0
+_CANCEL_SECONDS: Final = 0.2
 
 
 class ReportService:
@@ -61,8 +62,10 @@ class ReportService:
     async def stop(self) -> None:
         """Stop keeping deadlines."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            # `wait_for` loses a cancellation that comes as what it waits for ends
+            while not self._keeper.done():
+                self._keeper.cancel()
+                await asyncio.wait({self._keeper}, timeout=_CANCEL_SECONDS)
 
     async def request_report(self, request: ReportRequest) -> None:
         """Ask for a report; returns when the broker holds the request.

@@ -11,13 +11,12 @@ from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from api.problems import ProblemError
+from api.budget import Budget
+from api.problems import RETRY_SECONDS, ProblemError
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from api.budget import Budget
 
 READING_BYTES: Final = 96 << 20
 """Bytes of bodies that all requests together may hold, read and parsed."""
@@ -44,25 +43,65 @@ class BodyTooLargeError(Exception):
         super().__init__(f"the body is larger than {limit:,} bytes")
 
 
+class BodiesStoppingError(Exception):
+    """The API stops, and the rest of a body will not be read."""
+
+
+class Bodies:
+    """The bodies that are being read.
+
+    Attributes:
+        budget: what all of them together may hold.
+        stopping: whether long ones should come to their end.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.budget = Budget(limit)
+        self.stopping = False
+        self._open: set[RequestBody] = set()
+
+    def begin_to_stop(self) -> None:
+        """Read no more: the server takes nothing from its connections once it stops."""
+        self.stopping = True
+        for body in self._open:
+            body.cut_off()
+
+    def opened(self, body: RequestBody) -> None:
+        """A body is being read."""
+        self._open.add(body)
+
+    def closed(self, body: RequestBody) -> None:
+        """A body is not read any more."""
+        self._open.discard(body)
+
+
 class RequestBody:
     """A context in which a request's body is read and held.
 
     Args:
         request: the request.
-        budget: what all bodies together may hold.
+        bodies: all bodies.
     """
 
-    def __init__(self, request: web.Request, budget: Budget) -> None:
+    def __init__(self, request: web.Request, bodies: Bodies) -> None:
         self._request = request
-        self._budget = budget
+        self._bodies = bodies
+        self._budget = bodies.budget
         self._held = 0
 
     async def __aenter__(self) -> Self:
+        self._bodies.opened(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._bodies.closed(self)
         self._budget.give_back(self._held)
         self._held = 0
+
+    def cut_off(self) -> None:
+        """Wait no longer for what has not come yet."""
+        if not self._request.content.is_eof():
+            self._request.content.set_exception(BodiesStoppingError())
 
     async def read(self, limit: int, beginning: bytes = b"") -> bytes:
         """The whole body, of which `beginning` has been read.
@@ -117,6 +156,8 @@ class RequestBody:
                     f"the body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
                     f"{WHOLE_SECONDS:g} s in all, are the most",
                 ) from None
+            except BodiesStoppingError:
+                raise stopping() from None
             except (RequestPayloadError, HttpProcessingError, ClientError, OSError) as error:
                 raise ProblemError(
                     HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
@@ -129,6 +170,15 @@ class RequestBody:
         if not self._budget.try_take(amount):
             raise OverloadedError("too many large bodies are being read: try again in a moment")
         self._held += amount
+
+
+def stopping() -> ProblemError:
+    """The answer about a body that was not read to its end because the API stops."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the API is stopping: send all again, nothing counts twice",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 def json_in(body: bytes, expected: str) -> Any:

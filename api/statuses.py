@@ -16,7 +16,7 @@ from api.keys import BODIES, INGESTION
 from api.lines import LineSplitter
 from api.problems import BUSY_SECONDS, RETRY_SECONDS, ProblemError, accepted
 from api.refused import path_of, refused_is_kept, whole_body
-from api.request_body import RequestBody, json_in
+from api.request_body import RequestBody, json_in, stopping
 from stream_app.contracts.bodies import poll_in
 from stream_app.contracts.records import parse_uuid, status_name
 from stream_app.domain.instants import format_instant
@@ -153,12 +153,8 @@ async def _take_lines(request: web.Request, intake: BatchIntake, lines: Iterator
 
 
 async def _between_slices(request: web.Request) -> None:
-    if request.app[INGESTION].stopping:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "the API is stopping: send all again, nothing counts twice",
-            retry_after=RETRY_SECONDS,
-        )
+    if request.app[BODIES].stopping:
+        raise stopping()
     # one large body must not keep other requests waiting
     await asyncio.sleep(0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
 
@@ -29,6 +29,7 @@ from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, end_within
 from stream_app.kafka.clients import tls_context
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
+from stream_app.kafka.reach import BrokerReach
 from stream_app.tables import FactsTable
 from stream_app.takeover import Takeover
 
@@ -51,10 +52,12 @@ class UptimeApp(faust.App):
 
     Attributes:
         parts: set by `create_app` before the app starts.
+        failure: likewise; ends this worker.
     """
 
     logger = logging.getLogger("faust.app")
     parts: Parts
+    failure: Failure
 
     def _new_consumer(self) -> UptimeConsumer:
         return UptimeConsumer(
@@ -95,6 +98,14 @@ class UptimeApp(faust.App):
         await self.parts.stop()
 
 
+class _Part(Protocol):
+    """What is started with the worker and stopped with it."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Parts:
     """What the agents work with, and what runs beside them."""
@@ -105,6 +116,7 @@ class Parts:
     progress: Progress
     ownership: Ownership
     holes: Holes
+    reach: BrokerReach
     committable: Committable
     takeover: Takeover
 
@@ -122,7 +134,7 @@ class Parts:
         for part in reversed(self._in_order()):
             await part.stop()
 
-    def _in_order(self) -> list[FactsTable | Outbox | Highwaters | Progress | Ownership | Holes]:
+    def _in_order(self) -> list[_Part]:
         return [
             self.facts,
             self.outbox,
@@ -130,6 +142,7 @@ class Parts:
             self.progress,
             self.ownership,
             self.holes,
+            self.reach,
         ]
 
 
@@ -153,7 +166,7 @@ def create_app(
     app = UptimeApp(
         APP_ID, consumer_group_instance_id=member_id, **_faust_settings(settings, folder)
     )
-    fail = Failure(app)
+    app.failure = fail = Failure(app)
     facts = FactsTable(app, settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
@@ -162,7 +175,17 @@ def create_app(
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)
     takeover = Takeover(app, settings, facts, ownership, committable, fail)
-    app.parts = Parts(facts, outbox, highwaters, progress, ownership, holes, committable, takeover)
+    app.parts = Parts(
+        facts,
+        outbox,
+        highwaters,
+        progress,
+        ownership,
+        holes,
+        BrokerReach(highwaters),
+        committable,
+        takeover,
+    )
 
     ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)

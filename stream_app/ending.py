@@ -21,6 +21,12 @@ STOP_SECONDS: Final = 25.0
 """One that is asked to stop has longer, to commit what is in hand."""
 
 
+_LIBRARIES: Final = ("aiokafka", "asyncio", "faust", "mode")
+"""Once the cause is told, their pages about torn connections and tasks tell nothing more."""
+
+_SILENT: Final = logging.CRITICAL + 1
+
+
 class Failure:
     """Ends the worker with an error; the first one is told, further ones follow from it.
 
@@ -32,11 +38,18 @@ class Failure:
         self._app = app
         self._crashes: set[asyncio.Task[None]] = set()
 
+    @property
+    def told(self) -> bool:
+        """Whether the worker ends because of an error that was told."""
+        return bool(self._crashes)
+
     def __call__(self, error: BaseException) -> None:
         """Say in one line what happened, and begin to end."""
         if not self._crashes:
             expected = isinstance(error, StoreUptimeError | ProducerFenced)
             log.error("this worker ends: %s", in_words(error), exc_info=None if expected else error)
+            for name in _LIBRARIES:
+                logging.getLogger(name).setLevel(_SILENT)
         self._crashes.add(asyncio.get_running_loop().create_task(self._app.crash(error)))
 
 

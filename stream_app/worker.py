@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sys
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -56,7 +57,12 @@ def run(settings: Settings, name: str) -> None:
             redirect_stdouts=False,
         )
         log.info("worker %s starts", name)
-        worker.execute_from_commandline()
+        try:
+            worker.execute_from_commandline()
+        except Exception:
+            if not app.failure.told:
+                raise
+            sys.exit(1)
 
 
 def member_id(folder: Path) -> str:

@@ -14,7 +14,7 @@ from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.registry import TOPICS, Registry
 from api.report_log import ReportState
-from api.request_body import READING_BYTES
+from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
@@ -133,7 +133,7 @@ class FakeGateway:
         self._registry = Registry(":memory:", settings.partitions)  # type: ignore[arg-type]
         self.broker = FakeBroker(self._registry)
         self.unacknowledged = Budget(unacknowledged)
-        self.bodies = Budget(reading)
+        self.bodies = Bodies(reading)
         self.report_service = self
         self.store_service = StoreService(
             self._registry, read=self._reachable, applied=self._reachable, require=self._answer
@@ -149,9 +149,6 @@ class FakeGateway:
 
     async def start(self) -> None:
         self.started += 1
-
-    def begin_to_stop(self) -> None:
-        self.ingestion.begin_to_stop()
 
     async def stop(self) -> None:
         self.stopped += 1

@@ -24,7 +24,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
-from stream_app.kafka.clients import producer, start, stop
+from stream_app.kafka.clients import producer, send, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,9 +106,7 @@ class Outbox:
         self, topic: str, value: bytes, key: bytes, partition: int | None = None
     ) -> asyncio.Future[Any]:
         try:
-            sent: asyncio.Future[Any] = await self._producer.send(
-                topic, value, key, partition=partition
-            )
+            sent = await send(self._producer, topic, value, key, partition)
         except MessageSizeTooLargeError:
             raise
         except Exception as error:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Final
 
-REPEAT_SECONDS: Final = 10.0
+REPEAT_SECONDS: Final = 60.0
 """A library's complaint is shown at most this often: one lost broker is one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")

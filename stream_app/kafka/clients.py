@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
@@ -82,6 +82,27 @@ def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIO
     # buffered is bounded, and who waits for it has a time limit of his own.
     client._message_accumulator._batch_ttl = float("inf")  # noqa: SLF001  no public way
     return client
+
+
+async def send(
+    client: AIOKafkaProducer,
+    topic: str,
+    value: bytes,
+    key: bytes | None,
+    partition: int | None = None,
+) -> asyncio.Future[Any]:
+    """Hand a record over, waiting for room in the buffer for as long as the broker is away.
+
+    Returns:
+        done when the broker holds the record.
+
+    Raises:
+        KafkaError: it cannot be sent at all.
+    """
+    while True:
+        with suppress(KafkaTimeoutError):
+            sent: asyncio.Future[Any] = await client.send(topic, value, key, partition=partition)
+            return sent
 
 
 async def stop(client: Any) -> None:

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.clients import connection, producer, start, stop, unavailable
+from stream_app.kafka.clients import connection, producer, send, start, stop, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,10 +89,7 @@ class FencedProducer:
             done when the broker holds it; it fails with `ProducerFenced` if somebody else has
             claimed the partition since.
         """
-        sent: asyncio.Future[Any] = await self._producer.send(
-            self._topic, value, key, partition=partition
-        )
-        return sent
+        return await send(self._producer, self._topic, value, key, partition)
 
     async def _claim(self, partition: int, places: asyncio.Semaphore) -> None:
         async with places:

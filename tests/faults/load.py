@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.kafka.clients import connection, producer, start
+from stream_app.kafka.clients import connection, producer
+from tests.faults.patience import connected
 from tests.faults.stores import other_hours, other_zone
 
 if TYPE_CHECKING:
@@ -118,8 +119,12 @@ class Load:
 
     async def _singles(self) -> None:
         """As a store that publishes itself: its own JSON, its own partitioner, plain retries."""
-        kafka = AIOKafkaProducer(**connection(self._settings), acks="all", request_timeout_ms=5000)
-        await start(kafka, self._settings)
+        kafka = await connected(
+            self._settings,
+            lambda: AIOKafkaProducer(
+                **connection(self._settings), acks="all", request_timeout_ms=5000
+            ),
+        )
         try:
             while not self._stopping.is_set():
                 some = self._randomness.choices(self._stores, k=4)
@@ -253,8 +258,7 @@ class Load:
     @asynccontextmanager
     async def _our_producer(self) -> AsyncIterator[AIOKafkaProducer]:
         """What our own programs send with: idempotent, a retry neither doubles nor moves."""
-        kafka = producer(self._settings, linger_ms=5)
-        await start(kafka, self._settings)
+        kafka = await connected(self._settings, lambda: producer(self._settings, linger_ms=5))
         try:
             yield kafka
         finally:

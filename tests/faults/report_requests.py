@@ -14,7 +14,8 @@ import aiohttp
 from stream_app.contracts.reports import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS
 from stream_app.domain.instants import SECOND
-from stream_app.kafka.clients import producer, start
+from stream_app.kafka.clients import producer
+from tests.faults.patience import connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,8 +154,7 @@ class ReportRequests:
 
     async def _ask_all_the_while(self) -> None:
         settings = self._product.settings
-        kafka = producer(settings)
-        await start(kafka, settings)
+        kafka = await connected(settings, lambda: producer(settings))
         try:
             async with Client(self._product.address) as self._client:
                 while not self._stopping.is_set():

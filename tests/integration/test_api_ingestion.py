@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
+from api.batch_intake import SLICE_ITEMS
 from api.gateway import Gateway
 from api.ingestion import POLL_BYTES
 from producers.sink import RecordSink
@@ -113,7 +114,8 @@ async def test_polls_of_a_store_in_one_body_are_few_records(kafka_settings: Sett
         response = await client.post("/status", json=items)
         assert (await response.json())["accepted"] == count
     records = [r for r in await records_of(kafka_settings, STORE_STATUS) if store in str(r.value)]
-    assert len(records) <= 4
+    # a slice of a body never is more than one record of a store, however slow the machine
+    assert len(records) <= count // SLICE_ITEMS + 1
     assert sorted(await polls_of(kafka_settings, store)) == [
         (NOON_US + n, True) for n in range(count)
     ]

@@ -52,7 +52,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
     try:
         async with TestClient(TestServer(create_app(gateway))) as client:
             await until(202, client, path, {"status": "active"})
-            assert await answered(client, f"/stores/{store}/timezone", {"timezone": "UTC"}, "PUT")
+            await until(202, client, f"/stores/{store}/timezone", {"timezone": "UTC"}, "PUT")
             await broker.stop()
 
             away_from = asyncio.get_running_loop().time()

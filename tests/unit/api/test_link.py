@@ -210,3 +210,32 @@ async def test_it_stops_while_it_is_connecting(monkeypatch: pytest.MonkeyPatch) 
     await asyncio.sleep(0.01)
     await bench.link.stop()
     assert away.events.count("start") == 0
+
+
+async def test_while_the_buffer_of_a_partition_is_full_one_waits_for_it_and_the_others_for_him(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full, other = asyncio.Event(), []
+
+    class Full(Producer):
+        waiting = 0
+
+        async def send(self, *told: Any, partition: int) -> asyncio.Future[Any]:
+            if partition == 0:
+                self.waiting += 1
+                await full.wait()
+                other.append(told[1])
+            return await super().send()
+
+    crowded = Full()
+    bench = Bench(monkeypatch, crowded)
+    await bench.connect()
+    values = [str(number).encode() for number in range(50)]
+    sends = [asyncio.create_task(bench.link.send(STORE_STATUS, 0, b"k", value)) for value in values]
+    await asyncio.sleep(0)
+    assert await bench.link.send(STORE_STATUS, 1, b"k", b"v") == 5_000, "no other partition waits"
+    assert crowded.waiting == 1
+    full.set()
+    await asyncio.gather(*sends)
+    assert other == values
+    await bench.link.stop()

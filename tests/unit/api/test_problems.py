@@ -36,6 +36,7 @@ async def test_a_path_with_a_line_break_stays_on_one_line(client: TestClient) ->
 async def test_a_line_break_in_a_path_makes_no_line_of_the_log(
     client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "api.problems")
     gateway.error = BrokerUnavailableError("no broker")
     await client.get(f"/get_report/%0A{REPORT}")
     (record,) = caplog.records

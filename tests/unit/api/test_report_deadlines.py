@@ -71,3 +71,28 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     finally:
         await keeper.stop()
         log.close()
+
+
+async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
+    monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
+    monkeypatch.setattr(module, "_CANCEL_SECONDS", 0.01)
+    lost = asyncio.Event()
+
+    async def lose_one() -> None:
+        if not lost.is_set():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.set()
+
+    link: Any = Link(0)
+    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, lose_one)
+    await keeper.start()
+    await link.sent.wait()
+    await asyncio.sleep(0)
+    await keeper.stop()
+    assert lost.is_set()
+    log.close()

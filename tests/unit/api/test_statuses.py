@@ -252,14 +252,14 @@ class TestOverload:
     async def test_too_many_bodies_at_once_are_429(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        assert gateway.bodies.try_take((1 << 20) - 10)
+        assert gateway.bodies.budget.try_take((1 << 20) - 10)
         response = await client.post(ONE, json={"status": "active"})
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
         response = await client.post("/status", data=ndjson(GOOD))
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
-        gateway.bodies.give_back((1 << 20) - 10)
+        gateway.bodies.budget.give_back((1 << 20) - 10)
         assert (await client.post("/status", data=ndjson(GOOD))).status == HTTPStatus.ACCEPTED
-        assert gateway.bodies.used == 0
+        assert gateway.bodies.budget.used == 0
 
 
 class TestSilentBroker:
@@ -292,7 +292,8 @@ class TestSilentBroker:
         monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
         one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
         assert one != other
-        gateway.ingestion._outgoing._under_way[STORE_STATUS.name, one][0] = -100.0
+        partition = gateway.ingestion._outgoing._partitions[STORE_STATUS.name, one]
+        partition.under_way[0] = -100.0
         path = f"/stores/{UNKNOWN}/status"
         assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         await problem_of(
@@ -324,7 +325,7 @@ class TestMany:
         assert sorted(gateway.broker.polls()) == sorted(
             [(STORE, [[NOON_US, 1]]), (UNKNOWN, [[NOON_US, 1]])]
         )
-        assert gateway.unacknowledged.used == gateway.bodies.used == 0
+        assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
     BAD: tuple[Any, ...] = (
         7,
@@ -524,7 +525,7 @@ class TestMany:
 
         with pytest.raises(Exception):  # noqa: B017, PT011  whatever the client makes of it
             await client.post("/status", data=lines())
-        while gateway.bodies.used or gateway.unacknowledged.used:  # noqa: ASYNC110
+        while gateway.bodies.budget.used or gateway.unacknowledged.used:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert gateway.broker.dead_letters() == [], "half a line is no item"
         assert "Traceback" not in caplog.text
@@ -536,7 +537,7 @@ class TestMany:
             yield ndjson(GOOD)
             while not gateway.broker.polls():  # noqa: ASYNC110  the server's tasks
                 await asyncio.sleep(0.001)
-            gateway.begin_to_stop()
+            gateway.bodies.begin_to_stop()
             while True:
                 yield ndjson(GOOD)
                 await asyncio.sleep(0.001)
@@ -545,6 +546,38 @@ class TestMany:
         body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
         assert body["accepted"] >= 1
         assert response.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("path", [ONE, "/status", f"/stores/{STORE}/timezone"])
+async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> None:
+    """The server reads nothing more then: whoever waited for the rest would wait in vain."""
+    gateway: Any = FakeGateway(STORE)
+    method = "PUT" if path.endswith("timezone") else "POST"
+    hang = asyncio.Event()
+    sending = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield ndjson(GOOD)
+        sending.set()
+        await hang.wait()
+
+    server = TestServer(create_app(gateway))
+    async with TestClient(server) as client:
+        asked = asyncio.create_task(client.request(method, path, data=lines()))
+        await sending.wait()
+        while not gateway.bodies._open:  # noqa: ASYNC110  the server's tasks
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert server.runner is not None
+        cleanup = asyncio.create_task(server.runner.cleanup())
+        response = await asked
+        assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
+        assert response.headers["Retry-After"] == "5"
+        if path == "/status":
+            assert (await response.json(content_type=None))["accepted"] == 1
+        hang.set()
+        await cleanup
+    assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
 async def test_a_stop_sends_what_is_gathered() -> None:
@@ -569,4 +602,4 @@ async def test_many_clients_at_once_are_all_answered() -> None:
         )
         bodies = [await answer.json() for answer in answers]
     assert {(body["accepted"], body["refused"]) for body in bodies} == {(2, 1)}
-    assert gateway.unacknowledged.used == gateway.bodies.used == 0
+    assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0

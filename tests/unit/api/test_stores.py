@@ -74,7 +74,7 @@ async def test_hours_are_replaced_and_read_at_once(
     assert await response.json() == {"store_id": store, "business_hours": expected}
     assert (await (await client.get(path)).json())["business_hours"] == expected
     assert {record.topic for record in gateway.broker.records} == {STORE_BUSINESS_HOURS.name}
-    assert gateway.unacknowledged.used == gateway.bodies.used == 0
+    assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
 async def test_no_hours_at_all_is_always_open_again(client: TestClient) -> None:

@@ -1,0 +1,68 @@
+"""Fault 15: the network between a worker and the broker is cut and mended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.deployment import COMMAND
+from tests.faults.network import second_network
+from tests.faults.test_brokers import BACK, LOST
+from tests.faults.test_workers import FENCED, OWNS, OWNS_ALL
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import UnderLoad
+    from tests.faults.network import Cut
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_a_worker_is_cut_off_for_longer_than_its_session(
+    faulty: UnderLoad, how: Cut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had on its way arrives after another one has taken over, and must not count."""
+    async with (
+        second_network(monkeypatch) as network,
+        faulty(f"15: network of a worker cut ({how}) beyond its session", workers=1) as scene,
+    ):
+        heir = scene.product.workers["worker-1"]
+        program = ("env", f"STORE_UPTIME_KAFKA_BOOTSTRAP={network.address}", *COMMAND)
+        victim = scene.product.new_worker("worker-2", program=program)
+        victim.may_end(FENCED)
+        await victim.start()
+        await victim.wait_until_said(OWNS)
+        await scene.load.acknowledged(300)
+        for process in (heir, victim):
+            process.mark()
+        scene.fault()
+        await network.cut(how)
+        await heir.wait_until_said(OWNS_ALL)
+        # newer polls of the same stores, into buckets that the other one has in hand
+        await scene.load.acknowledged(500)
+        await network.mend()
+        await victim.wait_until_said(OWNS)
+        assert victim.said(LOST)
+
+
+async def test_a_worker_is_cut_off_for_less_than_its_session(
+    faulty: UnderLoad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        second_network(monkeypatch) as network,
+        faulty("15: network of a worker cut for 5 s", workers=1) as scene,
+    ):
+        program = ("env", f"STORE_UPTIME_KAFKA_BOOTSTRAP={network.address}", *COMMAND)
+        victim = scene.product.new_worker("worker-2", program=program)
+        await victim.start()
+        await victim.wait_until_said(OWNS)
+        for how in ("refused", "silent"):
+            victim.mark()
+            scene.fault()
+            await network.cut(how)
+            await asyncio.sleep(5)
+            await network.mend()
+            await victim.wait_until_said(BACK)
+            await scene.load.acknowledged(300)

@@ -1,0 +1,177 @@
+"""Fault 16: records that nobody can use, on every topic, among those that count."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.topics import (
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.kafka.clients import connection
+from tests.faults.oracle import dead_letters
+from tests.faults.report_requests import microseconds
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import UnderLoad
+    from tests.faults.scenario import Scenario
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(300)]
+
+STORE: Final = "4b1f0c2a-5d3e-4f6a-8b7c-9d0e1f2a3b4c"
+
+ANY_TOPIC: Final[dict[str, bytes | None]] = {
+    "no value": None,
+    "an empty value": b"",
+    "no JSON": b"store,active,now",
+    "half a record": b'{"store_id": "' + STORE.encode(),
+    "no UTF-8": b'{"store_id": "\xff\xfe"}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "a number": b"1",
+    "null": b"null",
+    "a text": b'"active"',
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "a deep list": b"[" * 10_000 + b"]" * 10_000,
+    "a deep object": b'{"store_id":' * 900 + b"1" + b"}" * 900,
+    "a lone surrogate": b'{"store_id": "\\ud800"}',
+    "no number": b'{"store_id": NaN}',
+    "infinity": b'{"store_id": Infinity}',
+    "a huge number": b'{"store_id": 1' + b"0" * 400 + b"}",
+    "a store that is a number": b'{"store_id": 7}',
+    "a store that is null": b'{"store_id": null}',
+    "a store that is a list": b'{"store_id": ["' + STORE.encode() + b'"]}',
+    "a store that is no UUID": b'{"store_id": "shop 7"}',
+    "Faust's own form": b'{"__faust": {"ns": "x.Y"}, "id": 7}',
+    "nearly a megabyte": b'{"store_id": "' + b"x" * 900_000 + b'"}',
+}
+
+
+def _poll(**fields: Any) -> bytes:
+    return json.dumps({"store_id": STORE, **fields}).encode()
+
+
+POLLS: Final = {
+    "no status": _poll(timestamp_utc="2024-11-03T20:00:00Z"),
+    "no time": _poll(status="active"),
+    "a status of another kind": _poll(status=True, timestamp_utc="2024-11-03T20:00:00Z"),
+    "an unknown status": _poll(status="asleep", timestamp_utc="2024-11-03T20:00:00Z"),
+    "a time that is a number": _poll(status="active", timestamp_utc=1730664000),
+    "a time that is none": _poll(status="active", timestamp_utc="yesterday"),
+    "the year 9999": _poll(status="active", timestamp_utc="9999-12-31T23:59:59Z"),
+    "polls that are a text": _poll(polls="all"),
+    "no polls": _poll(polls=[]),
+    "polls before all time": _poll(polls=[[-1, 1]]),
+    "polls beyond all numbers": _poll(polls=[[10**400, 1]]),
+    "polls of half a pair": _poll(polls=[[1_730_664_000_000_000]]),
+    "polls of truths": _poll(polls=[[True, True]]),
+}
+HOURS: Final = {
+    "no hours": _poll(),
+    "hours that are null": _poll(hours=None),
+    "hours that are a text": _poll(hours="always"),
+    "a ninth day": _poll(hours=[[8, "09:00", "17:00"]]),
+    "a 25th hour": _poll(hours=[[0, "09:00", "25:00"]]),
+    "half a row": _poll(hours=[[0, "09:00"]]),
+    "too many rows": _poll(hours=[[0, "09:00", "17:00"]] * 1001),
+}
+ZONES: Final = {
+    "no zone": _poll(),
+    "a zone that is a number": _poll(timezone_str=5),
+    "a zone that is null": _poll(timezone_str=None),
+    "a long zone": _poll(timezone_str="x" * 101),
+}
+REQUESTS: Final = {
+    "no report id": _poll(),
+    "a report id that is none": _poll(report_id="mine"),
+    "a time that is a number": _poll(report_id=STORE, reference_time=5),
+}
+REFUSED: Final = {
+    STORE_STATUS.name: POLLS | ANY_TOPIC,
+    STORE_BUSINESS_HOURS.name: HOURS | ANY_TOPIC,
+    STORE_TIMEZONES.name: ZONES | ANY_TOPIC,
+    REPORT_REQUESTS.name: REQUESTS | ANY_TOPIC,
+}
+FOLLOWED: Final = (REPORT_RESULTS.name, STORES.name, WATERMARKS.name)
+COMPACTED: Final = (STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name)
+KEYS: Final = (STORE.encode(), None, b"", b"\xff", b"k" * 10_000)
+
+
+async def test_poison_on_every_topic(faulty: UnderLoad) -> None:
+    async with faulty("16: poison records of every kind on every topic", workers=2) as scene:
+        sent = await _poison(scene)
+        await _odd_but_good(scene)
+        scene.refused = len(sent)
+        letters = await dead_letters(scene.product.settings)
+        while len(letters) < len(sent):
+            await asyncio.sleep(0.2)
+            letters = await dead_letters(scene.product.settings)
+        told = Counter(tuple(letter.source.values()) for letter in letters)
+        assert told == Counter(sent.keys()), "each once, and nothing else"
+        for letter in letters:
+            value, key = sent[tuple(letter.source.values())]
+            assert (letter.original, letter.key) == (value, key)
+            assert letter.reason
+        await scene.load.acknowledged(300)
+        for worker in scene.product.workers.values():
+            assert worker.said(r"refused store-status/\d/\d+: ")
+
+
+async def _poison(scene: Scenario) -> dict[tuple[Any, ...], tuple[bytes | None, bytes | None]]:
+    """Where each refused record stands, and what it holds."""
+    sent: dict[tuple[Any, ...], tuple[bytes | None, bytes | None]] = {}
+    async with AIOKafkaProducer(**connection(scene.product.settings), acks="all") as kafka:
+        for topic, values in REFUSED.items():
+            for number, value in enumerate(values.values()):
+                key = KEYS[number % len(KEYS)]
+                if key is None and (value is None or topic in COMPACTED):
+                    key = b"k"  # the broker takes it no other way
+                partition = number % scene.product.settings.partitions
+                headers = [("content-type", b"\xff")] if number % 3 else None
+                stored = await kafka.send_and_wait(topic, value, key, partition, headers=headers)
+                sent[topic, partition, stored.offset] = (value, key)
+        for topic in FOLLOWED:
+            for value in ANY_TOPIC.values():
+                await kafka.send_and_wait(topic, value, b"k")
+    return sent
+
+
+async def _odd_but_good(scene: Scenario) -> None:
+    """What looks wrong and is not: it counts like everything else."""
+    store = scene.stores[0]
+    polls = [
+        (store.reference - timedelta(seconds=7 * number), "active" if number % 5 else "inactive")
+        for number in range(20_000)
+    ]
+    value = encode_poll_batch(
+        store.id, [(microseconds(instant), status == "active") for instant, status in polls]
+    )
+    one = (store.reference - timedelta(minutes=3, microseconds=1), "inactive")
+    odd = (
+        b'{"status": "active", "store_id": "%s", "more": {"a": [1]}, "status": " INACTIVE ",'
+        b' "timestamp_utc": "%s"}' % (store.id.upper().encode(), one[0].isoformat().encode())
+    )
+    async with AIOKafkaProducer(
+        **connection(scene.product.settings),
+        acks="all",
+        compression_type="gzip",
+        max_request_size=8_000_000,
+    ) as kafka:
+        # more than a plain record may hold, compressed to less, under another store's key
+        await kafka.send_and_wait(STORE_STATUS.name, value, STORE.encode())
+        await kafka.send_and_wait(STORE_STATUS.name, odd, None)
+    scene.ledger.sending(store.id, [*polls, one])
+    scene.ledger.polls_acknowledged(store.id, [*polls, one])

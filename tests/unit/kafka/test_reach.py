@@ -1,0 +1,68 @@
+"""What the log says of a lost broker: one line each way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import reach as module
+from stream_app.kafka.reach import BrokerReach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Highwaters:
+    """Answers, refuses or is silent as a test says."""
+
+    def __init__(self) -> None:
+        self.answer = "now"
+
+    async def ask(self, _partitions: Iterable[Any]) -> dict[Any, int]:
+        if self.answer == "refused":
+            raise BrokerUnavailableError("nobody there")
+        if self.answer == "never":
+            await asyncio.Event().wait()
+        return {}
+
+
+@pytest.mark.parametrize("trouble", ["refused", "never"])
+async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
+    trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    caplog.set_level("INFO")
+    highwaters = Highwaters()
+    reach = BrokerReach(highwaters)  # type: ignore[arg-type]
+
+    for answer in ("now", trouble, trouble, "now", "now", trouble):
+        highwaters.answer = answer
+        await reach.ask()
+
+    said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
+    assert said == [
+        "the Kafka broker is out of reach",
+        "the Kafka broker answers again",
+        "the Kafka broker is out of reach",
+    ]
+
+
+async def test_it_asks_until_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    highwaters = Highwaters()
+    reach = BrokerReach(highwaters)  # type: ignore[arg-type]
+    await reach.start()
+    highwaters.answer = "refused"
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(caplog.records) == 1
+    await reach.stop()
+    highwaters.answer = "now"
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(caplog.records) == 1
