@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_poll_batch
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
@@ -133,13 +134,16 @@ async def test_poison_on_every_topic(faulty: UnderLoad) -> None:
 async def _poison(scene: Scenario) -> dict[tuple[Any, ...], tuple[bytes | None, bytes | None]]:
     """Where each refused record stands, and what it holds."""
     sent: dict[tuple[Any, ...], tuple[bytes | None, bytes | None]] = {}
+    partitions = scene.product.settings.partitions
+    right = partition_of(STORE.encode(), partitions)
     async with AIOKafkaProducer(**connection(scene.product.settings), acks="all") as kafka:
         for topic, values in REFUSED.items():
             for number, value in enumerate(values.values()):
                 key = KEYS[number % len(KEYS)]
                 if key is None and (value is None or topic in COMPACTED):
                     key = b"k"  # the broker takes it no other way
-                partition = number % scene.product.settings.partitions
+                # one that names its store would be passed on, and refused where it belongs
+                partition = right if value and STORE.encode() in value else number % partitions
                 headers = [("content-type", b"\xff")] if number % 3 else None
                 stored = await kafka.send_and_wait(topic, value, key, partition, headers=headers)
                 sent[topic, partition, stored.offset] = (value, key)
