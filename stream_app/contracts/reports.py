@@ -136,6 +136,9 @@ def decode_event(value: bytes | None) -> ReportEvent:
     if not isinstance(reason, str | None):
         raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
+    if isinstance(report, dict) and (missing := [c for c in CSV_HEADER if c not in report]):
+        # nobody could answer it, and it would stand in the way of the true one
+        raise RecordError(f"a report without {missing[0]}")
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from stream_app.contracts.records import field_of, object_of
+from stream_app.domain.instants import check_instant
 from stream_app.errors import RecordError
 
 
@@ -71,9 +72,17 @@ def decode_watermark(value: bytes | None) -> Watermark:
     newest_poll = content.get("newest_poll")
     if not (
         isinstance(topic, str)
-        and isinstance(partition, int)
-        and isinstance(applied, int)
-        and (newest_poll is None or isinstance(newest_poll, int))
+        and _is_count(partition)
+        and _is_count(applied)
+        # bool is an int in Python
+        and (newest_poll is None or type(newest_poll) is int)
     ):
         raise RecordError("not a watermark")
+    if newest_poll is not None:
+        # every report without a time of its own refers to it: no report could be written
+        check_instant(newest_poll)
     return Watermark(topic, partition, applied, newest_poll)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

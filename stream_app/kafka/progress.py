@@ -75,6 +75,9 @@ class Progress:
     def advance(self, watermark: Watermark) -> None:
         """Take in a watermark; an older one is a sign of life and no more."""
         partition = (watermark.topic, watermark.partition)
+        if partition not in self._partitions:
+            # somebody else's record: kept, there would be no end to them
+            return
         self._heard[partition] = self._monotonic()
         self._watermarks[partition] = watermark.joined(self._watermarks.get(partition))
         if self._waiters and self._notification is None:

@@ -145,6 +145,13 @@ def test_a_missing_field_is_named(kind: str, name: str) -> None:
         ("watermark", "partition", "3", "not a watermark"),
         ("watermark", "applied", 1.5, "not a watermark"),
         ("watermark", "newest_poll", "now", "not a watermark"),
+        ("watermark", "newest_poll", True, "not a watermark"),
+        ("watermark", "newest_poll", 2**63, "outside 1970 to 2100"),
+        ("watermark", "newest_poll", -1, "outside 1970 to 2100"),
+        ("watermark", "partition", True, "not a watermark"),
+        ("watermark", "partition", -1, "not a watermark"),
+        ("watermark", "applied", True, "not a watermark"),
+        ("watermark", "applied", -1, "not a watermark"),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused(kind: str, name: str, bad: Any, reason: str) -> None:

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 
+import pytest
+
 from stream_app.contracts.reports import (
     ReportEvent,
     ReportRequest,
@@ -17,6 +19,7 @@ from stream_app.contracts.reports import (
 from stream_app.domain.instants import MINUTE
 from stream_app.domain.report import StoreReport, to_csv
 from stream_app.domain.uptime import Figures, UpDown
+from stream_app.errors import RecordError
 from tests.unit.contracts.wire import REPORT, STORE
 
 HEADER = (
@@ -115,3 +118,11 @@ def test_a_null_reference_time_is_none() -> None:
 def test_a_report_that_is_no_object_is_gone() -> None:
     value = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z", "report": 5}
     assert decode_event(json.dumps(value).encode()).report is None
+
+
+@pytest.mark.parametrize("missing", ["store_id", "uptime_last_hour", "downtime_last_week"])
+def test_a_report_without_a_figure_is_refused(missing: str) -> None:
+    figures = {name: part for name, part in content(STORE).items() if name != missing}
+    value = encode_event(ReportEvent(REPORT, "complete", 5, report=figures))
+    with pytest.raises(RecordError, match=f"a report without {missing}"):
+        decode_event(value)

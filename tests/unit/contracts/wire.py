@@ -26,6 +26,7 @@ from stream_app.contracts.reports import (
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.domain.instants import LATEST
+from stream_app.domain.report import CSV_HEADER
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -105,8 +106,11 @@ dead_letters = st.builds(
 )
 watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
 report_requests = st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants)
-contents = st.dictionaries(
-    st.text(), st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
+figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
+contents = st.builds(
+    lambda public, more: more | public,
+    st.fixed_dictionaries(dict.fromkeys(CSV_HEADER, figures)),
+    st.dictionaries(st.text(), figures),
 )
 report_events = st.builds(
     ReportEvent,

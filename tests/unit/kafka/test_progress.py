@@ -77,6 +77,12 @@ async def test_nothing_to_wait_for_asks_once(desk: Desk) -> None:
     assert reached == desk.highwaters.offsets
 
 
+async def test_watermarks_of_no_source_partition_are_not_kept(desk: Desk) -> None:
+    desk.hear("no-such-topic", 0, 5, newest=9)
+    desk.hear(POLLS, PARTITIONS, 5, newest=9)
+    assert desk.progress.newest_poll() is None
+
+
 async def test_it_waits_for_every_partition(desk: Desk) -> None:
     desk.hear_all()
     desk.highwaters.offsets[POLLS, 1] = 5

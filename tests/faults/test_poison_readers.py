@@ -1,0 +1,252 @@
+"""Fault 16, beyond the agents: what unpacks to more, what looks right, and who reads it later."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import KEPT_BYTES, DeadLetter, encode_dead_letter, encode_poll
+from stream_app.contracts.topics import (
+    CONSUMED_TOPICS,
+    DEAD_LETTERS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    SOURCE_TOPICS,
+    STORE_STATUS,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.kafka.clients import connection
+from tests.e2e.product import run
+from tests.faults.deployment import deployment
+from tests.faults.oracle import dead_letters
+from tests.faults.report_requests import Client, microseconds
+from tests.faults.test_poison import ANY_TOPIC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+    from tests.faults.conftest import UnderLoad
+    from tests.faults.ledger import Poll
+    from tests.faults.scenario import Scenario
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(300)]
+
+UNPACKED_BYTES: Final = 20_000_000
+POLLS: Final = 100_000
+
+
+def _client(settings: Settings) -> AIOKafkaProducer:
+    """A producer that packs twenty megabytes into some kilobytes."""
+    return AIOKafkaProducer(
+        **connection(settings),
+        acks="all",
+        compression_type="gzip",
+        max_request_size=2 * UNPACKED_BYTES,
+    )
+
+
+async def test_records_that_unpack_to_more_and_forgeries(faulty: UnderLoad) -> None:
+    async with faulty("16: records that unpack to 20 MB, and forged ones", workers=2) as scene:
+        product = scene.product
+        async with _client(product.settings) as kafka, Client(product.address) as client:
+            packed = await _packed(kafka)
+            half_bad = await _half_bad(kafka, scene)
+            answers = await _forged_results(kafka)
+            await _forged_watermarks(kafka, product.settings)
+            asked = await _unusable_requests(kafka)
+            scene.refused = len(packed) + 1 + len(asked)
+
+            for report_id in asked:
+                status, content = await client.finished(report_id, known=False)
+                assert status == "failed"
+                assert content["reason"]
+            for report_id, expected in answers.items():
+                for accept in ("application/json", "text/csv"):
+                    status, content = await client.ask(
+                        "GET", f"/get_report/{report_id}", headers={"Accept": accept}
+                    )
+                    assert (status, content.get("status")) == (expected, expected), content
+            for store in scene.stores[:8]:
+                # no time named: the newest poll of all, which no forgery may move
+                status, content = await client.ask("POST", f"/trigger_report/{store.id}")
+                assert status == 202, content
+                status, content = await client.finished(content["report_id"])
+                assert status == "complete", content
+                assert content["reference_time"] < "2025"
+
+        letters = await dead_letters(product.settings)
+        while len(letters) < scene.refused:
+            await asyncio.sleep(0.2)
+            letters = await dead_letters(product.settings)
+        found = {tuple(letter.source.values()): letter for letter in letters}
+        for place, value in packed.items():
+            assert found[place].truncated
+            assert found[place].original == value[:KEPT_BYTES]
+            assert f"the first {KEPT_BYTES} of {len(value)} bytes" in found[place].reason
+        (place, value), *_ = half_bad.items()
+        assert found[place].original == value
+        assert found[place].reason.startswith("100 polls refused: ")
+
+        # what it knows of reports and stores is read from the topics anew, poison included
+        assert await product.api.stop() == 0
+        await product.api.start()
+        await product.ready()
+        for process in product.processes:
+            assert not process.said("Traceback|internal error")
+
+
+async def _packed(kafka: AIOKafkaProducer) -> dict[tuple[Any, ...], bytes]:
+    """One on every topic that is read; those that the workers refuse."""
+    value = b'{"store_id": "%s"}' % (b"x" * UNPACKED_BYTES)
+    refused = {}
+    for spec in (*CONSUMED_TOPICS, REPORT_RESULTS, STORES, WATERMARKS):
+        sent = await kafka.send_and_wait(spec.name, value, b"k", 0)
+        if spec in CONSUMED_TOPICS:
+            refused[spec.name, 0, sent.offset] = value
+    return refused
+
+
+async def _half_bad(kafka: AIOKafkaProducer, scene: Scenario) -> dict[tuple[Any, ...], bytes]:
+    """A record of very many polls, of which some cannot be used; the others count."""
+    store = scene.stores[0]
+    polls: list[Poll] = []
+    items: list[Any] = []
+    for number in range(POLLS):
+        instant = store.reference - timedelta(seconds=7 * number)
+        if number % 1000 == 0:
+            items.append(([True, 1], [-1, 1], [10**18, 1], [None, None], [[[]]])[number % 5])
+        else:
+            status = "active" if number % 5 else "inactive"
+            polls.append((instant, status))
+            items.append([microseconds(instant), int(status == "active")])
+    value = orjson.dumps({"store_id": store.id, "polls": items})
+    partition = partition_of(store.id.encode(), scene.product.settings.partitions)
+    scene.ledger.sending(store.id, polls)
+    sent = await kafka.send_and_wait(STORE_STATUS.name, value, store.id.encode(), partition)
+    scene.ledger.polls_acknowledged(store.id, polls)
+    return {(STORE_STATUS.name, partition, sent.offset): value}
+
+
+async def _forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
+    """Results that nobody computed; what the API answers for each id."""
+    complete = {"status": "complete", "at": "2024-11-04T05:30:00Z"}
+    answers = {}
+    for answer, fields in (
+        *((HTTPStatus.INTERNAL_SERVER_ERROR, {"report": report}) for report in ([], "x", 5, None)),
+        *((HTTPStatus.NOT_FOUND, {"report": report}) for report in ({}, {"store_id": 1e30})),
+        (HTTPStatus.NOT_FOUND, {"status": ["complete"]}),
+        (HTTPStatus.NOT_FOUND, {"status": "pending"}),
+        (HTTPStatus.NOT_FOUND, {"status": "failed", "reason": 7}),
+        (HTTPStatus.NOT_FOUND, {"status": "running", "at": "9999-12-31T23:59:59Z"}),
+        (HTTPStatus.NOT_FOUND, {"status": "running", "at": 5}),
+    ):
+        report_id = str(uuid.uuid4())
+        value = orjson.dumps({**complete, "report_id": report_id, **fields})
+        await kafka.send_and_wait(REPORT_RESULTS.name, value, b"k")
+        answers[report_id] = int(answer)
+    return answers
+
+
+async def _forged_watermarks(kafka: AIOKafkaProducer, settings: Settings) -> None:
+    """Positions that no worker can have, of every partition and of some that do not exist."""
+    places: list[tuple[Any, Any]] = [
+        (spec.name, partition)
+        for spec in SOURCE_TOPICS
+        for partition in (True, *range(settings.partitions))
+    ]
+    places += [("no-such-topic", 0), (STORE_STATUS.name, 10**6), (STORE_STATUS.name, -1)]
+    for topic, partition in places:
+        for applied, newest_poll in ((0, 2**63), (0, -1), (0, True), (-1, None), (True, None)):
+            value = orjson.dumps(
+                {
+                    "topic": topic,
+                    "partition": partition,
+                    "applied": applied,
+                    "newest_poll": newest_poll,
+                }
+            )
+            await kafka.send(WATERMARKS.name, value, b"k")
+    await kafka.flush()
+
+
+async def _unusable_requests(kafka: AIOKafkaProducer) -> list[str]:
+    """Requests that tell their id and are wrong otherwise: who asked must not wait for ever."""
+    store_id = str(uuid.uuid4())
+    fields: tuple[dict[str, Any], ...] = (
+        {},
+        {"store_id": "shop 7"},
+        {"store_id": [store_id]},
+        {"store_id": store_id, "reference_time": "soon"},
+        {"store_id": store_id, "reference_time": "9999-12-31T23:59:59Z"},
+        {"store_id": store_id, "requested_at": -1},
+    )
+    asked = [str(uuid.uuid4()) for _ in fields]
+    for report_id, some in zip(asked, fields, strict=True):
+        value = orjson.dumps({"report_id": report_id, **some})
+        await kafka.send_and_wait(REPORT_REQUESTS.name, value, None)
+    return asked
+
+
+def _letter(original: bytes | None, **source: str | int) -> bytes:
+    return encode_dead_letter(DeadLetter(source, "forged", original))
+
+
+async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
+    store_id, instant = str(uuid.uuid4()), 1_730_698_200_000_000
+    status = STORE_STATUS.name
+    good = _letter(encode_poll(store_id, instant, active=True), topic=status, partition=0, offset=0)
+    odd = [
+        _letter(None, topic=status, partition=0, offset=10**15),
+        _letter(b"\xff", topic=status, partition=-1, offset=-1),
+        _letter(b"{}", topic="no-such-topic", partition=0, offset=0),
+        _letter(b"x,active,now", file="/no/such/file.csv", line=2),
+        _letter(b"{}", http="\x1b[31m", path="/status", item=-1),
+        b'{"source": {"topic": ["x"]}, "reason": "", "original": {"base64": "!"}}',
+        b'{"source": {"topic": "store-status"}, "reason": "\\u001b[2J", "original": null}',
+    ]
+    poison = [value for value in ANY_TOPIC.values() if value is not None]
+    async with deployment(tmp_path, workers=1) as product, Client(product.address) as client:
+        async with _client(product.settings) as kafka:
+            await kafka.send_and_wait(status, b"refused by a worker", b"k", 0)
+            for value in (*poison, None, *odd, good):
+                await kafka.send_and_wait(DEAD_LETTERS.name, value, b"k")
+        letters = len(poison) + 1 + len(odd) + 2
+
+        async def command(*arguments: str) -> tuple[int, str]:
+            ended = await asyncio.to_thread(
+                run,
+                "dead-letters",
+                *arguments,
+                "--data-dir",
+                str(tmp_path),
+                STORE_UPTIME_KAFKA_BOOTSTRAP=product.settings.kafka_bootstrap,
+            )
+            assert "Traceback" not in ended.stderr, ended.stderr
+            # nothing that a terminal would obey
+            assert "\x1b" not in ended.stdout + ended.stderr
+            return ended.returncode, ended.stdout
+
+        while (code := await command("list", "--limit", "1000"))[1].count("\n") < letters:
+            assert code[0] == 0, "the refused record becomes a letter a little later"
+        assert (await command("list", "--limit", "1000", "--format", "json"))[0] == 0
+        for number in range(letters):
+            assert (await command("show", str(number)))[0] == 0
+
+        code, said = await command("replay", "--all")
+        # the one that can be used is sent, whatever stands around it; the others are told
+        assert code == 1
+        assert f"{letters} dead letters: 1 sent and acknowledged" in said
+        while (await client.ask("GET", f"/stores/{store_id}"))[0] == 404:  # noqa: ASYNC110  over HTTP
+            await asyncio.sleep(0.2)
+        await product.ready()
+        product.check_nothing_crashed()
