@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -203,7 +204,9 @@ class FactsTable:
 
     def close(self) -> None:
         """Leave the databases as they are: their partitions may be somebody else's next."""
-        self.persist_offsets()
+        # a note that is behind only costs reading a little more
+        with suppress(TableError):
+            self.persist_offsets()
         self._open.clear()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -260,10 +263,16 @@ class FactsTable:
         """Note how far the databases agree with the changelog, so that a restart reads little.
 
         A note that is behind only costs reading a little more; one a write would cost a write.
+
+        Raises:
+            TableError: a database cannot be written.
         """
         for partition, offset in self._logged.items():
             if partition in self._open:
-                self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+                try:
+                    self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+                except Exception as error:
+                    raise self._failed(partition, error) from error
         self._logged.clear()
 
     def _on_logged(

@@ -279,6 +279,18 @@ async def test_opening_forgets_what_was_in_hand(desk: Desk) -> None:
     assert desk.offset() == 0
 
 
+async def test_a_full_disk_fails_the_noting_and_holds_up_no_closing(desk: Desk) -> None:
+    await desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, offset=3)
+    database, desk.data._dbs[0] = desk.data._dbs[0], FullDisk()
+
+    with pytest.raises(TableError, match="No space left"):
+        desk.facts.persist_offsets()
+    desk.facts.close()
+
+    assert database.get(OFFSET_KEY) == b"0"
+
+
 async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
     await desk.facts.put(0, b"k", b"v")
 
