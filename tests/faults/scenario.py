@@ -96,9 +96,19 @@ class Scenario:
         """Stores exist, and the load and the requests begin."""
         await self.new_stores(stores)
         await self._until_answered()
+        self.resume()
+        self._watch = asyncio.create_task(self._watch_readiness())
+
+    async def pause(self) -> None:
+        """Stop sending and asking, and wait until all is acknowledged and applied."""
+        await self.load.stop()
+        await self.product.ready()
+        await self.requests.finish()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
         self.load.start()
         self.requests.start()
-        self._watch = asyncio.create_task(self._watch_readiness())
 
     async def end(self, fault: str, *, rebuild: bool) -> Observation:
         """Stop the load, and hold every report to the ledger: now, and from the changelog alone."""

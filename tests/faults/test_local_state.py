@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.conftest import UnderLoad
+    from tests.faults.scenario import Scenario
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
 
@@ -88,37 +89,54 @@ async def test_an_old_folder_is_put_back(faulty: UnderLoad, tmp_path: Path) -> N
 
 
 async def test_the_broker_is_put_back_from_a_backup(faulty: UnderLoad, tmp_path: Path) -> None:
-    """What was acknowledged after the backup is gone from Kafka; the tables must not know better.
-
-    The load stops for it: a client that was acknowledged in between could not be helped.
-    """
     async with faulty("8: a worker's folder ahead of its changelog", workers=1) as scene:
-        product, worker = scene.product, scene.product.workers["worker-1"]
-        await scene.load.stop()
-        await scene.requests.finish()
-        await product.ready()
-        await product.stop()
-        backup = tmp_path / "backup"
-        await product.copy_broker(backup)
-        at_backup = deepcopy(scene.ledger)
-
-        await product.start()
-        scene.load.start()
-        scene.requests.start()
-        await scene.load.acknowledged(1000)
-        await scene.load.stop()
-        await scene.requests.finish()
-        await product.stop()
-
-        await product.put_broker_back(backup)
-        scene.ledger.become(at_backup)
+        worker = scene.product.workers["worker-1"]
+        await lose_what_comes_after_a_backup(scene, tmp_path / "backup")
         worker.mark()
         scene.fault()
-        await product.start()
+        await scene.product.start()
         await worker.wait_until_said(AHEAD)
-        scene.load.start()
-        scene.requests.start()
+        scene.resume()
         await scene.load.acknowledged(1000)
+
+
+async def test_the_changelog_has_outgrown_a_folder_that_was_ahead(
+    faulty: UnderLoad, tmp_path: Path
+) -> None:
+    """Its offsets look like a folder that is merely old, and are of another history."""
+    async with faulty("8: the same, and the changelog has grown past it", workers=2) as scene:
+        product = scene.product
+        await lose_what_comes_after_a_backup(scene, tmp_path / "backup")
+        late = product.workers.pop("worker-1")
+        scene.fault()
+        await product.start()
+        scene.resume()
+        await scene.load.acknowledged(6000)
+        product.workers["worker-1"] = late
+        late.mark()
+        await late.start()
+        await late.wait_until_said(OWNS)
+        await scene.recovered()
+
+
+async def lose_what_comes_after_a_backup(scene: Scenario, backup: Path) -> None:
+    """Stop everything, and make the broker, and the ledger, what they were at a backup.
+
+    The load stops for the backup: a client that was acknowledged after it could not be helped.
+    """
+    await scene.pause()
+    await scene.product.stop()
+    await scene.product.copy_broker(backup)
+    at_backup = deepcopy(scene.ledger)
+
+    await scene.product.start()
+    scene.resume()
+    await scene.load.acknowledged(1000)
+    await scene.pause()
+    await scene.product.stop()
+
+    await scene.product.put_broker_back(backup)
+    scene.ledger.become(at_backup)
 
 
 def corrupt(path: Path) -> None:
