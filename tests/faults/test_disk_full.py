@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.faults.test_brokers import BACK, LOST
 from tests.faults.test_workers import OWNS_ALL
 
 if TYPE_CHECKING:
@@ -78,24 +77,19 @@ async def test_the_disk_of_a_worker_is_full(faulty: UnderLoad, tmp_path: Path) -
             await scene.load.acknowledged(300)
 
 
-async def test_the_disk_of_the_broker_is_full(faulty: UnderLoad, tmp_path: Path) -> None:
+async def test_the_disk_of_a_broker_is_full(faulty: UnderLoad, tmp_path: Path) -> None:
+    """One of three: alone, Kafka may lose on a full disk what it acknowledged last."""
     with small_disk(tmp_path / "kafka" / "node-1", 256) as disk:
-        async with faulty("19: disk of the only broker full", workers=1) as scene:
-            (broker,) = scene.product.kafka.nodes
+        async with faulty("19: disk of one of three brokers full", workers=1, nodes=3) as scene:
+            broker = scene.product.kafka.node(1)
             scene.fault()
-            disk.fill()
             # Kafka ends when it cannot write its log
             while broker.pid is not None:
                 disk.fill()
                 await asyncio.sleep(0.2)
             assert FULL in broker.log.read_text()
-            before = scene.ledger.polls
-            await asyncio.sleep(5)
-            assert scene.ledger.polls == before
+            await scene.load.acknowledged(300)
             disk.make_room()
             await broker.start()
             await scene.product.kafka.wait_until_ready()
             await scene.load.acknowledged(300)
-            for process in scene.product.processes:
-                assert process.said(LOST)
-                await process.wait_until_said(BACK)
