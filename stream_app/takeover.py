@@ -89,17 +89,20 @@ class Takeover:
 
         Faust logs an error in it, a full disk for one, and waits for what it cannot write.
         """
-        clock = asyncio.get_running_loop().time
-        seen, moved = None, clock()
         try:
-            while behind := self._facts.behind(partitions):
-                if behind != seen:
-                    seen, moved = behind, clock()
-                elif clock() - moved > STUCK_SECONDS:
-                    raise TableError(f"the recovery stands still: {_furthest_behind(behind)}")
-                await asyncio.sleep(_WATCH_SECONDS)
+            await self._until_recovered(partitions)
         except Exception as error:  # noqa: BLE001  the worker ends with it
             self._fail(error)
+
+    async def _until_recovered(self, partitions: set[int]) -> None:
+        clock = asyncio.get_running_loop().time
+        seen, moved = None, clock()
+        while behind := self._facts.behind(partitions):
+            if behind != seen:
+                seen, moved = behind, clock()
+            elif clock() - moved > STUCK_SECONDS:
+                raise TableError(f"the recovery stands still: {_furthest_behind(behind)}")
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def _take(self) -> None:
         partitions = partitions_of(self._app.consumer.assignment())
