@@ -25,7 +25,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     TopicSpec,
 )
-from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, end_within
+from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
 from stream_app.kafka.clients import tls_context
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
@@ -53,11 +53,13 @@ class UptimeApp(faust.App):
     Attributes:
         parts: set by `create_app` before the app starts.
         failure: likewise; ends this worker.
+        last_resort: likewise; makes sure that it ends.
     """
 
     logger = logging.getLogger("faust.app")
     parts: Parts
     failure: Failure
+    last_resort: LastResort
 
     def _new_consumer(self) -> UptimeConsumer:
         return UptimeConsumer(
@@ -88,11 +90,11 @@ class UptimeApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        end_within(CRASH_SECONDS)
+        self.last_resort.within(CRASH_SECONDS)
 
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
-        end_within(STOP_SECONDS)
+        self.last_resort.within(STOP_SECONDS)
         self.parts.ownership.release()
         await super().on_stop()
         await self.parts.stop()
@@ -167,11 +169,12 @@ def create_app(
         APP_ID, consumer_group_instance_id=member_id, **_faust_settings(settings, folder)
     )
     app.failure = fail = Failure(app)
+    app.last_resort = LastResort()
     facts = FactsTable(app, settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
     outbox = Outbox(settings, fail)
-    ownership = Ownership(facts, progress, outbox)
+    ownership = Ownership(facts, progress, outbox, fail)
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)
     takeover = Takeover(app, settings, facts, ownership, committable, fail)

@@ -53,11 +53,27 @@ class Failure:
         self._crashes.add(asyncio.get_running_loop().create_task(self._app.crash(error)))
 
 
-def end_within(seconds: float) -> None:
-    """End this process then, if it has not ended by itself; a thread works whatever hangs."""
-    timer = threading.Timer(seconds, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
+class LastResort:
+    """Ends this process if it has not ended by itself; a thread works whatever hangs."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def within(self, seconds: float) -> None:
+        """Begin to count, the first time; tasks that die with the interpreter come here again.
+
+        A thread that is started then never runs, and whoever starts it waits for it for ever.
+        """
+        if self._timer is None:
+            self._timer = threading.Timer(seconds, end_now)
+            self._timer.daemon = True
+            self._timer.start()
+
+
+def end_now() -> None:
+    """End without any clean-up, which has nothing to do that matters and may hang."""
+    logging.shutdown()
+    os._exit(1)
 
 
 def in_words(error: BaseException) -> str:

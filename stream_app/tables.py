@@ -24,8 +24,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import orjson
 from faust.types import TP
@@ -34,6 +38,7 @@ from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.polls import from_bytes
 from stream_app.errors import TableError
 from stream_app.kafka.fenced import FencedProducer
+from stream_app.kafka.lookup import first_records
 
 if TYPE_CHECKING:
     from array import array
@@ -55,7 +60,8 @@ COLD_TAG: Final = b"d"
 CLAIM_KEY: Final = b"claim"
 """Of the record that every claim of a partition begins with; shorter than any store's key."""
 
-_CLAIM_VALUE: Final = b"claimed"
+NOTE_KEY: Final = b"note"
+"""Of the changelog record up to which a database agrees with its changelog; in no changelog."""
 
 _CHANGELOG: Final = changelog(FACTS_TABLE).name
 _LINGER_MS: Final = 20
@@ -87,6 +93,25 @@ def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
 def is_bucket_key(key: bytes) -> bool:
     """Whether a key holds polls."""
     return len(key) == STORE_BYTES + 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A changelog record by its offset and a digest of what it holds."""
+
+    offset: int
+    digest: str
+
+    @classmethod
+    def of(cls, offset: int, key: bytes, value: bytes) -> _Note:
+        return cls(offset, blake2b(len(key).to_bytes(4) + key + value, digest_size=16).hexdigest())
+
+    def encode(self) -> bytes:
+        return orjson.dumps([self.offset, self.digest])
+
+    @classmethod
+    def decode(cls, stored: bytes | None) -> _Note | None:
+        return None if stored is None else cls(*orjson.loads(stored))
 
 
 class FactsTable:
@@ -124,7 +149,8 @@ class FactsTable:
         self._failures: dict[int, TableError] = {}
         self._open: set[int] = set()
         self._overlay: dict[bytes, bytes] = {}
-        self._logged: dict[int, int] = {}
+        self._logged: dict[int, _Note] = {}
+        self._claim_value = b""
 
     async def start(self) -> None:
         """Connect the changelog's producer.
@@ -141,34 +167,67 @@ class FactsTable:
     async def claim(self, partitions: Iterable[int]) -> None:
         """Shut out every earlier writer of these partitions, before they are recovered.
 
-        A database that is damaged, or ahead of its changelog, is removed: recovery reads the
-        partition back from the changelog, which is the truth.
+        A database that is damaged, or does not agree with its changelog, is removed: recovery
+        reads the partition back from the changelog, which is the truth.
 
         Raises:
             BrokerUnavailableError: no broker answers.
             TableError: a database cannot be opened.
         """
         claimed = sorted(partitions)
+        value = uuid4().bytes
         await self._producer.claim(claimed)
-        offsets = await asyncio.gather(*map(self._claim, claimed))
+        offsets = await asyncio.gather(*(self._write_claim(p, value) for p in claimed))
+        self._claim_value = value
         self._claims = dict(zip(claimed, offsets, strict=True))
-
-    async def _claim(self, partition: int) -> int:
-        """Write the first record of a claim; its offset."""
-        sent = await self._producer.send(_CLAIM_VALUE, CLAIM_KEY, partition)
-        offset: int = (await sent).offset
-        persisted = self._persisted_offset(partition)
-        if persisted is None:
-            return offset
-        if persisted >= offset:
-            self._remove(
-                partition, f"is ahead of its changelog (at {persisted}, the log at {offset})"
+        await self._remove_strange()
+        absent = []
+        for partition, offset in self._claims.items():
+            persisted = self._persisted_offset(partition)
+            if persisted is None and offset > 0:
+                absent.append(partition)
+            elif persisted == offset - 1:
+                # it holds all that came before: nothing to recover
+                database = self._database(partition)
+                database.put(CLAIM_KEY, value)
+                self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+        if absent:
+            log.info(
+                "no database of partitions %s here: they are read back from the changelog",
+                ", ".join(map(str, absent)),
             )
-        elif persisted == offset - 1:
-            # it holds all that came before: nothing to recover
-            self._database(partition).put(CLAIM_KEY, _CLAIM_VALUE)
-            self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+
+    async def _write_claim(self, partition: int, value: bytes) -> int:
+        """Send the first record of a claim; its offset."""
+        offset: int = (await (await self._producer.send(value, CLAIM_KEY, partition))).offset
         return offset
+
+    async def _remove_strange(self) -> None:
+        """Remove the databases that come of another log than the one that is there now.
+
+        A broker that was put back from a backup writes other records at the offsets that it lost.
+        """
+        noted: dict[int, _Note] = {}
+        for partition, claim in self._claims.items():
+            persisted = self._persisted_offset(partition)
+            if persisted is None:
+                continue
+            if persisted >= claim:
+                self._remove(
+                    partition, f"is ahead of its changelog (at {persisted}, the log at {claim})"
+                )
+                continue
+            note = _Note.decode(self._database(partition).get(NOTE_KEY))
+            if note is None:
+                self._remove(partition, "does not say which changelog it comes of")
+            else:
+                noted[partition] = note
+        offsets = {partition: note.offset for partition, note in noted.items()}
+        records = await first_records(self._settings, _CHANGELOG, offsets)
+        for partition, note in noted.items():
+            record = records[partition]
+            if note != _Note.of(record.offset, record.key, record.value):
+                self._remove(partition, f"is not of this changelog (at offset {note.offset})")
 
     def on_recovered(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call `callback` after every recovery, before any source record is handed out."""
@@ -197,13 +256,18 @@ class FactsTable:
         behind = self.behind(wanted)
         if behind:
             raise TableError(f"not recovered: {behind}")
+        for partition in wanted:
+            # how far Faust has come is no proof of what it has read: the claim is
+            self._note(partition, _Note.of(self._claims[partition], CLAIM_KEY, self._claim_value))
         self._open = wanted
         self._overlay.clear()
         self._logged.clear()
 
     def close(self) -> None:
         """Leave the databases as they are: their partitions may be somebody else's next."""
-        self.persist_offsets()
+        # a note that is behind only costs reading a little more
+        with suppress(TableError):
+            self.persist_offsets()
         self._open.clear()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -242,7 +306,7 @@ class FactsTable:
         Raises:
             TableError: the database cannot be read to its end.
         """
-        ours = (self._table.data.offset_key, CLAIM_KEY)
+        ours = (self._table.data.offset_key, CLAIM_KEY, NOTE_KEY)
         try:
             entries = self._database(partition).iter()
             entries.seek_to_first()
@@ -260,11 +324,21 @@ class FactsTable:
         """Note how far the databases agree with the changelog, so that a restart reads little.
 
         A note that is behind only costs reading a little more; one a write would cost a write.
+
+        Raises:
+            TableError: a database cannot be written.
         """
-        for partition, offset in self._logged.items():
+        for partition, note in self._logged.items():
             if partition in self._open:
-                self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), offset)
+                self._note(partition, note)
         self._logged.clear()
+
+    def _note(self, partition: int, note: _Note) -> None:
+        try:
+            self._database(partition).put(NOTE_KEY, note.encode())
+            self._table.data.set_persisted_offset(TP(_CHANGELOG, partition), note.offset)
+        except Exception as error:
+            raise self._failed(partition, error) from error
 
     def _on_logged(
         self, partition: int, key: bytes, value: bytes, sent: asyncio.Future[Any]
@@ -276,7 +350,9 @@ class FactsTable:
         except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
             self._fail(self._failed(partition, error))
             return
-        self._logged[partition] = max(sent.result().offset, self._logged.get(partition, -1))
+        offset = sent.result().offset
+        if partition not in self._logged or offset > self._logged[partition].offset:
+            self._logged[partition] = _Note.of(offset, key, value)
         if self._overlay.get(key) is value:
             del self._overlay[key]
 

@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 MOST_TRIES: Final = 20
 """Recoveries of an assignment that may end early before the worker gives up."""
 
+STUCK_SECONDS: Final = 30.0
+"""A recovery that does not move for so long never ends."""
+
 _PAUSE_SECONDS: Final = 0.2
+_WATCH_SECONDS: Final = 1.0
 
 
 class Takeover:
@@ -56,15 +60,21 @@ class Takeover:
         self._committable = committable
         self._fail = fail
         self._tries = 0
+        self._watching: asyncio.Task[None] | None = None
 
     async def assigned(self, assigned: Iterable[TP]) -> None:
         """Claim partitions before they are recovered: the recovery then reads all there is."""
         self._committable.reset()
         self._tries = 0
+        if self._watching is not None:
+            self._watching.cancel()
+        partitions = partitions_of(assigned)
         try:
-            await self._facts.claim(partitions_of(assigned))
+            await self._facts.claim(partitions)
         except Exception as error:  # noqa: BLE001  the worker ends with it
             self._fail(error)
+        else:
+            self._watching = asyncio.create_task(self._watch(partitions), name="recovery-watch")
 
     async def recovered(self) -> None:
         """Take what Faust has recovered; called before any source record is handed out."""
@@ -73,6 +83,26 @@ class Takeover:
             await self._take()
         except Exception as error:  # noqa: BLE001  the worker ends with it
             self._fail(error)
+
+    async def _watch(self, partitions: set[int]) -> None:
+        """End the worker when its recovery stands still.
+
+        Faust logs an error in it, a full disk for one, and waits for what it cannot write.
+        """
+        try:
+            await self._until_recovered(partitions)
+        except Exception as error:  # noqa: BLE001  the worker ends with it
+            self._fail(error)
+
+    async def _until_recovered(self, partitions: set[int]) -> None:
+        clock = asyncio.get_running_loop().time
+        seen, moved = None, clock()
+        while behind := self._facts.behind(partitions):
+            if behind != seen:
+                seen, moved = behind, clock()
+            elif clock() - moved > STUCK_SECONDS:
+                raise TableError(f"the recovery stands still: {_furthest_behind(behind)}")
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def _take(self) -> None:
         partitions = partitions_of(self._app.consumer.assignment())
@@ -94,8 +124,7 @@ class Takeover:
         Raises:
             TableError: it does not come to an end, however often it begins.
         """
-        partition, (persisted, claim) = min(behind.items())
-        told = f"partition {partition.partition} is at changelog offset {persisted} of {claim}"
+        told = _furthest_behind(behind)
         self._tries += 1
         if self._tries > MOST_TRIES:
             raise TableError(f"the recovery does not come to its end: {told}")
@@ -106,6 +135,13 @@ class Takeover:
             recovery.active_offsets[changelog_partition] = offset
         await asyncio.sleep(_PAUSE_SECONDS)
         recovery.signal_recovery_start.set()
+
+
+def _furthest_behind(behind: Mapping[TP, tuple[int | None, int]]) -> str:
+    partition, (persisted, claim) = max(
+        behind.items(), key=lambda item: item[1][1] - (item[1][0] or 0)
+    )
+    return f"partition {partition.partition} is at changelog offset {persisted} of {claim}"
 
 
 def partitions_of(assigned: Iterable[TP]) -> set[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import sys
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import faust
 
 from stream_app.app import create_app, wall_clock
+from stream_app.ending import end_now
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
 from stream_app.processes.folders import write_whole
@@ -62,7 +62,7 @@ def run(settings: Settings, name: str) -> None:
         except Exception:
             if not app.failure.told:
                 raise
-            sys.exit(1)
+            end_now()
 
 
 def member_id(folder: Path) -> str:

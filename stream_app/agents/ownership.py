@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import Watermark
 from stream_app.domain.polls import from_bytes, newest
+from stream_app.errors import TableError
 from stream_app.kafka.frontier import Frontier
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 from stream_app.tables import STORE_BYTES, is_bucket_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from stream_app.agents.outbox import Outbox
     from stream_app.kafka.progress import Progress
@@ -65,12 +66,20 @@ class Ownership:
         facts: the table.
         progress: this process's view of all watermarks.
         outbox: where watermarks and store records go.
+        fail: called with an error after which this worker must not go on.
     """
 
-    def __init__(self, facts: FactsTable, progress: Progress, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        facts: FactsTable,
+        progress: Progress,
+        outbox: Outbox,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._facts = facts
         self._progress = progress
         self._outbox = outbox
+        self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[tuple[str, int]] = set()
         self._generation = 0
@@ -216,6 +225,9 @@ class Ownership:
                 last_heartbeat = loop.time()
             try:
                 await self._tell_once(heartbeat=heartbeat)
+            except TableError as error:
+                self._fail(error)
+                return
             except Exception:
                 # silent for ever, a worker would hold up every report of all stores
                 log.exception("cannot tell the watermarks now, trying again")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +15,11 @@ from aiokafka.errors import KafkaError
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.kafka.clients import connection, producer
-from tests.faults.patience import connected
+from tests.faults.patience import RenewedProducer
 from tests.faults.stores import other_hours, other_zone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from stream_app.settings import Settings
     from tests.faults.ledger import Ledger, Poll
@@ -119,19 +118,11 @@ class Load:
 
     async def _singles(self) -> None:
         """As a store that publishes itself: its own JSON, its own partitioner, plain retries."""
-        kafka = await connected(
-            self._settings,
-            lambda: AIOKafkaProducer(
-                **connection(self._settings), acks="all", request_timeout_ms=5000
-            ),
-        )
-        try:
+        async with self._foreign_producer() as kafka:
             while not self._stopping.is_set():
                 some = self._randomness.choices(self._stores, k=4)
                 await asyncio.gather(*(self._send_single(kafka, store) for store in some))
                 await asyncio.sleep(_PAUSE)
-        finally:
-            await kafka.stop()
 
     async def _http_pings(self) -> None:
         """As a store that reports itself by HTTP: one poll a request."""
@@ -163,7 +154,7 @@ class Load:
                     await self._change_hours(kafka, store, other_hours(self._randomness))
                 await asyncio.sleep(_PAUSE)
 
-    async def _send_batch(self, kafka: AIOKafkaProducer, store: Store, count: int) -> None:
+    async def _send_batch(self, kafka: RenewedProducer, store: Store, count: int) -> None:
         polls = self._some_polls(store, count)
         value = encode_poll_batch(
             store.id,
@@ -173,7 +164,7 @@ class Load:
             store, polls, lambda: kafka.send_and_wait(STORE_STATUS.name, value, store.id.encode())
         )
 
-    async def _send_single(self, kafka: AIOKafkaProducer, store: Store) -> None:
+    async def _send_single(self, kafka: RenewedProducer, store: Store) -> None:
         (instant, status), *_ = self._some_polls(store, 1)
         text = self._randomness.choice(_FOREIGN_TIMES)(instant)
         spelt = self._randomness.choice((status, status.upper(), f" {status}"))
@@ -237,14 +228,14 @@ class Load:
         await _until_acknowledged(send)
         self._ledger.polls_acknowledged(store.id, polls)
 
-    async def _change_zone(self, kafka: AIOKafkaProducer, store: Store, zone: str) -> None:
+    async def _change_zone(self, kafka: RenewedProducer, store: Store, zone: str) -> None:
         value = encode_zone(store.id, zone)
         await _until_acknowledged(
             lambda: kafka.send_and_wait(STORE_TIMEZONES.name, value, store.id.encode())
         )
         self._ledger.zones[store.id] = zone
 
-    async def _change_hours(self, kafka: AIOKafkaProducer, store: Store, hours: Hours) -> None:
+    async def _change_hours(self, kafka: RenewedProducer, store: Store, hours: Hours) -> None:
         value = encode_hours(store.id, hours)
         await _until_acknowledged(
             lambda: kafka.send_and_wait(STORE_BUSINESS_HOURS.name, value, store.id.encode())
@@ -255,23 +246,25 @@ class Load:
         address = f"http://{self._settings.api_host}:{self._settings.api_port}"
         return aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(total=15))
 
-    @asynccontextmanager
-    async def _our_producer(self) -> AsyncIterator[AIOKafkaProducer]:
+    def _our_producer(self) -> RenewedProducer:
         """What our own programs send with: idempotent, a retry neither doubles nor moves."""
-        kafka = await connected(self._settings, lambda: producer(self._settings, linger_ms=5))
-        try:
-            yield kafka
-        finally:
-            await kafka.stop()
+        return RenewedProducer(self._settings, lambda: producer(self._settings, linger_ms=5))
+
+    def _foreign_producer(self) -> RenewedProducer:
+        """What any client sends with: a retry may come twice."""
+        return RenewedProducer(
+            self._settings,
+            lambda: AIOKafkaProducer(
+                **connection(self._settings), acks="all", request_timeout_ms=5000
+            ),
+        )
 
 
 async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
     while True:
         try:
             await send()
-        except KafkaError as error:
-            if not getattr(error, "retriable", False):
-                raise
+        except KafkaError:
             await asyncio.sleep(_AGAIN)
         else:
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiokafka.errors import KafkaError
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.clients import start
+from stream_app.kafka.clients import start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,3 +28,32 @@ async def connected(settings: Settings, make: Callable[[], Any]) -> Any:
             await asyncio.sleep(_AGAIN)
         else:
             return client
+
+
+class RenewedProducer:
+    """A producer that is made anew when a record failed for good, as any patient client does.
+
+    What an idempotent one sends behind such a record is refused for ever.
+    """
+
+    def __init__(self, settings: Settings, make: Callable[[], Any]) -> None:
+        self._settings = settings
+        self._make = make
+
+    async def __aenter__(self) -> Self:
+        self._client = await connected(self._settings, self._make)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await stop(self._client)
+
+    async def send_and_wait(self, *record: Any, **options: Any) -> None:
+        """Send a record; one that failed is to be sent again."""
+        client = self._client
+        try:
+            await client.send_and_wait(*record, **options)
+        except KafkaError as error:
+            if not getattr(error, "retriable", False) and client is self._client:
+                self._client = await connected(self._settings, self._make)
+                await stop(client)
+            raise

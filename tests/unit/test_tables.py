@@ -9,11 +9,13 @@ import pytest
 from faust.types import TP
 from rocksdict import Options, Rdict
 
+from stream_app import tables
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.buckets import Bucket
 from stream_app.errors import TableError
 from stream_app.tables import (
     CLAIM_KEY,
+    NOTE_KEY,
     FactsTable,
     bucket_key,
     decode_rows,
@@ -94,6 +96,7 @@ class FakeFencedProducer(FakeProducer):
         super().__init__()
         self.claimed: list[int] = []
         self.next_offset = 0
+        self.log: dict[tuple[int, int], SimpleNamespace] = {}
 
     async def claim(self, partitions: list[int]) -> None:
         self.claimed += partitions
@@ -102,7 +105,19 @@ class FakeFencedProducer(FakeProducer):
         sent = await super().send(CHANGELOG, value, key, partition)
         if key == CLAIM_KEY:
             self.sent.pop().arrive(self.next_offset)
+            self.store(partition, self.next_offset, key, value)
         return sent
+
+    def store(self, partition: int, offset: int, key: bytes, value: bytes) -> None:
+        """The log has this record at this offset."""
+        self.log[partition, offset] = SimpleNamespace(offset=offset, key=key, value=value)
+
+    async def first_records(self, _: Any, topic: str, offsets: dict[int, int]) -> dict[int, Any]:
+        assert topic == CHANGELOG
+        return {
+            partition: self.log[min(at for at in self.log if at >= (partition, offset))]
+            for partition, offset in offsets.items()
+        }
 
 
 class Desk:
@@ -130,10 +145,14 @@ class Desk:
     def content(self, partition: int = 0) -> dict[bytes, bytes]:
         """What the database itself holds."""
         items = self.data._db_for_partition(partition).items()
-        return {key: value for key, value in items if key not in (OFFSET_KEY, CLAIM_KEY)}
+        return {k: value for k, value in items if k not in (OFFSET_KEY, CLAIM_KEY, NOTE_KEY)}
 
     async def arrive(self, position: int, offset: int) -> None:
-        self.producer.sent[position].arrive(offset)
+        sent = self.producer.sent[position]
+        assert sent.key is not None
+        assert sent.partition is not None
+        self.producer.store(sent.partition, offset, sent.key, sent.value)
+        sent.arrive(offset)
         await settle()
 
     def offset(self, partition: int = 0) -> int | None:
@@ -154,8 +173,16 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> Desk:
-    return await Desk(tmp_path).recovered()
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A table before its first claim."""
+    desk = Desk(tmp_path)
+    monkeypatch.setattr(tables, "first_records", desk.producer.first_records)
+    return desk
+
+
+@pytest.fixture
+async def desk(empty: Desk) -> Desk:
+    return await empty.recovered()
 
 
 async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
@@ -279,6 +306,18 @@ async def test_opening_forgets_what_was_in_hand(desk: Desk) -> None:
     assert desk.offset() == 0
 
 
+async def test_a_full_disk_fails_the_noting_and_holds_up_no_closing(desk: Desk) -> None:
+    await desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, offset=3)
+    database, desk.data._dbs[0] = desk.data._dbs[0], FullDisk()
+
+    with pytest.raises(TableError, match="No space left"):
+        desk.facts.persist_offsets()
+    desk.facts.close()
+
+    assert database.get(OFFSET_KEY) == b"0"
+
+
 async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
     await desk.facts.put(0, b"k", b"v")
 
@@ -292,8 +331,8 @@ async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
 # -- claims
 
 
-async def test_a_claim_is_the_first_record_of_every_partition(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+async def test_a_claim_is_the_first_record_of_every_partition(empty: Desk) -> None:
+    desk = empty
     sent: list[tuple[bytes, int]] = []
     send = desk.producer.send
 
@@ -349,6 +388,58 @@ async def test_a_database_ahead_of_its_changelog_is_removed(
         "the database of partition 0 is ahead of its changelog (at 900, the log at 3): "
         "it is removed and read back from the changelog"
     )
+
+
+async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_outgrown_it(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker was put back from a backup, and others wrote on from there."""
+    for partition in (0, 1):
+        await desk.facts.put(partition, b"k", b"v")
+        await desk.arrive(partition, offset=5)
+    desk.facts.close()
+    desk.producer.store(0, 5, b"k", b"another value")
+
+    await desk.claim(900, 0, 1)
+
+    assert desk.content(0) == {}
+    assert desk.content(1) == {b"k": b"v"}
+    assert "partition 0 is not of this changelog (at offset 5)" in caplog.text
+
+
+async def test_where_the_noted_record_is_compacted_away_nothing_is_taken_on_trust(
+    desk: Desk,
+) -> None:
+    await desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, offset=5)
+    desk.facts.close()
+    del desk.producer.log[0, 5]
+
+    await desk.claim(900, 0)
+
+    assert desk.content(0) == {}
+
+
+async def test_a_database_that_says_nothing_of_its_changelog_is_removed(desk: Desk) -> None:
+    desk.data._db_for_partition(0).delete(NOTE_KEY)
+    desk.data._db_for_partition(0).put(b"k", b"v")
+
+    await desk.claim(900, 0)
+
+    assert desk.content(0) == {}
+
+
+async def test_it_is_told_what_has_to_be_read_back(
+    empty: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await empty.claim(0, 2)
+    assert caplog.records == [], "there is nothing yet to read back"
+
+    await empty.claim(7, 0, 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no database of partitions 0, 3 here: they are read back from the changelog"
+    ]
 
 
 # -- damage
@@ -425,7 +516,8 @@ async def test_a_database_that_is_locked_is_not_removed(desk: Desk) -> None:
 
 
 async def test_items_are_all_but_the_offset_and_the_claim(desk: Desk) -> None:
-    for key, value in ((b"a", b"1"), (OFFSET_KEY, b"17"), (CLAIM_KEY, b"-"), (b"z", b"2")):
+    ours = ((OFFSET_KEY, b"17"), (CLAIM_KEY, b"-"), (NOTE_KEY, b"[1, 2]"))
+    for key, value in ((b"a", b"1"), *ours, (b"z", b"2")):
         desk.data._db_for_partition(1).put(key, value)
 
     assert list(desk.facts.items(1)) == [(b"a", b"1"), (b"z", b"2")]

@@ -13,7 +13,7 @@ from stream_app.agents.committable import Committable
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, STORE_STATUS
 from stream_app.errors import TableError
 from stream_app.takeover import MOST_TRIES, Takeover, rewind
-from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settings_with
+from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settings_with, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,6 +54,7 @@ class Facts:
         self.claimed: list[set[int]] = []
         self.behind_now: dict[TP, tuple[int | None, int]] = {}
         self.error: Exception | None = None
+        self.asked = 0
 
     async def claim(self, partitions: Iterable[int]) -> None:
         if self.error is not None:
@@ -61,8 +62,9 @@ class Facts:
         self.claimed.append(set(partitions))
 
     def behind(self, partitions: Iterable[int]) -> dict[TP, tuple[int | None, int]]:
-        assert set(partitions) == {1, 3}
-        return self.behind_now
+        assert set(partitions) in ({1, 3}, {5}, set())
+        self.asked += 1
+        return dict(self.behind_now)
 
 
 class Ownership:
@@ -103,6 +105,7 @@ class Desk:
 
         monkeypatch.setattr(module, "resume_offsets", resume_offsets)
         monkeypatch.setattr(module, "_PAUSE_SECONDS", 0)
+        monkeypatch.setattr(module, "_WATCH_SECONDS", 0)
 
 
 @pytest.fixture
@@ -166,6 +169,51 @@ async def test_one_that_never_comes_to_its_end_ends_the_worker(desk: Desk) -> No
     await desk.takeover.assigned([])
     await desk.takeover.recovered()
     assert desk.recovery.starts == MOST_TRIES + 1
+
+
+async def test_a_recovery_that_stands_still_ends_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk Faust logs a warning a record, and waits for ever."""
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0)
+    desk.facts.behind_now = {CHANGELOG: (12, 40)}
+
+    await desk.takeover.assigned([TP(REPORT_REQUESTS.name, 5)])
+    await settle()
+
+    (error,) = desk.failures.errors
+    assert "stands still: partition 1 is at changelog offset 12 of 40" in str(error)
+
+
+async def test_a_recovery_that_moves_is_let_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0)
+
+    def moving(_partitions: Iterable[int]) -> dict[TP, tuple[int | None, int]]:
+        desk.facts.asked += 1
+        return {CHANGELOG: (desk.facts.asked, 40)} if desk.facts.asked < 40 else {}
+
+    desk.facts.behind = moving  # type: ignore[method-assign]
+    await desk.takeover.assigned([TP(REPORT_REQUESTS.name, 5)])
+    await settle()
+
+    assert desk.facts.asked == 40
+    assert desk.failures.errors == []
+
+
+async def test_only_the_latest_assignment_is_watched(desk: Desk) -> None:
+    desk.facts.behind_now = {CHANGELOG: (12, 40)}
+    await desk.takeover.assigned([TP(REPORT_REQUESTS.name, 5)])
+    await settle()
+    first = desk.takeover._watching
+
+    await desk.takeover.assigned([])
+    await settle()
+
+    assert first is not None
+    assert first.cancelled()
+    assert desk.takeover._watching is not first
 
 
 async def test_a_rebalance_meanwhile_takes_nothing(desk: Desk) -> None:

@@ -13,8 +13,9 @@ from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZ
 from stream_app.contracts.watermarks import Watermark
 from stream_app.domain.buckets import Bucket
 from stream_app.domain.polls import poll_set, to_bytes
+from stream_app.errors import TableError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, store_key
-from tests.agent_fakes import FakeFacts, FakeProgress, RecordingOutbox, settle, store_in
+from tests.agent_fakes import Failures, FakeFacts, FakeProgress, RecordingOutbox, settle, store_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,10 +31,12 @@ class Desk:
         self.facts = FakeFacts()
         self.progress = FakeProgress()
         self.outbox = RecordingOutbox()
+        self.failures = Failures()
         self.ownership = Ownership(
             self.facts,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
+            self.failures,
         )
 
     def get(self, number: int) -> OwnedPartition:
@@ -275,6 +278,23 @@ async def test_what_moved_is_told(desk: Desk) -> None:
     assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
     assert desk.outbox.told == []
+
+
+async def test_a_database_that_cannot_be_written_ends_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would tell nothing any more, and every report would wait for it."""
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+    error = TableError("no space left")
+
+    def persist_offsets() -> None:
+        raise error
+
+    desk.facts.persist_offsets = persist_offsets  # type: ignore[method-assign]
+    await desk.ownership.start()
+    await settle()
+
+    assert desk.failures.errors == [error]
 
 
 async def test_the_heartbeat_tells_all_that_is_owned_and_persists(

@@ -1,0 +1,63 @@
+"""Single records of a log, by their offsets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.clients import connection, start, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.settings import Settings
+
+_PATIENCE_SECONDS: Final = 30.0
+
+
+async def first_records(
+    settings: Settings, topic: str, offsets: Mapping[int, int]
+) -> dict[int, Any]:
+    """The first record at or behind an offset, of each partition.
+
+    Args:
+        settings: how to reach the broker.
+        topic: the topic.
+        offsets: by partition; a record must come at or behind each.
+
+    Raises:
+        BrokerUnavailableError: no broker answers in time.
+    """
+    if not offsets:
+        return {}
+    consumer = AIOKafkaConsumer(**connection(settings), group_id=None, auto_offset_reset="earliest")
+    await start(consumer, settings)
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await _read(consumer, topic, offsets)
+    except TimeoutError as error:
+        raise BrokerUnavailableError(
+            f"Kafka did not answer within {_PATIENCE_SECONDS:g} s"
+        ) from error
+    except KafkaError as error:
+        raise unavailable(settings, error) from error
+    finally:
+        await consumer.stop()
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, int]
+) -> dict[int, Any]:
+    consumer.assign([TopicPartition(topic, partition) for partition in offsets])
+    for partition, offset in offsets.items():
+        consumer.seek(TopicPartition(topic, partition), offset)
+    found: dict[int, Any] = {}
+    while missing := offsets.keys() - found.keys():
+        wanted = [TopicPartition(topic, partition) for partition in missing]
+        for tp, records in (await consumer.getmany(*wanted, timeout_ms=500, max_records=1)).items():
+            found[tp.partition] = records[0]
+    return found
