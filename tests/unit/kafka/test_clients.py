@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from stream_app.errors import SettingsError
-from stream_app.kafka.clients import tls_context
+from stream_app.kafka import clients
+from stream_app.kafka.clients import producer, send, stop, tls_context
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,3 +40,50 @@ def test_a_file_that_is_no_certificate_is_one_clear_error(tmp_path: Path) -> Non
     (tmp_path / "ca").write_text("nothing")
     with pytest.raises(SettingsError, match="cannot be used"):
         tls_context(tls(ca=tmp_path / "ca"))
+
+
+# -- producers that outlive a lost broker
+
+
+async def test_a_batch_without_a_leader_waits_instead_of_failing() -> None:
+    """One that failed would leave a gap in the numbers of its partition, for ever."""
+    client = producer(Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9"))
+    accumulator = client._message_accumulator
+    batch = accumulator._append_batch(accumulator.create_builder(), TopicPartition("t", 0))
+
+    batch._ctime -= 10 * 24 * 3600
+
+    assert not batch.expired()
+    client._closed = True  # it was never started
+
+
+class FullProducer:
+    """Has no room for the first records, and hangs when it is stopped."""
+
+    def __init__(self, full: int) -> None:
+        self.full = full
+        self.sent: list[tuple[Any, ...]] = []
+
+    async def send(self, *record: Any, partition: int | None) -> Any:
+        self.full -= 1
+        if self.full >= 0:
+            raise KafkaTimeoutError
+        self.sent.append((*record, partition))
+        return "on its way"
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_full_buffer_is_waited_for() -> None:
+    client: Any = FullProducer(3)
+
+    assert await send(client, "topic", b"value", b"key", 2) == "on its way"
+
+    assert client.sent == [("topic", b"value", b"key", 2)]
+
+
+async def test_a_lost_broker_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.01)
+
+    await stop(FullProducer(0))
