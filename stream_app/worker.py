@@ -56,6 +56,8 @@ def run(settings: Settings, name: str) -> None:
             override_logging=False,
             redirect_stdouts=False,
         )
+        # it writes codes for a terminal into the log, in front of the first line of the next start
+        worker.spinner = None
         log.info("worker %s starts", name)
         try:
             worker.execute_from_commandline()

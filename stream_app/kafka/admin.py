@@ -6,13 +6,19 @@ partition count, and the co-partitioned agents could not start.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
-from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.contracts.topics import ALL_TOPICS, APP_ID
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
 
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_COORDINATOR_TRIES: Final = 50
+_COORDINATOR_PAUSE_SECONDS: Final = 0.1
 
 
 async def ensure_topics(settings: Settings) -> int:
@@ -37,11 +46,27 @@ async def ensure_topics(settings: Settings) -> int:
     try:
         created = await _create_missing(admin, settings)
         await _check_partitions(admin, settings)
+        await _wait_for_coordinator(admin)
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
         await admin.close()
     return created
+
+
+async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """Ask for the group's coordinator until there is one.
+
+    A new cluster makes its topic of offsets at the first question, and answers with errors
+    meanwhile, which whoever joins the group would log.
+    """
+    for _ in range(_COORDINATOR_TRIES):
+        try:
+            await admin.find_coordinator(APP_ID)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
+        else:
+            return
 
 
 async def cluster_id(settings: Settings) -> str:

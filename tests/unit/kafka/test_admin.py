@@ -1,0 +1,38 @@
+"""Waiting for a new cluster to be ready for groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from stream_app.contracts.topics import APP_ID
+from stream_app.kafka import admin as module
+from stream_app.kafka.admin import _wait_for_coordinator
+
+
+class NewCluster:
+    """Has no coordinator at the first questions."""
+
+    def __init__(self, not_yet: int) -> None:
+        self.not_yet = not_yet
+        self.asked: list[str] = []
+
+    async def find_coordinator(self, group: str) -> int:
+        self.asked.append(group)
+        if len(self.asked) <= self.not_yet:
+            raise GroupCoordinatorNotAvailableError
+        return 1
+
+
+@pytest.mark.parametrize(("not_yet", "questions"), [(0, 1), (3, 4), (1000, 50)])
+async def test_it_asks_until_there_is_one_but_not_for_ever(
+    not_yet: int, questions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COORDINATOR_PAUSE_SECONDS", 0)
+    cluster: Any = NewCluster(not_yet)
+
+    await _wait_for_coordinator(cluster)
+
+    assert cluster.asked == [APP_ID] * questions
