@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from stream_app.errors import StoreUptimeError
-from stream_app.kafka.clients import producer, start, unavailable
+from stream_app.kafka.clients import producer, start, stop, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +26,6 @@ LINGER_MS: Final = 20
 
 TIME_LIMIT_SECONDS: Final = 60.0
 """A broker that acknowledges nothing for so long, while records wait, is out of reach."""
-
-CLOSING_SECONDS: Final = 10.0
-"""What is on its way when the sink is left early has so long to be acknowledged."""
 
 
 @dataclass(slots=True)
@@ -89,10 +85,7 @@ class RecordSink:
             if kind is None:
                 await self.drain()
         finally:
-            # an idempotent producer would wait for a lost broker for ever
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSING_SECONDS):
-                    await self._producer.stop()
+            await stop(self._producer)
 
     async def send(
         self,

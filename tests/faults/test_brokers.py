@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stream_app.broker.node import KafkaNode
     from tests.faults.conftest import UnderLoad
     from tests.faults.deployment import Deployment
+    from tests.faults.scenario import Scenario
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -29,12 +30,7 @@ NO_BROKER: Final = "no Kafka broker answers"
 async def test_the_leading_broker_is_killed_five_times(faulty: UnderLoad) -> None:
     async with faulty("9: kill -9 of the leading broker of three, five times", nodes=3) as scene:
         for _ in range(5):
-            leader = await _leading_node(scene.product)
-            scene.fault()
-            await leader.kill()
-            await scene.load.acknowledged(300)
-            await leader.start()
-            await scene.product.kafka.wait_until_ready()
+            await _kill(scene, await _leading_node(scene.product))
 
 
 async def test_the_leading_broker_is_frozen(faulty: UnderLoad) -> None:
@@ -53,12 +49,7 @@ async def test_the_leading_broker_is_frozen(faulty: UnderLoad) -> None:
 async def test_the_group_coordinator_is_killed(faulty: UnderLoad) -> None:
     async with faulty("11: kill -9 of the group coordinator of three brokers", nodes=3) as scene:
         for _ in range(2):
-            coordinator = await _coordinator(scene.product)
-            scene.fault()
-            await coordinator.kill()
-            await scene.load.acknowledged(300)
-            await coordinator.start()
-            await scene.product.kafka.wait_until_ready()
+            await _kill(scene, await _coordinator(scene.product))
 
 
 async def test_the_only_broker_is_away(faulty: UnderLoad) -> None:
@@ -122,6 +113,15 @@ async def test_all_three_brokers_are_restarted_one_after_the_other(faulty: Under
             await node.start()
             await scene.product.kafka.wait_until_ready()
             await scene.load.acknowledged(300)
+
+
+async def _kill(scene: Scenario, node: KafkaNode) -> None:
+    """SIGKILL, work without it, and its return."""
+    scene.fault()
+    await node.kill()
+    await scene.load.acknowledged(300)
+    await node.start()
+    await scene.product.kafka.wait_until_ready()
 
 
 async def _leading_node(product: Deployment) -> KafkaNode:

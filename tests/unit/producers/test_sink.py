@@ -13,6 +13,7 @@ from producers import sink as sink_module
 from producers.sink import RecordSink
 from stream_app.contracts.topics import STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
+from stream_app.kafka import clients
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ async def test_goes_on_as_long_as_some_are_acknowledged(monkeypatch: pytest.Monk
 async def test_leaving_early_does_not_wait_for_a_lost_broker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sink_module, "CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.01)
 
     async def never(_self: ProducerDouble) -> None:
         await asyncio.sleep(3600)
