@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
-import threading
 from typing import Any, Final
 
 from aiokafka.errors import ProducerFenced
@@ -54,20 +54,22 @@ class Failure:
 
 
 class LastResort:
-    """Ends this process if it has not ended by itself; a thread works whatever hangs."""
+    """Ends this process if it has not ended by itself, whatever hangs.
+
+    The watchdog of faulthandler is no Python thread: it needs no interpreter lock, which a
+    native call may keep for ever, and it works while the interpreter shuts down, when no Python
+    thread starts or runs any more.
+    """
 
     def __init__(self) -> None:
-        self._timer: threading.Timer | None = None
+        self._unread: int | None = None
 
     def within(self, seconds: float) -> None:
-        """Begin to count, the first time; tasks that die with the interpreter come here again.
-
-        A thread that is started then never runs, and whoever starts it waits for it for ever.
-        """
-        if self._timer is None:
-            self._timer = threading.Timer(seconds, end_now)
-            self._timer.daemon = True
-            self._timer.start()
+        """Begin to count, the first time; tasks that die with the interpreter come here again."""
+        if self._unread is None:
+            # it would print where every thread is, below the line that says why
+            self._unread = os.open(os.devnull, os.O_WRONLY)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=self._unread)
 
 
 def end_now() -> None:

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 LARGEST_LOG: Final = 10_000_000
 """Bytes from which the next start moves a log aside."""
 
-_TAIL: Final = 16_384
+_TAIL: Final = 262_144
 _LONGEST: Final = 240
+_LONGEST_END: Final = 80
 _TERMINAL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TELLING: Final = re.compile(
     r"\b(?:ERROR|FATAL|CRITICAL|Error|Exception|error)\b|Error:|Exception:"
 )
+
+_CAUSE: Final = re.compile(
+    "No space left on device|File too large|Disk quota exceeded|Read-only file system"
+    "|Input/output error|Too many open files"
+)
+"""What the system refused: the errors behind such a line follow from it."""
 
 
 def open_log(path: Path) -> int:
@@ -31,7 +38,10 @@ def open_log(path: Path) -> int:
 
 
 def last_line(*paths: Path, since: tuple[int, ...] | None = None) -> str:
-    """The line that tells most about an end: the last error in the logs, or the last line.
+    """The line that tells most about an end.
+
+    That is the last one in which the system refused something, or else the last error in the
+    logs, or the last line.
 
     Args:
         paths: the logs, the more telling one last.
@@ -39,12 +49,22 @@ def last_line(*paths: Path, since: tuple[int, ...] | None = None) -> str:
     """
     last = ""
     error = ""
+    cause = ""
     for index, path in enumerate(paths):
         for line in _lines(path, since[index] if since else 0):
             last = line
             if _TELLING.search(line):
                 error = line
-    return (error or last)[:_LONGEST]
+            if _CAUSE.search(line):
+                cause = line
+    return _shortened(cause or error or last)
+
+
+def _shortened(line: str) -> str:
+    """Without its middle where it is long: what failed comes first, and why comes last."""
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST - _LONGEST_END - 5]} ... {line[-_LONGEST_END:]}"
 
 
 def _lines(path: Path, start: int) -> list[str]:

@@ -1,17 +1,20 @@
-"""How a worker ends: one line, and in time."""
+"""How a worker ends: one line that says why, and in time, whatever hangs."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+import subprocess
+import sys
+from typing import Any, Final
 
 import pytest
 from aiokafka.errors import ProducerFenced
 
 from stream_app import ending
-from stream_app.ending import Failure, LastResort
+from stream_app.ending import Failure
 from stream_app.errors import TableError
 from tests.agent_fakes import settle
+from tests.sample import ROOT
 
 
 class App:
@@ -76,24 +79,52 @@ async def test_the_libraries_have_nothing_to_add() -> None:
     assert logging.getLogger("stream_app").isEnabledFor(logging.ERROR)
 
 
-def test_the_last_resort_is_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks that die with the interpreter come there again, and a thread would never start."""
-    started: list[tuple[float, Any]] = []
+# -- in a process of its own, that must not stay
 
-    class Timer:
-        daemon = False
+HANGS_SECONDS: Final = 60
+"""What a process that stays is given up after; one that ends takes no notice of it."""
 
-        def __init__(self, seconds: float, call: Any) -> None:
-            self.told = (seconds, call)
+BEGINNING: Final = "from stream_app.ending import LastResort; end = LastResort()"
 
-        def start(self) -> None:
-            assert self.daemon, "it must not keep the process alive"
-            started.append(self.told)
+PROGRAMS: Final = {
+    # ctypes.PyDLL keeps the interpreter's lock for the whole call
+    "a native call that holds the lock": (
+        "import ctypes; end.within(0.1); ctypes.PyDLL(None).sleep(3600)",
+        1,
+    ),
+    "a wait without an end": ("import threading; end.within(0.1); threading.Event().wait()", 1),
+    "an exit handler": (
+        "import atexit, threading; atexit.register(threading.Event().wait); end.within(0.1)",
+        1,
+    ),
+    "a second, longer time": (
+        "import threading; end.within(0.1); end.within(3600); threading.Event().wait()",
+        1,
+    ),
+    "nothing": ("end.within(3600)", 0),
+    # coroutines that are left over are closed when the interpreter shuts down, and end us again
+    "the interpreter's own end": (
+        "def left_over():\n"
+        "    try:\n"
+        "        yield\n"
+        "    finally:\n"
+        "        end.within(3600)\n"
+        "part = [left_over()]\n"
+        "next(part[0])\n"
+        "part.append(part)\n",
+        0,
+    ),
+}
 
-    monkeypatch.setattr(ending.threading, "Timer", Timer)
-    last_resort = LastResort()
 
-    last_resort.within(5)
-    last_resort.within(25)
-
-    assert started == [(5, ending.end_now)]
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_a_process_ends_whatever_hangs(what: str) -> None:
+    program, code = PROGRAMS[what]
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{BEGINNING}\n{program}"],
+        cwd=ROOT,
+        timeout=HANGS_SECONDS,
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (code, b"")

@@ -80,6 +80,29 @@ def test_the_most_telling_line_of_a_log(text: str, words: str, tmp_path: Path) -
     assert logfile.last_line(tmp_path / "log", tmp_path / "missing") == words
 
 
+def test_what_the_system_refused_tells_more_than_what_follows_from_it(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        "ERROR Error while appending records to store-status-3\n"
+        "java.io.IOException: No space left on device\n"
+        "\tat java.base/sun.nio.ch.FileDispatcherImpl.write0(Native Method)\n"
+        # Kafka names all its partitions, several times
+        + "WARN Stopping serving replicas "
+        + "store-status-3," * 4000
+        + "\n"
+        "ERROR Shutdown broker because all log dirs have failed\n"
+    )
+    assert logfile.last_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+
+
+def test_a_long_line_keeps_its_end(tmp_path: Path) -> None:
+    beginning, end = "ERROR the database of partition 0 fails", "No space left on device"
+    (tmp_path / "log").write_text(f"{beginning}: {'folder/' * 100}: {end}\n")
+    words = logfile.last_line(tmp_path / "log")
+    assert len(words) <= 240
+    assert words.startswith(beginning)
+    assert words.endswith(end)
+
+
 def test_a_child_reads_the_very_settings_of_its_parent(tmp_path: Path) -> None:
     settings = Settings.from_environment(
         {
