@@ -102,7 +102,7 @@ class ReportLog:
                 request.report_id,
                 request.store_id,
                 request.reference_time,
-                request.requested_at or taken,
+                request.asked_at(taken),
             ),
         )
 

@@ -218,8 +218,9 @@ class Reports:
         )
 
     def _remaining_seconds(self, request: ReportRequest, taken: int) -> float:
-        requested = min(request.requested_at or taken, taken)
-        return (requested + self._settings.report_deadline - self._clock()) / 1_000_000
+        return (
+            request.asked_at(taken) + self._settings.report_deadline - self._clock()
+        ) / 1_000_000
 
     def _failed(self, report_id: str, reason: str) -> ReportEvent:
         log.info("report %s failed: %s", report_id, reason)
@@ -241,7 +242,7 @@ class Reports:
             request.report_id,
             request.store_id,
             request.reference_time,
-            request.requested_at or taken,
+            request.asked_at(taken),
         )
         sent = await self._outbox.pass_on(
             REPORT_REQUESTS.name, partition, request.store_id, encode_request(again)

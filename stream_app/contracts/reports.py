@@ -45,6 +45,14 @@ class ReportRequest:
     reference_time: int | None = None
     requested_at: int | None = None
 
+    def asked_at(self, taken: int) -> int:
+        """When it was first asked for, µs; nobody can put its deadline off.
+
+        Args:
+            taken: when the broker took this record of it.
+        """
+        return taken if self.requested_at is None else min(self.requested_at, taken)
+
 
 def encode_request(request: ReportRequest) -> bytes:
     """Write a `report-requests` record."""

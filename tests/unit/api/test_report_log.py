@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -116,6 +117,12 @@ def test_asking_twice_changes_nothing(log: ReportLog) -> None:
 
 def test_a_request_that_was_passed_on_keeps_its_age(log: ReportLog) -> None:
     log.requested(ReportRequest(REPORT, STORE, requested_at=5), 1000)
+    assert log.overdue(6, 10) == [REPORT]
+
+
+def test_a_request_cannot_put_its_deadline_off(log: ReportLog) -> None:
+    """It would be running for ever where no worker takes it."""
+    log.requested(replace(REQUEST, requested_at=10**15), 5)
     assert log.overdue(6, 10) == [REPORT]
 
 
