@@ -33,7 +33,11 @@ async def empty_ranges(
         BrokerUnavailableError: no broker answers.
     """
     consumer = AIOKafkaConsumer(
-        **connection(settings), group_id=None, isolation_level="read_committed"
+        **connection(settings),
+        group_id=None,
+        isolation_level="read_committed",
+        # where the range begins before the log does, the log's first record is what comes next
+        auto_offset_reset="earliest",
     )
     await start(consumer, settings)
     try:
