@@ -82,6 +82,11 @@ class UptimeApp(faust.App):
         self.parts.ownership.release()
         super().on_rebalance_start()
 
+    def on_rebalance_end(self) -> None:
+        """Let the records of the source topics come."""
+        super().on_rebalance_end()
+        self.consumer.resume_sources()
+
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Claim what is assigned before Faust recovers it."""
         if not self.should_stop:

@@ -76,6 +76,7 @@ class UptimeConsumer(Consumer):
 
     def __init__(self, transport: Any, *, committable: Committable, **arguments: Any) -> None:
         self._committable = committable
+        self._held: set[TP] = set()
         super().__init__(transport, **arguments)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -91,6 +92,27 @@ class UptimeConsumer(Consumer):
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
         return True
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch no more from partitions."""
+        paused = set(tps)
+        self._held -= paused
+        super().pause_partitions(paused)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch from partitions again: from a changelog now, from a source when all is in place.
+
+        Faust resumes the sources first, then seeks, then empties the queues of its agents: a
+        record that was fetched in between was gone, and what came behind it was committed.
+        """
+        sources = {tp for tp in tps if not self._is_changelog_tp(tp)}
+        self._held |= sources
+        super().resume_partitions(set(tps) - sources)
+
+    def resume_sources(self) -> None:
+        """The rebalance is over, and the queues are open."""
+        held, self._held = self._held, set()
+        super().resume_partitions(held)
 
     async def wait_empty(self) -> None:
         """Wait for the events in hand, but not for ever: what a lost broker does not take in time

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 POLLS = TP("store-status", 0)
+CHANGELOG = TP("a-changelog", 0)
 
 
 class Skipped:
@@ -57,7 +58,10 @@ class Desk:
         consumer._waiting_for_ack = None
         consumer._commit = thread._commit
         consumer.assignment = lambda: {POLLS}
-        consumer.app = SimpleNamespace(_attachments=None)
+        consumer.app = SimpleNamespace(tables=SimpleNamespace(changelog_topics={CHANGELOG.topic}))
+        consumer._held = set()
+        consumer._active_partitions = set()
+        consumer._paused_partitions = {POLLS, CHANGELOG}
         self.consumer = consumer
 
     async def commit(self) -> bool:
@@ -120,3 +124,23 @@ async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
     assert not await desk.commit()
 
     assert desk.kafka.committed == []
+
+
+# -- when records of the sources come
+
+
+async def test_sources_are_fetched_from_when_the_rebalance_is_over(desk: Desk) -> None:
+    """Faust empties its queues after it has resumed them: the first record could be lost."""
+    desk.consumer.resume_partitions({POLLS, CHANGELOG})
+    assert desk.consumer._active_partitions == {CHANGELOG}
+
+    desk.consumer.resume_sources()
+    assert desk.consumer._active_partitions == {POLLS, CHANGELOG}
+
+
+async def test_a_rebalance_that_begins_meanwhile_holds_them_further(desk: Desk) -> None:
+    desk.consumer.resume_partitions({POLLS})
+    desk.consumer.pause_partitions({POLLS})
+
+    desk.consumer.resume_sources()
+    assert desk.consumer._active_partitions == set()
