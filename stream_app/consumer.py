@@ -1,4 +1,4 @@
-"""Faust's consumer, with our own word on which offsets are committed, and on what is visible."""
+"""Faust's consumer, with our own word on what is committed and visible, and in what portions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka.runs import Run, runs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream_app.agents.committable import Committable
 
@@ -24,6 +29,45 @@ EMPTY_SECONDS: Final = 10.0
 
 _LOGGER: Final = logging.getLogger("faust.consumer")
 """A subclass logs under its own module otherwise, where its chatter would count as ours."""
+
+
+_IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
+
+
+class RunMessage(ConsumerMessage):
+    """What Faust takes for a message: a run of records, at the offset of the last one."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, tp: TP, run: Run, generation: int) -> None:
+        last = run.records[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            last.timestamp_type,
+            None,
+            None,
+            b"",
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+        self.records = run.records
+
+
+class RunScheduler(DefaultSchedulingStrategy):
+    """Hands out partitions and topics in turn, as Faust does, the sources in runs of records."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        """Records, and runs of records."""
+        in_runs = {
+            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else fetched
+            for tp, fetched in records.items()
+        }
+        each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
+        return each
 
 
 class ConsumerThread(AIOKafkaConsumerThread):
@@ -81,6 +125,11 @@ class UptimeConsumer(Consumer):
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if isinstance(record, Run):
+            return RunMessage(tp, record, self.app.consumer_generation_id)
+        return super()._to_message(tp, record)
 
     def ack(self, message: Any) -> bool:
         """Faust is done with a message, whether it was processed or skipped."""

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.domain.instants import check_instant, format_instant, parse_instant
+from stream_app.domain.instants import LATEST, check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
@@ -172,32 +172,63 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
     Raises:
         RecordError: nothing of the record can be used.
     """
+    packed, refused = decode_packed_polls(value)
+    polls = [(poll >> 1, bool(poll & 1)) for poll in packed.polls]
+    return PollBatch(packed.store_id, polls), refused
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPolls:
+    """Polls of one store as `domain.polls` packs them, in any order, duplicates allowed."""
+
+    store_id: str
+    polls: list[int]
+
+
+def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
+    """As `decode_poll_batch`, for whoever keeps the polls packed."""
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
     if "polls" not in content:
-        poll = (
-            parse_instant(field_of(content, "timestamp_utc")),
-            parse_status(field_of(content, "status")),
-        )
-        return PollBatch(store_id, [poll]), []
+        instant = parse_instant(field_of(content, "timestamp_utc"))
+        active = parse_status(field_of(content, "status"))
+        return PackedPolls(store_id, [instant << 1 | active]), []
     items = content["polls"]
     if not isinstance(items, list):
         raise RecordError(f"polls is not a list but {type(items).__name__}")
-    polls: list[tuple[int, bool]] = []
+    if not items:
+        raise RecordError("polls is empty")
+    packed = _plain_polls(items)
+    if packed is not None:
+        return PackedPolls(store_id, packed), []
+    packed = []
     refused: list[str] = []
     for index, item in enumerate(items):
         match item:
             # bool is an int in Python: `True` as an instant is a wrong type, not 1 µs
             case [int() as instant, 0 | 1 as up] if type(instant) is int:
                 try:
-                    polls.append((check_instant(instant), bool(up)))
+                    packed.append(check_instant(instant) << 1 | int(up))
                 except RecordError as error:
                     refused.append(f"poll {index}: {error}")
             case _:
                 refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown(item)}")
-    if not polls and not refused:
-        raise RecordError("polls is empty")
-    return PollBatch(store_id, polls), refused
+    return PackedPolls(store_id, packed), refused
+
+
+def _plain_polls(items: list[Any]) -> list[int] | None:
+    """The packed polls of a list in which every one is good, as nearly all lists are; else None.
+
+    No step of Python's a poll but the last: a third of the time of looking at one after the other.
+    """
+    if set(map(type, items)) != {list} or set(map(len, items)) != {2}:
+        return None
+    instants, ups = zip(*items, strict=True)
+    if set(map(type, instants)) != {int} or set(map(type, ups)) != {int} or set(ups) - {0, 1}:
+        return None
+    if min(instants) < 0 or max(instants) >= LATEST:
+        return None
+    return [instant << 1 | up for instant, up in items]
 
 
 @dataclass(frozen=True, slots=True)
