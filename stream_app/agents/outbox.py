@@ -114,8 +114,9 @@ class Outbox:
         """Publish watermarks, after every store that they cover is registered."""
         watermarks = list(watermarks)
         if self._registrations:
-            await asyncio.wait(self._registrations)
-            for sent in self._registrations:
+            # further stores may come meanwhile: they are of later watermarks
+            done, _ = await asyncio.wait(set(self._registrations))
+            for sent in done:
                 sent.result()
         for watermark in watermarks:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))

@@ -132,6 +132,21 @@ async def test_a_store_that_is_registered_holds_nothing_up(
     assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
 
 
+async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    outbox.register([UUID(store_in(0, 1)).bytes])
+
+    batches.sent[0].arrive()
+    await telling
+
+    assert len(batches.to(WATERMARKS.name)) == 1
+    assert not batches.sent[1].future.done()
+
+
 async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
     outbox: Outbox, batches: FakeBatches
 ) -> None:
