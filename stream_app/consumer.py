@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FETCH_WAIT_MS: Final = 50
+"""How long the broker holds a fetch for which it has nothing. aiokafka has one fetch on its way, for
+the partitions of which it holds no record: one that is consumed meanwhile waits until it is back."""
+
 EMPTY_SECONDS: Final = 10.0
 """A rebalance or a stop waits so long for the events in hand."""
 
@@ -80,6 +84,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
         # only; the fetcher is made from it at the start.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
     async def on_thread_stop(self) -> None:
@@ -157,6 +162,13 @@ class UptimeConsumer(Consumer):
         sources = {tp for tp in tps if not self._is_changelog_tp(tp)}
         self._held |= sources
         super().resume_partitions(set(tps) - sources)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Fetch on, and wait where the queue is full.
+
+        Faust would ask for the other partitions only, and hear of room in this one up to a second
+        later: a backlog took twice as long.
+        """
 
     def resume_sources(self) -> None:
         """The rebalance is over, and the queues are open."""
