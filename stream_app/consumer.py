@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 50
-"""How long the broker holds a fetch for which it has nothing. aiokafka has one fetch on its way, for
-the partitions of which it holds no record: one that is consumed meanwhile waits until it is back."""
+"""How long the broker holds a fetch for which it has nothing.
+
+aiokafka has one fetch on its way, for the partitions of which it holds no record: one that is
+consumed meanwhile waits until that fetch is back."""
 
 EMPTY_SECONDS: Final = 10.0
 """A rebalance or a stop waits so long for the events in hand."""

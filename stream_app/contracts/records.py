@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, replace
+from itertools import repeat
+from operator import lshift, or_
 from typing import Any, Final
 from uuid import UUID
 
@@ -187,6 +189,9 @@ class PackedPolls:
 
 def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
     """As `decode_poll_batch`, for whoever keeps the polls packed."""
+    plain = _plain_batch(value)
+    if plain is not None:
+        return plain, []
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
     if "polls" not in content:
@@ -196,39 +201,50 @@ def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
     items = content["polls"]
     if not isinstance(items, list):
         raise RecordError(f"polls is not a list but {type(items).__name__}")
-    if not items:
-        raise RecordError("polls is empty")
-    packed = _plain_polls(items)
-    if packed is not None:
-        return PackedPolls(store_id, packed), []
-    packed = []
+    polls: list[int] = []
     refused: list[str] = []
     for index, item in enumerate(items):
         match item:
             # bool is an int in Python: `True` as an instant is a wrong type, not 1 µs
             case [int() as instant, 0 | 1 as up] if type(instant) is int:
                 try:
-                    packed.append(check_instant(instant) << 1 | int(up))
+                    polls.append(check_instant(instant) << 1 | int(up))
                 except RecordError as error:
                     refused.append(f"poll {index}: {error}")
             case _:
                 refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown(item)}")
-    return PackedPolls(store_id, packed), refused
+    if not polls and not refused:
+        raise RecordError("polls is empty")
+    return PackedPolls(store_id, polls), refused
 
 
-def _plain_polls(items: list[Any]) -> list[int] | None:
-    """The packed polls of a list in which every one is good, as nearly all lists are; else None.
+def _plain_batch(value: bytes | None) -> PackedPolls | None:
+    """A batch exactly as `encode_poll_batch` writes it; None: it is not one, or not a good one.
 
-    No step of Python's a poll but the last: a third of the time of looking at one after the other.
+    Reads the numbers as one flat list: a list for every poll, and a look at each, take three
+    times as long. The brackets and commas that are left without the digits tell that it is one.
     """
-    if set(map(type, items)) != {list} or set(map(len, items)) != {2}:
+    if value is None or value[:13] != b'{"store_id":"' or value[49:60] != b'","polls":[':
         return None
-    instants, ups = zip(*items, strict=True)
-    if set(map(type, instants)) != {int} or set(map(type, ups)) != {int} or set(ups) - {0, 1}:
+    store_id = value[13:49].decode("latin-1")
+    brackets = value[59:-1].translate(None, b"0123456789")
+    if (
+        not _CANONICAL.fullmatch(store_id)
+        or brackets != b"[" + b"[,]," * (len(brackets) // 4 - 1) + b"[,]]"
+        or value[-1:] != b"}"
+    ):
         return None
-    if min(instants) < 0 or max(instants) >= LATEST:
+    try:
+        numbers = orjson.loads(b"[" + value[61:-3].replace(b"],[", b",") + b"]")
+    except orjson.JSONDecodeError:
         return None
-    return [instant << 1 | up for instant, up in items]
+    instants, ups = numbers[::2], numbers[1::2]
+    # a number that is too large for 64 bits is read as a float
+    if not {0, 1}.issuperset(ups) or set(map(type, instants)) != {int}:
+        return None
+    if max(instants) >= LATEST:
+        return None
+    return PackedPolls(store_id, list(map(or_, map(lshift, instants, repeat(1)), ups)))
 
 
 @dataclass(frozen=True, slots=True)

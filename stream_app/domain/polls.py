@@ -22,12 +22,23 @@ EMPTY: Final[array[int]] = array("q")
 
 def poll_set(polls: Iterable[tuple[int, bool]]) -> array[int]:
     """The set of `(instant, active)` pairs given in any order, with any duplicates."""
-    return packed_set([instant << 1 | active for instant, active in polls])
+    return packed_set(instant << 1 | active for instant, active in polls)
 
 
-def packed_set(polls: list[int]) -> array[int]:
+def packed_set(polls: Iterable[int]) -> array[int]:
     """The set of packed polls given in any order, with any duplicates."""
-    return _canonical(sorted(set(polls)))
+    ordered = sorted(polls)
+    # C's loop, not Python's: nearly always there is one poll an instant
+    if len(set(map(rshift, ordered, repeat(1)))) == len(ordered):
+        return array("q", ordered)
+    # of two polls at one instant the inactive one sorts first: keep the first
+    kept = array("q")
+    last = -1
+    for poll in ordered:
+        if poll >> 1 != last:
+            last = poll >> 1
+            kept.append(poll)
+    return kept
 
 
 def union(one: array[int], other: array[int]) -> array[int]:
@@ -39,7 +50,7 @@ def union(one: array[int], other: array[int]) -> array[int]:
         return one + other
     if other[-1] >> 1 < one[0] >> 1:
         return other + one
-    return _canonical(sorted({*one, *other}))
+    return packed_set([*one, *other])
 
 
 def since(polls: array[int], instant: int) -> array[int]:
@@ -85,18 +96,3 @@ def from_bytes(data: bytes | None) -> array[int]:
         if sys.byteorder == "big":
             polls.byteswap()
     return polls
-
-
-def _canonical(packed: list[int]) -> array[int]:
-    polls = array("q", packed)
-    # C's loop, not Python's: this is the usual end
-    if len(set(map(rshift, packed, repeat(1)))) == len(packed):
-        return polls
-    # of two polls at one instant the inactive one sorts first: keep the first
-    kept = array("q")
-    last = -1
-    for poll in polls:
-        if poll >> 1 != last:
-            last = poll >> 1
-            kept.append(poll)
-    return kept
