@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check format lock clean
+.PHONY: help setup demo test faults bench check format lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ test: setup ## the whole test suite, on a real Kafka
 
 faults: setup ## break the running product under load in twenty ways; half an hour, ends with a table
 	@$(BIN)/python -m pytest -m faults tests/faults
+
+bench: setup ## what it costs, on a real Kafka, with ratios to other ways; ONLY=replay,fleet RUNS=1 for a part
+	@$(BIN)/python -m benchmarks --runs $(or $(RUNS),3) $(if $(ONLY),--only $(ONLY))
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .
