@@ -7,12 +7,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.lines import computation, replay
+from benchmarks.lines import (
+    computation,
+    fleet,
+    growth,
+    http_pings,
+    kafka_pings,
+    latency,
+    replay,
+    restart,
+    write_cost,
+)
 
 if TYPE_CHECKING:
     from benchmarks.line import Line
 
 LINES: Final[tuple[Line, ...]] = (
     replay.LINE,
+    fleet.LINE,
+    latency.LINE,
+    restart.LINE,
     computation.LINE,
+    write_cost.LINE,
+    http_pings.LINE,
+    kafka_pings.LINE,
+    growth.LINE,
 )

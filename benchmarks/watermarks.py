@@ -76,7 +76,7 @@ class Watermarks:
         return self.advances[-1].at
 
     async def reached(self, offsets: Mapping[Partition, int]) -> None:
-        """Wait until the watermarks have reached these offsets."""
-        while any(self.applied.get(p, 0) < offset for p, offset in offsets.items()):
+        """Wait until owners have told that they are at these offsets, or further."""
+        while any(self.applied.get(p, -1) < offset for p, offset in offsets.items()):
             self._moved.clear()
             await self._moved.wait()
