@@ -15,7 +15,7 @@ from stream_app.agents.ingest import Ingest
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.agents.reports import Reports
-from stream_app.consumer import UptimeConsumer
+from stream_app.consumer import RunScheduler, UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
     MAX_STATE_BYTES,
@@ -44,6 +44,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS: Final = 1.0
+
+WAITING_RUNS: Final = 16
+"""Runs of records that wait for an agent: of a quarter of a megabyte, at the most, each."""
+
+FETCH_BYTES: Final = 1 << 20
+"""Of one partition at a time; a record that is larger comes by itself."""
+
+FETCHED_RECORDS: Final = 2_000
+"""That are unpacked at a time, whatever is there."""
+
 SESSION_SECONDS: Final = 10.0
 
 
@@ -197,18 +207,26 @@ def create_app(
 
     ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
-    app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
-    app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
-    app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
+    waiting = WAITING_RUNS
+    app.agent(_topic(app, STORE_STATUS, waiting), name="polls")(ingest.polls)
+    app.agent(_topic(app, STORE_BUSINESS_HOURS, waiting), name="business-hours")(
+        ingest.business_hours
+    )
+    app.agent(_topic(app, STORE_TIMEZONES, waiting), name="timezones")(ingest.timezones)
     app.agent(_topic(app, REPORT_REQUESTS), name="report-requests")(reports.requests)
 
     facts.on_recovered(takeover.recovered)
     return app
 
 
-def _topic(app: faust.App, spec: TopicSpec) -> Any:
+def _topic(app: faust.App, spec: TopicSpec, waiting: int | None = None) -> Any:
     return app.topic(
-        spec.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        spec.name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        maxsize=waiting,
     )
 
 
@@ -230,7 +248,9 @@ def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
         "broker_session_timeout": SESSION_SECONDS,
         "broker_heartbeat_interval": SESSION_SECONDS / 4,
         "broker_max_poll_interval": 300.0,
-        "consumer_max_fetch_size": MAX_STATE_BYTES,
+        "consumer_max_fetch_size": FETCH_BYTES,
+        "broker_max_poll_records": FETCHED_RECORDS,
+        "ConsumerScheduler": RunScheduler,
         "producer_max_request_size": MAX_STATE_BYTES,
         "web_enabled": False,
         "worker_redirect_stdouts": False,

@@ -1,4 +1,4 @@
-"""Faust's consumer, with our own word on which offsets are committed, and on what is visible."""
+"""Faust's consumer, with our own word on what is committed and visible, and in what portions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,71 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka.runs import Run, runs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream_app.agents.committable import Committable
 
 
 log = logging.getLogger(__name__)
 
+FETCH_WAIT_MS: Final = 50
+"""How long the broker holds a fetch for which it has nothing.
+
+aiokafka has one fetch on its way, for the partitions of which it holds no record: one that is
+consumed meanwhile waits until that fetch is back."""
+
 EMPTY_SECONDS: Final = 10.0
 """A rebalance or a stop waits so long for the events in hand."""
 
 _LOGGER: Final = logging.getLogger("faust.consumer")
 """A subclass logs under its own module otherwise, where its chatter would count as ours."""
+
+
+_IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
+
+
+class RunMessage(ConsumerMessage):
+    """What Faust takes for a message: a run of records, at the offset of the last one."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, tp: TP, run: Run, generation: int) -> None:
+        last = run.records[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            last.timestamp_type,
+            None,
+            None,
+            b"",
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+        self.records = run.records
+
+
+class RunScheduler(DefaultSchedulingStrategy):
+    """Hands out partitions and topics in turn, as Faust does, the sources in runs of records."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        """Records, and runs of records."""
+        in_runs = {
+            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else fetched
+            for tp, fetched in records.items()
+        }
+        each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
+        return each
 
 
 class ConsumerThread(AIOKafkaConsumerThread):
@@ -36,6 +86,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
         # only; the fetcher is made from it at the start.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
     async def on_thread_stop(self) -> None:
@@ -82,6 +133,11 @@ class UptimeConsumer(Consumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if isinstance(record, Run):
+            return RunMessage(tp, record, self.app.consumer_generation_id)
+        return super()._to_message(tp, record)
+
     def ack(self, message: Any) -> bool:
         """Faust is done with a message, whether it was processed or skipped."""
         if message.acked:
@@ -108,6 +164,13 @@ class UptimeConsumer(Consumer):
         sources = {tp for tp in tps if not self._is_changelog_tp(tp)}
         self._held |= sources
         super().resume_partitions(set(tps) - sources)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Fetch on, and wait where the queue is full.
+
+        Faust would ask for the other partitions only, and hear of room in this one up to a second
+        later: a backlog took twice as long.
+        """
 
     def resume_sources(self) -> None:
         """The rebalance is over, and the queues are open."""

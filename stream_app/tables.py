@@ -4,7 +4,7 @@ Keys are the store's 16 bytes, a tag, and for polls a slot:
 
     <store> h            business hours: the JSON rows as they came, trimmed
     <store> z            zone name
-    <store> c <slot>     a hot bucket of polls     (domain.buckets)
+    <store> c <slot>     the tail (0) or the middle (1) of its polls   (domain.buckets)
     <store> d <slot>     a cold bucket of polls
 
 Faust recovers the table, assigns its partitions and keeps its databases. Writes do not go
@@ -24,17 +24,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import orjson
 from faust.types import TP
+from rocksdict import WriteBatch
 
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
+from stream_app.domain.buckets import Bucket
 from stream_app.domain.polls import from_bytes
 from stream_app.errors import TableError
 from stream_app.kafka.fenced import FencedProducer
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
     import faust
 
-    from stream_app.domain.buckets import Bucket
+    from stream_app.kafka.batches import Acknowledged, Batch
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ log = logging.getLogger(__name__)
 STORE_BYTES: Final = 16
 HOURS_TAG: Final = b"h"
 ZONE_TAG: Final = b"z"
-HOT_TAG: Final = b"c"
+RECENT_TAG: Final = b"c"
 COLD_TAG: Final = b"d"
 
 CLAIM_KEY: Final = b"claim"
@@ -64,8 +67,11 @@ NOTE_KEY: Final = b"note"
 """Of the changelog record up to which a database agrees with its changelog; in no changelog."""
 
 _CHANGELOG: Final = changelog(FACTS_TABLE).name
-_LINGER_MS: Final = 20
 _MAX_BATCH_BYTES: Final = 262_144
+
+WAITING_BYTES: Final = 4 << 20
+"""Of one partition, that may wait for the changelog before its next source record is taken."""
+
 _MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
 _MIB: Final = 1024 * 1024
 
@@ -77,7 +83,7 @@ def store_key(store_id: str) -> bytes:
 
 def bucket_key(store: bytes, bucket: Bucket) -> bytes:
     """The key of a bucket of polls."""
-    return store + (COLD_TAG if bucket.cold else HOT_TAG) + bucket.slot.to_bytes(2)
+    return store + _suffix(bucket)
 
 
 def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
@@ -90,9 +96,21 @@ def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
     return [(day, start, end) for day, start, end in orjson.loads(value)]
 
 
-def is_bucket_key(key: bytes) -> bool:
-    """Whether a key holds polls."""
-    return len(key) == STORE_BYTES + 3
+def bucket_of(key: bytes) -> Bucket | None:
+    """The bucket under a key; None where it holds no polls."""
+    if len(key) != STORE_BYTES + 3:
+        return None
+    return _bucket(key[STORE_BYTES:])
+
+
+@lru_cache(maxsize=4096)
+def _bucket(suffix: bytes) -> Bucket:
+    return Bucket(cold=suffix[:1] == COLD_TAG, slot=int.from_bytes(suffix[1:]))
+
+
+@lru_cache(maxsize=4096)
+def _suffix(bucket: Bucket) -> bytes:
+    return (COLD_TAG if bucket.cold else RECENT_TAG) + bucket.slot.to_bytes(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +160,13 @@ class FactsTable:
                 "bloom_filter_size": 10,
             },
         )
-        self._producer = FencedProducer(
-            settings, _CHANGELOG, linger_ms=_LINGER_MS, max_batch_size=_MAX_BATCH_BYTES
-        )
+        self._producer = FencedProducer(settings, _CHANGELOG, max_batch_size=_MAX_BATCH_BYTES)
         self._claims: dict[int, int] = {}
         self._failures: dict[int, TableError] = {}
         self._open: set[int] = set()
-        self._overlay: dict[bytes, bytes] = {}
-        self._logged: dict[int, _Note] = {}
+        self._overlays: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._on_their_way: dict[Batch, list[tuple[bytes, bytes]]] = {}
+        self._logged: dict[int, tuple[int, bytes, bytes]] = {}
         self._claim_value = b""
 
     async def start(self) -> None:
@@ -199,8 +216,8 @@ class FactsTable:
 
     async def _write_claim(self, partition: int, value: bytes) -> int:
         """Send the first record of a claim; its offset."""
-        offset: int = (await (await self._producer.send(value, CLAIM_KEY, partition))).offset
-        return offset
+        batch = self._producer.add(partition, CLAIM_KEY, value)
+        return (await batch.sent).first_offset
 
     async def _remove_strange(self) -> None:
         """Remove the databases that come of another log than the one that is there now.
@@ -260,7 +277,7 @@ class FactsTable:
             # how far Faust has come is no proof of what it has read: the claim is
             self._note(partition, _Note.of(self._claims[partition], CLAIM_KEY, self._claim_value))
         self._open = wanted
-        self._overlay.clear()
+        self._overlays.clear()
         self._logged.clear()
 
     def close(self) -> None:
@@ -276,7 +293,7 @@ class FactsTable:
         Raises:
             TableError: the database cannot be read.
         """
-        value = self._overlay.get(key)
+        value = self._overlays[partition].get(key)
         if value is not None:
             return value
         try:
@@ -285,20 +302,31 @@ class FactsTable:
             raise self._failed(partition, error) from error
         return stored
 
-    async def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[Any]:
-        """Write a value: visible to `get` at once, waiting while the producer is full.
+    def put(self, partition: int, key: bytes, value: bytes) -> Batch:
+        """Write a value, visible to `get` at once.
 
         Returns:
-            done when the changelog holds it; failed if it never will.
+            the batch of changelog records that it is in.
+
+        Raises:
+            TableError: the partition's database has failed.
         """
         if len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
         if partition in self._failures:
             raise self._failures[partition]
-        self._overlay[key] = value
-        sent = await self._producer.send(value, key, partition)
-        sent.add_done_callback(partial(self._on_logged, partition, key, value))
-        return sent
+        self._overlays[partition][key] = value
+        batch = self._producer.add(partition, key, value)
+        entries = self._on_their_way.get(batch)
+        if entries is None:
+            entries = self._on_their_way[batch] = []
+            batch.sent.add_done_callback(partial(self._on_logged, partition, batch))
+        entries.append((key, value))
+        return batch
+
+    async def room(self, partition: int) -> None:
+        """Wait until so little of a partition waits for its changelog that more may be written."""
+        await self._producer.room(partition, WAITING_BYTES)
 
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All that is known of stores in a partition's database, in the order of the keys.
@@ -328,9 +356,9 @@ class FactsTable:
         Raises:
             TableError: a database cannot be written.
         """
-        for partition, note in self._logged.items():
+        for partition, logged in self._logged.items():
             if partition in self._open:
-                self._note(partition, note)
+                self._note(partition, _Note.of(*logged))
         self._logged.clear()
 
     def _note(self, partition: int, note: _Note) -> None:
@@ -340,21 +368,24 @@ class FactsTable:
         except Exception as error:
             raise self._failed(partition, error) from error
 
-    def _on_logged(
-        self, partition: int, key: bytes, value: bytes, sent: asyncio.Future[Any]
-    ) -> None:
+    def _on_logged(self, partition: int, batch: Batch, sent: asyncio.Future[Acknowledged]) -> None:
+        entries = self._on_their_way.pop(batch)
         if sent.cancelled() or sent.exception() is not None or partition not in self._open:
             return
+        together = WriteBatch(raw_mode=True)
+        for key, value in entries:
+            together.put(key, value)
         try:
-            self._database(partition).put(key, value)
+            self._database(partition).write(together)
         except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
             self._fail(self._failed(partition, error))
             return
-        offset = sent.result().offset
-        if partition not in self._logged or offset > self._logged[partition].offset:
-            self._logged[partition] = _Note.of(offset, key, value)
-        if self._overlay.get(key) is value:
-            del self._overlay[key]
+        # a partition's batches are logged in their order
+        self._logged[partition] = (sent.result().first_offset + batch.count - 1, *entries[-1])
+        overlay = self._overlays[partition]
+        for key, value in entries:
+            if overlay.get(key) is value:
+                del overlay[key]
 
     def _persisted_offset(self, partition: int) -> int | None:
         """How far a database agrees with its changelog; one that is damaged is removed.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka.batches import Acknowledged
 from stream_app.kafka.frontier import Frontier
 from stream_app.settings import Settings
 
@@ -31,15 +32,31 @@ def settings_with(**overrides: Any) -> Settings:
 
 def store_in(partition: int, number: int = 0) -> str:
     """The id of a store that this partition owns; another one for each number."""
+    return _stores_of(partition)[number]
+
+
+@cache
+def _stores_of(partition: int) -> list[str]:
     ids = (str(UUID(int=n, version=4)) for n in range(1, 10_000))
-    owned = [i for i in ids if partition_of(i.encode(), PARTITIONS) == partition]
-    return owned[number]
+    return [i for i in ids if partition_of(i.encode(), PARTITIONS) == partition]
 
 
 async def settle() -> None:
     """Let everything run that does not wait for something outside."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class FakeRecord:
+    """What aiokafka makes of a Kafka record; the time in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
 
 
 @dataclass
@@ -53,11 +70,33 @@ class FakeMessage:
     key: bytes | None = b"a key"
     timestamp: float = NOW / 1_000_000
 
+    @property
+    def records(self) -> list[FakeRecord]:
+        return [
+            FakeRecord(
+                self.topic,
+                self.partition,
+                self.offset,
+                round(self.timestamp * 1000),
+                self.key,
+                self.value,
+            )
+        ]
+
+
+class FakeRun:
+    """What Faust hands out of several records: it has the offset of the last one."""
+
+    def __init__(self, *messages: FakeMessage) -> None:
+        self.records = [record for message in messages for record in message.records]
+        last = messages[-1]
+        self.topic, self.partition, self.offset = last.topic, last.partition, last.offset
+
 
 class FakeEvent:
     """An event that counts its acknowledgements."""
 
-    def __init__(self, message: FakeMessage) -> None:
+    def __init__(self, message: Any) -> None:
         self.message = message
         self.acks = 0
 
@@ -71,6 +110,13 @@ def events_of(*values: bytes | None, **of_each: Any) -> list[FakeEvent]:
         FakeEvent(FakeMessage(value, offset=offset, **of_each))
         for offset, value in enumerate(values)
     ]
+
+
+def run_of(*values: bytes | None, **of_each: Any) -> FakeEvent:
+    """One event that carries all values, at the offsets from 0 on."""
+    return FakeEvent(
+        FakeRun(*(FakeMessage(v, offset=offset, **of_each) for offset, v in enumerate(values)))
+    )
 
 
 class FakeStream:
@@ -124,8 +170,15 @@ class Sends:
                 sent.set_result(None)
 
 
+class FakeBatch:
+    """Changelog records that are sent together."""
+
+    def __init__(self, sent: asyncio.Future[Any]) -> None:
+        self.sent = sent
+
+
 class FakeFacts:
-    """The table as a dictionary.
+    """The table as a dictionary; each of its writes is a batch of its own.
 
     Attributes:
         content: `(partition, key)` to value.
@@ -134,6 +187,7 @@ class FakeFacts:
         error: raised by `put`.
         opened: what is open; None after `close`.
         persisted: how often offsets were persisted.
+        asked_for_room: the partitions for which `room` was waited for.
     """
 
     def __init__(self) -> None:
@@ -143,16 +197,20 @@ class FakeFacts:
         self.error: BaseException | None = None
         self.opened: set[int] | None = None
         self.persisted = 0
+        self.asked_for_room: list[int] = []
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.content.get((partition, key))
 
-    async def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[Any]:
+    def put(self, partition: int, key: bytes, value: bytes) -> FakeBatch:
         if self.error is not None:
             raise self.error
         self.content[partition, key] = value
         self.writes.append((partition, key))
-        return self.sends.future()
+        return FakeBatch(self.sends.future())
+
+    async def room(self, partition: int) -> None:
+        self.asked_for_room.append(partition)
 
     def items(self, partition: int) -> list[tuple[bytes, bytes]]:
         return [(key, value) for (p, key), value in self.content.items() if p == partition]
@@ -204,7 +262,7 @@ class RecordingOutbox:
         self.reports.append(event)
         return self.sends.future()
 
-    async def register(self, stores: Iterable[bytes]) -> None:
+    def register(self, stores: Iterable[bytes]) -> None:
         self.registered += stores
         self.on_register()
 
@@ -220,10 +278,8 @@ class Applied:
     """What `Ownership.applied` was told."""
 
     partition: int
-    topic: str
-    offset: int
-    store: bytes | None
-    newest_poll: int | None
+    stores: set[bytes]
+    newest_poll: int | None = None
 
 
 class FakeOwnership:
@@ -232,14 +288,12 @@ class FakeOwnership:
     Attributes:
         owned: by number.
         notes: what `applied` was told.
-        begun: partition, topic and offset of every record that came in hand.
-        finished: of those that were refused or passed on.
+        finished: partition, topic and first offset of what needs nothing more.
     """
 
     def __init__(self) -> None:
         self.owned: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
-        self.begun: list[tuple[int, str, int]] = []
         self.finished: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
@@ -251,22 +305,14 @@ class FakeOwnership:
     def get(self, partition: int) -> OwnedPartition | None:
         return self.owned.get(partition)
 
-    def begin(self, number: int, topic: str, offset: int) -> None:
-        self.begun.append((number, topic, offset))
+    def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
+        partition.frontiers[topic].finish(offset)
+        self.finished.append((partition.number, topic, offset))
 
-    def finish(self, number: int, topic: str, offset: int) -> None:
-        self.finished.append((number, topic, offset))
-
-    async def applied(
-        self,
-        number: int,
-        topic: str,
-        offset: int,
-        *,
-        store: bytes | None = None,
-        newest_poll: int | None = None,
+    def applied(
+        self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
-        self.notes.append(Applied(number, topic, offset, store, newest_poll))
+        self.notes.append(Applied(partition.number, set(stores), newest_poll))
 
 
 class FakeProgress:
@@ -324,27 +370,34 @@ class Sent:
     future: asyncio.Future[Any] = field(repr=False)
 
     def arrive(self, offset: int = 0) -> None:
-        self.future.set_result(SimpleNamespace(offset=offset))
+        self.future.set_result(Acknowledged(offset, NOW))
 
 
-class FakeProducer:
-    """A producer whose records arrive when the test says so, or at once."""
+class FakeBatches:
+    """Record batches of one record each, that arrive when the test says so, or at once."""
 
     def __init__(self, *, at_once: bool = False) -> None:
         self.sent: list[Sent] = []
         self.at_once = at_once
         self.error: BaseException | None = None
 
-    async def send(
-        self, topic: str, value: bytes, key: bytes | None = None, partition: int | None = None
-    ) -> asyncio.Future[Any]:
+    def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> Any:
         if self.error is not None:
             raise self.error
         sent = Sent(topic, value, key, partition, asyncio.get_running_loop().create_future())
         self.sent.append(sent)
         if self.at_once:
             sent.arrive(len(self.sent) - 1)
-        return sent.future
+        return FakeBatchOfOne(sent.future)
+
+    async def room(self, topic: str, partition: int, most: int) -> None:
+        pass
 
     def to(self, topic: str) -> list[Sent]:
         return [sent for sent in self.sent if sent.topic == topic]
+
+
+class FakeBatchOfOne(FakeBatch):
+    """A batch that is closed after its first record."""
+
+    count = 1

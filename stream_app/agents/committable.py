@@ -25,10 +25,14 @@ class TakenEvent:
 
     Attributes:
         message: as Faust hands it out.
+        first: the offset of its first record.
+        end: the next offset after its last record.
         ack: to call once, when everything that the event led to is in Kafka.
     """
 
     message: Any
+    first: int
+    end: int
     ack: Callable[[], None]
 
 
@@ -41,18 +45,19 @@ class Committable:
     def take(self, event: Any) -> TakenEvent:
         """Take the next event of a partition; nothing from it on is committed before its `ack`."""
         message = event.message
-        frontier = self._frontiers.setdefault(
-            (message.topic, message.partition), Frontier(message.offset)
-        )
-        frontier.begin(message.offset)
+        # an event that carries many records has the offset of its last one
+        first = message.records[0].offset if hasattr(message, "records") else message.offset
+        end = message.offset + 1
+        frontier = self._frontiers.setdefault((message.topic, message.partition), Frontier(first))
+        frontier.begin(first, end)
 
         def ack() -> None:
             # the frontier is the one of this assignment: an event that ends after the next one
             # began says nothing about what was taken since
-            frontier.finish(message.offset)
+            frontier.finish(first)
             event.ack()
 
-        return TakenEvent(message, ack)
+        return TakenEvent(message, first, end, ack)
 
     def partitions(self) -> Iterable[Partition]:
         """Those of which an event was taken."""

@@ -1,7 +1,10 @@
 """Polls, business hours and time zones into the table.
 
+Records come in runs: those of one partition that were fetched together, as one event. What a
+store has in a run is written once, so a backlog costs fewer writes than records.
+
 An event is acknowledged when everything that it led to is in Kafka: its changelog records,
-its dead letters, or itself on the right partition. What cannot be used becomes a dead
+its dead letters, or a record itself on the right partition. What cannot be used becomes a dead
 letter with a reason; what cannot be written (a full disk, a broken database) ends the
 worker with the event unacknowledged, so that it is applied again.
 """
@@ -10,53 +13,70 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.acknowledge import acknowledge_when_done
-from stream_app.agents.messages import dead_letter_of, taken_at
+from stream_app.agents.messages import dead_letter_of
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     decode_hours,
-    decode_poll_batch,
+    decode_packed_polls,
     decode_zone,
     split_ahead,
 )
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.polls import newest, poll_set, to_bytes
+from stream_app.domain.polls import newest, packed_set, to_bytes
 from stream_app.errors import RecordError, TableError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
-    from stream_app.agents.committable import Committable
+    from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
-    from stream_app.agents.ownership import Ownership
+    from stream_app.agents.ownership import OwnedPartition, Ownership
+    from stream_app.kafka.batches import Batch
     from stream_app.settings import Settings
     from stream_app.tables import FactsTable
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a record changes: the writes of one store.
+@dataclass(slots=True)
+class _StorePolls:
+    """The polls of one store in a run, and the records that they came in."""
+
+    records: list[tuple[Any, list[int]]] = field(default_factory=list)
+
+    def all(self) -> list[int]:
+        if len(self.records) == 1:
+            return self.records[0][1]
+        return [poll for _, polls in self.records for poll in polls]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What came of the records of one event.
 
     Attributes:
-        store_id: the store.
-        writes: table keys and values, in the order in which to write them.
-        newest_poll: µs of the newest poll in the record.
-        refused: reasons for the parts of the record that were refused.
+        owned: the partition.
+        batches: the changelog records that were written.
+        stores: the stores that are named.
+        newest_poll: µs of the newest poll; None: no poll.
+        refused: records with the reason why they, or a part of them, were refused.
+        elsewhere: records whose store another partition owns, with its name and partition.
     """
 
-    store_id: str
-    writes: list[tuple[bytes, bytes]]
+    owned: OwnedPartition
+    batches: dict[Batch, None] = field(default_factory=dict)
+    stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
-    refused: tuple[str, ...] = ()
+    refused: list[tuple[Any, str]] = field(default_factory=list)
+    elsewhere: list[tuple[Any, str, int]] = field(default_factory=list)
 
 
 class Ingest:
@@ -65,7 +85,7 @@ class Ingest:
     Args:
         settings: retention, tolerance, partitions.
         facts: the table.
-        ownership: told of every applied record.
+        ownership: told of all that is applied.
         outbox: for what is refused or passed on.
         committable: where events are taken.
         fail: called with an error after which this worker must not go on.
@@ -91,142 +111,188 @@ class Ingest:
 
     async def polls(self, stream: Any) -> None:
         """The agent of `store-status`."""
-        await self._each(stream, self._poll_change)
+        await self._each(stream, self._apply_polls)
 
     async def business_hours(self, stream: Any) -> None:
         """The agent of `store-business-hours`."""
-        await self._each(stream, self._hours_change)
+        await self._each(stream, lambda records, run: self._apply_each(records, run, self._hours))
 
     async def timezones(self, stream: Any) -> None:
         """The agent of `store-timezones`."""
-        await self._each(stream, self._zone_change)
+        await self._each(stream, lambda records, run: self._apply_each(records, run, self._zone))
 
-    async def _each(self, stream: Any, change_of: Callable[[Any, int], Change]) -> None:
+    async def _each(self, stream: Any, apply: Callable[[Iterable[Any], _Run], None]) -> None:
         # acknowledged here, not when the loop comes round: see the module's docstring
         stream.enable_acks = False
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
-            if self._ownership.get(event.message.partition) is None:
+            partition = event.message.partition
+            await self._facts.room(partition)
+            owned = self._ownership.get(partition)
+            if owned is None:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
                 continue
             taken = self._committable.take(event)
             try:
-                futures = await self._apply(taken.message, change_of)
+                futures = await self._apply(taken, owned, apply)
             except Exception as error:  # noqa: BLE001  the worker ends with it
                 self._fail(error)
                 return
             acknowledge_when_done(taken, futures, self._fail)
 
     async def _apply(
-        self, message: Any, change_of: Callable[[Any, int], Change]
+        self,
+        taken: TakenEvent,
+        owned: OwnedPartition,
+        apply: Callable[[Iterable[Any], _Run], None],
     ) -> list[asyncio.Future[Any]]:
-        topic, partition, offset = message.topic, message.partition, message.offset
-        self._ownership.begin(partition, topic, offset)
-        try:
-            change = change_of(message, partition)
-        except _WrongPartitionError as wrong:
-            return [await self._pass_on(message, wrong)]
-        except TableError:
-            # nothing is wrong with the record
-            raise
-        except RecordError as error:
-            return [await self._refuse(message, str(error))]
-        except Exception as error:
-            log.exception("%s/%d/%d", topic, partition, offset)
-            return [await self._refuse(message, f"internal error: {error!r}")]
-        futures = [await self._facts.put(partition, key, value) for key, value in change.writes]
-        if change.refused:
-            reason = f"{len(change.refused)} polls refused: {'; '.join(change.refused[:20])}"
-            futures.append(await self._outbox.dead_letter(dead_letter_of(message, reason)))
-        await self._ownership.applied(
-            partition,
-            topic,
-            offset,
-            store=store_key(change.store_id),
-            newest_poll=change.newest_poll,
-        )
-        return futures
-
-    async def _pass_on(self, message: Any, wrong: _WrongPartitionError) -> asyncio.Future[Any]:
-        """Send a record to the partition that owns its store; done when nothing is left to do.
-
-        Many may be on their way, in the order in which they came.
-        """
-        try:
-            sent = await self._outbox.pass_on(
-                message.topic, wrong.partition, wrong.store_id, message.value
-            )
-        except MessageSizeTooLargeError:
-            return await self._refuse(message, f"too large to pass on: {wrong}")
-        task = asyncio.create_task(self._passed_on(message, wrong, sent))
+        topic = taken.message.topic
+        owned.begin(topic, taken.first, taken.end)
+        run = _Run(owned)
+        apply(taken.message.records, run)
+        # what is applied is visible from here on, before anything is waited for
+        self._ownership.applied(owned, run.stores, run.newest_poll)
+        futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
+        for record, reason in run.refused:
+            futures.append(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+        if not run.elsewhere:
+            self._ownership.finish(owned, topic, taken.first)
+            return futures
+        task = asyncio.create_task(self._pass_on(run.elsewhere, owned, taken))
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
-        return task
+        return [*futures, task]
 
-    async def _passed_on(
-        self, message: Any, wrong: _WrongPartitionError, sent: asyncio.Future[Any]
+    async def _pass_on(
+        self, elsewhere: list[tuple[Any, str, int]], owned: OwnedPartition, taken: TakenEvent
     ) -> None:
-        try:
-            await sent
-        except MessageSizeTooLargeError:
-            # it came compressed, or without a key
-            await (await self._refuse(message, f"too large to pass on: {wrong}"))
-        else:
-            # only now: who waits for this partition finds it below the other one's highwater
-            self._ownership.finish(message.partition, message.topic, message.offset)
+        """Send records to the partitions that own their stores; many are on their way at once."""
+        sent = []
+        refused = []
+        for record, store_id, partition in elsewhere:
+            try:
+                passed = await self._outbox.pass_on(record.topic, partition, store_id, record.value)
+            except MessageSizeTooLargeError:
+                refused.append((record, store_id, partition))
+            else:
+                sent.append((record, store_id, partition, passed))
+        for record, store_id, partition, passed in sent:
+            try:
+                await asyncio.shield(passed)
+            except MessageSizeTooLargeError:
+                # it came compressed, or without a key
+                refused.append((record, store_id, partition))
+        for record, store_id, partition in refused:
+            reason = f"too large to pass on: {store_id} belongs to partition {partition}"
+            await asyncio.shield(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+        # only now: who waits for this partition finds it below the other one's highwater
+        self._ownership.finish(owned, taken.message.topic, taken.first)
 
-    async def _refuse(self, message: Any, reason: str) -> asyncio.Future[Any]:
-        sent = await self._outbox.dead_letter(dead_letter_of(message, reason))
-        await self._ownership.applied(message.partition, message.topic, message.offset)
-        return sent
+    def _put(self, run: _Run, key: bytes, value: bytes) -> None:
+        run.batches[self._facts.put(run.owned.number, key, value)] = None
 
-    def _check_partition(self, store_id: str, partition: int) -> None:
+    def _belongs_elsewhere(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+        if store in run.owned.stores or store in run.stores:
+            return False
         right = partition_of(store_id.encode(), self._settings.partitions)
-        if right != partition:
-            raise _WrongPartitionError(store_id, right)
+        if right == run.owned.number:
+            return False
+        run.elsewhere.append((record, store_id, right))
+        return True
 
-    def _poll_change(self, message: Any, partition: int) -> Change:
-        batch, refused = decode_poll_batch(message.value)
-        self._check_partition(batch.store_id, partition)
-        # the broker's time of the record, so that a replay refuses what was refused before
-        taken = taken_at(message)
-        good, ahead = split_ahead(batch.polls, taken, self._settings.future_tolerance)
-        refused += ahead
-        if not good:
-            raise RecordError("; ".join(refused[:20]))
-        polls = poll_set(good)
-        store = store_key(batch.store_id)
-        read = bucket_reader(self._facts, partition, store)
-        writes = [
-            (bucket_key(store, write.bucket), to_bytes(write.polls))
-            for write in self._layout.writes(polls, read)
-        ]
-        return Change(batch.store_id, writes, newest(polls), tuple(refused))
+    def _apply_each(
+        self,
+        records: Iterable[Any],
+        run: _Run,
+        fact_of: Callable[[bytes | None], tuple[str, bytes, bytes]],
+    ) -> None:
+        """Facts of which a store's last one wins, one record after the other."""
+        for record in records:
+            try:
+                store_id, tag, value = fact_of(record.value)
+            except RecordError as error:
+                run.refused.append((record, str(error)))
+                continue
+            except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
+                run.refused.append((record, _internal(record, error)))
+                continue
+            store = store_key(store_id)
+            if self._belongs_elsewhere(record, store_id, store, run):
+                continue
+            run.stores.add(store)
+            if self._facts.get(run.owned.number, store + tag) != value:
+                self._put(run, store + tag, value)
 
-    def _hours_change(self, message: Any, partition: int) -> Change:
-        record = decode_hours(message.value)
-        self._check_partition(record.store_id, partition)
-        WeeklyHours.from_rows(record.hours)
+    def _hours(self, value: bytes | None) -> tuple[str, bytes, bytes]:
+        told = decode_hours(value)
+        WeeklyHours.from_rows(told.hours)
         # spaces have no meaning, and a compressed record may hold more than the changelog takes
-        rows = [(day, start.strip(), end.strip()) for day, start, end in record.hours]
-        return self._last_wins(partition, record.store_id, HOURS_TAG, encode_rows(rows))
+        rows = [(day, start.strip(), end.strip()) for day, start, end in told.hours]
+        return told.store_id, HOURS_TAG, encode_rows(rows)
 
-    def _zone_change(self, message: Any, partition: int) -> Change:
-        record = decode_zone(message.value)
-        self._check_partition(record.store_id, partition)
-        return self._last_wins(partition, record.store_id, ZONE_TAG, record.timezone.encode())
+    def _zone(self, value: bytes | None) -> tuple[str, bytes, bytes]:
+        told = decode_zone(value)
+        return told.store_id, ZONE_TAG, told.timezone.encode()
 
-    def _last_wins(self, partition: int, store_id: str, tag: bytes, value: bytes) -> Change:
-        key = store_key(store_id) + tag
-        same = self._facts.get(partition, key) == value
-        return Change(store_id, [] if same else [(key, value)])
+    def _apply_polls(self, records: Iterable[Any], run: _Run) -> None:
+        stores: dict[str, _StorePolls] = {}
+        for record in records:
+            try:
+                told, refused = decode_packed_polls(record.value)
+                polls, ahead = self._split_ahead(told.polls, record)
+                refused += ahead
+            except RecordError as error:
+                run.refused.append((record, str(error)))
+                continue
+            except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
+                run.refused.append((record, _internal(record, error)))
+                continue
+            if self._belongs_elsewhere(record, told.store_id, store_key(told.store_id), run):
+                continue
+            if refused:
+                reason = "; ".join(refused[:20])
+                if polls:
+                    reason = f"{len(refused)} polls refused: {reason}"
+                run.refused.append((record, reason))
+            if polls:
+                stores.setdefault(told.store_id, _StorePolls()).records.append((record, polls))
+        for store_id, gathered in stores.items():
+            self._apply_store(store_id, gathered, run)
+
+    def _split_ahead(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
+        # the broker's time of the record, so that a replay refuses what was refused before
+        taken = record.timestamp * 1000
+        if not polls or max(polls) >> 1 <= taken + self._settings.future_tolerance:
+            return polls, []
+        pairs = [(poll >> 1, bool(poll & 1)) for poll in polls]
+        good, reasons = split_ahead(pairs, taken, self._settings.future_tolerance)
+        return [instant << 1 | active for instant, active in good], reasons
+
+    def _apply_store(self, store_id: str, gathered: _StorePolls, run: _Run) -> None:
+        store = store_key(store_id)
+        try:
+            polls = packed_set(gathered.all())
+            writes = self._layout.writes(polls, bucket_reader(self._facts, run.owned.number, store))
+        except TableError:
+            # nothing is wrong with the records
+            raise
+        except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
+            if len(gathered.records) == 1:
+                record = gathered.records[0][0]
+                known = isinstance(error, RecordError)
+                run.refused.append((record, str(error) if known else _internal(record, error)))
+                return
+            # one of them is to blame, and refuses no other
+            for one in gathered.records:
+                self._apply_store(store_id, _StorePolls([one]), run)
+            return
+        for write in writes:
+            self._put(run, bucket_key(store, write.bucket), to_bytes(write.polls))
+        run.stores.add(store)
+        run.newest_poll = max(run.newest_poll or 0, newest(polls))
 
 
-class _WrongPartitionError(Exception):
-    """The record's partition does not own its store: its client's partitioner differs."""
-
-    def __init__(self, store_id: str, partition: int) -> None:
-        self.store_id = store_id
-        self.partition = partition
-        super().__init__(f"{store_id} belongs to partition {partition}")
+def _internal(record: Any, error: Exception) -> str:
+    log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
+    return f"internal error: {error!r}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from aiokafka.errors import MessageSizeTooLargeError
 
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     DeadLetter,
     StoreRecord,
@@ -24,19 +25,25 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
-from stream_app.kafka.clients import producer, send, start, stop
+from stream_app.kafka.batches import RecordBatches
+from stream_app.kafka.clients import CLOSING_SECONDS, producer, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batches import Acknowledged
     from stream_app.settings import Settings
+
+WAITING_BYTES: Final = 16 << 20
+"""Of one partition, that may wait for the broker before another record is taken."""
 
 
 class Outbox:
     """One producer, and the form of every record that goes out through it.
 
     Methods that return a future do not wait for the broker: it is done when the broker holds
-    the record.
+    the record. Others share it: it must not be cancelled.
 
     Args:
         settings: how to reach the broker.
@@ -48,7 +55,8 @@ class Outbox:
         self._settings = settings
         self._fail = fail
         self._producer: Any = None
-        self._registrations: dict[bytes, asyncio.Future[Any]] = {}
+        self._batches: Any = None
+        self._registrations: set[asyncio.Future[Acknowledged]] = set()
 
     async def start(self) -> None:
         """Connect.
@@ -58,68 +66,81 @@ class Outbox:
         """
         self._producer = producer(self._settings)
         await start(self._producer, self._settings)
+        self._batches = RecordBatches(self._producer)
 
     async def stop(self) -> None:
-        """Send what is waiting and disconnect."""
+        """Send what is waiting, as far as the broker takes it soon, and disconnect."""
+        if self._batches is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await self._batches.flush()
         if self._producer is not None:
             await stop(self._producer)
 
-    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
+    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
-        return await self._send(
-            DEAD_LETTERS.name, bounded_dead_letter(letter), dead_letter_key(letter)
-        )
+        return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(
         self, topic: str, partition: int, store_id: str, value: bytes
-    ) -> asyncio.Future[Any]:
-        """Send a record that came on another partition to the one that owns its store."""
-        return await self._send(topic, value, store_id.encode(), partition)
+    ) -> asyncio.Future[Acknowledged]:
+        """Send a record that came on another partition to the one that owns its store.
 
-    async def report(self, event: ReportEvent) -> asyncio.Future[Any]:
+        Raises:
+            MessageSizeTooLargeError: it came compressed, and is too large by itself.
+        """
+        await self._batches.room(topic, partition, WAITING_BYTES)
+        return self._add(topic, partition, store_id.encode(), value)
+
+    async def report(self, event: ReportEvent) -> asyncio.Future[Acknowledged]:
         """Tell a report's status."""
-        return await self._send(REPORT_RESULTS.name, encode_event(event), event.report_id.encode())
+        return await self._send(REPORT_RESULTS, encode_event(event), event.report_id.encode())
 
-    async def register(self, stores: Iterable[bytes]) -> None:
+    def register(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
         for store in stores:
             store_id = str(UUID(bytes=store))
-            sent = await self._send(
-                STORES.name, encode_store(StoreRecord(store_id)), store_id.encode()
-            )
-            self._registrations[store] = sent
-            sent.add_done_callback(partial(self._on_registered, store))
+            key, value = store_id.encode(), encode_store(StoreRecord(store_id))
+            sent = self._add(STORES.name, self._partition(STORES, key), key, value)
+            if sent not in self._registrations:
+                self._registrations.add(sent)
+                sent.add_done_callback(self._on_registered)
 
-    def _on_registered(self, store: bytes, sent: asyncio.Future[Any]) -> None:
-        if self._registrations.get(store) is sent and not _has_failed(sent):
-            del self._registrations[store]
+    def _on_registered(self, sent: asyncio.Future[Acknowledged]) -> None:
+        if not sent.cancelled() and sent.exception() is None:
+            self._registrations.discard(sent)
 
     async def tell(self, watermarks: Iterable[Watermark]) -> None:
         """Publish watermarks, after every store that they cover is registered."""
         watermarks = list(watermarks)
         if self._registrations:
-            await asyncio.gather(*self._registrations.values())
+            # further stores may come meanwhile: they are of later watermarks
+            done, _ = await asyncio.wait(set(self._registrations))
+            for sent in done:
+                sent.result()
         for watermark in watermarks:
-            await self._send(WATERMARKS.name, encode_watermark(watermark), watermark_key(watermark))
+            await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
 
     async def _send(
-        self, topic: str, value: bytes, key: bytes, partition: int | None = None
-    ) -> asyncio.Future[Any]:
-        try:
-            sent = await send(self._producer, topic, value, key, partition)
-        except MessageSizeTooLargeError:
-            raise
-        except Exception as error:
-            self._fail(error)
-            raise
-        sent.add_done_callback(self._on_sent)
+        self, topic: TopicSpec, value: bytes, key: bytes
+    ) -> asyncio.Future[Acknowledged]:
+        partition = self._partition(topic, key)
+        await self._batches.room(topic.name, partition, WAITING_BYTES)
+        return self._add(topic.name, partition, key, value)
+
+    def _partition(self, topic: TopicSpec, key: bytes) -> int:
+        return partition_of(key, topic.partitions(self._settings))
+
+    def _add(
+        self, topic: str, partition: int, key: bytes, value: bytes
+    ) -> asyncio.Future[Acknowledged]:
+        batch = self._batches.add(topic, partition, key, value)
+        sent: asyncio.Future[Acknowledged] = batch.sent
+        if batch.count == 1:
+            sent.add_done_callback(self._on_sent)
         return sent
 
-    def _on_sent(self, sent: asyncio.Future[Any]) -> None:
+    def _on_sent(self, sent: asyncio.Future[Acknowledged]) -> None:
         error = None if sent.cancelled() else sent.exception()
         if error is not None and not isinstance(error, MessageSizeTooLargeError):
             self._fail(error)
-
-
-def _has_failed(sent: asyncio.Future[Any]) -> bool:
-    return sent.done() and (sent.cancelled() or sent.exception() is not None)

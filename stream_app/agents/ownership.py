@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import Watermark
+from stream_app.domain.buckets import kind_of
 from stream_app.domain.polls import from_bytes, newest
 from stream_app.errors import TableError
 from stream_app.kafka.frontier import Frontier
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
-from stream_app.tables import STORE_BYTES, is_bucket_key
+from stream_app.tables import STORE_BYTES, bucket_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from stream_app.agents.outbox import Outbox
+    from stream_app.domain.buckets import Bucket
     from stream_app.kafka.progress import Progress
     from stream_app.tables import FactsTable
 
@@ -42,6 +44,7 @@ class OwnedPartition:
         number: the partition.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
+        kinds: the kinds of buckets that its stores had when it was taken over.
         frontiers: what is applied, by source topic.
         moved: set when `applied` changes.
         lost: set when the partition is no longer owned.
@@ -50,6 +53,7 @@ class OwnedPartition:
     number: int
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
+    kinds: set[Bucket] = field(default_factory=set)
     frontiers: dict[str, Frontier] = field(default_factory=dict)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +61,10 @@ class OwnedPartition:
     def applied(self, topic: str) -> int:
         """The next offset of a source topic to apply."""
         return self.frontiers[topic].offset
+
+    def begin(self, topic: str, first: int, end: int) -> None:
+        """Note that records are in hand: nothing from the first on counts as applied."""
+        self.frontiers[topic].begin(first, end)
 
 
 class Ownership:
@@ -134,52 +142,32 @@ class Ownership:
                 spec.name: Frontier(applied.get((spec.name, number), 0)) for spec in SOURCE_TOPICS
             }
             # A crash may have come between a store's first fact and its registration
-            await self._outbox.register(partition.stores)
-            if generation != self._generation:
-                return
+            self._outbox.register(partition.stores)
             self._owned[number] = partition
             for spec in SOURCE_TOPICS:
                 self._advance(partition, spec.name)
         log.info("own partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
 
-    def begin(self, number: int, topic: str, offset: int) -> None:
-        """Note that a source record is in hand: nothing from it on counts as applied."""
-        partition = self._owned.get(number)
-        if partition is not None:
-            partition.frontiers[topic].begin(offset)
-
-    async def applied(
-        self,
-        number: int,
-        topic: str,
-        offset: int,
-        *,
-        store: bytes | None = None,
-        newest_poll: int | None = None,
+    def applied(
+        self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
-        """Note that a source record is in the table, or that it was refused.
+        """Note what is in the table now.
 
         Args:
-            number: its partition.
-            topic: its topic.
-            offset: its offset.
-            store: the store that it names; None: it was refused.
-            newest_poll: µs of the newest poll in it.
+            partition: one that is owned.
+            stores: those that are named; new ones are registered.
+            newest_poll: µs of the newest poll of all.
         """
-        partition = self._owned.get(number)
-        if partition is None:
-            return
-        if store is not None and store not in partition.stores:
-            partition.stores.add(store)
-            await self._outbox.register([store])
+        new = [store for store in stores if store not in partition.stores]
+        if new:
+            partition.stores.update(new)
+            self._outbox.register(new)
         if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
             partition.newest_poll = newest_poll
-        self.finish(number, topic, offset)
 
-    def finish(self, number: int, topic: str, offset: int) -> None:
-        """Note that a source record needs nothing more here."""
-        partition = self._owned.get(number)
-        if partition is not None:
+    def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
+        """Note that the records that began at an offset need nothing more here."""
+        if self._owned.get(partition.number) is partition:
             partition.frontiers[topic].finish(offset)
             self._advance(partition, topic)
 
@@ -207,7 +195,9 @@ class Ownership:
     async def _read_into(self, partition: OwnedPartition) -> AsyncIterator[None]:
         for count, (key, value) in enumerate(self._facts.items(partition.number)):
             partition.stores.add(key[:STORE_BYTES])
-            if is_bucket_key(key):
+            bucket = bucket_of(key)
+            if bucket is not None:
+                partition.kinds.add(kind_of(bucket))
                 poll = newest(from_bytes(value[-8:]))
                 if poll > (partition.newest_poll or -1):
                     partition.newest_poll = poll

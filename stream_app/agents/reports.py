@@ -200,7 +200,9 @@ class Reports:
         hours = self._facts.get(owned.number, store + HOURS_TAG)
         name = self._facts.get(owned.number, store + ZONE_TAG)
         tz = zone(name.decode() if name else None, settings.default_timezone)
-        polls = self._layout.polls(reference - WEEK - settings.lookback, reference, read)
+        first = reference - WEEK - settings.lookback
+        asked = self._layout.buckets(first, reference, owned.kinds)
+        polls = self._layout.polls(first, reference, [(bucket, read(bucket)) for bucket in asked])
         figures = measure(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
             tz,

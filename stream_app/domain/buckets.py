@@ -1,59 +1,68 @@
 """Where the polls of a store are kept: which bucket a batch goes to, which ones a report reads.
 
-A table write costs the same whatever it writes, up to some kilobytes, so a bulk batch
-should touch few buckets and a live ping should rewrite little. Hence two sizes, read as
-one union:
+A table write costs the same whatever it writes, up to some kilobytes, so a bulk batch should
+touch few buckets, and a live ping should rewrite little. Hence three levels, read as one union:
 
-- **cold** buckets of a week. A batch that spans more than one hot bucket goes there: one
-  write a week that it touches. Slot `week % slots` of a ring longer than the retention: a
-  slot's older polls are dropped when much newer ones come in, and no key is ever deleted
-  (a table's changelog must not end with a tombstone).
-- **hot** buckets of six hours, a ring of five. A ping rewrites at most six hours. When its
-  slot is taken by a newer bucket, or is full, the polls that were there move to the cold one
-  first, so that a crash between the two writes leaves them in both, never in none.
+- the **tail**: the few polls that came last, rewritten by every ping.
+- the **middle**: where a full tail moves to.
+- **cold** buckets of a week, where a full middle moves to, and a batch that is larger than a
+  tail goes at once: one write a week that it touches. Slot `week % slots` of a ring longer than
+  the retention: a slot's older polls are dropped when much newer ones come in, and no key is
+  ever deleted (a table's changelog must not end with a tombstone).
+
+The upper levels are bounded by the number of polls, not by time, so that a ping costs nearly
+the same bytes whether a store sends one a minute or one an hour. What moves is written to its
+new place first, so that a crash between the writes leaves it in both, never in none.
 
 What is kept depends on the set of polls alone, not on their order or batches: a poll is
 dropped only where the same cold slot has polls more than the retention newer.
 
 The retention may be changed on a table that holds polls. Rings come in few sizes, each with
-slots of its own; the retention says which one is written, and a report reads them all.
+slots of its own; the retention says which one is written, and a report reads all that there are.
 """
 
 from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from itertools import groupby
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from stream_app.domain.instants import HOUR, WEEK
-from stream_app.domain.polls import between, newest, since, union
+from stream_app.domain.instants import WEEK
+from stream_app.domain.polls import between, newest, parts, since, union
 from stream_app.errors import RecordError, ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-HOT_SPAN: Final = 6 * HOUR
-HOT_SLOTS: Final = 5
 COLD_SPAN: Final = WEEK
 
 RINGS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes of the cold rings in weeks; the ring of `n` has the slots `n` to `2 * n - 1`."""
 
-MAX_HOT_POLLS: Final = 6 * 3600
-"""One poll a second: a hot bucket is rewritten by every ping. A full one moves to its week."""
+MAX_TAIL_POLLS: Final = 32
+"""With these two a minute's ping rewrites about 270 bytes, all levels together: the least there
+is for three levels and some ten thousand polls a week."""
 
-MAX_COLD_POLLS: Final = 7 * 24 * 3600 // 2
-"""What batches may fill a week with. Hot buckets that move in come on top, since one that could
-not move would block its slot for ever: `COLD_SPAN // HOT_SPAN` of them still fit the record."""
+MAX_MIDDLE_POLLS: Final = 512
+
+MAX_BATCH_WEEK_POLLS: Final = 7 * 24 * 3600 // 2
+"""What batches may fill a week with: one poll every two seconds."""
+
+MAX_WEEK_POLLS: Final = 900_000
+"""What a week may hold with all that moves there; a changelog record takes so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The place of a set of polls within a store: its ring and its slot."""
+    """The place of a set of polls within a store: whether in a cold ring, and its slot."""
 
     cold: bool
     slot: int
+
+
+TAIL: Final = Bucket(cold=False, slot=0)
+MIDDLE: Final = Bucket(cold=False, slot=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +73,29 @@ class BucketWrite:
     polls: array[int]
 
 
+def ring_of(bucket: Bucket) -> int:
+    """The size of the ring that a cold bucket belongs to."""
+    return 1 << (bucket.slot.bit_length() - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class BucketLayout:
-    """The rings of one deployment; `retention` in microseconds."""
+    """The buckets of one deployment.
+
+    Attributes:
+        retention: how long polls are kept at least, µs.
+        tail: polls that a tail holds.
+        middle: polls that a middle holds.
+    """
 
     retention: int
+    tail: int = MAX_TAIL_POLLS
+    middle: int = MAX_MIDDLE_POLLS
 
     @property
     def cold_slots(self) -> int:
         """Enough weeks that two of one slot are further apart than the retention."""
-        weeks = -(-self.retention // COLD_SPAN) + 1
-        return next(slots for slots in RINGS if slots >= weeks)
-
-    def hot_bucket(self, instant: int) -> Bucket:
-        """The hot bucket that an instant falls in."""
-        return Bucket(cold=False, slot=instant // HOT_SPAN % HOT_SLOTS)
+        return _ring_for(self.retention)
 
     def cold_bucket(self, instant: int) -> Bucket:
         """The cold bucket that an instant falls in."""
@@ -92,84 +109,129 @@ class BucketLayout:
             read: the content of a bucket now.
 
         Returns:
-            the changed buckets only: polls that are there already cost no write.
+            the changed buckets only: polls that are there already cost no write, as long as
+            the bucket that they would go to has them.
 
         Raises:
-            RecordError: a bucket would hold more polls than one record can carry.
+            RecordError: a week would hold more polls than one record can carry.
         """
-        one_span = batch[0] >> 1 >= newest(batch) // HOT_SPAN * HOT_SPAN
-        if one_span and len(batch) <= MAX_HOT_POLLS:
-            return self._hot_writes(batch, read)
-        return list(self._cold_writes(batch, read, MAX_COLD_POLLS))
-
-    def _hot_writes(
-        self, batch: array[int], read: Callable[[Bucket], array[int]]
-    ) -> list[BucketWrite]:
-        bucket = self.hot_bucket(newest(batch))
-        there = read(bucket)
-        if not there:
-            return [BucketWrite(bucket, batch)]
-        age = newest(batch) // HOT_SPAN - newest(there) // HOT_SPAN
-        if age < 0:
-            return list(self._cold_writes(batch, read, MAX_COLD_POLLS))
-        if age > 0:
-            return [*self._cold_writes(there, read, None), BucketWrite(bucket, batch)]
+        if len(batch) > self.tail:
+            return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
+        there = read(TAIL)
         merged = union(there, batch)
         if merged == there:
             return []
-        if len(merged) > MAX_HOT_POLLS:
-            return [*self._cold_writes(there, read, MAX_COLD_POLLS), BucketWrite(bucket, batch)]
-        return [BucketWrite(bucket, merged)]
+        if len(merged) <= self.tail:
+            return [BucketWrite(TAIL, merged)]
+        try:
+            return [*self._middle_writes(there, read), BucketWrite(TAIL, batch)]
+        except RecordError:
+            # a week is full beyond all measure: what is there stays, and other weeks go on
+            return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
+
+    def _middle_writes(
+        self, polls: array[int], read: Callable[[Bucket], array[int]]
+    ) -> list[BucketWrite]:
+        there = read(MIDDLE)
+        merged = union(there, polls)
+        if merged == there:
+            return []
+        if len(merged) <= self.middle:
+            return [BucketWrite(MIDDLE, merged)]
+        return [*self._cold_writes(there, read, MAX_WEEK_POLLS), BucketWrite(MIDDLE, polls)]
 
     def _cold_writes(
-        self, batch: array[int], read: Callable[[Bucket], array[int]], most: int | None
+        self, batch: array[int], read: Callable[[Bucket], array[int]], most: int
     ) -> Iterator[BucketWrite]:
-        for _, polls in groupby(batch, key=lambda poll: (poll >> 1) // COLD_SPAN):
-            week = array("q", polls)
+        for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
             there = read(bucket)
             merged = union(there, week)
             merged = since(merged, newest(merged) - self.retention)
             if merged != there:
-                if most is not None and len(merged) > most:
+                if len(merged) > most:
                     raise RecordError(f"more than {most} polls of one store in one week")
                 yield BucketWrite(bucket, merged)
 
-    def polls(self, first: int, last: int, read: Callable[[Bucket], array[int]]) -> array[int]:
+    def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
+        """The buckets that may hold polls in `[first, last]`.
+
+        Args:
+            first: µs.
+            last: µs.
+            kinds: those that a store may have besides this layout's own, as `kind_of` tells them.
+
+        Raises:
+            ReportError: that time is longer than what is kept.
+        """
+        weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
+        if len(weeks) > self.cold_slots:
+            raise ReportError("the time asked for is longer than the retention")
+        found = []
+        for kind in {TAIL, MIDDLE, Bucket(cold=True, slot=self.cold_slots), *kinds}:
+            if kind.cold:
+                found += [_cold_bucket(week, kind.slot) for week in weeks]
+            else:
+                found.append(kind)
+        return found
+
+    def polls(
+        self, first: int, last: int, contents: Iterable[tuple[Bucket, array[int]]]
+    ) -> array[int]:
         """Every poll of a store in `[first, last]`.
+
+        Args:
+            first: µs.
+            last: µs.
+            contents: what `buckets` asked for; what is empty may be left out.
 
         Raises:
             ReportError: some of them have been dropped, because the store has polls more
                 than the retention newer.
         """
-        hot = [read(Bucket(cold=False, slot=slot)) for slot in range(HOT_SLOTS)]
-        found = array("q")
-        weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
-        if len(weeks) > self.cold_slots:
-            raise ReportError("the time asked for is longer than the retention")
-        for week in weeks:
-            # what is still hot would have dropped the same polls, had it moved already
-            _refuse_dropped(week, self.cold_slots, *hot)
-            for slots in RINGS:
-                content = read(_cold_bucket(week, slots))
-                _refuse_dropped(week, slots, content)
-                found = union(found, content)
-        for content in hot:
-            found = union(found, content)
-        return between(found, first, last)
+        found = []
+        for bucket, content in contents:
+            if not content:
+                continue
+            if newest(content) // COLD_SPAN - first // COLD_SPAN >= RINGS[0]:
+                self._refuse_dropped(first, last, bucket, content)
+            inside = between(content, first, last)
+            if inside:
+                found.append(inside)
+        found.sort(key=_first)
+        polls = array("q")
+        for inside in found:
+            polls = union(polls, inside)
+        return polls
+
+    def _refuse_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
+        """Whether a bucket has polls for which such of that time were dropped."""
+        # what has yet to move to a cold bucket would have dropped the same polls
+        slots = ring_of(bucket) if bucket.cold else self.cold_slots
+        held = [newest(week) // COLD_SPAN for week in parts(content, COLD_SPAN)]
+        for week in range(first // COLD_SPAN, last // COLD_SPAN + 1):
+            if any(other > week and (other - week) % slots == 0 for other in held):
+                raise ReportError(
+                    "the polls of that time are no longer kept: the store has polls more "
+                    "than STORE_UPTIME_RETENTION newer"
+                )
 
 
+def kind_of(bucket: Bucket) -> Bucket:
+    """A bucket that stands for all of its ring; one that is in no ring stands for itself."""
+    return Bucket(cold=True, slot=ring_of(bucket)) if bucket.cold else bucket
+
+
+@lru_cache(maxsize=64)
+def _ring_for(retention: int) -> int:
+    weeks = -(-retention // COLD_SPAN) + 1
+    return next(slots for slots in RINGS if slots >= weeks)
+
+
+@lru_cache(maxsize=4096)
 def _cold_bucket(week: int, slots: int) -> Bucket:
     return Bucket(cold=True, slot=slots + week % slots)
 
 
-def _refuse_dropped(week: int, slots: int, *contents: array[int]) -> None:
-    for content in contents:
-        if not content:
-            continue
-        newest_week = newest(content) // COLD_SPAN
-        if newest_week > week and (newest_week - week) % slots == 0:
-            raise ReportError(
-                "the polls of that time are no longer kept: the store has polls more "
-                "than STORE_UPTIME_RETENTION newer"
-            )
+def _first(polls: array[int]) -> int:
+    return polls[0]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
+from itertools import repeat
+from operator import rshift
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,17 +22,35 @@ EMPTY: Final[array[int]] = array("q")
 
 def poll_set(polls: Iterable[tuple[int, bool]]) -> array[int]:
     """The set of `(instant, active)` pairs given in any order, with any duplicates."""
-    return _canonical(sorted({instant << 1 | active for instant, active in polls}))
+    return packed_set(instant << 1 | active for instant, active in polls)
+
+
+def packed_set(polls: Iterable[int]) -> array[int]:
+    """The set of packed polls given in any order, with any duplicates."""
+    ordered = sorted(polls)
+    # C's loop, not Python's: nearly always there is one poll an instant
+    if len(set(map(rshift, ordered, repeat(1)))) == len(ordered):
+        return array("q", ordered)
+    # of two polls at one instant the inactive one sorts first: keep the first
+    kept = array("q")
+    last = -1
+    for poll in ordered:
+        if poll >> 1 != last:
+            last = poll >> 1
+            kept.append(poll)
+    return kept
 
 
 def union(one: array[int], other: array[int]) -> array[int]:
     """All polls of both sets."""
     if not one or not other:
         return one or other
+    # the usual cases of a live ping, and of buckets that follow each other
     if one[-1] >> 1 < other[0] >> 1:
-        # the usual case of a live ping: it is newer than all that is there
         return one + other
-    return _canonical(sorted({*one, *other}))
+    if other[-1] >> 1 < one[0] >> 1:
+        return other + one
+    return packed_set([*one, *other])
 
 
 def since(polls: array[int], instant: int) -> array[int]:
@@ -41,6 +61,18 @@ def since(polls: array[int], instant: int) -> array[int]:
 def between(polls: array[int], first: int, last: int) -> array[int]:
     """The polls in `[first, last]`, both ends included."""
     return polls[bisect_left(polls, first << 1) : bisect_left(polls, (last + 1) << 1)]
+
+
+def parts(polls: array[int], span: int) -> list[array[int]]:
+    """The polls of each span of time that has any; spans are counted from the epoch, in µs."""
+    found = []
+    start = 0
+    while start < len(polls):
+        end_of_span = ((polls[start] >> 1) // span + 1) * span
+        end = bisect_left(polls, end_of_span << 1, start)
+        found.append(polls[start:end])
+        start = end
+    return found
 
 
 def newest(polls: array[int]) -> int:
@@ -64,17 +96,3 @@ def from_bytes(data: bytes | None) -> array[int]:
         if sys.byteorder == "big":
             polls.byteswap()
     return polls
-
-
-def _canonical(packed: list[int]) -> array[int]:
-    polls = array("q", packed)
-    if len({poll >> 1 for poll in packed}) == len(packed):
-        return polls
-    # of two polls at one instant the inactive one sorts first: keep the first
-    kept = array("q")
-    last = -1
-    for poll in polls:
-        if poll >> 1 != last:
-            last = poll >> 1
-            kept.append(poll)
-    return kept

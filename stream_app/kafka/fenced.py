@@ -12,6 +12,7 @@ leave markers in the log, at which Faust's recovery hangs.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -19,11 +20,20 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.clients import connection, producer, send, start, stop, unavailable
+from stream_app.kafka.batches import RecordBatches
+from stream_app.kafka.clients import (
+    CLOSING_SECONDS,
+    connection,
+    producer,
+    start,
+    stop,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream_app.kafka.batches import Batch
     from stream_app.settings import Settings
 
 _CLAIM_SECONDS: Final = 30.0
@@ -45,6 +55,7 @@ class FencedProducer:
         self._options = options
         self._identities: Any = None
         self._producer: Any = None
+        self._batches: Any = None
 
     async def start(self) -> None:
         """Connect.
@@ -57,9 +68,14 @@ class FencedProducer:
         self._producer = producer(self._settings, **self._options)
         _use(self._producer, self._identities)
         await start(self._producer, self._settings)
+        self._batches = RecordBatches(self._producer)
 
     async def stop(self) -> None:
-        """Send what is waiting and disconnect."""
+        """Send what is waiting, as far as the broker takes it soon, and disconnect."""
+        if self._batches is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await self._batches.flush()
         if self._producer is not None:
             await stop(self._producer)
 
@@ -72,7 +88,7 @@ class FencedProducer:
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
                 # a record on its way under the old identity would be refused for good
-                await self._producer.flush()
+                await self._batches.flush()
                 places = asyncio.Semaphore(_AT_ONCE)
                 await asyncio.gather(*(self._claim(p, places) for p in partitions))
         except TimeoutError as error:
@@ -82,14 +98,19 @@ class FencedProducer:
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
 
-    async def send(self, value: bytes, key: bytes, partition: int) -> asyncio.Future[Any]:
-        """Hand a record over, waiting while the buffer is full.
+    def add(self, partition: int, key: bytes, value: bytes) -> Batch:
+        """Put a record into the partition's next batch.
 
         Returns:
-            done when the broker holds it; it fails with `ProducerFenced` if somebody else has
-            claimed the partition since.
+            the batch; it fails with `ProducerFenced` if somebody else has claimed the partition
+            since.
         """
-        return await send(self._producer, self._topic, value, key, partition)
+        batch: Batch = self._batches.add(self._topic, partition, key, value)
+        return batch
+
+    async def room(self, partition: int, most: int) -> None:
+        """Wait until no more than `most` bytes of a partition are waiting for the broker."""
+        await self._batches.room(self._topic, partition, most)
 
     async def _claim(self, partition: int, places: asyncio.Semaphore) -> None:
         async with places:

@@ -27,14 +27,17 @@ class Frontier:
         """Whether everything begun is finished."""
         return not self._open
 
-    def begin(self, offset: int) -> None:
-        """A record is in hand; one that comes again below the next offset changes nothing."""
+    def begin(self, offset: int, end: int | None = None) -> None:
+        """Records are in hand: those of `[offset, end)`, or the one at `offset`.
+
+        What comes again below the next offset changes nothing.
+        """
         if offset >= self._next:
             self._open[offset] = None
-            self._next = offset + 1
+            self._next = offset + 1 if end is None else end
 
     def finish(self, offset: int) -> None:
-        """A record is finished with."""
+        """The records that began at this offset are finished with."""
         self._open.pop(offset, None)
 
     def skip_to(self, offset: int) -> None:

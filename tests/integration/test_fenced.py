@@ -62,7 +62,7 @@ async def written(settings: Settings, topic: str, partition: int = 0) -> list[An
 
 
 async def send(producer: FencedProducer, value: bytes, partition: int = 0) -> int:
-    return int((await (await producer.send(value, b"key", partition))).offset)
+    return (await producer.add(partition, b"key", value).sent).first_offset
 
 
 async def test_the_one_before_is_shut_out_for_good(
@@ -106,10 +106,10 @@ async def test_what_is_on_its_way_is_not_cut_off_by_its_own_next_claim(
 ) -> None:
     producer = await writer()
     await producer.claim([0])
-    sent = [await producer.send(str(n).encode(), b"key", 0) for n in range(500)]
+    batches = {producer.add(0, b"key", str(n).encode()) for n in range(500)}
 
     await producer.claim([0])
-    assert all(future.done() for future in sent)
+    assert all(batch.sent.done() for batch in batches)
     await send(producer, b"after")
 
     assert await written(kafka_broker, topic) == [*(str(n).encode() for n in range(500)), b"after"]

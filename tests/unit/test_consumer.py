@@ -11,7 +11,8 @@ from aiokafka.util import commit_structure_validate
 from faust.types import TP
 
 from stream_app.agents.committable import Committable
-from stream_app.consumer import ConsumerThread, UptimeConsumer
+from stream_app.consumer import ConsumerThread, RunScheduler, UptimeConsumer
+from stream_app.kafka.runs import Run
 from tests.agent_fakes import FakeEvent, FakeMessage
 
 if TYPE_CHECKING:
@@ -144,3 +145,52 @@ async def test_a_rebalance_that_begins_meanwhile_holds_them_further(desk: Desk) 
 
     desk.consumer.resume_sources()
     assert desk.consumer._active_partitions == set()
+
+
+# -- runs of records
+
+
+def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
+    return SimpleNamespace(
+        topic=topic,
+        partition=0,
+        offset=offset,
+        timestamp=1_700_000_000_123,
+        timestamp_type=1,
+        headers=(),
+        key=b"k",
+        value=b"v",
+        checksum=None,
+        serialized_key_size=1,
+        serialized_value_size=1,
+    )
+
+
+def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
+    requests = TP("report-requests", 0)
+    fetched = {
+        POLLS: [record(offset) for offset in range(600)],
+        requests: [record(offset, requests.topic) for offset in range(2)],
+        CHANGELOG: [record(offset, CHANGELOG.topic) for offset in range(3)],
+    }
+
+    handed_out: dict[TP, list[Any]] = {tp: [] for tp in fetched}
+    for tp, each in RunScheduler().iterate(fetched):
+        handed_out[tp].append(each)
+
+    assert [len(run.records) for run in handed_out[POLLS]] == [256, 256, 88]
+    assert handed_out[requests] == fetched[requests]
+    assert handed_out[CHANGELOG] == fetched[CHANGELOG]
+
+
+def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
+    desk = Desk()
+    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+
+    message = desk.consumer._to_message(POLLS, Run([record(7), record(9)]))
+    single = desk.consumer._to_message(CHANGELOG, record(3, CHANGELOG.topic))
+
+    assert (message.tp, message.offset, message.generation_id) == (POLLS, 9, 4)
+    assert [each.offset for each in message.records] == [7, 9]
+    assert message.timestamp == 1_700_000_000.123
+    assert (single.offset, single.value) == (3, b"v")

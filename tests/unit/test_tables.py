@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,18 @@ from stream_app import tables
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.buckets import Bucket
 from stream_app.errors import TableError
+from stream_app.kafka.batches import Acknowledged
 from stream_app.tables import (
     CLAIM_KEY,
     NOTE_KEY,
     FactsTable,
     bucket_key,
+    bucket_of,
     decode_rows,
     encode_rows,
-    is_bucket_key,
     store_key,
 )
-from tests.agent_fakes import Failures, FakeProducer, settings_with, settle, store_in
+from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, settle, store_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +74,21 @@ class FullDisk:
     def put(self, *_: bytes) -> None:
         raise OSError("IO error: No space left on device")
 
+    def write(self, _: object) -> None:
+        raise OSError("IO error: No space left on device")
+
     def close(self) -> None:
         pass
+
+
+class FakeBatchOfMany(FakeBatch):
+    """A batch that takes another record."""
+
+    count = 0
+
+    def with_one_more(self) -> FakeBatchOfMany:
+        self.count += 1
+        return self
 
 
 class FakeApp:
@@ -89,7 +104,7 @@ class FakeApp:
         return SimpleNamespace(data=self.data, on_recover=self.callbacks.append)
 
 
-class FakeFencedProducer(FakeProducer):
+class FakeFencedProducer(FakeBatches):
     """The changelog: what was claimed, and what was sent."""
 
     def __init__(self) -> None:
@@ -101,12 +116,12 @@ class FakeFencedProducer(FakeProducer):
     async def claim(self, partitions: list[int]) -> None:
         self.claimed += partitions
 
-    async def send(self, value: bytes, key: bytes, partition: int) -> Any:  # type: ignore[override]
-        sent = await super().send(CHANGELOG, value, key, partition)
+    def add(self, partition: int, key: bytes, value: bytes) -> Any:  # type: ignore[override]
+        batch = super().add(CHANGELOG, partition, key, value)
         if key == CLAIM_KEY:
             self.sent.pop().arrive(self.next_offset)
             self.store(partition, self.next_offset, key, value)
-        return sent
+        return batch
 
     def store(self, partition: int, offset: int, key: bytes, value: bytes) -> None:
         """The log has this record at this offset."""
@@ -186,20 +201,20 @@ async def desk(empty: Desk) -> Desk:
 
 
 async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
-    logged = await desk.facts.put(0, b"k", b"v")
+    batch = desk.facts.put(0, b"k", b"v")
 
     (sent,) = desk.producer.sent
     assert (sent.topic, sent.key, sent.value, sent.partition) == (CHANGELOG, b"k", b"v", 0)
     assert desk.facts.get(0, b"k") == b"v"
     assert desk.content() == {}
-    assert not logged.done()
+    assert not batch.sent.done()
 
     await desk.arrive(0, offset=12)
 
-    assert logged.done()
+    assert batch.sent.done()
     assert desk.content() == {b"k": b"v"}
     assert desk.facts.get(0, b"k") == b"v"
-    assert desk.facts._overlay == {}
+    assert not any(desk.facts._overlays.values())
 
 
 async def test_what_is_written_by_recovery_is_read(desk: Desk) -> None:
@@ -210,8 +225,8 @@ async def test_what_is_written_by_recovery_is_read(desk: Desk) -> None:
 
 
 async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"first")
-    await desk.facts.put(0, b"k", b"second")
+    desk.facts.put(0, b"k", b"first")
+    desk.facts.put(0, b"k", b"second")
     assert desk.facts.get(0, b"k") == b"second"
 
     await desk.arrive(0, offset=1)
@@ -221,36 +236,63 @@ async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk
 
     assert desk.content() == {b"k": b"second"}
     assert desk.facts.get(0, b"k") == b"second"
-    assert desk.facts._overlay == {}
+    assert not any(desk.facts._overlays.values())
+
+
+async def test_writes_that_share_a_batch_are_stored_together_and_noted_by_the_last(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = FakeBatchOfMany(asyncio.get_running_loop().create_future())
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.producer, "add", lambda *_: shared.with_one_more())
+        for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3")):
+            assert desk.facts.put(0, key, value) is shared
+    desk.producer.store(0, 12, b"a", b"3")
+
+    shared.sent.set_result(Acknowledged(10, 0))
+    await settle()
+
+    assert desk.content() == {b"a": b"3", b"b": b"2"}
+    assert desk.offset() == 12
+    assert not any(desk.facts._overlays.values())
+    desk.facts.close()
+    await desk.claim(20, 0)
+    assert desk.content() == {b"a": b"3", b"b": b"2"}, "the note is of the last record"
+
+
+async def test_a_partition_reads_nothing_of_what_another_one_has_in_hand(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"v")
+
+    assert desk.facts.get(1, b"k") is None
 
 
 async def test_a_write_that_fails_is_not_stored(desk: Desk) -> None:
-    logged = await desk.facts.put(0, b"k", b"v")
+    batch = desk.facts.put(0, b"k", b"v")
 
     desk.producer.sent[0].future.set_exception(OSError("lost"))
     await settle()
 
     assert desk.content() == {}
     assert desk.offset() == 0
-    assert isinstance(logged.exception(), OSError)
+    assert isinstance(batch.sent.exception(), OSError)
 
 
 async def test_a_write_that_cannot_be_sent_raises(desk: Desk) -> None:
     desk.producer.error = OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        await desk.facts.put(0, b"k", b"v")
+        desk.facts.put(0, b"k", b"v")
     assert desk.content() == {}
 
 
 async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        await desk.facts.put(0, b"k", b"v" * MAX_STATE_BYTES)
+        desk.facts.put(0, b"k", b"v" * MAX_STATE_BYTES)
     assert desk.facts.get(0, b"k") is None
 
 
 async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"v")
+    desk.facts.put(0, b"k", b"v")
     database, desk.data._dbs[0] = desk.data._dbs[0], FullDisk()
 
     await desk.arrive(0, offset=3)
@@ -267,8 +309,8 @@ async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> Non
 
 async def test_the_persisted_offset_is_of_the_last_record_that_is_stored(desk: Desk) -> None:
     for key in (b"a", b"b", b"c"):
-        await desk.facts.put(0, key, b"v")
-    await desk.facts.put(1, b"d", b"v")
+        desk.facts.put(0, key, b"v")
+    desk.facts.put(1, b"d", b"v")
     assert desk.offset() == 0
 
     await desk.arrive(0, offset=10)
@@ -283,8 +325,8 @@ async def test_the_persisted_offset_is_of_the_last_record_that_is_stored(desk: D
 async def test_closing_persists_and_what_is_logged_later_belongs_to_the_next_owner(
     desk: Desk,
 ) -> None:
-    await desk.facts.put(0, b"a", b"v")
-    await desk.facts.put(0, b"b", b"v")
+    desk.facts.put(0, b"a", b"v")
+    desk.facts.put(0, b"b", b"v")
     await desk.arrive(0, offset=10)
 
     desk.facts.close()
@@ -296,7 +338,7 @@ async def test_closing_persists_and_what_is_logged_later_belongs_to_the_next_own
 
 
 async def test_opening_forgets_what_was_in_hand(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"mine")
+    desk.facts.put(0, b"k", b"mine")
     desk.facts.close()
     desk.data._db_for_partition(0).put(b"k", b"recovered")
 
@@ -307,7 +349,7 @@ async def test_opening_forgets_what_was_in_hand(desk: Desk) -> None:
 
 
 async def test_a_full_disk_fails_the_noting_and_holds_up_no_closing(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"v")
+    desk.facts.put(0, b"k", b"v")
     await desk.arrive(0, offset=3)
     database, desk.data._dbs[0] = desk.data._dbs[0], FullDisk()
 
@@ -319,7 +361,7 @@ async def test_a_full_disk_fails_the_noting_and_holds_up_no_closing(desk: Desk) 
 
 
 async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"v")
+    desk.facts.put(0, b"k", b"v")
 
     desk.facts.open([1])
     await desk.arrive(0, offset=10)
@@ -334,21 +376,21 @@ async def test_only_what_was_opened_last_is_open(desk: Desk) -> None:
 async def test_a_claim_is_the_first_record_of_every_partition(empty: Desk) -> None:
     desk = empty
     sent: list[tuple[bytes, int]] = []
-    send = desk.producer.send
+    add = desk.producer.add
 
-    async def note(value: bytes, key: bytes, partition: int) -> Any:
+    def note(partition: int, key: bytes, value: bytes) -> Any:
         assert desk.producer.claimed == [1, 3], "before it was claimed it would shut nobody out"
         sent.append((key, partition))
-        return await send(value, key, partition)
+        return add(partition, key, value)
 
-    desk.producer.send = note  # type: ignore[method-assign]
+    desk.producer.add = note  # type: ignore[method-assign]
     await desk.claim(0, 3, 1)
 
     assert sorted(sent) == [(CLAIM_KEY, 1), (CLAIM_KEY, 3)]
 
 
 async def test_a_database_that_holds_all_before_the_claim_needs_no_recovery(desk: Desk) -> None:
-    await desk.facts.put(0, b"k", b"v")
+    desk.facts.put(0, b"k", b"v")
     await desk.arrive(0, offset=6)
     desk.facts.close()
 
@@ -372,9 +414,9 @@ async def test_a_database_behind_the_claim_is_not_taken_for_recovered(desk: Desk
 async def test_a_database_ahead_of_its_changelog_is_removed(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await desk.facts.put(0, b"k", b"of a changelog that is gone")
+    desk.facts.put(0, b"k", b"of a changelog that is gone")
     await desk.arrive(0, offset=900)
-    await desk.facts.put(1, b"k", b"v")
+    desk.facts.put(1, b"k", b"v")
     await desk.arrive(1, offset=2)
     desk.facts.close()
 
@@ -395,7 +437,7 @@ async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_
 ) -> None:
     """The broker was put back from a backup, and others wrote on from there."""
     for partition in (0, 1):
-        await desk.facts.put(partition, b"k", b"v")
+        desk.facts.put(partition, b"k", b"v")
         await desk.arrive(partition, offset=5)
     desk.facts.close()
     desk.producer.store(0, 5, b"k", b"another value")
@@ -410,7 +452,7 @@ async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_
 async def test_where_the_noted_record_is_compacted_away_nothing_is_taken_on_trust(
     desk: Desk,
 ) -> None:
-    await desk.facts.put(0, b"k", b"v")
+    desk.facts.put(0, b"k", b"v")
     await desk.arrive(0, offset=5)
     desk.facts.close()
     del desk.producer.log[0, 5]
@@ -467,7 +509,7 @@ async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_writte
     with pytest.raises(TableError, match="Corruption"):
         desk.facts.get(0, bytes(16))
     with pytest.raises(TableError, match="Corruption"):
-        await desk.facts.put(0, bytes(16), b"v")
+        desk.facts.put(0, bytes(16), b"v")
     assert desk.facts.get(1, bytes(16)) is None
     assert [r.getMessage() for r in caplog.records if "is damaged (Corruption" in r.getMessage()]
 
@@ -530,8 +572,9 @@ def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:
     keys = {bucket_key(store, bucket) for bucket in buckets}
 
     assert len(keys) == len(buckets)
-    assert all(key.startswith(store) and is_bucket_key(key) for key in keys)
-    assert not is_bucket_key(store + b"h")
+    assert all(key.startswith(store) for key in keys)
+    assert [bucket_of(bucket_key(store, bucket)) for bucket in buckets] == buckets
+    assert bucket_of(store + b"h") is None
 
 
 def test_hours_read_back() -> None:

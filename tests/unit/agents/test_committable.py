@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.agents.committable import Committable
-from tests.agent_fakes import FakeEvent, FakeMessage
+from tests.agent_fakes import FakeEvent, FakeMessage, FakeRun
 
 
 def event(offset: int, partition: int = 0) -> FakeEvent:
@@ -41,6 +41,20 @@ def test_an_event_that_faust_skips_is_not_done_with() -> None:
     event(8).ack()
 
     assert committable.offset("store-status", 0) == 8
+
+
+def test_an_event_that_carries_many_records_is_in_hand_from_the_first_of_them_on() -> None:
+    committable = Committable()
+    messages = [FakeMessage(b"", offset=offset) for offset in (7, 8, 20)]
+    taken = committable.take(FakeEvent(FakeRun(*messages)))
+    later = committable.take(event(21))
+
+    later.ack()
+    assert (taken.first, taken.end) == (7, 21)
+    assert committable.offset("store-status", 0) == 7
+    taken.ack()
+
+    assert committable.offset("store-status", 0) == 22
 
 
 def test_every_partition_has_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,7 +13,7 @@ from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.domain.buckets import HOT_SLOTS, HOT_SPAN, Bucket, BucketLayout
+from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
 from stream_app.errors import TableError
@@ -36,6 +37,7 @@ from tests.agent_fakes import (
     PassedOn,
     RecordingOutbox,
     events_of,
+    run_of,
     settings_with,
     settle,
     store_in,
@@ -89,7 +91,10 @@ class Desk:
             return from_bytes(self.facts.get(partition, bucket_key(store_key(store), bucket)))
 
         layout = BucketLayout(SETTINGS.retention)
-        return layout.polls(NOW - 100 * HOUR, NOW + 100 * HOUR, read)
+        asked = layout.buckets(NOW - 100 * HOUR, NOW + 100 * HOUR, ())
+        return layout.polls(
+            NOW - 100 * HOUR, NOW + 100 * HOUR, [(bucket, read(bucket)) for bucket in asked]
+        )
 
 
 @pytest.fixture
@@ -106,7 +111,8 @@ async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
     )
 
     assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
-    assert desk.ownership.notes == [Applied(0, "store-status", 0, KEY, NOW - MINUTE)]
+    assert desk.ownership.notes == [Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.ownership.finished == [(0, "store-status", 0)]
     assert event.acks == 1
     assert desk.outbox.letters == []
 
@@ -114,15 +120,17 @@ async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
 async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
     desk: Desk,
 ) -> None:
-    taken = NOW + HOT_SLOTS * HOT_SPAN
-    first, second = events_of(GOOD, encode_poll_batch(STORE, [(taken, True)]))
-    second.message.timestamp = taken / SECOND
+    full = [(NOW - number * MINUTE, True) for number in range(1, MAX_TAIL_POLLS + 1)]
+    first, second = events_of(
+        encode_poll_batch(STORE, full), encode_poll_batch(STORE, [(NOW, True)])
+    )
     await desk.run(first)
     desk.facts.sends.at_once = False
 
     await desk.run(second)
 
-    assert len(desk.facts.sends.pending) == 2  # the cold bucket, then the hot one
+    assert desk.facts.writes[1:] == [(0, bucket_key(KEY, MIDDLE)), (0, bucket_key(KEY, TAIL))]
+    assert len(desk.facts.sends.pending) == 2
     assert second.acks == 0
     desk.facts.sends.arrive(1)
     await settle()
@@ -164,7 +172,7 @@ async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
     assert (first.acks, second.acks) == (0, 0)
     assert desk.failures.errors == [error]
     assert desk.outbox.letters == []
-    assert desk.ownership.notes == []
+    assert desk.ownership.finished == []
 
 
 async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
@@ -172,7 +180,7 @@ async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
 
     assert len(desk.facts.writes) == 1
     assert [event.acks for event in events] == [1, 1]
-    assert [note.offset for note in desk.ownership.notes] == [0, 1]
+    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
 
 
 BAD_POLLS = {
@@ -206,7 +214,8 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
     assert "internal" not in letter.reason
     assert (bad.acks, good.acks) == (1, 1)
     assert desk.polls() == poll_set([(NOW - MINUTE, True)])
-    assert [note.store for note in desk.ownership.notes] == [None, KEY]
+    assert desk.ownership.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
     assert desk.failures.errors == []
 
 
@@ -300,7 +309,7 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
         raise ZeroDivisionError("oh")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stream_app.agents.ingest.decode_poll_batch", decode)
+        patch.setattr("stream_app.agents.ingest.decode_packed_polls", decode)
         (bad,) = await desk.take(GOOD)
     (good,) = await desk.take(GOOD)
 
@@ -308,6 +317,116 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
     assert letter.reason.startswith("internal error: ZeroDivisionError")
     assert (bad.acks, good.acks) == (1, 1)
     assert desk.failures.errors == []
+
+
+# -- several records in one event
+
+
+def pings(count: int, *stores: str) -> list[bytes]:
+    """Single polls of the stores in turn, a minute apart, the last one at NOW."""
+    return [
+        encode_poll_batch(
+            stores[number % len(stores)], [(NOW - (count - 1 - number) * MINUTE, True)]
+        )
+        for number in range(count)
+    ]
+
+
+async def test_a_run_writes_each_store_once(desk: Desk) -> None:
+    one, two, three = (store_in(0, number) for number in range(3))
+    run = run_of(*pings(30, one, two, three))
+
+    await desk.run(run)
+
+    assert len(desk.facts.writes) == 3
+    assert [len(desk.polls(store)) for store in (one, two, three)] == [10, 10, 10]
+    assert desk.ownership.notes == [Applied(0, {store_key(s) for s in (one, two, three)}, NOW)]
+    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert desk.ownership.owned[0].applied("store-status") == 30
+    assert desk.committable.offset("store-status", 0) == 30
+    assert run.acks == 1
+
+
+async def test_a_run_of_pings_a_store_each_costs_a_write_each(desk: Desk) -> None:
+    stores = [store_in(0, number) for number in range(100)]
+
+    await desk.run(run_of(*pings(100, *stores)))
+
+    assert len(desk.facts.writes) == 100
+
+
+async def test_a_bad_record_in_a_run_refuses_no_other(desk: Desk) -> None:
+    ahead = encode_poll_batch(STORE, [(NOW + 9 * HOUR, True)])
+    run = run_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
+
+    await desk.run(run)
+
+    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW, False)])
+    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1, 2]
+    assert run.acks == 1
+
+
+async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.domain.buckets.MAX_BATCH_WEEK_POLLS", 50)
+    small = encode_poll_batch(STORE, [(NOW, True)])
+    large = encode_poll_batch(STORE, [(NOW - second * SECOND, True) for second in range(60)])
+
+    await desk.run(run_of(small, large, GOOD))
+
+    assert desk.polls() == poll_set([(NOW, True), (NOW - MINUTE, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.source["offset"] == 1
+    assert "in one week" in letter.reason
+
+
+async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
+    desk: Desk,
+) -> None:
+    desk.outbox.sends.at_once = False
+    run = run_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
+
+    await desk.run(run)
+
+    assert len(desk.polls()) == 2
+    assert desk.outbox.passed_on == [
+        PassedOn("store-status", 2, store_in(2), run.message.records[1].value)
+    ]
+    assert desk.ownership.owned[0].applied("store-status") == 0
+    assert run.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+    assert desk.ownership.owned[0].applied("store-status") == 4
+    assert run.acks == 1
+
+
+async def test_of_zones_in_a_run_the_last_one_wins(desk: Desk) -> None:
+    zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
+
+    await desk.run(
+        run_of(*(encode_zone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
+        spec=STORE_TIMEZONES,
+    )
+
+    assert desk.facts.content == {(0, KEY + ZONE_TAG): b"Europe/Paris"}
+
+
+async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(desk: Desk) -> None:
+    room = asyncio.Event()
+
+    async def wait(_partition: int) -> None:
+        await room.wait()
+
+    desk.facts.room = wait  # type: ignore[method-assign]
+    (event,) = events_of(GOOD)
+    running = asyncio.create_task(desk.run(event))
+    await settle()
+    assert desk.facts.writes == []
+    room.set()
+    await running
+
+    assert len(desk.facts.writes) == 1
 
 
 # -- a record on a partition that does not own its store
@@ -322,8 +441,8 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: 
     assert desk.outbox.passed_on == [PassedOn("store-status", 2, store, value)]
     assert desk.facts.content == {}
     assert event.acks == 1
-    assert desk.ownership.begun == desk.ownership.finished == [(0, "store-status", 0)]
-    assert desk.ownership.notes == []
+    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert desk.ownership.notes == [Applied(0, set())]
 
 
 async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
@@ -336,13 +455,13 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
         GOOD,
     )
     assert len(desk.outbox.passed_on) == 2
-    assert desk.ownership.finished == []
-    assert [note.offset for note in desk.ownership.notes] == [2]
+    assert desk.ownership.finished == [(0, "store-status", 2)]
+    assert desk.ownership.owned[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
 
     desk.outbox.sends.arrive(1)
     await settle()
-    assert desk.ownership.finished == [(0, "store-status", 1)]
+    assert desk.ownership.finished[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # an event before it is not done with: nothing from there on may be committed
     assert desk.committable.offset("store-status", 0) == 0
@@ -351,6 +470,7 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
     await settle()
     assert (first.acks, second.acks) == (1, 1)
     assert desk.committable.offset("store-status", 0) == 3
+    assert desk.ownership.owned[0].applied("store-status") == 3
 
 
 async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
@@ -360,7 +480,7 @@ async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> 
 
     assert event.acks == 0
     assert desk.failures.errors == [error]
-    assert desk.ownership.notes == []
+    assert desk.ownership.finished == []
 
 
 @pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
@@ -382,7 +502,7 @@ async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
     (letter,) = desk.outbox.letters
     assert letter.reason.startswith("too large to pass on")
     assert (bad.acks, good.acks) == (1, 1)
-    assert sorted(note.offset for note in desk.ownership.notes) == [0, 1]
+    assert sorted(desk.ownership.finished) == [(0, "store-status", 0), (0, "store-status", 1)]
     assert desk.failures.errors == []
 
 
@@ -394,7 +514,7 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     (event,) = await desk.take(GOOD)
 
     assert desk.facts.content == {}
-    assert desk.ownership.begun == []
+    assert desk.ownership.finished == []
     assert desk.committable.offset("store-status", 0) is None
     assert event.acks == 1  # for Faust, which would wait for it
 
@@ -435,7 +555,8 @@ async def test_the_last_record_wins_and_an_equal_one_writes_nothing(
     assert desk.facts.content == {(0, key): stored}
     assert desk.facts.writes == [(0, key)] * 2
     assert [event.acks for event in events] == [1, 1, 1]
-    assert desk.ownership.notes == [Applied(0, spec.name, offset, KEY, None) for offset in range(3)]
+    assert desk.ownership.notes == [Applied(0, {KEY})] * 3
+    assert desk.ownership.finished == [(0, spec.name, offset) for offset in range(3)]
 
 
 @pytest.mark.parametrize(

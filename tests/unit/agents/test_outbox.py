@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, ProducerClosed
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from stream_app.agents.outbox import Outbox
 from stream_app.contracts.records import DeadLetter, decode_dead_letter, decode_store
@@ -20,7 +20,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from tests.agent_fakes import Failures, FakeProducer, settings_with, settle, store_in
+from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
 
 STORE = UUID(store_in(0)).bytes
 MARK = Watermark("store-status", 0, 3, 9)
@@ -28,8 +28,8 @@ SOURCE: dict[str, str | int] = {"topic": "store-status", "partition": 1, "offset
 
 
 @pytest.fixture
-def producer() -> FakeProducer:
-    return FakeProducer()
+def batches() -> FakeBatches:
+    return FakeBatches()
 
 
 @pytest.fixture
@@ -38,25 +38,25 @@ def failures() -> Failures:
 
 
 @pytest.fixture
-def outbox(producer: FakeProducer, failures: Failures) -> Outbox:
+def outbox(batches: FakeBatches, failures: Failures) -> Outbox:
     outbox = Outbox(settings_with(), failures)
-    outbox._producer = producer
+    outbox._batches = batches
     return outbox
 
 
 async def test_a_future_is_done_when_the_broker_holds_the_record(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
     stored = await outbox.report(ReportEvent(str(UUID(int=1)), "running", 5))
     assert not stored.done()
 
-    producer.sent[0].arrive()
+    batches.sent[0].arrive()
 
     assert stored.done()
 
 
 async def test_each_record_goes_to_its_topic_under_its_key(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
     letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
     event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
@@ -65,8 +65,8 @@ async def test_each_record_goes_to_its_topic_under_its_key(
     await outbox.report(event)
     await outbox.pass_on("store-status", 3, store_in(3), b"as it came")
 
-    dead, result, passed = producer.sent
-    assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", None)
+    dead, result, passed = batches.sent
+    assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", 0)
     assert decode_dead_letter(dead.value) == letter
     assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())
     assert decode_event(result.value) == event
@@ -76,11 +76,11 @@ async def test_each_record_goes_to_its_topic_under_its_key(
 
 @pytest.mark.parametrize("original", [b"\0" * 2_000_000, b"\xff" * 9_000_000])
 async def test_an_original_too_large_for_a_record_is_kept_in_part(
-    outbox: Outbox, producer: FakeProducer, original: bytes
+    outbox: Outbox, batches: FakeBatches, original: bytes
 ) -> None:
     await outbox.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
 
-    (sent,) = producer.sent
+    (sent,) = batches.sent
     letter = decode_dead_letter(sent.value)
     assert len(sent.value) < MAX_STATE_BYTES
     assert letter.original == original[:1_000_000]
@@ -89,11 +89,11 @@ async def test_an_original_too_large_for_a_record_is_kept_in_part(
 
 
 async def test_an_original_of_the_largest_plain_record_is_kept_whole(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
     await outbox.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
 
-    letter = decode_dead_letter(producer.sent[0].value)
+    letter = decode_dead_letter(batches.sent[0].value)
     assert letter.original == b"\0" * 1_000_000
     assert not letter.truncated
 
@@ -102,12 +102,12 @@ async def test_an_original_of_the_largest_plain_record_is_kept_whole(
 
 
 async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
-    await outbox.register([STORE])
+    outbox.register([STORE])
     telling = asyncio.create_task(outbox.tell([MARK]))
     await settle()
-    (registration,) = producer.sent
+    (registration,) = batches.sent
     assert registration.topic == STORES.name
     assert decode_store(registration.value).store_id == store_in(0)
     assert registration.key == store_in(0).encode()
@@ -115,71 +115,75 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     registration.arrive()
     await telling
 
-    (told,) = producer.to(WATERMARKS.name)
+    (told,) = batches.to(WATERMARKS.name)
     assert decode_watermark(told.value) == MARK
     assert told.key == b"store-status/0"
 
 
 async def test_a_store_that_is_registered_holds_nothing_up(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
-    producer.at_once = True
-    await outbox.register([STORE])
+    batches.at_once = True
+    outbox.register([STORE])
     await settle()
 
     await outbox.tell([MARK])
 
-    assert [sent.topic for sent in producer.sent] == [STORES.name, WATERMARKS.name]
+    assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
+
+
+async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    outbox.register([UUID(store_in(0, 1)).bytes])
+
+    batches.sent[0].arrive()
+    await telling
+
+    assert len(batches.to(WATERMARKS.name)) == 1
+    assert not batches.sent[1].future.done()
 
 
 async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
-    await outbox.register([STORE])
+    outbox.register([STORE])
     telling = asyncio.create_task(outbox.tell([MARK]))
     await settle()
 
-    producer.sent[0].future.set_exception(OSError("lost"))
+    batches.sent[0].future.set_exception(OSError("lost"))
 
     with pytest.raises(OSError, match="lost"):
         await telling
-    assert producer.to(WATERMARKS.name) == []
+    assert batches.to(WATERMARKS.name) == []
 
 
 # -- a producer that is of no use any more
 
 
 async def test_a_record_that_fails_for_good_ends_the_worker(
-    outbox: Outbox, producer: FakeProducer, failures: Failures
+    outbox: Outbox, batches: FakeBatches, failures: Failures
 ) -> None:
     """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
     await outbox.tell([MARK])
     error = OutOfOrderSequenceNumber()
 
-    producer.sent[0].future.set_exception(error)
+    batches.sent[0].future.set_exception(error)
     await settle()
-
-    assert failures.errors == [error]
-
-
-async def test_a_producer_that_takes_nothing_more_ends_the_worker(
-    outbox: Outbox, producer: FakeProducer, failures: Failures
-) -> None:
-    producer.error = error = ProducerClosed()
-
-    with pytest.raises(ProducerClosed):
-        await outbox.tell([MARK])
 
     assert failures.errors == [error]
 
 
 async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
-    outbox: Outbox, producer: FakeProducer, failures: Failures
+    outbox: Outbox, batches: FakeBatches, failures: Failures
 ) -> None:
     sent = await outbox.pass_on("store-status", 0, store_in(0), b"large")
-    producer.sent[0].future.set_exception(MessageSizeTooLargeError())
+    batches.sent[0].future.set_exception(MessageSizeTooLargeError())
     await settle()
-    producer.error = MessageSizeTooLargeError()
+    batches.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
         await outbox.pass_on("store-status", 0, store_in(0), b"large")
@@ -189,8 +193,8 @@ async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
 
 
 async def test_a_watermark_is_json_that_any_client_reads(
-    outbox: Outbox, producer: FakeProducer
+    outbox: Outbox, batches: FakeBatches
 ) -> None:
     await outbox.tell([MARK])
 
-    assert orjson.loads(producer.sent[0].value)["applied"] == 3
+    assert orjson.loads(batches.sent[0].value)["applied"] == 3

@@ -82,6 +82,8 @@ async def test_what_is_known_of_a_partition_is_read_from_its_table(desk: Desk) -
         ({TWO}, 99),
         ({ONE}, None),
     ]
+    assert desk.get(0).kinds == {Bucket(cold=True, slot=64), hot}
+    assert desk.get(2).kinds == set()
     assert desk.ownership.get(3) is None
     assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
@@ -109,8 +111,8 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
     await desk.ownership.take({0}, {(POLLS, 0): 10})
 
     for offset in (10, 12, 11, 3):
-        desk.ownership.begin(0, POLLS, offset)
-        await desk.ownership.applied(0, POLLS, offset)
+        desk.get(0).begin(POLLS, offset, offset + 1)
+        desk.ownership.finish(desk.get(0), POLLS, offset)
 
     told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
     assert told == [10, 11, 13, 13, 13]
@@ -119,16 +121,14 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
 
 async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
     await desk.ownership.take({0}, {(POLLS, 0): 10})
-    for offset in (10, 11, 12):
-        desk.ownership.begin(0, POLLS, offset)
+    for first, end in ((10, 11), (11, 14), (20, 22)):
+        desk.get(0).begin(POLLS, first, end)
 
-    await desk.ownership.applied(0, POLLS, 12)
-    assert desk.get(0).applied(POLLS) == 10
-    desk.ownership.finish(0, POLLS, 10)
-    assert desk.get(0).applied(POLLS) == 11
-    desk.ownership.finish(0, POLLS, 11)
+    for first, applied in ((20, 10), (10, 11), (11, 22)):
+        desk.ownership.finish(desk.get(0), POLLS, first)
+        assert desk.get(0).applied(POLLS) == applied
 
-    assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 13]
+    assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
 
 
 async def test_a_hole_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
@@ -140,7 +140,7 @@ async def test_a_hole_is_skipped_where_the_partition_rests_before_it(desk: Desk)
 
     # meanwhile a record came after all, or the partition went away
     desk.ownership.skip(POLLS, 0, 10, 20)
-    desk.ownership.begin(0, POLLS, 15)
+    desk.get(0).begin(POLLS, 15, 16)
     assert (POLLS, 0) not in desk.ownership.idle_offsets()
     desk.ownership.skip(POLLS, 0, 15, 20)
     desk.ownership.skip(POLLS, 7, 0, 20)
@@ -151,7 +151,8 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
     await desk.ownership.take({0}, {})
 
     for offset, poll in enumerate((0, 50, None, 40, 60)):
-        await desk.ownership.applied(0, POLLS, offset, newest_poll=poll)
+        desk.ownership.applied(desk.get(0), [], poll)
+        desk.ownership.finish(desk.get(0), POLLS, offset)
 
     newest = [w.newest_poll for w in desk.progress.watermarks if w.topic == POLLS]
     assert newest == [None, 0, 50, 50, 50, 60]
@@ -162,29 +163,36 @@ async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Des
     applied_then: list[int] = []
     desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
 
-    await desk.ownership.applied(0, POLLS, 0, store=ONE)
-    await desk.ownership.applied(0, POLLS, 1, store=ONE)
-    await desk.ownership.applied(0, POLLS, 2)
+    desk.get(0).begin(POLLS, 0, 2)
+    for stores in ([ONE], [ONE, TWO], [TWO], []):
+        desk.ownership.applied(desk.get(0), stores)
+    desk.ownership.finish(desk.get(0), POLLS, 0)
 
-    assert desk.outbox.registered == [ONE]
-    assert applied_then == [0]
-    assert desk.get(0).stores == {ONE}
+    assert desk.outbox.registered == [ONE, TWO]
+    assert applied_then == [0, 0]
+    assert desk.get(0).stores == {ONE, TWO}
 
 
 async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
     await desk.ownership.take({0}, {})
     desk.get(0).moved.clear()
 
-    await desk.ownership.applied(0, POLLS, 0)
+    desk.ownership.finish(desk.get(0), POLLS, 0)
 
     assert desk.get(0).moved.is_set()
 
 
-async def test_what_is_not_owned_moves_nothing(desk: Desk) -> None:
-    await desk.ownership.applied(3, POLLS, 7, store=ONE, newest_poll=1)
+async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
+    await desk.ownership.take({0}, {})
+    before = desk.get(0)
+    before.begin(POLLS, 0, 5)
+    await desk.ownership.take({0}, {})
+    desk.get(0).begin(POLLS, 0, 5)
 
-    assert desk.progress.watermarks == []
-    assert desk.outbox.registered == []
+    desk.ownership.finish(before, POLLS, 0)
+
+    assert desk.get(0).applied(POLLS) == 0
+    assert {w.applied for w in desk.progress.watermarks} == {0}
 
 
 # -- giving up
@@ -218,7 +226,7 @@ async def test_release_lets_go_even_when_the_table_cannot_be_closed(desk: Desk) 
 
 async def test_what_is_taken_again_is_read_again(desk: Desk) -> None:
     await desk.ownership.take({0, 1}, {(POLLS, 0): 5})
-    await desk.ownership.applied(0, POLLS, 9, store=ONE, newest_poll=7)
+    desk.ownership.applied(desk.get(0), [ONE], 7)
     first = desk.get(0)
     desk.ownership.release()
 
@@ -245,18 +253,13 @@ async def test_taking_leaves_nothing_of_before(desk: Desk) -> None:
     assert desk.facts.opened == {1}
 
 
-@pytest.mark.parametrize("moment", ["reading", "registering"])
-async def test_a_rebalance_while_taking_leaves_nothing_owned(desk: Desk, moment: str) -> None:
+async def test_a_rebalance_while_taking_leaves_nothing_owned(desk: Desk) -> None:
     desk.facts.content = {(0, ONE + ZONE_TAG): b"UTC", (1, TWO + ZONE_TAG): b"UTC"}
-    if moment == "registering":
-        desk.outbox.on_register = desk.ownership.release
-        await desk.ownership.take({0, 1}, {})
-    else:
-        taking = asyncio.create_task(desk.ownership.take({0, 1}, {}))
-        await asyncio.sleep(0)
-        desk.ownership.release()
-        await taking
-        assert desk.outbox.registered == []
+    taking = asyncio.create_task(desk.ownership.take({0, 1}, {}))
+    await asyncio.sleep(0)
+    desk.ownership.release()
+    await taking
+    assert desk.outbox.registered == []
 
     assert desk.ownership.get(0) is None
     assert desk.ownership.get(1) is None
@@ -272,8 +275,9 @@ async def test_what_moved_is_told(desk: Desk) -> None:
     assert len(await desk.told_within()) == 6
 
     for offset, poll in enumerate((3, None)):
-        desk.ownership.begin(1, POLLS, offset)
-        await desk.ownership.applied(1, POLLS, offset, newest_poll=poll)
+        desk.get(1).begin(POLLS, offset, offset + 1)
+        desk.ownership.applied(desk.get(1), [], poll)
+        desk.ownership.finish(desk.get(1), POLLS, offset)
 
     assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
@@ -320,11 +324,12 @@ async def test_nothing_is_told_after_release(desk: Desk, monkeypatch: pytest.Mon
     await desk.ownership.take({0}, {})
     await desk.ownership.start()
     await desk.told_within()
+    partition = desk.get(0)
 
     desk.ownership.release()
     await settle()
     desk.outbox.told.clear()
-    await desk.ownership.applied(0, POLLS, 5)
+    desk.ownership.finish(partition, POLLS, 5)
     await settle()
 
     assert desk.outbox.told == []

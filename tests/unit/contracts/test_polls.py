@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.contracts import records
 from stream_app.contracts.records import (
     PollBatch,
+    decode_packed_polls,
     decode_poll_batch,
+    encode_poll_batch,
     parse_status,
     parse_uuid,
     status_name,
@@ -141,3 +144,38 @@ def test_every_poll_is_either_taken_or_refused(items: list[tuple[bool, Any]]) ->
     batch, refused = decode_poll_batch(value)
     assert batch.polls == [(item[0], bool(item[1])) for good, item in items if good]
     assert len(refused) == sum(not good for good, _ in items)
+
+
+def outcome_of(value: bytes) -> Any:
+    try:
+        return decode_packed_polls(value)
+    except RecordError as error:
+        return str(error)
+
+
+@untimed
+@given(
+    uuids,
+    st.lists(st.tuples(instants, st.booleans()), min_size=1, max_size=6),
+    st.lists(
+        st.tuples(
+            st.integers(0, 400),
+            st.integers(0, 3),
+            st.sampled_from([b"", *(bytes([c]) for c in b'[],019-. {}"e'), b"],[", b"99999999999"]),
+        ),
+        max_size=3,
+    ),
+)
+def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
+    store: str, polls: list[tuple[int, bool]], edits: list[tuple[int, int, bytes]]
+) -> None:
+    value = encode_poll_batch(store, polls)
+    assert records._plain_batch(value) is not None
+    for position, deleted, inserted in edits:
+        start = position % (len(value) + 1)
+        value = value[:start] + inserted + value[start + deleted :]
+    found = outcome_of(value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_plain_batch", lambda _: None)
+        assert found == outcome_of(value)

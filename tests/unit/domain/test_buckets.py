@@ -13,12 +13,14 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain import buckets
 from stream_app.domain.buckets import (
     COLD_SPAN,
-    HOT_SLOTS,
-    HOT_SPAN,
+    MIDDLE,
     RINGS,
+    TAIL,
     Bucket,
     BucketLayout,
     BucketWrite,
+    kind_of,
+    ring_of,
 )
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.domain.polls import between, poll_set, to_bytes
@@ -34,6 +36,11 @@ usual = settings(
 MONTH = 30 * DAY
 SHORT = 8 * DAY
 START = 2_860 * WEEK  # in 2024, the first instant of a week's bucket
+
+
+def small(retention: int) -> BucketLayout:
+    """A layout whose levels are soon full."""
+    return BucketLayout(retention, tail=2, middle=5)
 
 
 @dataclass
@@ -54,7 +61,9 @@ class Store:
         return writes
 
     def polls(self, first: int, last: int) -> array[int]:
-        return self.layout.polls(first, last, self.read)
+        kinds = {kind_of(bucket) for bucket in self.content}
+        asked = self.layout.buckets(first, last, kinds)
+        return self.layout.polls(first, last, [(bucket, self.read(bucket)) for bucket in asked])
 
     def answer(self, first: int, last: int) -> array[int] | None:
         """None: refused."""
@@ -72,7 +81,7 @@ def instants(span: int) -> st.SearchStrategy[int]:
     first = START + 3 * DAY
     edges = st.builds(
         lambda unit, number, shift: min(max(first + number * unit + shift, first), first + span),
-        st.sampled_from([HOT_SPAN, HOT_SPAN * HOT_SLOTS, DAY, COLD_SPAN]),
+        st.sampled_from([6 * HOUR, DAY, COLD_SPAN]),
         st.integers(0, span // DAY),
         st.sampled_from([-1, 0, 1, HOUR]),
     )
@@ -100,7 +109,7 @@ def test_a_report_reads_every_poll_within_the_retention(
     some: list[Batch], one: int, other: int
 ) -> None:
     first, last = sorted((one, other))
-    store = Store(BucketLayout(MONTH))
+    store = Store(small(MONTH))
     for batch in some:
         store.add(*batch)
 
@@ -113,7 +122,7 @@ def test_a_report_reads_every_poll_within_the_retention(
 def test_a_crash_at_any_write_and_a_redelivery_end_in_the_same_polls(
     some: list[Batch], data: st.DataObject
 ) -> None:
-    store = Store(BucketLayout(MONTH))
+    store = Store(small(MONTH))
     position = 0
     crashes = 0
     while position < len(some):
@@ -132,7 +141,7 @@ def test_a_crash_at_any_write_and_a_redelivery_end_in_the_same_polls(
 @usual
 @given(batches(MONTH))
 def test_nothing_is_missing_between_the_writes_of_a_batch(some: list[Batch]) -> None:
-    store = Store(BucketLayout(MONTH))
+    store = Store(small(MONTH))
     known: list[Batch] = []
     for batch in some:
         for write in store.layout.writes(poll_set(batch), store.read):
@@ -145,14 +154,22 @@ def test_nothing_is_missing_between_the_writes_of_a_batch(some: list[Batch]) -> 
         known.append(batch)
 
 
-@usual
-@given(batches(MONTH))
-def test_what_came_before_writes_nothing_when_it_comes_again(some: list[Batch]) -> None:
+def test_what_the_tail_has_writes_nothing_when_it_comes_again() -> None:
     store = Store(BucketLayout(MONTH))
-    for batch in some:
-        store.add(*batch)
+    pings = [(START + minute * MINUTE, True) for minute in range(20)]
+    for ping in pings:
+        store.add(ping)
 
-    assert [write for batch in some for write in store.add(*batch)] == []
+    assert [write for ping in pings for write in store.add(ping)] == []
+
+
+def test_a_bulk_batch_that_comes_again_writes_nothing() -> None:
+    store = Store(BucketLayout(MONTH))
+    batch = [(START + hour * HOUR, hour % 5 > 0) for hour in range(20 * 24)]
+    assert len(store.add(*batch)) == 3
+
+    assert store.add(*batch) == []
+    assert store.add(*batch[40:90]) == []
 
 
 def outcome(layout: BucketLayout, polls: array[int], first: int, last: int) -> array[int] | None:
@@ -169,7 +186,7 @@ def outcome(layout: BucketLayout, polls: array[int], first: int, last: int) -> a
 def test_a_report_is_exact_or_refused_and_the_set_decides_which(
     some: list[Batch], first: int, length: int
 ) -> None:
-    layout = BucketLayout(SHORT)
+    layout = small(SHORT)
     store, backwards, one_by_one = Store(layout), Store(layout), Store(layout)
     for batch in some:
         store.add(*batch)
@@ -189,7 +206,7 @@ def test_a_report_is_exact_or_refused_and_the_set_decides_which(
 def test_what_is_within_the_retention_of_the_newest_poll_is_never_refused(
     some: list[Batch], back: int
 ) -> None:
-    store = Store(BucketLayout(SHORT))
+    store = Store(small(SHORT))
     for batch in some:
         store.add(*batch)
     newest = all_of(some)[-1] >> 1
@@ -198,27 +215,39 @@ def test_what_is_within_the_retention_of_the_newest_poll_is_never_refused(
 
 
 def test_polls_that_much_newer_ones_replace_are_dropped_and_refused() -> None:
-    layout = BucketLayout(SHORT)
+    layout = small(SHORT)
     store = Store(layout)
     later = START + layout.cold_slots * WEEK
-    store.add((START, True), (START + DAY, True))
-    store.add((later, True), (later + DAY, False))
+    store.add(*[(START + day * DAY, True) for day in range(3)])
+    newer = [(later + day * DAY, day != 1) for day in range(3)]
+    store.add(*newer)
 
     with pytest.raises(ReportError, match="no longer kept"):
         store.polls(START, START + DAY)
-    assert sum(map(len, store.content.values())) == 2
-    assert store.polls(later, later + DAY) == poll_set([(later, True), (later + DAY, False)])
+    assert sum(map(len, store.content.values())) == 3
+    assert store.polls(later, later + 2 * DAY) == poll_set(newer)
+
+
+def test_each_week_that_the_tail_holds_refuses_what_it_will_drop() -> None:
+    layout = BucketLayout(SHORT)
+    store = Store(layout)
+    store.add((START, True))
+    store.add((START + layout.cold_slots * WEEK, True))
+    store.add((START + (layout.cold_slots + 1) * WEEK, True))
+
+    with pytest.raises(ReportError, match="no longer kept"):
+        store.polls(START, START + DAY)
 
 
 def test_the_first_and_the_last_instant_of_a_week_are_kept_together() -> None:
-    store = Store(BucketLayout(SHORT))
+    store = Store(small(SHORT))
     store.add((START, True), (START + WEEK - 1, True))
 
     assert len(store.polls(START, START + WEEK)) == 2
 
 
-def test_a_hot_poll_refuses_what_it_will_drop_when_it_moves() -> None:
-    layout = BucketLayout(SHORT)
+def test_a_poll_in_the_tail_refuses_what_it_will_drop_when_it_moves() -> None:
+    layout = small(SHORT)
     store = Store(layout)
     store.add((START, True), (START + DAY, True))
     store.add((START + layout.cold_slots * WEEK, True))
@@ -232,7 +261,7 @@ def test_a_hot_poll_refuses_what_it_will_drop_when_it_moves() -> None:
 def test_a_window_that_straddles_weeks_fits_the_shortest_retention(
     retention: int, hour: int
 ) -> None:
-    store = Store(BucketLayout(retention))
+    store = Store(small(retention))
     reference = START + WEEK + hour * HOUR // 2
     store.add((reference, True))
 
@@ -240,7 +269,7 @@ def test_a_window_that_straddles_weeks_fits_the_shortest_retention(
 
 
 def test_a_time_longer_than_the_ring_is_refused() -> None:
-    layout = BucketLayout(SHORT)
+    layout = small(SHORT)
 
     with pytest.raises(ReportError, match="longer than the retention"):
         Store(layout).polls(START, START + layout.cold_slots * WEEK)
@@ -249,39 +278,48 @@ def test_a_time_longer_than_the_ring_is_refused() -> None:
 # -- what it costs
 
 
-def test_a_ping_writes_one_bucket() -> None:
+def test_a_ping_writes_the_tail_alone_until_it_is_full() -> None:
     store = Store(BucketLayout(MONTH))
 
-    for minute in range(6 * 60):
+    for minute in range(buckets.MAX_TAIL_POLLS):
         (write,) = store.add((START + minute * MINUTE, True))
-        assert write.bucket == Bucket(cold=False, slot=START // HOT_SPAN % HOT_SLOTS)
+        assert write.bucket == TAIL
 
 
-def test_a_ping_that_takes_over_a_slot_writes_the_cold_bucket_first() -> None:
-    store = Store(BucketLayout(MONTH))
-    store.add((START, True))
-    taken = START + HOT_SLOTS * HOT_SPAN
+def test_a_full_tail_moves_before_it_is_written_anew() -> None:
+    store = Store(small(MONTH))
+    pings = [(START + minute * MINUTE, True) for minute in range(3)]
+    for ping in pings[:2]:
+        store.add(ping)
 
-    cold, hot = store.add((taken, False))
+    assert store.add(pings[2]) == [
+        BucketWrite(MIDDLE, poll_set(pings[:2])),
+        BucketWrite(TAIL, poll_set(pings[2:])),
+    ]
 
-    assert cold == BucketWrite(store.layout.cold_bucket(START), poll_set([(START, True)]))
-    assert hot == BucketWrite(store.layout.hot_bucket(START), poll_set([(taken, False)]))
 
+def test_a_full_middle_moves_to_its_weeks_first() -> None:
+    store = Store(small(MONTH))
+    pings = [(START + number * 5 * DAY, True) for number in range(7)]
+    for ping in pings[:6]:
+        store.add(ping)
 
-def test_a_late_ping_whose_slot_is_taken_writes_the_cold_bucket_alone() -> None:
-    store = Store(BucketLayout(MONTH))
-    store.add((START + HOT_SLOTS * HOT_SPAN, True))
+    *cold, middle, tail = store.add(pings[6])
 
-    (write,) = store.add((START, True))
-
-    assert write.bucket == store.layout.cold_bucket(START)
+    assert [write.polls for write in cold] == [
+        poll_set(pings[:2]),
+        poll_set(pings[2:3]),
+        poll_set(pings[3:4]),
+    ]
+    assert middle == BucketWrite(MIDDLE, poll_set(pings[4:6]))
+    assert tail == BucketWrite(TAIL, poll_set(pings[6:]))
 
 
 @usual
 @given(st.lists(st.tuples(instants(MONTH), st.booleans()), min_size=1))
 def test_a_bulk_batch_writes_one_bucket_a_week(some: list[Poll]) -> None:
-    # a span of its own on either side, so that no hot bucket takes the batch
-    some = [*some, (START, True), (START + HOT_SPAN, True)]
+    # too many for a tail
+    some = [*some, *((START + minute * MINUTE, True) for minute in range(buckets.MAX_TAIL_POLLS))]
     store = Store(BucketLayout(MONTH))
 
     written = [write.bucket for write in store.add(*some)]
@@ -292,23 +330,35 @@ def test_a_bulk_batch_writes_one_bucket_a_week(some: list[Poll]) -> None:
     assert all(bucket.cold for bucket in written)
 
 
-def test_what_live_pings_rewrite_is_bounded_by_six_hours() -> None:
-    store = Store(BucketLayout(MONTH))
-    step = 5 * MINUTE
-    largest = 0
-    folds = 0
-    for number in range(21 * DAY // step):
-        writes = store.add((START + number * step, True))
-        largest = max(largest, len(writes[-1].polls))
-        folds += len(writes) - 1
-        assert not writes[-1].bucket.cold
+def bytes_a_ping(step: int, days: int = 35) -> float:
+    """What the changelog gets of a store that pings every `step` for some weeks, by ping."""
+    store = Store(BucketLayout(400 * DAY))
+    pings = days * DAY // step
+    written = sum(
+        len(to_bytes(write.polls))
+        for number in range(pings)
+        for write in store.add((START + number * step, True))
+    )
+    return written / pings
 
-    assert largest == HOT_SPAN // step
-    assert folds == 21 * DAY // HOT_SPAN - HOT_SLOTS  # each six hours move once
+
+def test_a_ping_a_minute_costs_little_more_than_a_ping_an_hour() -> None:
+    every_minute, every_hour = bytes_a_ping(MINUTE), bytes_a_ping(HOUR)
+
+    assert every_minute < 300
+    assert every_hour > 150
+    assert every_minute < 2 * every_hour
+
+
+def test_the_number_of_writes_a_ping_does_not_depend_on_its_pace() -> None:
+    for step in (10 * SECOND, MINUTE, HOUR, DAY):
+        store = Store(BucketLayout(400 * DAY))
+        writes = sum(len(store.add((START + number * step, True))) for number in range(400))
+        assert writes == 400 + (400 - 1) // buckets.MAX_TAIL_POLLS
 
 
 def test_the_number_of_keys_is_bounded_for_ever() -> None:
-    layout = BucketLayout(SHORT)
+    layout = small(SHORT)
     store = Store(layout)
     for day in range(20 * 365):
         now = START + day * DAY
@@ -316,7 +366,7 @@ def test_the_number_of_keys_is_bounded_for_ever() -> None:
         if day % 7 == 0:
             store.add((now - 3 * DAY, True), (now - DAY, False))
 
-    assert len(store.content) <= HOT_SLOTS + layout.cold_slots
+    assert len(store.content) <= 2 + layout.cold_slots
     assert sum(map(len, store.content.values())) < 100
 
 
@@ -328,59 +378,57 @@ def crowd(start: int, count: int, step: int) -> array[int]:
 
 
 def test_a_full_record_fits_the_changelog() -> None:
-    hot_buckets = COLD_SPAN // HOT_SPAN
-    most = buckets.MAX_COLD_POLLS + hot_buckets * buckets.MAX_HOT_POLLS
-
-    assert 8 * most < MAX_STATE_BYTES - 1000
+    assert 8 * buckets.MAX_WEEK_POLLS < MAX_STATE_BYTES - 1000
+    assert buckets.MAX_WEEK_POLLS > WEEK // SECOND
 
 
-def test_more_pings_in_six_hours_than_a_bucket_takes_are_kept_all_the_same(
+def test_more_polls_in_a_week_than_batches_may_bring_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(buckets, "MAX_HOT_POLLS", 3)
-    store = Store(BucketLayout(MONTH))
-    pings = [(START + second * SECOND, second % 3 > 0) for second in range(11)]
-
-    writes = [store.add(ping) for ping in pings]
-
-    assert store.polls(START, START + HOUR) == poll_set(pings)
-    # the week is rewritten when the hot bucket is full, not by every ping
-    assert [len(each) for each in writes] == [1, 1, 1, 2, 1, 1, 2, 1, 1, 2, 1]
-    assert store.add(pings[-1]) == []  # what is there may come again
-
-
-def test_more_polls_in_a_week_than_a_bucket_takes_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(buckets, "MAX_COLD_POLLS", 3)
-    store = Store(BucketLayout(MONTH))
+    monkeypatch.setattr(buckets, "MAX_BATCH_WEEK_POLLS", 3)
+    store = Store(small(MONTH))
     batch = [(START + day * DAY, True) for day in range(3)]
     store.add(*batch)
 
     with pytest.raises(RecordError, match="more than 3 polls of one store in one week"):
-        store.add((START, True), (START + 5 * DAY, True))
+        store.add((START, True), (START + 4 * DAY, True), (START + 5 * DAY, True))
     assert store.add(*batch) == []
 
 
-def test_a_batch_too_large_for_a_hot_bucket_goes_to_the_cold_one() -> None:
-    store = Store(BucketLayout(MONTH))
-    batch = crowd(START, buckets.MAX_HOT_POLLS + 1, 1000)
+def test_pings_may_fill_a_week_further_than_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buckets, "MAX_BATCH_WEEK_POLLS", 3)
+    store = Store(small(MONTH))
+    pings = [(START + minute * MINUTE, True) for minute in range(60)]
+    for ping in pings:
+        store.add(ping)
 
-    (write,) = store.layout.writes(batch, store.read)
-
-    assert write == BucketWrite(store.layout.cold_bucket(START), batch)
+    assert store.polls(START, START + HOUR) == poll_set(pings)
 
 
 def test_a_full_week_never_keeps_a_store_from_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    # or every ping of that slot would be refused for ever
-    monkeypatch.setattr(buckets, "MAX_COLD_POLLS", 3)
-    store = Store(BucketLayout(MONTH))
-    store.add(*[(START + day * DAY, True) for day in (0, 2, 4)])
-    store.add((START + HOUR, False))
+    monkeypatch.setattr(buckets, "MAX_BATCH_WEEK_POLLS", 8)
+    monkeypatch.setattr(buckets, "MAX_WEEK_POLLS", 8)
+    store = Store(small(MONTH))
+    taken, refused = [], []
+    for minute in range(30):
+        ping = (START + minute * MINUTE, True)
+        try:
+            store.add(ping)
+        except RecordError:
+            refused.append(ping)
+        else:
+            taken.append(ping)
+    assert 8 <= len(taken) <= 15
+    assert refused[0] > taken[-1]
+    # or every later ping of the store would be refused, for ever
+    later = [(START + WEEK + minute * MINUTE, True) for minute in range(4)]
+    for ping in later:
+        store.add(ping)
 
-    store.add((START + HOT_SLOTS * HOT_SPAN + HOUR, True))
-
-    assert len(store.polls(START, START + WEEK)) == 5
+    assert store.polls(START, START + 2 * WEEK) == poll_set([*taken, *later])
+    assert max(map(len, store.content.values())) <= 8
+    with pytest.raises(RecordError, match="in one week"):
+        store.add((START + 2 * HOUR, True))
 
 
 # -- another retention on the same table
@@ -413,9 +461,9 @@ retentions = st.sampled_from([SHORT, 20 * DAY, MONTH, 400 * DAY, 4000 * DAY])
 def test_after_a_change_of_retention_a_report_is_exact_or_refused(
     phases: list[tuple[int, list[Batch]]], first: int, length: int
 ) -> None:
-    store = Store(BucketLayout(SHORT))
+    store = Store(small(SHORT))
     for retention, some in phases:
-        store.layout = BucketLayout(retention)
+        store.layout = small(retention)
         for batch in some:
             store.add(*batch)
     everything = all_of([batch for _, some in phases for batch in some])
@@ -430,16 +478,38 @@ def test_after_a_change_of_retention_a_report_is_exact_or_refused(
 def test_a_change_of_retention_loses_nothing_that_every_one_of_them_keeps(
     phases: list[tuple[int, list[Batch]]], last_retention: int
 ) -> None:
-    store = Store(BucketLayout(SHORT))
+    store = Store(small(SHORT))
     for retention, some in phases:
-        store.layout = BucketLayout(retention)
+        store.layout = small(retention)
         for batch in some:
             store.add(*batch)
-    store.layout = BucketLayout(last_retention)
+    store.layout = small(last_retention)
 
     assert store.polls(START + 3 * DAY, START + 3 * DAY + SHORT) == all_of(
         [batch for _, some in phases for batch in some]
     )
+
+
+def test_buckets_of_earlier_layouts_are_read_too() -> None:
+    # a ring of five, of six hours each
+    store = Store(BucketLayout(MONTH))
+    old = {
+        Bucket(cold=False, slot=slot): poll_set([(START + slot * 6 * HOUR, slot % 2 > 0)])
+        for slot in range(5)
+    }
+    store.content |= old
+    for minute in range(100):
+        store.add((START + 2 * DAY + minute * MINUTE, True))
+
+    found = store.polls(START, START + 3 * DAY)
+
+    assert len(found) == 105
+    assert {poll for polls in old.values() for poll in polls} <= set(found)
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_slot_tells_its_ring(ring: int) -> None:
+    assert {ring_of(Bucket(cold=True, slot=slot)) for slot in (ring, 2 * ring - 1)} == {ring}
 
 
 def test_buckets_are_eight_bytes_a_poll() -> None:

@@ -1,0 +1,176 @@
+"""Records to Kafka in batches that are built here, with one future a batch.
+
+aiokafka's `send` makes futures, metadata and a wake-up for every record; most of what a record
+costs is that. A batch that is built here costs them once. While one batch of a partition is on
+its way the next one gathers, so batches grow with the load, and an idle partition's first record
+waits for no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+
+from stream_app.contracts.topics import MAX_STATE_BYTES
+
+RECORD_OVERHEAD: Final = 100
+"""Bytes that a record and the batch around it take besides key and value, at the most."""
+
+Place = tuple[str, int]
+"""A topic and a partition of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Where the broker put a batch.
+
+    Attributes:
+        first_offset: of its first record; the others follow without a gap.
+        append_time: µs, for topics with the broker's time.
+    """
+
+    first_offset: int
+    append_time: int
+
+
+class Batch:
+    """Records of one partition that are sent together.
+
+    Attributes:
+        sent: done when the broker holds the batch, or failed if it never will. All whose records
+            are in it share it: wait for it without cancelling it.
+        count: its records so far; a record's index is the count before it was added.
+        size: bytes of their keys and values.
+    """
+
+    __slots__ = ("_builder", "count", "sent", "size")
+
+    def __init__(self, builder: Any) -> None:
+        self._builder = builder
+        self.sent: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        # whoever waited may have given up: nobody has to ask for an error
+        self.sent.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
+        self.count = 0
+        self.size = 0
+
+    def _append(self, key: bytes | None, value: bytes) -> bool:
+        """False: it is full."""
+        if self._builder.append(timestamp=None, key=key, value=value) is None:
+            return False
+        self.count += 1
+        self.size += len(value)
+        return True
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The batches of a partition that are not yet handed over, the open one last."""
+
+    batches: deque[Batch] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+    waiting: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RecordBatches:
+    """Gathers records by partition.
+
+    The batches of a partition go out in order, the next one when the broker has taken the one
+    before it. What is gathered is not bounded here: whoever adds awaits `room`, or keeps a
+    budget.
+
+    Args:
+        client: a producer that has been started.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._queues: dict[Place, _Queue] = {}
+
+    def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> Batch:
+        """Put a record into the partition's next batch.
+
+        Returns:
+            the batch that it is in, as its last record.
+
+        Raises:
+            MessageSizeTooLargeError: no batch takes it.
+        """
+        if len(value) + len(key or b"") + RECORD_OVERHEAD > MAX_STATE_BYTES:
+            raise MessageSizeTooLargeError(f"a record of {len(value)} bytes")
+        place = (topic, partition)
+        queue = self._queues.get(place)
+        if queue is None:
+            queue = self._queues[place] = _Queue()
+        batch = queue.batches[-1] if queue.batches else self._open(queue)
+        if not batch._append(key, value):  # noqa: SLF001  of this module
+            batch = self._open(queue)
+            batch._append(key, value)  # noqa: SLF001  the first record always fits
+        queue.waiting += len(value)
+        if queue.task is None:
+            queue.task = asyncio.create_task(self._send(place, queue))
+        return batch
+
+    def waiting(self, topic: str, partition: int) -> int:
+        """Bytes of values that the broker has yet to take."""
+        queue = self._queues.get((topic, partition))
+        return 0 if queue is None else queue.waiting
+
+    async def room(self, topic: str, partition: int, most: int) -> None:
+        """Wait until no more than `most` bytes of a partition are waiting."""
+        queue = self._queues.get((topic, partition))
+        while queue is not None and queue.waiting > most:
+            queue.room.clear()
+            await queue.room.wait()
+
+    async def flush(self) -> None:
+        """Wait until everything that was added is with the broker, or has failed."""
+        while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
+            await asyncio.wait(tasks)
+
+    def _open(self, queue: _Queue) -> Batch:
+        batch = Batch(self._client.create_batch())
+        queue.batches.append(batch)
+        return batch
+
+    async def _send(self, place: Place, queue: _Queue) -> None:
+        try:
+            while queue.batches:
+                batch = queue.batches.popleft()
+                await self._send_one(place, batch)
+                queue.waiting -= batch.size
+                queue.room.set()
+        finally:
+            queue.task = None
+            for batch in queue.batches:
+                batch.sent.cancel()
+            queue.waiting = 0
+            queue.room.set()
+            if self._queues.get(place) is queue:
+                del self._queues[place]
+
+    async def _send_one(self, place: Place, batch: Batch) -> None:
+        topic, partition = place
+        try:
+            while True:
+                # as long as the broker is away: see `clients.send`
+                with suppress(KafkaTimeoutError):
+                    sent = await self._client.send_batch(
+                        batch._builder,  # noqa: SLF001  of this module
+                        topic,
+                        partition=partition,
+                    )
+                    break
+            metadata = await sent
+        except asyncio.CancelledError:
+            batch.sent.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001  handed on to all who wait
+            batch.sent.set_exception(error)
+        else:
+            batch.sent.set_result(Acknowledged(metadata.offset, metadata.timestamp * 1000))

@@ -1,0 +1,40 @@
+"""Runs of records: those of one partition that are handed out as one event.
+
+Handing a record from Faust's consumer to its agent costs about a tenth of a millisecond, whatever
+the record; a run costs that once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RUN_RECORDS: Final = 256
+"""Records that are applied without looking at anything else: some milliseconds."""
+
+RUN_BYTES: Final = 262_144
+"""Of values, likewise; a single record may have more."""
+
+
+class Run:
+    """Consecutive records of a partition, one at least, with offsets that rise."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = records
+
+
+def runs_of(records: Sequence[Any]) -> Iterator[Run]:
+    """The records of a partition in the order of their offsets, in runs."""
+    start = size = 0
+    for number, record in enumerate(records):
+        length = len(record.value or b"")
+        if number > start and (number - start == RUN_RECORDS or size + length > RUN_BYTES):
+            yield Run(records[start:number])
+            start, size = number, 0
+        size += length
+    if start < len(records):
+        yield Run(records[start:])
