@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.plots import write_plots
 from benchmarks.processes import require_proc
 from benchmarks.registry import LINES
 from benchmarks.results import FOLDER
@@ -53,18 +54,23 @@ def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
     try:
         require_proc()
         found = asyncio.run(_measure(lines, runs, results))
+        _show(lines, found)
+        write_plots(results)
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(_INTERRUPTED)
     except (BenchmarkError, StoreUptimeError) as error:
         raise click.ClickException(str(error)) from None
+    if any(result.problem for result in found):
+        sys.exit(1)
+
+
+def _show(lines: Sequence[Line], found: Sequence[Result]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
     shown = zip(lines, found, strict=True)
     console.print(terminal_table(rows(line, result) for line, result in shown))
-    if any(result.problem for result in found):
-        sys.exit(1)
 
 
 async def _measure(lines: Sequence[Line], runs: int, results: Path) -> list[Result]:

@@ -27,12 +27,18 @@ class Bench:
         workspace: a temporary folder.
         say: shows what is being done.
         runs: how often each line is measured.
+
+    Attributes:
+        run: the number of the run that is measured now, from 0.
+        notes: what a reader of the results must know; a line adds to them.
     """
 
     def __init__(self, workspace: Path, say: Callable[[str], None], runs: int) -> None:
         self.workspace = workspace
         self.say = say
         self.runs = runs
+        self.run = 0
+        self.notes: list[str] = []
         self._numbers = count(1)
         self._inputs: dict[tuple[int, float], Inputs] = {}
         self._loaded: Deployment | None = None
@@ -46,6 +52,11 @@ class Bench:
             folder = self.workspace / f"inputs-{stores}-{days:g}"
             self._inputs[key] = make_inputs(folder, stores=stores, days=days)
         return self._inputs[key]
+
+    def note(self, text: str) -> None:
+        """Keep a line for the reader of the results; once, however often it is told."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     @asynccontextmanager
     async def deployment(self, **arguments: Any) -> AsyncIterator[Deployment]:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 
+from benchmarks.disk import folder_bytes, topic_bytes
 from benchmarks.errors import BenchmarkError
 from benchmarks.inputs import ROOT
 from benchmarks.processes import resident_megabytes
 from stream_app.broker.local import LocalKafka
+from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
 from stream_app.processes.child import ChildProcess
 from stream_app.processes.environment import environment_of
@@ -62,6 +64,19 @@ class Deployment:
     def state_folder(self) -> Path:
         """Where the worker keeps its databases."""
         return self.settings.data_dir / "workers" / "worker"
+
+    @property
+    def broker_folder(self) -> Path:
+        """Where the broker keeps its topics."""
+        return self.settings.data_dir / "kafka"
+
+    def bytes_on_disk(self) -> dict[str, float]:
+        """Bytes of the polls' topic, of the changelog, and of the worker's databases."""
+        return {
+            "source_bytes": float(topic_bytes(self.broker_folder, STORE_STATUS.name)),
+            "changelog_bytes": float(topic_bytes(self.broker_folder, changelog(FACTS_TABLE).name)),
+            "state_bytes": float(folder_bytes(self.state_folder)),
+        }
 
     def _process(self, name: str, *command: str) -> ChildProcess:
         return ChildProcess(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from benchmarks import comparison
 from benchmarks.lines import (
     computation,
     fleet,
@@ -32,4 +33,5 @@ LINES: Final[tuple[Line, ...]] = (
     http_pings.LINE,
     kafka_pings.LINE,
     growth.LINE,
+    comparison.LINE,
 )

@@ -35,6 +35,7 @@ class Result:
         machine: on what, in words.
         measured: when, ISO 8601.
         runs: the figures of each run.
+        notes: what a reader must know.
         problem: why there are none, or no more; empty where all is well.
     """
 
@@ -43,6 +44,7 @@ class Result:
     machine: dict[str, str]
     measured: str
     runs: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     problem: str = ""
 
     def values(self, figure: str) -> list[float]:

@@ -46,10 +46,11 @@ async def run_lines(
 async def _measure(line: Line, bench: Bench, runs: int) -> Result:
     found: list[dict[str, float]] = []
     problem = ""
-    say = bench.say
+    say, bench.notes = bench.say, []
     try:
         for count in range(1, runs + 1):
             bench.say = partial(_say_of_run, say, f"{line.name} {count}/{runs}")
+            bench.run = count - 1
             load = load_average()
             figures = dict(await line.measure(bench))
             bench.say(_shown(line, figures))
@@ -67,6 +68,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
         machine=describe_machine(),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=found,
+        notes=bench.notes,
         problem=problem,
     )
 

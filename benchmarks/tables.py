@@ -29,6 +29,7 @@ def number(value: float) -> str:
 def rows(line: Line, result: Result) -> list[Row]:
     """A row a figure; the title stands in the first one."""
     found = [row for figure in line.figures if (row := _row(figure, result))]
+    found += [(note, "", "", "", "", "", "") for note in result.notes]
     if result.problem:
         found.append((f"not measured: {result.problem}", "", "", "", "", "", ""))
     return [(line.title if index == 0 else "", *row) for index, row in enumerate(found)]

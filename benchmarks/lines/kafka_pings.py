@@ -51,6 +51,9 @@ async def measure(bench: Bench) -> Mapping[str, float]:
         )
         figures = {"drain_rate": written / drained, "drain_records": float(written)}
         figures |= {f"drain_{name}": seconds / drained for name, seconds in cpu.items()}
+        figures |= {
+            f"{name}_per_poll": size / written for name, size in product.bytes_on_disk().items()
+        }
         bench.say(f"{PACE:,} polls/s for {PACED_SECONDS} s")
         figures |= await product.while_running(
             _paced(product, watermarks, stores), VISIBLE_SECONDS, "the steady load visible"
@@ -161,6 +164,8 @@ LINE: Final = Line(
         Figure("paced_cpu_worker", "- CPU of the worker", "cores"),
         Figure("paced_cpu_broker", "- CPU of the broker", "cores"),
         Figure("paced_cpu_load", "- CPU of the load", "cores"),
+        Figure("source_bytes_per_poll", "disk: the polls' topic", "bytes/poll"),
+        Figure("changelog_bytes_per_poll", "disk: the changelog, before compaction", "bytes/poll"),
     ),
     measure=measure,
 )

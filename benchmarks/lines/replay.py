@@ -44,6 +44,10 @@ async def measure_replay(bench: Bench, inputs: Inputs) -> dict[str, float]:
             "worker_peak": peak,
             "replay_peak": ended.peak_megabytes,
             "polls_per_second": inputs.polls / (visible - ended.started),
+            **{
+                f"{name}_per_poll": size / inputs.polls
+                for name, size in product.bytes_on_disk().items()
+            },
             **cpu.figures(),
         }
 
@@ -59,6 +63,9 @@ LINE: Final = Line(
         Figure("worker_peak", "the most it was", "MB"),
         Figure("replay_peak", "memory of the command, the most", "MB", most=500),
         *cpu_figures("worker", "broker"),
+        Figure("source_bytes_per_poll", "disk: the polls' topic", "bytes/poll"),
+        Figure("changelog_bytes_per_poll", "disk: the changelog", "bytes/poll"),
+        Figure("state_bytes_per_poll", "disk: the worker's databases", "bytes/poll"),
     ),
     measure=measure,
 )
