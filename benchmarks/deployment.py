@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
+    from stream_app.broker.node import KafkaNode
+
 COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 READY_SECONDS: Final = 120.0
 _LOOK: Final = 0.005
@@ -108,9 +110,10 @@ class Deployment:
             BenchmarkError: one of them ended, or the limit (seconds) is over.
         """
         task = asyncio.ensure_future(work)
-        ends: dict[asyncio.Future[Any], ChildProcess] = {
+        children: list[ChildProcess | KafkaNode] = [self.worker, self.api, *self.kafka.nodes]
+        ends: dict[asyncio.Future[Any], ChildProcess | KafkaNode] = {
             asyncio.ensure_future(child.wait()): child
-            for child in (self.worker, self.api)
+            for child in children
             if child.pid is not None
         }
         try:

@@ -81,5 +81,6 @@ def _shown(line: Line, figures: Mapping[str, float]) -> str:
     return ", ".join(
         f"{figure.title} {number(figures[figure.name])} {figure.unit}"
         for figure in line.figures
-        if figure.name in figures
+        # what explains the figure above it is for the table
+        if figure.name in figures and not figure.title.startswith("- ")
     )

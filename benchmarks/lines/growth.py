@@ -55,7 +55,9 @@ def _figures() -> Iterator[Figure]:
         for name, title, unit in QUANTITIES:
             for factor in FACTORS:
                 yield Figure(f"{kind}_{factor}_{name}", f"{factor}x {kind}: {title}", unit)
-            yield Figure(f"{kind}_{name}_ratio", f"- {FACTORS[-1]}x to 1x", "", most=most)
+            yield Figure(
+                f"{kind}_{name}_ratio", f"{FACTORS[-1]}x {kind} to 1x: {title}", "", most=most
+            )
 
 
 LINE: Final = Line(

@@ -159,7 +159,7 @@ LINE: Final = Line(
         Figure("drain_cpu_broker", "- CPU of the broker", "cores"),
         Figure("paced_rate", "a steady load", "polls/s"),
         Figure("visible_p50", "- visible after the acknowledgement, half", "ms"),
-        Figure("visible_p99", "- 99 of 100", "ms", most=250),
+        Figure("visible_p99", "- visible after the acknowledgement, 99 of 100", "ms", most=250),
         Figure("visible_longest", "- the longest", "ms"),
         Figure("paced_cpu_worker", "- CPU of the worker", "cores"),
         Figure("paced_cpu_broker", "- CPU of the broker", "cores"),

@@ -56,10 +56,10 @@ LINE: Final = Line(
     figures=(
         Figure("warm_ready", "its disk kept: from the assignment to ready", "s", most=8),
         Figure("warm_start", "- from the start of the process", "s"),
-        Figure("warm_memory", "- memory then", "MB", most=300),
+        Figure("warm_memory", "- memory, its disk kept", "MB", most=300),
         Figure("empty_ready", "an empty disk: from the assignment to ready", "s", most=15),
         Figure("empty_start", "- from the start of the process", "s"),
-        Figure("empty_memory", "- memory then", "MB", most=300),
+        Figure("empty_memory", "- memory, an empty disk", "MB", most=300),
     ),
     measure=measure,
     shares_state=True,
