@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from api.ingestion import Ingestion
     from stream_app.contracts.bodies import Poll
+    from stream_app.kafka.batches import Acknowledged
 
 SLICE_ITEMS: Final = 100
 """Items between two looks at other requests; fewer than a record may hold."""
@@ -57,7 +58,7 @@ class BatchIntake:
         self._path = path
         self._request_id = str(uuid4())
         self._listed: list[dict[str, Any]] = []
-        self._waiting: deque[tuple[asyncio.Future[int], list[tuple[int, int]]]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Acknowledged], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
 
     async def take_lines(self, lines: Iterable[tuple[int, bytes | RecordError, bytes]]) -> None:
@@ -81,7 +82,7 @@ class BatchIntake:
         """How many items are accepted, and how many refused; also after a failure."""
         for sent, entries in self._waiting:
             if sent.done() and not sent.cancelled() and sent.exception() is None:
-                self._tally(entries, sent.result())
+                self._tally(entries, sent.result().append_time)
         self._waiting.clear()
         return {"accepted": self.accepted, "refused": self.refused}
 
@@ -120,9 +121,12 @@ class BatchIntake:
             by_store.setdefault(store_id, []).append(poll)
             entries.setdefault(store_id, []).append((index, poll[0]))
         sent = await self._ingestion.polls(by_store)
-        for outcome_of_store, entries_of_store in zip(sent, entries.values(), strict=True):
-            self._waiting.append((outcome_of_store, entries_of_store))
+        # most stores share a batch with others
+        by_batch: dict[asyncio.Future[Acknowledged], list[tuple[int, int]]] = {}
+        for batch, entries_of_store in zip(sent, entries.values(), strict=True):
+            by_batch.setdefault(batch, []).extend(entries_of_store)
             self._unacknowledged += len(entries_of_store)
+        self._waiting.extend(by_batch.items())
 
     async def _refuse(self, index: int, reason: str, original: bytes, *, truncated: bool) -> None:
         if self.refused >= MAX_REFUSED_ITEMS:

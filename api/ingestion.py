@@ -5,13 +5,11 @@ Every method returns when the broker holds what it was given, or raises in time.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from api.outgoing import Outgoing, outcome, overloaded
-from api.ping_batches import WINDOW_SECONDS, PingBatches
 from stream_app.contracts.records import (
     DeadLetter,
     ahead_of_clock,
@@ -27,13 +25,16 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
+from stream_app.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
 
     from stream_app.contracts.bodies import Poll
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.hours import Row
+    from stream_app.kafka.batches import Acknowledged
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,6 @@ class Ingestion:
         clock: the wall clock in µs.
         outgoing: what sends.
         require: raises without a connection.
-        window: seconds that a poll waits for others of its store.
     """
 
     def __init__(
@@ -59,19 +59,15 @@ class Ingestion:
         clock: Callable[[], int],
         outgoing: Outgoing,
         require: Callable[[], None],
-        *,
-        window: float = WINDOW_SECONDS,
     ) -> None:
         self.clock = clock
         self._tolerance = settings.future_tolerance
         self._outgoing = outgoing
         self._require = require
-        self._pings = PingBatches(self._send_polls, window=window)
 
     async def stop(self, patience: float) -> None:
-        """Send what is gathered; wait for it, for so many seconds at most."""
-        self._pings.close_all()
-        await asyncio.gather(self._pings.settle(patience), self._outgoing.settle(patience))
+        """Wait for what is under way, for so many seconds at most."""
+        await self._outgoing.settle(patience)
 
     def ahead(self, instant: int, clock: int | None = None) -> str | None:
         """Why a poll is too far ahead, by the broker's clock or else by ours; None: it is not."""
@@ -91,7 +87,7 @@ class Ingestion:
         self.check(store_id)
         if not self._outgoing.budget.try_take(POLL_BYTES):
             raise overloaded()
-        taken = await outcome(self._pings.add(store_id, [poll]))
+        taken = await outcome(self._begin(store_id, [poll]))
         return self.ahead(poll[0], taken)
 
     def check(self, store_id: str) -> None:
@@ -103,8 +99,11 @@ class Ingestion:
         self._require()
         self._outgoing.check(STORE_STATUS, store_id.encode())
 
-    async def polls(self, by_store: Mapping[str, list[Poll]]) -> list[asyncio.Future[int]]:
+    async def polls(self, by_store: Mapping[str, list[Poll]]) -> list[asyncio.Future[Acknowledged]]:
         """Take polls of many stores that are not ahead of our clock, waiting a while for room.
+
+        Args:
+            by_store: of each store no more than one record takes.
 
         Returns:
             what becomes of each store's, in the order of the mapping; for `outcome`. The append
@@ -116,8 +115,15 @@ class Ingestion:
         """
         for store_id in by_store:
             self.check(store_id)
-        await self._outgoing.make_room(POLL_BYTES * sum(map(len, by_store.values())))
-        return [self._pings.add(store_id, polls) for store_id, polls in by_store.items()]
+        cost = POLL_BYTES * sum(map(len, by_store.values()))
+        await self._outgoing.make_room(cost)
+        try:
+            # a connection that was lost meanwhile takes none of them
+            self._require()
+        except BrokerUnavailableError:
+            self._outgoing.budget.give_back(cost)
+            raise
+        return [self._begin(store_id, polls) for store_id, polls in by_store.items()]
 
     async def hours(self, store_id: str, rows: list[Row]) -> None:
         """Replace a store's business hours.
@@ -160,7 +166,7 @@ class Ingestion:
         original: bytes,
         *,
         truncated: bool = False,
-    ) -> asyncio.Future[int]:
+    ) -> asyncio.Future[Acknowledged]:
         """Keep one refused item of many, or its beginning, waiting a while for room.
 
         Returns:
@@ -180,7 +186,7 @@ class Ingestion:
         self._require()
         await outcome(self._outgoing.start(topic, store_id.encode(), value))
 
-    async def _send_polls(self, store_id: str, polls: list[Poll]) -> int:
+    def _begin(self, store_id: str, polls: list[Poll]) -> asyncio.Future[Acknowledged]:
         value = encode_poll_batch(store_id, polls)
         cost = POLL_BYTES * len(polls)
-        return await self._outgoing.deliver(STORE_STATUS, store_id.encode(), value, cost)
+        return self._outgoing.begin(STORE_STATUS, store_id.encode(), value, cost)

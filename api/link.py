@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from api.outgoing import ANSWER_SECONDS
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import producer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batches import Acknowledged
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+LINGER_SECONDS: Final = 0.005
+"""For which a poll waits for others: a request to the broker costs what a hundred polls do."""
 
 BATCH_BYTES: Final = 256 << 10
 """Bytes of one batch of a partition: well under what a topic takes at once."""
@@ -57,6 +63,21 @@ class View(Reader, Protocol):
         """Wait until it has."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A producer, and what gathers for it."""
+
+    producer: Any
+    batches: RecordBatches
+
+    async def stop(self) -> None:
+        """Send what is gathered, and disconnect."""
+        try:
+            await self.batches.flush()
+        finally:
+            await self.producer.stop()
+
+
 class KafkaLink:
     """The producer, and the readers that live while there is a connection.
 
@@ -78,9 +99,8 @@ class KafkaLink:
         self._readers: list[Reader] = [*readers, *views]
         self._views = views
         self._new_producer = new_producer or _new_producer
-        self._producer: Any = None
+        self._sending: _Sending | None = None
         self._trouble: str | None = "still connecting to Kafka"
-        self._turns: defaultdict[tuple[str, int | None], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._work: set[asyncio.Task[Any]] = set()
 
     @property
@@ -100,7 +120,7 @@ class KafkaLink:
             for task in self._work:
                 task.cancel()
             await asyncio.wait(self._work, timeout=_CANCEL_SECONDS)
-        sending, self._producer = self._producer, None
+        sending, self._sending = self._sending, None
         await asyncio.gather(
             *(_bounded(reader.stop()) for reader in self._readers),
             *([_bounded(sending.stop())] if sending is not None else []),
@@ -115,35 +135,35 @@ class KafkaLink:
         if self._trouble is not None:
             raise BrokerUnavailableError(self._trouble)
 
-    async def send(self, topic: TopicSpec, partition: int | None, key: bytes, value: bytes) -> int:
-        """Send a record and wait for as long as it takes; a partition's go in the order of calls.
+    def send(
+        self, topic: TopicSpec, partition: int, key: bytes, value: bytes, *, at_once: bool = False
+    ) -> asyncio.Future[Acknowledged]:
+        """Hand a record over; a partition's go in the order of calls.
+
+        Args:
+            topic: where it goes.
+            partition: likewise.
+            key: of the record.
+            value: of the record.
+            at_once: whether it waits for no others.
 
         Returns:
-            the broker's append time, µs.
+            done when the broker holds it, or failed with a `KafkaError` for good. Others share it:
+            wait for it without cancelling it.
 
         Raises:
-            BrokerUnavailableError: it failed for good.
+            BrokerUnavailableError: it cannot be taken.
         """
+        sending = self._sending
+        if sending is None:
+            raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
         try:
-            # the client wakes all who wait for a full buffer at once: with thousands it does
-            # nothing else, so they stand in line here
-            async with self._turns[topic.name, partition]:
-                sending = self._producer
-                if sending is None:
-                    raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
-                acknowledged = await sending.send(topic.name, value, key, partition=partition)
-        except (KafkaTimeoutError, MessageSizeTooLargeError) as error:
-            # it never got as far as the producer's buffer: no gap
-            raise unavailable(self._settings, error) from error
+            batch = sending.batches.add(topic.name, partition, key, value, at_once=at_once)
         except KafkaError as error:
-            self._replace(sending, error)
             raise unavailable(self._settings, error) from error
-        try:
-            metadata = await acknowledged
-        except KafkaError as error:
-            self._replace(sending, error)
-            raise unavailable(self._settings, error) from error
-        return int(metadata.timestamp) * 1000
+        if batch.count == 1:
+            batch.sent.add_done_callback(partial(self._on_sent, sending))
+        return batch.sent
 
     async def in_time(self, waiting: Awaitable[_T]) -> _T:
         """Wait for Kafka's answer, but not for long.
@@ -181,9 +201,9 @@ class KafkaLink:
     async def _disconnect(self) -> None:
         for reader in reversed(self._readers):
             await _bounded(reader.stop())
-        if self._producer is not None:
-            await _bounded(self._producer.stop())
-            self._producer = None
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await _bounded(sending.stop())
 
     async def _open_producer(self) -> None:
         opening = self._new_producer(self._settings)
@@ -192,16 +212,17 @@ class KafkaLink:
         except asyncio.CancelledError:
             await _bounded(opening.stop())
             raise
-        self._producer = opening
+        self._sending = _Sending(opening, RecordBatches(opening, linger=LINGER_SECONDS))
 
-    def _replace(self, broken: Any, error: KafkaError) -> None:
-        if self._producer is not broken:
+    def _on_sent(self, sending: _Sending, sent: asyncio.Future[Acknowledged]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is None or self._sending is not sending:
             return
         log.warning("a record failed for good, connecting the producer anew: %r", error)
-        self._producer = None
-        self._background(self._renew(broken), "renew-producer")
+        self._sending = None
+        self._background(self._renew(sending), "renew-producer")
 
-    async def _renew(self, broken: Any) -> None:
+    async def _renew(self, broken: _Sending) -> None:
         # what it still holds goes first: a later PUT must not be overtaken by an earlier one
         await _bounded(broken.stop())
         while True:

@@ -12,21 +12,21 @@ import asyncio
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.errors import BrokerUnavailableError, OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from api.budget import Budget
     from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batches import Acknowledged
     from stream_app.settings import Settings
 
-    Send = Callable[[TopicSpec, int, bytes, bytes], Awaitable[int]]
+    Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[Acknowledged]]
 
 ANSWER_SECONDS: Final = 5.0
 """No HTTP request waits longer than this for the broker or the workers."""
@@ -35,16 +35,24 @@ UNACKNOWLEDGED_BYTES: Final = 32 << 20
 """What all requests together may have accepted and not yet seen acknowledged."""
 
 RECORD_BYTES: Final = 512
-"""What a record costs besides its key and value: futures, a task, a place in the producer."""
+"""What a record costs besides its key and value: its share of a batch, who waits for it."""
 
 _partition_of = lru_cache(maxsize=65_536)(partition_of)
 
 
 @dataclass(slots=True)
-class _Partition:
-    """When each record under way was handed over, oldest first, and when the last one ended."""
+class _Batch:
+    """When the first of its records was handed over, and what all of them cost."""
 
-    under_way: dict[int, float] = field(default_factory=dict)
+    handed_over: float
+    cost: int = 0
+
+
+@dataclass(slots=True)
+class _Partition:
+    """The batches under way, oldest first, and when the last one was acknowledged."""
+
+    under_way: dict[asyncio.Future[Acknowledged], _Batch] = field(default_factory=dict)
     acknowledged: float = float("-inf")
 
 
@@ -52,8 +60,8 @@ class Outgoing:
     """Sends records and says in time what became of them.
 
     Args:
-        send: sends a record to a partition; returns its append time in µs, raises when it failed
-            for good.
+        send: hands a record for a partition over; returns what becomes of it and of others that
+            are sent with it, raises `BrokerUnavailableError` when it cannot be taken.
         budget: shared by all that goes out; who hands a record over has taken its cost.
         settings: the partition counts.
         monotonic: a clock in seconds that never goes back.
@@ -70,9 +78,8 @@ class Outgoing:
         self._send = send
         self._settings = settings
         self._monotonic = monotonic
-        self._numbers = count()
         self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
-        self._tasks: set[asyncio.Task[int]] = set()
+        self._under_way: set[asyncio.Future[Acknowledged]] = set()
 
     def check(self, topic: TopicSpec, key: bytes) -> None:
         """Whether a record for this key can be taken at all.
@@ -84,54 +91,65 @@ class Outgoing:
         if not partition.under_way:
             return
         oldest = next(iter(partition.under_way.values()))
-        waiting = self._monotonic() - max(oldest, partition.acknowledged)
+        waiting = self._monotonic() - max(oldest.handed_over, partition.acknowledged)
         if waiting > ANSWER_SECONDS:
             raise BrokerUnavailableError(
                 f"Kafka has not acknowledged a record on {topic.name} for {waiting:.0f} s"
             )
 
-    async def deliver(self, topic: TopicSpec, key: bytes, value: bytes, cost: int) -> int:
-        """Send a record whose cost has been taken, and give it back at the end.
+    def begin(
+        self, topic: TopicSpec, key: bytes, value: bytes, cost: int
+    ) -> asyncio.Future[Acknowledged]:
+        """Send a record whose cost has been taken; it is given back at the end.
 
         Returns:
-            the broker's append time, µs.
+            what becomes of it, and of others, to be waited for with `outcome`.
 
         Raises:
-            BrokerUnavailableError: it failed for good.
+            BrokerUnavailableError: it cannot be sent now.
         """
         place = self._place(topic, key)
-        partition = self._partitions[place]
-        number = next(self._numbers)
-        partition.under_way[number] = self._monotonic()
         try:
-            taken = await self._send(topic, place[1], key, value)
-            partition.acknowledged = self._monotonic()
-        finally:
+            sent = self._send(topic, place[1], key, value)
+        except BrokerUnavailableError:
             self.budget.give_back(cost)
-            del partition.under_way[number]
-        return taken
+            raise
+        partition = self._partitions[place]
+        batch = partition.under_way.get(sent)
+        if batch is None:
+            batch = partition.under_way[sent] = _Batch(self._monotonic())
+            self._under_way.add(sent)
+            sent.add_done_callback(partial(self._ended, partition))
+        batch.cost += cost
+        return sent
 
-    def start(self, topic: TopicSpec, key: bytes, value: bytes) -> asyncio.Future[int]:
-        """Take the cost and send: what becomes of it, to be waited for without cancelling it.
+    def _ended(self, partition: _Partition, sent: asyncio.Future[Acknowledged]) -> None:
+        self._under_way.discard(sent)
+        self.budget.give_back(partition.under_way.pop(sent).cost)
+        if not sent.cancelled() and sent.exception() is None:
+            partition.acknowledged = self._monotonic()
+
+    def start(self, topic: TopicSpec, key: bytes, value: bytes) -> asyncio.Future[Acknowledged]:
+        """Take the cost and send, as `begin`.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
-            BrokerUnavailableError: its partition has acknowledged nothing for too long.
+            BrokerUnavailableError: it cannot be sent now.
         """
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
         if not self.budget.try_take(cost):
             raise overloaded()
-        return self._begin(topic, key, value, cost)
+        return self.begin(topic, key, value, cost)
 
     async def start_patiently(
         self, topic: TopicSpec, key: bytes, value: bytes
-    ) -> asyncio.Future[int]:
+    ) -> asyncio.Future[Acknowledged]:
         """As `start`, but wait a while for room."""
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
         await self.make_room(cost)
-        return self._begin(topic, key, value, cost)
+        return self.begin(topic, key, value, cost)
 
     async def make_room(self, cost: int) -> None:
         """Take a cost, waiting a while for room.
@@ -144,36 +162,30 @@ class Outgoing:
 
     async def settle(self, patience: float) -> None:
         """Wait for what is under way, for so many seconds at most."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience)
-
-    def _begin(self, topic: TopicSpec, key: bytes, value: bytes, cost: int) -> asyncio.Future[int]:
-        task = asyncio.create_task(self.deliver(topic, key, value, cost))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[int]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # whoever waited may have given up: nobody has to ask for an error
-            task.exception()
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=patience)
 
     def _place(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
         return topic.name, _partition_of(key, topic.partitions(self._settings))
 
 
-async def outcome(sent: asyncio.Future[int]) -> int:
-    """The append time of a record that others may wait for too.
+async def outcome(sent: asyncio.Future[Acknowledged]) -> int:
+    """The append time, µs, of records that others may wait for too.
 
     Raises:
-        BrokerUnavailableError: it was not acknowledged in time; it may still be later.
+        BrokerUnavailableError: they were not acknowledged in time, and may still be later; or they
+            never will be.
     """
     if not sent.done():
         await asyncio.wait({sent}, timeout=ANSWER_SECONDS)
     if not sent.done():
         raise BrokerUnavailableError(f"Kafka did not acknowledge within {ANSWER_SECONDS:g} s")
-    return sent.result()
+    if sent.cancelled():
+        raise BrokerUnavailableError("the API is stopping")
+    error = sent.exception()
+    if error is not None:
+        raise BrokerUnavailableError(f"Kafka refuses a record: {error!r}") from error
+    return sent.result().append_time
 
 
 def overloaded() -> OverloadedError:

@@ -7,6 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from api.outgoing import outcome
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.reports import ReportEvent, encode_event, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
 from stream_app.errors import BrokerUnavailableError
@@ -127,4 +129,5 @@ class ReportService:
         await self._send(REPORT_RESULTS, report_id, encode_event(event))
 
     async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
-        await self._link.in_time(self._link.send(topic, None, key.encode(), value))
+        partition = partition_of(key.encode(), topic.partitions(self._settings))
+        await outcome(self._link.send(topic, partition, key.encode(), value, at_once=True))

@@ -67,6 +67,9 @@ NOTE_KEY: Final = b"note"
 """Of the changelog record up to which a database agrees with its changelog; in no changelog."""
 
 _CHANGELOG: Final = changelog(FACTS_TABLE).name
+_LINGER_SECONDS: Final = 0.02
+"""Nobody waits for the changelog but a source's commit: what is written is read at once."""
+
 _MAX_BATCH_BYTES: Final = 262_144
 
 WAITING_BYTES: Final = 4 << 20

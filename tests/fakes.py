@@ -18,6 +18,7 @@ from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
+from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class FakeBroker:
         self._registry = registry
         self._reachable = asyncio.Event()
         self._reachable.set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def hold(self) -> None:
         """Acknowledge nothing from now on."""
@@ -75,21 +77,32 @@ class FakeBroker:
         """Acknowledge again, what waits first."""
         self._reachable.set()
 
-    async def send(self, topic: TopicSpec, partition: int | None, key: bytes, value: bytes) -> int:
+    def send(
+        self, topic: TopicSpec, partition: int, key: bytes, value: bytes
+    ) -> asyncio.Future[Acknowledged]:
+        sent: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(lambda sent: sent.exception())
         self.waiting += 1
-        try:
-            await self._reachable.wait()
-            # even a quick broker does not answer within the same turn of the loop
-            await asyncio.sleep(0)
-        finally:
-            self.waiting -= 1
+        task = asyncio.create_task(self._take(sent, topic, Sent(topic.name, partition, key, value)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return sent
+
+    async def _take(
+        self, sent: asyncio.Future[Acknowledged], topic: TopicSpec, record: Sent
+    ) -> None:
+        await self._reachable.wait()
+        # even a quick broker does not answer within the same turn of the loop
+        await asyncio.sleep(0)
+        self.waiting -= 1
         if self.error is not None:
-            raise self.error
-        self.records.append(Sent(topic.name, partition, key, value))
+            sent.set_exception(self.error)
+            return
+        self.records.append(record)
         if topic in TOPICS:
-            record = FakeRecord(topic.name, value, partition=partition or 0)
-            self._registry.on_record(record)
-        return now() + self.ahead
+            partition = record.partition or 0
+            self._registry.on_record(FakeRecord(topic.name, record.value, partition=partition))
+        sent.set_result(Acknowledged(len(self.records) - 1, now() + self.ahead))
 
     def polls(self) -> list[tuple[str, list[list[int]]]]:
         """The store and the polls of every record on `store-status`."""

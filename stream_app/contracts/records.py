@@ -75,7 +75,9 @@ def parse_status(text: object) -> bool:
         RecordError: neither of the two.
     """
     if isinstance(text, str):
-        active = _STATUS.get(text.strip().lower())
+        active = _STATUS.get(text)
+        if active is None:
+            active = _STATUS.get(text.strip().lower())
         if active is not None:
             return active
     raise RecordError(f"status is neither active nor inactive: {shown(text)}")

@@ -7,6 +7,7 @@ exactly, compare fast and know no zone, so no clock change can bend a difference
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -22,6 +23,7 @@ LATEST: Final = 4_102_444_800 * SECOND
 """2100-01-01: what lies beyond is a wrong unit or a broken clock, not an instant."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DATE_AND_SEPARATOR: Final = re.compile(r"[\dW-]+[T ]", re.IGNORECASE)
 _UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
@@ -50,6 +52,15 @@ def parse_instant(text: object) -> int:
     """
     if not isinstance(text, str):
         raise RecordError(f"the time is not a text but {type(text).__name__}")
+    if text[-1:] == "Z" and text[10:11] == "T" and text[4:5] == text[7:8] == "-":
+        # what programs write, in a third of the time
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(text[:-1])
+            if moment.tzinfo is None:
+                since = moment - _NAIVE_EPOCH
+                return check_instant(
+                    (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+                )
     trimmed = text.strip()
     bare = _UTC_SUFFIX.sub("", trimmed)
     if len(bare) < len("2024-01-01T00") or len(bare) > 40:

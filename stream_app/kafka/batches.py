@@ -2,8 +2,7 @@
 
 aiokafka's `send` makes futures, metadata and a wake-up for every record; most of what a record
 costs is that. A batch that is built here costs them once. While one batch of a partition is on
-its way the next one gathers, so batches grow with the load, and an idle partition's first record
-waits for no other.
+its way the next one gathers, so batches grow with the load.
 """
 
 from __future__ import annotations
@@ -86,14 +85,33 @@ class RecordBatches:
 
     Args:
         client: a producer that has been started.
+        linger: seconds for which the first record of all waits for others. The batches of all
+            partitions that gathered meanwhile go out together, in one request.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, linger: float = 0.0) -> None:
         self._client = client
+        self._linger = linger
         self._queues: dict[Place, _Queue] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> Batch:
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        *,
+        at_once: bool = False,
+    ) -> Batch:
         """Put a record into the partition's next batch.
+
+        Args:
+            topic: where it goes.
+            partition: likewise.
+            key: of the record.
+            value: of the record.
+            at_once: whether its batch does not linger.
 
         Returns:
             the batch that it is in, as its last record.
@@ -113,7 +131,11 @@ class RecordBatches:
             batch._append(key, value)  # noqa: SLF001  the first record always fits
         queue.waiting += len(value)
         if queue.task is None:
-            queue.task = asyncio.create_task(self._send(place, queue))
+            if at_once or not self._linger or len(queue.batches) > 1:
+                self._start(place, queue)
+            elif self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._linger, self._start_all)
         return batch
 
     def waiting(self, topic: str, partition: int) -> int:
@@ -130,8 +152,20 @@ class RecordBatches:
 
     async def flush(self) -> None:
         """Wait until everything that was added is with the broker, or has failed."""
+        self._start_all()
         while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.wait(tasks)
+
+    def _start_all(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for place, queue in self._queues.items():
+            if queue.task is None:
+                self._start(place, queue)
+
+    def _start(self, place: Place, queue: _Queue) -> None:
+        queue.task = asyncio.create_task(self._send(place, queue))
 
     def _open(self, queue: _Queue) -> Batch:
         batch = Batch(self._client.create_batch())

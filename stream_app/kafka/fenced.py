@@ -46,12 +46,16 @@ class FencedProducer:
     Args:
         settings: how to reach the broker.
         topic: the topic.
+        linger: seconds for which a record waits for others to share a request.
         options: of the producer.
     """
 
-    def __init__(self, settings: Settings, topic: str, **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, *, linger: float = 0.0, **options: Any
+    ) -> None:
         self._settings = settings
         self._topic = topic
+        self._linger = linger
         self._options = options
         self._identities: Any = None
         self._producer: Any = None
@@ -68,7 +72,7 @@ class FencedProducer:
         self._producer = producer(self._settings, **self._options)
         _use(self._producer, self._identities)
         await start(self._producer, self._settings)
-        self._batches = RecordBatches(self._producer)
+        self._batches = RecordBatches(self._producer, linger=self._linger)
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""

@@ -10,16 +10,16 @@ import pytest
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
     NotLeaderForPartitionError,
     OutOfOrderSequenceNumber,
     ProducerClosed,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from api import link as module
 from api.link import KafkaLink
-from stream_app.contracts.topics import STORE_STATUS
+from api.outgoing import outcome
+from stream_app.contracts.topics import MAX_STATE_BYTES, STORE_STATUS
 from stream_app.errors import BrokerUnavailableError
 from tests.fakes import SETTINGS
 
@@ -28,10 +28,11 @@ class Producer:
     """Stands in for AIOKafkaProducer.
 
     Attributes:
-        refuses: raised when a record is handed over.
+        refuses: raised when a batch is handed over.
         fails: what becomes of a record that was taken; None: it is acknowledged at 5 ms.
         away: how often it cannot connect.
         hangs: whether it never stops.
+        taken: how many records were in each batch that was handed over.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Producer:
         self.fails: Exception | None = None
         self.away = 0
         self.hangs = False
+        self.taken: list[int] = []
         self.events: list[str] = []
 
     async def start(self) -> None:
@@ -52,14 +54,19 @@ class Producer:
         if self.hangs:
             await asyncio.Event().wait()
 
-    async def send(self, *_: Any, **__: Any) -> asyncio.Future[Any]:
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(1000, 0)
+
+    async def send_batch(self, batch: Any, _: str, *, partition: int) -> asyncio.Future[Any]:
+        assert partition == 0
         if self.refuses:
             raise self.refuses
+        self.taken.append(batch.record_count())
         future = asyncio.get_running_loop().create_future()
         if self.fails:
             future.set_exception(self.fails)
         else:
-            future.set_result(SimpleNamespace(timestamp=5))
+            future.set_result(SimpleNamespace(offset=0, timestamp=5))
         return future
 
 
@@ -103,8 +110,8 @@ class Bench:
         while self.link.trouble is not None:  # noqa: ASYNC110  another task connects
             await asyncio.sleep(0)
 
-    async def send(self) -> int:
-        return await self.link.send(STORE_STATUS, 0, b"k", b"v")
+    async def send(self, value: bytes = b"v", *, at_once: bool = False) -> int:
+        return await outcome(self.link.send(STORE_STATUS, 0, b"k", value, at_once=at_once))
 
     async def until_sent(self) -> int:
         while True:
@@ -174,20 +181,39 @@ async def test_a_broken_producer_that_does_not_end_is_left_behind(
     await bench.link.stop()
 
 
-@pytest.mark.parametrize("error", [KafkaTimeoutError(), MessageSizeTooLargeError()])
-async def test_a_record_that_it_never_took_breaks_no_producer(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
+async def test_a_record_that_no_batch_takes_breaks_no_producer(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sound = Producer()
     bench = Bench(monkeypatch, sound)
     await bench.connect()
-    sound.refuses = error
     with pytest.raises(BrokerUnavailableError):
-        await bench.send()
-    sound.refuses = None
+        await bench.send(b"v" * MAX_STATE_BYTES)
     assert await bench.send() == 5_000
     assert sound.events == ["start"]
     await bench.link.stop()
+
+
+async def test_records_that_come_together_share_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Producer()
+    bench = Bench(monkeypatch, sound)
+    await bench.connect()
+    assert set(await asyncio.gather(*(bench.send() for _ in range(20)))) == {5_000}
+    assert sound.taken == [20]
+    await bench.link.stop()
+
+
+async def test_what_is_urgent_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 3600)
+    sound = Producer()
+    bench = Bench(monkeypatch, sound)
+    await bench.connect()
+    assert await bench.send(at_once=True) == 5_000
+    lingering = asyncio.create_task(bench.send())
+    await asyncio.sleep(0)
+    assert sound.taken == [1]
+    await bench.link.stop()
+    assert await lingering == 5_000, "what was taken is sent before the end"
 
 
 async def test_it_stops_whatever_its_clients_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,32 +236,3 @@ async def test_it_stops_while_it_is_connecting(monkeypatch: pytest.MonkeyPatch) 
     await asyncio.sleep(0.01)
     await bench.link.stop()
     assert away.events.count("start") == 0
-
-
-async def test_while_the_buffer_of_a_partition_is_full_one_waits_for_it_and_the_others_for_him(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    full, other = asyncio.Event(), []
-
-    class Full(Producer):
-        waiting = 0
-
-        async def send(self, *told: Any, partition: int) -> asyncio.Future[Any]:
-            if partition == 0:
-                self.waiting += 1
-                await full.wait()
-                other.append(told[1])
-            return await super().send()
-
-    crowded = Full()
-    bench = Bench(monkeypatch, crowded)
-    await bench.connect()
-    values = [str(number).encode() for number in range(50)]
-    sends = [asyncio.create_task(bench.link.send(STORE_STATUS, 0, b"k", value)) for value in values]
-    await asyncio.sleep(0)
-    assert await bench.link.send(STORE_STATUS, 1, b"k", b"v") == 5_000, "no other partition waits"
-    assert crowded.waiting == 1
-    full.set()
-    await asyncio.gather(*sends)
-    assert other == values
-    await bench.link.stop()

@@ -13,6 +13,7 @@ from api.report_log import ReportLog
 from api.report_service import ReportService
 from stream_app.contracts.reports import ReportRequest
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.batches import Acknowledged
 from tests.fakes import SETTINGS
 
 
@@ -28,12 +29,15 @@ class Link:
     async def in_time(self, waiting: Any) -> Any:
         return await waiting
 
-    async def send(self, *_: Any) -> int:
+    def send(self, *_: Any, at_once: bool) -> asyncio.Future[Acknowledged]:
+        assert at_once
         if self.failures:
             self.failures -= 1
             raise BrokerUnavailableError("away")
         self.sent.set()
-        return 0
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(Acknowledged(0, 0))
+        return sent
 
 
 class Tail:

@@ -90,16 +90,6 @@ class TestOne:
         gateway.broker.release()
         assert (await asked).status == HTTPStatus.ACCEPTED
 
-    async def test_pings_at_one_time_share_a_record(
-        self, client: TestClient, gateway: FakeGateway
-    ) -> None:
-        answers = await asyncio.gather(
-            *(client.post(ONE, json={"status": "active"}) for _ in range(20))
-        )
-        assert {answer.status for answer in answers} == {HTTPStatus.ACCEPTED}
-        assert sum(len(polls) for _, polls in gateway.broker.polls()) == 20
-        assert len(gateway.broker.polls()) < 20
-
     @pytest.mark.parametrize(
         ("body", "status", "reason"),
         [
@@ -293,7 +283,8 @@ class TestSilentBroker:
         one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
         assert one != other
         partition = gateway.ingestion._outgoing._partitions[STORE_STATUS.name, one]
-        partition.under_way[0] = -100.0
+        under_way: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        partition.under_way[under_way] = outgoing._Batch(-100.0)
         path = f"/stores/{UNKNOWN}/status"
         assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         await problem_of(
@@ -580,12 +571,12 @@ async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> N
     assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
-async def test_a_stop_sends_what_is_gathered() -> None:
+async def test_a_stop_waits_for_what_is_under_way() -> None:
     gateway = FakeGateway(STORE)
-    outcome = gateway.ingestion._pings.add(STORE, [(NOON_US, True)])
-    assert gateway.unacknowledged.try_take(POLL_BYTES)
+    (sent,) = await gateway.ingestion.polls({STORE: [(NOON_US, True)]})
+    assert gateway.unacknowledged.used == POLL_BYTES
     await gateway.ingestion.stop(60)
-    assert outcome.done()
+    assert sent.done()
     assert gateway.broker.polls() == [(STORE, [[NOON_US, 1]])]
     assert gateway.unacknowledged.used == 0
 

@@ -159,3 +159,43 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
     await batches.room("another", 0, 0)
     await batches.flush()
     assert batches.waiting("t", 0) == 0
+
+
+async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> None:
+    broker = Broker()
+    batches = RecordBatches(broker, linger=0.01)
+    batches.add("t", 0, b"k", b"1")
+    await asyncio.sleep(0.002)
+    batches.add("t", 1, b"k", b"2")
+    batches.add("t", 0, b"k", b"3")
+    await turn()
+    assert broker.waiting == []
+
+    while not broker.waiting:  # noqa: ASYNC110  the timer
+        await asyncio.sleep(0.001)
+    assert [(partition, batch.record_count()) for _, partition, batch, _ in broker.waiting] == [
+        (0, 2),
+        (1, 1),
+    ]
+    broker.take()
+    broker.take()
+    await batches.flush()
+
+
+async def test_what_is_urgent_or_full_does_not_linger() -> None:
+    broker = Broker(batch_bytes=1000)
+    batches = RecordBatches(broker, linger=60)
+    batches.add("t", 0, b"k", b"1")
+    batches.add("t", 1, b"k", b"2", at_once=True)
+    for _ in range(4):
+        batches.add("t", 2, b"k", b"x" * 400)
+    await turn()
+
+    assert [partition for _, partition, _, _ in broker.waiting] == [1, 2]
+    while broker.waiting:
+        broker.take()
+        await turn()
+    flushing = asyncio.create_task(batches.flush())
+    await turn()
+    assert broker.take() == 1
+    await flushing
