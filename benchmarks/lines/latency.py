@@ -43,11 +43,15 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 async def _reports(connection: KeepAlive) -> list[float]:
-    return [await _report(connection, each) for each in store_ids(REPORTS + WARM_UP)]
+    return [await report(connection, each) for each in store_ids(REPORTS + WARM_UP)]
 
 
-async def _report(connection: KeepAlive, store_id: str) -> float:
-    """Seconds until one report is complete."""
+async def report(connection: KeepAlive, store_id: str) -> float:
+    """Seconds until one report is complete.
+
+    Raises:
+        BenchmarkError: it is refused, or fails.
+    """
     begin = time.perf_counter()
     status, body = await connection.ask(request("POST", f"/trigger_report/{store_id}"))
     if status != ACCEPTED:
