@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "inputs", stores=20, days=2)
     said: list[str] = []
@@ -34,7 +38,7 @@ async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None
     assert figures["cpu_worker"] > 0
     assert said[-1] == f"replaying {inputs.polls:,} polls of 20 stores"
     # the deployment is gone with all that it wrote
-    assert os.listdir(tmp_path) == ["inputs"]
+    assert await asyncio.to_thread(names_in, tmp_path) == ["inputs"]
 
 
 async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path) -> None:
