@@ -11,7 +11,7 @@ import aiohttp
 from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.inputs import STORES
 from benchmarks.line import Figure, Line, cpu_figures
-from benchmarks.processes import CpuMeter
+from benchmarks.processes import CpuMeter, resident_megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,10 @@ async def measure(bench: Bench) -> Mapping[str, float]:
         "complete": seconds,
         "rows": rows,
         "per_store": 1000 * seconds / rows,
+        **{
+            f"{name}_peak": resident_megabytes(pid)[1]
+            for name, pid in product.pids("worker", "api").items()
+        },
         **cpu.figures(),
     }
 
@@ -67,6 +71,8 @@ LINE: Final = Line(
         Figure("rows", "rows", ""),
         Figure("per_store", "a store", "ms"),
         *cpu_figures("worker", "api", "broker"),
+        Figure("worker_peak", "memory of the worker, the most", "MB", most=300),
+        Figure("api_peak", "memory of the API, the most", "MB"),
     ),
     measure=measure,
     shares_state=True,
