@@ -71,24 +71,25 @@ async def measure(bench: Bench) -> Mapping[str, float]:
         async with bench.deployment(worker=False, api=False) as product:
             filled = await _fill(bench, product, shape)
             figures[f"{shape}_polls"] = filled.polls
-            for way in _in_turn(bench.run):
+            for way in in_turn(bench.run):
                 bench.say(f"{shape}: {WAYS[way]}")
                 before = _cpu_of_children()
                 try:
                     if way == OURS:
                         taken = await _ours(product)
                     else:
-                        taken = await _peer(bench, product, way, shape, filled)
+                        taken = await run_peer(bench, product, way, shape, filled)
                 except NotRunError as error:
                     bench.note(f"{WAYS[way]}, {shape}: not run: {error}")
                     continue
                 taken["cpu"] = _cpu_of_children() - before
                 figures |= {f"{shape}_{way}_{name}": value for name, value in taken.items()}
-        figures |= dict(_ratios(shape, figures))
+        figures |= dict(ratios(shape, figures))
     return figures
 
 
-def _in_turn(run: int) -> Iterator[str]:
+def in_turn(run: int) -> Iterator[str]:
+    """All ways; another one is the first in every run, from 0."""
     ways = list(WAYS)
     for place in range(len(ways)):
         yield ways[(place + run) % len(ways)]
@@ -100,7 +101,8 @@ def _cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """How many times as long as we each peer took; those that ran."""
     ours = figures.get(f"{shape}_{OURS}_seconds")
     for peer in PEERS:
         theirs = figures.get(f"{shape}_{peer}_seconds")
@@ -136,7 +138,7 @@ async def _ours(product: Deployment) -> dict[str, float]:
     return {"seconds": seconds}
 
 
-async def _peer(
+async def run_peer(
     bench: Bench, product: Deployment, name: str, shape: str, filled: Filled
 ) -> dict[str, float]:
     """Run a peer to its end.
