@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+BENCH_STAMP := $(VENV)/.set-up-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check format lock clean
+.PHONY: help setup demo test faults bench check format lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +23,9 @@ test: setup ## the whole test suite, on a real Kafka
 faults: setup ## break the running product under load in twenty ways; half an hour, ends with a table
 	@$(BIN)/python -m pytest -m faults tests/faults
 
+bench: setup $(BENCH_STAMP) ## what it costs, on a real Kafka, beside other ways; ONLY=replay,fleet RUNS=1: a part
+	@$(BIN)/python -m benchmarks --runs $(or $(RUNS),3) $(if $(ONLY),--only $(ONLY))
+
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,9 +37,12 @@ format: setup ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 
 # Not part of setup: it asks the package index for the newest versions.
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--group dev pyproject.toml --output-file requirements.lock --upgrade
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--group pyproject.toml:bench --constraint requirements.lock \
+		--output-file benchmarks/requirements.lock --upgrade
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -48,4 +55,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo 'installing the locked packages into $(VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP) benchmarks/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
 	@touch $@

@@ -69,6 +69,7 @@ class Takeover:
         if self._watching is not None:
             self._watching.cancel()
         partitions = partitions_of(assigned)
+        log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
         try:
             await self._facts.claim(partitions)
         except Exception as error:  # noqa: BLE001  the worker ends with it

@@ -1,0 +1,236 @@
+"""Our worker and other ways to do its work, one after the other on the same topic.
+
+A peer is a module that is run as
+
+    python -m benchmarks.peers.NAME --bootstrap HOST:PORT --shape bulk|live --records N --json OUT
+
+It reads the first N records of `store-status`, ends with 0, and leaves an object in OUT: `seconds`
+from its first record to the last poll in its state, and whatever else it counts. What cannot run
+leaves `not_run`, a line that says what to install.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.bench import VISIBLE_SECONDS
+from benchmarks.deployment import clean_environment
+from benchmarks.errors import BenchmarkError, NotRunError
+from benchmarks.inputs import ROOT, STORES, store_ids
+from benchmarks.line import Figure, Line
+from benchmarks.pings import poll_records, produce_backlog
+from benchmarks.results import Spread, read_result
+from benchmarks.tables import markdown_table, number
+from benchmarks.watermarks import Watermarks
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.processes.child import ChildProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from benchmarks.bench import Bench
+    from benchmarks.deployment import Deployment
+    from benchmarks.results import Result
+
+OURS: Final = "ours"
+PEERS: Final = {
+    "floor": "bare aiokafka consumer with orjson, no state",
+    "quix": "Quix Streams",
+    "kafka_streams": "Kafka Streams",
+    "postgres": "rows into PostgreSQL",
+}
+WAYS: Final = {OURS: "store-uptime, one worker", **PEERS}
+SHAPES: Final = {
+    "bulk": "1.9 M polls, up to 512 a record",
+    "live": "300,000 polls, one a record",
+}
+LIVE_MINUTES: Final = 66
+
+_PEER_SECONDS: Final = 600.0
+_HEADER: Final = ("way", "seconds", "minimum", "maximum", "polls/s", "times ours", "CPU, s")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What lies in `store-status`."""
+
+    records: int
+    polls: int
+
+
+async def measure(bench: Bench) -> Mapping[str, float]:
+    """Every way on the bulk topic, then every way on the live one; each run begins with another."""
+    figures: dict[str, float] = {}
+    for shape in SHAPES:
+        async with bench.deployment(worker=False, api=False) as product:
+            filled = await _fill(bench, product, shape)
+            figures[f"{shape}_polls"] = filled.polls
+            for way in in_turn(bench.run):
+                bench.say(f"{shape}: {WAYS[way]}")
+                before = _cpu_of_children()
+                try:
+                    if way == OURS:
+                        taken = await _ours(product)
+                    else:
+                        taken = await run_peer(bench, product, way, shape, filled)
+                except NotRunError as error:
+                    bench.note(f"{WAYS[way]}, {shape}: not run: {error}")
+                    continue
+                taken["cpu"] = _cpu_of_children() - before
+                figures |= {f"{shape}_{way}_{name}": value for name, value in taken.items()}
+        figures |= dict(ratios(shape, figures))
+    return figures
+
+
+def in_turn(run: int) -> Iterator[str]:
+    """All ways; another one is the first in every run, from 0."""
+    ways = list(WAYS)
+    for place in range(len(ways)):
+        yield ways[(place + run) % len(ways)]
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """How many times as long as we each peer took; those that ran."""
+    ours = figures.get(f"{shape}_{OURS}_seconds")
+    for peer in PEERS:
+        theirs = figures.get(f"{shape}_{peer}_seconds")
+        if ours and theirs:
+            yield f"{shape}_{peer}_ratio", theirs / ours
+
+
+async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
+    async with Watermarks(product.settings) as watermarks:
+        if shape == "bulk":
+            inputs = bench.inputs()
+            bench.say(f"filling the topic with {inputs.polls:,} polls")
+            await product.run("replay", "--status", str(inputs.status))
+            polls = inputs.polls
+        else:
+            records = poll_records(store_ids(STORES), LIVE_MINUTES)
+            polls = await produce_backlog(product.settings, records)
+        ends = await watermarks.highwaters()
+    return Filled(
+        sum(offset for (topic, _), offset in ends.items() if topic == STORE_STATUS.name), polls
+    )
+
+
+async def _ours(product: Deployment) -> dict[str, float]:
+    """From the moment when the worker owns its first partition to the last poll visible."""
+    async with Watermarks(product.settings) as watermarks:
+        await product.worker.start()
+        visible = await product.while_running(
+            watermarks.caught_up(), VISIBLE_SECONDS, "all polls visible"
+        )
+        seconds = visible - watermarks.advances[0].at
+        await product.worker.stop()
+    return {"seconds": seconds}
+
+
+async def run_peer(
+    bench: Bench, product: Deployment, name: str, shape: str, filled: Filled
+) -> dict[str, float]:
+    """Run a peer to its end.
+
+    Raises:
+        NotRunError: it is not there, or says that it cannot run.
+        BenchmarkError: it fails.
+    """
+    if not (ROOT / "benchmarks" / "peers" / name).is_dir():
+        raise NotRunError(f"benchmarks/peers/{name} is missing")
+    output = bench.workspace / f"peer-{name}-{shape}-{bench.run}.json"
+    child = ChildProcess(
+        f"peer-{name}-{shape}-{bench.run}",
+        [
+            *(sys.executable, "-m", f"benchmarks.peers.{name}"),
+            *("--bootstrap", product.settings.kafka_bootstrap, "--shape", shape),
+            *("--records", str(filled.records), "--json", str(output)),
+        ],
+        log_dir=bench.workspace / "logs",
+        environment=clean_environment(),
+        folder=ROOT,
+    )
+    try:
+        async with asyncio.timeout(_PEER_SECONDS):
+            await child.start()
+            code = await child.wait()
+    except TimeoutError:
+        raise BenchmarkError(f"{name} still runs after {_PEER_SECONDS:g} s") from None
+    finally:
+        await child.stop()
+    content = _content(output)
+    if "not_run" in content:
+        raise NotRunError(str(content["not_run"]))
+    if code or "seconds" not in content:
+        raise BenchmarkError(f"{name} ended with {code}: {child.last_words()}")
+    return {
+        key: float(value)
+        for key, value in content.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _content(output: Path) -> dict[str, Any]:
+    if not output.exists():
+        return {}
+    content: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return content
+
+
+def ratios_section(folder: Path) -> str:
+    """A table a shape: every way, how long it took, and how many times as long as ours."""
+    result = read_result(LINE.name, folder)
+    if result is None:
+        return "Not measured yet.\n"
+    tables = [
+        f"{title}:\n\n{markdown_table(_HEADER, _ratio_rows(result, shape))}"
+        for shape, title in SHAPES.items()
+    ]
+    notes = [*result.notes, *([f"not measured: {result.problem}"] if result.problem else [])]
+    return "\n".join(tables) + "".join(f"\n- {note}" for note in notes) + ("\n" if notes else "")
+
+
+def _ratio_rows(result: Result, shape: str) -> Iterator[tuple[str, ...]]:
+    polls = result.spread(f"{shape}_polls")
+    for way, title in WAYS.items():
+        seconds = result.spread(f"{shape}_{way}_seconds")
+        if seconds is None or polls is None:
+            continue
+        yield (
+            title,
+            *(number(each) for each in (seconds.median, seconds.least, seconds.most)),
+            number(polls.median / seconds.median),
+            "1" if way == OURS else _median(result.spread(f"{shape}_{way}_ratio")),
+            _median(result.spread(f"{shape}_{way}_cpu")),
+        )
+
+
+def _median(spread: Spread | None) -> str:
+    return number(spread.median) if spread else ""
+
+
+def _figures() -> Iterator[Figure]:
+    for shape, what in SHAPES.items():
+        for way, title in WAYS.items():
+            yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
+            yield Figure(f"{shape}_{way}_ratio", "- to our worker", "times")
+            yield Figure(f"{shape}_{way}_cpu", "- CPU, start and end included", "s")
+
+
+LINE: Final = Line(
+    name="comparison",
+    title="other ways to do the worker's work, interleaved on one topic",
+    figures=tuple(_figures()),
+    measure=measure,
+)

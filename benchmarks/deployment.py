@@ -1,0 +1,237 @@
+"""The product as it is deployed: a broker, one worker, one API, each a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aiohttp
+
+from benchmarks.disk import folder_bytes, topic_bytes
+from benchmarks.errors import BenchmarkError
+from benchmarks.inputs import ROOT
+from benchmarks.processes import resident_megabytes
+from stream_app.broker.local import LocalKafka
+from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
+from stream_app.kafka.admin import ensure_topics
+from stream_app.processes.child import ChildProcess
+from stream_app.processes.environment import environment_of
+from stream_app.processes.ports import free_ports
+from stream_app.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
+
+    from stream_app.broker.node import KafkaNode
+
+COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
+READY_SECONDS: Final = 120.0
+_LOOK: Final = 0.005
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended: when it was started (`perf_counter`), what it took."""
+
+    started: float
+    seconds: float
+    peak_megabytes: float
+
+
+class Deployment:
+    """A running product; made by `deployment`."""
+
+    def __init__(self, settings: Settings, kafka: LocalKafka) -> None:
+        self.settings = settings
+        self.kafka = kafka
+        self.worker = self._process("worker", "worker", "--name", "worker")
+        self.api = self._process("api", "api")
+
+    @property
+    def address(self) -> str:
+        """Where the API listens."""
+        return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the worker keeps its databases."""
+        return self.settings.data_dir / "workers" / "worker"
+
+    @property
+    def broker_folder(self) -> Path:
+        """Where the broker keeps its topics."""
+        return self.settings.data_dir / "kafka"
+
+    def bytes_on_disk(self) -> dict[str, float]:
+        """Bytes of the polls' topic, of the changelog, and of the worker's databases."""
+        return {
+            "source_bytes": float(topic_bytes(self.broker_folder, STORE_STATUS.name)),
+            "changelog_bytes": float(topic_bytes(self.broker_folder, changelog(FACTS_TABLE).name)),
+            "state_bytes": float(folder_bytes(self.state_folder)),
+        }
+
+    def _process(self, name: str, *command: str) -> ChildProcess:
+        return ChildProcess(
+            name,
+            [*COMMAND, *command],
+            log_dir=self.settings.data_dir / "logs",
+            environment=environment_of(self.settings, clean_environment()),
+            folder=ROOT,
+            stop_limit=40,
+        )
+
+    def pids(self, *names: str) -> dict[str, int]:
+        """Process ids of `worker`, `api` and `broker`, or of some of them."""
+        pids = {
+            "broker": self.kafka.node(1).pid,
+            "worker": self.worker.pid,
+            "api": self.api.pid,
+        }
+        return {
+            name: pid
+            for name, pid in pids.items()
+            if pid is not None and (not names or name in names)
+        }
+
+    async def while_running(self, work: Awaitable[T], limit: float, what: str) -> T:
+        """Wait for something that the running processes bring about.
+
+        Raises:
+            BenchmarkError: one of them ended, or the limit (seconds) is over.
+        """
+        task = asyncio.ensure_future(work)
+        children: list[ChildProcess | KafkaNode] = [self.worker, self.api, *self.kafka.nodes]
+        ends: dict[asyncio.Future[Any], ChildProcess | KafkaNode] = {
+            asyncio.ensure_future(child.wait()): child
+            for child in children
+            if child.pid is not None
+        }
+        try:
+            done, _ = await asyncio.wait(
+                {task, *ends}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task in done:
+                return task.result()
+            for end in done:
+                child = ends[end]
+                raise BenchmarkError(f"{child.name} ended: {child.last_words()}")
+            raise BenchmarkError(f"{what}: not within {limit:g} s")
+        finally:
+            for future in (task, *ends):
+                future.cancel()
+            await asyncio.gather(task, *ends, return_exceptions=True)
+
+    async def ready(self, limit: float = READY_SECONDS) -> float:
+        """Wait until `/readyz` answers 200; when it did (`perf_counter`)."""
+        return await self.while_running(self._ready(), limit, "ready")
+
+    async def _ready(self) -> float:
+        async with aiohttp.ClientSession(self.address) as session:
+            while True:
+                # it may not listen yet
+                with suppress(aiohttp.ClientError):
+                    async with session.get("/readyz") as response:
+                        if response.status == 200:
+                            return time.perf_counter()
+                await asyncio.sleep(_LOOK)
+
+    async def said(self, pattern: str, *, since: int = 0, limit: float = READY_SECONDS) -> float:
+        """Wait for a line in the worker's log behind `since` bytes; when it came."""
+        return await self.while_running(self._said(pattern, since), limit, f"{pattern!r}")
+
+    async def _said(self, pattern: str, since: int) -> float:
+        while True:
+            if self.worker.log.exists():
+                with self.worker.log.open("rb") as log:
+                    log.seek(since)
+                    if re.search(pattern, log.read().decode(errors="replace")):
+                        return time.perf_counter()
+            await asyncio.sleep(_LOOK)
+
+    def log_bytes(self) -> int:
+        """How long the worker's log is."""
+        return self.worker.log.stat().st_size if self.worker.log.exists() else 0
+
+    async def run(self, *arguments: str, limit: float = 600) -> Ended:
+        """A command of the product, to its end.
+
+        Raises:
+            BenchmarkError: it fails.
+        """
+        child = self._process(arguments[0], *arguments)
+        started = time.perf_counter()
+        await child.start()
+        peak = 0.0
+        try:
+            async with asyncio.timeout(limit):
+                while (pid := child.pid) is not None:
+                    # it may have just ended
+                    with suppress(OSError, ValueError):
+                        peak = max(peak, resident_megabytes(pid)[1])
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            raise BenchmarkError(f"{arguments[0]} still runs after {limit:g} s") from None
+        finally:
+            await child.stop()
+        seconds = time.perf_counter() - started
+        if code := await child.wait():
+            raise BenchmarkError(f"{arguments[0]} ended with {code}: {child.last_words()}")
+        return Ended(started, seconds, peak)
+
+    def remove_state(self) -> None:
+        """A lost disk: the worker's folder is gone. It must not run."""
+        shutil.rmtree(self.state_folder)
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without settings of the product, which would change what is measured."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) or name == f"{PREFIX}CACHE_DIR"
+    }
+
+
+@asynccontextmanager
+async def deployment(
+    folder: Path, *, worker: bool = True, api: bool = True, **settings: Any
+) -> AsyncIterator[Deployment]:
+    """A running product in a new folder; all has ended and is removed when the block is left.
+
+    Args:
+        folder: does not exist yet.
+        worker: whether a worker is started.
+        api: whether an API process is started.
+        settings: parsed values of settings other than the defaults.
+    """
+    defaults: dict[str, Any] = {"data_dir": folder, "api_port": free_ports(1)[0]}
+    given = Settings.from_environment(clean_environment(), **(defaults | settings))
+    async with AsyncExitStack() as ends:
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        kafka = LocalKafka(folder, given.cache_dir, nodes=1)
+        ends.push_async_callback(kafka.stop)
+        started = await kafka.start(tied=True)
+        given = replace(given, kafka_bootstrap=started.bootstrap)
+        await ensure_topics(given)
+        product = Deployment(given, kafka)
+        ends.push_async_callback(product.api.stop)
+        ends.push_async_callback(product.worker.stop)
+        if worker:
+            await product.worker.start()
+        if api:
+            await product.api.start()
+        if worker and api:
+            await product.ready()
+        elif worker:
+            await product.said(r"own partitions \d")
+        yield product

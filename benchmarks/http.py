@@ -1,0 +1,200 @@
+"""HTTP/1.1 on keep-alive connections, as cheap as Python can: the load shares the machine.
+
+Requests are bytes that were prepared before; of an answer the status and the body are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACCEPTED: Final = 202
+_LENGTH: Final = b"content-length:"
+
+
+def request(method: str, path: str, body: bytes = b"") -> bytes:
+    """The bytes of a request."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    elif method == "POST":
+        head += "Content-Length: 0\r\n"
+    return f"{head}\r\n".encode() + body
+
+
+def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Status, body and the rest of what came in; None while the answer is not whole.
+
+    Raises:
+        BenchmarkError: an answer that does not say how long it is.
+    """
+    head, separator, rest = data.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    lower = head.lower()
+    place = lower.find(_LENGTH)
+    if place < 0:
+        raise BenchmarkError(f"an answer without a length: {head[:60]!r}")
+    length = int(lower[place + len(_LENGTH) :].split(b"\r\n", 1)[0])
+    if len(rest) < length:
+        return None
+    return int(head[9:12]), rest[:length], rest[length:]
+
+
+class KeepAlive(asyncio.Protocol):
+    """One connection, one request at a time; made by `connect`."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> KeepAlive:
+        """Open a connection."""
+        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
+        return connection
+
+    async def ask(self, data: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer to a request.
+
+        Raises:
+            BenchmarkError: the connection is closed instead.
+        """
+        if self._transport is None:
+            raise BenchmarkError("the API closed the connection")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        return await self._answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what a TCP connection has
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        self._data += data
+        answer = split_answer(self._data)
+        if answer is not None and self._answer is not None:
+            status, body, self._data = answer
+            self._answer.set_result((status, body))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio's."""
+        self._transport = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(BenchmarkError(f"the API closed the connection: {error}"))
+
+
+@dataclass(slots=True)
+class LoadResult:
+    """What a load came to.
+
+    Attributes:
+        seconds: from the first request to the last answer.
+        statuses: answers by status.
+        latencies: seconds from a request to its answer, of those that were accepted.
+        refused: the beginning of the last answer that was not.
+    """
+
+    seconds: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    refused: bytes = b""
+
+    @property
+    def accepted(self) -> int:
+        """How many were acknowledged."""
+        return self.statuses[ACCEPTED]
+
+
+class _LoadConnection(asyncio.Protocol):
+    """Sends the next request when the answer to the last one is there: no tasks, no futures."""
+
+    def __init__(self, requests: Iterator[bytes], until: float, result: LoadResult) -> None:
+        self._requests = requests
+        self._until = until
+        self._result = result
+        self._data = b""
+        self._sent = 0.0
+        self._transport: asyncio.Transport | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what a TCP connection has
+        self._transport = transport
+        self._next()
+
+    def _next(self) -> None:
+        now = time.perf_counter()
+        data = next(self._requests, None) if now < self._until else None
+        if self._transport is None or data is None:
+            self._finish()
+            return
+        self._sent = now
+        self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        answer = split_answer(self._data)
+        if answer is None:
+            return
+        status, body, self._data = answer
+        self._result.statuses[status] += 1
+        if status == ACCEPTED:
+            self._result.latencies.append(time.perf_counter() - self._sent)
+        else:
+            self._result.refused = body[:200]
+        self._next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(BenchmarkError(f"the API closed a connection: {error}"))
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def load(
+    host: str, port: int, requests: Iterator[bytes], *, connections: int, seconds: float
+) -> LoadResult:
+    """Send requests over some connections, each as fast as it is answered.
+
+    Args:
+        host: of the API.
+        port: of the API.
+        requests: taken one after the other; the load ends early where they do.
+        connections: how many.
+        seconds: after which no further request is sent.
+    """
+    result = LoadResult()
+    begin = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    opened = [
+        (
+            await loop.create_connection(
+                lambda: _LoadConnection(requests, begin + seconds, result), host, port
+            )
+        )[1]
+        for _ in range(connections)
+    ]
+    await asyncio.gather(*(connection.done for connection in opened))
+    result.seconds = time.perf_counter() - begin
+    return result

@@ -1,0 +1,79 @@
+"""One report of all stores over HTTP: from the request to the last row."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from benchmarks.errors import BenchmarkError, NotRunError
+from benchmarks.inputs import STORES
+from benchmarks.line import Figure, Line, cpu_figures
+from benchmarks.processes import CpuMeter, resident_megabytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.bench import Bench
+
+_ASK_AGAIN: Final = 0.005
+_LIMIT: Final = 180.0
+_MISSING: Final = (404, 405)
+
+
+async def measure(bench: Bench) -> Mapping[str, float]:
+    """One fleet report; every store has a row."""
+    product = await bench.loaded()
+    bench.say("a report of all stores")
+    cpu = CpuMeter(product.pids())
+    async with aiohttp.ClientSession(product.address) as session:
+        seconds, text = await product.while_running(_report(session), _LIMIT, "fleet report")
+    rows = text.count("\n") - 1
+    if rows < STORES:
+        raise BenchmarkError(f"the fleet report has {rows:,} rows, not {STORES:,}")
+    return {
+        "complete": seconds,
+        "rows": rows,
+        "per_store": 1000 * seconds / rows,
+        **{
+            f"{name}_peak": resident_megabytes(pid)[1]
+            for name, pid in product.pids("worker", "api").items()
+        },
+        **cpu.figures(),
+    }
+
+
+async def _report(session: aiohttp.ClientSession) -> tuple[float, str]:
+    begin = time.perf_counter()
+    async with session.post("/trigger_report") as response:
+        if response.status in _MISSING:
+            raise NotRunError("this version has no POST /trigger_report for all stores")
+        if response.status != 202:
+            raise BenchmarkError(f"POST /trigger_report: {response.status}")
+        report_id = (await response.json())["report_id"]
+    while True:
+        async with session.get(f"/get_report/{report_id}") as response:
+            text = await response.text()
+            if response.status == 200:
+                return time.perf_counter() - begin, text
+            if response.status != 202:
+                raise BenchmarkError(f"the fleet report: {response.status} {text[:100]}")
+        await asyncio.sleep(_ASK_AGAIN)
+
+
+LINE: Final = Line(
+    name="fleet",
+    title="one report of all 4,559 stores, over HTTP",
+    figures=(
+        Figure("complete", "from the request to the last row", "s", most=1),
+        Figure("rows", "rows", ""),
+        Figure("per_store", "a store", "ms"),
+        *cpu_figures("worker", "api", "broker"),
+        Figure("worker_peak", "memory of the worker, the most", "MB", most=300),
+        Figure("api_peak", "memory of the API, the most", "MB"),
+    ),
+    measure=measure,
+    shares_state=True,
+)

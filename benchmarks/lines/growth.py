@@ -1,0 +1,69 @@
+"""Time and memory of a replay as polls and stores grow to eight times as many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.inputs import DAYS, STORES
+from benchmarks.line import Figure, Line
+from benchmarks.lines.replay import measure_replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.bench import Bench
+
+FACTORS: Final = (1, 2, 4, 8)
+KINDS: Final = ("polls", "stores")
+QUANTITIES: Final = (
+    ("visible", "until all is visible", "s"),
+    ("worker_peak", "memory of the worker, the most", "MB"),
+    ("replay_peak", "memory of the command, the most", "MB"),
+)
+_BASE: Final = 4
+"""Four times as much is the whole data set."""
+
+
+def shape(kind: str, factor: int) -> tuple[int, float]:
+    """Stores and days of a point."""
+    if kind == "polls":
+        return STORES, round(DAYS * factor / _BASE, 2)
+    return STORES * factor // _BASE, DAYS
+
+
+async def measure(bench: Bench) -> Mapping[str, float]:
+    """A replay for every point, each into a new deployment."""
+    figures: dict[str, float] = {}
+    for kind in KINDS:
+        for factor in FACTORS:
+            stores, days = shape(kind, factor)
+            inputs = bench.inputs(stores=stores, days=days)
+            taken = await measure_replay(bench, inputs)
+            figures[f"{kind}_{factor}_rows"] = inputs.polls
+            for name, _, _ in QUANTITIES:
+                figures[f"{kind}_{factor}_{name}"] = taken[name]
+        for name, _, _ in QUANTITIES:
+            figures[f"{kind}_{name}_ratio"] = (
+                figures[f"{kind}_{FACTORS[-1]}_{name}"] / figures[f"{kind}_{FACTORS[0]}_{name}"]
+            )
+    return figures
+
+
+def _figures() -> Iterator[Figure]:
+    most = float(FACTORS[-1])
+    for kind in KINDS:
+        for name, title, unit in QUANTITIES:
+            for factor in FACTORS:
+                yield Figure(f"{kind}_{factor}_{name}", f"{factor}x {kind}: {title}", unit)
+            yield Figure(
+                f"{kind}_{name}_ratio", f"{FACTORS[-1]}x {kind} to 1x: {title}", "", most=most
+            )
+
+
+LINE: Final = Line(
+    name="growth",
+    title="1x, 2x, 4x, 8x of polls and of stores; 1x is 475,000 polls",
+    figures=tuple(_figures()),
+    measure=measure,
+    most_runs=1,
+)

@@ -1,0 +1,88 @@
+"""Live pings over HTTP to one API process, with a worker that applies them at the same time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.bench import VISIBLE_SECONDS
+from benchmarks.errors import BenchmarkError
+from benchmarks.http import load
+from benchmarks.inputs import STORES, store_ids
+from benchmarks.line import Figure, Line
+from benchmarks.pings import BATCH, batches_of_one_store, mixed_batches, single_posts
+from benchmarks.processes import CpuMeter
+from benchmarks.quantiles import quantile
+from benchmarks.watermarks import Watermarks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.bench import Bench
+
+SECONDS: Final = 6.0
+WARM_UP_SECONDS: Final = 1.0
+SINGLE_CONNECTIONS: Final = 64
+BATCH_CONNECTIONS: Final = 16
+
+_MINUTES: Final = 300_000
+"""More than any run comes to, and less than the retention."""
+
+
+async def measure(bench: Bench) -> Mapping[str, float]:
+    """Each shape of load for some seconds, one after the other."""
+    stores = store_ids(STORES)
+    shapes: tuple[tuple[str, Iterator[bytes], int, int], ...] = (
+        ("single_mixed", single_posts(stores, _MINUTES), SINGLE_CONNECTIONS, 1),
+        ("single_one", single_posts(stores[:1], _MINUTES), SINGLE_CONNECTIONS, 1),
+        ("batch_mixed", mixed_batches(stores, _MINUTES), BATCH_CONNECTIONS, BATCH),
+        ("batch_one", batches_of_one_store(stores, 1000), BATCH_CONNECTIONS, BATCH),
+    )
+    figures: dict[str, float] = {}
+    async with bench.deployment() as product, Watermarks(product.settings) as watermarks:
+        where = (product.settings.api_host, product.settings.api_port)
+        for name, requests, connections, polls in shapes:
+            bench.say(f"{name.replace('_', ' ')}: {SECONDS:g} s over {connections} connections")
+            await load(*where, requests, connections=connections, seconds=WARM_UP_SECONDS)
+            cpu = CpuMeter(product.pids())
+            result = await product.while_running(
+                load(*where, requests, connections=connections, seconds=SECONDS),
+                10 * SECONDS,
+                "the load to end",
+            )
+            if not result.accepted:
+                raise BenchmarkError(f"no post of {name} was accepted: {result.refused!r}")
+            figures[name] = polls * result.accepted / result.seconds
+            figures[f"{name}_p99"] = 1000 * quantile(result.latencies, 0.99)
+            figures[f"{name}_refused"] = result.statuses.total() - result.accepted
+            for process, seconds in cpu.figures().items():
+                figures[f"{name}_{process}"] = seconds / result.seconds
+            # the next shape begins without a backlog
+            await product.while_running(
+                watermarks.caught_up(), VISIBLE_SECONDS, "all pings visible"
+            )
+    return figures
+
+
+_SHAPES: Final = (
+    ("single_mixed", "single-ping posts, many stores", "posts/s", 3_000),
+    ("single_one", "single-ping posts, one store", "posts/s", 3_000),
+    ("batch_mixed", "batches of 100, a poll of each of 100 stores", "polls/s", 60_000),
+    ("batch_one", "batches of 100, each of one store", "polls/s", 60_000),
+)
+
+
+def _figures() -> Iterator[Figure]:
+    for name, title, unit, least in _SHAPES:
+        yield Figure(name, title, unit, least=least)
+        yield Figure(f"{name}_p99", "- acknowledged within, 99 of 100", "ms")
+        yield Figure(f"{name}_refused", "- answered 429 or 503", "posts")
+        for process in ("api", "worker", "broker", "load"):
+            yield Figure(f"{name}_cpu_{process}", f"- CPU of the {process}", "cores")
+
+
+LINE: Final = Line(
+    name="http-pings",
+    title="live pings over HTTP, one API process",
+    figures=tuple(_figures()),
+    measure=measure,
+)

@@ -1,0 +1,37 @@
+"""All lines, in the order in which they run and are shown.
+
+Those that share the loaded deployment stand together: it is made once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import comparison
+from benchmarks.lines import (
+    computation,
+    fleet,
+    growth,
+    http_pings,
+    kafka_pings,
+    latency,
+    replay,
+    restart,
+    write_cost,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.line import Line
+
+LINES: Final[tuple[Line, ...]] = (
+    replay.LINE,
+    fleet.LINE,
+    latency.LINE,
+    restart.LINE,
+    computation.LINE,
+    write_cost.LINE,
+    http_pings.LINE,
+    kafka_pings.LINE,
+    growth.LINE,
+    comparison.LINE,
+)

@@ -1,0 +1,86 @@
+"""Runs lines one after the other, keeps what they give, and ends cleanly however it ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from benchmarks.bench import Bench
+from benchmarks.errors import BenchmarkError
+from benchmarks.machine import describe_machine, load_average
+from benchmarks.results import Result, write_result
+from benchmarks.tables import number
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.line import Line
+
+
+async def run_lines(
+    lines: Sequence[Line], *, runs: int, results: Path, say: Callable[[str], None]
+) -> list[Result]:
+    """Measure lines, each as often as it says or `runs` times; a result each, kept at once.
+
+    A line that fails does not keep the others from being measured.
+    """
+    found: list[Result] = []
+    with TemporaryDirectory(prefix="store-uptime-bench-") as folder:
+        bench = Bench(Path(folder), say, runs)
+        try:
+            for line in lines:
+                if not line.shares_state:
+                    await bench.unload()
+                result = await _measure(line, bench, min(runs, line.most_runs or runs))
+                write_result(result, results)
+                found.append(result)
+        finally:
+            await bench.unload()
+    return found
+
+
+async def _measure(line: Line, bench: Bench, runs: int) -> Result:
+    found: list[dict[str, float]] = []
+    problem = ""
+    say, bench.notes = bench.say, []
+    try:
+        for count in range(1, runs + 1):
+            bench.say = partial(_say_of_run, say, f"{line.name} {count}/{runs}")
+            bench.run = count - 1
+            load = load_average()
+            figures = dict(await line.measure(bench))
+            bench.say(_shown(line, figures))
+            found.append(figures | {"load_average_before": load})
+    except (BenchmarkError, StoreUptimeError) as error:
+        problem = str(error)
+        bench.say(f"not measured: {problem}")
+        # it may be what went wrong
+        await bench.unload()
+    finally:
+        bench.say = say
+    return Result(
+        line=line.name,
+        title=line.title,
+        machine=describe_machine(),
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        runs=found,
+        notes=bench.notes,
+        problem=problem,
+    )
+
+
+def _say_of_run(say: Callable[[str], None], run: str, text: str) -> None:
+    say(f"{run}: {text}")
+
+
+def _shown(line: Line, figures: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{figure.title} {number(figures[figure.name])} {figure.unit}"
+        for figure in line.figures
+        # what explains the figure above it is for the table
+        if figure.name in figures and not figure.title.startswith("- ")
+    )

@@ -1,0 +1,71 @@
+"""Results as a table: on a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmarks.line import Figure, Line
+    from benchmarks.results import Result
+
+HEADER: Final = ("work", "figure", "unit", "minimum", "median", "maximum", "target", "")
+
+Row = tuple[str, ...]
+
+
+def number(value: float) -> str:
+    """Three digits that count, thousands apart: 1,234; 12.3; 0.0123."""
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits = 3
+    shown = f"{value:.{digits}g}"
+    return f"{float(shown):,.0f}" if abs(float(shown)) >= 100 else shown
+
+
+def rows(line: Line, result: Result) -> list[Row]:
+    """A row a figure; the title stands in the first one."""
+    found = [row for figure in line.figures if (row := _row(figure, result))]
+    found += [(note, "", "", "", "", "", "") for note in result.notes]
+    if result.problem:
+        found.append((f"not measured: {result.problem}", "", "", "", "", "", ""))
+    return [(line.title if index == 0 else "", *row) for index, row in enumerate(found)]
+
+
+def _row(figure: Figure, result: Result) -> Row | None:
+    spread = result.spread(figure.name)
+    if spread is None:
+        return None
+    met = figure.met(spread.median)
+    return (
+        figure.title,
+        figure.unit,
+        *(number(value) for value in (spread.least, spread.median, spread.most)),
+        figure.target,
+        "" if met is None else "met" if met else "MISSED",
+    )
+
+
+def terminal_table(found: Iterable[Sequence[Row]]) -> Table:
+    """A table for a terminal, a section a line."""
+    table = Table(*HEADER)
+    for column in table.columns[3:6]:
+        column.justify = "right"
+    for section in found:
+        for row in section:
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def markdown_table(header: Sequence[str], found: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [_markdown_row(header), "|" + "---|" * len(header)]
+    return "\n".join([*lines, *map(_markdown_row, found)]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

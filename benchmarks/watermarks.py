@@ -1,0 +1,82 @@
+"""When what was acknowledged became visible: read from the topic that the workers write."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from stream_app.contracts.topics import SOURCE_TOPICS, WATERMARKS
+from stream_app.contracts.watermarks import decode_watermark
+from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.tail import TopicTail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.settings import Settings
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A watermark that moved, and when we read of it (`time.perf_counter`)."""
+
+    at: float
+    partition: Partition
+    applied: int
+
+
+class Watermarks:
+    """Follows the watermarks from the moment it is entered.
+
+    What a reader sees is what a report would: a report waits for the same records.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._highwaters = Highwaters(settings)
+        self._tail = TopicTail(
+            settings, [WATERMARKS], self._highwaters, self._on_record, from_beginning=False
+        )
+        self._sources = [
+            (spec.name, partition)
+            for spec in SOURCE_TOPICS
+            for partition in range(spec.partitions(settings))
+        ]
+        self._moved = asyncio.Event()
+        self.applied: dict[Partition, int] = {}
+        self.advances: list[Advance] = []
+
+    async def __aenter__(self) -> Self:
+        await self._highwaters.start()
+        await self._tail.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tail.stop()
+        await self._highwaters.stop()
+
+    def _on_record(self, record: Any) -> None:
+        watermark = decode_watermark(record.value)
+        partition = (watermark.topic, watermark.partition)
+        if watermark.applied > self.applied.get(partition, -1):
+            self.applied[partition] = watermark.applied
+            self.advances.append(Advance(time.perf_counter(), partition, watermark.applied))
+            self._moved.set()
+
+    async def highwaters(self) -> dict[Partition, int]:
+        """How far the sources reach now."""
+        return await self._highwaters.ask(self._sources)
+
+    async def caught_up(self) -> float:
+        """Wait until all that is acknowledged now is visible; when it was (`perf_counter`)."""
+        await self.reached(await self.highwaters())
+        return self.advances[-1].at
+
+    async def reached(self, offsets: Mapping[Partition, int]) -> None:
+        """Wait until owners have told that they are at these offsets, or further."""
+        while any(self.applied.get(p, -1) < offset for p, offset in offsets.items()):
+            self._moved.clear()
+            await self._moved.wait()

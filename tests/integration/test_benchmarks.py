@@ -1,0 +1,58 @@
+"""The benchmarks' deployment measures what is there: a small replay, and a report of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.bench import Bench
+from benchmarks.errors import BenchmarkError
+from benchmarks.http import KeepAlive
+from benchmarks.inputs import make_inputs, store_ids
+from benchmarks.lines.latency import report
+from benchmarks.lines.replay import measure_replay
+from benchmarks.processes import resident_megabytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path / "inputs", stores=20, days=2)
+    said: list[str] = []
+    figures = await measure_replay(Bench(tmp_path, said.append, runs=1), inputs)
+    assert 0 < figures["command"] <= figures["visible"] + 1
+    assert figures["source_bytes_per_poll"] > 0
+    assert figures["changelog_bytes_per_poll"] >= 8
+    assert figures["worker_peak"] >= figures["worker_resident"] > 0
+    assert figures["cpu_worker"] > 0
+    assert said[-1] == f"replaying {inputs.polls:,} polls of 20 stores"
+    # the deployment is gone with all that it wrote
+    assert await asyncio.to_thread(names_in, tmp_path) == ["inputs"]
+
+
+async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, print, runs=1)
+    inputs = make_inputs(tmp_path / "inputs", stores=2, days=1)
+    async with bench.deployment() as product:
+        await product.run("replay", *inputs.arguments)
+        connection = await KeepAlive.connect(product.settings.api_host, product.settings.api_port)
+        assert await report(connection, store_ids(2)[0]) > 0
+        assert resident_megabytes(product.pids()["broker"])[0] > 10
+        with pytest.raises(BenchmarkError, match="replay ended with 2"):
+            await product.run("replay", "--no-such-option")
+        waiting = asyncio.create_task(product.said("never said"))
+        await asyncio.sleep(0)
+        os.kill(product.pids()["worker"], signal.SIGKILL)
+        with pytest.raises(BenchmarkError, match="worker ended"):
+            await waiting

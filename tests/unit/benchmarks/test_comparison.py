@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import comparison
+from benchmarks.bench import Bench
+from benchmarks.comparison import Filled, in_turn, ratios, run_peer
+from benchmarks.errors import BenchmarkError, NotRunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PEER = """
+import argparse, json, pathlib, sys
+parser = argparse.ArgumentParser()
+for name in ("bootstrap", "shape", "json"):
+    parser.add_argument(f"--{name}", required=True)
+parser.add_argument("--records", type=int, required=True)
+given = parser.parse_args()
+"""
+
+
+def peer(root: Path, ending: str) -> None:
+    folder = root / "benchmarks" / "peers" / "floor"
+    folder.mkdir(parents=True)
+    # a package of its own, not the one of this repository
+    (root / "benchmarks" / "__init__.py").touch()
+    (folder / "__main__.py").write_text(PEER + ending)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
+    return tmp_path
+
+
+async def measured(root: Path) -> dict[str, float]:
+    product = SimpleNamespace(settings=SimpleNamespace(kafka_bootstrap="127.0.0.1:1"))
+    bench = Bench(root / "workspace", print, runs=1)
+    bench.workspace.mkdir()
+    return await run_peer(bench, product, "floor", "live", Filled(records=7, polls=9))  # type: ignore[arg-type]
+
+
+async def test_a_peer_is_told_what_to_read_and_its_figures_are_kept(root: Path) -> None:
+    peer(
+        root,
+        "pathlib.Path(given.json).write_text(json.dumps("
+        '{"seconds": 2.5, "read": given.records, "shape": given.shape, "correct": True}))',
+    )
+    assert await measured(root) == {"seconds": 2.5, "read": 7.0}
+
+
+async def test_a_peer_that_cannot_run_says_what_to_install(root: Path) -> None:
+    peer(
+        root,
+        "pathlib.Path(given.json).write_text(json.dumps("
+        '{"not_run": "no server: apt install postgresql"})); sys.exit(3)',
+    )
+    with pytest.raises(NotRunError, match="apt install postgresql"):
+        await measured(root)
+
+
+async def test_a_peer_that_is_missing_is_named(root: Path) -> None:
+    with pytest.raises(NotRunError, match="benchmarks/peers/floor is missing"):
+        await measured(root)
+
+
+async def test_a_peer_that_fails_is_an_error_with_its_last_words(root: Path) -> None:
+    peer(root, 'sys.exit("the state is wrong")')
+    with pytest.raises(BenchmarkError, match="floor ended with 1: the state is wrong"):
+        await measured(root)
+
+
+async def test_a_peer_that_says_nothing_is_an_error(root: Path) -> None:
+    peer(root, "")
+    with pytest.raises(BenchmarkError, match="floor ended with 0"):
+        await measured(root)
+
+
+def test_every_run_begins_with_another_way() -> None:
+    runs = [list(in_turn(run)) for run in range(len(comparison.WAYS))]
+    assert [ways[0] for ways in runs] == list(comparison.WAYS)
+    assert all(sorted(ways) == sorted(comparison.WAYS) for ways in runs)
+
+
+def test_ratios_are_times_ours_of_the_same_run() -> None:
+    figures = {"live_ours_seconds": 2.0, "live_quix_seconds": 5.0, "bulk_floor_seconds": 1.0}
+    assert dict(ratios("live", figures)) == {"live_quix_ratio": 2.5}
+    assert dict(ratios("bulk", figures)) == {}
