@@ -120,10 +120,15 @@ class Http:
 
     async def trigger(self, store_id: str, **body: Any) -> str:
         """The report id of an accepted request; asks again when told to try later."""
+        return await self._trigger(f"/trigger_report/{store_id}", body)
+
+    async def trigger_fleet(self, body: dict[str, Any]) -> str:
+        """The same for many stores."""
+        return await self._trigger("/trigger_report", body)
+
+    async def _trigger(self, path: str, body: dict[str, Any]) -> str:
         while True:
-            async with self._session.post(
-                f"/trigger_report/{store_id}", json=body or None
-            ) as response:
+            async with self._session.post(path, json=body or None) as response:
                 if response.status == 202:
                     return str((await response.json())["report_id"])
                 assert response.status == 503, await response.text()

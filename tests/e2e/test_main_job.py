@@ -142,6 +142,50 @@ def test_report_command_prints_a_row_a_store(
     assert (tmp_path / "all.csv").read_text().splitlines() == [HEADER.rstrip(), *expected]
 
 
+def test_one_report_of_all_stores_is_what_a_minute_walk_gives(
+    address: str, data_dir: Path, sample: Sample, tmp_path: Path
+) -> None:
+    assert address
+    written = run(
+        "report", "--all", "--data-dir", str(data_dir), "--output", str(tmp_path / "all.csv")
+    )
+    assert written.returncode == 0, written.stderr
+    header, *rows = (tmp_path / "all.csv").read_text().splitlines()
+    by_store = {row.partition(",")[0]: row for row in rows}
+
+    assert header == HEADER.rstrip()
+    assert list(by_store) == sorted(sample.stores)
+    for store in some_stores(sample):
+        assert by_store[store] == sample.csv_row(store, sample.newest_poll).rstrip()
+
+
+async def test_some_stores_in_one_report(address: str, sample: Sample) -> None:
+    stores = some_stores(sample)[:30]
+    async with Http(address) as http:
+        report_id = await http.trigger_fleet({"store_ids": stores})
+        status, text = await http.finished(report_id)
+    assert status == 200
+    assert text.splitlines()[1:] == [
+        sample.csv_row(store, sample.newest_poll).rstrip() for store in sorted(stores)
+    ]
+
+
+async def test_a_report_of_all_stores_may_be_asked_for_straight_from_kafka(
+    address: str, data_dir: Path, sample: Sample
+) -> None:
+    bootstrap = run("kafka", "status", "--data-dir", str(data_dir)).stdout.strip().partition("=")[2]
+    report_id = str(uuid.uuid4())
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        value = f'{{"report_id": "{report_id}", "scope": "fleet"}}'
+        await producer.send_and_wait("report-requests", value.encode(), key=report_id.encode())
+
+    async with Http(address) as http:
+        status, text = await http.finished(report_id)
+
+    assert status == 200
+    assert len(text.splitlines()) == len(sample.stores) + 1
+
+
 def test_report_command_says_in_one_line_what_is_wrong(address: str, data_dir: Path) -> None:
     assert address
     unknown = run("report", str(uuid.uuid4()), "--data-dir", str(data_dir))

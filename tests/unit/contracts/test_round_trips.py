@@ -41,7 +41,7 @@ from tests.unit.contracts import wire
 from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
-    from stream_app.contracts.reports import ReportEvent, ReportRequest
+    from stream_app.contracts.reports import AnyRequest, ReportEvent
     from stream_app.contracts.watermarks import Watermark
 
 
@@ -84,7 +84,7 @@ def test_watermarks(watermark: Watermark) -> None:
 
 @untimed
 @given(wire.report_requests)
-def test_report_requests(request: ReportRequest) -> None:
+def test_report_requests(request: AnyRequest) -> None:
     written = encode_request(request)
     assert decode_request(written) == request
     assert report_id_of(written) == request.report_id

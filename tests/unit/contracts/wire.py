@@ -19,6 +19,10 @@ from stream_app.contracts.records import (
     decode_zone,
 )
 from stream_app.contracts.reports import (
+    ROW_FIELDS,
+    FleetRequest,
+    PartRequest,
+    Piece,
     ReportEvent,
     ReportRequest,
     decode_event,
@@ -105,12 +109,36 @@ dead_letters = st.builds(
     truncated=st.booleans(),
 )
 watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
-report_requests = st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants)
+named_stores = st.none() | st.sets(uuids, min_size=1, max_size=5).map(
+    lambda ids: tuple(sorted(ids))
+)
+report_requests = st.one_of(
+    st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants),
+    st.builds(FleetRequest, uuids, named_stores, st.none() | instants, st.none() | instants),
+    st.builds(PartRequest, uuids, offsets, st.integers(1, 99), instants, instants, named_stores),
+)
 figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
 contents = st.builds(
     lambda public, more: more | public,
     st.fixed_dictionaries(dict.fromkeys(CSV_HEADER, figures)),
     st.dictionaries(st.text(), figures),
+)
+rows = st.builds(
+    lambda store_id, told: [store_id, *told],
+    uuids,
+    st.lists(figures, min_size=len(ROW_FIELDS) - 1, max_size=len(ROW_FIELDS) - 1),
+)
+pieces = st.builds(
+    Piece,
+    part=offsets,
+    parts=st.integers(1, 99),
+    attempt=st.text(),
+    piece=offsets,
+    pieces=st.integers(1, 99),
+    reference_time=instants,
+    rows=st.lists(rows, max_size=3),
+    lookback=st.text(),
+    default_status=st.text(),
 )
 report_events = st.builds(
     ReportEvent,
@@ -119,4 +147,5 @@ report_events = st.builds(
     instants,
     st.none() | st.text(),
     st.none() | contents,
+    st.none() | pieces,
 )

@@ -1,0 +1,324 @@
+"""Reports of many stores: asked for in parts of one reference time, told in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from stream_app.agents import reports
+from stream_app.agents.committable import Committable
+from stream_app.agents.reports import Reports
+from stream_app.contracts.reports import (
+    FleetRequest,
+    PartRequest,
+    ReportEvent,
+    decode_request,
+    encode_request,
+)
+from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.domain.buckets import TAIL
+from stream_app.domain.instants import DAY, HOUR, SECOND
+from stream_app.domain.polls import poll_set, to_bytes
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from tests.agent_fakes import (
+    NOW,
+    PARTITIONS,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeMessage,
+    FakeOwnership,
+    FakeProgress,
+    FakeStream,
+    RecordingOutbox,
+    settings_with,
+    settle,
+    store_in,
+)
+
+REPORT = str(UUID(int=77))
+STORES = sorted(store_in(1, number) for number in range(7))
+PART = PartRequest(REPORT, 1, PARTITIONS, NOW, NOW - SECOND)
+
+
+class Desk:
+    """A `Reports` among fakes, owning partition 1 with seven stores that were up for 3 hours."""
+
+    def __init__(self, **overrides: Any) -> None:
+        self.settings = settings_with(**overrides)
+        self.facts = FakeFacts()
+        self.ownership = FakeOwnership()
+        self.partition = self.ownership.own(1, *map(store_key, STORES))
+        for store in STORES:
+            key = bucket_key(store_key(store), TAIL)
+            self.facts.content[1, key] = to_bytes(poll_set([(NOW - 3 * HOUR, True)]))
+        self.progress = FakeProgress()
+        self.outbox = RecordingOutbox()
+        self.failures = Failures()
+        self.reports = Reports(
+            self.settings,
+            self.facts,  # type: ignore[arg-type]
+            self.ownership,  # type: ignore[arg-type]
+            self.progress,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            lambda: NOW,
+            Committable(),
+            self.failures,
+        )
+
+    async def ask(self, request: FleetRequest | PartRequest, partition: int = 1) -> FakeEvent:
+        event = FakeEvent(
+            FakeMessage(encode_request(request), topic=REPORT_REQUESTS.name, partition=partition)
+        )
+        self.agent = asyncio.create_task(self.reports.requests(FakeStream([event])))
+        await settle()
+        return event
+
+    def asked_for(self) -> list[PartRequest]:
+        """The parts that were asked for, each on its partition and under the report's id."""
+        parts = []
+        for passed in self.outbox.passed_on:
+            part = decode_request(passed.value)
+            assert isinstance(part, PartRequest)
+            assert (passed.topic, passed.partition) == (REPORT_REQUESTS.name, part.part)
+            assert passed.key == REPORT
+            parts.append(part)
+        return parts
+
+    def told(self) -> list[ReportEvent]:
+        assert all(event.report_id == REPORT for event in self.outbox.reports)
+        return self.outbox.reports
+
+    def reason(self) -> str:
+        (failed,) = [event for event in self.told() if event.status == "failed"]
+        return failed.reason or ""
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+# -- who takes the request
+
+
+async def test_every_partition_is_asked_for_a_part_of_one_reference_time(desk: Desk) -> None:
+    desk.progress.newest = NOW - DAY
+
+    event = await desk.ask(FleetRequest(REPORT))
+
+    assert desk.asked_for() == [
+        PartRequest(REPORT, part, PARTITIONS, NOW - DAY, NOW) for part in range(PARTITIONS)
+    ]
+    assert [each.status for each in desk.told()] == ["running"]
+    assert event.acks == 1
+
+
+async def test_the_reference_time_is_asked_after_catching_up(desk: Desk) -> None:
+    desk.progress.newest = NOW - DAY
+    desk.progress.caught_up.clear()
+    await desk.ask(FleetRequest(REPORT))
+    assert desk.asked_for() == []
+
+    desk.progress.newest = NOW - HOUR
+    desk.progress.caught_up.set()
+    await settle()
+
+    assert {part.reference_time for part in desk.asked_for()} == {NOW - HOUR}
+
+
+async def test_only_the_owners_of_named_stores_are_asked(desk: Desk) -> None:
+    named = tuple(sorted([store_in(0), store_in(3), store_in(3, 1)]))
+
+    await desk.ask(FleetRequest(REPORT, named, reference_time=NOW))
+
+    parts = {part.part: part for part in desk.asked_for()}
+    assert {part.parts for part in parts.values()} == {2}
+    assert parts[0].store_ids == (store_in(0),)
+    assert parts[3].store_ids == tuple(sorted([store_in(3), store_in(3, 1)]))
+
+
+async def test_the_request_is_acknowledged_when_every_part_is_asked_for(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+
+    event = await desk.ask(FleetRequest(REPORT, reference_time=NOW))
+    asked, *parts = desk.outbox.sends.pending
+    asked.set_result(None)
+    for sent in parts[:-1]:
+        sent.set_result(None)
+    await settle()
+    assert event.acks == 0
+    parts[-1].set_result(None)
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_without_any_poll_and_time_it_fails(desk: Desk) -> None:
+    await desk.ask(FleetRequest(REPORT))
+
+    assert "no poll of any store has come in yet" in desk.reason()
+    assert desk.asked_for() == []
+
+
+async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    event = await desk.ask(FleetRequest(REPORT))
+
+    desk.partition.lost.set()
+    await settle()
+
+    (passed,) = desk.outbox.passed_on
+    assert decode_request(passed.value) == FleetRequest(REPORT, requested_at=NOW)
+    assert passed.partition == 1
+    assert event.acks == 1
+
+
+# -- who owns a part
+
+
+async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> None:
+    desk.facts.content[1, store_key(STORES[2]) + ZONE_TAG] = b"Asia/Kathmandu"
+    desk.facts.content[1, store_key(STORES[3]) + HOURS_TAG] = encode_rows(
+        [(day, "00:00", "00:00") for day in range(7)]
+    )
+
+    event = await desk.ask(PART)
+
+    (told,) = desk.told()
+    assert told.status == "running"
+    piece = told.piece
+    assert piece is not None
+    assert (piece.part, piece.parts, piece.piece, piece.pieces) == (1, PARTITIONS, 0, 1)
+    assert (piece.reference_time, piece.lookback, piece.default_status) == (NOW, "1h", "inactive")
+    assert [row[0] for row in piece.rows] == STORES
+    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", 1]
+    assert piece.rows[2][7] == "Asia/Kathmandu"
+    assert piece.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
+    assert event.acks == 1
+
+
+async def test_a_large_part_comes_in_pieces_of_one_attempt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PIECE_STORES", 3)
+    monkeypatch.setattr(reports, "TURN_STORES", 2)
+
+    await desk.ask(PART)
+    pieces = [event.piece for event in desk.told() if event.piece is not None]
+
+    assert [(piece.piece, piece.pieces) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
+    assert len({piece.attempt for piece in pieces}) == 1
+    assert [row[0] for piece in pieces for row in piece.rows] == STORES
+
+
+async def test_making_a_part_again_is_another_attempt(desk: Desk) -> None:
+    await desk.ask(PART)
+    await desk.ask(PART)
+
+    one, other = (event.piece for event in desk.told())
+    assert one is not None
+    assert other is not None
+    assert one.attempt != other.attempt
+
+
+async def test_a_part_without_stores_is_told_too(desk: Desk) -> None:
+    desk.ownership.own(2)
+
+    await desk.ask(PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
+
+    (told,) = desk.told()
+    assert told.piece is not None
+    assert (told.piece.rows, told.piece.pieces) == ([], 1)
+
+
+async def test_a_part_of_named_stores_has_no_others(desk: Desk) -> None:
+    await desk.ask(PartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
+
+    (told,) = desk.told()
+    assert told.piece is not None
+    assert [row[0] for row in told.piece.rows] == STORES[2:4]
+
+
+async def test_an_unknown_store_fails_the_report(desk: Desk) -> None:
+    unknown = store_in(1, 50)
+
+    await desk.ask(PartRequest(REPORT, 1, 1, NOW, NOW, (STORES[0], unknown)))
+
+    assert f"store {unknown} is unknown" in desk.reason()
+
+
+async def test_a_part_waits_for_all_that_was_acknowledged_before(desk: Desk) -> None:
+    desk.progress.caught_up.clear()
+    await desk.ask(PART)
+    assert desk.told() == []
+
+    desk.progress.caught_up.set()
+    await settle()
+
+    assert len(desk.told()) == 1
+
+
+async def test_a_part_that_another_worker_owns_now_is_passed_on(desk: Desk) -> None:
+    event = await desk.ask(PART, partition=0)
+
+    (part,) = desk.asked_for()
+    assert part == PART
+    assert desk.told() == []
+    assert event.acks == 1
+
+
+async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_owner(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PIECE_STORES", 3)
+    report = desk.outbox.report
+
+    async def lose_it(event: ReportEvent) -> Any:
+        desk.partition.lost.set()
+        return await report(event)
+
+    monkeypatch.setattr(desk.outbox, "report", lose_it)
+    event = await desk.ask(PART)
+
+    assert len(desk.told()) == 1
+    assert desk.asked_for() == [PART]
+    assert event.acks == 1
+
+
+async def test_the_deadline_of_a_part_is_the_reports(desk: Desk) -> None:
+    long_ago = NOW - desk.settings.report_deadline - SECOND
+    desk.progress.caught_up.clear()
+
+    await desk.ask(PartRequest(REPORT, 1, PARTITIONS, NOW, long_ago))
+    await settle()
+
+    assert "deadline" in desk.reason()
+
+
+async def test_a_part_of_no_partition_fails(desk: Desk) -> None:
+    await desk.ask(PartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
+
+    assert desk.reason() == "there is no partition 99"
+
+
+async def test_others_get_their_turn_while_a_part_is_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "TURN_STORES", 1)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while not desk.told():
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await desk.ask(PART)
+    await counting
+
+    assert turns >= len(STORES)

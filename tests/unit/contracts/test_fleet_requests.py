@@ -1,0 +1,107 @@
+"""Requests for many stores: what they may say, and which are about the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream_app.contracts.reports import (
+    FLEET,
+    FleetRequest,
+    PartRequest,
+    Piece,
+    ReportEvent,
+    ReportRequest,
+    asked_again,
+    decode_event,
+    decode_request,
+    event_key,
+    subject_of,
+)
+from stream_app.errors import RecordError
+from tests.unit.contracts.wire import NOON, REPORT, STORE, wire
+
+OTHER = "1f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+
+
+def request(**fields: Any) -> Any:
+    return decode_request(wire({"report_id": REPORT, **fields}))
+
+
+def test_any_client_may_ask_for_all_stores_or_for_some() -> None:
+    assert request(scope="fleet") == FleetRequest(REPORT)
+    assert request(store_ids=[OTHER, STORE.upper(), OTHER]) == FleetRequest(REPORT, (STORE, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "store_id is missing"),
+        ({"scope": "all"}, "scope is not 'fleet': 'all'"),
+        ({"scope": "fleet", "store_id": STORE}, "store_id and scope: only one of them"),
+        ({"scope": "fleet", "store_ids": [STORE]}, "store_ids and scope: only one of them"),
+        ({"store_ids": {}}, "store_ids is not a list but dict"),
+        ({"store_ids": []}, "store_ids names 0 stores"),
+        ({"store_ids": [STORE, "x"]}, "store_id is not a UUID"),
+        ({"scope": "fleet", "part": 1, "parts": 2}, "a part without reference_time"),
+        (
+            {
+                "scope": "fleet",
+                "part": "1",
+                "parts": 2,
+                "reference_time": NOON,
+                "requested_at": NOON,
+            },
+            "part is not a number from 0 on",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(RecordError, match=told):
+        request(**fields)
+
+
+def test_requests_about_the_same_have_the_same_subject() -> None:
+    assert subject_of(FleetRequest(REPORT)) == FLEET
+    assert subject_of(ReportRequest(REPORT, STORE)) == STORE
+    some, fewer = FleetRequest(REPORT, (STORE, OTHER)), FleetRequest(REPORT, (STORE,))
+    assert subject_of(some) == subject_of(FleetRequest(OTHER, (STORE, OTHER)))
+    assert len({subject_of(each) for each in (some, fewer, FleetRequest(REPORT))}) == 3
+
+
+def test_asking_again_keeps_the_deadline() -> None:
+    part = PartRequest(REPORT, 0, 1, 7, 50)
+    assert asked_again(part, 90) == part
+    assert asked_again(FleetRequest(REPORT), 90) == FleetRequest(REPORT, requested_at=90)
+
+
+def test_no_two_pieces_share_a_key() -> None:
+    """Compaction would leave one of them."""
+
+    def piece(part: int, attempt: str, number: int) -> ReportEvent:
+        told = Piece(part, 2, attempt, number, 2, 7, [], "1h", "inactive")
+        return ReportEvent(REPORT, "running", 1, piece=told)
+
+    events = [piece(p, a, n) for p in range(2) for a in ("a", "b") for n in range(2)]
+
+    assert len({event_key(event) for event in events}) == len(events)
+    assert event_key(ReportEvent(REPORT, "running", 1)) == REPORT.encode()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        [],
+        {},
+        {"rows": [["x"]]},
+        {"rows": {}},
+        {"rows": [], "attempt": 1, "lookback": "1h", "default_status": "inactive"},
+    ],
+    ids=str,
+)
+def test_a_piece_that_is_none_is_refused(piece: Any) -> None:
+    value = wire({"report_id": REPORT, "status": "running", "at": NOON, "piece": piece})
+    with pytest.raises(RecordError):
+        decode_event(value)
