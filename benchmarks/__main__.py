@@ -56,6 +56,7 @@ def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
         found = asyncio.run(_measure(lines, runs, results))
         _show(lines, found)
         write_plots(results)
+        _say("python -m benchmarks.publish puts this into docs/performance.md")
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(_INTERRUPTED)
