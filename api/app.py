@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gateway import Gateway
-
-MAX_BODY_BYTES: Final = 65_536
-"""Of requests for reports; what takes facts has limits of its own."""
 
 
 def create_app(gateway: Gateway) -> web.Application:
@@ -30,7 +27,7 @@ def create_app(gateway: Gateway) -> web.Application:
     async def begin_to_stop(_app: web.Application) -> None:
         gateway.bodies.begin_to_stop()
 
-    app = web.Application(middlewares=[problem_middleware], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[problem_middleware])
     app[GATEWAY] = gateway
     app[REPORTS] = gateway.report_service
     app[STORES] = gateway.store_service

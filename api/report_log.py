@@ -14,29 +14,55 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from stream_app.contracts.reports import FINAL, decode_event, decode_request
+from stream_app.contracts.reports import (
+    FINAL,
+    PartRequest,
+    asked_at,
+    decode_event,
+    decode_request,
+    subject_of,
+)
 from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.domain.instants import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_app.contracts.reports import ReportEvent, ReportRequest, Status
+    from stream_app.contracts.reports import AnyRequest, Piece, ReportEvent, Status
 
 log = logging.getLogger(__name__)
 
 _SCHEMA: Final = """
 CREATE TABLE report (
     report_id TEXT PRIMARY KEY,
-    store_id TEXT,
+    subject TEXT,
     reference_time INTEGER,
     requested_at INTEGER NOT NULL,
     status TEXT NOT NULL,
     reason TEXT,
-    content BLOB
+    content BLOB,
+    parts INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX report_open ON report (requested_at) WHERE status IN ('pending', 'running');
 CREATE INDEX report_age ON report (requested_at);
+-- of reports of many stores: what came, and for each part its first attempt that came whole
+CREATE TABLE piece (
+    report_id TEXT NOT NULL,
+    reference_time INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    attempt TEXT NOT NULL,
+    piece INTEGER NOT NULL,
+    rows BLOB NOT NULL,
+    UNIQUE (report_id, reference_time, part, attempt, piece)
+);
+CREATE TABLE part (
+    report_id TEXT NOT NULL,
+    reference_time INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    attempt TEXT NOT NULL,
+    PRIMARY KEY (report_id, reference_time, part)
+) WITHOUT ROWID;
 """
 
 
@@ -47,18 +73,22 @@ class ReportState:
     Attributes:
         report_id: the report.
         status: pending, running, complete or failed.
-        store_id: the store; None where only a result is known.
+        subject: what it is about, as `subject_of` tells; None where only a result is known.
         reference_time: µs as requested; None: by the reference clock.
         reason: why it failed.
-        content: the report of a complete one; None where it is gone.
+        content: the report of a complete one; of many stores, what their figures rest on. None
+            where it is gone.
+        parts: of a report of many stores, how many there are of it, and how many are done; None:
+            of one store, or not known yet.
     """
 
     report_id: str
     status: Status
-    store_id: str | None
+    subject: str | None
     reference_time: int | None
     reason: str | None
     content: dict[str, Any] | None
+    parts: tuple[int, int] | None = None
 
 
 class ReportLog:
@@ -80,29 +110,35 @@ class ReportLog:
         try:
             if record.topic == REPORT_REQUESTS.name:
                 self.requested(decode_request(record.value), record.timestamp * 1000)
+                return
+            event = decode_event(record.value)
+            if event.piece is None:
+                self.happened(event)
             else:
-                self.happened(decode_event(record.value))
+                self.made(event, event.piece)
         except (RecordError, orjson.JSONEncodeError) as error:
             # the worker has kept it as a dead letter
             log.debug("%s/%d: %s", record.topic, record.offset, error)
 
-    def requested(self, request: ReportRequest, taken: int) -> None:
-        """A report was asked for; asking again changes nothing."""
+    def requested(self, request: AnyRequest, taken: int) -> None:
+        """A report was asked for; asking again changes nothing, nor does asking for a part."""
+        if isinstance(request, PartRequest):
+            return
         self._database.execute(
             """
-            INSERT INTO report (report_id, store_id, reference_time, requested_at, status)
+            INSERT INTO report (report_id, subject, reference_time, requested_at, status)
             VALUES (?, ?, ?, ?, 'pending')
             ON CONFLICT (report_id) DO UPDATE
-            SET store_id = excluded.store_id,
+            SET subject = excluded.subject,
                 reference_time = excluded.reference_time,
                 requested_at = excluded.requested_at
-            WHERE report.store_id IS NULL
+            WHERE report.subject IS NULL
             """,
             (
                 request.report_id,
-                request.store_id,
+                subject_of(request),
                 request.reference_time,
-                request.asked_at(taken),
+                asked_at(request, taken),
             ),
         )
 
@@ -119,25 +155,117 @@ class ReportLog:
             """,  # noqa: S608  only a constant is put in
             (event.report_id, event.at, event.status, event.reason, content),
         )
+        if event.status == "failed":
+            self._drop_pieces(
+                "report_id = ? AND (SELECT status FROM report WHERE report_id = ?) = 'failed'",
+                event.report_id,
+                event.report_id,
+            )
+
+    def made(self, event: ReportEvent, piece: Piece) -> None:
+        """Rows of a report of many stores came; with the last of them it is complete.
+
+        What counts is the first set of all parts of one reference time, in the topic's order, and
+        of each part the first attempt that came whole: every reader puts the same together.
+        """
+        execute = self._database.execute
+        execute(
+            f"""
+            INSERT INTO report (report_id, requested_at, status, parts)
+            VALUES (?, ?, 'running', ?)
+            ON CONFLICT (report_id) DO UPDATE SET status = 'running', parts = excluded.parts
+            WHERE report.status NOT IN {_FINAL_SQL}
+            """,  # noqa: S608  only a constant is put in
+            (event.report_id, event.at, piece.parts),
+        )
+        (status,) = execute(
+            "SELECT status FROM report WHERE report_id = ?", (event.report_id,)
+        ).fetchone()
+        if status in FINAL:
+            return
+        made = (event.report_id, piece.reference_time)
+        execute(
+            "INSERT OR IGNORE INTO piece VALUES (?, ?, ?, ?, ?, ?)",
+            (*made, piece.part, piece.attempt, piece.piece, orjson.dumps(piece.rows)),
+        )
+        if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
+            execute(
+                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?)", (*made, piece.part, piece.attempt)
+            )
+        if self._count("part", *made) == piece.parts:
+            self._complete(event.report_id, piece)
+
+    def _complete(self, report_id: str, piece: Piece) -> None:
+        content = {
+            "reference_time": format_instant(piece.reference_time),
+            "lookback": piece.lookback,
+            "default_status": piece.default_status,
+        }
+        self._database.execute(
+            "UPDATE report SET status = 'complete', content = ? WHERE report_id = ?",
+            (orjson.dumps(content), report_id),
+        )
+        # what came of other attempts, and of other reference times, counts no more
+        self._database.execute(
+            """
+            DELETE FROM piece WHERE report_id = ?1 AND NOT EXISTS (
+                SELECT 1 FROM part WHERE part.report_id = ?1 AND part.reference_time = ?2
+                AND piece.reference_time = ?2
+                AND part.part = piece.part AND part.attempt = piece.attempt
+            )
+            """,
+            (report_id, piece.reference_time),
+        )
+
+    def _count(self, table: str, report_id: str, reference_time: int, **further: object) -> int:
+        where = "".join(f" AND {column} = ?" for column in further)
+        row = self._database.execute(
+            f"SELECT count(*) FROM {table} WHERE report_id = ? AND reference_time = ?{where}",  # noqa: S608  names of ours
+            (report_id, reference_time, *further.values()),
+        ).fetchone()
+        return int(row[0])
+
+    def pieces(self, report_id: str) -> list[list[bytes]]:
+        """The rows of a complete report of many stores.
+
+        Returns:
+            for each part its pieces, as JSON lists of rows in the order of store ids.
+        """
+        parts: dict[int, list[bytes]] = {}
+        for part, rows in self._database.execute(
+            "SELECT part, rows FROM piece WHERE report_id = ? ORDER BY part, piece", (report_id,)
+        ):
+            parts.setdefault(part, []).append(rows)
+        return list(parts.values())
 
     def get(self, report_id: str) -> ReportState | None:
         """The report; None: never heard of."""
         row = self._database.execute(
-            "SELECT status, store_id, reference_time, reason, content FROM report"
+            "SELECT status, subject, reference_time, reason, content, parts FROM report"
             " WHERE report_id = ?",
             (report_id,),
         ).fetchone()
         if row is None:
             return None
-        status, store_id, reference_time, reason, content = row
+        status, subject, reference_time, reason, content, parts = row
         return ReportState(
             report_id,
             status,
-            store_id,
+            subject,
             reference_time,
             reason,
             None if content is None else orjson.loads(content),
+            None if parts is None else (self._parts_done(report_id), parts),
         )
+
+    def _parts_done(self, report_id: str) -> int:
+        """Of the reference time that is furthest."""
+        row = self._database.execute(
+            "SELECT count(*) AS done FROM part WHERE report_id = ? GROUP BY reference_time"
+            " ORDER BY done DESC LIMIT 1",
+            (report_id,),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def open_count(self) -> int:
         """How many reports are pending or running."""
@@ -157,9 +285,16 @@ class ReportLog:
 
     def forget(self, requested_before: int) -> int:
         """Drop the reports requested before an instant; how many there were."""
-        return self._database.execute(
+        forgotten = self._database.execute(
             "DELETE FROM report WHERE requested_at < ?", (requested_before,)
         ).rowcount
+        if forgotten:
+            self._drop_pieces("report_id NOT IN (SELECT report_id FROM report)")
+        return forgotten
+
+    def _drop_pieces(self, where: str, *values: object) -> None:
+        for table in ("piece", "part"):
+            self._database.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608  ours
 
 
 _FINAL_SQL: Final = "(" + ", ".join(f"'{status}'" for status in sorted(FINAL)) + ")"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from api.link import KafkaLink
     from api.report_log import ReportLog, ReportState
-    from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.reports import AnyRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
@@ -69,14 +69,14 @@ class ReportService:
                 self._keeper.cancel()
                 await asyncio.wait({self._keeper}, timeout=_CANCEL_SECONDS)
 
-    async def request_report(self, request: ReportRequest) -> None:
+    async def request_report(self, request: AnyRequest) -> None:
         """Ask for a report; returns when the broker holds the request.
 
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._link.require()
-        await self._send(REPORT_REQUESTS, request.store_id, encode_request(request))
+        await self._send(REPORT_REQUESTS, request.key, encode_request(request))
         self._log.requested(request, self._clock())
 
     async def report(self, report_id: str) -> ReportState | None:
@@ -92,6 +92,10 @@ class ReportService:
             await self._link.in_time(self._read())
             state = self._log.get(report_id)
         return state
+
+    def pieces(self, report_id: str) -> list[list[bytes]]:
+        """The rows of a complete report of many stores; see `ReportLog.pieces`."""
+        return self._log.pieces(report_id)
 
     def open_reports(self) -> int:
         """How many reports are pending or running."""

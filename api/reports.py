@@ -1,21 +1,31 @@
-"""`POST /trigger_report/{store_id}` and `GET /get_report/{report_id}`."""
+"""`POST /trigger_report/{store_id}`, `POST /trigger_report` and `GET /get_report/{report_id}`."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4, uuid5
 
 import orjson
 from aiohttp import web
 
-from api.keys import REPORTS, STORES
+from api.fleet_report import csv_chunks, json_chunks, rows_in_order
+from api.keys import BODIES, REPORTS, STORES
 from api.problems import ProblemError, problem
+from api.request_body import BodyTooLargeError, RequestBody
 from api.stores import unknown_store
 from stream_app.contracts.records import parse_uuid
-from stream_app.contracts.reports import ReportRequest, report_csv
+from stream_app.contracts.reports import (
+    MAX_STORES_NAMED,
+    FleetRequest,
+    ReportRequest,
+    report_csv,
+    stores_named,
+    subject_of,
+)
 from stream_app.domain.instants import parse_instant
-from stream_app.errors import RecordError
+from stream_app.errors import OverloadedError, RecordError
 
 if TYPE_CHECKING:
     from api.report_log import ReportState
@@ -25,6 +35,14 @@ MAX_OPEN_REPORTS: Final = 10_000
 """Pending and running reports beyond which no further one is taken."""
 
 POLL_AGAIN_SECONDS: Final = 1
+
+MAX_BODY_BYTES: Final = 65_536
+"""Of a request that names no stores but the one in its path."""
+
+MAX_STORES_BYTES: Final = 64 * MAX_STORES_NAMED
+"""Of a request that names as many as it may."""
+
+_SHOWN_STORES: Final = 5
 
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 """Name space of report ids made from an Idempotency-Key: any API process makes the same."""
@@ -37,18 +55,46 @@ routes = web.RouteTableDef()
 @routes.post("/trigger_report/{store_id}")
 async def trigger_report(request: web.Request) -> web.Response:
     """Ask for the report of a store."""
-    service = request.app[REPORTS]
     store_id = parse_uuid(request.match_info["store_id"])
-    reference_time = await _reference_time(request)
-    if service.open_reports() >= MAX_OPEN_REPORTS:
+    content = await _content(request, MAX_BODY_BYTES, "reference_time")
+    reference_time = _reference_time(content)
+    _check_room(request)
+    if not await request.app[STORES].store_exists(store_id):
+        raise unknown_store(store_id)
+    return await _trigger(request, ReportRequest(_new_report_id(request), store_id, reference_time))
+
+
+@routes.post("/trigger_report")
+async def trigger_fleet_report(request: web.Request) -> web.Response:
+    """Ask for one report of all stores, or of those that the body names."""
+    content = await _content(request, MAX_STORES_BYTES, "reference_time", "store_ids")
+    reference_time = _reference_time(content)
+    store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
+    _check_room(request)
+    unknown = await request.app[STORES].unknown(store_ids or ())
+    if unknown:
+        shown = ", ".join(unknown[:_SHOWN_STORES]) + (
+            ", ..." if len(unknown) > _SHOWN_STORES else ""
+        )
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            f"{len(unknown)} of the stores are unknown, no poll, hours or zone names them: {shown}",
+        )
+    wanted = FleetRequest(_new_report_id(request), store_ids, reference_time)
+    return await _trigger(request, wanted)
+
+
+def _check_room(request: web.Request) -> None:
+    if request.app[REPORTS].open_reports() >= MAX_OPEN_REPORTS:
         raise ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"{MAX_OPEN_REPORTS} reports are waiting already",
             retry_after=POLL_AGAIN_SECONDS,
         )
-    if not await request.app[STORES].store_exists(store_id):
-        raise unknown_store(store_id)
-    wanted = ReportRequest(_new_report_id(request), store_id, reference_time)
+
+
+async def _trigger(request: web.Request, wanted: ReportRequest | FleetRequest) -> web.Response:
+    service = request.app[REPORTS]
     if "Idempotency-Key" not in request.headers or not await _asked_before(service, wanted):
         await service.request_report(wanted)
     return web.Response(
@@ -63,7 +109,7 @@ async def trigger_report(request: web.Request) -> web.Response:
 
 
 @routes.get("/get_report/{report_id}")
-async def get_report(request: web.Request) -> web.Response:
+async def get_report(request: web.Request) -> web.StreamResponse:
     """The report, or how far it is."""
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     state = await request.app[REPORTS].report(report_id)
@@ -71,23 +117,70 @@ async def get_report(request: web.Request) -> web.Response:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"report {report_id} is unknown or expired")
     match state.status:
         case "complete":
-            return _complete(state, json=_wants_json(request.headers.getall("Accept", [])))
+            json = _wants_json(request.headers.getall("Accept", []))
+            if state.parts is not None:
+                return await _complete_fleet(request, state, json=json)
+            return _complete(state, json=json)
         case "failed":
             return _status(HTTPStatus.GONE, {"status": "failed", "reason": state.reason})
         case _:
             return _status(
                 HTTPStatus.ACCEPTED,
-                {"status": "running"},
+                {"status": "running", **_progress(state)},
                 {"Retry-After": str(POLL_AGAIN_SECONDS)},
             )
 
 
+def _progress(state: ReportState) -> dict[str, Any]:
+    if state.parts is None:
+        return {}
+    done, parts = state.parts
+    return {"parts_done": done, "parts": parts}
+
+
+async def _complete_fleet(
+    request: web.Request, state: ReportState, *, json: bool
+) -> web.StreamResponse:
+    parts = request.app[REPORTS].pieces(state.report_id)
+    if not parts or state.content is None:
+        return _gone(state)
+    budget = request.app[BODIES].budget
+    size = sum(map(len, chain.from_iterable(parts)))
+    if not budget.try_take(size):
+        raise OverloadedError("too many large answers are being written: try again in a moment")
+    try:
+        response = web.StreamResponse(headers={"X-Report-Status": "Complete", "Vary": "Accept"})
+        rows = rows_in_order(parts)
+        if json:
+            response.content_type = "application/json"
+            head = {"report_id": state.report_id, "status": "complete", **state.content}
+            chunks = json_chunks(head, rows)
+        else:
+            response.content_type = "text/csv"
+            response.charset = "utf-8"
+            response.headers["Content-Disposition"] = (
+                f'inline; filename="report-{state.report_id}.csv"'
+            )
+            chunks = csv_chunks(rows)
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+        await response.write_eof()
+    finally:
+        budget.give_back(size)
+    return response
+
+
+def _gone(state: ReportState) -> web.Response:
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"report {state.report_id} is complete but its content is gone; trigger a new one",
+    )
+
+
 def _complete(state: ReportState, *, json: bool) -> web.Response:
     if state.content is None:
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            f"report {state.report_id} is complete but its content is gone; trigger a new one",
-        )
+        return _gone(state)
     headers = {"X-Report-Status": "Complete", "Vary": "Accept"}
     if json:
         body = {"report_id": state.report_id, "status": "complete", **state.content}
@@ -142,19 +235,28 @@ def _weight(parameters: list[str]) -> float:
     return 1.0
 
 
-async def _reference_time(request: web.Request) -> int | None:
-    body = await request.read()
+async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, Any]:
+    """The JSON object in the body, with no other fields than these; empty without a body."""
+    async with RequestBody(request, request.app[BODIES]) as reading:
+        try:
+            body = await reading.read(limit)
+        except BodyTooLargeError as error:
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     if not body.strip():
-        return None
+        return {}
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise RecordError("the body is not a JSON object")
-    unknown = sorted(set(content) - {"reference_time"})
+    unknown = sorted(set(content) - set(fields))
     if unknown:
         raise RecordError(f"the body has unknown fields: {', '.join(unknown)[:100]}")
+    return content
+
+
+def _reference_time(content: dict[str, Any]) -> int | None:
     text = content.get("reference_time")
     if text is None:
         return None
@@ -173,13 +275,13 @@ def _new_report_id(request: web.Request) -> str:
     return str(uuid5(_IDEMPOTENCY, key))
 
 
-async def _asked_before(service: ReportService, wanted: ReportRequest) -> bool:
+async def _asked_before(service: ReportService, wanted: ReportRequest | FleetRequest) -> bool:
     state = await service.report(wanted.report_id)
     if state is None:
         return False
-    if state.store_id is None:
+    if state.subject is None:
         # its result is known and its request is not, or no longer: nothing to compare with
         return True
-    if (state.store_id, state.reference_time) != (wanted.store_id, wanted.reference_time):
+    if (state.subject, state.reference_time) != (subject_of(wanted), wanted.reference_time):
         raise RecordError("this Idempotency-Key was used for another request")
     return True

@@ -9,7 +9,7 @@ from api.outgoing import ANSWER_SECONDS
 from stream_app.errors import WorkersBehindError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from api.registry import Registry, StoreEntry
 
@@ -52,6 +52,19 @@ class StoreService:
         await self._wait_for_workers(f"store {store_id} is not known yet")
         await self._read()
         return self._registry.exists(store_id)
+
+    async def unknown(self, store_ids: Iterable[str]) -> list[str]:
+        """Those of the stores that are not known.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: one may be in what the workers have yet to apply.
+        """
+        missing = [store_id for store_id in store_ids if not self._registry.exists(store_id)]
+        if missing:
+            # which waits for all that was acknowledged before, whatever becomes of this one
+            await self.store_exists(missing[0])
+        return [store_id for store_id in missing if not self._registry.exists(store_id)]
 
     async def store(self, store_id: str) -> StoreEntry | None:
         """A store as it stands; None where it is unknown.

@@ -167,8 +167,8 @@ class LetterReplay:
                 for start in range(0, len(polls), MAX_POLLS_PER_RECORD):
                     value = encode_poll_batch(store_id, polls[start : start + MAX_POLLS_PER_RECORD])
                     await self._send(STORE_STATUS, store_id, value)
-            case RequestRecord(store_id, value):
-                await self._send(REPORT_REQUESTS, store_id, value)
+            case RequestRecord(key, value):
+                await self._send(REPORT_REQUESTS, key, value)
                 self.show(
                     f"{kept.number}: a report that has failed stays failed: only a new report_id "
                     "gets a new report"
@@ -222,9 +222,9 @@ class LetterReplay:
                     current[fact.store_id] = wanted
                     self.outcome.sent += 1
 
-    async def _send(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+    async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
         if self.sink is not None:
-            await self.sink.send(topic, store_id.encode(), value)
+            await self.sink.send(topic, key.encode(), value)
 
 
 async def newest_records(

@@ -61,9 +61,9 @@ class HoursRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request for a report, as it came."""
+    """A request for a report, as it came, under the key that it goes out with."""
 
-    store_id: str
+    key: str
     value: bytes
 
 
@@ -125,7 +125,7 @@ def _record(topic: str, value: bytes | None) -> Recovered:
     if topic == STORE_TIMEZONES.name:
         return Recovered(decode_zone(value))
     if topic == REPORT_REQUESTS.name:
-        return Recovered(RequestRecord(decode_request(value).store_id, value or b""))
+        return Recovered(RequestRecord(decode_request(value).key, value or b""))
     raise NotReplayableError(f"nothing is known of records of the topic {topic[:100]}")
 
 

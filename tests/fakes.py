@@ -17,13 +17,14 @@ from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
+from stream_app.contracts.reports import subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
 from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.reports import AnyRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -121,6 +122,7 @@ class FakeGateway:
     Attributes:
         reports: the reports as they stand; a request adds a pending one.
         requests: every request that was sent, in order.
+        rows: of complete reports of many stores, by part, in pieces.
         open: how many reports are open; None: as many as `reports` says.
         trouble_now: why reports cannot be answered now.
         error: raised by every call that would need the broker.
@@ -137,7 +139,8 @@ class FakeGateway:
     ) -> None:
         self.settings = settings
         self.reports: dict[str, ReportState] = {}
-        self.requests: list[ReportRequest] = []
+        self.requests: list[Any] = []
+        self.rows: dict[str, list[list[bytes]]] = {}
         self.open: int | None = None
         self.trouble_now: str | None = None
         self.error: BaseException | None = None
@@ -169,13 +172,13 @@ class FakeGateway:
     async def trouble(self) -> str | None:
         return self.trouble_now
 
-    async def request_report(self, request: ReportRequest) -> None:
+    async def request_report(self, request: AnyRequest) -> None:
         self._answer()
         self.requests.append(request)
         state = report_state(
             request.report_id,
             "pending",
-            store_id=request.store_id,
+            subject=subject_of(request),
             reference_time=request.reference_time,
         )
         self.reports.setdefault(request.report_id, state)
@@ -183,6 +186,9 @@ class FakeGateway:
     async def report(self, report_id: str) -> ReportState | None:
         self._answer()
         return self.reports.get(report_id)
+
+    def pieces(self, report_id: str) -> list[list[bytes]]:
+        return self.rows.get(report_id, [])
 
     def open_reports(self) -> int:
         if self.open is not None:
@@ -204,5 +210,5 @@ def now() -> int:
 
 def report_state(report_id: str, status: Any, **told: Any) -> ReportState:
     """A report of which only what is told is known."""
-    unknown = {"store_id": None, "reference_time": None, "reason": None, "content": None}
+    unknown = {"subject": None, "reference_time": None, "reason": None, "content": None}
     return ReportState(report_id, status, **{**unknown, **told})

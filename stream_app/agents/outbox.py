@@ -17,7 +17,7 @@ from stream_app.contracts.records import (
     dead_letter_key,
     encode_store,
 )
-from stream_app.contracts.reports import ReportEvent, encode_event
+from stream_app.contracts.reports import ReportEvent, encode_event, event_key
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     REPORT_RESULTS,
@@ -82,19 +82,21 @@ class Outbox:
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(
-        self, topic: str, partition: int, store_id: str, value: bytes
+        self, topic: str, partition: int, key: str, value: bytes
     ) -> asyncio.Future[Acknowledged]:
-        """Send a record that came on another partition to the one that owns its store.
+        """Send a record to the partition whose owner can do something about it.
 
         Raises:
             MessageSizeTooLargeError: it came compressed, and is too large by itself.
         """
         await self._batches.room(topic, partition, WAITING_BYTES)
-        return self._add(topic, partition, store_id.encode(), value)
+        return self._add(topic, partition, key.encode(), value)
 
     async def report(self, event: ReportEvent) -> asyncio.Future[Acknowledged]:
-        """Tell a report's status."""
-        return await self._send(REPORT_RESULTS, encode_event(event), event.report_id.encode())
+        """Tell a report's status, or rows of it; all of one report in one partition."""
+        partition = self._partition(REPORT_RESULTS, event.report_id.encode())
+        await self._batches.room(REPORT_RESULTS.name, partition, WAITING_BYTES)
+        return self._add(REPORT_RESULTS.name, partition, event_key(event), encode_event(event))
 
     def register(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""

@@ -3,43 +3,49 @@
 Each request is handled in a task of its own, so that one that waits keeps no other back,
 and is acknowledged when its final status is in Kafka. A request whose partition is taken
 away while it waits goes back to the topic with its original time, for the next owner.
+
+A report of many stores comes in three steps: who takes its request asks every partition's owner
+for a part, of one reference time; each owner tells the rows of its part; readers put them together
+(see docs/design/fleet-report.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from functools import lru_cache
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
 
 from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.agents.calculation import Calculation
 from stream_app.agents.messages import dead_letter_of, taken_at
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.reports import (
+    FleetRequest,
+    PartRequest,
+    Piece,
     ReportEvent,
     ReportRequest,
+    asked_again,
+    asked_at,
     decode_request,
     encode_request,
     report_content,
     report_id_of,
+    report_row,
 )
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
-from stream_app.domain.buckets import BucketLayout
-from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
-from stream_app.domain.instants import WEEK
-from stream_app.domain.report import StoreReport
-from stream_app.domain.uptime import measure
-from stream_app.domain.zones import zone
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
 from stream_app.settings import format_duration
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
+    from stream_app.contracts.reports import AnyRequest, Row
     from stream_app.kafka.progress import Progress
     from stream_app.settings import Settings
     from stream_app.tables import FactsTable
@@ -48,6 +54,12 @@ log = logging.getLogger(__name__)
 
 MAX_AT_ONCE: Final = 64
 """Requests that a worker handles at once; further ones wait in the topic."""
+
+PIECE_STORES: Final = 2_000
+"""Rows that one record carries: some 200 kB."""
+
+TURN_STORES: Final = 50
+"""Stores that are measured between two looks at everything else."""
 
 _RETRY_SECONDS: Final = 0.5
 
@@ -82,8 +94,7 @@ class Reports:
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
-        self._layout = BucketLayout(settings.retention)
-        self._facts = facts
+        self._calculation = Calculation(settings, facts)
         self._ownership = ownership
         self._progress = progress
         self._outbox = outbox
@@ -121,18 +132,18 @@ class Reports:
             log.exception("%s/%d/%d", message.topic, message.partition, message.offset)
             await self._refuse(event, f"internal error: {error!r}", taken)
             return
-        right = partition_of(request.store_id.encode(), self._settings.partitions)
+        right = self._partition(request, message.partition)
         if right != message.partition:
             await self._pass_on(event, request, right, taken)
             return
         try:
             async with asyncio.timeout(self._remaining_seconds(request, taken)):
-                final = await self._answer(request, message.partition, taken)
+                futures = await self._answer(request, message.partition, taken)
         except _ReleasedError:
             await self._pass_on(event, request, message.partition, taken)
             return
         except TimeoutError:
-            final = self._failed(
+            futures = await self._failed(
                 request.report_id,
                 "not complete within the deadline of "
                 f"{format_duration(self._settings.report_deadline)}",
@@ -141,27 +152,40 @@ class Reports:
             # the request stays unacknowledged: whoever owns the partition next answers it
             raise
         except ReportError as error:
-            final = self._failed(request.report_id, str(error))
+            futures = await self._failed(request.report_id, str(error))
         except Exception as error:
             log.exception("report %s", request.report_id)
-            final = self._failed(request.report_id, f"internal error: {error!r}")
-        acknowledge_when_done(event, [await self._outbox.report(final)], self._fail)
+            futures = await self._failed(request.report_id, f"internal error: {error!r}")
+        acknowledge_when_done(event, futures, self._fail)
 
-    async def _answer(self, request: ReportRequest, partition: int, taken: int) -> ReportEvent:
-        await self._outbox.report(ReportEvent(request.report_id, "running", self._clock()))
+    def _partition(self, request: AnyRequest, here: int) -> int:
+        """The partition whose owner can answer a request."""
+        match request:
+            case ReportRequest():
+                return partition_of(request.store_id.encode(), self._settings.partitions)
+            case PartRequest() if request.part < self._settings.partitions:
+                return request.part
+            case _:
+                return here
+
+    async def _answer(
+        self, request: AnyRequest, partition: int, taken: int
+    ) -> list[asyncio.Future[Any]]:
+        """Do what a request asks for; done when all of it is in Kafka."""
+        if not isinstance(request, PartRequest):
+            # of a part it has been told
+            await self._outbox.report(ReportEvent(request.report_id, "running", self._clock()))
         owned = self._ownership.get(partition)
         if owned is None:
             raise _ReleasedError
         await _unless_lost(owned, self._catch_up(owned))
-        reference = request.reference_time
-        if reference is None:
-            reference = self._reference(taken)
-        return ReportEvent(
-            request.report_id,
-            "complete",
-            self._clock(),
-            report=self._report(owned, request.store_id, reference),
-        )
+        match request:
+            case PartRequest():
+                return await self._tell_part(owned, request)
+            case FleetRequest():
+                return await self._ask_for_parts(request, self._reference(request, taken), taken)
+            case ReportRequest():
+                return [await self._tell(owned, request, self._reference(request, taken))]
 
     async def _catch_up(self, owned: OwnedPartition) -> None:
         while True:
@@ -180,7 +204,9 @@ class Reports:
             owned.moved.clear()
             await owned.moved.wait()
 
-    def _reference(self, taken: int) -> int:
+    def _reference(self, request: ReportRequest | FleetRequest, taken: int) -> int:
+        if request.reference_time is not None:
+            return request.reference_time
         if self._settings.reference_clock == "wall":
             return taken
         newest = self._progress.newest_poll()
@@ -190,43 +216,95 @@ class Reports:
             )
         return newest
 
-    def _report(self, owned: OwnedPartition, store_id: str, reference: int) -> dict[str, Any]:
-        store = store_key(store_id)
-        if store not in owned.stores:
-            raise ReportError(f"store {store_id} is unknown: no poll, hours or zone names it")
-        settings = self._settings
-
-        read = bucket_reader(self._facts, owned.number, store)
-        hours = self._facts.get(owned.number, store + HOURS_TAG)
-        name = self._facts.get(owned.number, store + ZONE_TAG)
-        tz = zone(name.decode() if name else None, settings.default_timezone)
-        first = reference - WEEK - settings.lookback
-        asked = self._layout.buckets(first, reference, owned.kinds)
-        polls = self._layout.polls(first, reference, [(bucket, read(bucket)) for bucket in asked])
-        figures = measure(
-            ALWAYS_OPEN if hours is None else _weekly_hours(hours),
-            tz,
-            polls,
-            reference,
-            lookback=settings.lookback,
-            default_active=settings.default_active,
+    async def _tell(
+        self, owned: OwnedPartition, request: ReportRequest, reference: int
+    ) -> asyncio.Future[Any]:
+        calculated = self._calculation.of(owned, request.store_id, reference)
+        content = report_content(
+            calculated.report,
+            timezone=calculated.timezone,
+            lookback=format_duration(self._settings.lookback),
+            default_status=self._settings.default_status,
+            polls_counted=calculated.polls_counted,
         )
-        return report_content(
-            StoreReport.from_figures(store_id, reference, figures),
-            timezone=str(tz),
-            lookback=format_duration(settings.lookback),
-            default_status=settings.default_status,
-            polls_counted=figures.polls_counted,
+        return await self._outbox.report(
+            ReportEvent(request.report_id, "complete", self._clock(), report=content)
         )
 
-    def _remaining_seconds(self, request: ReportRequest, taken: int) -> float:
-        return (
-            request.asked_at(taken) + self._settings.report_deadline - self._clock()
-        ) / 1_000_000
+    async def _ask_for_parts(
+        self, request: FleetRequest, reference: int, taken: int
+    ) -> list[asyncio.Future[Any]]:
+        parts: dict[int, tuple[str, ...] | None] = dict.fromkeys(range(self._settings.partitions))
+        if request.store_ids is not None:
+            named: defaultdict[int, list[str]] = defaultdict(list)
+            for store_id in request.store_ids:
+                named[partition_of(store_id.encode(), self._settings.partitions)].append(store_id)
+            parts = {part: tuple(store_ids) for part, store_ids in named.items()}
+        requested_at = asked_at(request, taken)
+        return [
+            await self._outbox.pass_on(
+                REPORT_REQUESTS.name,
+                part,
+                request.key,
+                encode_request(
+                    PartRequest(
+                        request.report_id, part, len(parts), reference, requested_at, store_ids
+                    )
+                ),
+            )
+            for part, store_ids in parts.items()
+        ]
 
-    def _failed(self, report_id: str, reason: str) -> ReportEvent:
+    async def _tell_part(
+        self, owned: OwnedPartition, request: PartRequest
+    ) -> list[asyncio.Future[Any]]:
+        if request.part != owned.number:
+            raise ReportError(f"there is no partition {request.part}")
+        store_ids = request.store_ids
+        if store_ids is None:
+            store_ids = tuple(str(UUID(bytes=store)) for store in sorted(owned.stores))
+        # a part without stores is told too: the report is complete without it only then
+        pieces = -(-len(store_ids) // PIECE_STORES) or 1
+        attempt = str(uuid4())
+        futures = []
+        for piece in range(pieces):
+            rows: list[Row] = []
+            of_piece = store_ids[piece * PIECE_STORES : (piece + 1) * PIECE_STORES]
+            for turn in _turns(of_piece):
+                rows += [self._row(owned, store_id, request.reference_time) for store_id in turn]
+                await asyncio.sleep(0)
+                if owned.lost.is_set():
+                    raise _ReleasedError
+            told = Piece(
+                part=request.part,
+                parts=request.parts,
+                attempt=attempt,
+                piece=piece,
+                pieces=pieces,
+                reference_time=request.reference_time,
+                rows=rows,
+                lookback=format_duration(self._settings.lookback),
+                default_status=self._settings.default_status,
+            )
+            futures.append(
+                await self._outbox.report(
+                    ReportEvent(request.report_id, "running", self._clock(), piece=told)
+                )
+            )
+        return futures
+
+    def _row(self, owned: OwnedPartition, store_id: str, reference: int) -> Row:
+        calculated = self._calculation.of(owned, store_id, reference)
+        return report_row(calculated.report, calculated.timezone, calculated.polls_counted)
+
+    def _remaining_seconds(self, request: AnyRequest, taken: int) -> float:
+        overdue_at = asked_at(request, taken) + self._settings.report_deadline
+        return (overdue_at - self._clock()) / 1_000_000
+
+    async def _failed(self, report_id: str, reason: str) -> list[asyncio.Future[Any]]:
         log.info("report %s failed: %s", report_id, reason)
-        return ReportEvent(report_id, "failed", self._clock(), reason=reason)
+        event = ReportEvent(report_id, "failed", self._clock(), reason=reason)
+        return [await self._outbox.report(event)]
 
     async def _refuse(self, event: TakenEvent, reason: str, taken: int) -> None:
         message = event.message
@@ -238,18 +316,16 @@ class Reports:
         acknowledge_when_done(event, futures, self._fail)
 
     async def _pass_on(
-        self, event: TakenEvent, request: ReportRequest, partition: int, taken: int
+        self, event: TakenEvent, request: AnyRequest, partition: int, taken: int
     ) -> None:
-        again = ReportRequest(
-            request.report_id,
-            request.store_id,
-            request.reference_time,
-            request.asked_at(taken),
-        )
-        sent = await self._outbox.pass_on(
-            REPORT_REQUESTS.name, partition, request.store_id, encode_request(again)
-        )
+        again = encode_request(asked_again(request, taken))
+        sent = await self._outbox.pass_on(REPORT_REQUESTS.name, partition, request.key, again)
         acknowledge_when_done(event, [sent], self._fail)
+
+
+def _turns(store_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(store_ids), TURN_STORES):
+        yield store_ids[start : start + TURN_STORES]
 
 
 def _report_id_of(value: bytes | None) -> str | None:
@@ -257,11 +333,6 @@ def _report_id_of(value: bytes | None) -> str | None:
         return report_id_of(value)
     except Exception:  # noqa: BLE001  whatever made the request an internal error
         return None
-
-
-@lru_cache(maxsize=16_384)
-def _weekly_hours(value: bytes) -> WeeklyHours:
-    return WeeklyHours.from_rows(decode_rows(value))
 
 
 async def _unless_lost(owned: OwnedPartition, waiting: Any) -> None:

@@ -74,20 +74,50 @@ class ApiClient:
             ReportError: the report failed.
             ApiError: the API refuses, does not answer, or has no report long after its deadline.
         """
+        return await self._report(f"/trigger_report/{store_id}", reference_time)
+
+    async def fleet_report(
+        self,
+        reference_time: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """The finished report of all stores, as the JSON form has it.
+
+        Args:
+            reference_time: µs; None: by the reference clock.
+            on_progress: told how many parts are done, of how many.
+
+        Raises:
+            ReportError: the report failed.
+            ApiError: as for one store.
+        """
+        return await self._report("/trigger_report", reference_time, on_progress)
+
+    async def _report(
+        self,
+        path: str,
+        reference_time: int | None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
         body = b""
         if reference_time is not None:
             body = orjson.dumps({"reference_time": format_instant(reference_time)})
         give_up_at = self._monotonic() + self._patience
         while True:
-            status, content = await self._call("POST", f"/trigger_report/{store_id}", body)
+            status, content = await self._call("POST", path, body)
             if status == HTTPStatus.ACCEPTED:
-                return await self._finished(content["report_id"], give_up_at)
+                return await self._finished(content["report_id"], give_up_at, on_progress)
             if status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
             self._check_patience(give_up_at, content)
             await asyncio.sleep(_BUSY_WAIT_SECONDS)
 
-    async def _finished(self, report_id: str, give_up_at: float) -> dict[str, Any]:
+    async def _finished(
+        self,
+        report_id: str,
+        give_up_at: float,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> dict[str, Any]:
         wait = _FIRST_WAIT_SECONDS
         while True:
             status, content = await self._call("GET", f"/get_report/{report_id}")
@@ -97,6 +127,8 @@ class ApiClient:
                 raise ReportError(str(content["reason"]))
             if status != HTTPStatus.ACCEPTED and status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
+            if on_progress is not None and "parts" in content:
+                on_progress(content["parts_done"], content["parts"])
             self._check_patience(give_up_at, content)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)

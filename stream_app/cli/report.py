@@ -14,14 +14,10 @@ from rich.progress import Progress
 
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import data_dir_option, read_settings
-from stream_app.contracts.records import decode_store, parse_uuid
+from stream_app.contracts.records import parse_uuid
 from stream_app.contracts.reports import report_csv
-from stream_app.contracts.topics import STORES
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError, ReportError, StoreUptimeError
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.kafka.offsets import Highwaters
-from stream_app.kafka.tail import TopicTail
 from stream_app.processes.run_file import api_address
 
 if TYPE_CHECKING:
@@ -57,9 +53,12 @@ def report(
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)
-    reports, failures = asyncio.run(
-        _reports(settings, address or api_address(settings), wanted, reference_time)
-    )
+    address = address or api_address(settings)
+    failures: list[tuple[str, str]] = []
+    if every_store:
+        reports = asyncio.run(_fleet(settings, address, reference_time))
+    else:
+        reports, failures = asyncio.run(_reports(settings, address, wanted, reference_time))
     text = report_csv(reports) if form == "csv" else orjson.dumps(reports).decode() + "\n"
     if output is None:
         sys.stdout.write(text)
@@ -70,11 +69,23 @@ def report(
     sys.exit(1 if failures else 0)
 
 
+async def _fleet(
+    settings: Settings, address: str, reference_time: int | None
+) -> list[dict[str, Any]]:
+    async with ApiClient(address, settings.report_deadline) as client:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("all stores", total=None)
+            content = await client.fleet_report(
+                reference_time,
+                lambda done, parts: progress.update(bar, completed=done, total=parts),
+            )
+    reports: list[dict[str, Any]] = content["reports"]
+    return reports
+
+
 async def _reports(
     settings: Settings, address: str, store_ids: list[str], reference_time: int | None
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    if not store_ids:
-        store_ids = await _every_store(resolve_bootstrap(settings))
     reports: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     places = asyncio.Semaphore(_AT_ONCE)
@@ -99,24 +110,3 @@ async def _reports(
                 # all of them met the same trouble: one line says it
                 raise errors.exceptions[0] from None
     return [reports[store_id] for store_id in store_ids if store_id in reports], failures
-
-
-async def _every_store(settings: Settings) -> list[str]:
-    found: set[str] = set()
-    highwaters = Highwaters(settings)
-    tail = TopicTail(
-        settings,
-        [STORES],
-        highwaters,
-        lambda record: found.add(decode_store(record.value).store_id),
-    )
-    await highwaters.start()
-    try:
-        await tail.start()
-        try:
-            await tail.catch_up()
-        finally:
-            await tail.stop()
-    finally:
-        await highwaters.stop()
-    return sorted(found)

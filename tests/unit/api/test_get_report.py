@@ -20,14 +20,14 @@ JSON = {"report_id": REPORT, "status": "complete", **CONTENT}
 
 @pytest.fixture
 def complete(gateway: FakeGateway) -> None:
-    gateway.reports[REPORT] = report_state(REPORT, "complete", store_id=STORE, content=CONTENT)
+    gateway.reports[REPORT] = report_state(REPORT, "complete", subject=STORE, content=CONTENT)
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
 async def test_an_unfinished_report_is_202(
     client: TestClient, gateway: FakeGateway, status: str
 ) -> None:
-    gateway.reports[REPORT] = report_state(REPORT, status, store_id=STORE)
+    gateway.reports[REPORT] = report_state(REPORT, status, subject=STORE)
     response = await client.get(PATH)
     assert response.status == HTTPStatus.ACCEPTED
     assert response.headers["Content-Type"] == "application/json"
@@ -120,7 +120,7 @@ async def test_accept_may_be_sent_in_several_lines(client: TestClient) -> None:
 async def test_a_complete_report_without_content_is_500(
     client: TestClient, gateway: FakeGateway, accept: str
 ) -> None:
-    gateway.reports[REPORT] = report_state(REPORT, "complete", store_id=STORE)
+    gateway.reports[REPORT] = report_state(REPORT, "complete", subject=STORE)
     response = await client.get(PATH, headers={"Accept": accept})
     detail = await problem_of(response, HTTPStatus.INTERNAL_SERVER_ERROR)
     assert detail == f"report {REPORT} is complete but its content is gone; trigger a new one"

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.app import MAX_BODY_BYTES
 from api.problems import ProblemError, problem_middleware
+from api.reports import MAX_BODY_BYTES
 from stream_app.errors import BrokerUnavailableError, ReportError
 from tests.unit.api.answers import REPORT, STORE, problem_of
 
@@ -67,7 +67,7 @@ async def test_a_body_that_is_too_large_is_413(client: TestClient, gateway: Fake
     assert (await client.post(path, data=b" " * MAX_BODY_BYTES)).status == HTTPStatus.ACCEPTED
     response = await client.post(path, data=b" " * (MAX_BODY_BYTES + 1))
     detail = await problem_of(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    assert str(MAX_BODY_BYTES) in detail
+    assert f"{MAX_BODY_BYTES:,}" in detail
     assert len(gateway.requests) == 1
 
 

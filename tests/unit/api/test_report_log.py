@@ -55,7 +55,7 @@ def test_what_nobody_asked_for_is_unknown(log: ReportLog) -> None:
 
 def test_a_request_is_pending(log: ReportLog) -> None:
     log.requested(REQUEST, 5)
-    assert log.get(REPORT) == report_state(REPORT, "pending", store_id=STORE, reference_time=77)
+    assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
     assert log.open_count() == 1
 
 
@@ -73,7 +73,7 @@ def test_an_event_changes_the_status(
 ) -> None:
     log.requested(REQUEST, 5)
     log.happened(event)
-    expected = report_state(REPORT, event.status, store_id=STORE, reference_time=77, **told)
+    expected = report_state(REPORT, event.status, subject=STORE, reference_time=77, **told)
     assert log.get(REPORT) == expected
     assert log.open_count() == (event.status == "running")
 
@@ -97,7 +97,7 @@ def test_a_result_may_come_before_its_request(log: ReportLog) -> None:
     log.happened(COMPLETE)
     assert log.get(REPORT) == report_state(REPORT, "complete", content=CONTENT)
     log.requested(REQUEST, 5)
-    expected = report_state(REPORT, "complete", content=CONTENT, store_id=STORE, reference_time=77)
+    expected = report_state(REPORT, "complete", content=CONTENT, subject=STORE, reference_time=77)
     assert log.get(REPORT) == expected
 
 
@@ -110,7 +110,7 @@ def test_the_age_of_a_report_is_that_of_its_request_even_if_it_comes_late(log: R
 def test_asking_twice_changes_nothing(log: ReportLog) -> None:
     log.requested(REQUEST, 5)
     log.requested(ReportRequest(REPORT, OTHER, reference_time=78), 50)
-    assert log.get(REPORT) == report_state(REPORT, "pending", store_id=STORE, reference_time=77)
+    assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
     assert log.overdue(6, 10) == [REPORT]
     assert log.open_count() == 1
 
@@ -168,7 +168,7 @@ def test_records_of_both_topics_are_taken_in(log: ReportLog) -> None:
     assert log.overdue(5001, 10) == [REPORT]
     log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
     assert log.get(REPORT) == report_state(
-        REPORT, "complete", content=CONTENT, store_id=STORE, reference_time=77
+        REPORT, "complete", content=CONTENT, subject=STORE, reference_time=77
     )
 
 
@@ -198,7 +198,7 @@ def test_garbage_changes_nothing(log: ReportLog, topic: str, value: bytes | None
     assert log.get(REPORT) is None
     log.requested(REQUEST, 5)
     log.on_record(FakeRecord(topic, value))
-    assert log.get(REPORT) == report_state(REPORT, "pending", store_id=STORE, reference_time=77)
+    assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
 
 
 def test_it_lives_in_the_file_that_it_is_given(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_the_state_is_the_first_request_and_the_first_final_event(
             continue
         mine = [event for event in happened if event.report_id == report_id]
         final = next((event for event in mine if event.status in FINAL), None)
-        assert (state.store_id, state.reference_time) == (first.store_id, first.reference_time)
+        assert (state.subject, state.reference_time) == (first.store_id, first.reference_time)
         if final is None:
             assert state.status == ("running" if mine else "pending")
         else:

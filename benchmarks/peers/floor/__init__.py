@@ -1,0 +1,1 @@
+"""The least that reading the topic costs: aiokafka and orjson, no state."""

@@ -1,0 +1,130 @@
+"""What every peer is asked, and what its state is held to.
+
+The job: read the first N records of `store-status`, keep each store's polls as a set (one poll an
+instant, `inactive` wins) in durable state with a changelog, and stop the clock when all of it is
+where it would survive the loss of the machine's disk. Afterwards the sets of a sample of stores
+are compared with those that a plain reading of the topic gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.contracts.records import decode_packed_polls
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.domain.polls import packed_set
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SAMPLE_EVERY: Final = 37
+"""Of so many stores one is checked: of 4,559 about 120. See `is_checked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a peer.
+
+    Attributes:
+        bootstrap: `HOST:PORT` of the broker.
+        shape: `bulk`, up to 512 polls a record, or `live`, one poll a record.
+        records: how many there are in the topic, all partitions together.
+        output: the file that the outcome goes to.
+    """
+
+    bootstrap: str
+    shape: str
+    records: int
+    output: Path
+
+    def done(self, seconds: float, checked: int, **further: float) -> None:
+        """Write what the run took; `checked` stores were right."""
+        self._write({"seconds": seconds, "checked_stores": checked, **further})
+
+    def not_run(self, reason: str) -> None:
+        """Write why there was no run, and what to install."""
+        self._write({"not_run": reason})
+
+    def _write(self, content: dict[str, Any]) -> None:
+        self.output.write_text(json.dumps(content), encoding="utf-8")
+
+
+def job_of_arguments(description: str) -> Job:
+    """Read the command line that all peers share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--shape", choices=("bulk", "live"), required=True)
+    parser.add_argument("--records", type=int, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    told = parser.parse_args()
+    return Job(told.bootstrap, told.shape, told.records, told.json)
+
+
+def is_checked(store_id: str) -> bool:
+    """Whether a store is in the sample; the same in every language: CRC-32 of its id."""
+    return zlib.crc32(store_id.encode()) % SAMPLE_EVERY == 0
+
+
+async def expected(job: Job) -> dict[str, list[int]]:
+    """The polls of the sampled stores as the topic has them: `µs << 1 | active`, sorted."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    async for value in values(job):
+        told, _ = decode_packed_polls(value)
+        if is_checked(told.store_id):
+            found[told.store_id] += told.polls
+    return {store_id: list(packed_set(polls)) for store_id, polls in found.items()}
+
+
+async def values(job: Job) -> Any:
+    """The values of the topic's records up to the ends that it has now."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=job.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        numbers = await _partitions(consumer)
+        partitions = [TopicPartition(STORE_STATUS.name, number) for number in numbers]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        left = {partition for partition in partitions if ends[partition]}
+        while left:
+            for partition, records in (await consumer.getmany(timeout_ms=500)).items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield record.value
+                if records[-1].offset >= ends[partition] - 1:
+                    left.discard(partition)
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer) -> list[int]:
+    await consumer.topics()
+    return sorted(consumer.partitions_for_topic(STORE_STATUS.name) or ())
+
+
+def check(job: Job, found: Mapping[str, list[int]]) -> int:
+    """Compare the sampled stores' sets with the topic's.
+
+    Returns:
+        how many stores were compared.
+
+    Raises:
+        SystemExit: one differs.
+    """
+    wanted = asyncio.run(expected(job))
+    wrong = [store_id for store_id in wanted if sorted(found.get(store_id, [])) != wanted[store_id]]
+    if wrong or not wanted:
+        raise SystemExit(
+            f"{len(wrong)} of {len(wanted)} checked stores differ, such as {wrong[:2]}"
+        )
+    return len(wanted)
