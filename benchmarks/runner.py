@@ -45,8 +45,7 @@ async def run_lines(
 
 async def _measure(line: Line, bench: Bench, runs: int) -> Result:
     found: list[dict[str, float]] = []
-    problem = ""
-    say, bench.notes = bench.say, []
+    say, bench.notes, bench.problems = bench.say, [], []
     try:
         for count in range(1, runs + 1):
             bench.say = partial(_say_of_run, say, f"{line.name} {count}/{runs}")
@@ -56,8 +55,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
             bench.say(_shown(line, figures))
             found.append(figures | {"load_average_before": load})
     except (BenchmarkError, StoreUptimeError) as error:
-        problem = str(error)
-        bench.say(f"not measured: {problem}")
+        bench.problem(str(error))
         # it may be what went wrong
         await bench.unload()
     finally:
@@ -69,7 +67,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=found,
         notes=bench.notes,
-        problem=problem,
+        problem="; ".join(bench.problems),
     )
 
 
