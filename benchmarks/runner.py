@@ -77,7 +77,7 @@ def _say_of_run(say: Callable[[str], None], run: str, text: str) -> None:
 
 def _shown(line: Line, figures: Mapping[str, float]) -> str:
     return ", ".join(
-        f"{figure.title} {number(figures[figure.name])} {figure.unit}"
+        f"{figure.title} {number(figures[figure.name])} {figure.unit}".rstrip()
         for figure in line.figures
         # what explains the figure above it is for the table
         if figure.name in figures and not figure.title.startswith("- ")
