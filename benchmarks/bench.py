@@ -26,7 +26,6 @@ class Bench:
     Args:
         workspace: a temporary folder.
         say: shows what is being done.
-        runs: how often each line is measured.
 
     Attributes:
         run: the number of the run that is measured now, from 0.
@@ -34,10 +33,9 @@ class Bench:
         problems: what could not be measured.
     """
 
-    def __init__(self, workspace: Path, say: Callable[[str], None], runs: int) -> None:
+    def __init__(self, workspace: Path, say: Callable[[str], None]) -> None:
         self.workspace = workspace
         self.say = say
-        self.runs = runs
         self.run = 0
         self.notes: list[str] = []
         self.problems: list[str] = []

@@ -30,7 +30,7 @@ async def run_lines(
     """
     found: list[Result] = []
     with TemporaryDirectory(prefix="store-uptime-bench-") as folder:
-        bench = Bench(Path(folder), say, runs)
+        bench = Bench(Path(folder), say)
         try:
             for line in lines:
                 if not line.shares_state:
