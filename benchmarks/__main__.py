@@ -56,10 +56,11 @@ def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
         found = asyncio.run(_measure(lines, runs, results))
         _show(lines, found)
         write_plots(results)
+        _say("python -m benchmarks.publish puts this into docs/performance.md")
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(_INTERRUPTED)
-    except (BenchmarkError, StoreUptimeError) as error:
+    except (BenchmarkError, StoreUptimeError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if any(result.problem for result in found):
         sys.exit(1)

@@ -26,19 +26,19 @@ class Bench:
     Args:
         workspace: a temporary folder.
         say: shows what is being done.
-        runs: how often each line is measured.
 
     Attributes:
         run: the number of the run that is measured now, from 0.
         notes: what a reader of the results must know; a line adds to them.
+        problems: what could not be measured.
     """
 
-    def __init__(self, workspace: Path, say: Callable[[str], None], runs: int) -> None:
+    def __init__(self, workspace: Path, say: Callable[[str], None]) -> None:
         self.workspace = workspace
         self.say = say
-        self.runs = runs
         self.run = 0
         self.notes: list[str] = []
+        self.problems: list[str] = []
         self._numbers = count(1)
         self._inputs: dict[tuple[int, float], Inputs] = {}
         self._loaded: Deployment | None = None
@@ -57,6 +57,12 @@ class Bench:
         """Keep a line for the reader of the results; once, however often it is told."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def problem(self, text: str) -> None:
+        """A part of a line failed; the line goes on, and the command ends with an error."""
+        self.say(f"failed: {text}")
+        if text not in self.problems:
+            self.problems.append(text)
 
     @asynccontextmanager
     async def deployment(self, **arguments: Any) -> AsyncIterator[Deployment]:

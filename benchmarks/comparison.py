@@ -5,16 +5,16 @@ A peer is a module that is run as
     python -m benchmarks.peers.NAME --bootstrap HOST:PORT --shape bulk|live --records N --json OUT
 
 It reads the first N records of `store-status`, ends with 0, and leaves an object in OUT: `seconds`
-from its first record to the last poll in its state, and whatever else it counts. What cannot run
-leaves `not_run`, a line that says what to install.
+until the last poll is in durable state, `cpu` seconds where it knows them, and whatever else it
+counts. What cannot run leaves `not_run`, a line that says what to install.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,10 +24,11 @@ from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.inputs import ROOT, STORES, store_ids
 from benchmarks.line import Figure, Line
 from benchmarks.pings import poll_records, produce_backlog
+from benchmarks.processes import cpu_seconds
 from benchmarks.results import Spread, read_result
 from benchmarks.tables import markdown_table, number
 from benchmarks.watermarks import Watermarks
-from stream_app.contracts.topics import STORE_STATUS
+from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.processes.child import ChildProcess
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ SHAPES: Final = {
 LIVE_MINUTES: Final = 66
 
 _PEER_SECONDS: Final = 600.0
+_STANDSTILL: Final = 0.5
+_LOOK: Final = 0.01
 _HEADER: Final = ("way", "seconds", "minimum", "maximum", "polls/s", "times ours", "CPU, s")
 
 
@@ -73,7 +76,6 @@ async def measure(bench: Bench) -> Mapping[str, float]:
             figures[f"{shape}_polls"] = filled.polls
             for way in in_turn(bench.run):
                 bench.say(f"{shape}: {WAYS[way]}")
-                before = _cpu_of_children()
                 try:
                     if way == OURS:
                         taken = await _ours(product)
@@ -82,7 +84,10 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 except NotRunError as error:
                     bench.note(f"{WAYS[way]}, {shape}: not run: {error}")
                     continue
-                taken["cpu"] = _cpu_of_children() - before
+                except BenchmarkError as error:
+                    # one way that fails keeps no other from being measured
+                    bench.problem(f"{WAYS[way]}, {shape}: {error}")
+                    continue
                 figures |= {f"{shape}_{way}_{name}": value for name, value in taken.items()}
         figures |= dict(ratios(shape, figures))
     return figures
@@ -93,12 +98,6 @@ def in_turn(run: int) -> Iterator[str]:
     ways = list(WAYS)
     for place in range(len(ways)):
         yield ways[(place + run) % len(ways)]
-
-
-def _cpu_of_children() -> float:
-    """CPU seconds of all children that have ended, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -127,15 +126,31 @@ async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
 
 
 async def _ours(product: Deployment) -> dict[str, float]:
-    """From the moment when the worker owns its first partition to the last poll visible."""
+    """From the worker's first partition owned to the last poll in its changelog."""
     async with Watermarks(product.settings) as watermarks:
         await product.worker.start()
         visible = await product.while_running(
             watermarks.caught_up(), VISIBLE_SECONDS, "all polls visible"
         )
-        seconds = visible - watermarks.advances[0].at
+        durable = await product.while_running(
+            _standstill(watermarks), VISIBLE_SECONDS, "the changelog complete"
+        )
+        cpu = cpu_seconds(product.pids()["worker"])
         await product.worker.stop()
-    return {"seconds": seconds}
+    return {"seconds": max(visible, durable) - watermarks.advances[0].at, "cpu": cpu}
+
+
+async def _standstill(watermarks: Watermarks) -> float:
+    """When the changelog, which is written a little behind what is visible, last grew."""
+    spec = changelog(FACTS_TABLE)
+    seen = await watermarks.highwaters(spec)
+    grew = time.perf_counter()
+    while (now := time.perf_counter()) - grew < _STANDSTILL:
+        reached = await watermarks.highwaters(spec)
+        if reached != seen:
+            seen, grew = reached, now
+        await asyncio.sleep(_LOOK)
+    return grew
 
 
 async def run_peer(
@@ -225,7 +240,7 @@ def _figures() -> Iterator[Figure]:
         for way, title in WAYS.items():
             yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
             yield Figure(f"{shape}_{way}_ratio", "- to our worker", "times")
-            yield Figure(f"{shape}_{way}_cpu", "- CPU, start and end included", "s")
+            yield Figure(f"{shape}_{way}_cpu", "- CPU, its start included", "s")
 
 
 LINE: Final = Line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.errors import NotRunError
@@ -54,9 +55,9 @@ def plot_growth(result: Result, output: Path) -> Path:
         figure, axes = pyplot.subplots(1, len(QUANTITIES), figsize=(10, 3.2), layout="constrained")
         for axis, (name, title, unit) in zip(axes, QUANTITIES, strict=True):
             for kind in KINDS:
-                values = [result.values(f"{kind}_{factor}_{name}")[-1] for factor in FACTORS]
+                values = [_median(result, f"{kind}_{factor}_{name}") for factor in FACTORS]
                 axis.plot(FACTORS, values, marker="o", label=f"more {kind}")
-            first = result.values(f"{KINDS[0]}_{FACTORS[0]}_{name}")[-1]
+            first = _median(result, f"{KINDS[0]}_{FACTORS[0]}_{name}")
             axis.plot(FACTORS, [first * n for n in FACTORS], "k--", linewidth=0.7, label="linear")
             axis.set(
                 title=title, xlabel="times as many", ylabel=unit, xticks=FACTORS, ylim=(0, None)
@@ -65,3 +66,7 @@ def plot_growth(result: Result, output: Path) -> Path:
         figure.savefig(output, metadata={"Date": None})
         pyplot.close(figure)
     return output
+
+
+def _median(result: Result, figure: str) -> float:
+    return median(result.values(figure))

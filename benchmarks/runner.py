@@ -30,7 +30,7 @@ async def run_lines(
     """
     found: list[Result] = []
     with TemporaryDirectory(prefix="store-uptime-bench-") as folder:
-        bench = Bench(Path(folder), say, runs)
+        bench = Bench(Path(folder), say)
         try:
             for line in lines:
                 if not line.shares_state:
@@ -45,8 +45,7 @@ async def run_lines(
 
 async def _measure(line: Line, bench: Bench, runs: int) -> Result:
     found: list[dict[str, float]] = []
-    problem = ""
-    say, bench.notes = bench.say, []
+    say, bench.notes, bench.problems = bench.say, [], []
     try:
         for count in range(1, runs + 1):
             bench.say = partial(_say_of_run, say, f"{line.name} {count}/{runs}")
@@ -56,8 +55,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
             bench.say(_shown(line, figures))
             found.append(figures | {"load_average_before": load})
     except (BenchmarkError, StoreUptimeError) as error:
-        problem = str(error)
-        bench.say(f"not measured: {problem}")
+        bench.problem(str(error))
         # it may be what went wrong
         await bench.unload()
     finally:
@@ -69,7 +67,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=found,
         notes=bench.notes,
-        problem=problem,
+        problem="; ".join(bench.problems),
     )
 
 
@@ -79,7 +77,7 @@ def _say_of_run(say: Callable[[str], None], run: str, text: str) -> None:
 
 def _shown(line: Line, figures: Mapping[str, float]) -> str:
     return ", ".join(
-        f"{figure.title} {number(figures[figure.name])} {figure.unit}"
+        f"{figure.title} {number(figures[figure.name])} {figure.unit}".rstrip()
         for figure in line.figures
         # what explains the figure above it is for the table
         if figure.name in figures and not figure.title.startswith("- ")

@@ -15,6 +15,7 @@ from stream_app.kafka.tail import TopicTail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
 Partition = tuple[str, int]
@@ -40,11 +41,7 @@ class Watermarks:
         self._tail = TopicTail(
             settings, [WATERMARKS], self._highwaters, self._on_record, from_beginning=False
         )
-        self._sources = [
-            (spec.name, partition)
-            for spec in SOURCE_TOPICS
-            for partition in range(spec.partitions(settings))
-        ]
+        self._settings = settings
         self._moved = asyncio.Event()
         self.applied: dict[Partition, int] = {}
         self.advances: list[Advance] = []
@@ -66,9 +63,13 @@ class Watermarks:
             self.advances.append(Advance(time.perf_counter(), partition, watermark.applied))
             self._moved.set()
 
-    async def highwaters(self) -> dict[Partition, int]:
-        """How far the sources reach now."""
-        return await self._highwaters.ask(self._sources)
+    async def highwaters(self, *specs: TopicSpec) -> dict[Partition, int]:
+        """How far topics reach now; the sources, where none is named."""
+        return await self._highwaters.ask(
+            (spec.name, partition)
+            for spec in specs or SOURCE_TOPICS
+            for partition in range(spec.partitions(self._settings))
+        )
 
     async def caught_up(self) -> float:
         """Wait until all that is acknowledged now is visible; when it was (`perf_counter`)."""

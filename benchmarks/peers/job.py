@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from stream_app.contracts.records import decode_packed_polls
 from stream_app.contracts.topics import STORE_STATUS
@@ -86,14 +86,16 @@ async def expected(job: Job) -> dict[str, list[int]]:
 
 async def values(job: Job) -> Any:
     """The values of the topic's records up to the ends that it has now."""
+    # without a group it is assigned all partitions of the topic, once it has started
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=job.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+        STORE_STATUS.name,
+        bootstrap_servers=job.bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
     )
     await consumer.start()
     try:
-        numbers = await _partitions(consumer)
-        partitions = [TopicPartition(STORE_STATUS.name, number) for number in numbers]
-        consumer.assign(partitions)
+        partitions = list(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         left = {partition for partition in partitions if ends[partition]}
         while left:
@@ -105,11 +107,6 @@ async def values(job: Job) -> Any:
                     left.discard(partition)
     finally:
         await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> list[int]:
-    await consumer.topics()
-    return sorted(consumer.partitions_for_topic(STORE_STATUS.name) or ())
 
 
 def check(job: Job, found: Mapping[str, list[int]]) -> int:

@@ -30,7 +30,7 @@ def names_in(folder: Path) -> list[str]:
 async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "inputs", stores=20, days=2)
     said: list[str] = []
-    figures = await measure_replay(Bench(tmp_path, said.append, runs=1), inputs)
+    figures = await measure_replay(Bench(tmp_path, said.append), inputs)
     assert 0 < figures["command"] <= figures["visible"] + 1
     assert figures["source_bytes_per_poll"] > 0
     assert figures["changelog_bytes_per_poll"] >= 8
@@ -42,7 +42,7 @@ async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None
 
 
 async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, print, runs=1)
+    bench = Bench(tmp_path, print)
     inputs = make_inputs(tmp_path / "inputs", stores=2, days=1)
     async with bench.deployment() as product:
         await product.run("replay", *inputs.arguments)

@@ -39,7 +39,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def measured(root: Path) -> dict[str, float]:
     product = SimpleNamespace(settings=SimpleNamespace(kafka_bootstrap="127.0.0.1:1"))
-    bench = Bench(root / "workspace", print, runs=1)
+    bench = Bench(root / "workspace", print)
     bench.workspace.mkdir()
     return await run_peer(bench, product, "floor", "live", Filled(records=7, polls=9))  # type: ignore[arg-type]
 

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.errors import NotRunError
+from benchmarks.lines.growth import FACTORS, KINDS, QUANTITIES
+from benchmarks.plots import write_plots
+from benchmarks.results import Result, write_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
+    assert write_plots(tmp_path) == []
+
+
+def test_without_matplotlib_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {
+        f"{kind}_{factor}_{name}": float(factor)
+        for kind in KINDS
+        for factor in FACTORS
+        for name, _, _ in QUANTITIES
+    }
+    write_result(Result("growth", "", {}, "2024-01-01T00:00:00", [figures]), tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(NotRunError, match="make bench"):
+        write_plots(tmp_path)
