@@ -76,6 +76,24 @@ class RunScheduler(DefaultSchedulingStrategy):
         return each
 
 
+class _ActiveAlone:
+    """The partitions to fetch from as they are when it is asked, and never all of them.
+
+    aiokafka takes an empty set for no filter. Between the end of a recovery and the resuming of the
+    sources no partition is active: a fetch that was waiting then took what was there of the
+    sources, Faust threw it away, and the position was behind it.
+    """
+
+    def __init__(self, active: set[TP]) -> None:
+        self._active = active
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, partition: object) -> bool:
+        return partition in self._active
+
+
 class ConsumerThread(AIOKafkaConsumerThread):
     """Reads what is there to stay, and takes a commit that fails for no reason to end."""
 
@@ -88,6 +106,13 @@ class ConsumerThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any
+    ) -> Any:
+        if active_partitions is not None:
+            active_partitions = _ActiveAlone(active_partitions)
+        return await super()._fetch_records(consumer, active_partitions, *arguments, **options)
 
     async def on_thread_stop(self) -> None:
         """Leave the group for good if we were asked to stop."""

@@ -88,7 +88,7 @@ async def test_a_restart_of_the_api_forgets_no_request(kafka_settings: Settings)
     async with gateway(kafka_settings) as second:
         state = await second.report_service.report(request.report_id)
     assert state is not None
-    assert (state.status, state.store_id) == ("pending", request.store_id)
+    assert (state.status, state.subject) == ("pending", request.store_id)
 
 
 async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Settings) -> None:

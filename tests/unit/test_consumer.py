@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
 from aiokafka.util import commit_structure_validate
 from faust.types import TP
@@ -194,3 +197,33 @@ def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
     assert [each.offset for each in message.records] == [7, 9]
     assert message.timestamp == 1_700_000_000.123
     assert (single.offset, single.value) == (3, b"v")
+
+
+# -- nothing is fetched that nobody takes
+
+
+async def test_nothing_is_taken_from_the_client_while_no_partition_is_active() -> None:
+    """It would be thrown away, and the client's position would be behind it."""
+    fetched: dict[TP, Any] = {POLLS: SimpleNamespace(check_raise=lambda: None)}
+    subscriptions = SimpleNamespace(
+        reassignment_in_progress=False, is_assigned=lambda _: True, fetch_context=nullcontext
+    )
+    fetcher = SimpleNamespace(
+        _records=fetched,
+        _subscriptions=subscriptions,
+        _closed=False,
+        _wait_consume_future=None,
+        _notify=lambda _: None,
+    )
+    fetcher.fetched_records = partial(Fetcher.fetched_records, fetcher)
+    thread: Any = ConsumerThread.__new__(ConsumerThread)
+    thread.consumer = SimpleNamespace(flow_active=True)
+    client = SimpleNamespace(_fetcher=fetcher, _closed=False)
+    active: set[TP] = set()
+
+    assert await thread._fetch_records(client, active, timeout=0) == {}
+    assert POLLS in fetched
+
+    active.add(POLLS)
+    await thread._fetch_records(client, active, timeout=0)
+    assert POLLS not in fetched
