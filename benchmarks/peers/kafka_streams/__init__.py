@@ -1,0 +1,1 @@
+"""Kafka Streams doing the worker's job."""

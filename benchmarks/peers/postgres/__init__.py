@@ -1,0 +1,1 @@
+"""Rows in PostgreSQL, and the report that walks over every minute."""

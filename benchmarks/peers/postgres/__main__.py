@@ -1,0 +1,135 @@
+"""PostgreSQL: a row a poll, and a report that walks over every minute."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.peers.environment import python_of, run
+from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
+from stream_app.contracts.records import decode_packed_polls
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import HOUR
+from stream_app.domain.polls import packed_set
+from stream_app.domain.uptime import measure
+from stream_app.domain.zones import zone
+from stream_app.processes.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.peers.job import Job
+
+FOLDER = Path(__file__).parent
+REPORTS: Final = 5
+ZONE: Final = "America/New_York"
+INSTALL: Final = "PostgreSQL's server is missing: apt install postgresql"
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`, which Debian keeps off the path."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+@contextmanager
+def server(folder: Path, binaries: Path) -> Iterator[str]:
+    """A new server on the loopback interface; its address."""
+    (port,) = free_ports(1)
+    data = folder / "data"
+    data.mkdir()
+    root = os.geteuid() == 0
+    if root:
+        shutil.chown(folder, "postgres")
+        shutil.chown(data, "postgres")
+    as_user = ["runuser", "-u", "postgres", "--"] if root else []
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
+    options += "-c shared_buffers=256MB -c max_wal_size=4GB"
+    initdb = [*as_user, str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres"]
+    control = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(data / "log")]
+
+    def quietly(arguments: list[str]) -> None:
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+
+    quietly(initdb)
+    quietly([*control, "-o", options, "start"])
+    try:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        quietly([*control, "-m", "immediate", "stop"])
+
+
+async def write_rows(job: Job, path: Path) -> None:
+    """A line a poll, as the topic has them."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        async for value in values(job):
+            told, _ = decode_packed_polls(value)
+            writer.writerows((told.store_id, poll) for poll in told.polls)
+
+
+def check_reports(
+    figures: Mapping[str, list[int]], stores: Mapping[str, list[int]], reference: int
+) -> None:
+    """Compare the walk's minutes with the closed form's.
+
+    Raises:
+        SystemExit: they differ.
+    """
+    hours = WeeklyHours.from_rows([(day, "09:00", "17:00") for day in range(7)])
+    for store_id, counts in figures.items():
+        ours = measure(
+            hours,
+            zone(ZONE, ZONE),
+            packed_set(stores[store_id]),
+            reference,
+            lookback=HOUR,
+            default_active=False,
+        )
+        wanted = [
+            n for window in (ours.hour, ours.day, ours.week) for n in (window.up, window.down)
+        ]
+        if counts != wanted:
+            raise SystemExit(f"the report of store {store_id} differs: {counts}, not {wanted}")
+
+
+def main() -> None:
+    """Insert all rows, make some reports, and check both."""
+    job = job_of_arguments(__doc__ or "")
+    binaries = programs()
+    if binaries is None:
+        job.not_run(INSTALL)
+        return
+    with TemporaryDirectory(prefix="store-uptime-peer-") as name:
+        folder = Path(name)
+        rows, output = folder / "rows.csv", folder / "out.json"
+        asyncio.run(write_rows(job, rows))
+        with server(folder, binaries) as url:
+            run(
+                [
+                    *(str(python_of(FOLDER)), str(FOLDER / "app.py"), url, str(rows)),
+                    *(str(SAMPLE_EVERY), str(REPORTS), ZONE, str(output)),
+                ]
+            )
+        told = json.loads(output.read_text(encoding="utf-8"))
+    check_reports(told["figures"], told["stores"], told["reference"])
+    job.done(
+        told["seconds"],
+        check(job, told["stores"]),
+        cpu=told["cpu"],
+        report_seconds_a_store=told["report_seconds_a_store"],
+    )
+
+
+main()

@@ -1,0 +1,133 @@
+"""Runs in the environment of requirements.lock: insert, report, dump. See README.md beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+import zlib
+from bisect import bisect_right
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytz
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    MetaData,
+    Table,
+    Uuid,
+    create_engine,
+    insert,
+    select,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+CHUNK = 10_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+metadata = MetaData()
+POLLS = Table(
+    "store_status",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("store_id", Uuid(as_uuid=False), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("timestamp_utc", DateTime(timezone=True), nullable=False),
+    Index("store_status_by_time", "store_id", "timestamp_utc"),
+)
+
+
+def chunks(path: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows as the table takes them, by so many."""
+    rows: list[dict[str, Any]] = []
+    with Path(path).open(newline="") as file:
+        for store_id, packed in csv.reader(file):
+            poll = int(packed)
+            when = EPOCH + timedelta(microseconds=poll >> 1)
+            rows.append({"store_id": store_id, "active": bool(poll & 1), "timestamp_utc": when})
+            if len(rows) == CHUNK:
+                yield rows
+                rows = []
+    if rows:
+        yield rows
+
+
+def minute_by_minute(
+    connection: Connection, store_id: str, zone: str, reference: datetime
+) -> list[int]:
+    """Minutes up and down in the last hour, day and week of a store that is open from 9 to 5."""
+    week_ago = reference - timedelta(days=7)
+    found = connection.execute(
+        select(POLLS.c.timestamp_utc, POLLS.c.active)
+        .where(
+            POLLS.c.store_id == store_id,
+            POLLS.c.timestamp_utc >= week_ago - timedelta(hours=1),
+            POLLS.c.timestamp_utc <= reference,
+        )
+        .order_by(POLLS.c.timestamp_utc, POLLS.c.active.desc())
+    ).all()
+    times = [row[0] for row in found]
+    tz = pytz.timezone(zone)
+    counts = [0] * 6
+    for number in range(1, 7 * 24 * 60 + 1):
+        minute = reference - timedelta(minutes=number)
+        local = minute.astimezone(tz)
+        if not 9 <= local.hour < 17:
+            continue
+        position = bisect_right(times, minute)
+        down = not (position and found[position - 1][1])
+        for window, minutes in enumerate((60, 24 * 60, 7 * 24 * 60)):
+            if number <= minutes:
+                counts[2 * window + down] += 1
+    return counts
+
+
+def main() -> None:
+    """URL ROWS SAMPLE_EVERY REPORTS ZONE OUT"""
+    url, path, sample_every, reports, zone, output = sys.argv[1:]
+    engine = create_engine(url)
+    metadata.create_all(engine)
+    seconds = 0.0
+    for rows in chunks(path):
+        began = time.perf_counter()
+        with engine.begin() as connection:
+            connection.execute(insert(POLLS), rows)
+        seconds += time.perf_counter() - began
+    cpu = time.process_time()
+    stores: dict[str, list[int]] = {}
+    figures: dict[str, list[int]] = {}
+    with engine.connect() as connection:
+        for store_id, active, when in connection.execute(
+            select(POLLS.c.store_id, POLLS.c.active, POLLS.c.timestamp_utc)
+        ):
+            if zlib.crc32(store_id.encode()) % int(sample_every) == 0:
+                micros = (when - EPOCH) // timedelta(microseconds=1)
+                stores.setdefault(store_id, []).append(micros << 1 | active)
+        newest = max(poll >> 1 for polls in stores.values() for poll in polls)
+        reference = EPOCH + timedelta(microseconds=newest)
+        began = time.perf_counter()
+        for store_id in sorted(stores)[: int(reports)]:
+            figures[store_id] = minute_by_minute(connection, store_id, zone, reference)
+        report_seconds = (time.perf_counter() - began) / int(reports)
+    told = {
+        "seconds": seconds,
+        "cpu": cpu,
+        "report_seconds_a_store": report_seconds,
+        "reference": newest,
+        "stores": {store: sorted(set(polls)) for store, polls in stores.items()},
+        "figures": figures,
+    }
+    Path(output).write_text(json.dumps(told))
+
+
+main()

@@ -1,0 +1,89 @@
+"""Runs in the environment of requirements.lock: consume, keep, dump. See README.md beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+import zlib
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+from quixstreams import Application, State
+
+DAY = 24 * 3600 * 1_000_000
+SPAN = {"bulk": 7 * DAY, "live": DAY}
+
+
+def polls_of(content: dict[str, Any]) -> list[int]:
+    """Polls as `µs << 1 | active`."""
+    if "polls" in content:
+        return [instant << 1 | up for instant, up in content["polls"]]
+    moment = datetime.fromisoformat(content["timestamp_utc"])
+    return [round(moment.timestamp() * 1_000_000) << 1 | (content["status"] == "active")]
+
+
+def union(one: list[int], other: list[int]) -> list[int]:
+    """All polls of both; at one instant inactive wins."""
+    if not one or one[-1] >> 1 < other[0] >> 1:
+        return one + other
+    kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
+    return sorted(kept.values())
+
+
+def main() -> None:
+    """BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY OUT"""
+    bootstrap, shape, records, sample_every, output = sys.argv[1:]
+    span = SPAN[shape]
+    began = 0.0
+    dumped: dict[str, list[int]] = {}
+    group = f"quix-{uuid.uuid4()}"
+    with TemporaryDirectory(prefix="store-uptime-quix-") as folder:
+        app = Application(
+            bootstrap,
+            consumer_group=group,
+            auto_offset_reset="earliest",
+            state_dir=Path(folder),
+            loglevel="WARNING",
+            producer_extra_config={"linger.ms": 20, "batch.size": 262_144},
+        )
+        topic = app.topic("store-status", key_deserializer="str", value_deserializer="json")
+
+        def keep(content: dict[str, Any], state: State) -> None:
+            nonlocal began
+            began = began or time.perf_counter()
+            polls = sorted(polls_of(content))
+            start = 0
+            checked = zlib.crc32(content["store_id"].encode()) % int(sample_every) == 0
+            while start < len(polls):
+                bucket = (polls[start] >> 1) // span
+                end = start
+                while end < len(polls) and (polls[end] >> 1) // span == bucket:
+                    end += 1
+                there = state.get(str(bucket), [])
+                merged = union(there, polls[start:end])
+                if merged != there:
+                    state.set(str(bucket), merged)
+                    if checked:
+                        dumped[f"{content['store_id']}/{bucket}"] = merged
+                start = end
+
+        app.dataframe(topic).update(keep, stateful=True)
+        app.run(count=int(records), collect=False)
+        seconds = time.perf_counter() - began
+        cpu = time.process_time()
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made = [name for name in admin.list_topics(timeout=10).topics if group in name]
+    for deleted in admin.delete_topics(made).values():
+        deleted.result()
+    stores: dict[str, list[int]] = {}
+    for name, polls in dumped.items():
+        stores.setdefault(name.partition("/")[0], []).extend(polls)
+    Path(output).write_text(json.dumps({"seconds": seconds, "cpu": cpu, "stores": stores}))
+
+
+main()
