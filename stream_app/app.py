@@ -51,7 +51,7 @@ WAITING_RUNS: Final = 16
 FETCH_BYTES: Final = 1 << 20
 """Of one partition at a time; a record that is larger comes by itself."""
 
-FETCHED_RECORDS: Final = 2_000
+FETCHED_RECORDS: Final = 4_000
 """That are unpacked at a time, whatever is there."""
 
 SESSION_SECONDS: Final = 10.0

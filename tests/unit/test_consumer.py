@@ -172,7 +172,7 @@ def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
 def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
     requests = TP("report-requests", 0)
     fetched = {
-        POLLS: [record(offset) for offset in range(600)],
+        POLLS: [record(offset) for offset in range(4_500)],
         requests: [record(offset, requests.topic) for offset in range(2)],
         CHANGELOG: [record(offset, CHANGELOG.topic) for offset in range(3)],
     }
@@ -181,7 +181,7 @@ def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
     for tp, each in RunScheduler().iterate(fetched):
         handed_out[tp].append(each)
 
-    assert [len(run.records) for run in handed_out[POLLS]] == [256, 256, 88]
+    assert [len(run.records) for run in handed_out[POLLS]] == [2000, 2000, 500]
     assert handed_out[requests] == fetched[requests]
     assert handed_out[CHANGELOG] == fetched[CHANGELOG]
 

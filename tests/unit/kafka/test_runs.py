@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_app.kafka.runs import RUN_BYTES, RUN_RECORDS, runs_of
 
 sizes = st.lists(
-    st.sampled_from([None, 0, 1, 100, RUN_BYTES // 3, RUN_BYTES, RUN_BYTES + 1]), max_size=700
+    st.sampled_from([None, 0, 1, 100, RUN_BYTES // 3, RUN_BYTES, RUN_BYTES + 1]), max_size=4_500
 )
 
 
@@ -31,6 +31,6 @@ def test_runs_are_all_records_in_order_and_bounded(lengths: list[int | None]) ->
 
 
 def test_pings_share_runs_as_far_as_they_go() -> None:
-    records = [SimpleNamespace(offset=offset, value=b"x" * 100) for offset in range(1000)]
+    records = [SimpleNamespace(offset=offset, value=b"x" * 100) for offset in range(5000)]
 
-    assert [len(run.records) for run in runs_of(records)] == [256, 256, 256, 232]
+    assert [len(run.records) for run in runs_of(records)] == [2000, 2000, 1000]
