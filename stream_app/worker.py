@@ -14,6 +14,7 @@ from stream_app.app import create_app, wall_clock
 from stream_app.ending import end_now
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
+from stream_app.processes.collector import collect_less
 from stream_app.processes.folders import write_whole
 from stream_app.processes.lock import locked_at_once
 
@@ -58,6 +59,7 @@ def run(settings: Settings, name: str) -> None:
         )
         # it writes codes for a terminal into the log, in front of the first line of the next start
         worker.spinner = None
+        collect_less()
         log.info("worker %s starts", name)
         try:
             worker.execute_from_commandline()

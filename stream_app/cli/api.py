@@ -18,6 +18,7 @@ from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.processes.collector import collect_less
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    collect_less()
     gateway = Gateway(settings, lambda: time.time_ns() // 1000)
     # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off
     runner = web.AppRunner(

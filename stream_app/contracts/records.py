@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import lshift, or_
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -181,8 +181,7 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
     return PollBatch(packed.store_id, polls), refused
 
 
-@dataclass(frozen=True, slots=True)
-class PackedPolls:
+class PackedPolls(NamedTuple):
     """Polls of one store as `domain.polls` packs them, in any order, duplicates allowed."""
 
     store_id: str

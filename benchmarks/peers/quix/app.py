@@ -29,7 +29,7 @@ def polls_of(content: dict[str, Any]) -> list[int]:
 
 def union(one: list[int], other: list[int]) -> list[int]:
     """All polls of both; at one instant inactive wins."""
-    if not one or one[-1] >> 1 < other[0] >> 1:
+    if one and one[-1] >> 1 < other[0] >> 1:
         return one + other
     kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
     return sorted(kept.values())
@@ -56,7 +56,7 @@ def main() -> None:
         def keep(content: dict[str, Any], state: State) -> None:
             nonlocal began
             began = began or time.perf_counter()
-            polls = sorted(polls_of(content))
+            polls = union([], polls_of(content))
             start = 0
             checked = zlib.crc32(content["store_id"].encode()) % int(sample_every) == 0
             while start < len(polls):

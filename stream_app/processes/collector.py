@@ -1,0 +1,21 @@
+"""How often Python looks for garbage in cycles."""
+
+from __future__ import annotations
+
+import gc
+from typing import Final
+
+_NEW_OBJECTS: Final = 50_000
+_YOUNG_COLLECTIONS: Final = 20
+_OLD_COLLECTIONS: Final = 100
+
+
+def collect_less() -> None:
+    """Look less often, and never again at what is there now: for a process that starts to serve.
+
+    Records are freed by their counts and make hardly any cycles; looking for some after every 700
+    objects took an eighth of a loaded worker's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, _YOUNG_COLLECTIONS, _OLD_COLLECTIONS)
