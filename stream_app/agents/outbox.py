@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -26,7 +25,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
 from stream_app.kafka.batches import RecordBatches
-from stream_app.kafka.clients import CLOSING_SECONDS, producer, start, stop
+from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,12 +69,8 @@ class Outbox:
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""
-        if self._batches is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSING_SECONDS):
-                    await self._batches.flush()
         if self._producer is not None:
-            await stop(self._producer)
+            await stop(self._producer, self._batches and self._batches.flush)
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""

@@ -192,7 +192,7 @@ class RecordBatches:
         topic, partition = place
         try:
             while True:
-                # as long as the broker is away: see `clients.send`
+                # for as long as the broker is away: what may be waiting is bounded by who adds
                 with suppress(KafkaTimeoutError):
                     sent = await self._client.send_batch(
                         batch._builder,  # noqa: SLF001  of this module

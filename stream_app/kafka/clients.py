@@ -8,13 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import BrokerUnavailableError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from stream_app.settings import Settings
 
 
@@ -84,31 +86,17 @@ def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIO
     return client
 
 
-async def send(
-    client: AIOKafkaProducer,
-    topic: str,
-    value: bytes,
-    key: bytes | None,
-    partition: int | None = None,
-) -> asyncio.Future[Any]:
-    """Hand a record over, waiting for room in the buffer for as long as the broker is away.
+async def stop(client: Any, first: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Stop a client; what no broker takes within `CLOSING_SECONDS` is given up.
 
-    Returns:
-        done when the broker holds the record.
-
-    Raises:
-        KafkaError: it cannot be sent at all.
+    Args:
+        client: to stop.
+        first: hands over what has been gathered for it.
     """
-    while True:
-        with suppress(KafkaTimeoutError):
-            sent: asyncio.Future[Any] = await client.send(topic, value, key, partition=partition)
-            return sent
-
-
-async def stop(client: Any) -> None:
-    """Stop a client; what no broker takes within `CLOSING_SECONDS` is given up."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSING_SECONDS):
+            if first is not None:
+                await first()
             await client.stop()
 
 

@@ -12,7 +12,6 @@ leave markers in the log, at which Faust's recovery hangs.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -22,7 +21,6 @@ from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManage
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import (
-    CLOSING_SECONDS,
     connection,
     producer,
     start,
@@ -76,12 +74,8 @@ class FencedProducer:
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""
-        if self._batches is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSING_SECONDS):
-                    await self._batches.flush()
         if self._producer is not None:
-            await stop(self._producer)
+            await stop(self._producer, self._batches and self._batches.flush)
 
     async def claim(self, partitions: Iterable[int]) -> None:
         """Take the right to write partitions; it counts from the first record sent after it.

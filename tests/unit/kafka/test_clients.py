@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
 
 from stream_app.errors import SettingsError
 from stream_app.kafka import clients
-from stream_app.kafka.clients import producer, send, stop, tls_context
+from stream_app.kafka.clients import producer, stop, tls_context
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,33 +56,38 @@ async def test_a_batch_without_a_leader_waits_instead_of_failing() -> None:
     client._closed = True  # it was never started
 
 
-class FullProducer:
-    """Has no room for the first records, and hangs when it is stopped."""
+class Hanging:
+    """Does not end by itself."""
 
-    def __init__(self, full: int) -> None:
-        self.full = full
-        self.sent: list[tuple[Any, ...]] = []
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.hangs = ""
 
-    async def send(self, *record: Any, partition: int | None) -> Any:
-        self.full -= 1
-        if self.full >= 0:
-            raise KafkaTimeoutError
-        self.sent.append((*record, partition))
-        return "on its way"
+    async def flush(self) -> None:
+        await self._do("flush")
 
     async def stop(self) -> None:
-        await asyncio.Event().wait()
+        await self._do("stop")
+
+    async def _do(self, what: str) -> None:
+        self.done.append(what)
+        if self.hangs == what:
+            await asyncio.Event().wait()
 
 
-async def test_a_full_buffer_is_waited_for() -> None:
-    client: Any = FullProducer(3)
-
-    assert await send(client, "topic", b"value", b"key", 2) == "on its way"
-
-    assert client.sent == [("topic", b"value", b"key", 2)]
-
-
-async def test_a_lost_broker_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["flush", "stop"])
+async def test_a_lost_broker_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.01)
+    client = Hanging()
+    client.hangs = where
 
-    await stop(FullProducer(0))
+    await stop(client, client.flush)
+
+
+async def test_what_was_gathered_goes_out_before_the_client_stops() -> None:
+    client = Hanging()
+
+    await stop(client, client.flush)
+    await stop(client)
+
+    assert client.done == ["flush", "stop", "stop"]
