@@ -115,15 +115,18 @@ class Ingestion:
         """
         for store_id in by_store:
             self.check(store_id)
-        cost = POLL_BYTES * sum(map(len, by_store.values()))
-        await self._outgoing.make_room(cost)
+        left = POLL_BYTES * sum(map(len, by_store.values()))
+        await self._outgoing.make_room(left)
+        begun = []
         try:
-            # a connection that was lost meanwhile takes none of them
-            self._require()
+            for store_id, polls in by_store.items():
+                left -= POLL_BYTES * len(polls)
+                begun.append(self._begin(store_id, polls))
         except BrokerUnavailableError:
-            self._outgoing.budget.give_back(cost)
+            # the connection was lost while there was no room: none was taken, not even the first
+            self._outgoing.budget.give_back(left)
             raise
-        return [self._begin(store_id, polls) for store_id, polls in by_store.items()]
+        return begun
 
     async def hours(self, store_id: str, rows: list[Row]) -> None:
         """Replace a store's business hours.

@@ -571,6 +571,22 @@ async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> N
     assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
+async def test_a_connection_that_is_lost_meanwhile_takes_nothing_and_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = FakeGateway(STORE)
+
+    def send(*_: Any) -> Any:
+        raise BrokerUnavailableError("lost")
+
+    monkeypatch.setattr(gateway.ingestion._outgoing, "_send", send)
+    with pytest.raises(BrokerUnavailableError):
+        await gateway.ingestion.polls({STORE: [(NOON_US, True)] * 5, UNKNOWN: [(NOON_US, True)]})
+    with pytest.raises(BrokerUnavailableError):
+        await gateway.ingestion.poll(STORE, (NOON_US, True))
+    assert gateway.unacknowledged.used == 0
+
+
 async def test_a_stop_waits_for_what_is_under_way() -> None:
     gateway = FakeGateway(STORE)
     (sent,) = await gateway.ingestion.polls({STORE: [(NOON_US, True)]})
