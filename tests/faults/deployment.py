@@ -272,6 +272,12 @@ class Deployment:
         """Start API and workers."""
         await self.start_workers()
         await self.api.start()
+        await self.shared_out()
+
+    async def shared_out(self) -> None:
+        """Wait until every worker owns partitions: the first alone is ready while others join."""
+        for worker in self.workers.values():
+            await worker.wait_until_said(OWNS)
         await self.ready()
 
     async def stop(self) -> None:
@@ -327,7 +333,7 @@ async def deployment(
             for number in range(1, workers + 1):
                 await product.add_worker(f"worker-{number}")
             await product.api.start()
-            await product.ready()
+            await product.shared_out()
             yield product
         except BaseException:
             print(product.tail())

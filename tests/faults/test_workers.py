@@ -98,6 +98,8 @@ async def test_a_worker_is_paused_for_longer_than_its_session(faulty: UnderLoad)
             victim.resume()
             await victim.wait_until_said(f"{FENCED}|{OWNS}")
             await victim.wait_until_said(OWNS)
+            # or the reports of both times would be at their deadline
+            await scene.recovered()
 
 
 async def test_workers_come_and_go(faulty: UnderLoad) -> None:
