@@ -241,6 +241,9 @@ def _figures() -> Iterator[Figure]:
             yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
             yield Figure(f"{shape}_{way}_ratio", "- to our worker", "times")
             yield Figure(f"{shape}_{way}_cpu", "- CPU, its start included", "s")
+    yield Figure(
+        "live_postgres_report_seconds_a_store", "PostgreSQL: a walk over a store's minutes", "s"
+    )
 
 
 LINE: Final = Line(
