@@ -23,7 +23,7 @@ from stream_app.consumer import UptimeConsumer
 from stream_app.tables import FactsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 class CrashPoint:
@@ -82,7 +82,7 @@ def _after_coroutine(owner: type, name: str, point: CrashPoint) -> None:
 
 
 def _handed_to_the_changelog(point: CrashPoint) -> None:
-    _after_coroutine(FactsTable, "put", point)
+    _after(FactsTable, "put", point)
 
 
 def _in_the_changelog_but_not_local(point: CrashPoint) -> None:
@@ -119,11 +119,12 @@ def _after_the_commit(point: CrashPoint) -> None:
 def _before_a_store_is_registered(point: CrashPoint) -> None:
     applied = Ownership.applied
 
-    async def crashing_applied(self: Ownership, number: int, *args: Any, **kwargs: Any) -> None:
-        partition, store = self.get(number), kwargs.get("store")
-        if partition is not None and store is not None and store not in partition.stores:
+    def crashing_applied(
+        self: Ownership, partition: Any, stores: Iterable[bytes], newest_poll: int | None = None
+    ) -> None:
+        if not partition.stores.issuperset(stores):
             point.reached()
-        await applied(self, number, *args, **kwargs)
+        applied(self, partition, stores, newest_poll)
 
     Ownership.applied = crashing_applied  # type: ignore[method-assign]
 
