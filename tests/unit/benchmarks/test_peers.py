@@ -1,0 +1,83 @@
+"""What peers are held to: the sample, the comparison, and what they leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.comparison import PEERS
+from benchmarks.inputs import ROOT, STORES, store_ids
+from benchmarks.peers import job as module
+from benchmarks.peers.job import Job, check, is_checked
+
+STORE = "00000000-0000-4000-8000-000000000112"
+OTHER = "00000000-0000-4000-8000-000000000000"
+
+
+def a_job(output: Path = Path("unused")) -> Job:
+    return Job("127.0.0.1:9", "live", 3, output)
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    wanted = {STORE: [2, 5, 9]}
+
+    async def expected(_: Job) -> dict[str, list[int]]:
+        return wanted
+
+    monkeypatch.setattr(module, "expected", expected)
+    return wanted
+
+
+def test_the_sample_is_a_fortieth_of_the_stores_or_so_and_always_the_same() -> None:
+    sampled = [store for store in store_ids(STORES) if is_checked(store)]
+
+    assert 90 < len(sampled) < 160
+    # CRC-32 in every language
+    assert is_checked(STORE)
+    assert not is_checked(OTHER)
+
+
+@pytest.mark.usefixtures("wanted")
+def test_equal_sets_in_any_order_are_right() -> None:
+    assert check(a_job(), {STORE: [9, 2, 5], OTHER: [1]}) == 1
+
+
+@pytest.mark.usefixtures("wanted")
+@pytest.mark.parametrize("found", [{}, {STORE: [2, 5]}, {STORE: [2, 5, 8]}, {STORE: [2, 5, 9, 9]}])
+def test_a_set_that_differs_ends_the_peer(found: dict[str, list[int]]) -> None:
+    with pytest.raises(SystemExit, match="1 of 1 checked stores differ"):
+        check(a_job(), found)
+
+
+def test_nothing_to_compare_is_no_success(wanted: dict[str, list[int]]) -> None:
+    wanted.clear()
+    with pytest.raises(SystemExit, match="0 of 0"):
+        check(a_job(), {})
+
+
+def test_a_run_leaves_its_figures_and_one_that_cannot_be_its_reason(tmp_path: Path) -> None:
+    done, missing = a_job(tmp_path / "done.json"), a_job(tmp_path / "missing.json")
+    done.done(1.5, 121, cpu=1.25)
+    missing.not_run("apt install it")
+
+    def left(name: str) -> Any:
+        return json.loads((tmp_path / name).read_text())
+
+    assert left("done.json") == {"seconds": 1.5, "checked_stores": 121, "cpu": 1.25}
+    assert left("missing.json") == {"not_run": "apt install it"}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_every_peer_is_there_with_what_it_needs(peer: str) -> None:
+    folder = ROOT / "benchmarks" / "peers" / peer
+
+    assert (folder / "__main__.py").exists()
+    if (folder / "app.py").exists():
+        lock = (folder / "requirements.lock").read_text()
+        assert "--hash=sha256:" in lock
+    if peer != "floor":
+        assert (folder / "README.md").exists()
