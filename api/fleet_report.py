@@ -5,24 +5,21 @@ The rows of each part are in order, in pieces; of every part one piece is unpack
 
 from __future__ import annotations
 
-import csv
 import heapq
-import io
+from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from stream_app.contracts.reports import ROW_FIELDS
-from stream_app.domain.report import CSV_HEADER
+from stream_app.domain import report
+from stream_app.domain.report import CHUNK_ROWS, CSV_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.contracts.reports import Row
-
-CHUNK_ROWS: Final = 500
-"""Rows that are written at a time: some 40 kB."""
 
 
 def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
@@ -32,33 +29,22 @@ def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
 
 def csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
     """The public CSV: the header, then a row a store."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    for number, row in enumerate(rows, 1):
-        writer.writerow(row[: len(CSV_HEADER)])
-        if number % CHUNK_ROWS == 0:
-            yield _taken(text)
-    yield _taken(text)
+    columns = len(CSV_HEADER)
+    return (chunk.encode() for chunk in report.csv_chunks(row[:columns] for row in rows))
 
 
 def json_chunks(head: dict[str, Any], rows: Iterable[Row]) -> Iterator[bytes]:
     """An object of the head's fields and of `reports`, one object a store."""
     yield orjson.dumps(head)[:-1] + b',"reports":['
+    left = iter(rows)
     separator = b""
-    for number, row in enumerate(rows, 1):
-        yield separator + orjson.dumps(dict(zip(ROW_FIELDS, row, strict=True)))
-        separator = b",\n" if number % CHUNK_ROWS == 0 else b","
+    while chunk := list(islice(left, CHUNK_ROWS)):
+        reports = (orjson.dumps(dict(zip(ROW_FIELDS, row, strict=True))) for row in chunk)
+        yield separator + b",".join(reports)
+        separator = b",\n"
     yield b"]}"
 
 
 def _rows(pieces: Iterable[bytes]) -> Iterator[Row]:
     for piece in pieces:
         yield from orjson.loads(piece)
-
-
-def _taken(text: io.StringIO) -> bytes:
-    taken = text.getvalue().encode()
-    text.seek(0)
-    text.truncate()
-    return taken

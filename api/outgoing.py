@@ -79,7 +79,6 @@ class Outgoing:
         self._settings = settings
         self._monotonic = monotonic
         self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
-        self._under_way: set[asyncio.Future[Acknowledged]] = set()
 
     def check(self, topic: TopicSpec, key: bytes) -> None:
         """Whether a record for this key can be taken at all.
@@ -118,13 +117,11 @@ class Outgoing:
         batch = partition.under_way.get(sent)
         if batch is None:
             batch = partition.under_way[sent] = _Batch(self._monotonic())
-            self._under_way.add(sent)
             sent.add_done_callback(partial(self._ended, partition))
         batch.cost += cost
         return sent
 
     def _ended(self, partition: _Partition, sent: asyncio.Future[Acknowledged]) -> None:
-        self._under_way.discard(sent)
         self.budget.give_back(partition.under_way.pop(sent).cost)
         if not sent.cancelled() and sent.exception() is None:
             partition.acknowledged = self._monotonic()
@@ -162,8 +159,11 @@ class Outgoing:
 
     async def settle(self, patience: float) -> None:
         """Wait for what is under way, for so many seconds at most."""
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=patience)
+        under_way = {
+            sent for partition in self._partitions.values() for sent in partition.under_way
+        }
+        if under_way:
+            await asyncio.wait(under_way, timeout=patience)
 
     def _place(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
         return topic.name, _partition_of(key, topic.partitions(self._settings))

@@ -145,22 +145,9 @@ class ReportLog:
     def happened(self, event: ReportEvent) -> None:
         """A report changed its status; the first final status is the one that stays."""
         content = None if event.report is None else orjson.dumps(event.report)
-        self._database.execute(
-            f"""
-            INSERT INTO report (report_id, requested_at, status, reason, content)
-            VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (report_id) DO UPDATE
-            SET status = excluded.status, reason = excluded.reason, content = excluded.content
-            WHERE report.status NOT IN {_FINAL_SQL}
-            """,  # noqa: S608  only a constant is put in
-            (event.report_id, event.at, event.status, event.reason, content),
-        )
-        if event.status == "failed":
-            self._drop_pieces(
-                "report_id = ? AND (SELECT status FROM report WHERE report_id = ?) = 'failed'",
-                event.report_id,
-                event.report_id,
-            )
+        changed = self._become(event, event.status, event.reason, content)
+        if changed and event.status == "failed":
+            self._drop_pieces("report_id = ?", event.report_id)
 
     def made(self, event: ReportEvent, piece: Piece) -> None:
         """Rows of a report of many stores came; with the last of them it is complete.
@@ -169,20 +156,9 @@ class ReportLog:
         of each part the first attempt that came whole: every reader puts the same together.
         """
         execute = self._database.execute
-        execute(
-            f"""
-            INSERT INTO report (report_id, requested_at, status, parts)
-            VALUES (?, ?, 'running', ?)
-            ON CONFLICT (report_id) DO UPDATE SET status = 'running', parts = excluded.parts
-            WHERE report.status NOT IN {_FINAL_SQL}
-            """,  # noqa: S608  only a constant is put in
-            (event.report_id, event.at, piece.parts),
-        )
-        (status,) = execute(
-            "SELECT status FROM report WHERE report_id = ?", (event.report_id,)
-        ).fetchone()
-        if status in FINAL:
+        if not self._become(event, "running"):
             return
+        execute("UPDATE report SET parts = ? WHERE report_id = ?", (piece.parts, event.report_id))
         made = (event.report_id, piece.reference_time)
         execute(
             "INSERT OR IGNORE INTO piece VALUES (?, ?, ?, ?, ?, ?)",
@@ -194,6 +170,26 @@ class ReportLog:
             )
         if self._count("part", *made) == piece.parts:
             self._complete(event.report_id, piece)
+
+    def _become(
+        self,
+        event: ReportEvent,
+        status: Status,
+        reason: str | None = None,
+        content: bytes | None = None,
+    ) -> bool:
+        """Take a status over; False where the report has its final one."""
+        changed = self._database.execute(
+            f"""
+            INSERT INTO report (report_id, requested_at, status, reason, content)
+            VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (report_id) DO UPDATE
+            SET status = excluded.status, reason = excluded.reason, content = excluded.content
+            WHERE report.status NOT IN {_FINAL_SQL}
+            """,  # noqa: S608  only a constant is put in
+            (event.report_id, event.at, status, reason, content),
+        )
+        return changed.rowcount > 0
 
     def _complete(self, report_id: str, piece: Piece) -> None:
         content = {

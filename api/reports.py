@@ -13,7 +13,7 @@ from aiohttp import web
 from api.fleet_report import csv_chunks, json_chunks, rows_in_order
 from api.keys import BODIES, REPORTS, STORES
 from api.problems import ProblemError, problem
-from api.request_body import BodyTooLargeError, RequestBody
+from api.request_body import BodyTooLargeError, RequestBody, json_in
 from api.stores import unknown_store
 from stream_app.contracts.records import parse_uuid
 from stream_app.contracts.reports import (
@@ -244,10 +244,7 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     if not body.strip():
         return {}
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
+    content = json_in(body, "a JSON object")
     if not isinstance(content, dict):
         raise RecordError("the body is not a JSON object")
     unknown = sorted(set(content) - set(fields))

@@ -20,6 +20,7 @@ from stream_app.contracts.topics import (
     APP_ID,
     MAX_STATE_BYTES,
     REPORT_REQUESTS,
+    SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
@@ -207,26 +208,23 @@ def create_app(
 
     ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
-    waiting = WAITING_RUNS
-    app.agent(_topic(app, STORE_STATUS, waiting), name="polls")(ingest.polls)
-    app.agent(_topic(app, STORE_BUSINESS_HOURS, waiting), name="business-hours")(
-        ingest.business_hours
-    )
-    app.agent(_topic(app, STORE_TIMEZONES, waiting), name="timezones")(ingest.timezones)
+    app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
+    app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
+    app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
     app.agent(_topic(app, REPORT_REQUESTS), name="report-requests")(reports.requests)
 
     facts.on_recovered(takeover.recovered)
     return app
 
 
-def _topic(app: faust.App, spec: TopicSpec, waiting: int | None = None) -> Any:
+def _topic(app: faust.App, spec: TopicSpec) -> Any:
     return app.topic(
         spec.name,
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
-        maxsize=waiting,
+        maxsize=WAITING_RUNS if spec in SOURCE_TOPICS else None,
     )
 
 

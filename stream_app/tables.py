@@ -86,7 +86,7 @@ def store_key(store_id: str) -> bytes:
 
 def bucket_key(store: bytes, bucket: Bucket) -> bytes:
     """The key of a bucket of polls."""
-    return store + _suffix(bucket)
+    return store + (COLD_TAG if bucket.cold else RECENT_TAG) + bucket.slot.to_bytes(2)
 
 
 def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
@@ -109,11 +109,6 @@ def bucket_of(key: bytes) -> Bucket | None:
 @lru_cache(maxsize=4096)
 def _bucket(suffix: bytes) -> Bucket:
     return Bucket(cold=suffix[:1] == COLD_TAG, slot=int.from_bytes(suffix[1:]))
-
-
-@lru_cache(maxsize=4096)
-def _suffix(bucket: Bucket) -> bytes:
-    return (COLD_TAG if bucket.cold else RECENT_TAG) + bucket.slot.to_bytes(2)
 
 
 @dataclass(frozen=True, slots=True)

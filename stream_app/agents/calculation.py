@@ -42,35 +42,37 @@ class Calculation:
     Args:
         settings: retention, lookback, defaults.
         facts: the table.
+        owned: the partition of the stores.
+        reference: the reference time of all figures, µs.
     """
 
-    def __init__(self, settings: Settings, facts: FactsTable) -> None:
+    def __init__(
+        self, settings: Settings, facts: FactsTable, owned: OwnedPartition, reference: int
+    ) -> None:
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._facts = facts
+        self._owned = owned
+        self._reference = reference
+        self._first = reference - WEEK - settings.lookback
+        self._buckets = self._layout.buckets(self._first, reference, owned.kinds)
 
-    def of(self, owned: OwnedPartition, store_id: str, reference: int) -> Calculated:
-        """The figures of a store of an owned partition.
-
-        Args:
-            owned: the partition.
-            store_id: the store.
-            reference: µs.
+    def of(self, store_id: str) -> Calculated:
+        """The figures of a store.
 
         Raises:
             ReportError: the store is unknown, or its polls of that time are no longer kept.
             TableError: the database cannot be read.
         """
         store = store_key(store_id)
-        if store not in owned.stores:
+        if store not in self._owned.stores:
             raise ReportError(f"store {store_id} is unknown: no poll, hours or zone names it")
-        settings = self._settings
-        first = reference - WEEK - settings.lookback
-        asked = self._layout.buckets(first, reference, owned.kinds)
-        read = bucket_reader(self._facts, owned.number, store)
-        polls = self._layout.polls(first, reference, [(bucket, read(bucket)) for bucket in asked])
-        hours = self._facts.get(owned.number, store + HOURS_TAG)
-        name = self._facts.get(owned.number, store + ZONE_TAG)
+        settings, partition, reference = self._settings, self._owned.number, self._reference
+        read = bucket_reader(self._facts, partition, store)
+        contents = [(bucket, read(bucket)) for bucket in self._buckets]
+        polls = self._layout.polls(self._first, reference, contents)
+        hours = self._facts.get(partition, store + HOURS_TAG)
+        name = self._facts.get(partition, store + ZONE_TAG)
         tz = zone(name.decode() if name else None, settings.default_timezone)
         figures = measure(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),

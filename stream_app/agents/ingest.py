@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -46,16 +47,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _StorePolls:
-    """The polls of one store in a run, and the records that they came in."""
-
-    records: list[tuple[Any, list[int]]] = field(default_factory=list)
-
-    def all(self) -> list[int]:
-        if len(self.records) == 1:
-            return self.records[0][1]
-        return [poll for _, polls in self.records for poll in polls]
+_Gathered = list[tuple[Any, list[int]]]
+"""Records of one store in a run, each with its packed polls."""
 
 
 @dataclass(slots=True)
@@ -211,11 +204,8 @@ class Ingest:
         for record in records:
             try:
                 store_id, tag, value = fact_of(record.value)
-            except RecordError as error:
-                run.refused.append((record, str(error)))
-                continue
-            except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
-                run.refused.append((record, _internal(record, error)))
+            except Exception as error:  # noqa: BLE001  kept as a dead letter
+                run.refused.append((record, _reason(record, error)))
                 continue
             store = store_key(store_id)
             if self._belongs_elsewhere(record, store_id, store, run):
@@ -236,17 +226,14 @@ class Ingest:
         return told.store_id, ZONE_TAG, told.timezone.encode()
 
     def _apply_polls(self, records: Iterable[Any], run: _Run) -> None:
-        stores: dict[str, _StorePolls] = {}
+        stores: dict[str, _Gathered] = {}
         for record in records:
             try:
                 told, refused = decode_packed_polls(record.value)
                 polls, ahead = self._split_ahead(told.polls, record)
                 refused += ahead
-            except RecordError as error:
-                run.refused.append((record, str(error)))
-                continue
-            except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
-                run.refused.append((record, _internal(record, error)))
+            except Exception as error:  # noqa: BLE001  kept as a dead letter
+                run.refused.append((record, _reason(record, error)))
                 continue
             if self._belongs_elsewhere(record, told.store_id, store_key(told.store_id), run):
                 continue
@@ -256,7 +243,7 @@ class Ingest:
                     reason = f"{len(refused)} polls refused: {reason}"
                 run.refused.append((record, reason))
             if polls:
-                stores.setdefault(told.store_id, _StorePolls()).records.append((record, polls))
+                stores.setdefault(told.store_id, []).append((record, polls))
         for store_id, gathered in stores.items():
             self._apply_store(store_id, gathered, run)
 
@@ -269,23 +256,22 @@ class Ingest:
         good, reasons = split_ahead(pairs, taken, self._settings.future_tolerance)
         return [instant << 1 | active for instant, active in good], reasons
 
-    def _apply_store(self, store_id: str, gathered: _StorePolls, run: _Run) -> None:
+    def _apply_store(self, store_id: str, gathered: _Gathered, run: _Run) -> None:
         store = store_key(store_id)
         try:
-            polls = packed_set(gathered.all())
+            polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
             writes = self._layout.writes(polls, bucket_reader(self._facts, run.owned.number, store))
         except TableError:
             # nothing is wrong with the records
             raise
-        except Exception as error:  # noqa: BLE001  logged, and kept as a dead letter
-            if len(gathered.records) == 1:
-                record = gathered.records[0][0]
-                known = isinstance(error, RecordError)
-                run.refused.append((record, str(error) if known else _internal(record, error)))
+        except Exception as error:  # noqa: BLE001  kept as a dead letter
+            if len(gathered) == 1:
+                ((record, _),) = gathered
+                run.refused.append((record, _reason(record, error)))
                 return
             # one of them is to blame, and refuses no other
-            for one in gathered.records:
-                self._apply_store(store_id, _StorePolls([one]), run)
+            for one in gathered:
+                self._apply_store(store_id, [one], run)
             return
         for write in writes:
             self._put(run, bucket_key(store, write.bucket), to_bytes(write.polls))
@@ -293,6 +279,9 @@ class Ingest:
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
 
 
-def _internal(record: Any, error: Exception) -> str:
+def _reason(record: Any, error: Exception) -> str:
+    """Why a record is refused; what nobody thought of is told in the log too."""
+    if isinstance(error, RecordError):
+        return str(error)
     log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
     return f"internal error: {error!r}"

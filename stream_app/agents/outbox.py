@@ -89,9 +89,9 @@ class Outbox:
 
     async def report(self, event: ReportEvent) -> asyncio.Future[Acknowledged]:
         """Tell a report's status, or rows of it; all of one report in one partition."""
-        partition = self._partition(REPORT_RESULTS, event.report_id.encode())
-        await self._batches.room(REPORT_RESULTS.name, partition, WAITING_BYTES)
-        return self._add(REPORT_RESULTS.name, partition, event_key(event), encode_event(event))
+        return await self._send(
+            REPORT_RESULTS, encode_event(event), event_key(event), beside=event.report_id.encode()
+        )
 
     def register(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
@@ -119,9 +119,10 @@ class Outbox:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
 
     async def _send(
-        self, topic: TopicSpec, value: bytes, key: bytes
+        self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None
     ) -> asyncio.Future[Acknowledged]:
-        partition = self._partition(topic, key)
+        """Send a record to its key's partition, or to that of another key's records."""
+        partition = self._partition(topic, key if beside is None else beside)
         await self._batches.room(topic.name, partition, WAITING_BYTES)
         return self._add(topic.name, partition, key, value)
 

@@ -42,6 +42,7 @@ from stream_app.settings import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from stream_app.agents.calculation import Calculated
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
@@ -94,7 +95,7 @@ class Reports:
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
-        self._calculation = Calculation(settings, facts)
+        self._facts = facts
         self._ownership = ownership
         self._progress = progress
         self._outbox = outbox
@@ -219,7 +220,7 @@ class Reports:
     async def _tell(
         self, owned: OwnedPartition, request: ReportRequest, reference: int
     ) -> asyncio.Future[Any]:
-        calculated = self._calculation.of(owned, request.store_id, reference)
+        calculated = self._calculation(owned, reference).of(request.store_id)
         content = report_content(
             calculated.report,
             timezone=calculated.timezone,
@@ -266,12 +267,13 @@ class Reports:
         # a part without stores is told too: the report is complete without it only then
         pieces = -(-len(store_ids) // PIECE_STORES) or 1
         attempt = str(uuid4())
+        calculation = self._calculation(owned, request.reference_time)
         futures = []
         for piece in range(pieces):
             rows: list[Row] = []
             of_piece = store_ids[piece * PIECE_STORES : (piece + 1) * PIECE_STORES]
             for turn in _turns(of_piece):
-                rows += [self._row(owned, store_id, request.reference_time) for store_id in turn]
+                rows += [_row(calculation.of(store_id)) for store_id in turn]
                 await asyncio.sleep(0)
                 if owned.lost.is_set():
                     raise _ReleasedError
@@ -293,9 +295,8 @@ class Reports:
             )
         return futures
 
-    def _row(self, owned: OwnedPartition, store_id: str, reference: int) -> Row:
-        calculated = self._calculation.of(owned, store_id, reference)
-        return report_row(calculated.report, calculated.timezone, calculated.polls_counted)
+    def _calculation(self, owned: OwnedPartition, reference: int) -> Calculation:
+        return Calculation(self._settings, self._facts, owned, reference)
 
     def _remaining_seconds(self, request: AnyRequest, taken: int) -> float:
         overdue_at = asked_at(request, taken) + self._settings.report_deadline
@@ -321,6 +322,10 @@ class Reports:
         again = encode_request(asked_again(request, taken))
         sent = await self._outbox.pass_on(REPORT_REQUESTS.name, partition, request.key, again)
         acknowledge_when_done(event, [sent], self._fail)
+
+
+def _row(calculated: Calculated) -> Row:
+    return report_row(calculated.report, calculated.timezone, calculated.polls_counted)
 
 
 def _turns(store_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from stream_app.domain.instants import MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.domain.uptime import Figures
 
@@ -23,6 +24,9 @@ FIGURE_NAMES: Final = (
     "downtime_last_week",
 )
 CSV_HEADER: Final = ("store_id", *FIGURE_NAMES)
+
+CHUNK_ROWS: Final = 500
+"""Rows that are written at a time: some 40 kB."""
 
 
 def hours_of(minutes: int) -> float:
@@ -84,8 +88,18 @@ def to_csv(reports: Iterable[StoreReport]) -> str:
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """The public CSV of rows whose values are in the order of `CSV_HEADER`."""
+    return "".join(csv_chunks(rows))
+
+
+def csv_chunks(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """As `csv_text`, piece by piece."""
+    left = iter(rows)
+    yield _csv_lines([CSV_HEADER])
+    while chunk := list(islice(left, CHUNK_ROWS)):
+        yield _csv_lines(chunk)
+
+
+def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

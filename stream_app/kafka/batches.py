@@ -44,7 +44,7 @@ class Batch:
         sent: done when the broker holds the batch, or failed if it never will. All whose records
             are in it share it: wait for it without cancelling it.
         count: its records so far; a record's index is the count before it was added.
-        size: bytes of their keys and values.
+        size: bytes of their values.
     """
 
     __slots__ = ("_builder", "count", "sent", "size")
