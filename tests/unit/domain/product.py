@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR
+from stream_app.domain.instants import HOUR, WEEK
 from stream_app.domain.polls import poll_set
-from stream_app.domain.uptime import Figures, measure, measure_exactly
+from stream_app.domain.uptime import Figures, figures_of, observe
 from stream_app.domain.zones import zone
 
 if TYPE_CHECKING:
@@ -26,14 +26,17 @@ def figures(
     lookback: int = HOUR,
     exactly: bool = False,
 ) -> Figures:
-    return (measure_exactly if exactly else measure)(
+    observed = observe(
         WeeklyHours.from_rows(rows),
         zone(zone_name, "America/Chicago"),
         poll_set(polls),
+        reference - WEEK,
         reference,
         lookback=lookback,
         default_active=default_active,
+        stale_after=HOUR,
     )
+    return figures_of(observed, exactly=exactly)
 
 
 def by_column(found: Figures) -> dict[str, int]:
