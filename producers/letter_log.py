@@ -154,6 +154,8 @@ async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        # as the worker reads: what a transaction took back never was
+        isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
     )
     await start(consumer, settings)

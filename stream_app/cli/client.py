@@ -93,6 +93,23 @@ class ApiClient:
         """
         return await self._report("/trigger_report", reference_time, on_progress)
 
+    async def content_of(self, report_id: str) -> dict[str, Any]:
+        """A report that is complete already, as the JSON form has it.
+
+        Raises:
+            ReportError: the report failed.
+            ApiError: it is unknown or not complete, or the API does not answer.
+        """
+        status, content = await self._call("GET", f"/get_report/{report_id}")
+        match status:
+            case HTTPStatus.OK:
+                return content
+            case HTTPStatus.GONE:
+                raise ReportError(f"the report failed: {content['reason']}")
+            case HTTPStatus.ACCEPTED:
+                raise ApiError(f"report {report_id} is still running: try again when it is done")
+        raise ApiError(str(content.get("detail", content)))
+
     async def _report(
         self,
         path: str,

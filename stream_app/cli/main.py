@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "api": "stream_app.cli.api:api",
     "dead-letters": "stream_app.cli.dead_letters:dead_letters",
     "demo": "stream_app.cli.demo:demo",
+    "explain": "stream_app.cli.explain:explain",
     "kafka": "stream_app.cli.kafka:kafka",
     "replay": "stream_app.cli.replay:replay",
     "report": "stream_app.cli.report:report",

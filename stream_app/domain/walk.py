@@ -1,0 +1,234 @@
+"""The status of a store step by step, by the plainest way there is, to check the figures with.
+
+Written straight from what a report means: one step a minute, or one a piece of time in which
+nothing changes, each looked at by itself with datetime and pytz. It shares no code with the
+closed form (`uptime`, `hours`, `zones`, `intervals`), so that each can convict the other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytz
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pytz.tzinfo import BaseTzInfo
+
+Row = tuple[int, str, str]
+
+_SECOND: Final = 1_000_000
+_MINUTE: Final = 60 * _SECOND
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+_LAST_READING: Final = _DAY - 1
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  of UTC and of local clocks alike
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Step(NamedTuple):
+    """A stretch of time, as it is at its first instant.
+
+    Attributes:
+        start: µs.
+        end: µs.
+        day: the date on the store's clock.
+        open: whether that clock shows business hours.
+        active: the status that counts.
+        poll: µs, the poll that says so; None: the default status stands.
+        backed: whether that poll is recent enough to speak for the store.
+    """
+
+    start: int
+    end: int
+    day: date
+    open: bool
+    active: bool
+    poll: int | None
+    backed: bool
+
+
+@dataclass(slots=True)
+class Opening:
+    """The hours that begin on one day of the week, µs after its midnight.
+
+    Attributes:
+        today: from when to when.
+        tomorrow: until when on the day after.
+    """
+
+    today: list[tuple[int, int]] = field(default_factory=list)
+    tomorrow: list[int] = field(default_factory=list)
+
+
+class Walk:
+    """What is known of one store, to be walked through.
+
+    Args:
+        rows: business hours, `(day, start, end)`; none: always open.
+        zone_name: an IANA name.
+        polls: `(instant, active)` in any order, with any doubles.
+        start: of the time to walk through, µs.
+        end: where it ends, µs.
+        lookback: how long before the start a poll still counts, µs.
+        stale_after: how long a poll speaks for the store, µs.
+        default_active: the status where no poll tells.
+
+    Attributes:
+        polls: the instants of those that count, sorted.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        zone_name: str,
+        polls: Iterable[tuple[int, bool]],
+        start: int,
+        end: int,
+        *,
+        lookback: int,
+        stale_after: int,
+        default_active: bool,
+    ) -> None:
+        self._zone = pytz.timezone(zone_name)
+        self._start = start
+        self._end = end
+        self._stale_after = stale_after
+        self._default_active = default_active
+        self._active: dict[int, bool] = {}
+        for instant, active in polls:
+            if start - lookback <= instant <= end:
+                # of two at one instant inactive wins
+                self._active[instant] = active and self._active.get(instant, True)
+        self.polls = sorted(self._active)
+        self._always_open = True
+        self._opening: defaultdict[int, Opening] = defaultdict(Opening)
+        for day, opens, closes in rows:
+            self._always_open = False
+            self._add_row(day, _reading(opens), _reading(closes))
+
+    def minutes(self) -> Iterator[Step]:
+        """Each whole minute, counted back from the end, as it is at its first instant."""
+        for back in range((self._end - self._start) // _MINUTE, 0, -1):
+            start = self._end - back * _MINUTE
+            yield self._step(start, start + _MINUTE)
+
+    def pieces(self, cuts: Iterable[int] = ()) -> Iterator[Step]:
+        """Pieces within which nothing can change.
+
+        Args:
+            cuts: further instants at which one shall end, µs.
+        """
+        instants = {self._start, *cuts, *self.polls, *self._clock_cuts()}
+        instants.update(poll + self._stale_after for poll in self.polls)
+        ordered = sorted(t for t in instants if self._start <= t < self._end)
+        for start, end in zip(ordered, [*ordered[1:], self._end], strict=True):
+            yield self._step(start, end)
+
+    def day_of(self, instant: int) -> date:
+        """The date that the store's clock shows."""
+        return _local(self._zone, instant).date()
+
+    def _step(self, start: int, end: int) -> Step:
+        local = _local(self._zone, start)
+        position = bisect_right(self.polls, start)
+        poll = self.polls[position - 1] if position else None
+        return Step(
+            start,
+            end,
+            local.date(),
+            self._is_open(local),
+            self._default_active if poll is None else self._active[poll],
+            poll,
+            poll is not None and start < poll + self._stale_after,
+        )
+
+    def _add_row(self, day: int, opens: int, closes: int) -> None:
+        if opens == closes:
+            return
+        if opens < closes:
+            # files write the end of the day so too
+            until = _DAY if closes == _LAST_READING else closes
+            self._opening[day].today.append((opens, until))
+        else:
+            self._opening[day].today.append((opens, _DAY))
+            self._opening[day].tomorrow.append(closes)
+
+    def _is_open(self, local: datetime) -> bool:
+        if self._always_open:
+            return True
+        clock = (local - _midnight(local.date())) // _MICROSECOND
+        weekday = local.weekday()
+        return any(opens <= clock < closes for opens, closes in self._opening[weekday].today) or (
+            any(clock < closes for closes in self._opening[(weekday - 1) % 7].tomorrow)
+        )
+
+    def _clock_cuts(self) -> Iterator[int]:
+        """Instants at which the store's clock may show a boundary, or jumps; and some others."""
+        changes, offsets = _offsets(self._zone, self._start, self._end)
+        yield from changes
+        day = self.day_of(self._start) - timedelta(days=1)
+        last = self.day_of(self._end) + timedelta(days=1)
+        while day <= last:
+            midnight = (_midnight(day) - _EPOCH) // _MICROSECOND
+            today, yesterday = (
+                self._opening[day.weekday()],
+                self._opening[(day.weekday() - 1) % 7],
+            )
+            for clock in {0, *yesterday.tomorrow, *(t for row in today.today for t in row)}:
+                for offset in offsets:
+                    yield midnight + clock - offset
+            day += timedelta(days=1)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)  # noqa: DTZ001  a reading of a local clock
+
+
+def _local(zone: BaseTzInfo, instant: int) -> datetime:
+    """What the zone's clock shows."""
+    aware = zone.fromutc(_EPOCH + timedelta(microseconds=instant))
+    return aware.replace(tzinfo=None)
+
+
+def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set[int]]:
+    """When the zone's clock jumps, and all that it is ahead of UTC; found by asking it."""
+
+    def offset_at(instant: int) -> int:
+        return (_local(zone, instant) - _EPOCH) // _MICROSECOND - instant
+
+    changes = []
+    earlier, before = start, offset_at(start)
+    offsets = {before}
+    while earlier < end:
+        later = min(earlier + _HOUR, end)
+        after = offset_at(later)
+        if after != before:
+            low, high = earlier, later
+            while high - low > 1:
+                middle = (low + high) // 2
+                if offset_at(middle) == before:
+                    low = middle
+                else:
+                    high = middle
+            changes.append(high)
+            offsets.add(after)
+        earlier, before = later, after
+    return changes, offsets
+
+
+def _reading(text: str) -> int:
+    """A time of day as µs after midnight; its form has been checked by whoever took it in."""
+    hours, minutes, seconds = ([*text.strip().split(":"), "0"])[:3]
+    whole, _, fraction = seconds.partition(".")
+    return (
+        int(hours) * _HOUR
+        + int(minutes) * _MINUTE
+        + int(whole) * _SECOND
+        + int(fraction.ljust(6, "0"))
+    )

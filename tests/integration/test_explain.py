@@ -1,0 +1,138 @@
+"""Reports of each form recomputed from the topics by the command, and one tampered with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp.test_utils import TestServer
+
+from api.app import create_app
+from api.gateway import Gateway
+from producers.sink import RecordSink
+from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.reports import ReportEvent, encode_event
+from stream_app.contracts.topics import (
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, format_instant
+from stream_app.processes.environment import environment_of
+from tests.integration.test_gateway import now
+from tests.integration.worker_process import running_worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+HOURS = [(day, "08:30", "17:00") for day in range(5)] + [(5, "20:00", "03:15")]
+
+
+class Reports:
+    """Asks an API for reports, and has them explained."""
+
+    def __init__(self, settings: Settings, address: str, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._address = address
+        self._session = session
+
+    async def made(self, path: str, **wanted: Any) -> dict[str, Any]:
+        """A report, waited for; also for the broker, to which the API connects by itself."""
+        while True:
+            async with self._session.post(self._address + path, json=wanted) as response:
+                if response.status == 202:
+                    report_id = (await response.json())["report_id"]
+                    break
+                assert response.status == 503, await response.text()
+            await asyncio.sleep(0.1)
+        return await self.fetched(report_id)
+
+    async def fetched(self, report_id: str) -> dict[str, Any]:
+        url = f"{self._address}/get_report/{report_id}"
+        while True:
+            async with self._session.get(url, headers={"Accept": "application/json"}) as response:
+                if response.status == 200:
+                    content: dict[str, Any] = await response.json()
+                    return content
+                assert response.status in {202, 404}, await response.text()
+            await asyncio.sleep(0.05)
+
+    async def explain(self, report_id: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stream_app.cli.main", "explain", report_id),
+            *("--format", "json", "--api", self._address, *arguments),
+            env=environment_of(self._settings, os.environ),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        assert out, err
+        return process.returncode, orjson.loads(out)
+
+
+async def test_reports_of_each_form_agree_and_a_changed_one_does_not(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(kafka_settings, data_dir=tmp_path)
+    end = now() - HOUR
+    store = str(uuid.uuid4())
+    polls = [
+        (end - number * 47 * MINUTE - number * SECOND, number % 3 > 0) for number in range(300)
+    ]
+    key = store.encode()
+    async with RecordSink(settings) as sink:
+        await sink.send(STORE_BUSINESS_HOURS, key, encode_hours(store, HOURS))
+        await sink.send(STORE_TIMEZONES, key, encode_zone(store, "Australia/Lord_Howe"))
+        await sink.send(STORE_STATUS, key, encode_poll_batch(store, polls))
+
+    server = TestServer(create_app(Gateway(settings, now)))
+    await server.start_server()
+    try:
+        async with running_worker(settings), aiohttp.ClientSession() as session:
+            reports = Reports(settings, str(server.make_url("")).rstrip("/"), session)
+            one = f"/trigger_report/{store}"
+            at = format_instant(end)
+            made = [
+                await reports.made(one, reference_time=at),
+                await reports.made(one, end=at, exact=True),
+                await reports.made(one, end=at, start=format_instant(end - 3 * DAY - 5)),
+                await reports.made(one, end=at, duration="P4D", daily=True),
+                await reports.made(one, end=at, duration="P4D", daily=True, exact=True),
+                await reports.made("/trigger_report", reference_time=at, store_ids=[store]),
+                await reports.made("/trigger_report", end=at, daily=True),
+            ]
+            # what comes later changes nothing of them
+            async with RecordSink(settings) as sink:
+                later = [(end - MINUTE, True), (end - 2 * MINUTE, False)]
+                await sink.send(STORE_STATUS, key, encode_poll_batch(store, later))
+            for content in made:
+                code, told = await reports.explain(content["report_id"], "--store", store)
+                assert (code, told["outcome"], told["reasons"]) == (0, "agrees", [])
+                assert told["polls_counted"] > 90
+
+            tampered = str(uuid.uuid4())
+            wrong = {**made[0], "uptime_last_week": made[0]["uptime_last_week"] + 0.01}
+            event = ReportEvent(tampered, "complete", now(), report=wrong)
+            async with RecordSink(settings) as sink:
+                await sink.send(REPORT_RESULTS, tampered.encode(), encode_event(event))
+            await reports.fetched(tampered)
+            code, told = await reports.explain(tampered)
+    finally:
+        await server.close()
+
+    assert (code, told["outcome"]) == (1, "differs")
+    assert len(told["reasons"]) == 1
+    assert told["reasons"][0].startswith("uptime_last_week is ")

@@ -1,0 +1,186 @@
+"""The command against the API over a fake gateway, and topics that the test fills."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiohttp.test_utils import TestServer
+from click.testing import CliRunner
+
+from api.app import create_app
+from stream_app.cli import explain as explain_module
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import DAY, HOUR, MINUTE
+from tests.fakes import FakeGateway, report_state
+from tests.strategies import Case
+from tests.unit.api.answers import REPORT, UNKNOWN
+from tests.unit.explain.cases import SETTINGS, STORE, FakeReader, offsets_of, report_of, topics_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from click.testing import Result
+
+    from tests.unit.explain.cases import Topics
+
+NOON = 1_710_072_000_000_000
+CASE = Case(
+    [(day, "09:00", "17:00") for day in range(7)],
+    "Europe/Berlin",
+    [(NOON - DAY, True), (NOON - HOUR - MINUTE, True), (NOON - HOUR, False)],
+    NOON,
+    False,
+)
+
+
+class Product:
+    """An API with reports, and the topics that they were made from."""
+
+    def __init__(self, address: str, gateway: FakeGateway, topics: Topics) -> None:
+        self.address = address
+        self.gateway = gateway
+        self.topics = topics
+
+    def add(self, form: ReportForm, *, of_many: bool = False, **changed: Any) -> None:
+        content = report_of(CASE, form, offsets_of(self.topics), of_many=of_many) | changed
+        told = {}
+        if of_many:
+            rows = [list(row.values()) for row in content.pop("reports")]
+            fields = ["timezone", "hours_version", "polls_counted", "coverage"]
+            content["further"] = fields
+            self.gateway.rows[REPORT] = [[orjson.dumps(rows)]]
+            told = {"parts": (1, 1)}
+        state = report_state(REPORT, "complete", content=content, **told)
+        self.gateway.reports[REPORT] = state
+
+    async def explain(self, *arguments: str, report_id: str = REPORT) -> Result:
+        command = [report_id, "--api", self.address, *arguments]
+        return await asyncio.to_thread(CliRunner().invoke, explain_module.explain, command)
+
+
+@pytest.fixture
+async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
+    topics = topics_of(CASE)
+
+    @asynccontextmanager
+    async def reader(_settings: Any) -> AsyncIterator[FakeReader]:
+        yield FakeReader(topics)
+
+    monkeypatch.setattr(explain_module, "partition_reader", reader)
+    monkeypatch.setattr(explain_module, "read_settings", lambda **_: SETTINGS)
+    monkeypatch.setattr(explain_module, "resolve_bootstrap", lambda settings: settings)
+    gateway: Any = FakeGateway(STORE)
+    server = TestServer(create_app(gateway))
+    await server.start_server()
+    yield Product(str(server.make_url("/")), gateway, topics)
+    await server.close()
+
+
+async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> None:
+    product.add(ReportForm())
+    result = await product.explain()
+
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"report {REPORT} of store {STORE}"
+    assert "  to          2024-03-10T12:00:00Z, Sun 2024-03-10 13:00:00 CET" in lines
+    assert any("Mon Tue Wed Thu Fri Sat Sun 09:00-17:00" in line for line in lines)
+    assert "  last hour                          60              0             60" in lines
+    assert "  polls counted                       3" in lines
+    said = [line for line in lines if line.startswith("  S")]
+    assert [line.split("  ")[-1] for line in said] == [
+        "by default: no poll before",
+        "poll of 2024-03-09T12:00:00Z, store-status/1/1, and on to that of 2024-03-10T10:59:00Z",
+        "poll of 2024-03-10T11:00:00Z, store-status/1/3",
+    ]
+    assert said[1].startswith("  Sat 2024-03-09 13:00:00 CET  Sun 2024-03-10 12:00:00 CET ")
+    assert lines[-1] == "agrees: every figure, polls counted and coverage"
+
+
+async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
+    product.add(ReportForm(), uptime_last_day=3.0)
+    result = await product.explain()
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1] == (
+        "differs: uptime_last_day is 3.0 in the report and 7.0 recomputed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "unit", "windows"),
+    [
+        (ReportForm(), "minutes", ["last hour", "last day", "last week"]),
+        (ReportForm(exact=True), "seconds", ["last hour", "last day", "last week"]),
+        (ReportForm(start=NOON - DAY), "minutes", ["the time asked for"]),
+        (ReportForm(duration=DAY, daily=True), "minutes", ["2024-03-09", "2024-03-10"]),
+    ],
+)
+@pytest.mark.parametrize("of_many", [False, True])
+async def test_programs_get_json_of_every_form(
+    product: Product, form: ReportForm, unit: str, windows: list[str], of_many: bool
+) -> None:
+    product.add(form, of_many=of_many)
+    result = await product.explain("--format", "json", *(["--store", STORE] if of_many else []))
+
+    assert result.exit_code == 0, result.output
+    told = orjson.loads(result.stdout)
+    assert told["outcome"] == "agrees"
+    assert [window["window"] for window in told["windows"]] == windows
+    total = sum(stretch[f"open_{unit}"] for stretch in told["stretches"])
+    longest = told["windows"][2:] if form.windows else told["windows"]
+    assert total == sum(window[f"open_{unit}"] for window in longest)
+    assert told["stretches"][-1]["status"] == "inactive"
+    assert told["stretches"][-1]["first_poll"] == {
+        "timestamp_utc": "2024-03-10T11:00:00Z",
+        "offset": 3,
+    }
+
+
+async def test_a_report_of_many_stores_needs_one(product: Product) -> None:
+    product.add(ReportForm(), of_many=True)
+    result = await product.explain()
+    assert "say which one with --store" in str(result.exception)
+
+
+async def test_many_stretches_are_shortened_for_people(product: Product) -> None:
+    polls = [(NOON - number * MINUTE, number % 2 == 0) for number in range(60)]
+    case = CASE._replace(polls=polls)
+    product.topics.records = topics_of(case).records
+    content = report_of(case, ReportForm(), offsets_of(product.topics))
+    product.gateway.reports[REPORT] = report_state(REPORT, "complete", content=content)
+    result = await product.explain()
+
+    assert result.exit_code == 0, result.output
+    assert "  ... 40 earlier ones: --format json has them" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (("running", {}), "is still running"),
+        (("failed", {"reason": "no poll"}), "the report failed: no poll"),
+    ],
+)
+async def test_what_is_not_complete_cannot_be_explained(
+    product: Product, state: tuple[Any, dict[str, Any]], told: str
+) -> None:
+    product.gateway.reports[REPORT] = report_state(REPORT, state[0], **state[1])
+    result = await product.explain()
+    assert told in str(result.exception)
+
+
+async def test_an_unknown_report(product: Product) -> None:
+    result = await product.explain(report_id=UNKNOWN)
+    assert "is unknown or expired" in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["x"], [REPORT, "--store", "x"]])
+def test_ids_are_uuids(arguments: list[str]) -> None:
+    result = CliRunner().invoke(explain_module.explain, arguments)
+    assert result.exit_code == 2
+    assert "is not a UUID" in result.stderr

@@ -1,0 +1,168 @@
+"""Reports as the product makes them, and topics that a test fills, for the tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
+from stream_app.contracts.reports import (
+    FURTHER_FIELDS,
+    StoreBasis,
+    basis_of,
+    hours_version,
+    report_content,
+    report_rows,
+)
+from stream_app.contracts.topics import (
+    SOURCE_TOPICS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.domain.form import FormRow, ReportForm, rows_of
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import DAY, HOUR, format_instant
+from stream_app.domain.polls import poll_set
+from stream_app.domain.uptime import observe
+from stream_app.domain.zones import zone
+from stream_app.explain.claim import claim_of
+from stream_app.explain.evidence import gather
+from stream_app.explain.verdict import judge
+from stream_app.settings import Settings
+from stream_app.tables import encode_rows
+from tests.fakes import FakeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import TopicPartition
+
+    from stream_app.explain.verdict import Verdict
+    from tests.strategies import Case, Poll
+
+STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+OTHER = "00000000-0000-4000-8000-000000000000"
+SETTINGS = Settings.from_environment({}, partitions=4)
+PARTITION = partition_of(STORE.encode(), SETTINGS.partitions)
+
+FORMS = (
+    ReportForm(),
+    ReportForm(exact=True),
+    ReportForm(duration=DAY + 7 * HOUR),
+    ReportForm(duration=DAY + 7, exact=True),
+    ReportForm(daily=True),
+    ReportForm(duration=3 * DAY + 11, daily=True),
+    ReportForm(duration=3 * DAY + 11, daily=True, exact=True),
+)
+forms: st.SearchStrategy[ReportForm] = st.sampled_from(FORMS)
+
+
+def settings_of(case: Case) -> Settings:
+    return Settings.from_environment(
+        {}, partitions=4, default_status="active" if case.default_active else "inactive"
+    )
+
+
+@dataclass
+class Topics:
+    """What the topics hold of the store's partition; other partitions are empty."""
+
+    oldest: int = 0
+    records: dict[str, list[FakeRecord]] = field(
+        default_factory=lambda: {spec.name: [] for spec in SOURCE_TOPICS}
+    )
+
+    def add(self, topic: str, value: bytes) -> None:
+        records = self.records[topic]
+        offset = self.oldest + len(records) if topic == STORE_STATUS.name else len(records)
+        records.append(FakeRecord(topic, value, timestamp=4_000_000_000_000, offset=offset))
+
+    def add_polls(self, *polls: Poll, store_id: str = STORE) -> None:
+        for instant, active in polls:
+            self.add(STORE_STATUS.name, encode_poll(store_id, instant, active=active))
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        assert partition.partition == PARTITION
+        records = self.records[partition.topic]
+        oldest = self.oldest if partition.topic == STORE_STATUS.name else 0
+        return oldest, oldest + len(records)
+
+    async def records_of(self, topic: str, first: int, end: int) -> AsyncIterator[FakeRecord]:
+        for record in self.records[topic]:
+            if first <= record.offset < end:
+                yield record
+
+
+class FakeReader:
+    """Reads topics of a test."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self.bounds = topics.bounds
+
+    def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
+        return self._topics.records_of(partition.topic, first, end)
+
+
+def topics_of(case: Case) -> Topics:
+    """The facts of a case, one record a poll."""
+    topics = Topics()
+    topics.add_polls((case.reference, True), store_id=OTHER)
+    topics.add_polls(*case.polls)
+    topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, case.rows))
+    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, case.zone_name))
+    return topics
+
+
+def offsets_of(topics: Topics) -> dict[str, int]:
+    """Behind all that the topics hold."""
+    return {
+        name: len(records) + (topics.oldest if name == STORE_STATUS.name else 0)
+        for name, records in topics.records.items()
+    }
+
+
+def report_of(
+    case: Case, form: ReportForm, offsets: dict[str, int], *, of_many: bool = False
+) -> dict[str, Any]:
+    """The JSON form as the product answers it."""
+    settings = settings_of(case)
+    tz = zone(case.zone_name, settings.default_timezone)
+    start, end = form.span(case.reference)
+    observed = observe(
+        WeeklyHours.from_rows(case.rows),
+        tz,
+        poll_set(case.polls),
+        start,
+        end,
+        lookback=settings.lookback,
+        default_active=case.default_active,
+        stale_after=settings.stale_after,
+    )
+    rows = rows_of(form, STORE, observed, tz)
+    stripped = [(day, opens.strip(), closes.strip()) for day, opens, closes in case.rows]
+    store = StoreBasis(str(tz), stripped or None, hours_version(encode_rows(stripped)))
+    basis = basis_of(settings)
+    by_partition = {topic: {str(PARTITION): offset} for topic, offset in offsets.items()}
+    if not of_many:
+        whole = FormRow([], len(observed.polls), observed.coverage([(start, end)]))
+        return report_content(form, rows, case.reference, store, basis, by_partition, whole)
+    fields = (*form.columns, *FURTHER_FIELDS)
+    told = [dict(zip(fields, row, strict=True)) for row in report_rows(rows, store)]
+    return {
+        "reference_time": format_instant(case.reference),
+        **basis,
+        "input_offsets": by_partition,
+        "columns": list(form.columns),
+        "reports": [{**told[0], "store_id": OTHER}, *told],
+    }
+
+
+async def verdict_of(content: dict[str, Any], topics: Topics, store: str | None = None) -> Verdict:
+    claim = claim_of(content, store, SETTINGS.partitions)
+    evidence = await gather(FakeReader(topics), claim, SETTINGS.future_tolerance)
+    return judge(claim, evidence, SETTINGS.default_timezone)
