@@ -17,6 +17,7 @@ from api.keys import (
     INGESTION,
     REPORTS,
     STORES,
+    WEBHOOKS,
 )
 from api.problems import problem_middleware
 
@@ -47,6 +48,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[INGESTION] = gateway.ingestion
     app[FLEET] = gateway.fleet_service
     app[EVENT_STREAMS] = streams
+    app[WEBHOOKS] = gateway.webhooks
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app.cleanup_ctx.append(run_gateway)

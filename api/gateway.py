@@ -24,6 +24,7 @@ from api.report_log import ReportLog
 from api.report_service import ReportService
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
+from api.webhooks.service import Webhooks
 from stream_app.contracts.topics import (
     LATEST_POLLS,
     QUERY_RESULTS,
@@ -56,6 +57,7 @@ class Gateway:
         report_service: requests for reports, and their results.
         store_service: which stores there are.
         fleet_service: the stores as they are now.
+        webhooks: tells others of a report's end.
         ingestion: takes what stores report.
         bodies: the request bodies that are being read.
     """
@@ -92,6 +94,9 @@ class Gateway:
         self.report_service = ReportService(
             settings, clock, self._link, self._report_log, reports_tail.catch_up, changes
         )
+        self.webhooks = Webhooks(
+            settings, clock, self._link.send, self._link.require, self.report_service
+        )
         self.store_service = StoreService(
             self._registry,
             read=lambda: self._link.in_time(stores_tail.catch_up()),
@@ -118,10 +123,12 @@ class Gateway:
         """Begin to connect; returns at once."""
         await self._link.start()
         await self.report_service.start()
+        await self.webhooks.start()
         await self.fleet_service.start()
 
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
+        await self.webhooks.stop()
         await self.fleet_service.stop()
         await self.report_service.stop()
         await self.ingestion.stop(CLOSING_SECONDS)

@@ -13,6 +13,7 @@ from api.ingestion import Ingestion
 from api.report_service import ReportService
 from api.request_body import Bodies
 from api.store_service import StoreService
+from api.webhooks.service import Webhooks
 
 GATEWAY: Final = web.AppKey("gateway", Gateway)
 REPORTS: Final = web.AppKey("reports", ReportService)
@@ -20,5 +21,6 @@ STORES: Final = web.AppKey("stores", StoreService)
 INGESTION: Final = web.AppKey("ingestion", Ingestion)
 FLEET: Final = web.AppKey("fleet", FleetService)
 EVENT_STREAMS: Final = web.AppKey("event_streams", EventStreams)
+WEBHOOKS: Final = web.AppKey("webhooks", Webhooks)
 BODIES: Final = web.AppKey("bodies", Bodies)
 DEFAULT_TIMEZONE: Final = web.AppKey("default_timezone", str)

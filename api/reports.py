@@ -9,7 +9,7 @@ from uuid import UUID, uuid4, uuid5
 import orjson
 from aiohttp import web
 
-from api.keys import BODIES, REPORTS, STORES
+from api.keys import BODIES, REPORTS, STORES, WEBHOOKS
 from api.problems import ProblemError
 from api.report_answers import report_answer
 from api.request_body import BodyTooLargeError, RequestBody, json_in
@@ -50,7 +50,7 @@ _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 
 _MAX_KEY_LENGTH: Final = 255
 
-_TIME_FIELDS: Final = ("reference_time", "end", *FORM_FIELDS)
+_FIELDS: Final = ("reference_time", "end", *FORM_FIELDS, "webhook")
 
 routes = web.RouteTableDef()
 
@@ -59,21 +59,23 @@ routes = web.RouteTableDef()
 async def trigger_report(request: web.Request) -> web.Response:
     """Ask for the report of a store."""
     store_id = parse_uuid(request.match_info["store_id"])
-    content = await _content(request, MAX_BODY_BYTES, *_TIME_FIELDS)
+    content = await _content(request, MAX_BODY_BYTES, *_FIELDS)
     reference_time, form = _time_asked_for(content)
+    webhook = request.app[WEBHOOKS].url_in(content)
     check_room(request)
     if not await request.app[STORES].store_exists(store_id):
         raise unknown_store(store_id)
     wanted = ReportRequest(_new_report_id(request), store_id, reference_time, form=form)
-    return await _trigger(request, wanted)
+    return await _trigger(request, wanted, webhook)
 
 
 @routes.post("/trigger_report")
 async def trigger_fleet_report(request: web.Request) -> web.Response:
     """Ask for one report of all stores, or of those that the body names."""
-    content = await _content(request, MAX_STORES_BYTES, "store_ids", *_TIME_FIELDS)
+    content = await _content(request, MAX_STORES_BYTES, "store_ids", *_FIELDS)
     reference_time, form = _time_asked_for(content)
     store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
+    webhook = request.app[WEBHOOKS].url_in(content)
     check_room(request)
     unknown = await request.app[STORES].unknown(store_ids or ())
     if unknown:
@@ -85,7 +87,7 @@ async def trigger_fleet_report(request: web.Request) -> web.Response:
             f"{len(unknown)} of the stores are unknown, no poll, hours or zone names them: {shown}",
         )
     wanted = FleetRequest(_new_report_id(request), store_ids, reference_time, form=form)
-    return await _trigger(request, wanted)
+    return await _trigger(request, wanted, webhook)
 
 
 def check_room(request: web.Request) -> None:
@@ -102,9 +104,16 @@ def check_room(request: web.Request) -> None:
         )
 
 
-async def _trigger(request: web.Request, wanted: ReportRequest | FleetRequest) -> web.Response:
+async def _trigger(
+    request: web.Request, wanted: ReportRequest | FleetRequest, webhook: str | None
+) -> web.Response:
     service = request.app[REPORTS]
-    if "Idempotency-Key" not in request.headers or not await _asked_before(service, wanted):
+    asked = "Idempotency-Key" in request.headers and await _asked_before(service, wanted)
+    if webhook is not None:
+        # before the report, so that 202 means that both are kept; again for a repeated request,
+        # whose first one may not have come so far
+        await request.app[WEBHOOKS].keep(wanted.report_id, webhook)
+    if not asked:
         await service.request_report(wanted)
     return web.Response(
         status=HTTPStatus.ACCEPTED,

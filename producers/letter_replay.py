@@ -37,8 +37,10 @@ from stream_app.contracts.topics import (
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
+    WEBHOOKS,
     TopicSpec,
 )
+from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.domain.hours import WeeklyHours
 from stream_app.errors import RecordError, StoreUptimeError
 
@@ -173,6 +175,8 @@ class LetterReplay:
                     f"{kept.number}: a report that has failed stays failed: only a new report_id "
                     "gets a new report"
                 )
+            case Webhook(report_id) as webhook:
+                await self._send(WEBHOOKS, report_id, encode_webhook(webhook))
             case fact:
                 self._hold(kept, fact)
                 return

@@ -6,7 +6,7 @@ Pure: a letter in, the facts that can be sent out, or the reason why there are n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +35,9 @@ from stream_app.contracts.topics import (
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
+    WEBHOOKS,
 )
+from stream_app.contracts.webhooks import Webhook, decode_webhook
 from stream_app.domain.hours import Row, WeeklyHours
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError, StoreUptimeError
@@ -67,7 +69,7 @@ class RequestRecord:
     value: bytes
 
 
-Fact = PollBatch | HoursRecord | HoursRow | ZoneRecord | RequestRecord
+Fact = PollBatch | HoursRecord | HoursRow | ZoneRecord | RequestRecord | Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,10 @@ def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Re
     if letter.truncated:
         raise NotReplayableError("only the beginning of the original was kept")
     match letter.source:
+        case {"topic": WEBHOOKS.name}:
+            # with its patience anew
+            webhook = decode_webhook(letter.original)
+            recovered = Recovered(replace(webhook, requested_at=clock))
         case {"topic": str(topic)}:
             recovered = _record(topic, letter.original)
         case {"file": str(), "kind": str(kind), "columns": str(columns)}:

@@ -6,8 +6,10 @@ A setting `x` is the variable `STORE_UPTIME_X`. Durations are microseconds insid
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,6 +120,58 @@ def _optional_path(text: str) -> Path | None:
     return _path(text) if text else None
 
 
+_WEBHOOK_HOST: Final = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_NAME_ENDING: Final = re.compile(r"(?:.*\.)?[0-9]+")
+
+
+def _webhook_hosts(text: str) -> str:
+    hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    for host in hosts:
+        match = _WEBHOOK_HOST.fullmatch(host)
+        if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
+            raise ValueError(
+                f"{host!r} is not HOST, HOST:PORT, *.DOMAIN, https://HOST:PORT or http://HOST:PORT"
+            )
+        if "*" in match["host"] and (match["scheme"] or "." not in match["host"][2:]):
+            raise ValueError(f"{host!r}: * stands for subdomains of a domain, without a scheme")
+        if match["scheme"] == "http" and not match["port"]:
+            raise ValueError(f"{host!r} does not say its port")
+        try:
+            _check_address(match["host"].strip("[]"))
+        except ValueError:
+            raise ValueError(f"{host!r} is no address") from None
+    return ",".join(hosts)
+
+
+def _check_address(host: str) -> None:
+    if ":" in host or _NAME_ENDING.fullmatch(host):
+        ip_address(host)
+
+
+def _webhook_secret(text: str) -> str:
+    if text:
+        secret_bytes(text)
+    return text
+
+
+def secret_bytes(secret: str) -> bytes:
+    """The key in a secret as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes.
+
+    Raises:
+        ValueError: it is no such secret.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("not whsec_ and the base64 of 24 to 64 random bytes")
+    return key
+
+
 def _setting(default: str, parse: Callable[[str], Any], text: str, *, secret: bool = False) -> Any:
     return field(
         repr=not secret,
@@ -176,6 +230,19 @@ class Settings:
     )
     report_retention: int = _setting(
         "7d", _duration(HOUR, 4000 * DAY), "how long a report can be fetched"
+    )
+    webhook_hosts: str = _setting(
+        "",
+        _webhook_hosts,
+        "where webhooks may go: HOST, HOST:PORT, *.DOMAIN, http://HOST:PORT; empty: no webhooks",
+    )
+    webhook_secret: str = _setting(
+        "", _webhook_secret, "signs webhooks: whsec_ and base64 of 24 to 64 bytes", secret=True
+    )
+    webhook_patience: int = _setting(
+        "24h",
+        _duration(MINUTE, 30 * DAY),
+        "how long beyond the report's deadline a webhook is tried",
     )
     kafka_security_protocol: str = _setting(
         "PLAINTEXT",
@@ -256,10 +323,25 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
         )
+    _check_webhooks(settings)
     if settings.retention < WEEK + settings.lookback:
         raise SettingsError(
             f"{PREFIX}RETENTION={format_duration(settings.retention)} is shorter than the week "
             f"plus {PREFIX}LOOKBACK={format_duration(settings.lookback)} that a report looks back"
+        )
+
+
+def _check_webhooks(settings: Settings) -> None:
+    if not settings.webhook_hosts:
+        return
+    if not settings.webhook_secret:
+        raise SettingsError(f"{PREFIX}WEBHOOK_HOSTS needs {PREFIX}WEBHOOK_SECRET")
+    tried = settings.report_deadline + settings.webhook_patience
+    if tried > settings.report_retention:
+        raise SettingsError(
+            f"{PREFIX}REPORT_DEADLINE plus {PREFIX}WEBHOOK_PATIENCE, {format_duration(tried)}, is "
+            f"longer than {PREFIX}REPORT_RETENTION={format_duration(settings.report_retention)}, "
+            "for which a webhook and its report are kept"
         )
 
 

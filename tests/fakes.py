@@ -19,6 +19,7 @@ from api.registry import TOPICS, Registry
 from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
+from api.webhooks.service import Webhooks
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     StoreRecord,
@@ -179,6 +180,13 @@ class FakeGateway:
             lambda: self.newest_poll,
             now,
             self._answer,
+        )
+        self.webhooks = Webhooks(
+            settings,
+            now,
+            self.broker.send,
+            self._answer,
+            self,  # type: ignore[arg-type]
         )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
         self.ingestion = Ingestion(settings, now, outgoing, self._answer)

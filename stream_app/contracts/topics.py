@@ -19,6 +19,9 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 APP_ID: Final = "store-uptime"
 """Consumer group of the workers, and prefix of the table changelogs."""
 
+WEBHOOKS_GROUP: Final = f"{APP_ID}-webhooks"
+"""Consumer group of the API processes that deliver webhooks."""
+
 MAX_RECORD_BYTES: Final = 1_000_000
 """Largest record that a client may send."""
 
@@ -114,6 +117,12 @@ REPORT_RESULTS: Final = TopicSpec(
     retention_setting="report_retention",
     config={"segment.ms": "3600000"},
 )
+WEBHOOKS: Final = TopicSpec(
+    name="webhooks",
+    key="report id",
+    value="who is told when a report is complete or failed",
+    retention_setting="report_retention",
+)
 STORE_QUERIES: Final = TopicSpec(
     name="store-queries",
     key="store id",
@@ -191,6 +200,7 @@ ALL_TOPICS: Final = (
     *CONSUMED_TOPICS,
     REPORT_RESULTS,
     QUERY_RESULTS,
+    WEBHOOKS,
     LATEST_POLLS,
     STORES,
     WATERMARKS,

@@ -31,6 +31,11 @@ SASL = {
     "KAFKA_SASL_PASSWORD": "hunter2",
 }
 
+WEBHOOKS = {
+    "WEBHOOK_HOSTS": "hooks.example.com,*.example.org:8443,[::1]:99,http://127.0.0.1:9000",
+    "WEBHOOK_SECRET": "whsec_" + "AAAA" * 8,
+}
+
 
 def environment(**said: str) -> dict[str, str]:
     return {PREFIX + name: text for name, text in said.items()}
@@ -64,6 +69,9 @@ DEFAULTS: dict[str, Any] = {
     "retention": 400 * DAY,
     "report_deadline": 120 * SECOND,
     "report_retention": 7 * DAY,
+    "webhook_hosts": "",
+    "webhook_secret": "",
+    "webhook_patience": DAY,
     "kafka_security_protocol": "PLAINTEXT",
     "kafka_sasl_mechanism": "PLAIN",
     "kafka_sasl_username": "",
@@ -102,12 +110,28 @@ def test_every_setting_has_a_tested_default() -> None:
         ("RETENTION", "30d", 30 * DAY),
         ("REPORT_DEADLINE", "500ms 500ms", SECOND),
         ("REPORT_RETENTION", "1h", HOUR),
+        ("WEBHOOK_PATIENCE", "1h", HOUR),
+        ("WEBHOOK_SECRET", "whsec_" + "AAAA" * 8, "whsec_" + "AAAA" * 8),
+        ("WEBHOOK_SECRET", "AAAA" * 8, "AAAA" * 8),
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "SSL"),
         ("KAFKA_SASL_MECHANISM", "scram-sha-512", "SCRAM-SHA-512"),
     ],
 )
 def test_a_value_is_read(name: str, text: str, value: Any) -> None:
     assert getattr(read(**{name: text}), name.lower()) == value
+
+
+def test_webhook_hosts_are_read() -> None:
+    said = WEBHOOKS["WEBHOOK_HOSTS"].replace(",", " , ").replace("hooks", "HOOKS")
+    settings = read(WEBHOOK_HOSTS=said, WEBHOOK_SECRET=WEBHOOKS["WEBHOOK_SECRET"])
+    assert settings.webhook_hosts == WEBHOOKS["WEBHOOK_HOSTS"]
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "hunter2", "whsec_" + "AAAA" * 22])
+def test_a_webhook_secret_that_is_none_is_refused_and_not_shown(secret: str) -> None:
+    assert refusal(WEBHOOK_SECRET=secret) == (
+        f"{PREFIX}WEBHOOK_SECRET: not whsec_ and the base64 of 24 to 64 random bytes"
+    )
 
 
 def test_the_default_status_as_the_domain_takes_it() -> None:
@@ -125,6 +149,23 @@ def test_the_default_status_as_the_domain_takes_it() -> None:
         ("KAFKA_BOOTSTRAP", "localhost:65536"),
         ("KAFKA_BOOTSTRAP", "localhost:²"),
         ("KAFKA_BOOTSTRAP", "a:9092,b"),
+        ("WEBHOOK_HOSTS", "https://"),
+        ("WEBHOOK_HOSTS", "ftp://a:1"),
+        ("WEBHOOK_HOSTS", "http://a"),
+        ("WEBHOOK_HOSTS", "a:0"),
+        ("WEBHOOK_HOSTS", "a:65536"),
+        ("WEBHOOK_HOSTS", "a/b"),
+        ("WEBHOOK_HOSTS", "user@a"),
+        ("WEBHOOK_HOSTS", "*"),
+        ("WEBHOOK_HOSTS", "*.com"),
+        ("WEBHOOK_HOSTS", "a.*.example.com"),
+        ("WEBHOOK_HOSTS", "http://*.example.com:80"),
+        ("WEBHOOK_HOSTS", "1.2.3"),
+        ("WEBHOOK_HOSTS", "2130706433"),
+        ("WEBHOOK_HOSTS", "1.2.3.256"),
+        ("WEBHOOK_HOSTS", "::1"),
+        ("WEBHOOK_HOSTS", "[::g]"),
+        ("WEBHOOK_PATIENCE", "1s"),
         ("DATA_DIR", ""),
         ("DATA_DIR", "~nobody-has-this-name/data"),
         ("CACHE_DIR", " "),
@@ -206,6 +247,8 @@ def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
         ({**SASL, "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_SASL_USERNAME is set"),
         ({"KAFKA_SASL_PASSWORD": "hunter2"}, "KAFKA_SASL_PASSWORD is set"),
         ({"KAFKA_TLS_CA_FILE": "ca.pem"}, "KAFKA_TLS_CA_FILE is set"),
+        ({"WEBHOOK_HOSTS": "a.example"}, "WEBHOOK_HOSTS needs STORE_UPTIME_WEBHOOK_SECRET"),
+        ({**WEBHOOKS, "WEBHOOK_PATIENCE": "7d"}, "REPORT_RETENTION=7d, for which"),
         (
             {**SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_TLS_CA_FILE": "ca.pem"},
             "KAFKA_TLS_CA_FILE is set",
@@ -232,6 +275,8 @@ def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], n
     "said",
     [
         SASL,
+        WEBHOOKS,
+        {"WEBHOOK_SECRET": WEBHOOKS["WEBHOOK_SECRET"]},
         {**SASL, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
         {"KAFKA_SECURITY_PROTOCOL": "SSL"},
         {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_CA_FILE": "ca.pem"},

@@ -26,8 +26,10 @@ from stream_app.contracts.topics import (
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
+    WEBHOOKS,
     TopicSpec,
 )
+from stream_app.contracts.webhooks import Webhook, decode_webhook, encode_webhook
 from stream_app.errors import StoreUptimeError
 from tests.unit.producers.letters import SETTINGS, FakeReader
 
@@ -114,6 +116,17 @@ def hours_of(store_id: str, *days: int) -> bytes:
 
 
 # -- polls and requests
+
+
+async def test_a_webhook_that_was_given_up_is_tried_anew() -> None:
+    run = Run()
+    old = encode_webhook(Webhook(B, "https://hooks.example.com/", 5))
+    run.refused_record(WEBHOOKS, B, old, 3, at=1)
+    outcome = await run.replay()
+    assert outcome == Outcome(letters=1, sent=1)
+    ((topic, key, value),) = run.sink.sent
+    assert (topic, key) == (WEBHOOKS, B.encode())
+    assert decode_webhook(value) == Webhook(B, "https://hooks.example.com/", NOW)
 
 
 async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_store() -> None:

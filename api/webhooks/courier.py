@@ -1,0 +1,238 @@
+"""The API processes share the webhooks: each runs those of the partitions that it owns.
+
+A partition's webhooks run side by side, so that a late one holds no other up, and are committed
+in order: an offset only when all below it are delivered or given up. What was not committed
+comes again, after a crash too, and is delivered again: at least once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from stream_app.contracts.records import DeadLetter
+from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
+from stream_app.contracts.webhooks import decode_webhook
+from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.kafka.clients import connection, start
+from stream_app.kafka.frontier import Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from aiokafka import TopicPartition
+
+    from stream_app.contracts.webhooks import Webhook
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_IN_HAND: Final = 10_000
+"""Webhooks that wait or are tried in one process; further ones stay in Kafka."""
+
+CLOSING_SECONDS: Final = 3.0
+
+_FETCH_MS: Final = 250
+_RETRY_SECONDS: Final = 1.0
+_CANCEL_SECONDS: Final = 0.2
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition: how far it is finished with, and what runs."""
+
+    frontier: Frontier
+    committed: int
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Takes webhooks from their topic and has each run to its end.
+
+    Args:
+        settings: how to reach the broker.
+        run: runs one; returns why it was given up, None where it was not.
+        bury: keeps a dead letter; returns when the broker holds it.
+        ready: whether the API has read all that the other topics say.
+        new_consumer: makes the client that reads.
+        most: how many run at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Callable[[Webhook], Awaitable[str | None]],
+        bury: Callable[[DeadLetter], Awaitable[None]],
+        ready: Callable[[], bool],
+        new_consumer: Callable[[Settings], Any] | None = None,
+        most: int = MAX_IN_HAND,
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._bury = bury
+        self._ready = ready
+        self._new_consumer = new_consumer or _consumer
+        self._most = most
+        self._consumer: Any = None
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def in_hand(self) -> int:
+        """How many webhooks run."""
+        return sum(len(owned.running) for owned in self._owned.values())
+
+    async def start(self) -> None:
+        """Begin; returns at once."""
+        self._task = asyncio.create_task(self._work(), name="webhooks")
+
+    async def stop(self) -> None:
+        """Let go of what runs, commit what is finished, and leave the group."""
+        if self._task is not None:
+            # aiokafka loses a cancellation that comes as what it waits for ends
+            while not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=_CANCEL_SECONDS)
+        await self._disconnect()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Another process may own them in a moment: what is unfinished starts again there."""
+        await self._let_go(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Nothing: what a partition's first record finds missing is made then."""
+
+    async def _work(self) -> None:
+        while True:
+            if self._ready():
+                try:
+                    await self._serve()
+                except (KafkaError, BrokerUnavailableError) as error:
+                    log.warning("webhooks cannot be read now, trying again: %s", error)
+                except Exception:
+                    log.exception("webhooks, trying again")
+                await self._disconnect()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _serve(self) -> None:
+        consumer = self._consumer = self._new_consumer(self._settings)
+        consumer.subscribe([WEBHOOKS.name], listener=self)
+        await start(consumer, self._settings)
+        while True:
+            room = self._most - self.in_hand
+            # still asked, so that it is known to live
+            (consumer.resume if room > 0 else consumer.pause)(*consumer.assignment())
+            fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=max(room, 1))
+            for partition, records in fetched.items():
+                for record in records:
+                    self._take(partition, record)
+            await self._commit(self._owned)
+
+    def _take(self, partition: TopicPartition, record: Any) -> None:
+        owned = self._owned.get(partition)
+        if owned is None:
+            owned = self._owned[partition] = _Owned(Frontier(record.offset), record.offset)
+        owned.frontier.begin(record.offset)
+        task = asyncio.create_task(self._finish(owned, record), name=f"webhook-{record.offset}")
+        owned.running.add(task)
+        task.add_done_callback(owned.running.discard)
+
+    async def _finish(self, owned: _Owned, record: Any) -> None:
+        try:
+            webhook = decode_webhook(record.value)
+            # nobody can put the end of its patience off
+            asked_at = min(webhook.requested_at, record.timestamp * 1000)
+            reason = await self._run(replace(webhook, requested_at=asked_at))
+        except RecordError as error:
+            reason = str(error)
+        except Exception as error:
+            log.exception("%s/%d/%d", record.topic, record.partition, record.offset)
+            reason = f"internal error: {error!r}"
+        if reason is not None:
+            await self._give_up(record, reason)
+        owned.frontier.finish(record.offset)
+
+    async def _give_up(self, record: Any, reason: str) -> None:
+        log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
+        source = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+        }
+        while True:
+            try:
+                await self._bury(DeadLetter(source, reason, record.value, record.key))
+            except BrokerUnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        gone = {place: self._owned[place] for place in partitions if place in self._owned}
+        running = {task for owned in gone.values() for task in owned.running}
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self._commit(gone)
+        for place in gone:
+            self._owned.pop(place, None)
+
+    async def _commit(self, partitions: dict[TopicPartition, _Owned]) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        held = consumer.assignment()
+        offsets = {
+            place: owned.frontier.offset
+            for place, owned in partitions.items()
+            if place in held and owned.frontier.offset > owned.committed
+        }
+        if not offsets:
+            return
+        try:
+            await consumer.commit(offsets)
+        except KafkaError as error:
+            # what is not committed comes again
+            log.warning("webhooks that are done cannot be committed now: %r", error)
+            return
+        for place, offset in offsets.items():
+            partitions[place].committed = offset
+
+    async def _disconnect(self) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        await _bounded(self._let_go(list(self._owned)))
+        self._owned.clear()
+        self._consumer = None
+        await _bounded(consumer.stop())
+
+
+async def _bounded(ending: Coroutine[Any, Any, None]) -> None:
+    """Wait for an end, but not for long: a lost broker must not keep the API from stopping.
+
+    A consumer without a broker may also raise its fetcher's own `CancelledError`.
+    """
+    task = asyncio.create_task(ending)
+    await asyncio.wait({task}, timeout=CLOSING_SECONDS)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("webhooks did not end cleanly: %r", error)
+
+
+def _consumer(settings: Settings) -> Any:
+    return AIOKafkaConsumer(
+        **connection(settings),
+        group_id=WEBHOOKS_GROUP,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )

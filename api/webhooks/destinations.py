@@ -1,0 +1,148 @@
+"""Where webhooks may go: what the operator lists, and nowhere else.
+
+Whoever may ask for a report may name a URL, so the URL must not reach what only this machine
+can: the host is on the list, and its addresses are public, unless the operator says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from yarl import URL
+
+from stream_app.contracts.records import shown
+from stream_app.errors import RecordError
+
+MAX_URL_LENGTH: Final = 2000
+
+_HTTPS_PORT: Final = 443
+_PORTS: Final = {"http": 80, "https": _HTTPS_PORT}
+_URL: Final = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
+"""Printable ASCII without spaces and backslashes, which programs read in different ways."""
+
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+_SIX_TO_FOUR: Final = IPv6Network("2002::/16")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the operator's list.
+
+    Attributes:
+        scheme: http or https.
+        host: a name, an address without brackets, or the domain behind `*.`.
+        port: the only one that is meant.
+        wildcard: whether every subdomain is meant, and not the domain itself.
+        own: whether the host may have any address: it was listed as an address, or with its
+            scheme.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    wildcard: bool
+    own: bool
+
+    def takes(self, scheme: str, host: str, port: int) -> bool:
+        """Whether a place is meant."""
+        if (self.scheme, self.port) != (scheme, port):
+            return False
+        return host.endswith(f".{self.host}") if self.wildcard else host == self.host
+
+
+class Destinations:
+    """The operator's list.
+
+    Args:
+        hosts: the setting WEBHOOK_HOSTS.
+    """
+
+    def __init__(self, hosts: str) -> None:
+        self._entries = [_entry(text) for text in hosts.split(",") if text]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are webhooks at all."""
+        return bool(self._entries)
+
+    def check(self, url: object) -> URL:
+        """The URL, where it may be called.
+
+        Raises:
+            RecordError: it may not, or is no URL.
+        """
+        if not self._entries:
+            raise RecordError("webhooks are off here: STORE_UPTIME_WEBHOOK_HOSTS lists no host")
+        if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not _URL.fullmatch(url):
+            raise RecordError(
+                f"webhook.url is not an https URL of at most {MAX_URL_LENGTH} ASCII characters"
+            )
+        try:
+            parsed = URL(url)
+            scheme, host, port = parsed.scheme, parsed.raw_host, parsed.port
+        except ValueError:
+            raise RecordError(f"webhook.url is not a URL: {shown(url)}") from None
+        if parsed.raw_user is not None or parsed.raw_password is not None or "#" in url:
+            raise RecordError("webhook.url must have no user, no password and no fragment")
+        if not host or port is None or self._entry_for(scheme, host, port) is None:
+            place = shown(parsed.raw_authority)
+            raise RecordError(
+                f"webhook.url: STORE_UPTIME_WEBHOOK_HOSTS does not list {place} for {scheme}"
+            )
+        return parsed
+
+    def may_be_private(self, host: str, port: int) -> bool:
+        """Whether the operator listed a host as one whose address is their own affair."""
+        entries = (self._entry_for(scheme, host, port) for scheme in _PORTS)
+        return any(entry is not None and entry.own for entry in entries)
+
+    def _entry_for(self, scheme: str, host: str, port: int) -> Entry | None:
+        host = _canonical(host)
+        found = [entry for entry in self._entries if entry.takes(scheme, host, port)]
+        # what is listed in full says more than a wildcard
+        return min(found, key=lambda entry: (entry.wildcard, not entry.own), default=None)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the Internet's, for one host, whatever is embedded in it."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        embedded = ip.ipv4_mapped
+        if ip in _NAT64:
+            embedded = IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if embedded is not None:
+            return is_public(str(embedded))
+        if ip not in _GLOBAL_UNICAST or ip in _SIX_TO_FOUR:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _entry(text: str) -> Entry:
+    scheme, _, rest = text.rpartition("://")
+    wildcard = rest.startswith("*.")
+    parsed = URL(f"{scheme or 'https'}://{rest.removeprefix('*.')}")
+    host = _canonical(parsed.raw_host or "")
+    return Entry(
+        scheme=parsed.scheme,
+        host=host,
+        port=parsed.port or _HTTPS_PORT,
+        wildcard=wildcard,
+        own=bool(scheme) or _is_address(host),
+    )
+
+
+def _canonical(host: str) -> str:
+    host = host.lower()
+    return str(ip_address(host)) if _is_address(host) else host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

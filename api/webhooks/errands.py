@@ -1,0 +1,154 @@
+"""What becomes of one webhook: the report's end is waited for, and told until somebody hears it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Final, Protocol
+
+import orjson
+
+from stream_app.contracts.reports import FINAL
+from stream_app.domain.instants import MINUTE, SECOND, format_instant
+from stream_app.errors import BrokerUnavailableError
+from stream_app.settings import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from api.changes import Changes
+    from api.report_log import ReportState
+    from api.webhooks.delivery import Attempt
+    from stream_app.contracts.webhooks import Webhook
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 600.0
+
+_MARGIN: Final = MINUTE
+"""Beyond its deadline a report that nobody has heard of was never asked for."""
+
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_MOST_DOUBLINGS: Final = 16
+
+
+class Reports(Protocol):
+    """The reports as they stand; `ReportService` is one."""
+
+    changes: Changes
+
+    async def report(self, report_id: str) -> ReportState | None:
+        """A report; None: nobody asked for it."""
+
+
+class Sender(Protocol):
+    """What tries once; `Delivery` is one."""
+
+    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+        """Try."""
+
+
+class Errands:
+    """Runs webhooks, each to its end.
+
+    Args:
+        settings: deadline and patience.
+        clock: the wall clock in µs.
+        reports: the reports as they stand.
+        sender: makes one attempt.
+        sleep: waits so many seconds.
+        jitter: a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int],
+        reports: Reports,
+        sender: Sender,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reports = reports
+        self._sender = sender
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def run(self, webhook: Webhook) -> str | None:
+        """Wait for a report's end and tell it.
+
+        Returns:
+            why it was given up; None: it is delivered, or there was no such report after all.
+        """
+        state = await self._ended(webhook)
+        if state is None:
+            # its request was never acknowledged, so its client got no 202
+            log.info("webhook of report %s: there is no such report", webhook.report_id)
+            return None
+        body = self._body(state)
+        for attempts in count(1):
+            attempt = await self._sender.attempt(webhook.url, webhook.report_id, body)
+            if attempt.outcome == "delivered":
+                log.info("webhook of report %s: %s", webhook.report_id, attempt.detail)
+                return None
+            if attempt.outcome == "refused":
+                return attempt.detail
+            left = self._give_up_at(webhook) - self._clock()
+            if left <= 0:
+                patience = format_duration(self._settings.webhook_patience)
+                return f"given up after {patience}, at last {attempt.detail}"
+            if attempts == 1:
+                log.info(
+                    "webhook of report %s, to be tried again: %s", webhook.report_id, attempt.detail
+                )
+            await self._sleep(min(self._wait(attempts), left / SECOND))
+        raise AssertionError("count() has no end")
+
+    def _wait(self, attempts: int) -> float:
+        """Seconds until the next attempt: twice as long each time, and not all at one moment."""
+        doubled = FIRST_WAIT_SECONDS * (1 << min(attempts - 1, _MOST_DOUBLINGS))
+        return min(doubled, LONGEST_WAIT_SECONDS) * (0.5 + self._jitter())
+
+    def _give_up_at(self, webhook: Webhook) -> int:
+        return (
+            webhook.requested_at + self._settings.report_deadline + self._settings.webhook_patience
+        )
+
+    async def _ended(self, webhook: Webhook) -> ReportState | None:
+        unheard_of = webhook.requested_at + self._settings.report_deadline + _MARGIN
+        with self._reports.changes.of(webhook.report_id) as changed:
+            while True:
+                now = self._clock()
+                try:
+                    state = await self._reports.report(webhook.report_id)
+                except BrokerUnavailableError:
+                    pass
+                else:
+                    if state is not None and state.status in FINAL:
+                        return state
+                    if state is None and now >= unheard_of:
+                        return None
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                        await changed.wait()
+                changed.clear()
+
+    def _body(self, state: ReportState) -> bytes:
+        data = {"report_id": state.report_id, "status": state.status}
+        if state.status == "failed":
+            data["reason"] = state.reason or ""
+        data["location"] = f"/get_report/{state.report_id}"
+        return orjson.dumps(
+            {
+                "type": f"report.{state.status}",
+                "timestamp": format_instant(self._clock()),
+                "data": data,
+            }
+        )

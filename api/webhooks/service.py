@@ -1,0 +1,112 @@
+"""Webhooks as the routes see them: allowed or not, and kept before a report is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from api.outgoing import outcome
+from api.webhooks.courier import Courier
+from api.webhooks.delivery import Delivery
+from api.webhooks.destinations import Destinations
+from api.webhooks.errands import Errands
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import bounded_dead_letter, dead_letter_key
+from stream_app.contracts.topics import DEAD_LETTERS, WEBHOOKS
+from stream_app.contracts.webhooks import Webhook, encode_webhook
+from stream_app.errors import BrokerUnavailableError, RecordError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from api.webhooks.errands import Reports
+    from stream_app.contracts.records import DeadLetter
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batches import Acknowledged
+    from stream_app.settings import Settings
+
+    Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[Acknowledged]]
+
+
+class Webhooks:
+    """Takes webhooks in, and delivers those of the partitions that this process owns.
+
+    Args:
+        settings: where webhooks may go, and how they are signed.
+        clock: the wall clock in µs.
+        send: hands a record over.
+        require: raises `BrokerUnavailableError` without a connection.
+        reports: the reports as they stand.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int],
+        send: Send,
+        require: Callable[[], None],
+        reports: Reports,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._send = send
+        self._require = require
+        self._reports = reports
+        self._destinations = Destinations(settings.webhook_hosts)
+        self._delivery: Delivery | None = None
+        self._courier: Courier | None = None
+
+    async def start(self) -> None:
+        """Begin to deliver, where there are webhooks at all."""
+        if not self._destinations.any:
+            return
+        self._delivery = Delivery(self._destinations, self._settings.webhook_secret, self._clock)
+        await self._delivery.start()
+        errands = Errands(self._settings, self._clock, self._reports, self._delivery)
+        self._courier = Courier(self._settings, errands.run, self._bury, self._connected)
+        await self._courier.start()
+
+    async def stop(self) -> None:
+        """Let go of what is under way: it comes again to another process, or to the next one."""
+        if self._courier is not None:
+            await self._courier.stop()
+        if self._delivery is not None:
+            await self._delivery.stop()
+
+    def url_in(self, content: dict[str, Any]) -> str | None:
+        """The URL that a request's body names; None: it wants no webhook.
+
+        Raises:
+            RecordError: it cannot be used.
+        """
+        webhook = content.get("webhook")
+        if webhook is None:
+            return None
+        if not isinstance(webhook, dict) or set(webhook) != {"url"}:
+            raise RecordError('webhook is not an object such as {"url": "https://..."}')
+        url: str = webhook["url"]
+        self._destinations.check(url)
+        return url
+
+    async def keep(self, report_id: str, url: str) -> None:
+        """Keep a webhook; returns when the broker holds it.
+
+        Raises:
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        self._require()
+        key = report_id.encode()
+        value = encode_webhook(Webhook(report_id, url, self._clock()))
+        partition = partition_of(key, WEBHOOKS.partitions(self._settings))
+        await outcome(self._send(WEBHOOKS, partition, key, value))
+
+    async def _bury(self, letter: DeadLetter) -> None:
+        key = dead_letter_key(letter)
+        await outcome(self._send(DEAD_LETTERS, 0, key, bounded_dead_letter(letter)))
+
+    def _connected(self) -> bool:
+        try:
+            self._require()
+        except BrokerUnavailableError:
+            return False
+        return True

@@ -1,0 +1,197 @@
+"""A webhook of a real report, through the death of the API that was about to deliver it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import os
+import signal
+import sys
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from producers.sink import RecordSink
+from stream_app.contracts.records import decode_dead_letter, encode_poll_batch
+from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, WEBHOOKS, WEBHOOKS_GROUP
+from stream_app.domain.instants import HOUR, format_instant
+from stream_app.kafka.clients import connection
+from stream_app.processes.environment import environment_of
+from stream_app.processes.ports import free_ports
+from tests.integration.test_gateway import now
+from tests.integration.topic_records import records_of
+from tests.integration.worker_process import running_worker
+from tests.unit.api.webhooks.receiver import SECRET, Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+
+class ApiProcess:
+    """One that runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+        self._process = process
+        self.address = address
+
+    async def end(self, number: int) -> None:
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        await self._process.wait()
+
+
+@asynccontextmanager
+async def running_api(settings: Settings) -> AsyncIterator[ApiProcess]:
+    settings = replace(settings, api_port=free_ports(1)[0])
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stream_app.cli.main", "api"),
+        env=environment_of(settings, os.environ),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    api = ApiProcess(process, f"http://127.0.0.1:{settings.api_port}")
+    try:
+        yield api
+    finally:
+        await api.end(signal.SIGTERM)
+
+
+async def asked_for(api: ApiProcess, path: str, **wanted: Any) -> str:
+    """The id of a report; the API may have to connect first."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.post(api.address + path, json=wanted) as response:
+                    if response.status == 202:
+                        return str((await response.json())["report_id"])
+                    assert response.status == 503, await response.text()
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+def verified(headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    """What a receiver takes: its signature is good."""
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert hmac.compare_digest(headers["webhook-signature"], expected)
+    content: dict[str, Any] = orjson.loads(body)
+    assert headers["webhook-id"] == content["data"]["report_id"]
+    return content
+
+
+async def all_committed(settings: Settings) -> None:
+    """Wait until the group is done with all that the topic holds."""
+    consumer = AIOKafkaConsumer(
+        **connection(settings), group_id=WEBHOOKS_GROUP, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        places = [
+            TopicPartition(WEBHOOKS.name, partition)
+            for partition in range(WEBHOOKS.partitions(settings))
+        ]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        while any([(await consumer.committed(p) or 0) < end for p, end in ends.items()]):  # noqa: ASYNC110  Kafka tells nobody
+            await asyncio.sleep(0.1)
+    finally:
+        await consumer.stop()
+
+
+async def store_with_polls(settings: Settings) -> tuple[str, int]:
+    store, newest = str(uuid.uuid4()), now() - HOUR
+    async with RecordSink(settings) as sink:
+        value = encode_poll_batch(store, [(newest, True)])
+        await sink.send(STORE_STATUS, store.encode(), value)
+    return store, newest
+
+
+async def test_an_api_killed_between_completion_and_delivery(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    async with Receiver(503) as receiver:
+        settings = replace(
+            kafka_settings,
+            data_dir=tmp_path,
+            webhook_hosts=receiver.host,
+            webhook_secret=SECRET,
+        )
+        store, newest = await store_with_polls(settings)
+        wanted = {"webhook": {"url": receiver.url}, "reference_time": format_instant(newest)}
+        async with running_worker(settings):
+            async with running_api(settings) as doomed:
+                report_id = await asked_for(doomed, f"/trigger_report/{store}", **wanted)
+                # the report is complete: it was tried, and is to be tried again
+                await receiver.heard_so_many(1)
+                await doomed.end(signal.SIGKILL)
+            tried = len(receiver.heard)
+            receiver.answers = [204]
+            async with running_api(settings) as api:
+                await receiver.heard_so_many(tried + 1)
+                # and a new one, of many stores
+                fleet_id = await asked_for(api, "/trigger_report", **wanted)
+                await receiver.heard_so_many(tried + 2)
+                await all_committed(settings)
+
+    told = [verified(*heard) for heard in receiver.heard]
+    assert [content["data"]["report_id"] for content in told] == [
+        *[report_id] * (tried + 1),
+        fleet_id,
+    ]
+    assert {content["type"] for content in told} == {"report.complete"}
+    assert told[0]["data"] == {
+        "report_id": report_id,
+        "status": "complete",
+        "location": f"/get_report/{report_id}",
+    }
+
+
+async def test_two_apis_share_them_and_one_dies(kafka_settings: Settings, tmp_path: Path) -> None:
+    async with Receiver(204) as receiver, Receiver(410) as gone:
+        settings = replace(
+            kafka_settings,
+            data_dir=tmp_path,
+            webhook_hosts=f"{receiver.host},{gone.host}",
+            webhook_secret=SECRET,
+        )
+        store, newest = await store_with_polls(settings)
+        path, at = f"/trigger_report/{store}", format_instant(newest)
+        async with (
+            running_worker(settings),
+            running_api(settings) as doomed,
+            running_api(settings) as api,
+        ):
+
+            async def ask(asked: ApiProcess, url: str) -> str:
+                return await asked_for(asked, path, reference_time=at, webhook={"url": url})
+
+            ids = [await ask(each, receiver.url) for each in (doomed, api) for _ in range(10)]
+            refused = await ask(api, gone.url)
+            await doomed.end(signal.SIGKILL)
+            ids += [await ask(api, receiver.url) for _ in range(5)]
+            await all_committed(settings)
+        letters = await records_of(settings, DEAD_LETTERS)
+
+    told = [verified(*heard)["data"]["report_id"] for heard in receiver.heard]
+    assert set(told) == set(ids), "each at least once"
+    assert {headers["webhook-id"] for headers, _ in gone.heard} == {refused}
+    reasons = [
+        letter.reason
+        for letter in (decode_dead_letter(record.value) for record in letters)
+        if letter.source.get("topic") == WEBHOOKS.name
+    ]
+    assert set(reasons) == {"answered 410: it wants no more"}

@@ -1,0 +1,353 @@
+"""Couriers over a group that a test moves about."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaConnectionError
+
+from api.webhooks import courier as courier_module
+from api.webhooks.courier import Courier
+from stream_app.contracts.records import DeadLetter
+from stream_app.contracts.topics import WEBHOOKS
+from stream_app.contracts.webhooks import Webhook, encode_webhook
+from stream_app.errors import BrokerUnavailableError
+from tests.fakes import SETTINGS, FakeRecord
+from tests.unit.api.answers import REPORT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+ASKED = 1_710_072_000_000_000
+
+
+class Group:
+    """The topic, what is committed, and who owns what."""
+
+    def __init__(self, partitions: int = 2) -> None:
+        self.logs: dict[TopicPartition, list[FakeRecord]] = {
+            TopicPartition(WEBHOOKS.name, partition): [] for partition in range(partitions)
+        }
+        self.committed: dict[TopicPartition, int] = {}
+        self.commits: list[tuple[int, int]] = []
+        self.members: list[FakeConsumer] = []
+
+    def add(self, url: str, partition: int = 0, value: bytes | None = None) -> None:
+        log = self.logs[TopicPartition(WEBHOOKS.name, partition)]
+        record = FakeRecord(
+            WEBHOOKS.name,
+            encode_webhook(Webhook(REPORT, url, ASKED)) if value is None else value,
+            timestamp=ASKED // 1000,
+            offset=len(log),
+            partition=partition,
+        )
+        record.key = REPORT.encode()  # type: ignore[attr-defined]
+        log.append(record)
+
+    def committed_of(self, partition: int = 0) -> int:
+        return self.committed.get(TopicPartition(WEBHOOKS.name, partition), 0)
+
+    async def rebalance(self) -> None:
+        for member in self.members:
+            await member.revoke()
+        for number, place in enumerate(self.logs):
+            if self.members:
+                self.members[number % len(self.members)].assign(place)
+
+
+class FakeConsumer:
+    """A member of the group."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._listener: Any = None
+        self.asked = 0
+        self.failing: Exception | None = None
+        self.commit_error: Exception | None = None
+
+    def subscribe(self, topics: list[str], listener: Any) -> None:
+        assert topics == [WEBHOOKS.name]
+        self._listener = listener
+
+    async def start(self) -> None:
+        self._group.members.append(self)
+        await self._group.rebalance()
+
+    async def stop(self) -> None:
+        if self in self._group.members:
+            await self.revoke()
+            self._group.members.remove(self)
+            await self._group.rebalance()
+
+    def die(self) -> None:
+        """As `kill -9` does: nothing is said to anybody."""
+        self._group.members.remove(self)
+        self._positions.clear()
+
+    async def revoke(self) -> None:
+        await self._listener.on_partitions_revoked(list(self._positions))
+        self._positions.clear()
+
+    def assign(self, place: TopicPartition) -> None:
+        self._positions[place] = self._group.committed.get(place, 0)
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._positions)
+
+    def pause(self, *places: TopicPartition) -> None:
+        self._paused |= set(places)
+
+    def resume(self, *places: TopicPartition) -> None:
+        self._paused -= set(places)
+
+    async def getmany(
+        self, *, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[FakeRecord]]:
+        assert timeout_ms
+        self.asked += 1
+        await asyncio.sleep(0.001)
+        if self.failing is not None:
+            error, self.failing = self.failing, None
+            raise error
+        found = {}
+        for place, position in self._positions.items():
+            records = self._group.logs[place][position : position + max_records]
+            if records and place not in self._paused:
+                found[place] = records
+                self._positions[place] += len(records)
+                max_records -= len(records)
+        return found
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        await asyncio.sleep(0)
+        if self.commit_error is not None:
+            raise self.commit_error
+        assert set(offsets) <= set(self._positions)
+        self._group.committed |= offsets
+        self._group.commits += [(place.partition, offset) for place, offset in offsets.items()]
+
+
+class Runs:
+    """What the couriers run: each URL ends when a test says so, with a reason or none."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.reasons: dict[str, str | None] = {}
+        self.letters: list[DeadLetter] = []
+        self.lost = 0
+        self._ends: dict[str, asyncio.Event] = {}
+
+    def end(self, *urls: str, reason: str | None = None) -> None:
+        for url in urls:
+            self.reasons[url] = reason
+            self._ends.setdefault(url, asyncio.Event()).set()
+
+    async def run(self, webhook: Webhook) -> str | None:
+        assert webhook == Webhook(REPORT, webhook.url, ASKED)
+        self.begun.append(webhook.url)
+        await self._ends.setdefault(webhook.url, asyncio.Event()).wait()
+        self.ended.append(webhook.url)
+        if webhook.url == "broken":
+            raise ZeroDivisionError
+        return self.reasons.get(webhook.url)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        if self.lost:
+            self.lost -= 1
+            raise BrokerUnavailableError("away")
+        self.letters.append(letter)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  whatever a test looks at
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier_module, "_RETRY_SECONDS", 0.005)
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group()
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs()
+
+
+@pytest.fixture
+async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]]:
+    """Start a courier: `await couriers()` is it and its consumer."""
+    started: list[Courier] = []
+
+    async def start(*, most: int = 100, ready: bool = True) -> tuple[Courier, FakeConsumer]:
+        consumer = FakeConsumer(group)
+        courier = Courier(
+            SETTINGS, runs.run, runs.bury, lambda: ready, lambda _: consumer, most=most
+        )
+        started.append(courier)
+        await courier.start()
+        if ready:
+            await until(lambda: consumer.asked > 0)
+        return courier, consumer
+
+    yield start
+    for courier in started:
+        await courier.stop()
+
+
+def urls(*numbers: int) -> Iterable[str]:
+    return (str(number) for number in numbers)
+
+
+async def test_offsets_are_committed_in_order_only(group: Group, runs: Runs, couriers: Any) -> None:
+    for number in range(4):
+        group.add(str(number))
+    await couriers()
+    await until(lambda: len(runs.begun) == 4)
+    runs.end(*urls(1, 2))
+    await until(lambda: len(runs.ended) == 2)
+    await asyncio.sleep(0.02)
+    assert group.committed_of() == 0, "the first one is not done"
+    runs.end("0")
+    await until(lambda: group.committed_of() == 3)
+    runs.end("3")
+    await until(lambda: group.committed_of() == 4)
+    offsets = [offset for _, offset in group.commits]
+    assert offsets == sorted(set(offsets))
+
+
+async def test_a_late_one_holds_no_other_up(group: Group, runs: Runs, couriers: Any) -> None:
+    for number in range(50):
+        group.add(str(number), partition=number % 2)
+    await couriers()
+    runs.end(*urls(*range(1, 50)))
+    await until(lambda: len(runs.ended) == 49)
+    await until(lambda: group.committed_of(1) == 25)
+    assert group.committed_of(0) == 0
+
+
+async def test_what_was_not_committed_comes_again_after_a_crash(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    for number in range(3):
+        group.add(str(number))
+    first, consumer = await couriers()
+    runs.end(*urls(0, 2))
+    await until(lambda: group.committed_of() == 1 and len(runs.begun) == 3)
+    consumer.die()
+    first._task.cancel()
+
+    runs.end("1")
+    await couriers()
+    await until(lambda: group.committed_of() == 3)
+    # 2 was delivered and not yet committed: at least once
+    assert sorted(runs.begun) == ["0", "1", "1", "2", "2"]
+
+
+async def test_stopping_lets_go_and_commits_what_is_done(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    for number in range(2):
+        group.add(str(number))
+    courier, _ = await couriers()
+    runs.end("0")
+    await until(lambda: runs.ended == ["0"])
+    await courier.stop()
+    assert group.committed_of() == 1
+    assert group.members == []
+    assert courier.in_hand == 0
+    runs.end("1")
+    await asyncio.sleep(0.01)
+    assert runs.ended == ["0"]
+
+
+async def test_two_couriers_share_and_take_over(group: Group, runs: Runs, couriers: Any) -> None:
+    group.add("a", partition=0)
+    group.add("b", partition=1)
+    first, _ = await couriers()
+    await until(lambda: sorted(runs.begun) == ["a", "b"])
+    second, _ = await couriers()
+    # what was unfinished starts again with whoever owns it now
+    await until(lambda: (first.in_hand, second.in_hand) == (1, 1))
+    runs.end("a", "b")
+    await until(lambda: group.committed == dict.fromkeys(group.logs, 1))
+    group.add("c", partition=1)
+    await until(lambda: second.in_hand == 1)
+    await second.stop()
+    runs.end("c")
+    await until(lambda: group.committed_of(1) == 2)
+    assert sorted(runs.ended) == ["a", "b", "c"], "each was delivered once"
+
+
+async def test_as_many_run_as_may(group: Group, runs: Runs, couriers: Any) -> None:
+    for number in range(30):
+        group.add(str(number))
+    courier, consumer = await couriers(most=10)
+    await until(lambda: len(runs.begun) == 10)
+    asked = consumer.asked
+    await until(lambda: consumer.asked > asked + 5)
+    assert courier.in_hand == 10, "and the group hears of it still"
+    runs.end(*urls(*range(30)))
+    await until(lambda: group.committed_of() == 30)
+
+
+async def test_what_is_given_up_is_a_dead_letter_first(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    group.add("0")
+    group.add("1", value=b"{}")
+    group.add("broken")
+    runs.end("0", reason="given up after 1d, at last answered 500")
+    runs.end("broken")
+    runs.lost = 2
+    await couriers()
+    await until(lambda: group.committed_of() == 3)
+    letters = sorted(runs.letters, key=lambda letter: letter.source["offset"])
+    assert [letter.reason for letter in letters] == [
+        "given up after 1d, at last answered 500",
+        "url is missing",
+        "internal error: ZeroDivisionError()",
+    ]
+    assert letters[0] == DeadLetter(
+        {"topic": "webhooks", "partition": 0, "offset": 0},
+        "given up after 1d, at last answered 500",
+        encode_webhook(Webhook(REPORT, "0", ASKED)),
+        REPORT.encode(),
+    )
+
+
+async def test_nothing_is_taken_before_the_api_has_read_all(couriers: Any) -> None:
+    _, consumer = await couriers(ready=False)
+    await asyncio.sleep(0.03)
+    assert consumer.asked == 0
+
+
+async def test_it_goes_on_after_an_error(group: Group, runs: Runs, couriers: Any) -> None:
+    group.add("0")
+    _, consumer = await couriers()
+    consumer.failing = KafkaConnectionError()
+    await until(lambda: consumer.failing is None)
+    runs.end("0")
+    await until(lambda: group.committed_of() == 1)
+
+
+async def test_a_commit_that_failed_is_made_again(group: Group, runs: Runs, couriers: Any) -> None:
+    group.add("0")
+    _, consumer = await couriers()
+    consumer.commit_error = CommitFailedError("moved")
+    runs.end("0")
+    await until(lambda: runs.ended == ["0"])
+    await asyncio.sleep(0.01)
+    consumer.commit_error = None
+    await until(lambda: group.committed_of() == 1)

@@ -1,0 +1,111 @@
+"""Webhooks as somebody asks for them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import create_app
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import WEBHOOKS
+from stream_app.contracts.webhooks import decode_webhook
+from stream_app.errors import BrokerUnavailableError
+from stream_app.settings import Settings
+from tests.fakes import FakeGateway, now
+from tests.unit.api.answers import STORE, problem_of
+from tests.unit.api.webhooks.receiver import SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SETTINGS = Settings.from_environment({}, webhook_hosts="hooks.example.com", webhook_secret=SECRET)
+URL = "https://hooks.example.com/x?y=1"
+ASKED = {"webhook": {"url": URL}}
+PATHS = [f"/trigger_report/{STORE}", "/trigger_report"]
+
+
+@pytest.fixture
+async def gateway() -> FakeGateway:
+    return FakeGateway(STORE, settings=SETTINGS)
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+    app: Any = gateway
+    async with TestClient(TestServer(create_app(app))) as started:
+        yield started
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_it_is_kept_before_the_report_is_asked_for(
+    gateway: FakeGateway, client: Any, path: str
+) -> None:
+    response = await client.post(path, json=ASKED)
+    assert response.status == HTTPStatus.ACCEPTED
+    report_id = (await response.json())["report_id"]
+
+    (record,) = [record for record in gateway.broker.records if record.topic == WEBHOOKS.name]
+    assert record.key == report_id.encode()
+    assert record.partition == partition_of(record.key, SETTINGS.partitions)
+    webhook = decode_webhook(record.value)
+    assert (webhook.report_id, webhook.url) == (report_id, URL)
+    assert abs(webhook.requested_at - now()) < 60_000_000
+    assert [request.report_id for request in gateway.requests] == [report_id]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_where_it_cannot_be_kept_no_report_is_asked_for(
+    gateway: FakeGateway, client: Any, path: str
+) -> None:
+    gateway.broker.error = BrokerUnavailableError("away")
+    response = await client.post(path, json=ASKED)
+    await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
+    assert gateway.requests == []
+
+
+async def test_a_repeated_request_keeps_it_again_and_asks_once(
+    gateway: FakeGateway, client: Any
+) -> None:
+    headers = {"Idempotency-Key": "a"}
+    first = await client.post(PATHS[0], json=ASKED, headers=headers)
+    again = await client.post(PATHS[0], json=ASKED, headers=headers)
+    assert await first.json() == await again.json()
+    assert len(gateway.requests) == 1
+    assert len(gateway.broker.records) == 2
+
+    other = {**ASKED, "reference_time": "2024-03-10T12:00:00Z"}
+    response = await client.post(PATHS[0], json=other, headers=headers)
+    assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert len(gateway.broker.records) == 2
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("webhook", "reason"),
+    [
+        ({"url": "https://evil.com/"}, "STORE_UPTIME_WEBHOOK_HOSTS does not list 'evil.com'"),
+        ({"url": "http://hooks.example.com/"}, "does not list 'hooks.example.com' for http"),
+        ({"url": 7}, "not an https URL"),
+        ({}, "not an object such as"),
+        ({"url": URL, "secret": "x"}, "not an object such as"),
+        ("https://hooks.example.com/", "not an object such as"),
+    ],
+)
+async def test_what_cannot_be_used_is_refused(
+    gateway: FakeGateway, client: Any, path: str, webhook: Any, reason: str
+) -> None:
+    response = await client.post(path, data=orjson.dumps({"webhook": webhook}))
+    assert reason in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert (gateway.requests, gateway.broker.records) == ([], [])
+
+
+async def test_without_hosts_it_says_which_setting() -> None:
+    gateway: Any = FakeGateway(STORE)
+    async with TestClient(TestServer(create_app(gateway))) as client:
+        response = await client.post(PATHS[0], json=ASKED)
+        detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert detail == "webhooks are off here: STORE_UPTIME_WEBHOOK_HOSTS lists no host"
