@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api import health, reports, statuses, stores
+from api import health, pages, reports, statuses, stores
 from api.keys import BODIES, DEFAULT_TIMEZONE, GATEWAY, INGESTION, REPORTS, STORES
 from api.problems import problem_middleware
 
@@ -36,6 +36,6 @@ def create_app(gateway: Gateway) -> web.Application:
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
-    for module in (health, reports, statuses, stores):
+    for module in (health, pages, reports, statuses, stores):
         app.add_routes(module.routes)
     return app
