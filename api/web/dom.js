@@ -4,7 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) node.setAttribute(name, "");
+    // of `aria-...` only "true" means true
+    if (value === true) node.setAttribute(name, name.startsWith("aria-") ? "true" : "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));

@@ -44,7 +44,7 @@ export function utc(instant) {
 
 /** "3 h 20 min"; below a minute in seconds. */
 export function length(milliseconds) {
-  if (milliseconds < MINUTE) return `${Math.round(milliseconds / 1000)} s`;
+  if (milliseconds > 0 && milliseconds < MINUTE) return `${Math.round(milliseconds / 1000)} s`;
   const minutes = Math.round(milliseconds / MINUTE);
   if (minutes < 60) return `${minutes} min`;
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
@@ -64,7 +64,8 @@ export function ago(instant, now) {
 export function percent(share) {
   if (share === null) return "–";
   const tenths = Math.floor(share * 1000 + 1e-9);
-  return tenths === 1000 ? "100%" : `${(tenths / 10).toFixed(1)}%`;
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  return `${(tenths / 10).toFixed(1)}%`;
 }
 
 /** Of the time that counts, how much was up; null where no time counts. */

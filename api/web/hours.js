@@ -15,7 +15,7 @@ function spansOf(rows, number) {
 export function showHours(place, { business_hours: rows, stale_after: stale, default_status: fallback }) {
   const status = { active: "up", inactive: "down" }[fallback] ?? fallback;
   const rules = element("p", { class: "muted note" },
-    `A poll backs the ${stale} after it. Time before the first poll counts as ${status}.`);
+    `Coverage is the share of them within ${stale} after a poll. Time before the first poll counts as ${status}.`);
   if (rows === null) {
     place.replaceChildren(element("p", {}, "Always open: no hours are known."), rules);
     return;

@@ -5,11 +5,11 @@ import { clock, day, dayClock, length } from "./format.js";
 import { stateIcon } from "./states.js";
 
 const CAUSES = {
-  reported: "A poll said so",
-  silence: "Silence: no poll told",
+  reported: "Reported inactive",
+  silence: "No polls",
 };
 
-const HEAD = ["Start", "End", "Time open in it", "Cause"];
+const HEAD = ["Start", "End", "Downtime", "Cause"];
 
 function endOf({ start, end, ongoing }, zone) {
   if (ongoing) return element("span", { class: "state down" }, stateIcon("down"), "Ongoing");

@@ -58,6 +58,7 @@ async function load() {
 
 function show(newSummary, timeline, newIncidents) {
   summary = newSummary;
+  byId("title").textContent = summary.store_id;
   showFacts();
   showWindows(byId("windows"), summary.windows);
   byId("timeline-zone").textContent = `Local time, ${timeline.timezone}`;

@@ -37,7 +37,7 @@ function described(segment, zone) {
 
 function lookOf({ status, countedAs, open }) {
   const [top, height] = BARS[status][open ? 0 : 1];
-  const pattern = { inactive: "url(#down)", unknown: `url(#unknown-${WORDS[countedAs]})` }[status];
+  const pattern = { inactive: "url(#stripes-down)", unknown: `url(#hatch-${WORDS[countedAs]})` }[status];
   return { y: top, height, fill: open ? pattern : null };
 }
 
@@ -97,12 +97,11 @@ function stripes(id, size, ...content) {
 }
 
 function patterns() {
-  const all = { width: "100%", height: "100%" };
   return svg("svg", { class: "patterns", width: 0, height: 0, "aria-hidden": "true" },
     svg("defs", {},
-      stripes("down", 5, svg("rect", { class: "fill-down", ...all }), svg("rect", { class: "fill-gap", width: 1.2, height: 5 })),
-      stripes("unknown-down", 5, svg("rect", { class: "fill-down", width: 1.6, height: 5 })),
-      stripes("unknown-up", 5, svg("rect", { class: "fill-up", width: 1.6, height: 5 })),
+      stripes("stripes-down", 6, svg("rect", { class: "fill-down", width: 6, height: 6 }), svg("rect", { class: "fill-gap", width: 1.5, height: 6 })),
+      stripes("hatch-down", 5, svg("rect", { class: "fill-down", width: 1.6, height: 5 })),
+      stripes("hatch-up", 5, svg("rect", { class: "fill-up", width: 1.6, height: 5 })),
     ));
 }
 

@@ -13,10 +13,12 @@ from aiohttp import web
 
 from api import pages
 from api.problems import ProblemError, problem_middleware
+from stream_app.contracts.records import parse_uuid
 from tests.browser import data
 from tests.browser.streams import Streams
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from http import HTTPStatus
 
     Store = dict[str, Any]
@@ -139,13 +141,16 @@ class Backend:
         return _json(answer)
 
     async def _fleet_events(self, request: web.Request) -> web.StreamResponse:
-        return await self.fleet_events.serve(request, self.event())
+        return await self.fleet_events.serve(request, self.event)
 
     async def _detail(self, request: web.Request) -> web.Response:
-        store_id, what = request.match_info["store_id"], request.match_info["what"]
+        store_id, what = parse_uuid(request.match_info["store_id"]), request.match_info["what"]
         if store_id not in self.details:
             raise data.unknown_store(store_id)
-        return _json(self.details[store_id][what])
+        answer = self.details[store_id][what]
+        if what == "incidents":
+            return _json({**answer, "incidents": _page(answer["incidents"], request.query)})
+        return _json(answer)
 
     async def _trigger(self, _request: web.Request) -> web.Response:
         return _json({"report_id": data.REPORT}, 202)
@@ -162,7 +167,9 @@ class Backend:
                 return _json(self.report, 202)
 
     async def _report_events(self, request: web.Request) -> web.StreamResponse:
-        return await self.report_events.serve(request, {"report_id": data.REPORT, **self.report})
+        return await self.report_events.serve(
+            request, lambda: {"report_id": data.REPORT, **self.report}
+        )
 
     async def tell_report(self, **report: Any) -> None:
         """The report is so far now; those who listen hear it."""
@@ -171,9 +178,16 @@ class Backend:
 
     async def stop(self) -> None:
         """No stream holds the server up."""
+        self.fleet_events.go_on()
         self.fleet_events.cut()
         self.report_events.cut()
         await asyncio.sleep(0)
+
+
+def _page(incidents: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
+    after = query.get("after")
+    older = [one for one in incidents if after is None or one["start"] < after]
+    return older[: int(query["limit"])]
 
 
 def _badness(store: Store) -> tuple[int, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.browser.backend import Backend
 
@@ -22,15 +22,27 @@ if TYPE_CHECKING:
 
 NO_CHROMIUM = "no Chromium: apt-get install -y --no-install-recommends chromium"
 
+# slow machines are no failures
+expect.set_options(timeout=20_000)
+
 _TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
     console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));"""
 
 
 class OpenPage(Protocol):
-    """Opens a page in a context of its own; `options` are those of the context."""
+    """Opens a page in a context of its own; `options` are those of the context.
+
+    With `clock`, `page.clock` moves the page's timers. `expected_errors` are parts of what the
+    test makes the console say.
+    """
 
     def __call__(
-        self, path: str = "/", *, expected_errors: tuple[str, ...] = (), **options: Any
+        self,
+        path: str = "/",
+        *,
+        clock: bool = False,
+        expected_errors: tuple[str, ...] = (),
+        **options: Any,
     ) -> AbstractAsyncContextManager[Page]: ...
 
 
@@ -75,7 +87,11 @@ async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPag
 
         @asynccontextmanager
         async def open_page(
-            path: str = "/", *, expected_errors: tuple[str, ...] = (), **options: Any
+            path: str = "/",
+            *,
+            clock: bool = False,
+            expected_errors: tuple[str, ...] = (),
+            **options: Any,
         ) -> AsyncIterator[Page]:
             expected.extend(expected_errors)
             context: BrowserContext = await browser.new_context(base_url=origin, **options)
@@ -84,6 +100,8 @@ async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPag
             context.on("weberror", lambda error: broken.append(str(error.error)))
             context.on("request", on_request)
             page = await context.new_page()
+            if clock:
+                await page.clock.install()
             await page.goto(path)
             yield page
             await context.close()

@@ -10,6 +10,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api.problems import ProblemError
+from tests.browser import week
+from tests.browser.week import text
 
 NOW: Final = "2024-03-12T17:20:00Z"
 FIGURES_AT: Final = "2024-03-12T17:19:00Z"
@@ -23,11 +25,6 @@ ZONES: Final = (ZONE, "America/Denver", "America/New_York", "America/Los_Angeles
 
 _NOW: Final = datetime.fromisoformat(NOW)
 _STATES: Final = ("down",) * 3 + ("unknown",) * 5 + ("up",) * 100 + ("closed",) * 12
-
-
-def text(instant: datetime) -> str:
-    """As the API writes instants."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def fleet() -> list[dict[str, Any]]:
@@ -73,5 +70,45 @@ def unknown_store(store_id: str) -> ProblemError:
 
 
 def details() -> dict[str, Any]:
-    """What is known of STORE besides its row in the fleet."""
-    return {}
+    """What is known of STORE besides its row in the fleet, by the end of the path."""
+    return {
+        "summary": summary(fleet()[0]),
+        "timeline": week.timeline(STORE),
+        "incidents": week.incidents(STORE),
+    }
+
+
+def summary(store: dict[str, Any]) -> dict[str, Any]:
+    """As `GET /stores/{id}/summary` answers it; figures that fit the week."""
+    return {
+        "store_id": store["store_id"],
+        "state": store["state"],
+        "now": NOW,
+        "local_time": store["local_time"],
+        "timezone": store["timezone"],
+        "business_hours": week.HOURS,
+        "open_changes_at": text(datetime(2024, 3, 13, 2, tzinfo=UTC)),
+        "last_poll": store["last_poll"],
+        "reference_time": NOW,
+        "stale_after": "2h",
+        "lookback": "1h",
+        "default_status": "inactive",
+        "windows": [
+            _window("last_hour", timedelta(hours=1), 0, 60, 1.0),
+            _window("last_day", timedelta(days=1), 565, 155, 1.0),
+            _window("last_week", timedelta(days=7), 4406, 394, 0.9812),
+        ],
+    }
+
+
+def _window(
+    name: str, length: timedelta, up: float, down: float, coverage: float | None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "start": text(_NOW - length),
+        "end": NOW,
+        "uptime_minutes": up,
+        "downtime_minutes": down,
+        "coverage": coverage,
+    }

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from http import HTTPStatus
 
 
@@ -20,16 +21,21 @@ class Streams:
         self._name = name
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
         self._changed = asyncio.Condition()
+        self._accepting = asyncio.Event()
+        self._accepting.set()
 
-    async def serve(self, request: web.Request, first: dict[str, Any]) -> web.StreamResponse:
-        """Send `first`, and then whatever is sent to all, until it is cut."""
+    async def serve(
+        self, request: web.Request, first: Callable[[], dict[str, Any]]
+    ) -> web.StreamResponse:
+        """Send what `first` makes, and then whatever is sent to all, until it is cut."""
         if self.refused is not None:
             return web.Response(status=self.refused)
+        await self._accepting.wait()
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         # so soon that no test waits for a connection that it has cut
-        await response.write(b"retry: 20\n\n" + self._written(first))
+        await response.write(b"retry: 20\n\n" + self._written(first()))
         async with self._changed:
             self._listeners.add(queue)
             self._changed.notify_all()
@@ -57,6 +63,14 @@ class Streams:
         """Wait until nobody listens."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._listeners)
+
+    def hold_back(self) -> None:
+        """Let new listeners wait."""
+        self._accepting.clear()
+
+    def go_on(self) -> None:
+        """Take them, and all later ones."""
+        self._accepting.set()
 
     def cut(self) -> None:
         """End every connection."""
