@@ -139,7 +139,7 @@ async def test_an_unknown_store_is_404(client: TestClient, gateway: FakeGateway,
         f"{STORE}/timeline?since=2024-03-10T06:00:00Z",
         f"{STORE}/timeline?from=2024-03-10T06:00:00Z&to=2024-03-10T06:00:00Z",
         f"{STORE}/incidents?limit=0",
-        f"{STORE}/incidents?before=now",
+        f"{STORE}/incidents?after=now",
         f"{STORE}/summary?at=now",
     ],
 )
