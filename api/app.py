@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api import fleet, health, report_events, reports, statuses, store_views, stores
+from api import fleet, health, pages, report_events, reports, statuses, store_views, stores
 from api.event_stream import EventStreams
 from api.keys import (
     BODIES,
@@ -53,6 +53,6 @@ def create_app(gateway: Gateway) -> web.Application:
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
-    for module in (health, reports, report_events, statuses, stores, store_views, fleet):
+    for module in (health, pages, reports, report_events, statuses, stores, store_views, fleet):
         app.add_routes(module.routes)
     return app
