@@ -1,8 +1,9 @@
 """The API processes share the webhooks: each runs those of the partitions that it owns.
 
 A partition's webhooks run side by side, so that a late one holds no other up, and are committed
-in order: an offset only when all below it are delivered or given up. What was not committed
-comes again, after a crash too, and is delivered again: at least once.
+in order: an offset only when all below it are delivered or given up, and with it which ones
+beyond it are (`ledger`). What was not committed comes again, after a crash too, and is
+delivered again: at least once.
 """
 
 from __future__ import annotations
@@ -14,22 +15,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from api.webhooks.ledger import Ledger
 from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka.clients import connection, start
-from stream_app.kafka.frontier import Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from aiokafka import TopicPartition
 
     from stream_app.contracts.webhooks import Webhook
     from stream_app.settings import Settings
+
+    LookUp = Callable[
+        [Settings, Sequence[TopicPartition]], Awaitable[dict[TopicPartition, tuple[int, str]]]
+    ]
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +51,10 @@ _CANCEL_SECONDS: Final = 0.2
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition: how far it is finished with, and what runs."""
+    """A partition: how far it is finished with, what of that is committed, and what runs."""
 
-    frontier: Frontier
-    committed: int
+    ledger: Ledger
+    committed: tuple[int, str]
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -61,6 +67,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         bury: keeps a dead letter; returns when the broker holds it.
         ready: whether the API has read all that the other topics say.
         new_consumer: makes the client that reads.
+        look_up: tells what is committed for partitions: offset and text.
         most: how many run at once.
     """
 
@@ -71,6 +78,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         bury: Callable[[DeadLetter], Awaitable[None]],
         ready: Callable[[], bool],
         new_consumer: Callable[[Settings], Any] | None = None,
+        look_up: LookUp | None = None,
         most: int = MAX_IN_HAND,
     ) -> None:
         self._settings = settings
@@ -78,9 +86,11 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         self._bury = bury
         self._ready = ready
         self._new_consumer = new_consumer or _consumer
+        self._look_up = look_up or _committed
         self._most = most
         self._consumer: Any = None
         self._owned: dict[TopicPartition, _Owned] = {}
+        self._moves = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -103,10 +113,11 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Another process may own them in a moment: what is unfinished starts again there."""
+        self._moves += 1
         await self._let_go(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing: what a partition's first record finds missing is made then."""
+        """Nothing: what is committed of a partition is looked up when its first record comes."""
 
     async def _work(self) -> None:
         while True:
@@ -129,16 +140,30 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
             # still asked, so that it is known to live
             (consumer.resume if room > 0 else consumer.pause)(*consumer.assignment())
             fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=max(room, 1))
+            # what it returns is of the partitions that are ours at this moment
+            moves = self._moves
+            found = await self._adopted(fetched.keys() - self._owned.keys())
+            if moves != self._moves:
+                # partitions moved meanwhile: whoever has these now reads them again
+                continue
+            self._owned |= found
             for partition, records in fetched.items():
                 for record in records:
-                    self._take(partition, record)
+                    self._take(self._owned[partition], record)
             await self._commit(self._owned)
 
-    def _take(self, partition: TopicPartition, record: Any) -> None:
-        owned = self._owned.get(partition)
-        if owned is None:
-            owned = self._owned[partition] = _Owned(Frontier(record.offset), record.offset)
-        owned.frontier.begin(record.offset)
+    async def _adopted(self, partitions: set[TopicPartition]) -> dict[TopicPartition, _Owned]:
+        if not partitions:
+            return {}
+        known = await self._look_up(self._settings, sorted(partitions))
+        return {
+            partition: _Owned(Ledger(*known[partition]), known[partition])
+            for partition in partitions
+        }
+
+    def _take(self, owned: _Owned, record: Any) -> None:
+        if not owned.ledger.begin(record.offset):
+            return
         task = asyncio.create_task(self._finish(owned, record), name=f"webhook-{record.offset}")
         owned.running.add(task)
         task.add_done_callback(owned.running.discard)
@@ -156,7 +181,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
             reason = f"internal error: {error!r}"
         if reason is not None:
             await self._give_up(record, reason)
-        owned.frontier.finish(record.offset)
+        owned.ledger.finish(record.offset)
 
     async def _give_up(self, record: Any, reason: str) -> None:
         log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
@@ -189,21 +214,22 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         if consumer is None:
             return
         held = consumer.assignment()
-        offsets = {
-            place: owned.frontier.offset
+        due = [
+            (place, owned, (owned.ledger.offset, owned.ledger.text))
             for place, owned in partitions.items()
-            if place in held and owned.frontier.offset > owned.committed
-        }
-        if not offsets:
+            if place in held
+        ]
+        due = [(place, owned, told) for place, owned, told in due if told != owned.committed]
+        if not due:
             return
         try:
-            await consumer.commit(offsets)
+            await consumer.commit({place: told for place, _, told in due})
         except KafkaError as error:
             # what is not committed comes again
             log.warning("webhooks that are done cannot be committed now: %r", error)
             return
-        for place, offset in offsets.items():
-            partitions[place].committed = offset
+        for _, owned, told in due:
+            owned.committed = told
 
     async def _disconnect(self) -> None:
         consumer = self._consumer
@@ -236,3 +262,25 @@ def _consumer(settings: Settings) -> Any:
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
+
+
+async def _committed(
+    settings: Settings, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, tuple[int, str]]:
+    """What is committed, offset and text; the consumer itself tells the offset alone.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        KafkaError: likewise.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await start(admin, settings)
+    try:
+        found = await admin.list_consumer_group_offsets(WEBHOOKS_GROUP, partitions=list(partitions))
+    finally:
+        await admin.close()
+    return {
+        # where nothing is committed the offset is -1
+        partition: (max(found[partition].offset, 0), found[partition].metadata or "")
+        for partition in partitions
+    }

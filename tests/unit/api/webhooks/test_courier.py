@@ -19,7 +19,9 @@ from tests.fakes import SETTINGS, FakeRecord
 from tests.unit.api.answers import REPORT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from stream_app.settings import Settings
 
 ASKED = 1_710_072_000_000_000
 
@@ -31,7 +33,7 @@ class Group:
         self.logs: dict[TopicPartition, list[FakeRecord]] = {
             TopicPartition(WEBHOOKS.name, partition): [] for partition in range(partitions)
         }
-        self.committed: dict[TopicPartition, int] = {}
+        self.committed: dict[TopicPartition, tuple[int, str]] = {}
         self.commits: list[tuple[int, int]] = []
         self.members: list[FakeConsumer] = []
 
@@ -48,7 +50,13 @@ class Group:
         log.append(record)
 
     def committed_of(self, partition: int = 0) -> int:
-        return self.committed.get(TopicPartition(WEBHOOKS.name, partition), 0)
+        return self.committed.get(TopicPartition(WEBHOOKS.name, partition), (0, ""))[0]
+
+    async def look_up(
+        self, _settings: Settings, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, str]]:
+        await asyncio.sleep(0)
+        return {place: self.committed.get(place, (0, "")) for place in partitions}
 
     async def rebalance(self) -> None:
         for member in self.members:
@@ -94,7 +102,7 @@ class FakeConsumer:
         self._positions.clear()
 
     def assign(self, place: TopicPartition) -> None:
-        self._positions[place] = self._group.committed.get(place, 0)
+        self._positions[place] = self._group.committed.get(place, (0, ""))[0]
 
     def assignment(self) -> set[TopicPartition]:
         return set(self._positions)
@@ -123,13 +131,13 @@ class FakeConsumer:
                 max_records -= len(records)
         return found
 
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+    async def commit(self, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
         await asyncio.sleep(0)
         if self.commit_error is not None:
             raise self.commit_error
         assert set(offsets) <= set(self._positions)
         self._group.committed |= offsets
-        self._group.commits += [(place.partition, offset) for place, offset in offsets.items()]
+        self._group.commits += [(place.partition, offset) for place, (offset, _) in offsets.items()]
 
 
 class Runs:
@@ -193,7 +201,13 @@ async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]
     async def start(*, most: int = 100, ready: bool = True) -> tuple[Courier, FakeConsumer]:
         consumer = FakeConsumer(group)
         courier = Courier(
-            SETTINGS, runs.run, runs.bury, lambda: ready, lambda _: consumer, most=most
+            SETTINGS,
+            runs.run,
+            runs.bury,
+            lambda: ready,
+            lambda _: consumer,
+            group.look_up,
+            most=most,
         )
         started.append(courier)
         await courier.start()
@@ -224,7 +238,7 @@ async def test_offsets_are_committed_in_order_only(group: Group, runs: Runs, cou
     runs.end("3")
     await until(lambda: group.committed_of() == 4)
     offsets = [offset for _, offset in group.commits]
-    assert offsets == sorted(set(offsets))
+    assert offsets == sorted(offsets)
 
 
 async def test_a_late_one_holds_no_other_up(group: Group, runs: Runs, couriers: Any) -> None:
@@ -243,16 +257,61 @@ async def test_what_was_not_committed_comes_again_after_a_crash(
     for number in range(3):
         group.add(str(number))
     first, consumer = await couriers()
+    consumer.commit_error = CommitFailedError("moved")
     runs.end(*urls(0, 2))
-    await until(lambda: group.committed_of() == 1 and len(runs.begun) == 3)
+    await until(lambda: sorted(runs.ended) == ["0", "2"])
     consumer.die()
     first._task.cancel()
 
     runs.end("1")
     await couriers()
     await until(lambda: group.committed_of() == 3)
-    # 2 was delivered and not yet committed: at least once
-    assert sorted(runs.begun) == ["0", "1", "1", "2", "2"]
+    # delivered and not yet committed: at least once
+    assert sorted(runs.begun) == ["0", "0", "1", "1", "2", "2"]
+
+
+async def test_what_is_delivered_beyond_a_late_one_does_not_come_again(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    for number in range(40):
+        group.add(str(number))
+    first, consumer = await couriers()
+    await until(lambda: len(runs.begun) == 40)
+    runs.end(*(str(number) for number in range(40) if number not in {7, 9}))
+    await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) == (7, "33:0,2"))
+    consumer.die()
+    first._task.cancel()
+
+    group.add("40")
+    await couriers()
+    await until(lambda: len(runs.begun) == 43)
+    assert runs.begun[40:] == ["7", "9", "40"]
+    runs.end("40", "9")
+    await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) == (7, "34:0"))
+    runs.end("7")
+    await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) == (41, ""))
+
+
+async def test_records_that_were_fetched_as_partitions_moved_are_left(
+    group: Group, runs: Runs, couriers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = False
+    look_up = group.look_up
+
+    async def moving(settings: Settings, partitions: Any) -> Any:
+        nonlocal moved
+        if not moved:
+            moved = True
+            await group.rebalance()
+        return await look_up(settings, partitions)
+
+    monkeypatch.setattr(group, "look_up", moving)
+    await couriers()
+    group.add("0")
+    runs.end("0")
+    await until(lambda: group.committed_of() == 1)
+    assert moved
+    assert runs.begun == ["0"]
 
 
 async def test_stopping_lets_go_and_commits_what_is_done(
@@ -281,7 +340,7 @@ async def test_two_couriers_share_and_take_over(group: Group, runs: Runs, courie
     # what was unfinished starts again with whoever owns it now
     await until(lambda: (first.in_hand, second.in_hand) == (1, 1))
     runs.end("a", "b")
-    await until(lambda: group.committed == dict.fromkeys(group.logs, 1))
+    await until(lambda: group.committed == dict.fromkeys(group.logs, (1, "")))
     group.add("c", partition=1)
     await until(lambda: second.in_hand == 1)
     await second.stop()
