@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_app.contracts.reports import Piece, ReportEvent, Status
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
 
 log = logging.getLogger(__name__)
 
@@ -288,12 +288,15 @@ class ReportLog:
             None if parts is None else (self._parts_done(report_id), parts),
         )
 
-    def request(self, report_id: str) -> AnyRequest | None:
+    def request(self, report_id: str) -> WholeRequest | None:
         """What was asked for; None where only a result is known."""
         row = self._database.execute(
             "SELECT request FROM report WHERE report_id = ?", (report_id,)
         ).fetchone()
-        return None if row is None or row[0] is None else decode_request(row[0])
+        if row is None or row[0] is None:
+            return None
+        request = decode_request(row[0])
+        return None if isinstance(request, PartRequest) else request
 
     def _parts_done(self, report_id: str) -> int:
         """Of the reference time that is furthest."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from api.changes import Changes
     from api.link import KafkaLink
     from api.report_log import ReportLog, ReportState
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
@@ -133,7 +133,7 @@ class ReportService:
             raise ReportError(state.reason or "it failed")
         return state
 
-    def request_of(self, report_id: str) -> AnyRequest | None:
+    def request_of(self, report_id: str) -> WholeRequest | None:
         """What a report was asked for; None where only its result is known."""
         return self._log.request(report_id)
 

@@ -15,6 +15,7 @@ from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
+from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
 from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
@@ -30,11 +31,11 @@ from stream_app.contracts.requests import subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
 from stream_app.kafka.batches import Acknowledged
-from stream_app.settings import Settings
+from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -180,6 +181,11 @@ class FakeGateway:
             now,
             self._answer,
         )
+        self.public_status = PublicStatus(
+            named_stores(settings.public_stores),
+            self.fleet_service,
+            self,  # type: ignore[arg-type]
+        )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
         self.ingestion = Ingestion(settings, now, outgoing, self._answer)
         for store_id in stores:
@@ -230,7 +236,7 @@ class FakeGateway:
             raise content
         return report_state(request.report_id, "complete", content=content)
 
-    def request_of(self, report_id: str) -> AnyRequest | None:
+    def request_of(self, report_id: str) -> WholeRequest | None:
         return next((r for r in self.requests if r.report_id == report_id), None)
 
     async def report(self, report_id: str) -> ReportState | None:

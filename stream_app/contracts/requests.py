@@ -111,7 +111,11 @@ class PartRequest:
         return self.report_id
 
 
-AnyRequest = ReportRequest | FleetRequest | PartRequest
+WholeRequest = ReportRequest | FleetRequest
+"""What somebody asks for."""
+
+AnyRequest = WholeRequest | PartRequest
+"""What a worker is asked for."""
 
 
 def asked_at(request: AnyRequest, taken: int) -> int:
