@@ -113,6 +113,7 @@ async def test_older_incidents_are_fetched_where_there_are_more(
         every.insert(0, week.incident(week.END - timedelta(minutes=2), week.END))
         await backend.change(STORE, "down", "inactive")
         await expect(lines).to_have_count(61)
+        await expect(older).to_have_count(0)
 
 
 async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
