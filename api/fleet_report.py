@@ -8,11 +8,11 @@ from __future__ import annotations
 import heapq
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from stream_app.contracts.reports import ROW_FIELDS
+from stream_app.contracts.reports import names_in
 from stream_app.domain import report
 from stream_app.domain.report import CHUNK_ROWS, CSV_HEADER
 
@@ -22,27 +22,47 @@ if TYPE_CHECKING:
     from stream_app.contracts.reports import Row
 
 
+_FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
+"""Of a report that does not name its own."""
+
+
 def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
     """The rows of all parts, by store id."""
     return heapq.merge(*map(_rows, parts), key=itemgetter(0))
 
 
-def csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
-    """The public CSV: the header, then a row a store."""
-    columns = len(CSV_HEADER)
-    return (chunk.encode() for chunk in report.csv_chunks(row[:columns] for row in rows))
+def csv_chunks(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
+    """The public CSV: the header, then the rows of the stores."""
+    short = (row[: len(columns)] for row in rows)
+    return (chunk.encode() for chunk in report.csv_chunks(short, columns))
 
 
-def json_chunks(head: dict[str, Any], rows: Iterable[Row]) -> Iterator[bytes]:
-    """An object of the head's fields and of `reports`, one object a store."""
+def json_chunks(
+    head: dict[str, Any], fields: Sequence[str], rows: Iterable[Row]
+) -> Iterator[bytes]:
+    """An object of the head's fields and of `reports`, one object a row."""
     yield orjson.dumps(head)[:-1] + b',"reports":['
     left = iter(rows)
     separator = b""
     while chunk := list(islice(left, CHUNK_ROWS)):
-        reports = (orjson.dumps(dict(zip(ROW_FIELDS, row, strict=True))) for row in chunk)
+        reports = (orjson.dumps(dict(zip(fields, row, strict=True))) for row in chunk)
         yield separator + b",".join(reports)
         separator = b",\n"
     yield b"]}"
+
+
+def named_rows(
+    content: dict[str, Any], parts: Sequence[Sequence[bytes]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of all parts, each as an object."""
+    fields = fields_of(content)
+    return (dict(zip(fields, row, strict=True)) for row in rows_in_order(parts))
+
+
+def fields_of(content: dict[str, Any]) -> tuple[str, ...]:
+    """The names of a row's values: the columns of the CSV, and what only JSON and Parquet have."""
+    further = names_in(content, "further", _FIRST_FURTHER_FIELDS)
+    return (*names_in(content, "columns", CSV_HEADER), *further)
 
 
 def _rows(pieces: Iterable[bytes]) -> Iterator[Row]:

@@ -10,21 +10,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from api.budget import Budget
+from api.changes import Changes
+from api.fleet_service import FleetService
+from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.registry import TOPICS, Registry
 from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
-from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
-from stream_app.contracts.reports import subject_of
-from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import (
+    StoreRecord,
+    decode_dead_letter,
+    encode_poll,
+    encode_store,
+)
+from stream_app.contracts.requests import subject_of
+from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
+from stream_app.errors import ReportError
 from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.reports import AnyRequest
+    from stream_app.contracts.requests import AnyRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -122,6 +132,9 @@ class FakeGateway:
     Attributes:
         reports: the reports as they stand; a request adds a pending one.
         requests: every request that was sent, in order.
+        queries: every query that was asked, in order.
+        answers: what they are answered, in order: the content, or an error.
+        changes: who waits for a report.
         rows: of complete reports of many stores, by part, in pieces.
         open: how many reports are open; None: as many as `reports` says.
         trouble_now: why reports cannot be answered now.
@@ -140,6 +153,9 @@ class FakeGateway:
         self.settings = settings
         self.reports: dict[str, ReportState] = {}
         self.requests: list[Any] = []
+        self.queries: list[Any] = []
+        self.answers: list[Any] = []
+        self.changes = Changes()
         self.rows: dict[str, list[list[bytes]]] = {}
         self.open: int | None = None
         self.trouble_now: str | None = None
@@ -154,6 +170,16 @@ class FakeGateway:
         self.store_service = StoreService(
             self._registry, read=self._reachable, applied=self._reachable, require=self._answer
         )
+        self.newest_poll: int | None = None
+        self.view = FleetView(self._registry.database, settings)
+        self.fleet_service = FleetService(
+            settings,
+            self.view,
+            self,  # type: ignore[arg-type]
+            lambda: self.newest_poll,
+            now,
+            self._answer,
+        )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
         self.ingestion = Ingestion(settings, now, outgoing, self._answer)
         for store_id in stores:
@@ -163,18 +189,31 @@ class FakeGateway:
         """Make a store known."""
         self._registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
 
+    def poll(self, store_id: str, instant: int, *, active: bool) -> None:
+        """Make the newest poll of a store known."""
+        value = encode_poll(store_id, instant, active=active)
+        self.view.on_record(FakeRecord(LATEST_POLLS.name, value))
+        self.newest_poll = max(self.newest_poll or 0, instant)
+
+    def know(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+        """Take a record of hours or zones in."""
+        partition = partition_of(store_id.encode(), self.settings.partitions)
+        self._registry.on_record(FakeRecord(topic.name, value, partition=partition))
+
     async def start(self) -> None:
         self.started += 1
+        await self.fleet_service.start()
 
     async def stop(self) -> None:
         self.stopped += 1
+        await self.fleet_service.stop()
 
     async def trouble(self) -> str | None:
         return self.trouble_now
 
-    async def request_report(self, request: AnyRequest) -> None:
+    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         self._answer()
-        self.requests.append(request)
+        (self.queries if query else self.requests).append(request)
         state = report_state(
             request.report_id,
             "pending",
@@ -182,6 +221,17 @@ class FakeGateway:
             reference_time=request.reference_time,
         )
         self.reports.setdefault(request.report_id, state)
+
+    async def answer(self, request: AnyRequest) -> ReportState:
+        self._answer()
+        self.queries.append(request)
+        content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
+        if isinstance(content, Exception):
+            raise content
+        return report_state(request.report_id, "complete", content=content)
+
+    def request_of(self, report_id: str) -> AnyRequest | None:
+        return next((r for r in self.requests if r.report_id == report_id), None)
 
     async def report(self, report_id: str) -> ReportState | None:
         self._answer()
