@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { announce, byId, element, setText } from "./dom.js";
-import { listen } from "./events.js";
+import { isSeen, listen } from "./events.js";
 import { NO_FILTERS, SORTS, isFiltered, readFilters, writeFilters } from "./filters.js";
 import { countButtons } from "./fleet-counts.js";
 import { storeTable } from "./fleet-table.js";
@@ -131,7 +131,9 @@ function show(announced) {
   showFiguresNote();
   if (announced) announce(byId("matching").textContent);
   const soon = fleet.figures_at === null && fleet.counts.total > 0;
-  refreshTimer = setTimeout(load, soon ? FIGURES_MILLISECONDS : REFRESH_MILLISECONDS);
+  const wait = soon ? FIGURES_MILLISECONDS : REFRESH_MILLISECONDS;
+  // a page that nobody sees costs nothing; seen again it listens, and fetches by the first event
+  refreshTimer = setTimeout(() => isSeen() && load(), wait);
 }
 
 function showCounts() {

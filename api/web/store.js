@@ -2,8 +2,8 @@
 
 import { getJson } from "./api.js";
 import { announce, byId, element } from "./dom.js";
-import { listen } from "./events.js";
-import { ago, clock, dayClock, length, weekdayClock } from "./format.js";
+import { isSeen, listen } from "./events.js";
+import { ago, clock, dayClock, length, sentence, weekdayClock } from "./format.js";
 import { showHours } from "./hours.js";
 import { showIncidents } from "./incidents.js";
 import { clearNotice, showConnection, showNotice } from "./notice.js";
@@ -44,7 +44,7 @@ async function load() {
     if (mine !== loading) return;
     clearNotice();
     show(...answers);
-    refreshTimer = setTimeout(load, REFRESH_MILLISECONDS);
+    refreshTimer = setTimeout(() => isSeen() && load(), REFRESH_MILLISECONDS);
   } catch (problem) {
     if (problem.name === "AbortError" || mine !== loading) return;
     if (problem.status === undefined) throw problem;
@@ -133,7 +133,7 @@ function showMissing(problem) {
   place.hidden = false;
   place.replaceChildren(
     element("h1", {}, problem.status === 404 ? "No such store" : "Not a store id"),
-    element("p", {}, problem.message),
+    element("p", {}, sentence(problem.message)),
     element("a", { class: "button", href: "/" }, "See all stores"),
   );
   document.title = "No such store · Store uptime";

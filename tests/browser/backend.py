@@ -5,7 +5,7 @@ A test changes `stores`, `failing` and the like, and says when events are sent.
 
 from __future__ import annotations
 
-import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,7 +19,6 @@ from tests.browser.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http import HTTPStatus
 
     Store = dict[str, Any]
 
@@ -176,12 +175,12 @@ class Backend:
         self.report = report
         await self.report_events.send({"report_id": data.REPORT, **report})
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """No stream holds the server up."""
-        self.fleet_events.go_on()
-        self.fleet_events.cut()
-        self.report_events.cut()
-        await asyncio.sleep(0)
+        for streams in (self.fleet_events, self.report_events):
+            streams.refused = HTTPStatus.SERVICE_UNAVAILABLE
+            streams.go_on()
+            streams.cut()
 
 
 def _page(incidents: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
