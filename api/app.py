@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api import health, reports, statuses, stores
+from api import documents, health, reports, statuses, stores
+from api.documents import DOCUMENTS, Documents
 from api.keys import BODIES, DEFAULT_TIMEZONE, GATEWAY, INGESTION, REPORTS, STORES
 from api.problems import problem_middleware
 
@@ -34,8 +35,9 @@ def create_app(gateway: Gateway) -> web.Application:
     app[INGESTION] = gateway.ingestion
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
+    app[DOCUMENTS] = Documents(app)
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
-    for module in (health, reports, statuses, stores):
+    for module in (documents, health, reports, statuses, stores):
         app.add_routes(module.routes)
     return app

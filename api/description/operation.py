@@ -1,0 +1,110 @@
+"""What an operation of the API is described by, and the answers that many share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from api.description.forms import Problem, Seconds
+from api.request_body import IDLE_SECONDS, WHOLE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of an answer: what it tells, and its form."""
+
+    text: str
+    form: Any = str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of one status.
+
+    Attributes:
+        text: when it comes.
+        content: the form of the body, by media type.
+        headers: by name; all of them always come.
+    """
+
+    text: str
+    content: Mapping[str, Any]
+    headers: Mapping[str, Header] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a request; one in the path is required."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    text: str
+    form: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request.
+
+    Attributes:
+        text: what it may say besides its form.
+        content: its form, by media type.
+        required: whether it may be left out.
+    """
+
+    text: str
+    content: Mapping[str, Any]
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A method of a path; its summary is the first line of its handler's docstring.
+
+    Attributes:
+        answers: by status; `FAILURE` need not be named.
+        text: what else there is to know.
+        parameters: in the path, the query and the headers.
+        body: of the request.
+    """
+
+    answers: Mapping[int, Answer]
+    text: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+
+
+RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Seconds)}
+
+
+def problem(text: str, *, retry: bool = False, form: Any = Problem) -> Answer:
+    """An error, which says when to try again or not."""
+    return Answer(text, {PROBLEM: form}, RETRY if retry else {})
+
+
+def unavailable(text: str, form: Any = Problem) -> dict[int, Answer]:
+    """The answer of whatever needs Kafka or the workers, which may be away."""
+    return {503: problem(text, retry=True, form=form)}
+
+
+def body_problems(limit: str, form: Any = Problem) -> dict[int, Answer]:
+    """The answers of whatever reads a body; `limit` tells what is too large."""
+    return {
+        400: problem("The body is not JSON, or ended early.", form=form),
+        408: problem(
+            f"The body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
+            f"{WHOLE_SECONDS:g} s in all, are the most.",
+            form=form,
+        ),
+        413: problem(limit, form=form),
+        429: problem("Too much came at once.", retry=True, form=form),
+    }
+
+
+FAILURE: Final = {500: problem("An error that nobody expected; the log of the API tells more.")}
