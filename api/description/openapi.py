@@ -15,16 +15,33 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from api.description.operation import Answer, Operation
+    from api.description.operation import Answer, Operation, Parameter
 
-OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
-    key: operation
-    for module in (reports, statuses, stores, health, documents)
-    for key, operation in module.OPERATIONS.items()
+GROUPS: Final[Mapping[str, Mapping[tuple[str, str], Operation]]] = {
+    "reports": reports.OPERATIONS,
+    "polls": statuses.OPERATIONS,
+    "stores": stores.OPERATIONS,
+    "health": health.OPERATIONS,
+    "documents": documents.OPERATIONS,
 }
-"""Of every route, by method and path."""
+"""Of every route, by method and path, in groups as a reader meets them."""
+
+OPERATIONS: Final = {
+    key: operation for group in GROUPS.values() for key, operation in group.items()
+}
+
+NOT_DESCRIBED: Final = {("GET", "/docs/{file}"): "files of a page, which nothing else asks for"}
+"""Routes that the document leaves out, and why."""
 
 TITLE: Final = "Store uptime"
+
+_TEXT: Final = """\
+How long each store's systems were up during its own opening hours.
+
+A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
+by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
+zone. Errors are problems as in RFC 9457; where trying again helps, they say when.
+"""
 
 
 class DescriptionError(Exception):
@@ -38,23 +55,32 @@ def openapi(app: web.Application) -> dict[str, Any]:
         DescriptionError: a route has no description, or a description no route.
     """
     handlers = dict(_routes(app))
-    if handlers.keys() != OPERATIONS.keys():
+    told = OPERATIONS.keys() | NOT_DESCRIBED.keys()
+    if handlers.keys() != told:
         raise DescriptionError(
-            f"not described: {sorted(handlers.keys() - OPERATIONS.keys())}; "
-            f"no route: {sorted(OPERATIONS.keys() - handlers.keys())}"
+            f"not described: {sorted(handlers.keys() - told)}; "
+            f"no route: {sorted(told - handlers.keys())}"
         )
     schemas = Schemas("#/components/schemas/")
     paths: dict[str, Any] = {}
-    for (method, path), operation in OPERATIONS.items():
-        handler = handlers[method, path]
-        paths.setdefault(path, {})[method.lower()] = {
-            "operationId": handler.__name__,
-            "summary": (inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
-            **_operation(operation, schemas),
-        }
+    for group, operations in GROUPS.items():
+        for (method, path), operation in operations.items():
+            handler = handlers[method, path]
+            paths.setdefault(path, {})[method.lower()] = {
+                "operationId": handler.__name__,
+                "tags": [group],
+                "summary": (inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
+                **_operation(operation, schemas),
+            }
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": __version__, "license": {"name": "MIT"}},
+        "info": {
+            "title": TITLE,
+            "version": __version__,
+            "description": _TEXT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": group} for group in GROUPS],
         "paths": paths,
         "components": {"schemas": schemas.definitions},
     }
@@ -72,16 +98,7 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.text:
         told["description"] = operation.text
     if operation.parameters:
-        told["parameters"] = [
-            {
-                "name": parameter.name,
-                "in": parameter.where,
-                "description": parameter.text,
-                "required": parameter.where == "path",
-                "schema": schemas.of(parameter.form),
-            }
-            for parameter in operation.parameters
-        ]
+        told["parameters"] = [_parameter(each, schemas) for each in operation.parameters]
     if operation.body is not None:
         told["requestBody"] = {
             "description": operation.body.text,
@@ -92,6 +109,21 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     told["responses"] = {
         str(status): _answer(answers[status], schemas) for status in sorted(answers)
     }
+    return told
+
+
+def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
+    schema = schemas.of(parameter.form)
+    told = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.text,
+        "required": parameter.where == "path",
+        "schema": schema,
+    }
+    if "examples" in schema:
+        # what the page fills in is this one
+        told["example"] = schema["examples"][0]
     return told
 
 
