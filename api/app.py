@@ -35,7 +35,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[INGESTION] = gateway.ingestion
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
-    app[DOCUMENTS] = Documents(app)
+    app[DOCUMENTS] = Documents(app, gateway.settings)
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
     for module in (documents, health, reports, statuses, stores):

@@ -1,17 +1,21 @@
-"""`GET /openapi.json`, and `GET /docs`: Swagger UI on it."""
+"""`GET /openapi.json`, `GET /asyncapi.json`, and `GET /docs`: Swagger UI on the first."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from aiohttp import web
 
+from api.description.asyncapi import asyncapi
 from api.description.openapi import openapi
 from api.problems import ProblemError
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
 
 _DESCRIPTION: Final = Path(__file__).parent / "description"
 
@@ -50,13 +54,19 @@ routes = web.RouteTableDef()
 class Documents:
     """What describes an application, made when it is first asked for."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, app: web.Application, settings: Settings) -> None:
         self._app = app
+        self._settings = settings
 
     @cached_property
     def openapi(self) -> bytes:
         """The OpenAPI document."""
         return orjson.dumps(openapi(self._app))
+
+    @cached_property
+    def asyncapi(self) -> bytes:
+        """The AsyncAPI document."""
+        return orjson.dumps(asyncapi(self._settings))
 
 
 DOCUMENTS: Final = web.AppKey("documents", Documents)
@@ -66,6 +76,12 @@ DOCUMENTS: Final = web.AppKey("documents", Documents)
 async def get_openapi(request: web.Request) -> web.Response:
     """This API as an OpenAPI document."""
     return web.Response(body=request.app[DOCUMENTS].openapi, content_type="application/json")
+
+
+@routes.get("/asyncapi.json")
+async def get_asyncapi(request: web.Request) -> web.Response:
+    """The topics and their records as an AsyncAPI document."""
+    return web.Response(body=request.app[DOCUMENTS].asyncapi, content_type="application/json")
 
 
 @routes.get("/docs")

@@ -13,5 +13,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/openapi.json"): Operation(
         answers={200: Answer("An OpenAPI 3.1 document.", {JSON: dict[str, Any]})}
     ),
+    ("GET", "/asyncapi.json"): Operation(
+        answers={200: Answer("An AsyncAPI 3 document.", {JSON: dict[str, Any]})}
+    ),
     ("GET", "/docs"): Operation(answers={200: Answer("The page.", {"text/html": str})}),
 }

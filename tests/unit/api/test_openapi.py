@@ -197,6 +197,7 @@ CALLS = [
     Call("GET /readyz", 200, {}),
     Call("GET /readyz", 503, {"trouble_now": "no worker"}),
     Call("GET /openapi.json", 200, {}),
+    Call("GET /asyncapi.json", 200, {}),
     Call("GET /docs", 200, {}),
 ]
 
