@@ -40,7 +40,8 @@ How long each store's systems were up during its own opening hours.
 
 A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
 by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
-zone. Errors are problems as in RFC 9457; where trying again helps, they say when.
+zone. Ids and words are taken in any case and with spaces around them, ids also without dashes.
+Errors are problems as in RFC 9457; where trying again helps, they say when.
 """
 
 

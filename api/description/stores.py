@@ -159,7 +159,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "prefix",
                 "query",
                 "How the ids begin.",
-                Annotated[str, Field(pattern="^[0-9a-fA-F-]{0,36}$")],
+                Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{0,36}\s*$")],
             ),
             Parameter(
                 "after",
