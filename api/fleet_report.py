@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stream_app.contracts.reports import ROW_FIELDS
 from stream_app.domain import report
-from stream_app.domain.report import CHUNK_ROWS, CSV_HEADER
+from stream_app.domain.report import CHUNK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,19 +26,21 @@ def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
     return heapq.merge(*map(_rows, parts), key=itemgetter(0))
 
 
-def csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
-    """The public CSV: the header, then a row a store."""
-    columns = len(CSV_HEADER)
-    return (chunk.encode() for chunk in report.csv_chunks(row[:columns] for row in rows))
+def csv_chunks(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
+    """The public CSV: the header, then the rows of the stores."""
+    short = (row[: len(columns)] for row in rows)
+    return (chunk.encode() for chunk in report.csv_chunks(short, columns))
 
 
-def json_chunks(head: dict[str, Any], rows: Iterable[Row]) -> Iterator[bytes]:
-    """An object of the head's fields and of `reports`, one object a store."""
+def json_chunks(
+    head: dict[str, Any], fields: Sequence[str], rows: Iterable[Row]
+) -> Iterator[bytes]:
+    """An object of the head's fields and of `reports`, one object a row."""
     yield orjson.dumps(head)[:-1] + b',"reports":['
     left = iter(rows)
     separator = b""
     while chunk := list(islice(left, CHUNK_ROWS)):
-        reports = (orjson.dumps(dict(zip(ROW_FIELDS, row, strict=True))) for row in chunk)
+        reports = (orjson.dumps(dict(zip(fields, row, strict=True))) for row in chunk)
         yield separator + b",".join(reports)
         separator = b",\n"
     yield b"]}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.budget import Budget
+from api.changes import Changes
 from api.ingestion import Ingestion
 from api.link import CLOSING_SECONDS, KafkaLink
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
@@ -21,7 +22,7 @@ from api.report_log import ReportLog
 from api.report_service import ReportService
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
-from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS, STORES
+from stream_app.contracts.topics import QUERY_RESULTS, REPORT_RESULTS, REQUEST_TOPICS, STORES
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
@@ -60,13 +61,14 @@ class Gateway:
         self.settings = settings
         self._folder = tempfile.TemporaryDirectory(prefix="store-uptime-api-")
         folder = Path(self._folder.name)
-        self._report_log = ReportLog(folder / "reports.sqlite")
+        changes = Changes()
+        self._report_log = ReportLog(folder / "reports.sqlite", changes.tell)
         self._registry = Registry(folder / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
         reports_tail = TopicTail(
             settings,
-            [REPORT_REQUESTS, REPORT_RESULTS],
+            [*REQUEST_TOPICS, REPORT_RESULTS, QUERY_RESULTS],
             self._highwaters,
             self._report_log.on_record,
         )
@@ -77,7 +79,7 @@ class Gateway:
             views=[stores_tail, reports_tail],
         )
         self.report_service = ReportService(
-            settings, clock, self._link, self._report_log, reports_tail.catch_up
+            settings, clock, self._link, self._report_log, reports_tail.catch_up, changes
         )
         self.store_service = StoreService(
             self._registry,

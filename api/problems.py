@@ -13,6 +13,7 @@ from stream_app.errors import (
     BrokerUnavailableError,
     OverloadedError,
     RecordError,
+    ReportError,
     WorkersBehindError,
 )
 
@@ -87,6 +88,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except ProblemError as error:
         return problem(error.status, error.detail, retry_after=error.retry_after, **error.members)
     except RecordError as error:
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    except ReportError as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     except WorkersBehindError as error:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=RETRY_SECONDS)

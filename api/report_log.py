@@ -1,4 +1,4 @@
-"""What became of every report, as `report-requests` and `report-results` tell it.
+"""What became of every report and query, as the topics of requests and results tell it.
 
 A view that is built anew at each start from the topics, which are the truth: so every API
 process answers for every report, and a restart forgets none. It lives in a temporary SQLite
@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from stream_app.contracts.reports import (
-    FINAL,
+from stream_app.contracts.reports import FINAL, decode_event
+from stream_app.contracts.requests import (
     PartRequest,
     asked_at,
-    decode_event,
     decode_request,
+    encode_request,
     subject_of,
 )
-from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.contracts.topics import QUERY_RESULTS, REPORT_REQUESTS, STORE_QUERIES
 from stream_app.domain.instants import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from stream_app.contracts.reports import AnyRequest, Piece, ReportEvent, Status
+    from stream_app.contracts.reports import Piece, ReportEvent, Status
+    from stream_app.contracts.requests import AnyRequest
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,9 @@ CREATE TABLE report (
     status TEXT NOT NULL,
     reason TEXT,
     content BLOB,
-    parts INTEGER
+    parts INTEGER,
+    query INTEGER NOT NULL,
+    request BLOB
 ) WITHOUT ROWID;
 CREATE INDEX report_open ON report (requested_at) WHERE status IN ('pending', 'running');
 CREATE INDEX report_age ON report (requested_at);
@@ -61,6 +65,7 @@ CREATE TABLE part (
     reference_time INTEGER NOT NULL,
     part INTEGER NOT NULL,
     attempt TEXT NOT NULL,
+    input_offsets BLOB NOT NULL,
     PRIMARY KEY (report_id, reference_time, part)
 ) WITHOUT ROWID;
 """
@@ -78,7 +83,7 @@ class ReportState:
         reason: why it failed.
         content: the report of a complete one; of many stores, what their figures rest on. None
             where it is gone.
-        parts: of a report of many stores, how many there are of it, and how many are done; None:
+        parts: of a report of many stores, how many are done, and how many there are; None:
             of one store, or not known yet.
     """
 
@@ -92,9 +97,15 @@ class ReportState:
 
 
 class ReportLog:
-    """The reports of both topics; `path` is a new file of this process alone."""
+    """The reports and queries of all four topics.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: a new file of this process alone.
+        changed: called with the id of a report whose state may have changed.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[str], None] = lambda _: None) -> None:
+        self._changed = changed
         self._database = sqlite3.connect(path, isolation_level=None)
         # thrown away at exit: nothing of it needs to survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -108,30 +119,35 @@ class ReportLog:
     def on_record(self, record: Any) -> None:
         """Take in a record of either topic; one that cannot be read changes nothing."""
         try:
-            if record.topic == REPORT_REQUESTS.name:
-                self.requested(decode_request(record.value), record.timestamp * 1000)
+            query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
+            if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
+                request = decode_request(record.value)
+                self.requested(request, record.timestamp * 1000, query=query)
                 return
             event = decode_event(record.value)
             if event.piece is None:
-                self.happened(event)
+                self.happened(event, query=query)
             else:
-                self.made(event, event.piece)
+                self.made(event, event.piece, query=query)
+            self._changed(event.report_id)
         except (RecordError, orjson.JSONEncodeError) as error:
             # the worker has kept it as a dead letter
             log.debug("%s/%d: %s", record.topic, record.offset, error)
 
-    def requested(self, request: AnyRequest, taken: int) -> None:
+    def requested(self, request: AnyRequest, taken: int, *, query: bool = False) -> None:
         """A report was asked for; asking again changes nothing, nor does asking for a part."""
         if isinstance(request, PartRequest):
             return
         self._database.execute(
             """
-            INSERT INTO report (report_id, subject, reference_time, requested_at, status)
-            VALUES (?, ?, ?, ?, 'pending')
+            INSERT INTO report (report_id, subject, reference_time, requested_at, status, query,
+                request)
+            VALUES (?, ?, ?, ?, 'pending', ?, ?)
             ON CONFLICT (report_id) DO UPDATE
             SET subject = excluded.subject,
                 reference_time = excluded.reference_time,
-                requested_at = excluded.requested_at
+                requested_at = excluded.requested_at,
+                request = excluded.request
             WHERE report.subject IS NULL
             """,
             (
@@ -139,24 +155,26 @@ class ReportLog:
                 subject_of(request),
                 request.reference_time,
                 asked_at(request, taken),
+                query,
+                encode_request(request),
             ),
         )
 
-    def happened(self, event: ReportEvent) -> None:
+    def happened(self, event: ReportEvent, *, query: bool = False) -> None:
         """A report changed its status; the first final status is the one that stays."""
         content = None if event.report is None else orjson.dumps(event.report)
-        changed = self._become(event, event.status, event.reason, content)
+        changed = self._become(event, event.status, event.reason, content, query=query)
         if changed and event.status == "failed":
             self._drop_pieces("report_id = ?", event.report_id)
 
-    def made(self, event: ReportEvent, piece: Piece) -> None:
+    def made(self, event: ReportEvent, piece: Piece, *, query: bool = False) -> None:
         """Rows of a report of many stores came; with the last of them it is complete.
 
         What counts is the first set of all parts of one reference time, in the topic's order, and
         of each part the first attempt that came whole: every reader puts the same together.
         """
         execute = self._database.execute
-        if not self._become(event, "running"):
+        if not self._become(event, "running", query=query):
             return
         execute("UPDATE report SET parts = ? WHERE report_id = ?", (piece.parts, event.report_id))
         made = (event.report_id, piece.reference_time)
@@ -166,7 +184,8 @@ class ReportLog:
         )
         if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
             execute(
-                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?)", (*made, piece.part, piece.attempt)
+                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)",
+                (*made, piece.part, piece.attempt, orjson.dumps(piece.input_offsets)),
             )
         if self._count("part", *made) == piece.parts:
             self._complete(event.report_id, piece)
@@ -177,25 +196,29 @@ class ReportLog:
         status: Status,
         reason: str | None = None,
         content: bytes | None = None,
+        *,
+        query: bool,
     ) -> bool:
         """Take a status over; False where the report has its final one."""
         changed = self._database.execute(
             f"""
-            INSERT INTO report (report_id, requested_at, status, reason, content)
-            VALUES (?, ?, ?, ?, ?)
+            INSERT INTO report (report_id, requested_at, status, reason, content, query)
+            VALUES (?, ?, ?, ?, ?, ?)
             ON CONFLICT (report_id) DO UPDATE
             SET status = excluded.status, reason = excluded.reason, content = excluded.content
             WHERE report.status NOT IN {_FINAL_SQL}
             """,  # noqa: S608  only a constant is put in
-            (event.report_id, event.at, status, reason, content),
+            (event.report_id, event.at, status, reason, content, query),
         )
         return changed.rowcount > 0
 
     def _complete(self, report_id: str, piece: Piece) -> None:
         content = {
             "reference_time": format_instant(piece.reference_time),
-            "lookback": piece.lookback,
-            "default_status": piece.default_status,
+            **piece.basis,
+            "input_offsets": self._input_offsets(report_id, piece.reference_time),
+            "columns": piece.columns,
+            "further": piece.further,
         }
         self._database.execute(
             "UPDATE report SET status = 'complete', content = ? WHERE report_id = ?",
@@ -212,6 +235,17 @@ class ReportLog:
             """,
             (report_id, piece.reference_time),
         )
+
+    def _input_offsets(self, report_id: str, reference_time: int) -> dict[str, dict[str, int]]:
+        offsets: dict[str, dict[str, int]] = {}
+        for part, of_part in self._database.execute(
+            "SELECT part, input_offsets FROM part WHERE report_id = ? AND reference_time = ?"
+            " ORDER BY part",
+            (report_id, reference_time),
+        ):
+            for topic, offset in orjson.loads(of_part).items():
+                offsets.setdefault(topic, {})[str(part)] = offset
+        return offsets
 
     def _count(self, table: str, report_id: str, reference_time: int, **further: object) -> int:
         where = "".join(f" AND {column} = ?" for column in further)
@@ -254,6 +288,13 @@ class ReportLog:
             None if parts is None else (self._parts_done(report_id), parts),
         )
 
+    def request(self, report_id: str) -> AnyRequest | None:
+        """What was asked for; None where only a result is known."""
+        row = self._database.execute(
+            "SELECT request FROM report WHERE report_id = ?", (report_id,)
+        ).fetchone()
+        return None if row is None or row[0] is None else decode_request(row[0])
+
     def _parts_done(self, report_id: str) -> int:
         """Of the reference time that is furthest."""
         row = self._database.execute(
@@ -270,19 +311,24 @@ class ReportLog:
         ).fetchone()
         return int(row[0])
 
-    def overdue(self, requested_before: int, limit: int) -> list[str]:
-        """Ids of pending and running reports requested before an instant, oldest first."""
+    def overdue(self, requested_before: int, limit: int) -> list[tuple[str, bool]]:
+        """Pending and running reports requested before an instant, oldest first.
+
+        Returns:
+            their ids, and whether each is a query.
+        """
         rows = self._database.execute(
-            "SELECT report_id FROM report WHERE status IN ('pending', 'running')"
+            "SELECT report_id, query FROM report WHERE status IN ('pending', 'running')"
             " AND requested_at < ? ORDER BY requested_at LIMIT ?",
             (requested_before, limit),
         )
-        return [report_id for (report_id,) in rows]
+        return [(report_id, bool(query)) for report_id, query in rows]
 
-    def forget(self, requested_before: int) -> int:
-        """Drop the reports requested before an instant; how many there were."""
+    def forget(self, reports_before: int, queries_before: int) -> int:
+        """Drop what was requested before an instant; how many there were."""
         forgotten = self._database.execute(
-            "DELETE FROM report WHERE requested_at < ?", (requested_before,)
+            "DELETE FROM report WHERE requested_at < iif(query, ?, ?)",
+            (queries_before, reports_before),
         ).rowcount
         if forgotten:
             self._drop_pieces("report_id NOT IN (SELECT report_id FROM report)")

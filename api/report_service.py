@@ -9,21 +9,35 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.outgoing import outcome
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.reports import ReportEvent, encode_event, encode_request
-from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
-from stream_app.errors import BrokerUnavailableError
+from stream_app.contracts.reports import FINAL, ReportEvent, encode_event
+from stream_app.contracts.requests import encode_request
+from stream_app.contracts.topics import (
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_QUERIES,
+)
+from stream_app.domain.instants import MINUTE
+from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from api.changes import Changes
     from api.link import KafkaLink
     from api.report_log import ReportLog, ReportState
-    from stream_app.contracts.reports import AnyRequest
+    from stream_app.contracts.requests import AnyRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+QUERY_SECONDS: Final = 15.0
+"""For which an answer is waited for; a worker that is taken over needs some ten."""
+
+QUERY_RETENTION: Final = 10 * MINUTE
+"""For which an answer is kept here: longer than anybody waits for it."""
 
 _DEADLINE_CHECK_SECONDS: Final = 0.25
 _DEADLINE_BATCH: Final = 500
@@ -40,6 +54,10 @@ class ReportService:
         link: the connection.
         reports: the view of the topics.
         read: returns when the view has all that is in its topics now.
+        changes: told of every report whose state may have changed.
+
+    Attributes:
+        changes: as given.
     """
 
     def __init__(
@@ -49,12 +67,14 @@ class ReportService:
         link: KafkaLink,
         reports: ReportLog,
         read: Callable[[], Awaitable[None]],
+        changes: Changes,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._link = link
         self._log = reports
         self._read = read
+        self.changes = changes
         self._keeper: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
@@ -69,15 +89,53 @@ class ReportService:
                 self._keeper.cancel()
                 await asyncio.wait({self._keeper}, timeout=_CANCEL_SECONDS)
 
-    async def request_report(self, request: AnyRequest) -> None:
+    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         """Ask for a report; returns when the broker holds the request.
+
+        Args:
+            request: what is asked.
+            query: nobody fetches it later.
 
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._link.require()
-        await self._send(REPORT_REQUESTS, request.key, encode_request(request))
-        self._log.requested(request, self._clock())
+        topic = STORE_QUERIES if query else REPORT_REQUESTS
+        await self._send(topic, request.key, encode_request(request))
+        self._log.requested(request, self._clock(), query=query)
+
+    async def answer(self, request: AnyRequest) -> ReportState:
+        """Ask and wait for the answer.
+
+        Returns:
+            a complete report.
+
+        Raises:
+            BrokerUnavailableError: the broker did not acknowledge in time.
+            WorkersBehindError: no worker answered in time.
+            ReportError: there is no answer, and why.
+        """
+        with self.changes.of(request.report_id) as changed:
+            await self.request_report(request, query=True)
+            try:
+                async with asyncio.timeout(QUERY_SECONDS):
+                    while True:
+                        state = self._log.get(request.report_id)
+                        if state is not None and state.status in FINAL:
+                            break
+                        await changed.wait()
+                        changed.clear()
+            except TimeoutError:
+                raise WorkersBehindError(
+                    f"no worker answered within {QUERY_SECONDS:g} s: it may be starting, or busy"
+                ) from None
+        if state.status == "failed":
+            raise ReportError(state.reason or "it failed")
+        return state
+
+    def request_of(self, report_id: str) -> AnyRequest | None:
+        """What a report was asked for; None where only its result is known."""
+        return self._log.request(report_id)
 
     async def report(self, report_id: str) -> ReportState | None:
         """A report as it stands; None: nobody asked for it.
@@ -111,8 +169,8 @@ class ReportService:
             now = self._clock()
             late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
             try:
-                for report_id in late:
-                    await self._fail(report_id, now)
+                for report_id, query in late:
+                    await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
                 if late:
                     # a worker may have been quicker: what counts is the order in the topic
                     await self._link.in_time(self._read())
@@ -120,9 +178,9 @@ class ReportService:
                 log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
             if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
                 last_forgotten = time.monotonic()
-                self._log.forget(now - self._settings.report_retention)
+                self._log.forget(now - self._settings.report_retention, now - QUERY_RETENTION)
 
-    async def _fail(self, report_id: str, now: int) -> None:
+    async def _fail(self, report_id: str, now: int, results: TopicSpec) -> None:
         event = ReportEvent(
             report_id,
             "failed",
@@ -130,7 +188,7 @@ class ReportService:
             reason="no worker answered within the deadline of "
             f"{format_duration(self._settings.report_deadline)}",
         )
-        await self._send(REPORT_RESULTS, report_id, encode_event(event))
+        await self._send(results, report_id, encode_event(event))
 
     async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
         partition = partition_of(key.encode(), topic.partitions(self._settings))

@@ -28,7 +28,7 @@ from stream_app.contracts.records import (
     shown,
     split_ahead,
 )
-from stream_app.contracts.reports import decode_request
+from stream_app.contracts.requests import decode_request
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,

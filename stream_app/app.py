@@ -19,7 +19,7 @@ from stream_app.consumer import RunScheduler, UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
     MAX_STATE_BYTES,
-    REPORT_REQUESTS,
+    REQUEST_TOPICS,
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
@@ -211,7 +211,8 @@ def create_app(
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
-    app.agent(_topic(app, REPORT_REQUESTS), name="report-requests")(reports.requests)
+    for spec in REQUEST_TOPICS:
+        app.agent(_topic(app, spec), name=spec.name)(reports.requests)
 
     facts.on_recovered(takeover.recovered)
     return app

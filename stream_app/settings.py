@@ -150,6 +150,11 @@ class Settings:
     default_status: str = _setting(
         "inactive", _choice("active", "inactive"), "status where no poll tells"
     )
+    stale_after: int = _setting(
+        "2h",
+        _duration(SECOND, 30 * DAY),
+        "how long a poll speaks for its store; later the state is unknown, coverage ends",
+    )
     default_timezone: str = _setting(
         "America/Chicago", _zone, "zone of stores without one, or with an unknown one"
     )

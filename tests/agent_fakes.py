@@ -10,7 +10,7 @@ from uuid import UUID
 
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.contracts.topics import REPORT_RESULTS, SOURCE_TOPICS
 from stream_app.kafka.batches import Acknowledged
 from stream_app.kafka.frontier import Frontier
 from stream_app.settings import Settings
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.reports import ReportEvent
+    from stream_app.contracts.topics import TopicSpec
     from stream_app.contracts.watermarks import Watermark
 
 PARTITIONS = 4
@@ -243,6 +244,7 @@ class RecordingOutbox:
         self.letters: list[DeadLetter] = []
         self.passed_on: list[PassedOn] = []
         self.reports: list[ReportEvent] = []
+        self.topics: list[str] = []
         self.registered: list[bytes] = []
         self.told: list[Watermark] = []
         self.tell_error: BaseException | None = None
@@ -258,8 +260,11 @@ class RecordingOutbox:
         self.passed_on.append(PassedOn(topic, partition, store_id, value))
         return self.sends.future()
 
-    async def report(self, event: ReportEvent) -> asyncio.Future[Any]:
+    async def report(
+        self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
+    ) -> asyncio.Future[Any]:
         self.reports.append(event)
+        self.topics.append(topic.name)
         return self.sends.future()
 
     def register(self, stores: Iterable[bytes]) -> None:

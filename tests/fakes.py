@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from api.budget import Budget
+from api.changes import Changes
 from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.registry import TOPICS, Registry
@@ -17,14 +18,14 @@ from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
-from stream_app.contracts.reports import subject_of
+from stream_app.contracts.requests import subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
 from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.reports import AnyRequest
+    from stream_app.contracts.requests import AnyRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -122,6 +123,9 @@ class FakeGateway:
     Attributes:
         reports: the reports as they stand; a request adds a pending one.
         requests: every request that was sent, in order.
+        queries: every query that was asked, in order.
+        answers: what they are answered, in order: the content, or an error.
+        changes: who waits for a report.
         rows: of complete reports of many stores, by part, in pieces.
         open: how many reports are open; None: as many as `reports` says.
         trouble_now: why reports cannot be answered now.
@@ -140,6 +144,9 @@ class FakeGateway:
         self.settings = settings
         self.reports: dict[str, ReportState] = {}
         self.requests: list[Any] = []
+        self.queries: list[Any] = []
+        self.answers: list[Any] = []
+        self.changes = Changes()
         self.rows: dict[str, list[list[bytes]]] = {}
         self.open: int | None = None
         self.trouble_now: str | None = None
@@ -172,9 +179,9 @@ class FakeGateway:
     async def trouble(self) -> str | None:
         return self.trouble_now
 
-    async def request_report(self, request: AnyRequest) -> None:
+    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         self._answer()
-        self.requests.append(request)
+        (self.queries if query else self.requests).append(request)
         state = report_state(
             request.report_id,
             "pending",
@@ -182,6 +189,17 @@ class FakeGateway:
             reference_time=request.reference_time,
         )
         self.reports.setdefault(request.report_id, state)
+
+    async def answer(self, request: AnyRequest) -> ReportState:
+        self._answer()
+        self.queries.append(request)
+        content = self.answers.pop(0)
+        if isinstance(content, Exception):
+            raise content
+        return report_state(request.report_id, "complete", content=content)
+
+    def request_of(self, report_id: str) -> AnyRequest | None:
+        return next((r for r in self.requests if r.report_id == report_id), None)
 
     async def report(self, report_id: str) -> ReportState | None:
         self._answer()

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: every topic as it is created, and the form of its records."""
+"""The AsyncAPI document: every topic as it is created, and the shape of its records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.description.openapi import TITLE
 from api.description.schemas import Schemas
 from stream_app import __version__
-from stream_app.contracts.shapes import SHAPES
+from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS, CONSUMED_TOPICS
 
 if TYPE_CHECKING:
@@ -64,22 +64,16 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
 
 
 def _messages(topic: TopicSpec, schemas: Schemas) -> dict[str, Any]:
-    shape = SHAPES[topic.name]
+    described = SHAPES[topic.name]
+    if not described.values:
+        return {}
     binding = {
-        "key": _draft_7({**schemas.of(shape.key), "description": topic.key}),
+        "key": _draft_7({**schemas.of(described.key), "description": topic.key}),
         "bindingVersion": _BINDING,
     }
-    if not shape.values:
-        return {
-            topic.name: {
-                "contentType": "application/octet-stream",
-                "payload": {"description": topic.value},
-                "bindings": {"kafka": binding},
-            }
-        }
     return {
         value.__name__: {"payload": schemas.of(value), "bindings": {"kafka": binding}}
-        for value in shape.values
+        for value in described.values
     }
 
 

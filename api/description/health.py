@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`. No `from __future__ import annotations`: pydantic reads the forms."""
+"""`/healthz` and `/readyz`. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -6,7 +6,7 @@ from typing import Final, Literal
 from typing_extensions import TypedDict
 
 from api.description.operation import JSON, Answer, Operation, unavailable
-from stream_app.contracts.shapes import closed
+from stream_app.contracts.shapes.values import closed
 
 
 @closed

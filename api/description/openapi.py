@@ -114,7 +114,7 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 
 
 def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
-    schema = schemas.of(parameter.form)
+    schema = schemas.of(parameter.shape)
     told = {
         "name": parameter.name,
         "in": parameter.where,
@@ -137,8 +137,8 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
         told["headers"] = {
             name: {
                 "description": header.text,
-                "required": True,
-                "schema": schemas.of(header.form),
+                "required": header.always,
+                "schema": schemas.of(header.shape),
             }
             for name, header in answer.headers.items()
         }
@@ -146,4 +146,4 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
 
 
 def _content(content: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:
-    return {media: {"schema": schemas.of(form)} for media, form in content.items()}
+    return {media: {"schema": schemas.of(shape)} for media, shape in content.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from api.description.forms import Problem, Seconds
+from api.description.shapes import Problem, Seconds
 from api.request_body import IDLE_SECONDS, WHOLE_SECONDS
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ PROBLEM: Final = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of an answer: what it tells, and its form."""
+    """A header of an answer: what it tells, its shape, and whether it always comes."""
 
     text: str
-    form: Any = str
+    shape: Any = str
+    always: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Answer:
 
     Attributes:
         text: when it comes.
-        content: the form of the body, by media type.
-        headers: by name; all of them always come.
+        content: the shape of the body, by media type.
+        headers: by name.
     """
 
     text: str
@@ -45,7 +46,7 @@ class Parameter:
     name: str
     where: Literal["path", "query", "header"]
     text: str
-    form: Any
+    shape: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Body:
     """The body of a request.
 
     Attributes:
-        text: what it may say besides its form.
-        content: its form, by media type.
+        text: what it may say besides its shape.
+        content: its shape, by media type.
         required: whether it may be left out.
     """
 
@@ -83,27 +84,27 @@ class Operation:
 RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Seconds)}
 
 
-def problem(text: str, *, retry: bool = False, form: Any = Problem) -> Answer:
+def problem(text: str, *, retry: bool = False, shape: Any = Problem) -> Answer:
     """An error, which says when to try again or not."""
-    return Answer(text, {PROBLEM: form}, RETRY if retry else {})
+    return Answer(text, {PROBLEM: shape}, RETRY if retry else {})
 
 
-def unavailable(text: str, form: Any = Problem) -> dict[int, Answer]:
+def unavailable(text: str, shape: Any = Problem) -> dict[int, Answer]:
     """The answer of whatever needs Kafka or the workers, which may be away."""
-    return {503: problem(text, retry=True, form=form)}
+    return {503: problem(text, retry=True, shape=shape)}
 
 
-def body_problems(limit: str, form: Any = Problem) -> dict[int, Answer]:
+def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
     """The answers of whatever reads a body; `limit` tells what is too large."""
     return {
-        400: problem("The body is not JSON, or ended early.", form=form),
+        400: problem("The body is not JSON, or ended early.", shape=shape),
         408: problem(
             f"The body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
             f"{WHOLE_SECONDS:g} s in all, are the most.",
-            form=form,
+            shape=shape,
         ),
-        413: problem(limit, form=form),
-        429: problem("Too much came at once.", retry=True, form=form),
+        413: problem(limit, shape=shape),
+        429: problem("Too much came at once.", retry=True, shape=shape),
     }
 
 

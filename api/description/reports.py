@@ -1,7 +1,7 @@
-"""Reports. No `from __future__ import annotations`: pydantic reads the forms."""
+"""Reports. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -19,35 +19,54 @@ from api.description.operation import (
     unavailable,
 )
 from api.description.stores import NO_STORE, STORE_ID
+from api.report_answers import ACCOUNTED, CSV, PARQUET, header_of
 from api.reports import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_OPEN_REPORTS, MAX_STORES_BYTES
-from stream_app.contracts.shapes import (
+from stream_app.contracts.shapes.reports import (
+    DailyReport,
+    ExactSpanReport,
+    ExactWindowReport,
+    FleetRow,
+    InputOffsets,
+    SettingsUsed,
+    SpanReport,
+    WindowReport,
+)
+from stream_app.contracts.shapes.values import (
     EXAMPLE_REPORT,
     Count,
-    FleetRow,
+    Duration,
     Instant,
     ReportId,
-    Status,
     StoreIds,
-    StoreReport,
     closed,
 )
 from stream_app.domain.report import CSV_HEADER
 
 
-@closed
-class ReportBody(TypedDict):
-    """What the report of a store is wanted for."""
-
+class _Choice(TypedDict):
     reference_time: NotRequired[Instant | None]
-    """Where the windows end; without it, by the reference clock of the deployment."""
+    """Where the time ends; without it, by the reference clock of the deployment."""
+    end: NotRequired[Instant | None]
+    """The same by its other name; not together with it."""
+    start: NotRequired[Instant | None]
+    """Where the time begins; without it and `duration`: the last hour, day and week."""
+    duration: NotRequired[Duration | None]
+    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds); no `start` then."""
+    daily: NotRequired[bool | None]
+    """A row for each local day of the time, or of the last seven days."""
+    exact: NotRequired[bool | None]
+    """Seconds, without the grid of minutes."""
 
 
 @closed
-class FleetReportBody(TypedDict):
-    """What a report of many stores is wanted for."""
+class ReportBody(_Choice):
+    """Which figures of a store are wanted."""
 
-    reference_time: NotRequired[Instant | None]
-    """Where the windows end; without it, by the reference clock of the deployment."""
+
+@closed
+class FleetReportBody(_Choice):
+    """Which figures of many stores are wanted."""
+
     store_ids: NotRequired[StoreIds]
     """Without it: all stores."""
 
@@ -77,34 +96,65 @@ class ReportGone(TypedDict):
     reason: str | None
 
 
-@closed
-class CompleteStoreReport(StoreReport):
-    """The complete report of one store."""
-
+class _Complete(TypedDict):
     report_id: ReportId
     status: Literal["complete"]
 
 
 @closed
-class CompleteFleetReport(TypedDict):
+class CompleteWindowReport(WindowReport, _Complete):
+    """The complete report of a store's last hour (minutes), day and week (hours)."""
+
+
+@closed
+class CompleteExactWindowReport(ExactWindowReport, _Complete):
+    """The complete report of a store's last hour, day and week in seconds."""
+
+
+@closed
+class CompleteSpanReport(SpanReport, _Complete):
+    """The complete report of a span of a store's time in minutes."""
+
+
+@closed
+class CompleteExactSpanReport(ExactSpanReport, _Complete):
+    """The complete report of a span of a store's time in seconds."""
+
+
+@closed
+class CompleteDailyReport(DailyReport, _Complete):
+    """The complete report of a span of a store's time day by day."""
+
+
+@closed
+class CompleteFleetReport(SettingsUsed, _Complete):
     """The complete report of many stores."""
 
-    report_id: ReportId
-    status: Literal["complete"]
     reference_time: Instant
-    lookback: str
-    """How long before the oldest window a poll still counts."""
-    default_status: Status
-    """What counts where no poll tells."""
+    """Where the time of all figures ends."""
+    input_offsets: InputOffsets
+    """By source topic and partition: up to where its records are in the figures."""
+    columns: list[str]
+    """Of the CSV, in order."""
     reports: list[FleetRow]
     """In the order of store ids."""
 
 
+CompleteReport = (
+    CompleteWindowReport
+    | CompleteExactWindowReport
+    | CompleteSpanReport
+    | CompleteExactSpanReport
+    | CompleteDailyReport
+    | CompleteFleetReport
+)
+
 Csv = Annotated[
     str,
     Field(
-        description="A header and a row a store: minutes of the hour, hours of the day and week.",
-        pattern=f"^{','.join(CSV_HEADER)}\n",
+        description="A header and the rows of the stores, in the order of their ids.",
+        pattern="^store_id,",
+        examples=[",".join(CSV_HEADER) + "\n"],
     ),
 ]
 
@@ -152,13 +202,21 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         },
     ),
     ("GET", "/get_report/{report_id}"): Operation(
-        text="CSV, or JSON where the Accept header prefers it.",
+        text="CSV, or JSON or Parquet where the Accept header prefers it.",
         parameters=(Parameter("report_id", "path", "The report.", ReportId),),
         answers={
             200: Answer(
                 "The report.",
-                {"text/csv": Csv, JSON: CompleteStoreReport | CompleteFleetReport},
-                {"X-Report-Status": Header("What it is.", Literal["Complete"])},
+                {CSV: Csv, JSON: CompleteReport, PARQUET: Any},
+                {
+                    "X-Report-Status": Header("What it is.", Literal["Complete"]),
+                    **{
+                        header_of(name): Header(
+                            f"`{name}` of the JSON form, where this is another one.", always=False
+                        )
+                        for name in (*ACCOUNTED, "input_offsets")
+                    },
+                },
             ),
             202: Answer("It is not done yet.", {JSON: ReportUnderWay}, RETRY),
             404: problem("The report is unknown or expired."),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-_KEY: Final = "form"
+_KEY: Final = "shape"
 
 
 class _Generator(GenerateJsonSchema):
@@ -30,10 +30,10 @@ class Schemas:
         self.definitions: dict[str, Any] = {}
         self._template = place + "{model}"
 
-    def of(self, form: Any) -> dict[str, Any]:
+    def of(self, shape: Any) -> dict[str, Any]:
         """The schema of a type: of one with a name a reference to it."""
         schemas, rest = TypeAdapter.json_schemas(
-            [(_KEY, "serialization", TypeAdapter(form))],
+            [(_KEY, "serialization", TypeAdapter(shape))],
             ref_template=self._template,
             schema_generator=_Generator,
         )

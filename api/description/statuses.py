@@ -1,4 +1,4 @@
-"""Live pings. No `from __future__ import annotations`: pydantic reads the forms."""
+"""Live pings. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, NotRequired
@@ -7,7 +7,6 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from api.batch_intake import LISTED_ITEMS, MAX_REFUSED_ITEMS
-from api.description.forms import Problem
 from api.description.operation import (
     JSON,
     Answer,
@@ -17,9 +16,10 @@ from api.description.operation import (
     problem,
     unavailable,
 )
+from api.description.shapes import Problem
 from api.description.stores import STORE_ID
 from api.statuses import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
-from stream_app.contracts.shapes import Count, Instant, Status, StoreId, closed
+from stream_app.contracts.shapes.values import Count, Instant, Status, StoreId, closed
 
 
 @closed
@@ -108,7 +108,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             ),
             422: problem(
                 f"No such body, or more than {MAX_REFUSED_ITEMS:,} items are refused.",
-                form=ItemsProblem,
+                shape=ItemsProblem,
             ),
             **unavailable("The broker is out of reach: send all again.", ItemsProblem),
         },

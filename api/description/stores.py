@@ -1,4 +1,4 @@
-"""Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the forms."""
+"""Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NotRequired
@@ -18,7 +18,7 @@ from api.description.operation import (
 )
 from api.stores import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from stream_app.contracts.records import MAX_HOURS_ROWS
-from stream_app.contracts.shapes import (
+from stream_app.contracts.shapes.values import (
     ClosingTime,
     Day,
     HoursRow,

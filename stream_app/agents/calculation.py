@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stream_app.contracts.reports import StoreBasis, basis_of, hours_version
 from stream_app.domain.buckets import BucketLayout
+from stream_app.domain.form import FormRow, rows_of
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
-from stream_app.domain.instants import WEEK
-from stream_app.domain.report import StoreReport
-from stream_app.domain.uptime import measure
+from stream_app.domain.uptime import observe
 from stream_app.domain.zones import zone
 from stream_app.errors import ReportError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
 
 if TYPE_CHECKING:
+    from pytz.tzinfo import BaseTzInfo
+
     from stream_app.agents.ownership import OwnedPartition
+    from stream_app.domain.form import ReportForm
+    from stream_app.domain.uptime import Observed
     from stream_app.settings import Settings
     from stream_app.tables import FactsTable
 
@@ -26,14 +30,23 @@ class Calculated:
     """The figures of a store, and what they rest on.
 
     Attributes:
-        report: the figures.
-        timezone: the zone that counts, of the store or the default one.
-        polls_counted: polls in the windows and the lookback before them.
+        rows: of the form asked for.
+        observed: the time that they are of.
+        tz: the store's zone.
+        store: what else they rest on.
     """
 
-    report: StoreReport
-    timezone: str
-    polls_counted: int
+    rows: list[FormRow]
+    observed: Observed
+    tz: BaseTzInfo
+    store: StoreBasis
+
+    def whole(self) -> FormRow:
+        """Polls and coverage of the whole time."""
+        if len(self.rows) == 1:
+            return self.rows[0]
+        span = (self.observed.start, self.observed.end)
+        return FormRow([], len(self.observed.polls), self.observed.coverage([span]))
 
 
 class Calculation:
@@ -43,19 +56,35 @@ class Calculation:
         settings: retention, lookback, defaults.
         facts: the table.
         owned: the partition of the stores.
+        form: which figures.
         reference: the reference time of all figures, µs.
+
+    Attributes:
+        basis: what all figures rest on.
+        input_offsets: of each source topic, the offset below which the partition is applied.
+
+    Raises:
+        ReportError: the form does not go with the reference time.
     """
 
     def __init__(
-        self, settings: Settings, facts: FactsTable, owned: OwnedPartition, reference: int
+        self,
+        settings: Settings,
+        facts: FactsTable,
+        owned: OwnedPartition,
+        form: ReportForm,
+        reference: int,
     ) -> None:
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._facts = facts
         self._owned = owned
-        self._reference = reference
-        self._first = reference - WEEK - settings.lookback
-        self._buckets = self._layout.buckets(self._first, reference, owned.kinds)
+        self._form = form
+        self._start, self._end = form.span(reference)
+        self._first = max(self._start - settings.lookback, 0)
+        self._buckets = self._layout.buckets(self._first, self._end, owned.kinds)
+        self.basis: dict[str, Any] = basis_of(settings)
+        self.input_offsets = {topic: owned.applied(topic) for topic in owned.frontiers}
 
     def of(self, store_id: str) -> Calculated:
         """The figures of a store.
@@ -67,25 +96,32 @@ class Calculation:
         store = store_key(store_id)
         if store not in self._owned.stores:
             raise ReportError(f"store {store_id} is unknown: no poll, hours or zone names it")
-        settings, partition, reference = self._settings, self._owned.number, self._reference
+        settings, partition = self._settings, self._owned.number
         read = bucket_reader(self._facts, partition, store)
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
-        polls = self._layout.polls(self._first, reference, contents)
         hours = self._facts.get(partition, store + HOURS_TAG)
         name = self._facts.get(partition, store + ZONE_TAG)
         tz = zone(name.decode() if name else None, settings.default_timezone)
-        figures = measure(
+        observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
             tz,
-            polls,
-            reference,
+            self._layout.polls(self._first, self._end, contents),
+            self._start,
+            self._end,
             lookback=settings.lookback,
             default_active=settings.default_active,
+            stale_after=settings.stale_after,
         )
-        report = StoreReport.from_figures(store_id, reference, figures)
-        return Calculated(report, str(tz), figures.polls_counted)
+        rows = rows_of(self._form, store_id, observed, tz)
+        return Calculated(rows, observed, tz, _basis(str(tz), hours))
 
 
 @lru_cache(maxsize=16_384)
 def _weekly_hours(value: bytes) -> WeeklyHours:
     return WeeklyHours.from_rows(decode_rows(value))
+
+
+@lru_cache(maxsize=16_384)
+def _basis(timezone: str, hours: bytes | None) -> StoreBasis:
+    rows = None if hours is None else decode_rows(hours) or None
+    return StoreBasis(timezone, rows, hours_version(hours))

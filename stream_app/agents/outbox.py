@@ -87,10 +87,12 @@ class Outbox:
         await self._batches.room(topic, partition, WAITING_BYTES)
         return self._add(topic, partition, key.encode(), value)
 
-    async def report(self, event: ReportEvent) -> asyncio.Future[Acknowledged]:
+    async def report(
+        self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
+    ) -> asyncio.Future[Acknowledged]:
         """Tell a report's status, or rows of it; all of one report in one partition."""
         return await self._send(
-            REPORT_RESULTS, encode_event(event), event_key(event), beside=event.report_id.encode()
+            topic, encode_event(event), event_key(event), beside=event.report_id.encode()
         )
 
     def register(self, stores: Iterable[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Report requests, answered from the table.
+"""Report requests and queries, answered from the table: reports on one topic, queries on another.
 
 Each request is handled in a task of its own, so that one that waits keeps no other back,
 and is acknowledged when its final status is in Kafka. A request whose partition is taken
@@ -21,32 +21,33 @@ from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.calculation import Calculation
 from stream_app.agents.messages import dead_letter_of, taken_at
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.reports import (
+from stream_app.contracts.reports import Piece, ReportEvent, report_content, report_rows
+from stream_app.contracts.requests import (
     FleetRequest,
     PartRequest,
-    Piece,
-    ReportEvent,
     ReportRequest,
     asked_again,
     asked_at,
     decode_request,
     encode_request,
-    report_content,
     report_id_of,
-    report_row,
 )
-from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
+from stream_app.contracts.timelines import details_content
+from stream_app.contracts.topics import SOURCE_TOPICS, results_of
+from stream_app.domain.instants import DAY
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stream_app.agents.calculation import Calculated
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
-    from stream_app.contracts.reports import AnyRequest, Row
+    from stream_app.contracts.reports import Row
+    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.domain.form import ReportForm
     from stream_app.kafka.progress import Progress
     from stream_app.settings import Settings
     from stream_app.tables import FactsTable
@@ -56,8 +57,8 @@ log = logging.getLogger(__name__)
 MAX_AT_ONCE: Final = 64
 """Requests that a worker handles at once; further ones wait in the topic."""
 
-PIECE_STORES: Final = 2_000
-"""Rows that one record carries: some 200 kB."""
+PIECE_ROWS: Final = 2_000
+"""That one record carries: some 250 kB."""
 
 TURN_STORES: Final = 50
 """Stores that are measured between two looks at everything else."""
@@ -70,7 +71,7 @@ class _ReleasedError(Exception):
 
 
 class Reports:
-    """The agent of `report-requests`.
+    """The agent of `report-requests` and of `store-queries`.
 
     Args:
         settings: clock, deadline, lookback, defaults.
@@ -106,7 +107,7 @@ class Reports:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def requests(self, stream: Any) -> None:
-        """The agent."""
+        """The agent of one of the topics."""
         stream.enable_acks = False
         async for event in stream.events():
             taken = self._committable.take(event)
@@ -124,6 +125,7 @@ class Reports:
     async def _handle(self, event: TakenEvent) -> None:
         message = event.message
         taken = taken_at(message)
+        results = results_of(message.topic)
         try:
             request = decode_request(message.value)
         except RecordError as error:
@@ -139,12 +141,13 @@ class Reports:
             return
         try:
             async with asyncio.timeout(self._remaining_seconds(request, taken)):
-                futures = await self._answer(request, message.partition, taken)
+                futures = await self._answer(request, event, taken)
         except _ReleasedError:
             await self._pass_on(event, request, message.partition, taken)
             return
         except TimeoutError:
             futures = await self._failed(
+                results,
                 request.report_id,
                 "not complete within the deadline of "
                 f"{format_duration(self._settings.report_deadline)}",
@@ -153,10 +156,10 @@ class Reports:
             # the request stays unacknowledged: whoever owns the partition next answers it
             raise
         except ReportError as error:
-            futures = await self._failed(request.report_id, str(error))
+            futures = await self._failed(results, request.report_id, str(error))
         except Exception as error:
             log.exception("report %s", request.report_id)
-            futures = await self._failed(request.report_id, f"internal error: {error!r}")
+            futures = await self._failed(results, request.report_id, f"internal error: {error!r}")
         acknowledge_when_done(event, futures, self._fail)
 
     def _partition(self, request: AnyRequest, here: int) -> int:
@@ -170,23 +173,28 @@ class Reports:
                 return here
 
     async def _answer(
-        self, request: AnyRequest, partition: int, taken: int
+        self, request: AnyRequest, event: TakenEvent, taken: int
     ) -> list[asyncio.Future[Any]]:
         """Do what a request asks for; done when all of it is in Kafka."""
+        topic, partition = event.message.topic, event.message.partition
+        results = results_of(topic)
         if not isinstance(request, PartRequest):
             # of a part it has been told
-            await self._outbox.report(ReportEvent(request.report_id, "running", self._clock()))
+            running = ReportEvent(request.report_id, "running", self._clock())
+            await self._outbox.report(running, results)
         owned = self._ownership.get(partition)
         if owned is None:
             raise _ReleasedError
         await _unless_lost(owned, self._catch_up(owned))
         match request:
             case PartRequest():
-                return await self._tell_part(owned, request)
+                return await self._tell_part(owned, request, results)
             case FleetRequest():
-                return await self._ask_for_parts(request, self._reference(request, taken), taken)
+                reference = self._reference(request, taken)
+                return await self._ask_for_parts(request, reference, taken, topic)
             case ReportRequest():
-                return [await self._tell(owned, request, self._reference(request, taken))]
+                reference = self._reference(request, taken)
+                return [await self._tell(owned, request, reference, results)]
 
     async def _catch_up(self, owned: OwnedPartition) -> None:
         while True:
@@ -218,22 +226,27 @@ class Reports:
         return newest
 
     async def _tell(
-        self, owned: OwnedPartition, request: ReportRequest, reference: int
+        self, owned: OwnedPartition, request: ReportRequest, reference: int, results: TopicSpec
     ) -> asyncio.Future[Any]:
-        calculated = self._calculation(owned, reference).of(request.store_id)
+        calculation = self._calculation(owned, request.form, reference)
+        calculated = calculation.of(request.store_id)
         content = report_content(
-            calculated.report,
-            timezone=calculated.timezone,
-            lookback=format_duration(self._settings.lookback),
-            default_status=self._settings.default_status,
-            polls_counted=calculated.polls_counted,
-        )
-        return await self._outbox.report(
-            ReportEvent(request.report_id, "complete", self._clock(), report=content)
-        )
+            request.form,
+            calculated.rows,
+            reference,
+            calculated.store,
+            calculation.basis,
+            {
+                topic: {str(owned.number): offset}
+                for topic, offset in calculation.input_offsets.items()
+            },
+            calculated.whole(),
+        ) | details_content(request.details, calculated.observed, calculated.tz)
+        event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
+        return await self._outbox.report(event, results)
 
     async def _ask_for_parts(
-        self, request: FleetRequest, reference: int, taken: int
+        self, request: FleetRequest, reference: int, taken: int, topic: str
     ) -> list[asyncio.Future[Any]]:
         parts: dict[int, tuple[str, ...] | None] = dict.fromkeys(range(self._settings.partitions))
         if request.store_ids is not None:
@@ -241,39 +254,46 @@ class Reports:
             for store_id in request.store_ids:
                 named[partition_of(store_id.encode(), self._settings.partitions)].append(store_id)
             parts = {part: tuple(store_ids) for part, store_ids in named.items()}
-        requested_at = asked_at(request, taken)
-        return [
-            await self._outbox.pass_on(
-                REPORT_REQUESTS.name,
+        # refused here, not once a part
+        request.form.span(reference)
+        asked = [
+            PartRequest(
+                request.report_id,
                 part,
-                request.key,
-                encode_request(
-                    PartRequest(
-                        request.report_id, part, len(parts), reference, requested_at, store_ids
-                    )
-                ),
+                len(parts),
+                reference,
+                asked_at(request, taken),
+                store_ids,
+                request.form,
             )
             for part, store_ids in parts.items()
         ]
+        return [
+            await self._outbox.pass_on(topic, part.part, request.key, encode_request(part))
+            for part in asked
+        ]
 
     async def _tell_part(
-        self, owned: OwnedPartition, request: PartRequest
+        self, owned: OwnedPartition, request: PartRequest, results: TopicSpec
     ) -> list[asyncio.Future[Any]]:
         if request.part != owned.number:
             raise ReportError(f"there is no partition {request.part}")
         store_ids = request.store_ids
         if store_ids is None:
             store_ids = tuple(str(UUID(bytes=store)) for store in sorted(owned.stores))
+        stores = max(1, PIECE_ROWS // _most_rows(request.form, request.reference_time))
         # a part without stores is told too: the report is complete without it only then
-        pieces = -(-len(store_ids) // PIECE_STORES) or 1
+        pieces = -(-len(store_ids) // stores) or 1
         attempt = str(uuid4())
-        calculation = self._calculation(owned, request.reference_time)
+        calculation = self._calculation(owned, request.form, request.reference_time)
         futures = []
         for piece in range(pieces):
             rows: list[Row] = []
-            of_piece = store_ids[piece * PIECE_STORES : (piece + 1) * PIECE_STORES]
+            of_piece = store_ids[piece * stores : (piece + 1) * stores]
             for turn in _turns(of_piece):
-                rows += [_row(calculation.of(store_id)) for store_id in turn]
+                for store_id in turn:
+                    calculated = calculation.of(store_id)
+                    rows += report_rows(calculated.rows, calculated.store)
                 await asyncio.sleep(0)
                 if owned.lost.is_set():
                     raise _ReleasedError
@@ -285,27 +305,27 @@ class Reports:
                 pieces=pieces,
                 reference_time=request.reference_time,
                 rows=rows,
-                lookback=format_duration(self._settings.lookback),
-                default_status=self._settings.default_status,
+                basis=calculation.basis,
+                input_offsets=calculation.input_offsets,
+                columns=request.form.columns,
             )
-            futures.append(
-                await self._outbox.report(
-                    ReportEvent(request.report_id, "running", self._clock(), piece=told)
-                )
-            )
+            event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
+            futures.append(await self._outbox.report(event, results))
         return futures
 
-    def _calculation(self, owned: OwnedPartition, reference: int) -> Calculation:
-        return Calculation(self._settings, self._facts, owned, reference)
+    def _calculation(self, owned: OwnedPartition, form: ReportForm, reference: int) -> Calculation:
+        return Calculation(self._settings, self._facts, owned, form, reference)
 
     def _remaining_seconds(self, request: AnyRequest, taken: int) -> float:
         overdue_at = asked_at(request, taken) + self._settings.report_deadline
         return (overdue_at - self._clock()) / 1_000_000
 
-    async def _failed(self, report_id: str, reason: str) -> list[asyncio.Future[Any]]:
+    async def _failed(
+        self, results: TopicSpec, report_id: str, reason: str
+    ) -> list[asyncio.Future[Any]]:
         log.info("report %s failed: %s", report_id, reason)
         event = ReportEvent(report_id, "failed", self._clock(), reason=reason)
-        return [await self._outbox.report(event)]
+        return [await self._outbox.report(event, results)]
 
     async def _refuse(self, event: TakenEvent, reason: str, taken: int) -> None:
         message = event.message
@@ -313,19 +333,23 @@ class Reports:
         report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", taken, reason=reason)
-            futures.append(await self._outbox.report(failed))
+            futures.append(await self._outbox.report(failed, results_of(message.topic)))
         acknowledge_when_done(event, futures, self._fail)
 
     async def _pass_on(
         self, event: TakenEvent, request: AnyRequest, partition: int, taken: int
     ) -> None:
         again = encode_request(asked_again(request, taken))
-        sent = await self._outbox.pass_on(REPORT_REQUESTS.name, partition, request.key, again)
+        topic = event.message.topic
+        sent = await self._outbox.pass_on(topic, partition, request.key, again)
         acknowledge_when_done(event, [sent], self._fail)
 
 
-def _row(calculated: Calculated) -> Row:
-    return report_row(calculated.report, calculated.timezone, calculated.polls_counted)
+def _most_rows(form: ReportForm, reference: int) -> int:
+    """Rows that one store may have."""
+    start, end = form.span(reference)
+    # a span that begins and ends within a day touches one more
+    return (end - start) // DAY + 2 if form.daily else 1
 
 
 def _turns(store_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -117,6 +117,18 @@ def field_of(content: dict[str, Any], name: str) -> Any:
         raise RecordError(f"{name} is missing") from None
 
 
+def count_of(content: dict[str, Any], name: str, least: int) -> int:
+    """A whole number of a record, from `least` on.
+
+    Raises:
+        RecordError: it is no such number.
+    """
+    count = field_of(content, name)
+    if type(count) is not int or count < least:
+        raise RecordError(f"{name} is not a number from {least} on: {shown(count)}")
+    return count
+
+
 def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
     """Why a poll is refused for being dated too far ahead; None where it is not.
 

@@ -1,4 +1,4 @@
-"""Report requests and results on the wire.
+"""Results of reports on the wire.
 
 A report is pending once its request is in `report-requests`. Its further life is in
 `report-results`: `running`, then `complete` or `failed`. The first final status in the
@@ -13,223 +13,37 @@ topic's order, the first set of all parts of one reference time. See docs/design
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 
-from stream_app.contracts.records import field_of, object_of, parse_uuid, shown
+from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
 from stream_app.domain.instants import format_instant, parse_instant
-from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, csv_text
+from stream_app.domain.report import CSV_HEADER, csv_text
+from stream_app.domain.zones import TZDATA_VERSION
 from stream_app.errors import RecordError
+from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stream_app.domain.report import StoreReport
+    from stream_app.domain.form import FormRow, ReportForm
+    from stream_app.settings import Settings
 
 Status = Literal["pending", "running", "complete", "failed"]
 FINAL: Final = frozenset({"complete", "failed"})
 _WRITTEN: Final = frozenset({"running", "complete", "failed"})
 
-MAX_STORES_NAMED: Final = 10_000
-"""Stores that one request may name: more do not fit a record."""
-
-FLEET: Final = "fleet"
-"""The scope of a request for all stores."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportRequest:
-    """What somebody wants to know of one store.
-
-    Attributes:
-        report_id: chosen by who asks; asking twice with one id asks once.
-        store_id: the store.
-        reference_time: µs; None: by the reference clock of the deployment.
-        requested_at: µs; None: when the broker took the record. Kept when a request is passed
-            on to another partition or worker, so that its deadline stays.
-    """
-
-    report_id: str
-    store_id: str
-    reference_time: int | None = None
-    requested_at: int | None = None
-
-    @property
-    def key(self) -> str:
-        """The key of its record, which is the store's."""
-        return self.store_id
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRequest:
-    """What somebody wants to know of many stores.
-
-    Attributes:
-        report_id: as for one store.
-        store_ids: sorted, each once; None: all that there are.
-        reference_time: as for one store.
-        requested_at: as for one store.
-    """
-
-    report_id: str
-    store_ids: tuple[str, ...] | None = None
-    reference_time: int | None = None
-    requested_at: int | None = None
-
-    @property
-    def key(self) -> str:
-        """The key of its record: any partition's owner can take it."""
-        return self.report_id
-
-
-@dataclass(frozen=True, slots=True)
-class PartRequest:
-    """What the worker that took a `FleetRequest` asks of one partition's owner.
-
-    Attributes:
-        report_id: of the whole report.
-        part: the partition.
-        parts: how many parts the report has.
-        reference_time: µs, the same for all parts.
-        requested_at: µs, when the report was asked for.
-        store_ids: those of the partition, sorted; None: all that there are.
-    """
-
-    report_id: str
-    part: int
-    parts: int
-    reference_time: int
-    requested_at: int
-    store_ids: tuple[str, ...] | None = None
-
-    @property
-    def key(self) -> str:
-        """The key of its record; the partition is the part's."""
-        return self.report_id
-
-
-AnyRequest = ReportRequest | FleetRequest | PartRequest
-
-
-def asked_at(request: AnyRequest, taken: int) -> int:
-    """When a report was first asked for, µs; nobody can put its deadline off.
-
-    Args:
-        request: the request.
-        taken: when the broker took this record of it.
-    """
-    return taken if request.requested_at is None else min(request.requested_at, taken)
-
-
-def asked_again(request: AnyRequest, taken: int) -> AnyRequest:
-    """The same request for another partition or worker, with its deadline as it is."""
-    return replace(request, requested_at=asked_at(request, taken))
-
-
-def subject_of(request: AnyRequest) -> str:
-    """What a request is about, to tell whether two are about the same."""
-    if isinstance(request, ReportRequest):
-        return request.store_id
-    if request.store_ids is None:
-        return FLEET
-    return blake2b("".join(request.store_ids).encode(), digest_size=16).hexdigest()
-
-
-def encode_request(request: AnyRequest) -> bytes:
-    """Write a `report-requests` record."""
-    content: dict[str, Any] = {"report_id": request.report_id}
-    match request:
-        case ReportRequest():
-            content["store_id"] = request.store_id
-        case PartRequest():
-            content |= {"part": request.part, "parts": request.parts}
-    if not isinstance(request, ReportRequest):
-        if request.store_ids is None:
-            content["scope"] = FLEET
-        else:
-            content["store_ids"] = request.store_ids
-    if request.reference_time is not None:
-        content["reference_time"] = format_instant(request.reference_time)
-    if request.requested_at is not None:
-        content["requested_at"] = format_instant(request.requested_at)
-    return orjson.dumps(content)
-
-
-def decode_request(value: bytes | None) -> AnyRequest:
-    """Read a `report-requests` record: `store_id`, `store_ids` or `scope` say of which stores.
-
-    Raises:
-        RecordError: it cannot be used.
-    """
-    content = object_of(value)
-    report_id = parse_uuid(field_of(content, "report_id"), "report_id")
-    reference_time = _optional_instant(content, "reference_time")
-    requested_at = _optional_instant(content, "requested_at")
-    named = [name for name in ("store_id", "store_ids", "scope") if name in content]
-    if len(named) != 1:
-        told = " and ".join(named)
-        raise RecordError(
-            f"{told}: only one of them may be there" if told else "store_id is missing"
-        )
-    if named == ["store_id"]:
-        store_id = parse_uuid(content["store_id"])
-        return ReportRequest(report_id, store_id, reference_time, requested_at)
-    if named == ["scope"] and content["scope"] != FLEET:
-        raise RecordError(f"scope is not {FLEET!r}: {shown(content['scope'])}")
-    store_ids = stores_named(content["store_ids"]) if named == ["store_ids"] else None
-    if "part" not in content:
-        return FleetRequest(report_id, store_ids, reference_time, requested_at)
-    if reference_time is None or requested_at is None:
-        raise RecordError("a part without reference_time or requested_at")
-    part, parts = _count(content, "part", 0), _count(content, "parts", 1)
-    return PartRequest(report_id, part, parts, reference_time, requested_at, store_ids)
-
-
-def stores_named(content: object) -> tuple[str, ...]:
-    """The stores that a request names, sorted and each once.
-
-    Raises:
-        RecordError: not a list of ids, or too many, or none.
-    """
-    if not isinstance(content, list):
-        raise RecordError(f"store_ids is not a list but {type(content).__name__}")
-    if not 0 < len(content) <= MAX_STORES_NAMED:
-        raise RecordError(f"store_ids names {len(content)} stores, not 1 to {MAX_STORES_NAMED:,}")
-    return tuple(sorted({parse_uuid(store_id) for store_id in content}))
-
-
-def _count(content: dict[str, Any], name: str, least: int) -> int:
-    count = field_of(content, name)
-    if type(count) is not int or count < least:
-        raise RecordError(f"{name} is not a number from {least} on: {shown(count)}")
-    return count
-
-
-def report_id_of(value: bytes | None) -> str | None:
-    """The report id of a request that cannot be used otherwise, so that it can be failed."""
-    try:
-        return parse_uuid(field_of(object_of(value), "report_id"), "report_id")
-    except RecordError:
-        return None
-
-
-def _optional_instant(content: dict[str, Any], name: str) -> int | None:
-    text = content.get(name)
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except RecordError as error:
-        raise RecordError(f"{name}: {error}") from None
-
-
 Row = list[Any]
-"""Of a report of many stores: its values in the order of `ROW_FIELDS`."""
+"""Of a report of many stores: the values of its columns, and of its further fields."""
 
-ROW_FIELDS: Final = (*CSV_HEADER, "timezone", "polls_counted")
+FURTHER_FIELDS: Final = ("timezone", "hours_version", "polls_counted", "coverage")
+"""What a row says besides the columns of the CSV."""
+
+_FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
+"""Of records that do not name theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +59,10 @@ class Piece:
         pieces: of this attempt.
         reference_time: µs.
         rows: in the order of store ids, which pieces carry on.
-        lookback: as the settings write it.
-        default_status: active or inactive.
+        basis: what all figures rest on: the settings that count, and the time zone tables.
+        input_offsets: of each source topic, the offset below which this partition was applied.
+        columns: names of a row's first values, which the CSV has.
+        further: names of its other ones.
     """
 
     part: int
@@ -256,8 +72,10 @@ class Piece:
     pieces: int
     reference_time: int
     rows: Sequence[Row]
-    lookback: str
-    default_status: str
+    basis: dict[str, Any]
+    input_offsets: dict[str, int]
+    columns: tuple[str, ...] = CSV_HEADER
+    further: tuple[str, ...] = FURTHER_FIELDS
 
 
 def event_key(event: ReportEvent) -> bytes:
@@ -312,8 +130,10 @@ def encode_event(event: ReportEvent) -> bytes:
             "piece": piece.piece,
             "pieces": piece.pieces,
             "reference_time": format_instant(piece.reference_time),
-            "lookback": piece.lookback,
-            "default_status": piece.default_status,
+            "basis": piece.basis,
+            "input_offsets": piece.input_offsets,
+            "columns": piece.columns,
+            "further": piece.further,
             "rows": piece.rows,
         }
     return orjson.dumps(content)
@@ -333,9 +153,8 @@ def decode_event(value: bytes | None) -> ReportEvent:
     if not isinstance(reason, str | None):
         raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
-    if isinstance(report, dict) and (missing := [c for c in CSV_HEADER if c not in report]):
-        # nobody could answer it, and it would stand in the way of the true one
-        raise RecordError(f"a report without {missing[0]}")
+    if isinstance(report, dict):
+        _check_columns(report)
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),
@@ -346,61 +165,177 @@ def decode_event(value: bytes | None) -> ReportEvent:
     )
 
 
+def _check_columns(report: dict[str, Any]) -> None:
+    """Refuse what nobody could answer: it would stand in the way of the true one."""
+    columns = names_in(report, "columns", CSV_HEADER)
+    rows = report.get("days", [report])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RecordError("days are not a list of objects")
+    for row in rows:
+        missing = [column for column in columns if column not in row and column not in report]
+        if missing:
+            raise RecordError(f"a report without {missing[0]}")
+
+
+def names_in(content: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that a record lists; those of a record before it did so where there are none.
+
+    Raises:
+        RecordError: they are not texts.
+    """
+    names = content.get(name)
+    if names is None:
+        return default
+    if not isinstance(names, list | tuple) or not all(isinstance(text, str) for text in names):
+        raise RecordError(f"{name} is not a list of names")
+    return tuple(names)
+
+
 def _piece_in(content: dict[str, Any]) -> Piece | None:
     piece = content.get("piece")
     if piece is None:
         return None
     if not isinstance(piece, dict):
         raise RecordError(f"piece is not an object but {type(piece).__name__}")
+    columns = names_in(piece, "columns", CSV_HEADER)
+    further = names_in(piece, "further", _FIRST_FURTHER_FIELDS)
     rows = field_of(piece, "rows")
+    length = len(columns) + len(further)
     if not isinstance(rows, list) or any(
-        not isinstance(row, list) or len(row) != len(ROW_FIELDS) or not isinstance(row[0], str)
+        not isinstance(row, list) or len(row) != length or not isinstance(row[0], str)
         for row in rows
     ):
         raise RecordError("rows are not lists of a store id, its figures and what they rest on")
-    texts = [field_of(piece, name) for name in ("attempt", "lookback", "default_status")]
-    if not all(isinstance(text, str) for text in texts):
-        raise RecordError("attempt, lookback or default_status is not a text")
-    attempt, lookback, default_status = texts
-    number, pieces = _count(piece, "piece", 0), _count(piece, "pieces", 1)
+    attempt = field_of(piece, "attempt")
+    if not isinstance(attempt, str):
+        raise RecordError("attempt is not a text")
     return Piece(
-        part=_count(piece, "part", 0),
-        parts=_count(piece, "parts", 1),
+        part=count_of(piece, "part", 0),
+        parts=count_of(piece, "parts", 1),
         attempt=attempt,
-        piece=number,
-        pieces=pieces,
+        piece=count_of(piece, "piece", 0),
+        pieces=count_of(piece, "pieces", 1),
         reference_time=parse_instant(field_of(piece, "reference_time")),
         rows=rows,
-        lookback=lookback,
-        default_status=default_status,
+        basis=_basis_in(piece),
+        input_offsets=_offsets_in(piece),
+        columns=columns,
+        further=further,
     )
 
 
-def report_content(
-    report: StoreReport,
-    *,
-    timezone: str,
-    lookback: str,
-    default_status: str,
-    polls_counted: int,
-) -> dict[str, Any]:
-    """The `report` of a complete event: the figures and what they rest on."""
+def _basis_in(piece: dict[str, Any]) -> dict[str, Any]:
+    if "basis" not in piece:
+        # of a worker that told less
+        piece = {"basis": {name: field_of(piece, name) for name in ("lookback", "default_status")}}
+    basis = piece["basis"]
+    if not isinstance(basis, dict):
+        raise RecordError(f"basis is not an object but {type(basis).__name__}")
+    return basis
+
+
+def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
+    offsets = piece.get("input_offsets", {})
+    if not isinstance(offsets, dict) or not all(type(at) is int for at in offsets.values()):
+        raise RecordError("input_offsets are not numbers by topic")
+    return offsets
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBasis:
+    """What the figures of one store rest on besides its polls.
+
+    Attributes:
+        timezone: the zone that counts, of the store or the default one.
+        business_hours: its rows; None: it is always open.
+        hours_version: a digest of them.
+    """
+
+    timezone: str
+    business_hours: Sequence[Sequence[Any]] | None
+    hours_version: str
+
+
+def hours_version(rows: bytes | None) -> str:
+    """The digest of business hours as the table keeps them; of none at all for a store without."""
+    return blake2b(rows or b"[]", digest_size=6).hexdigest()
+
+
+def basis_of(settings: Settings) -> dict[str, Any]:
+    """What the figures of all stores rest on."""
     return {
-        "store_id": report.store_id,
-        "reference_time": format_instant(report.reference),
-        **{name: getattr(report, name) for name in FIGURE_NAMES},
-        "timezone": timezone,
-        "lookback": lookback,
-        "default_status": default_status,
-        "polls_counted": polls_counted,
+        "lookback": format_duration(settings.lookback),
+        "default_status": settings.default_status,
+        "stale_after": format_duration(settings.stale_after),
+        "tzdata_version": TZDATA_VERSION,
     }
 
 
-def report_row(report: StoreReport, timezone: str, polls_counted: int) -> Row:
-    """A store's row in a report of many, as `ROW_FIELDS` names its values."""
-    return [*(getattr(report, name) for name in CSV_HEADER), timezone, polls_counted]
+def report_content(
+    form: ReportForm,
+    rows: Sequence[FormRow],
+    reference: int,
+    store: StoreBasis,
+    basis: dict[str, Any],
+    input_offsets: dict[str, dict[str, int]],
+    whole: FormRow,
+) -> dict[str, Any]:
+    """The `report` of a complete event: the figures of one store and what they rest on.
+
+    Args:
+        form: what was asked for.
+        rows: as `rows_of` gives them.
+        reference: the reference time, µs.
+        store: of the store.
+        basis: of all stores.
+        input_offsets: by source topic and partition.
+        whole: polls and coverage of the whole time.
+    """
+    columns = form.columns
+    content: dict[str, Any] = {
+        "store_id": rows[0].values[0],
+        "reference_time": format_instant(reference),
+    }
+    if form.daily:
+        content["days"] = [
+            dict(zip(columns[1:], row.values[1:], strict=True))
+            | {"polls_counted": row.polls_counted, "coverage": row.coverage}
+            for row in rows
+        ]
+    else:
+        content |= dict(zip(columns, rows[0].values, strict=True))
+    return content | {
+        "timezone": store.timezone,
+        "business_hours": store.business_hours,
+        "hours_version": store.hours_version,
+        **basis,
+        "polls_counted": whole.polls_counted,
+        "coverage": whole.coverage,
+        "input_offsets": input_offsets,
+        "columns": columns,
+    }
+
+
+def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
+    """A store's rows in a report of many: its columns, then `FURTHER_FIELDS`."""
+    return [
+        [*row.values, store.timezone, store.hours_version, row.polls_counted, row.coverage]
+        for row in rows
+    ]
+
+
+def content_rows(content: dict[str, Any]) -> tuple[tuple[str, ...], list[Row]]:
+    """The columns and the rows that the CSV of a `report` has."""
+    columns = names_in(content, "columns", CSV_HEADER)
+    rows = [content | day for day in content["days"]] if "days" in content else [content]
+    return columns, [[row[column] for column in columns] for row in rows]
 
 
 def report_csv(reports: Iterable[dict[str, Any]]) -> str:
-    r"""The CSV of `report` contents: a header row, then a row a store, each ended by `\n`."""
-    return csv_text([report[column] for column in CSV_HEADER] for report in reports)
+    r"""The CSV of `report` contents of one form: a header row, then rows, each ended by `\n`."""
+    columns: tuple[str, ...] = CSV_HEADER
+    rows: list[Row] = []
+    for report in reports:
+        columns, of_store = content_rows(report)
+        rows += of_store
+    return csv_text(rows, columns)

@@ -25,6 +25,7 @@ MAX_RECORD_BYTES: Final = 1_000_000
 MAX_STATE_BYTES: Final = 8_000_000
 """Largest record of a table changelog or of a dead letter (which wraps a whole record)."""
 
+_HOUR_MS: Final = 3600 * 1000
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _FOREVER_MS: Final = -1
 
@@ -113,6 +114,26 @@ REPORT_RESULTS: Final = TopicSpec(
     retention_setting="report_retention",
     config={"segment.ms": "3600000"},
 )
+STORE_QUERIES: Final = TopicSpec(
+    name="store-queries",
+    key="store id",
+    value="a request whose answer nobody fetches later",
+    retention_ms=_HOUR_MS,
+    config={"segment.ms": "600000"},
+)
+QUERY_RESULTS: Final = TopicSpec(
+    name="query-results",
+    key="report id",
+    value="status changes and the answer",
+    retention_ms=_HOUR_MS,
+    config={"segment.ms": "600000"},
+)
+LATEST_POLLS: Final = TopicSpec(
+    name="latest-polls",
+    key="store id",
+    value="the newest poll of a store",
+    cleanup="compact",
+)
 STORES: Final = TopicSpec(
     name="stores",
     key="store id",
@@ -124,7 +145,7 @@ WATERMARKS: Final = TopicSpec(
     key="topic/partition",
     value="how far a source partition is applied, and its newest poll",
     copartitioned=False,
-    retention_ms=3600 * 1000,
+    retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 DEAD_LETTERS: Final = TopicSpec(
@@ -135,6 +156,11 @@ DEAD_LETTERS: Final = TopicSpec(
     retention_ms=30 * 24 * 3600 * 1000,
     max_message_bytes=MAX_STATE_BYTES,
 )
+
+
+def results_of(requests: str) -> TopicSpec:
+    """Where what a request topic asks for is answered."""
+    return QUERY_RESULTS if requests == STORE_QUERIES.name else REPORT_RESULTS
 
 
 def changelog(table: str) -> TopicSpec:
@@ -155,12 +181,17 @@ FACTS_TABLE: Final = "facts"
 SOURCE_TOPICS: Final = (STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 """What a report is computed from: a report waits until these are applied."""
 
-CONSUMED_TOPICS: Final = (*SOURCE_TOPICS, REPORT_REQUESTS)
+REQUEST_TOPICS: Final = (REPORT_REQUESTS, STORE_QUERIES)
+"""What a worker answers from its table."""
+
+CONSUMED_TOPICS: Final = (*SOURCE_TOPICS, *REQUEST_TOPICS)
 """What the workers' consumer group reads."""
 
 ALL_TOPICS: Final = (
     *CONSUMED_TOPICS,
     REPORT_RESULTS,
+    QUERY_RESULTS,
+    LATEST_POLLS,
     STORES,
     WATERMARKS,
     DEAD_LETTERS,

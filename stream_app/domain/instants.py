@@ -28,6 +28,41 @@ _DATE_AND_SEPARATOR: Final = re.compile(r"[\dW-]+[T ]", re.IGNORECASE)
 _UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 
 
+_ISO_DURATION: Final = re.compile(
+    r"P(?=.)(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
+    r"(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})(?:\.(\d{1,6}))?S)?)?"
+)
+
+
+def parse_iso_duration(text: object) -> int:
+    """Microseconds of an ISO 8601 duration such as `P7D` or `PT1H30M`.
+
+    Raises:
+        RecordError: not such a text, or of years or months, whose length varies.
+    """
+    match = _ISO_DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise RecordError(
+            f"not a duration of weeks, days, hours, minutes or seconds such as P7D or PT90M: "
+            f"{str(text)[:60]!r}"
+        )
+    weeks, days, hours, minutes, seconds, fraction = match.groups(default="0")
+    return (
+        int(weeks) * WEEK
+        + int(days) * DAY
+        + int(hours) * HOUR
+        + int(minutes) * MINUTE
+        + int(seconds) * SECOND
+        + int(fraction.ljust(6, "0"))
+    )
+
+
+def format_iso_duration(microseconds: int) -> str:
+    """Text that `parse_iso_duration` reads back."""
+    seconds, fraction = divmod(microseconds, SECOND)
+    return f"PT{seconds}" + (f".{fraction:06}" if fraction else "") + "S"
+
+
 def from_datetime(moment: datetime) -> int:
     """Microseconds since the epoch of an aware datetime; a naive one is read as UTC."""
     if moment.tzinfo is None:

@@ -86,15 +86,17 @@ def to_csv(reports: Iterable[StoreReport]) -> str:
     return csv_text([getattr(report, column) for column in CSV_HEADER] for report in reports)
 
 
-def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """The public CSV of rows whose values are in the order of `CSV_HEADER`."""
-    return "".join(csv_chunks(rows))
+def csv_text(rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEADER) -> str:
+    """The public CSV of rows whose values are in the order of the columns."""
+    return "".join(csv_chunks(rows, columns))
 
 
-def csv_chunks(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+def csv_chunks(
+    rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEADER
+) -> Iterator[str]:
     """As `csv_text`, piece by piece."""
     left = iter(rows)
-    yield _csv_lines([CSV_HEADER])
+    yield _csv_lines([columns])
     while chunk := list(islice(left, CHUNK_ROWS)):
         yield _csv_lines(chunk)
 

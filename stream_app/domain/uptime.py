@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stream_app.domain.hours import open_intervals
 from stream_app.domain.instants import MINUTE
-from stream_app.domain.intervals import intersect
+from stream_app.domain.intervals import clip, intersect, total
 from stream_app.domain.polls import between
 from stream_app.domain.windows import (
     DAY_WINDOW,
@@ -20,7 +20,7 @@ from stream_app.domain.windows import (
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytz.tzinfo import BaseTzInfo
 
@@ -55,72 +55,107 @@ class Figures:
     polls_counted: int
 
 
-def measure(
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of a store over a span of time; all intervals sorted, disjoint, in µs.
+
+    Attributes:
+        start: of the span.
+        end: of the span, and where the grid of minutes is counted back from.
+        opened: business hours.
+        active: where the newest poll at or before, or else the default, says active.
+        up: open and active.
+        backed: where a poll is recent enough to speak for the store; see `backed_intervals`.
+        polls: those that count: in the span and the lookback before it.
+    """
+
+    start: int
+    end: int
+    opened: list[Interval]
+    active: list[Interval]
+    up: list[Interval]
+    backed: list[Interval]
+    polls: array[int]
+
+    def minutes(self, start: int, end: int) -> UpDown:
+        """Whole minutes of a window, on the grid that is counted back from the span's end."""
+        return self._split(start, end, grid_minutes)
+
+    def microseconds(self, start: int, end: int) -> UpDown:
+        """The same without the grid."""
+        return self._split(start, end, exact_microseconds)
+
+    def coverage(self, parts: Iterable[Interval]) -> float | None:
+        """The share of the open time in some intervals that polls back, 0 to 1, six decimals.
+
+        Returns:
+            None where it is never open in them.
+        """
+        opened = intersect(self.opened, list(parts))
+        time = total(opened)
+        return round(total(intersect(opened, self.backed)) / time, 6) if time else None
+
+    def polls_in(self, start: int, end: int) -> int:
+        """How many polls lie in `[start, end)`."""
+        return bisect_left(self.polls, end << 1) - bisect_left(self.polls, start << 1)
+
+    def _split(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
+        up = _time_within(start, end, self.up, self.end, count)
+        return UpDown(up, _time_within(start, end, self.opened, self.end, count) - up)
+
+
+def observe(
     hours: WeeklyHours,
     tz: BaseTzInfo,
     polls: array[int],
-    reference: int,
+    start: int,
+    end: int,
     *,
     lookback: int,
     default_active: bool,
-) -> Figures:
-    """Count whole minutes back from the reference time.
+    stale_after: int,
+) -> Observed:
+    """Put together what a store's facts say of `[start, end)`.
 
     Args:
         hours: when the store is open, on its local clock.
         tz: the zone of that clock.
-        polls: a set as `polls.poll_set` packs it; those after the reference time change nothing.
-        reference: where all windows end, in µs.
-        lookback: how long before the oldest window a poll still counts, in µs.
+        polls: a set as `polls.poll_set` packs it; those after the end change nothing.
+        start: in µs.
+        end: in µs.
+        lookback: how long before the start a poll still counts, in µs.
         default_active: the status where no poll tells.
-
-    Returns:
-        figures in minutes.
+        stale_after: how long a poll speaks for the store, in µs.
     """
-    return _measure(hours, tz, polls, reference, lookback, default_active, grid_minutes, MINUTE)
-
-
-def measure_exactly(
-    hours: WeeklyHours,
-    tz: BaseTzInfo,
-    polls: array[int],
-    reference: int,
-    *,
-    lookback: int,
-    default_active: bool,
-) -> Figures:
-    """Like `measure`, in microseconds and without the minute grid."""
-    return _measure(hours, tz, polls, reference, lookback, default_active, exact_microseconds, 1)
-
-
-def _measure(
-    hours: WeeklyHours,
-    tz: BaseTzInfo,
-    polls: array[int],
-    reference: int,
-    lookback: int,
-    default_active: bool,
-    count: Callable[[int, int, int], int],
-    unit: int,
-) -> Figures:
-    start = reference - WEEK_WINDOW
-    counted = between(polls, start - lookback, reference)
-    opened = open_intervals(hours, tz, start, reference)
-    up = intersect(
-        opened, active_intervals(counted, start, reference, default_active=default_active)
+    counted = between(polls, start - lookback, end)
+    opened = open_intervals(hours, tz, start, end)
+    active = active_intervals(counted, start, end, default_active=default_active)
+    return Observed(
+        start=start,
+        end=end,
+        opened=opened,
+        active=active,
+        up=intersect(opened, active),
+        backed=backed_intervals(counted, start, end, stale_after),
+        polls=counted,
     )
 
-    def split(window: int) -> UpDown:
-        since = reference - window
-        up_time = _time_since(since, up, reference, count)
-        return UpDown(up_time, _time_since(since, opened, reference, count) - up_time)
 
+def figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
+    """Split the three windows before the end of a span, which is at least a week long.
+
+    Args:
+        observed: the span.
+        exactly: microseconds without the grid of minutes, instead of minutes on it.
+    """
+    split = observed.microseconds if exactly else observed.minutes
+    end = observed.end
     return Figures(
-        hour=split(HOUR_WINDOW),
-        day=split(DAY_WINDOW),
-        week=split(WEEK_WINDOW),
-        unit=unit,
-        polls_counted=len(counted),
+        hour=split(end - HOUR_WINDOW, end),
+        day=split(end - DAY_WINDOW, end),
+        week=split(end - WEEK_WINDOW, end),
+        unit=1 if exactly else MINUTE,
+        polls_counted=len(observed.polls),
     )
 
 
@@ -155,12 +190,34 @@ def active_intervals(
     return found
 
 
-def _time_since(
-    since: int, intervals: list[Interval], reference: int, count: Callable[[int, int, int], int]
+def backed_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
+    """The parts of `[start, end)` that lie less than `stale_after` behind some poll."""
+    if not polls:
+        return []
+    found = []
+    last = since = polls[0] >> 1
+    for poll in polls:
+        instant = poll >> 1
+        if instant - last > stale_after:
+            found.append((since, last + stale_after))
+            since = instant
+        last = instant
+    found.append((since, last + stale_after))
+    return clip(found, start, end)
+
+
+def _time_within(
+    start: int,
+    end: int,
+    intervals: list[Interval],
+    reference: int,
+    count: Callable[[int, int, int], int],
 ) -> int:
     amount = 0
-    for start, end in reversed(intervals):
-        if end <= since:
-            break  # windows are nested: a short one reads the last few intervals only
-        amount += count(start if start > since else since, end, reference)
+    # from the end: most windows end there, and a short one reads the last few intervals only
+    for index in range(bisect_left(intervals, (end,)) - 1, -1, -1):
+        first, last = intervals[index]
+        if last <= start:
+            break
+        amount += count(first if first > start else start, last if last < end else end, reference)
     return amount

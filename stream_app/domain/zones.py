@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Segment = tuple[int, int, int]
 """`(start, end, offset)`: from start to end, local clocks show UTC + offset; all in µs."""
 
+TZDATA_VERSION: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]
+"""The release of the time zone data base that all zones are of."""
+
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 

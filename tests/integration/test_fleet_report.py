@@ -13,7 +13,7 @@ import pytest
 
 from producers.sink import RecordSink
 from stream_app.contracts.records import encode_poll_batch
-from stream_app.contracts.reports import FleetRequest
+from stream_app.contracts.requests import FleetRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.instants import HOUR, MINUTE
 from tests.integration.test_gateway import finished, gateway, now

@@ -14,7 +14,7 @@ import pytest
 from api.gateway import Gateway
 from producers.sink import RecordSink
 from stream_app.contracts.records import StoreRecord, encode_poll_batch, encode_store
-from stream_app.contracts.reports import ReportRequest
+from stream_app.contracts.requests import ReportRequest
 from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.domain.instants import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError

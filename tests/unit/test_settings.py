@@ -57,6 +57,7 @@ DEFAULTS: dict[str, Any] = {
     "api_port": 8000,
     "lookback": HOUR,
     "default_status": "inactive",
+    "stale_after": 2 * HOUR,
     "default_timezone": "America/Chicago",
     "reference_clock": "data",
     "future_tolerance": 300 * SECOND,

@@ -17,9 +17,9 @@ from benchmarks.peers.environment import python_of, run
 from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
 from stream_app.contracts.records import decode_packed_polls
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR
+from stream_app.domain.instants import HOUR, WEEK
 from stream_app.domain.polls import packed_set
-from stream_app.domain.uptime import measure
+from stream_app.domain.uptime import figures_of, observe
 from stream_app.domain.zones import zone
 from stream_app.processes.ports import free_ports
 
@@ -89,14 +89,17 @@ def check_reports(
     """
     hours = WeeklyHours.from_rows([(day, "09:00", "17:00") for day in range(7)])
     for store_id, counts in figures.items():
-        ours = measure(
+        observed = observe(
             hours,
             zone(ZONE, ZONE),
             packed_set(stores[store_id]),
+            reference - WEEK,
             reference,
             lookback=HOUR,
             default_active=False,
+            stale_after=HOUR,
         )
+        ours = figures_of(observed)
         wanted = [
             n for window in (ours.hour, ours.day, ours.week) for n in (window.up, window.down)
         ]

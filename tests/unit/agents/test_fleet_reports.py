@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -11,17 +11,13 @@ import pytest
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
 from stream_app.agents.reports import Reports
-from stream_app.contracts.reports import (
-    FleetRequest,
-    PartRequest,
-    ReportEvent,
-    decode_request,
-    encode_request,
-)
-from stream_app.contracts.topics import REPORT_REQUESTS
+from stream_app.contracts.reports import FURTHER_FIELDS, basis_of, hours_version
+from stream_app.contracts.requests import FleetRequest, PartRequest, decode_request, encode_request
+from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.domain.buckets import TAIL
 from stream_app.domain.instants import DAY, HOUR, SECOND
 from stream_app.domain.polls import poll_set, to_bytes
+from stream_app.domain.report import CSV_HEADER
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
@@ -38,6 +34,10 @@ from tests.agent_fakes import (
     settle,
     store_in,
 )
+
+if TYPE_CHECKING:
+    from stream_app.contracts.reports import ReportEvent
+    from stream_app.contracts.topics import TopicSpec
 
 REPORT = str(UUID(int=77))
 STORES = sorted(store_in(1, number) for number in range(7))
@@ -193,9 +193,13 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
     piece = told.piece
     assert piece is not None
     assert (piece.part, piece.parts, piece.piece, piece.pieces) == (1, PARTITIONS, 0, 1)
-    assert (piece.reference_time, piece.lookback, piece.default_status) == (NOW, "1h", "inactive")
+    assert (piece.reference_time, piece.basis) == (NOW, basis_of(desk.settings))
+    assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
+    assert (piece.columns, piece.further) == (CSV_HEADER, FURTHER_FIELDS)
     assert [row[0] for row in piece.rows] == STORES
-    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", 1]
+    two_hours_of_a_week = 0.011905
+    basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week]
+    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *basis]
     assert piece.rows[2][7] == "Asia/Kathmandu"
     assert piece.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
     assert event.acks == 1
@@ -204,7 +208,7 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
 async def test_a_large_part_comes_in_pieces_of_one_attempt(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_STORES", 3)
+    monkeypatch.setattr(reports, "PIECE_ROWS", 3)
     monkeypatch.setattr(reports, "TURN_STORES", 2)
 
     await desk.ask(PART)
@@ -274,12 +278,12 @@ async def test_a_part_that_another_worker_owns_now_is_passed_on(desk: Desk) -> N
 async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_owner(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_STORES", 3)
+    monkeypatch.setattr(reports, "PIECE_ROWS", 3)
     report = desk.outbox.report
 
-    async def lose_it(event: ReportEvent) -> Any:
+    async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
         desk.partition.lost.set()
-        return await report(event)
+        return await report(event, topic)
 
     monkeypatch.setattr(desk.outbox, "report", lose_it)
     event = await desk.ask(PART)

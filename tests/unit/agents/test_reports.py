@@ -12,11 +12,13 @@ import pytest
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
 from stream_app.agents.reports import MAX_AT_ONCE, Reports
-from stream_app.contracts.reports import ReportRequest, decode_request, encode_request
+from stream_app.contracts.reports import basis_of, hours_version
+from stream_app.contracts.requests import ReportRequest, decode_request, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
+from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError, TableError
 from stream_app.kafka.frontier import Frontier
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
@@ -140,9 +142,14 @@ async def test_the_figures_come_from_the_table(desk: Desk) -> None:
         "uptime_last_week": 1.5,
         "downtime_last_week": 166.5,
         "timezone": "America/Chicago",
-        "lookback": "1h",
-        "default_status": "inactive",
+        "business_hours": None,
+        "hours_version": hours_version(None),
+        **basis_of(desk.settings),
         "polls_counted": 2,
+        # each poll speaks for two hours, and the second one only for half an hour yet
+        "coverage": round(2 / 168, 6),
+        "input_offsets": {spec.name: {"0": 0} for spec in SOURCE_TOPICS},
+        "columns": CSV_HEADER,
     }
     assert event.acks == 1
 
@@ -198,7 +205,7 @@ async def test_a_broker_that_takes_nothing_ends_the_worker(
 ) -> None:
     error = OSError("full")
 
-    async def report(_event: Any) -> Any:
+    async def report(*_: Any) -> Any:
         raise error
 
     monkeypatch.setattr(desk.outbox, "report", report)

@@ -22,30 +22,27 @@ from stream_app.contracts.records import (
     encode_store,
     encode_zone,
 )
-from stream_app.contracts.reports import (
-    Piece,
-    ReportEvent,
-    encode_event,
-    encode_request,
-    report_content,
-    report_row,
-)
-from stream_app.contracts.shapes import SHAPES
+from stream_app.contracts.reports import Piece, ReportEvent, basis_of, encode_event
+from stream_app.contracts.requests import encode_request
+from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import (
     ALL_TOPICS,
     DEAD_LETTERS,
+    QUERY_RESULTS,
     REPORT_REQUESTS,
     REPORT_RESULTS,
     STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
     STORE_STATUS,
     STORE_TIMEZONES,
     STORES,
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import encode_watermark
-from stream_app.domain.report import StoreReport
+from stream_app.domain.form import ReportForm
 from tests.described_records import DescribedRecords
 from tests.fakes import SETTINGS
+from tests.report_contents import FORMS, NOON, OFFSETS, fleet_content, store_content
 from tests.sample import ROOT
 from tests.unit.api.answers import REPORT, STORE
 from tests.unit.contracts import wire
@@ -128,7 +125,9 @@ def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> N
 @untimed
 @given(wire.report_requests)
 def test_requests(request: Any) -> None:
-    name = RECORDS.message(REPORT_REQUESTS.name, encode_request(request))
+    written = encode_request(request)
+    name = RECORDS.message(REPORT_REQUESTS.name, written)
+    assert RECORDS.message(STORE_QUERIES.name, written) == name
     kind = type(request).__name__
     if kind == "FleetRequest" and request.store_ids is not None:
         kind = "StoresRequest"
@@ -143,11 +142,9 @@ def test_requests(request: Any) -> None:
     )
 
 
-FIGURES = StoreReport(STORE, 1_710_072_000_000_000, 59, 3.0, 167.88, 1, 20.98, 0.12)
-CONTENT = report_content(
-    FIGURES, timezone="UTC", lookback="1h", default_status="inactive", polls_counted=9
-)
-PIECE = Piece(0, 8, "a", 0, 1, FIGURES.reference, [report_row(FIGURES, "UTC", 9)], "1h", "active")
+def piece(form: ReportForm) -> Piece:
+    head, rows = fleet_content(form)
+    return Piece(0, 8, "a", 0, 1, NOON, rows, basis_of(SETTINGS), OFFSETS, head["columns"])
 
 
 @pytest.mark.parametrize(
@@ -155,12 +152,23 @@ PIECE = Piece(0, 8, "a", 0, 1, FIGURES.reference, [report_row(FIGURES, "UTC", 9)
     [
         (ReportEvent(REPORT, "running", 5), "ReportRunning"),
         (ReportEvent(REPORT, "failed", 5, reason="why"), "ReportFailed"),
-        (ReportEvent(REPORT, "complete", 5, report=CONTENT), "ReportComplete"),
-        (ReportEvent(REPORT, "running", 5, piece=PIECE), "ReportPiece"),
+        *(
+            (ReportEvent(REPORT, "complete", 5, report=store_content(form)), "ReportComplete")
+            for form in FORMS.values()
+        ),
+        (
+            ReportEvent(REPORT, "complete", 5, report=store_content(ReportForm(), detailed=True)),
+            "ReportComplete",
+        ),
+        *(
+            (ReportEvent(REPORT, "running", 5, piece=piece(form)), "ReportPiece")
+            for form in FORMS.values()
+        ),
     ],
 )
 def test_results(event: ReportEvent, name: str) -> None:
-    assert RECORDS.message(REPORT_RESULTS.name, encode_event(event)) == name
+    for topic in (REPORT_RESULTS, QUERY_RESULTS):
+        assert RECORDS.message(topic.name, encode_event(event)) == name
 
 
 sources = st.one_of(

@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.report_log import ReportLog
-from stream_app.contracts.reports import (
-    FLEET,
-    FleetRequest,
-    PartRequest,
-    Piece,
-    ReportEvent,
-    encode_event,
-    encode_request,
-)
+from stream_app.contracts.reports import FURTHER_FIELDS, Piece, ReportEvent, encode_event
+from stream_app.contracts.requests import FLEET, FleetRequest, PartRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
+from stream_app.domain.report import CSV_HEADER
 from tests.fakes import FakeRecord
 from tests.unit.api.answers import REPORT
 from tests.unit.contracts.hypotheses import untimed
@@ -31,7 +25,7 @@ REQUEST = FleetRequest(REPORT)
 
 
 def row(name: str) -> list[Any]:
-    return [name, 60, 24.0, 168.0, 0, 0.0, 0.0, "UTC", 3]
+    return [name, 60, 24.0, 168.0, 0, 0.0, 0.0, "UTC", "0a", 3, 1.0]
 
 
 def piece(
@@ -45,7 +39,8 @@ def piece(
 ) -> ReportEvent:
     """A piece whose one row tells where it comes from."""
     rows = [row(f"{reference}/{part}/{attempt}/{number}")]
-    told = Piece(part, parts, attempt, number, pieces, reference, rows, "1h", "inactive")
+    basis, offsets = {"lookback": "1h"}, {"store-status": part + 7}
+    told = Piece(part, parts, attempt, number, pieces, reference, rows, basis, offsets)
     return ReportEvent(REPORT, "running", 10, piece=told)
 
 
@@ -89,7 +84,9 @@ def test_it_is_complete_with_its_last_part(log: ReportLog) -> None:
     assert state.content == {
         "reference_time": "1970-01-01T00:00:00.000007Z",
         "lookback": "1h",
-        "default_status": "inactive",
+        "input_offsets": {"store-status": {"0": 7, "1": 8}},
+        "columns": list(CSV_HEADER),
+        "further": list(FURTHER_FIELDS),
     }
     assert names(log) == [["7/0/one/0"], ["7/1/one/0"]]
     assert log.open_count() == 0
@@ -155,7 +152,7 @@ def test_a_failure_is_the_end_and_drops_what_came(log: ReportLog) -> None:
 def test_forgetting_a_report_forgets_its_rows(log: ReportLog) -> None:
     take(log, piece(0), piece(1))
 
-    assert log.forget(6) == 1
+    assert log.forget(6, 0) == 1
 
     assert names(log) == []
     assert log._database.execute("SELECT count(*) FROM part").fetchone() == (0,)

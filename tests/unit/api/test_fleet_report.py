@@ -14,7 +14,7 @@ import pytest
 from api import fleet_report
 from api.fleet_report import csv_chunks, json_chunks, rows_in_order
 from api.reports import MAX_OPEN_REPORTS, MAX_STORES_BYTES
-from stream_app.contracts.reports import FLEET, MAX_STORES_NAMED, FleetRequest
+from stream_app.contracts.requests import FLEET, MAX_STORES_NAMED, FleetRequest
 from stream_app.domain.report import CSV_HEADER
 from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
@@ -22,6 +22,7 @@ from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
+FIELDS = (*CSV_HEADER, "timezone", "polls_counted")
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 CONTENT = {"reference_time": "2024-03-10T12:00:00Z", "lookback": "1h", "default_status": "inactive"}
 
@@ -205,8 +206,8 @@ def test_chunks_are_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> No
     rows = [row(number) for number in range(count)]
     monkeypatch.setattr(fleet_report, "CHUNK_ROWS", 500)
 
-    text = b"".join(csv_chunks(rows)).decode()
-    content = json.loads(b"".join(json_chunks({"status": "complete"}, rows)))
+    text = b"".join(csv_chunks(CSV_HEADER, rows)).decode()
+    content = json.loads(b"".join(json_chunks({"status": "complete"}, FIELDS, rows)))
 
     assert text.count("\n") == count + 1
     assert len(content["reports"]) == count

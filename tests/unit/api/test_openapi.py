@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import pytest
 import requests
 from schemathesis.specs.openapi.checks import (
@@ -17,16 +18,19 @@ from schemathesis.specs.openapi.checks import (
 from api.app import create_app
 from api.description import openapi as described_api
 from api.description.openapi import OPERATIONS, DescriptionError, openapi
+from api.report_answers import MEDIA
 from api.reports import MAX_BODY_BYTES, MAX_STORES_BYTES
 from api.statuses import MAX_ARRAY_BYTES, MAX_POLL_BYTES
 from api.stores import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from stream_app import __version__
-from stream_app.contracts.reports import MAX_STORES_NAMED
+from stream_app.contracts.requests import MAX_STORES_NAMED
+from stream_app.domain.form import ReportForm
 from stream_app.errors import BrokerUnavailableError
 from tests.conformance import described
 from tests.fakes import FakeGateway, report_state
 from tests.live_server import served
-from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN
+from tests.report_contents import FORMS, fleet_content, store_content
+from tests.unit.api.answers import REPORT, STORE, UNKNOWN
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -39,7 +43,6 @@ CONFORMANCE = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-JSON = {"Accept": "application/json"}
 
 
 def application(gateway: Any = None) -> web.Application:
@@ -105,15 +108,20 @@ class Call(NamedTuple):
 AWAY = {"error": BrokerUnavailableError("away")}
 FULL = {"unacknowledged": 0}
 BUSY = {"reading": 0}
-FLEET = {name: CONTENT[name] for name in ("reference_time", "lookback", "default_status")}
 
 
-def fleet(rows: bytes) -> dict[str, Any]:
-    return {**report("complete", content=FLEET, parts=(1, 1)), "rows": {REPORT: [[rows]]}}
+def fleet(form: ReportForm) -> dict[str, Any]:
+    head, rows = fleet_content(form)
+    told = report("complete", content=head, parts=(1, 1))
+    return {**told, "rows": {REPORT: [[orjson.dumps(rows)]]}}
 
 
 def report(status: Any, **told: Any) -> dict[str, Any]:
     return {"reports": {REPORT: report_state(REPORT, status, **told)}}
+
+
+def one(form: ReportForm) -> dict[str, Any]:
+    return report("complete", content=store_content(form))
 
 
 ASK, ASK_ALL = "POST /trigger_report/{store_id}", "POST /trigger_report"
@@ -127,6 +135,8 @@ ITEM = {"store_id": STORE, "status": "active"}
 CALLS = [
     Call(ASK, 202, {}),
     Call(ASK, 202, {}, {"headers": {"Idempotency-Key": "a"}}),
+    Call(ASK, 202, {}, {"json": {"start": "2024-03-01T00:00Z", "end": "2024-03-02T00:00Z"}}),
+    Call(ASK, 202, {}, {"json": {"duration": "P1DT2H", "daily": True, "exact": True}}),
     Call(ASK, 400, {}, {"data": "no"}),
     Call(ASK, 404, {}, store=UNKNOWN),
     Call(ASK, 413, {}, {"data": b" " * (MAX_BODY_BYTES + 1)}),
@@ -141,23 +151,18 @@ CALLS = [
     Call(ASK_ALL, 422, {}, {"json": {"store_ids": []}}),
     Call(ASK_ALL, 429, BUSY, {"json": {}}),
     Call(ASK_ALL, 503, AWAY),
-    Call(GET, 200, report("complete", content=CONTENT)),
-    Call(GET, 200, report("complete", content=CONTENT), {"headers": JSON}),
-    Call(
-        GET, 200, {**report("complete", content=FLEET, parts=(1, 1)), "rows": {REPORT: [[b"[]"]]}}
-    ),
-    Call(
-        GET,
-        200,
-        fleet(b'[["%s",59,3.0,167.88,1,20.98,0.12,"UTC",9]]' % STORE.encode()),
-        {"headers": JSON},
+    *(
+        Call(GET, 200, told(form), {"headers": {"Accept": media}})
+        for form in FORMS.values()
+        for told in (one, fleet)
+        for media in MEDIA
     ),
     Call(GET, 202, report("pending")),
     Call(GET, 202, report("running", parts=(3, 8))),
     Call(GET, 404, {}),
     Call(GET, 410, report("failed", reason="a reason")),
     Call(GET, 422, {}, store="7"),
-    Call(GET, 429, {**BUSY, **fleet(b"[]")}),
+    Call(GET, 429, {**BUSY, **fleet(ReportForm())}),
     Call(GET, 500, report("complete")),
     Call(GET, 503, AWAY),
     Call(POLL, 202, {}, ACTIVE),

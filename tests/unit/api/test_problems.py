@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.problems import ProblemError, problem_middleware
 from api.reports import MAX_BODY_BYTES
-from stream_app.errors import BrokerUnavailableError, ReportError
+from stream_app.errors import BrokerUnavailableError, ReportError, TableError
 from tests.unit.api.answers import REPORT, STORE, problem_of
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ def client_of_a_handler_that_raises(error: Exception) -> TestClient:
     ("error", "status", "detail"),
     [
         (ProblemError(HTTPStatus.CONFLICT, "twice"), HTTPStatus.CONFLICT, "twice"),
+        (ReportError("no poll yet"), HTTPStatus.UNPROCESSABLE_ENTITY, "no poll yet"),
         (web.HTTPForbidden(text="not you"), HTTPStatus.FORBIDDEN, "not you"),
         (web.HTTPServiceUnavailable(), HTTPStatus.SERVICE_UNAVAILABLE, "503: Service Unavailable"),
         (
-            ReportError("not meant for HTTP"),
+            TableError("not meant for HTTP"),
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "an internal error; the log of the API tells more",
         ),

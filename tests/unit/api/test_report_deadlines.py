@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from api import report_service as module
+from api.changes import Changes
 from api.report_log import ReportLog
 from api.report_service import ReportService
-from stream_app.contracts.reports import ReportRequest
+from stream_app.contracts.requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.batches import Acknowledged
 from tests.fakes import SETTINGS
@@ -62,9 +63,9 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     link: Any = Link(sending)
     tail = Tail(reading)
     log = ReportLog(":memory:")  # type: ignore[arg-type]
-    monkeypatch.setattr(log, "forget", lambda _: 0)
+    monkeypatch.setattr(log, "forget", lambda *_: 0)
     log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, tail.catch_up)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, tail.catch_up, Changes())
 
     await keeper.start()
     try:
@@ -93,7 +94,7 @@ async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.Monkey
     link: Any = Link(0)
     log = ReportLog(":memory:")  # type: ignore[arg-type]
     log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, lose_one)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, lose_one, Changes())
     await keeper.start()
     await link.sent.wait()
     await asyncio.sleep(0)

@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.report_log import ReportLog
-from stream_app.contracts.reports import (
-    FINAL,
-    ReportEvent,
-    ReportRequest,
-    encode_event,
-    encode_request,
-)
+from stream_app.contracts.reports import FINAL, ReportEvent, encode_event
+from stream_app.contracts.requests import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
 from tests.fakes import FakeRecord, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
@@ -104,26 +99,26 @@ def test_a_result_may_come_before_its_request(log: ReportLog) -> None:
 def test_the_age_of_a_report_is_that_of_its_request_even_if_it_comes_late(log: ReportLog) -> None:
     log.happened(ReportEvent(REPORT, "running", 1000))
     log.requested(REQUEST, 5)
-    assert log.overdue(6, 10) == [REPORT]
+    assert log.overdue(6, 10) == [(REPORT, False)]
 
 
 def test_asking_twice_changes_nothing(log: ReportLog) -> None:
     log.requested(REQUEST, 5)
     log.requested(ReportRequest(REPORT, OTHER, reference_time=78), 50)
     assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
-    assert log.overdue(6, 10) == [REPORT]
+    assert log.overdue(6, 10) == [(REPORT, False)]
     assert log.open_count() == 1
 
 
 def test_a_request_that_was_passed_on_keeps_its_age(log: ReportLog) -> None:
     log.requested(ReportRequest(REPORT, STORE, requested_at=5), 1000)
-    assert log.overdue(6, 10) == [REPORT]
+    assert log.overdue(6, 10) == [(REPORT, False)]
 
 
 def test_a_request_cannot_put_its_deadline_off(log: ReportLog) -> None:
     """It would be running for ever where no worker takes it."""
     log.requested(replace(REQUEST, requested_at=10**15), 5)
-    assert log.overdue(6, 10) == [REPORT]
+    assert log.overdue(6, 10) == [(REPORT, False)]
 
 
 def test_overdue_are_the_open_ones_oldest_first(log: ReportLog) -> None:
@@ -140,9 +135,9 @@ def test_overdue_are_the_open_ones_oldest_first(log: ReportLog) -> None:
     log.happened(ReportEvent(done, "complete", 40, report=CONTENT))
     log.happened(ReportEvent(failed, "failed", 40, reason="x"))
     log.happened(ReportEvent(old, "running", 40))
-    assert log.overdue(100, 10) == [oldest, old, middle]
-    assert log.overdue(100, 2) == [oldest, old]
-    assert log.overdue(20, 10) == [oldest]
+    assert log.overdue(100, 10) == [(oldest, False), (old, False), (middle, False)]
+    assert log.overdue(100, 2) == [(oldest, False), (old, False)]
+    assert log.overdue(20, 10) == [(oldest, False)]
     assert log.overdue(10, 10) == []
 
 
@@ -151,21 +146,21 @@ def test_forget_drops_what_is_older(log: ReportLog) -> None:
     for at, report_id in enumerate([first, second, third]):
         log.requested(ReportRequest(report_id, STORE), at)
     log.happened(ReportEvent(first, "complete", 40, report=CONTENT))
-    assert log.forget(2) == 2
+    assert log.forget(2, 0) == 2
     assert [log.get(report_id) is None for report_id in (first, second, third)] == [
         True,
         True,
         False,
     ]
     assert log.open_count() == 1
-    assert log.forget(2) == 0
+    assert log.forget(2, 0) == 0
 
 
 def test_records_of_both_topics_are_taken_in(log: ReportLog) -> None:
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
     # Kafka's time is in milliseconds
     assert log.overdue(5000, 10) == []
-    assert log.overdue(5001, 10) == [REPORT]
+    assert log.overdue(5001, 10) == [(REPORT, False)]
     log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
     assert log.get(REPORT) == report_state(
         REPORT, "complete", content=CONTENT, subject=STORE, reference_time=77
@@ -240,7 +235,7 @@ def state_of(log: ReportLog) -> tuple[Any, ...]:
     """All that can be seen of a log; it is empty afterwards."""
     states = [log.get(report_id) for report_id in REPORTS]
     overdue = [log.overdue(at, 10) for at in range(0, 60, 3)]
-    forgotten = [log.forget(at) for at in range(60)]
+    forgotten = [log.forget(at, 0) for at in range(60)]
     return states, overdue, forgotten
 
 

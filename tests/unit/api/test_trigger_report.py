@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from api.reports import MAX_OPEN_REPORTS
-from stream_app.contracts.reports import ReportRequest
+from stream_app.contracts.requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 

@@ -21,7 +21,7 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from stream_app.contracts.reports import ReportRequest
+    from stream_app.contracts.requests import ReportRequest
 
 TAKEN = (202, {"report_id": REPORT})
 RUNNING = (202, {"status": "running"})

@@ -6,17 +6,14 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.reports import (
+from stream_app.contracts.reports import Piece, ReportEvent, decode_event, event_key
+from stream_app.contracts.requests import (
     FLEET,
     FleetRequest,
     PartRequest,
-    Piece,
-    ReportEvent,
     ReportRequest,
     asked_again,
-    decode_event,
     decode_request,
-    event_key,
     subject_of,
 )
 from stream_app.errors import RecordError

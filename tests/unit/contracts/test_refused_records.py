@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.records import MAX_HOURS_ROWS, decode_hours, decode_zone
-from stream_app.contracts.reports import report_id_of
+from stream_app.contracts.requests import report_id_of
 from stream_app.errors import RecordError
 from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import (

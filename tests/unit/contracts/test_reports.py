@@ -5,21 +5,25 @@ import io
 import json
 
 import pytest
+import pytz
 
 from stream_app.contracts.reports import (
     ReportEvent,
-    ReportRequest,
+    StoreBasis,
+    basis_of,
     decode_event,
-    decode_request,
     encode_event,
-    encode_request,
+    hours_version,
     report_content,
     report_csv,
 )
-from stream_app.domain.instants import MINUTE
-from stream_app.domain.report import StoreReport, to_csv
+from stream_app.contracts.requests import ReportRequest, decode_request, encode_request
+from stream_app.domain.form import FormRow, ReportForm
+from stream_app.domain.instants import DAY, MINUTE
+from stream_app.domain.report import CSV_HEADER, StoreReport, to_csv
 from stream_app.domain.uptime import Figures, UpDown
 from stream_app.errors import RecordError
+from stream_app.settings import Settings
 from tests.unit.contracts.wire import REPORT, STORE
 
 HEADER = (
@@ -35,12 +39,16 @@ def report(store_id: str, week_up: int = 10_073) -> StoreReport:
 
 
 def content(store_id: str) -> dict[str, object]:
+    told = report(store_id)
+    row = FormRow([getattr(told, column) for column in CSV_HEADER], 9, 0.25)
     return report_content(
-        report(store_id),
-        timezone="America/Chicago",
-        lookback="1h",
-        default_status="inactive",
-        polls_counted=9,
+        ReportForm(),
+        [row],
+        told.reference,
+        StoreBasis("America/Chicago", [(0, "09:00", "17:00")], hours_version(b"hours")),
+        {"lookback": "1h", "default_status": "inactive"},
+        {"store-status": {"3": 17}},
+        row,
     )
 
 
@@ -79,10 +87,66 @@ def test_the_content_names_what_the_figures_rest_on() -> None:
         "downtime_last_day": 20.98,
         "downtime_last_week": 0.12,
         "timezone": "America/Chicago",
+        "business_hours": [(0, "09:00", "17:00")],
+        "hours_version": hours_version(b"hours"),
         "lookback": "1h",
         "default_status": "inactive",
         "polls_counted": 9,
+        "coverage": 0.25,
+        "input_offsets": {"store-status": {"3": 17}},
+        "columns": CSV_HEADER,
     }
+
+
+def test_all_figures_rest_on_settings_and_on_the_zone_tables() -> None:
+    settings = Settings.from_environment({"STORE_UPTIME_LOOKBACK": "90m"})
+    assert basis_of(settings) == {
+        "lookback": "1h30m",
+        "default_status": "inactive",
+        "stale_after": "2h",
+        "tzdata_version": pytz.OLSON_VERSION,  # type: ignore[attr-defined]
+    }
+
+
+def test_the_version_of_hours_follows_their_rows() -> None:
+    assert hours_version(None) == hours_version(b"[]") != hours_version(b'[[0,"09:00","17:00"]]')
+
+
+def test_a_daily_report_is_a_row_a_day() -> None:
+    form = ReportForm(duration=2 * DAY, daily=True)
+    rows = [
+        FormRow([STORE, day, f"{day}T00:00:00Z", f"{day}T09:00:00Z", 500, 40], 9, 1.0)
+        for day in ("2024-03-09", "2024-03-10")
+    ]
+    store = StoreBasis("UTC", None, hours_version(None))
+    told = report_content(form, rows, 1_710_072_000_000_000, store, {}, {}, FormRow([], 19, 0.5))
+
+    event = decode_event(encode_event(ReportEvent(REPORT, "complete", 5, report=told)))
+
+    assert event.report is not None
+    assert (event.report["polls_counted"], event.report["coverage"]) == (19, 0.5)
+    assert event.report["days"][0] == {
+        "date": "2024-03-09",
+        "start": "2024-03-09T00:00:00Z",
+        "end": "2024-03-09T09:00:00Z",
+        "uptime_minutes": 500,
+        "downtime_minutes": 40,
+        "polls_counted": 9,
+        "coverage": 1.0,
+    }
+    assert report_csv([event.report]) == (
+        "store_id,date,start,end,uptime_minutes,downtime_minutes\n"
+        f"{STORE},2024-03-09,2024-03-09T00:00:00Z,2024-03-09T09:00:00Z,500,40\n"
+        f"{STORE},2024-03-10,2024-03-10T00:00:00Z,2024-03-10T09:00:00Z,500,40\n"
+    )
+
+
+@pytest.mark.parametrize("days", ["[]", [1], [{"date": "2024-03-09"}]])
+def test_a_daily_report_without_its_figures_is_refused(days: object) -> None:
+    told = {"store_id": STORE, "columns": ["store_id", "date", "uptime_minutes"], "days": days}
+    value = encode_event(ReportEvent(REPORT, "complete", 5, report=told))
+    with pytest.raises(RecordError):
+        decode_event(value)
 
 
 def test_a_request_is_written_as_the_contract_says() -> None:

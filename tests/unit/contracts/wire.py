@@ -18,18 +18,17 @@ from stream_app.contracts.records import (
     decode_store,
     decode_zone,
 )
-from stream_app.contracts.reports import (
-    ROW_FIELDS,
+from stream_app.contracts.reports import FURTHER_FIELDS, Piece, ReportEvent, decode_event
+from stream_app.contracts.requests import (
+    DETAILS,
     FleetRequest,
     PartRequest,
-    Piece,
-    ReportEvent,
     ReportRequest,
-    decode_event,
     decode_request,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from stream_app.domain.instants import LATEST
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import LATEST, WEEK
 from stream_app.domain.report import CSV_HEADER
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
@@ -112,10 +111,22 @@ watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | insta
 named_stores = st.none() | st.sets(uuids, min_size=1, max_size=5).map(
     lambda ids: tuple(sorted(ids))
 )
+forms = st.one_of(
+    st.builds(ReportForm, instants, st.none(), st.booleans(), st.booleans()),
+    st.builds(
+        ReportForm, st.none(), st.none() | st.integers(0, WEEK), st.booleans(), st.booleans()
+    ),
+)
+details = st.sets(st.sampled_from(DETAILS)).map(
+    lambda chosen: tuple(detail for detail in DETAILS if detail in chosen)
+)
+maybe = st.none() | instants
 report_requests = st.one_of(
-    st.builds(ReportRequest, uuids, uuids, st.none() | instants, st.none() | instants),
-    st.builds(FleetRequest, uuids, named_stores, st.none() | instants, st.none() | instants),
-    st.builds(PartRequest, uuids, offsets, st.integers(1, 99), instants, instants, named_stores),
+    st.builds(ReportRequest, uuids, uuids, maybe, maybe, forms, details),
+    st.builds(FleetRequest, uuids, named_stores, maybe, maybe, forms),
+    st.builds(
+        PartRequest, uuids, offsets, st.integers(1, 99), instants, instants, named_stores, forms
+    ),
 )
 figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
 contents = st.builds(
@@ -123,10 +134,11 @@ contents = st.builds(
     st.fixed_dictionaries(dict.fromkeys(CSV_HEADER, figures)),
     st.dictionaries(st.text(), figures),
 )
+ROW_LENGTH = len(CSV_HEADER) + len(FURTHER_FIELDS)
 rows = st.builds(
     lambda store_id, told: [store_id, *told],
     uuids,
-    st.lists(figures, min_size=len(ROW_FIELDS) - 1, max_size=len(ROW_FIELDS) - 1),
+    st.lists(figures, min_size=ROW_LENGTH - 1, max_size=ROW_LENGTH - 1),
 )
 pieces = st.builds(
     Piece,
@@ -137,8 +149,8 @@ pieces = st.builds(
     pieces=st.integers(1, 99),
     reference_time=instants,
     rows=st.lists(rows, max_size=3),
-    lookback=st.text(),
-    default_status=st.text(),
+    basis=st.dictionaries(st.text(), st.text(), max_size=3),
+    input_offsets=st.dictionaries(st.text(), offsets, max_size=3),
 )
 report_events = st.builds(
     ReportEvent,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR
+from stream_app.domain.instants import HOUR, WEEK
 from stream_app.domain.polls import poll_set
-from stream_app.domain.uptime import Figures, measure, measure_exactly
+from stream_app.domain.uptime import Figures, Observed, figures_of, observe
 from stream_app.domain.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.strategies import Poll, Row
+    from tests.strategies import Case, Poll, Row
 
 
 def figures(
@@ -26,14 +26,17 @@ def figures(
     lookback: int = HOUR,
     exactly: bool = False,
 ) -> Figures:
-    return (measure_exactly if exactly else measure)(
+    observed = observe(
         WeeklyHours.from_rows(rows),
         zone(zone_name, "America/Chicago"),
         poll_set(polls),
+        reference - WEEK,
         reference,
         lookback=lookback,
         default_active=default_active,
+        stale_after=HOUR,
     )
+    return figures_of(observed, exactly=exactly)
 
 
 def by_column(found: Figures) -> dict[str, int]:
@@ -43,3 +46,17 @@ def by_column(found: Figures) -> dict[str, int]:
         for kind, side in (("uptime", "up"), ("downtime", "down"))
         for window in ("hour", "day", "week")
     }
+
+
+def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> Observed:
+    """What is known of a case over the span before its reference time."""
+    return observe(
+        WeeklyHours.from_rows(case.rows),
+        zone(case.zone_name, "America/Chicago"),
+        poll_set(case.polls),
+        case.reference - span,
+        case.reference,
+        lookback=HOUR,
+        default_active=case.default_active,
+        stale_after=stale_after,
+    )

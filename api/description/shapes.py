@@ -1,11 +1,11 @@
-"""Forms that operations share. No `from __future__ import annotations`: pydantic reads them."""
+"""Shapes that operations share. No `from __future__ import annotations`: pydantic reads them."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from stream_app.contracts.shapes import closed
+from stream_app.contracts.shapes.values import closed
 
 Seconds = Annotated[int, Field(ge=1)]
 

@@ -1,69 +1,43 @@
-"""The form of every record's value as types, from which the published schemas are made.
-
-Encoders and decoders stand beside the records they write; what stands here is held against them
-by tests. No `from __future__ import annotations`: pydantic reads the annotations.
-"""
+"""What records look like, by topic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH
-from stream_app.contracts.reports import MAX_STORES_NAMED
+from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.shapes.reports import SettingsUsed, StoreReport
+from stream_app.contracts.shapes.values import (
+    Count,
+    Duration,
+    HoursRow,
+    Instant,
+    Microseconds,
+    ReportId,
+    Status,
+    StoreId,
+    StoreIds,
+    Uuid,
+    ZoneName,
+    closed,
+)
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     FACTS_TABLE,
+    LATEST_POLLS,
+    QUERY_RESULTS,
     REPORT_REQUESTS,
     REPORT_RESULTS,
     STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
     STORE_STATUS,
     STORE_TIMEZONES,
     STORES,
     WATERMARKS,
     changelog,
 )
-from stream_app.domain.instants import LATEST
-
-closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
-"""A form without other fields than its own: so a field that nobody described is found."""
-
-EXAMPLE_STORE: Final = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
-"""A store of the sample data."""
-
-EXAMPLE_REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-
-_UUID: Final[dict[str, Any]] = {"format": "uuid"}
-
-StoreId = Annotated[str, Field(json_schema_extra=_UUID, examples=[EXAMPLE_STORE])]
-ReportId = Annotated[str, Field(json_schema_extra=_UUID, examples=[EXAMPLE_REPORT])]
-Status = Literal["active", "inactive"]
-Instant = Annotated[
-    str,
-    Field(
-        # the years that `check_instant` takes
-        pattern="^(19[7-9][0-9]|20[0-9]{2})-",
-        json_schema_extra={"format": "date-time"},
-        examples=["2024-03-10T12:00:00Z"],
-    ),
-]
-Microseconds = Annotated[int, Field(ge=0, lt=LATEST)]
-Count = Annotated[int, Field(ge=0)]
-Day = Annotated[int, Field(ge=0, le=6)]
-
-_MINUTES: Final = "[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
-_CLOCK: Final = f"([01]?[0-9]|2[0-3]):{_MINUTES}"
-OpeningTime = Annotated[str, Field(pattern=f"^{_CLOCK}$", examples=["09:00"])]
-ClosingTime = Annotated[
-    str, Field(pattern=f"^({_CLOCK}|24:00(:00([.]0{{1,6}})?)?)$", examples=["17:00:00"])
-]
-HoursRow = tuple[Day, OpeningTime, ClosingTime]
-"""`[day, start, end]`: 0 is Monday, local times of day."""
-
-ZoneName = Annotated[str, Field(max_length=MAX_ZONE_LENGTH, examples=["America/Chicago"])]
-StoreIds = Annotated[list[StoreId], Field(min_length=1, max_length=MAX_STORES_NAMED)]
 
 
 @closed
@@ -101,41 +75,54 @@ class ZoneRecord(TypedDict):
     timezone_str: ZoneName
 
 
-@closed
-class StoreReportRequest(TypedDict):
-    """A request for the report of one store."""
+class FigureChoice(TypedDict):
+    """Which figures are wanted; the three windows where nothing is said."""
 
+    start: NotRequired[Instant]
+    """Where the time begins; not together with `duration`."""
+    duration: NotRequired[Duration]
+    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds)."""
+    daily: NotRequired[bool]
+    """Day by day, by the store's own calendar."""
+    exact: NotRequired[bool]
+    """Seconds, without the grid of minutes."""
+
+
+class _Request(FigureChoice):
     report_id: ReportId
     """Chosen by who asks; asking twice with one id asks once."""
-    store_id: StoreId
     reference_time: NotRequired[Instant]
-    """Where the windows end; without it, by the reference clock of the deployment."""
+    """Where the time ends, also called `end`; without it, by the deployment's reference clock."""
+    end: NotRequired[Instant]
     requested_at: NotRequired[Instant]
     """When it was first asked for; without it, when the broker took the record."""
 
 
 @closed
-class FleetReportRequest(TypedDict):
+class StoreReportRequest(_Request):
+    """A request for the report of one store."""
+
+    store_id: StoreId
+    details: NotRequired[list[Literal["windows", "timeline", "days", "incidents"]]]
+    """What is told besides the figures."""
+
+
+@closed
+class FleetReportRequest(_Request):
     """A request for one report of all stores."""
 
-    report_id: ReportId
     scope: Literal["fleet"]
-    reference_time: NotRequired[Instant]
-    requested_at: NotRequired[Instant]
 
 
 @closed
-class StoresReportRequest(TypedDict):
+class StoresReportRequest(_Request):
     """A request for one report of the stores it names."""
 
-    report_id: ReportId
     store_ids: StoreIds
-    reference_time: NotRequired[Instant]
-    requested_at: NotRequired[Instant]
 
 
 @closed
-class PartRequest(TypedDict):
+class PartRequest(FigureChoice):
     """What the worker that took a request for many stores asks of one partition's owner."""
 
     report_id: ReportId
@@ -147,41 +134,6 @@ class PartRequest(TypedDict):
     requested_at: Instant
 
 
-class _Figures(TypedDict):
-    store_id: StoreId
-    uptime_last_hour: Annotated[int, Field(ge=0, le=60)]
-    """Minutes."""
-    uptime_last_day: Annotated[float, Field(ge=0, le=24)]
-    """Hours, two decimals."""
-    uptime_last_week: Annotated[float, Field(ge=0, le=168)]
-    """Hours, two decimals."""
-    downtime_last_hour: Annotated[int, Field(ge=0, le=60)]
-    """Minutes."""
-    downtime_last_day: Annotated[float, Field(ge=0, le=24)]
-    """Hours, two decimals."""
-    downtime_last_week: Annotated[float, Field(ge=0, le=168)]
-    """Hours, two decimals."""
-    timezone: str
-    """The zone in which its business hours were read."""
-    polls_counted: Count
-
-
-@closed
-class FleetRow(_Figures):
-    """The figures of one store in a report of many."""
-
-
-@closed
-class StoreReport(_Figures):
-    """The figures of one store and what they rest on."""
-
-    reference_time: Instant
-    lookback: str
-    """How long before the oldest window a poll still counts."""
-    default_status: Status
-    """What counts where no poll tells."""
-
-
 @closed
 class ReportRunning(TypedDict):
     """A worker makes the report."""
@@ -191,7 +143,9 @@ class ReportRunning(TypedDict):
     at: Instant
 
 
-Row = tuple[StoreId, int, float, float, int, float, float, str, Count]
+@closed
+class Basis(SettingsUsed):
+    """What the figures of all stores rest on."""
 
 
 @closed
@@ -205,10 +159,15 @@ class Piece(TypedDict):
     piece: Count
     pieces: Annotated[int, Field(ge=1)]
     reference_time: Instant
-    lookback: str
-    default_status: Status
-    rows: list[Row]
-    """In the order of store ids: the store, its six figures as in the CSV, zone, polls counted."""
+    basis: Basis
+    input_offsets: dict[str, Count]
+    """By source topic: up to where the partition's records are in the figures."""
+    columns: list[str]
+    """Names of the first values of a row, which the CSV has."""
+    further: list[str]
+    """Names of its other values."""
+    rows: list[list[str | float | None]]
+    """In the order of store ids."""
 
 
 @closed
@@ -284,7 +243,7 @@ class FileSource(TypedDict):
 class RequestSource(TypedDict):
     """A body sent by HTTP, or one item of it."""
 
-    http: Annotated[str, Field(json_schema_extra=_UUID)]
+    http: Uuid
     """Of the request."""
     path: str
     item: NotRequired[Count]
@@ -312,13 +271,17 @@ class DeadLetterRecord(TypedDict):
     """Only the beginning of the original is kept."""
 
 
+_REQUESTS: Final = (StoreReportRequest, StoresReportRequest, FleetReportRequest, PartRequest)
+_EVENTS: Final = (ReportRunning, ReportPiece, ReportComplete, ReportFailed)
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """What a topic's records look like.
 
     Attributes:
-        key: the form of the key.
-        values: the forms of values; none where they are of no use to other programs.
+        key: the shape of the key.
+        values: the shapes of values; none where they are of no use to other programs.
     """
 
     key: Any
@@ -329,10 +292,12 @@ SHAPES: Final[Mapping[str, Described]] = {
     STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord)),
     STORE_BUSINESS_HOURS.name: Described(StoreId, (HoursRecord,)),
     STORE_TIMEZONES.name: Described(StoreId, (ZoneRecord,)),
-    REPORT_REQUESTS.name: Described(
-        str, (StoreReportRequest, StoresReportRequest, FleetReportRequest, PartRequest)
-    ),
-    REPORT_RESULTS.name: Described(str, (ReportRunning, ReportPiece, ReportComplete, ReportFailed)),
+    REPORT_REQUESTS.name: Described(str, _REQUESTS),
+    STORE_QUERIES.name: Described(str, _REQUESTS),
+    REPORT_RESULTS.name: Described(str, _EVENTS),
+    QUERY_RESULTS.name: Described(str, _EVENTS),
+    # nobody writes it yet
+    LATEST_POLLS.name: Described(StoreId, ()),
     STORES.name: Described(StoreId, (StoreRecord,)),
     WATERMARKS.name: Described(str, (WatermarkRecord,)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),

@@ -1,0 +1,35 @@
+"""Who waits for a change of what, within one process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Changes:
+    """Wakes those who wait for something by its key."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    def tell(self, key: str) -> None:
+        """Wake all who wait for a key."""
+        for changed in self._waiting.get(key, ()):
+            changed.set()
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[asyncio.Event]:
+        """An event that is set by every change from now on, until the block ends."""
+        changed = asyncio.Event()
+        waiting = self._waiting.setdefault(key, set())
+        waiting.add(changed)
+        try:
+            yield changed
+        finally:
+            waiting.discard(changed)
+            if not waiting:
+                self._waiting.pop(key, None)

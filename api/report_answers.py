@@ -1,0 +1,172 @@
+"""A complete report as an answer: CSV, JSON or Parquet, with what its figures rest on."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from io import BytesIO
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from api.accept import best_of
+from api.fleet_report import csv_chunks, json_chunks, rows_in_order
+from api.keys import BODIES, REPORTS
+from api.problems import ProblemError
+from stream_app.contracts.reports import content_rows, names_in, report_csv
+from stream_app.domain.report import CSV_HEADER
+from stream_app.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from api.report_log import ReportState
+    from stream_app.contracts.reports import Row
+
+CSV: Final = "text/csv"
+JSON: Final = "application/json"
+PARQUET: Final = "application/vnd.apache.parquet"
+MEDIA: Final = (CSV, JSON, PARQUET)
+"""The forms of a report, the one that nobody has to ask for first."""
+
+PARQUET_FACTOR: Final = 8
+"""Memory that writing Parquet takes, by the size of the rows as JSON."""
+
+_ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
+
+ACCOUNTED: Final = (
+    "reference_time",
+    "lookback",
+    "default_status",
+    "stale_after",
+    "timezone",
+    "hours_version",
+    "tzdata_version",
+    "polls_counted",
+    "coverage",
+)
+"""What headers tell of a report, where it has it; the JSON form has all of it in its body."""
+
+_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
+"""Of a report that does not name its own."""
+
+
+async def report_answer(request: web.Request, state: ReportState) -> web.StreamResponse:
+    """The report as the request prefers it.
+
+    Raises:
+        ProblemError: its content is gone.
+        OverloadedError: too much is being written already.
+    """
+    if state.content is None:
+        raise gone(state)
+    media = best_of(request.headers.getall("Accept", []), MEDIA)
+    if state.parts is not None:
+        return await _fleet_answer(request, state, state.content, media)
+    headers = _headers(state, state.content, media)
+    if media == JSON:
+        body = orjson.dumps({"report_id": state.report_id, "status": "complete", **state.content})
+        return web.Response(body=body, content_type=JSON, headers=headers)
+    if media == CSV:
+        text = report_csv([state.content])
+        return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)
+    columns, rows = content_rows(state.content)
+    body = await asyncio.to_thread(_parquet, columns, rows)
+    return web.Response(body=body, content_type=PARQUET, headers=headers)
+
+
+def gone(state: ReportState) -> ProblemError:
+    """The error of a complete report whose content is not there."""
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"report {state.report_id} is complete but its content is gone; trigger a new one",
+    )
+
+
+async def _fleet_answer(
+    request: web.Request, state: ReportState, content: dict[str, Any], media: str
+) -> web.StreamResponse:
+    parts = request.app[REPORTS].pieces(state.report_id)
+    if not parts:
+        raise gone(state)
+    budget = request.app[BODIES].budget
+    size = sum(map(len, chain.from_iterable(parts)))
+    if media == PARQUET:
+        size *= PARQUET_FACTOR
+    if not budget.try_take(size):
+        raise OverloadedError("too many large answers are being written: try again in a moment")
+    try:
+        response = web.StreamResponse(headers=_headers(state, content, media))
+        response.content_type = media
+        if media == CSV:
+            response.charset = "utf-8"
+        chunks = await _chunks(state, content, parts, media)
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+        await response.write_eof()
+    finally:
+        budget.give_back(size)
+    return response
+
+
+async def _chunks(
+    state: ReportState, content: dict[str, Any], parts: list[list[bytes]], media: str
+) -> Iterable[bytes]:
+    columns = names_in(content, "columns", CSV_HEADER)
+    fields = (*columns, *names_in(content, "further", _FURTHER_FIELDS))
+    rows = rows_in_order(parts)
+    if media == CSV:
+        return csv_chunks(columns, rows)
+    if media == JSON:
+        told = {name: value for name, value in content.items() if name != "further"}
+        head = {"report_id": state.report_id, "status": "complete", **told}
+        return json_chunks(head, fields, rows)
+    return [await asyncio.to_thread(_parquet, fields, rows)]
+
+
+def _parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
+    import polars  # noqa: PLC0415  it is large: a process that writes no Parquet does without
+
+    frame = polars.DataFrame(
+        list(rows), schema=list(fields), orient="row", infer_schema_length=None
+    )
+    for name in {"start", "end"} & set(fields):
+        frame = frame.with_columns(
+            polars.col(name).str.to_datetime(time_unit="us", time_zone="UTC")
+        )
+    if "date" in fields:
+        frame = frame.with_columns(polars.col("date").str.to_date())
+    file = BytesIO()
+    frame.write_parquet(file)
+    return file.getvalue()
+
+
+def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[str, str]:
+    name = f"report-{state.report_id}.{_ENDINGS[media]}"
+    headers = {"X-Report-Status": "Complete", "Vary": "Accept"}
+    if media != JSON:
+        headers["Content-Disposition"] = f'inline; filename="{name}"'
+        headers |= dict(_accounting(content))
+    return headers
+
+
+def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ACCOUNTED:
+        if content.get(name) is not None:
+            yield header_of(name), str(content[name])
+    offsets = content.get("input_offsets")
+    if offsets:
+        told = (
+            f"{topic}/{partition}={offset}"
+            for topic, by_partition in offsets.items()
+            for partition, offset in by_partition.items()
+        )
+        yield header_of("input_offsets"), " ".join(told)
+
+
+def header_of(name: str) -> str:
+    """The header that tells a field of a report."""
+    return "X-" + name.title().replace("_", "-")

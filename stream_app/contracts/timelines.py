@@ -1,0 +1,115 @@
+"""What is told of a store besides its figures: its timeline, its days, its incidents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.domain.days import local_days
+from stream_app.domain.instants import SECOND, format_instant
+from stream_app.domain.timeline import incidents, timeline
+from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
+from stream_app.errors import ReportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytz.tzinfo import BaseTzInfo
+
+    from stream_app.contracts.requests import Detail
+    from stream_app.domain.uptime import Observed
+
+WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
+
+MAX_INTERVALS: Final = 5_000
+"""Of one timeline: what fits a record."""
+
+MAX_INCIDENTS: Final = 2_000
+"""That are told, the newest ones."""
+
+
+def details_content(
+    details: Iterable[Detail], observed: Observed, tz: BaseTzInfo
+) -> dict[str, Any]:
+    """What a request asks for besides the figures, by the names of its details.
+
+    Raises:
+        ReportError: it does not fit a record.
+    """
+    content: dict[str, Any] = {}
+    for detail in details:
+        match detail:
+            case "windows":
+                content["windows"] = _windows(observed)
+            case "timeline":
+                content["intervals"] = _intervals(observed)
+            case "days":
+                content["local_days"] = _days(observed, tz)
+            case "incidents":
+                content["incidents"] = _incidents(observed)
+    return content
+
+
+def _windows(observed: Observed) -> list[dict[str, Any]]:
+    end = observed.end
+    return [
+        {
+            "name": name,
+            "start": format_instant(end - length),
+            "end": format_instant(end),
+            "uptime_minutes": window.up,
+            "downtime_minutes": window.down,
+            "coverage": observed.coverage([(end - length, end)]),
+        }
+        for name, length in WINDOWS.items()
+        for window in [observed.minutes(end - length, end)]
+    ]
+
+
+def _intervals(observed: Observed) -> list[dict[str, Any]]:
+    stretches = timeline(observed)
+    if len(stretches) > MAX_INTERVALS:
+        raise ReportError(
+            f"the timeline has {len(stretches):,} intervals, more than {MAX_INTERVALS:,}: "
+            "ask for a shorter time"
+        )
+    return [
+        {
+            "start": format_instant(stretch.start),
+            "end": format_instant(stretch.end),
+            "open": stretch.open,
+            "status": stretch.status,
+            "counted_as": "active" if stretch.active else "inactive",
+        }
+        for stretch in stretches
+    ]
+
+
+def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
+    days = []
+    for day, parts in local_days(tz, observed.start, observed.end).items():
+        windows = [observed.minutes(*part) for part in parts]
+        days.append(
+            {
+                "date": day.isoformat(),
+                "start": format_instant(parts[0][0]),
+                "end": format_instant(parts[-1][1]),
+                "uptime_minutes": sum(window.up for window in windows),
+                "downtime_minutes": sum(window.down for window in windows),
+                "coverage": observed.coverage(parts),
+            }
+        )
+    return days
+
+
+def _incidents(observed: Observed) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": format_instant(incident.start),
+            "end": format_instant(incident.end),
+            "ongoing": incident.ongoing,
+            "began_earlier": incident.began_earlier,
+            "downtime_seconds": incident.downtime / SECOND,
+            "cause": "reported" if incident.reported else "silence",
+        }
+        for incident in reversed(incidents(observed)[-MAX_INCIDENTS:])
+    ]

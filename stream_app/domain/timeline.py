@@ -1,0 +1,120 @@
+"""A store's span of time cut where something changes, and the incidents in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from stream_app.domain.intervals import intersect, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stream_app.domain.intervals import Interval
+    from stream_app.domain.uptime import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """An interval of a timeline, longest possible with nothing changing in it.
+
+    Attributes:
+        start: µs.
+        end: µs.
+        open: whether it lies in business hours.
+        known: whether a poll backs it.
+        active: what the figures take it for.
+    """
+
+    start: int
+    end: int
+    open: bool
+    known: bool
+    active: bool
+
+    @property
+    def status(self) -> Literal["active", "inactive", "unknown"]:
+        """What polls say of it."""
+        if not self.known:
+            return "unknown"
+        return "active" if self.active else "inactive"
+
+
+def timeline(observed: Observed) -> list[Stretch]:
+    """The whole span in order, without gaps; no two neighbours are alike."""
+    layers = (observed.opened, observed.backed, observed.active)
+    cuts = {observed.start, observed.end}
+    for layer in layers:
+        for interval in layer:
+            cuts.update(interval)
+    instants = sorted(cuts)
+    inside = [_membership(layer, instants) for layer in layers]
+    found: list[Stretch] = []
+    for start, end, now_open, known, active in zip(instants, instants[1:], *inside, strict=False):
+        last = found[-1] if found else None
+        if last and (last.open, last.known, last.active) == (now_open, known, active):
+            found[-1] = Stretch(last.start, end, now_open, known, active)
+        else:
+            found.append(Stretch(start, end, now_open, known, active))
+    return found
+
+
+def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[bool]:
+    """Whether each instant is inside a layer, all of whose ends are among them."""
+    at = 0
+    for instant in instants:
+        while at < len(layer) and layer[at][1] <= instant:
+            at += 1
+        yield at < len(layer) and layer[at][0] <= instant
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A longest run that counts as inactive and touches business hours.
+
+    Attributes:
+        start: its first open instant, µs.
+        end: the end of its last open instant, µs.
+        downtime: the open time in it, µs.
+        ongoing: it reaches the end of the span: no poll has said active since.
+        began_earlier: it reaches the start of the span, and may have begun before it.
+        reported: a poll said inactive; otherwise there was none, and the default status stands.
+    """
+
+    start: int
+    end: int
+    downtime: int
+    ongoing: bool
+    began_earlier: bool
+    reported: bool
+
+
+def incidents(observed: Observed) -> list[Incident]:
+    """The incidents of a span, oldest first; their downtimes sum up to that of the span."""
+    found = []
+    for run in _gaps(observed.active, observed.start, observed.end):
+        opened = intersect(observed.opened, [run])
+        if opened:
+            found.append(
+                Incident(
+                    start=opened[0][0],
+                    end=opened[-1][1],
+                    downtime=total(opened),
+                    ongoing=run[1] == observed.end,
+                    began_earlier=run[0] == observed.start,
+                    # the newest poll before the end of the run is in it, or carried into it
+                    reported=bisect_left(observed.polls, run[1] << 1) > 0,
+                )
+            )
+    return found
+
+
+def _gaps(intervals: Sequence[Interval], start: int, end: int) -> Iterator[Interval]:
+    """What is left of `[start, end)` without intervals that lie in it."""
+    for first, last in intervals:
+        if start < first:
+            yield start, first
+        start = last
+    if start < end:
+        yield start, end

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
+from stream_app.domain.timeline import Incident, Stretch, incidents, timeline
+from tests.strategies import Case, cases
+from tests.unit.domain.product import observed_of
+
+if TYPE_CHECKING:
+    from stream_app.domain.uptime import Observed
+
+usual = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+
+NOON = 1_710_072_000_000_000  # Sunday 2024-03-10T12:00:00Z
+ALL_DAYS = [(day, "09:00", "17:00") for day in range(7)]
+
+
+def case(*polls: tuple[int, bool], rows: list[tuple[int, str, str]] | None = None) -> Case:
+    return Case(ALL_DAYS if rows is None else rows, "UTC", list(polls), NOON, False)
+
+
+def status_at(case: Case, observed: Observed, instant: int, stale_after: int) -> tuple[bool, bool]:
+    """Known and active, by looking through the polls."""
+    polls = list(observed.polls)
+    before = polls[: bisect_right(polls, instant << 1 | 1)]
+    if not before:
+        return False, case.default_active
+    return instant - (before[-1] >> 1) < stale_after, bool(before[-1] & 1)
+
+
+@usual
+@given(cases(), st.integers(1, WEEK - 1), st.sampled_from([MINUTE, HOUR, DAY]))
+def test_every_instant_is_in_the_stretch_that_its_newest_poll_says(
+    case: Case, back: int, stale_after: int
+) -> None:
+    observed = observed_of(case, stale_after=stale_after)
+    instant = case.reference - back
+
+    (stretch,) = [s for s in timeline(observed) if s.start <= instant < s.end]
+
+    assert (stretch.known, stretch.active) == status_at(case, observed, instant, stale_after)
+    assert stretch.open == any(start <= instant < end for start, end in observed.opened)
+
+
+@usual
+@given(cases())
+def test_a_timeline_is_the_whole_span_and_no_two_neighbours_are_alike(case: Case) -> None:
+    observed = observed_of(case)
+    stretches = timeline(observed)
+
+    assert stretches[0].start == observed.start
+    assert stretches[-1].end == observed.end
+    for one, other in pairwise(stretches):
+        assert one.end == other.start
+        assert (one.open, one.known, one.active) != (other.open, other.known, other.active)
+
+
+@usual
+@given(cases())
+def test_incidents_sum_up_to_the_downtime_of_the_span(case: Case) -> None:
+    observed = observed_of(case)
+    found = incidents(observed)
+
+    down = observed.microseconds(observed.start, observed.end).down
+    assert sum(incident.downtime for incident in found) == down
+    for one, other in pairwise(found):
+        # something active lies between two incidents, or they would be one
+        assert any(one.end <= start and end <= other.start for start, end in observed.active)
+    for incident in found:
+        assert incident.start < incident.end
+        assert 0 < incident.downtime <= incident.end - incident.start
+
+
+def test_a_poll_speaks_for_two_hours_and_the_figures_go_on_with_it() -> None:
+    observed = observed_of(case((NOON - 4 * HOUR, True)), DAY)
+
+    assert timeline(observed)[-3:] == [
+        Stretch(NOON - 4 * HOUR, NOON - 3 * HOUR, open=False, known=True, active=True),
+        Stretch(NOON - 3 * HOUR, NOON - 2 * HOUR, open=True, known=True, active=True),
+        Stretch(NOON - 2 * HOUR, NOON, open=True, known=False, active=True),
+    ]
+    assert [s.status for s in timeline(observed)][-3:] == ["active", "active", "unknown"]
+
+
+def test_an_incident_goes_on_over_a_night() -> None:
+    opens, closes = NOON - 3 * HOUR, NOON - 19 * HOUR
+    found = incidents(
+        observed_of(case((NOON - WEEK, True), (closes - HOUR, False), (opens + HOUR, True)))
+    )
+
+    assert found == [
+        Incident(
+            start=closes - HOUR,
+            end=opens + HOUR,
+            downtime=2 * HOUR,
+            ongoing=False,
+            began_earlier=False,
+            reported=True,
+        )
+    ]
+
+
+def test_an_outage_outside_business_hours_is_no_incident() -> None:
+    closes = NOON - 19 * HOUR
+    polls = [(NOON - WEEK, True), (closes + HOUR, False), (closes + 2 * HOUR, True)]
+    assert incidents(observed_of(case(*polls))) == []
+
+
+def test_the_incident_of_a_store_that_is_still_down_is_ongoing_even_when_it_has_closed() -> None:
+    rows = [(day, "09:00", "11:00") for day in range(7)]
+    found = incidents(observed_of(case((NOON - WEEK, True), (NOON - 2 * HOUR, False), rows=rows)))
+
+    (incident,) = found
+    assert incident.ongoing
+    assert (incident.start, incident.end) == (NOON - 2 * HOUR, NOON - HOUR)
+
+
+def test_without_a_poll_the_default_status_is_an_incident_of_silence() -> None:
+    (incident,) = incidents(observed_of(case()))
+
+    assert (incident.reported, incident.began_earlier, incident.ongoing) == (False, True, True)
+    assert incident.downtime == 7 * 8 * HOUR
+
+
+def test_a_reported_incident_may_have_begun_before_the_span() -> None:
+    polls = [(NOON - DAY - HOUR, False), (NOON - HOUR, True)]
+    (incident,) = incidents(observed_of(case(*polls), DAY))
+
+    assert (incident.reported, incident.began_earlier, incident.ongoing) == (True, True, False)
