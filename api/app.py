@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api import documents, health, reports, statuses, stores
+from api import documents, fleet, health, report_events, reports, statuses, store_views, stores
 from api.documents import DOCUMENTS, Documents
-from api.keys import BODIES, DEFAULT_TIMEZONE, GATEWAY, INGESTION, REPORTS, STORES
+from api.event_stream import EventStreams
+from api.keys import (
+    BODIES,
+    DEFAULT_TIMEZONE,
+    EVENT_STREAMS,
+    FLEET,
+    GATEWAY,
+    INGESTION,
+    REPORTS,
+    STORES,
+)
 from api.problems import problem_middleware
 
 if TYPE_CHECKING:
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
 def create_app(gateway: Gateway) -> web.Application:
     """The HTTP application around a gateway, which starts and stops with it."""
 
+    streams = EventStreams()
+
     async def run_gateway(_app: web.Application) -> AsyncIterator[None]:
         await gateway.start()
         yield
@@ -27,17 +39,29 @@ def create_app(gateway: Gateway) -> web.Application:
 
     async def begin_to_stop(_app: web.Application) -> None:
         gateway.bodies.begin_to_stop()
+        streams.begin_to_stop()
 
     app = web.Application(middlewares=[problem_middleware])
     app[GATEWAY] = gateway
     app[REPORTS] = gateway.report_service
     app[STORES] = gateway.store_service
     app[INGESTION] = gateway.ingestion
+    app[FLEET] = gateway.fleet_service
+    app[EVENT_STREAMS] = streams
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app[DOCUMENTS] = Documents(app, gateway.settings)
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
-    for module in (documents, health, reports, statuses, stores):
+    for module in (
+        documents,
+        health,
+        reports,
+        report_events,
+        statuses,
+        stores,
+        store_views,
+        fleet,
+    ):
         app.add_routes(module.routes)
     return app

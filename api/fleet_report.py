@@ -8,17 +8,22 @@ from __future__ import annotations
 import heapq
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from stream_app.contracts.reports import names_in
 from stream_app.domain import report
-from stream_app.domain.report import CHUNK_ROWS
+from stream_app.domain.report import CHUNK_ROWS, CSV_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.contracts.reports import Row
+
+
+_FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
+"""Of a report that does not name its own."""
 
 
 def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
@@ -44,6 +49,20 @@ def json_chunks(
         yield separator + b",".join(reports)
         separator = b",\n"
     yield b"]}"
+
+
+def named_rows(
+    content: dict[str, Any], parts: Sequence[Sequence[bytes]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of all parts, each as an object."""
+    fields = fields_of(content)
+    return (dict(zip(fields, row, strict=True)) for row in rows_in_order(parts))
+
+
+def fields_of(content: dict[str, Any]) -> tuple[str, ...]:
+    """The names of a row's values: the columns of the CSV, and what only JSON and Parquet have."""
+    further = names_in(content, "further", _FIRST_FURTHER_FIELDS)
+    return (*names_in(content, "columns", CSV_HEADER), *further)
 
 
 def _rows(pieces: Iterable[bytes]) -> Iterator[Row]:

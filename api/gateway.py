@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from api.budget import Budget
 from api.changes import Changes
+from api.fleet_service import FleetService
+from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.link import CLOSING_SECONDS, KafkaLink
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
@@ -22,7 +24,13 @@ from api.report_log import ReportLog
 from api.report_service import ReportService
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
-from stream_app.contracts.topics import QUERY_RESULTS, REPORT_RESULTS, REQUEST_TOPICS, STORES
+from stream_app.contracts.topics import (
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_RESULTS,
+    REQUEST_TOPICS,
+    STORES,
+)
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
@@ -47,6 +55,7 @@ class Gateway:
         settings: as given.
         report_service: requests for reports, and their results.
         store_service: which stores there are.
+        fleet_service: the stores as they are now.
         ingestion: takes what stores report.
         bodies: the request bodies that are being read.
     """
@@ -72,11 +81,13 @@ class Gateway:
             self._highwaters,
             self._report_log.on_record,
         )
+        view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
+        latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
         self._link = KafkaLink(
             settings,
             readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
-            views=[stores_tail, reports_tail],
+            views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
             settings, clock, self._link, self._report_log, reports_tail.catch_up, changes
@@ -86,6 +97,14 @@ class Gateway:
             read=lambda: self._link.in_time(stores_tail.catch_up()),
             applied=self._progress.catch_up,
             require=self._link.require,
+        )
+        self.fleet_service = FleetService(
+            settings,
+            view,
+            self.report_service,
+            self._progress.newest_poll,
+            clock,
+            self._link.require,
         )
         self.ingestion = Ingestion(
             settings,
@@ -99,9 +118,11 @@ class Gateway:
         """Begin to connect; returns at once."""
         await self._link.start()
         await self.report_service.start()
+        await self.fleet_service.start()
 
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
+        await self.fleet_service.stop()
         await self.report_service.stop()
         await self.ingestion.stop(CLOSING_SECONDS)
         await self._link.stop()

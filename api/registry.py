@@ -34,8 +34,19 @@ _SCHEMA: Final = """
 CREATE TABLE store (
     store_id TEXT PRIMARY KEY,
     hours BLOB,
-    timezone TEXT
+    timezone TEXT,
+    -- what `api.fleet_view` adds: the zone that counts, whether it is open, when that changes
+    zone TEXT,
+    open INTEGER,
+    changes_at INTEGER,
+    look_at INTEGER NOT NULL DEFAULT 0,
+    polled INTEGER,
+    active INTEGER,
+    figures BLOB,
+    down_day REAL
 ) WITHOUT ROWID;
+CREATE INDEX store_look_at ON store (look_at);
+CREATE INDEX store_polled ON store (polled);
 """
 
 _BEHIND_HEXADECIMAL: Final = "g"
@@ -76,6 +87,11 @@ class Registry:
         # never ended: this connection is the only one that reads, and a transaction for every
         # record would cost several times as much
         self._database.execute("BEGIN")
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """Its only connection, for views that share its table."""
+        return self._database
 
     def close(self) -> None:
         """Close the file."""
@@ -129,7 +145,7 @@ class Registry:
             return
         self._database.execute(
             "INSERT INTO store (store_id, hours) VALUES (?, ?)"
-            " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours",
+            " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours, look_at = 0",
             (told.store_id, _checked(told.hours)),
         )
 
@@ -139,7 +155,7 @@ class Registry:
             return
         self._database.execute(
             "INSERT INTO store (store_id, timezone) VALUES (?, ?)"
-            " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone",
+            " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone, look_at = 0",
             (told.store_id, told.timezone),
         )
 

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from api.accept import best_of
-from api.fleet_report import csv_chunks, json_chunks, rows_in_order
+from api.fleet_report import csv_chunks, fields_of, json_chunks, rows_in_order
 from api.keys import BODIES, REPORTS
 from api.problems import ProblemError
 from stream_app.contracts.reports import content_rows, names_in, report_csv
@@ -34,6 +34,9 @@ MEDIA: Final = (CSV, JSON, PARQUET)
 PARQUET_FACTOR: Final = 8
 """Memory that writing Parquet takes, by the size of the rows as JSON."""
 
+_MAX_HEADER: Final = 4_000
+"""Characters of a header; clients take no more than eight thousand of all. JSON has no limit."""
+
 _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
 ACCOUNTED: Final = (
@@ -48,9 +51,6 @@ ACCOUNTED: Final = (
     "coverage",
 )
 """What headers tell of a report, where it has it; the JSON form has all of it in its body."""
-
-_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
-"""Of a report that does not name its own."""
 
 
 async def report_answer(request: web.Request, state: ReportState) -> web.StreamResponse:
@@ -116,7 +116,7 @@ async def _chunks(
     state: ReportState, content: dict[str, Any], parts: list[list[bytes]], media: str
 ) -> Iterable[bytes]:
     columns = names_in(content, "columns", CSV_HEADER)
-    fields = (*columns, *names_in(content, "further", _FURTHER_FIELDS))
+    fields = fields_of(content)
     rows = rows_in_order(parts)
     if media == CSV:
         return csv_chunks(columns, rows)
@@ -157,14 +157,12 @@ def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ACCOUNTED:
         if content.get(name) is not None:
             yield header_of(name), str(content[name])
-    offsets = content.get("input_offsets")
-    if offsets:
-        told = (
-            f"{topic}/{partition}={offset}"
-            for topic, by_partition in offsets.items()
-            for partition, offset in by_partition.items()
-        )
-        yield header_of("input_offsets"), " ".join(told)
+    told = "; ".join(
+        f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
+        for topic, offsets in content.get("input_offsets", {}).items()
+    )
+    if 0 < len(told) <= _MAX_HEADER:
+        yield header_of("input_offsets"), told
 
 
 def header_of(name: str) -> str:

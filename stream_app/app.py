@@ -12,6 +12,7 @@ import faust
 from stream_app.agents.committable import Committable
 from stream_app.agents.holes import Holes
 from stream_app.agents.ingest import Ingest
+from stream_app.agents.latest import LatestPolls
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.agents.reports import Reports
@@ -133,6 +134,7 @@ class Parts:
     highwaters: Highwaters
     progress: Progress
     ownership: Ownership
+    latest: LatestPolls
     holes: Holes
     reach: BrokerReach
     committable: Committable
@@ -159,6 +161,7 @@ class Parts:
             self.highwaters,
             self.progress,
             self.ownership,
+            self.latest,
             self.holes,
             self.reach,
         ]
@@ -190,7 +193,8 @@ def create_app(
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
     outbox = Outbox(settings, fail)
-    ownership = Ownership(facts, progress, outbox, fail)
+    latest = LatestPolls(outbox)
+    ownership = Ownership(facts, progress, outbox, latest, fail)
     committable = Committable()
     holes = Holes(settings, ownership, highwaters)
     takeover = Takeover(app, settings, facts, ownership, committable, fail)
@@ -200,13 +204,14 @@ def create_app(
         highwaters,
         progress,
         ownership,
+        latest,
         holes,
         BrokerReach(highwaters),
         committable,
         takeover,
     )
 
-    ingest = Ingest(settings, facts, ownership, outbox, committable, fail)
+    ingest = Ingest(settings, facts, ownership, outbox, latest, committable, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)

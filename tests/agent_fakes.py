@@ -245,6 +245,7 @@ class RecordingOutbox:
         self.passed_on: list[PassedOn] = []
         self.reports: list[ReportEvent] = []
         self.topics: list[str] = []
+        self.latest: list[tuple[bytes, int]] = []
         self.registered: list[bytes] = []
         self.told: list[Watermark] = []
         self.tell_error: BaseException | None = None
@@ -265,6 +266,10 @@ class RecordingOutbox:
     ) -> asyncio.Future[Any]:
         self.reports.append(event)
         self.topics.append(topic.name)
+        return self.sends.future()
+
+    async def latest_poll(self, store: bytes, poll: int) -> asyncio.Future[Any]:
+        self.latest.append((store, poll))
         return self.sends.future()
 
     def register(self, stores: Iterable[bytes]) -> None:

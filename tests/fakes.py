@@ -11,15 +11,24 @@ import orjson
 
 from api.budget import Budget
 from api.changes import Changes
+from api.fleet_service import FleetService
+from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.registry import TOPICS, Registry
 from api.report_log import ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
-from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import (
+    StoreRecord,
+    decode_dead_letter,
+    encode_poll,
+    encode_store,
+)
 from stream_app.contracts.requests import subject_of
-from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORES
+from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
+from stream_app.errors import ReportError
 from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings
 
@@ -161,6 +170,16 @@ class FakeGateway:
         self.store_service = StoreService(
             self._registry, read=self._reachable, applied=self._reachable, require=self._answer
         )
+        self.newest_poll: int | None = None
+        self.view = FleetView(self._registry.database, settings)
+        self.fleet_service = FleetService(
+            settings,
+            self.view,
+            self,  # type: ignore[arg-type]
+            lambda: self.newest_poll,
+            now,
+            self._answer,
+        )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
         self.ingestion = Ingestion(settings, now, outgoing, self._answer)
         for store_id in stores:
@@ -170,11 +189,24 @@ class FakeGateway:
         """Make a store known."""
         self._registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
 
+    def poll(self, store_id: str, instant: int, *, active: bool) -> None:
+        """Make the newest poll of a store known."""
+        value = encode_poll(store_id, instant, active=active)
+        self.view.on_record(FakeRecord(LATEST_POLLS.name, value))
+        self.newest_poll = max(self.newest_poll or 0, instant)
+
+    def know(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+        """Take a record of hours or zones in."""
+        partition = partition_of(store_id.encode(), self.settings.partitions)
+        self._registry.on_record(FakeRecord(topic.name, value, partition=partition))
+
     async def start(self) -> None:
         self.started += 1
+        await self.fleet_service.start()
 
     async def stop(self) -> None:
         self.stopped += 1
+        await self.fleet_service.stop()
 
     async def trouble(self) -> str | None:
         return self.trouble_now
@@ -193,7 +225,7 @@ class FakeGateway:
     async def answer(self, request: AnyRequest) -> ReportState:
         self._answer()
         self.queries.append(request)
-        content = self.answers.pop(0)
+        content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
         if isinstance(content, Exception):
             raise content
         return report_state(request.report_id, "complete", content=content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytz
 
 from stream_app.contracts.reports import (
@@ -15,15 +16,17 @@ from stream_app.contracts.reports import (
     report_content,
     report_rows,
 )
-from stream_app.contracts.requests import DETAILS
+from stream_app.contracts.requests import DETAILS, ReportRequest
 from stream_app.contracts.timelines import details_content
 from stream_app.domain.form import ReportForm, rows_of
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import DAY, HOUR, format_instant
 from stream_app.domain.uptime import observe
-from tests.fakes import SETTINGS
+from tests.fakes import SETTINGS, FakeGateway
 
 if TYPE_CHECKING:
+    from api.report_log import ReportState
+    from stream_app.contracts.requests import AnyRequest
     from stream_app.domain.form import FormRow
     from stream_app.domain.uptime import Observed
 
@@ -86,3 +89,17 @@ def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
         "further": FURTHER_FIELDS,
     }
     return head, report_rows(rows(form), BASIS)
+
+
+class AnsweringGateway(FakeGateway):
+    """One whose workers answer every query, with a report of a store of theirs."""
+
+    async def answer(self, request: AnyRequest) -> ReportState:
+        if isinstance(request, ReportRequest):
+            content = store_content(request.form, detailed=True)
+            self.answers.append({**content, "store_id": request.store_id})
+        else:
+            head, rows = fleet_content(request.form)
+            self.rows[request.report_id] = [[orjson.dumps(rows)]]
+            self.answers.append(head)
+        return await super().answer(request)

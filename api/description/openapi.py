@@ -5,7 +5,16 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
-from api.description import documents, health, reports, statuses, stores
+from api.description import (
+    documents,
+    fleet,
+    health,
+    report_events,
+    reports,
+    statuses,
+    store_views,
+    stores,
+)
 from api.description.operation import FAILURE
 from api.description.schemas import Schemas
 from stream_app import __version__
@@ -18,9 +27,10 @@ if TYPE_CHECKING:
     from api.description.operation import Answer, Operation, Parameter
 
 GROUPS: Final[Mapping[str, Mapping[tuple[str, str], Operation]]] = {
-    "reports": reports.OPERATIONS,
+    "fleet": fleet.OPERATIONS,
+    "reports": {**reports.OPERATIONS, **report_events.OPERATIONS},
     "polls": statuses.OPERATIONS,
-    "stores": stores.OPERATIONS,
+    "stores": {**stores.OPERATIONS, **store_views.OPERATIONS},
     "health": health.OPERATIONS,
     "documents": documents.OPERATIONS,
 }
@@ -115,13 +125,16 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
     schema = schemas.of(parameter.shape)
-    told = {
+    told: dict[str, Any] = {
         "name": parameter.name,
         "in": parameter.where,
         "description": parameter.text,
         "required": parameter.where == "path",
         "schema": schema,
     }
+    if schema.get("type") == "array":
+        # with commas between
+        told["explode"] = False
     if "examples" in schema:
         # what the page fills in is this one
         told["example"] = schema["examples"][0]

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JSON: Final = "application/json"
+STREAM: Final = "text/event-stream"
+"""Of server-sent events: its shape is that of each of them."""
+
 PROBLEM: Final = "application/problem+json"
 
 

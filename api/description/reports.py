@@ -158,6 +158,8 @@ Csv = Annotated[
     ),
 ]
 
+REPORT_ID: Final = Parameter("report_id", "path", "The report.", ReportId)
+UNKNOWN_REPORT: Final = {404: problem("The report is unknown or expired.")}
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
@@ -203,7 +205,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("GET", "/get_report/{report_id}"): Operation(
         text="CSV, or JSON or Parquet where the Accept header prefers it.",
-        parameters=(Parameter("report_id", "path", "The report.", ReportId),),
+        parameters=(REPORT_ID,),
         answers={
             200: Answer(
                 "The report.",
@@ -219,7 +221,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 },
             ),
             202: Answer("It is not done yet.", {JSON: ReportUnderWay}, RETRY),
-            404: problem("The report is unknown or expired."),
+            **UNKNOWN_REPORT,
             410: Answer("It failed, and why.", {JSON: ReportGone}),
             422: problem("The report id is not a UUID."),
             429: problem("Too many large answers are being written.", retry=True),

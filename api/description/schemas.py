@@ -33,11 +33,11 @@ class Schemas:
     def of(self, shape: Any) -> dict[str, Any]:
         """The schema of a type: of one with a name a reference to it."""
         schemas, rest = TypeAdapter.json_schemas(
-            [(_KEY, "serialization", TypeAdapter(shape))],
+            [(_KEY, "validation", TypeAdapter(shape))],
             ref_template=self._template,
             schema_generator=_Generator,
         )
         for name, schema in rest.get("$defs", {}).items():
             if self.definitions.setdefault(name, schema) != schema:
                 raise ValueError(f"two types have the name {name}")
-        return schemas[_KEY, "serialization"]
+        return schemas[_KEY, "validation"]

@@ -30,7 +30,7 @@ from stream_app.contracts.records import (
 )
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.polls import newest, packed_set, to_bytes
+from stream_app.domain.polls import later, newest, packed_set, to_bytes
 from stream_app.errors import RecordError, TableError
 from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from stream_app.agents.committable import Committable, TakenEvent
+    from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
     from stream_app.kafka.batches import Batch
@@ -60,6 +61,7 @@ class _Run:
         batches: the changelog records that were written.
         stores: the stores that are named.
         newest_poll: µs of the newest poll; None: no poll.
+        latest: of each store the newest poll, packed.
         refused: records with the reason why they, or a part of them, were refused.
         elsewhere: records whose store another partition owns, with its name and partition.
     """
@@ -68,6 +70,7 @@ class _Run:
     batches: dict[Batch, None] = field(default_factory=dict)
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
+    latest: dict[bytes, int] = field(default_factory=dict)
     refused: list[tuple[Any, str]] = field(default_factory=list)
     elsewhere: list[tuple[Any, str, int]] = field(default_factory=list)
 
@@ -80,6 +83,7 @@ class Ingest:
         facts: the table.
         ownership: told of all that is applied.
         outbox: for what is refused or passed on.
+        latest: told of the newest poll of every store.
         committable: where events are taken.
         fail: called with an error after which this worker must not go on.
     """
@@ -90,6 +94,7 @@ class Ingest:
         facts: FactsTable,
         ownership: Ownership,
         outbox: Outbox,
+        latest: LatestPolls,
         committable: Committable,
         fail: Callable[[BaseException], None],
     ) -> None:
@@ -98,6 +103,7 @@ class Ingest:
         self._facts = facts
         self._ownership = ownership
         self._outbox = outbox
+        self._latest = latest
         self._committable = committable
         self._fail = fail
         self._on_their_way: set[asyncio.Task[None]] = set()
@@ -146,6 +152,7 @@ class Ingest:
         apply(taken.message.records, run)
         # what is applied is visible from here on, before anything is waited for
         self._ownership.applied(owned, run.stores, run.newest_poll)
+        self._latest.note(owned.number, run.latest)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
         for record, reason in run.refused:
             futures.append(await self._outbox.dead_letter(dead_letter_of(record, reason)))
@@ -277,6 +284,7 @@ class Ingest:
             self._put(run, bucket_key(store, write.bucket), to_bytes(write.polls))
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
+        run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
 
 
 def _reason(record: Any, error: Exception) -> str:

@@ -14,11 +14,13 @@ from stream_app.contracts.records import (
     StoreRecord,
     bounded_dead_letter,
     dead_letter_key,
+    encode_poll,
     encode_store,
 )
 from stream_app.contracts.reports import ReportEvent, encode_event, event_key
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
+    LATEST_POLLS,
     REPORT_RESULTS,
     STORES,
     WATERMARKS,
@@ -94,6 +96,12 @@ class Outbox:
         return await self._send(
             topic, encode_event(event), event_key(event), beside=event.report_id.encode()
         )
+
+    async def latest_poll(self, store: bytes, poll: int) -> None:
+        """Tell the newest poll of a store, as the table packs it."""
+        store_id = str(UUID(bytes=store))
+        value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
+        await self._send(LATEST_POLLS, value, store_id.encode())
 
     def register(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""

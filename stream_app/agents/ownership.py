@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import Watermark
 from stream_app.domain.buckets import kind_of
-from stream_app.domain.polls import from_bytes, newest
+from stream_app.domain.polls import from_bytes, later
 from stream_app.errors import TableError
 from stream_app.kafka.frontier import Frontier
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
@@ -23,6 +23,7 @@ from stream_app.tables import STORE_BYTES, bucket_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
+    from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.domain.buckets import Bucket
     from stream_app.kafka.progress import Progress
@@ -74,6 +75,7 @@ class Ownership:
         facts: the table.
         progress: this process's view of all watermarks.
         outbox: where watermarks and store records go.
+        latest: told of the newest poll of every store that is taken over.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -82,11 +84,13 @@ class Ownership:
         facts: FactsTable,
         progress: Progress,
         outbox: Outbox,
+        latest: LatestPolls,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._facts = facts
         self._progress = progress
         self._outbox = outbox
+        self._latest = latest
         self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[tuple[str, int]] = set()
@@ -118,6 +122,7 @@ class Ownership:
         released, self._owned = self._owned, {}
         for partition in released.values():
             partition.lost.set()
+        self._latest.release()
         self._facts.close()
 
     async def take(self, partitions: set[int], applied: Mapping[tuple[str, int], int]) -> None:
@@ -135,7 +140,8 @@ class Ownership:
         self._facts.open(partitions)
         for number in sorted(partitions):
             partition = OwnedPartition(number)
-            async for _ in self._read_into(partition):
+            latest: dict[bytes, int] = {}
+            async for _ in self._read_into(partition, latest):
                 if generation != self._generation:
                     return
             partition.frontiers = {
@@ -143,6 +149,7 @@ class Ownership:
             }
             # A crash may have come between a store's first fact and its registration
             self._outbox.register(partition.stores)
+            self._latest.take(number, latest)
             self._owned[number] = partition
             for spec in SOURCE_TOPICS:
                 self._advance(partition, spec.name)
@@ -192,15 +199,19 @@ class Ownership:
         partition.moved.set()
         self._moved.add((topic, partition.number))
 
-    async def _read_into(self, partition: OwnedPartition) -> AsyncIterator[None]:
+    async def _read_into(
+        self, partition: OwnedPartition, latest: dict[bytes, int]
+    ) -> AsyncIterator[None]:
         for count, (key, value) in enumerate(self._facts.items(partition.number)):
-            partition.stores.add(key[:STORE_BYTES])
+            store = key[:STORE_BYTES]
+            partition.stores.add(store)
             bucket = bucket_of(key)
             if bucket is not None:
                 partition.kinds.add(kind_of(bucket))
-                poll = newest(from_bytes(value[-8:]))
-                if poll > (partition.newest_poll or -1):
-                    partition.newest_poll = poll
+                poll = from_bytes(value[-8:])[0]
+                latest[store] = later(poll, latest.get(store, poll))
+                if poll >> 1 > (partition.newest_poll or -1):
+                    partition.newest_poll = poll >> 1
             if count % _SCAN_CHUNK == 0:
                 await asyncio.sleep(0)
                 yield

@@ -53,6 +53,13 @@ def union(one: array[int], other: array[int]) -> array[int]:
     return packed_set([*one, *other])
 
 
+def later(one: int, other: int) -> int:
+    """The later of two packed polls; of one instant the inactive one."""
+    if one >> 1 == other >> 1:
+        return min(one, other)
+    return max(one, other)
+
+
 def since(polls: array[int], instant: int) -> array[int]:
     """The polls at or after an instant."""
     return polls[bisect_left(polls, instant << 1) :]

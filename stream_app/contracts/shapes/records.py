@@ -296,8 +296,7 @@ SHAPES: Final[Mapping[str, Described]] = {
     STORE_QUERIES.name: Described(str, _REQUESTS),
     REPORT_RESULTS.name: Described(str, _EVENTS),
     QUERY_RESULTS.name: Described(str, _EVENTS),
-    # nobody writes it yet
-    LATEST_POLLS.name: Described(StoreId, ()),
+    LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
     STORES.name: Described(StoreId, (StoreRecord,)),
     WATERMARKS.name: Described(str, (WatermarkRecord,)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),

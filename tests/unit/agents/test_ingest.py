@@ -11,6 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
+from stream_app.agents.latest import LatestPolls
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
@@ -63,11 +64,13 @@ class Desk:
         self.outbox = RecordingOutbox()
         self.committable = Committable()
         self.failures = Failures()
+        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
             self.ownership,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
+            self.latest,
             self.committable,
             self.failures,
         )
@@ -600,3 +603,15 @@ async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: 
 
     assert len(desk.outbox.letters) == 4
     assert [event.acks for event in events] == [1] * 4
+
+
+async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
+    desk.latest.take(0, {KEY: (NOW - HOUR) << 1 | 1})
+
+    await desk.take(
+        encode_poll_batch(STORE, [(NOW, True), (NOW - MINUTE, True)]),
+        encode_poll_batch(STORE, [(NOW, False)]),
+        encode_poll_batch(STORE, [(NOW - MINUTE, False)]),
+    )
+
+    assert desk.latest._known == {0: {KEY: NOW << 1}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.agents import ownership as module
+from stream_app.agents.latest import LatestPolls
 from stream_app.agents.ownership import OwnedPartition, Ownership
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.contracts.watermarks import Watermark
@@ -36,6 +37,7 @@ class Desk:
             self.facts,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
+            LatestPolls(self.outbox),  # type: ignore[arg-type]
             self.failures,
         )
 

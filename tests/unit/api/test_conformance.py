@@ -9,8 +9,8 @@ import pytest
 from api.app import create_app
 from stream_app.contracts.shapes.values import EXAMPLE_STORE
 from tests.conformance import bounded, check, described
-from tests.fakes import FakeGateway
 from tests.live_server import served
+from tests.report_contents import NOON, AnsweringGateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,8 @@ schema = described()
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     def create() -> web.Application:
-        gateway: Any = FakeGateway(EXAMPLE_STORE)
+        gateway: Any = AnsweringGateway(EXAMPLE_STORE)
+        gateway.poll(EXAMPLE_STORE, NOON, active=False)
         return create_app(gateway)
 
     with served(create) as address:

@@ -29,7 +29,7 @@ from stream_app.errors import BrokerUnavailableError
 from tests.conformance import described
 from tests.fakes import FakeGateway, report_state
 from tests.live_server import served
-from tests.report_contents import FORMS, fleet_content, store_content
+from tests.report_contents import FORMS, NOON, AnsweringGateway, fleet_content, store_content
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ GET = "GET /get_report/{report_id}"
 POLL, POLLS = "POST /stores/{store_id}/status", "POST /status"
 HOURS, ZONE = "PUT /stores/{store_id}/business_hours", "PUT /stores/{store_id}/timezone"
 STORE_GET, STORES = "GET /stores/{store_id}", "GET /stores"
+FLEET, FLEET_EVENTS = "GET /fleet", "GET /fleet/events"
+EVENTS = "GET /reports/{report_id}/events"
+SUMMARY = "GET /stores/{store_id}/summary"
+TIMELINE, INCIDENTS = "GET /stores/{store_id}/timeline", "GET /stores/{store_id}/incidents"
 ACTIVE = {"json": {"status": "active"}}
 ITEM = {"store_id": STORE, "status": "active"}
 
@@ -198,6 +202,33 @@ CALLS = [
     Call(STORES, 200, {}),
     Call(STORES, 422, {}, {"params": {"limit": "0"}}),
     Call(STORES, 503, AWAY),
+    Call(FLEET, 200, {}),
+    Call(FLEET, 200, {"no poll": True}),
+    Call(FLEET, 200, {}, {"params": {"state": "up,down", "limit": "1", "sort": "id"}}),
+    Call(FLEET, 422, {}, {"params": {"page": "0"}}),
+    Call(FLEET, 503, AWAY),
+    Call(FLEET_EVENTS, 200, {}),
+    Call(FLEET_EVENTS, 422, {}, {"params": {"store_id": "7"}}),
+    Call(FLEET_EVENTS, 503, AWAY),
+    Call(EVENTS, 200, report("running", parts=(3, 8))),
+    Call(EVENTS, 200, report("complete", content={})),
+    Call(EVENTS, 200, report("failed", reason="a reason")),
+    Call(EVENTS, 404, {}),
+    Call(EVENTS, 422, {}, store="7"),
+    Call(EVENTS, 503, AWAY),
+    Call(INCIDENTS, 200, {}, {"params": {"limit": "2"}}),
+    Call(TIMELINE, 200, {}, {"params": {"from": "2024-03-09T00:00Z", "to": ""}}),
+    Call(SUMMARY, 200, {"no poll": True}),
+    *(
+        call
+        for view in (SUMMARY, TIMELINE, INCIDENTS)
+        for call in (
+            Call(view, 200, {}),
+            Call(view, 404, {}, store=UNKNOWN),
+            Call(view, 422, {}, {"params": {"x": "1"}}),
+            Call(view, 503, AWAY),
+        )
+    ),
     Call("GET /healthz", 200, {}),
     Call("GET /readyz", 200, {}),
     Call("GET /readyz", 503, {"trouble_now": "no worker"}),
@@ -212,13 +243,27 @@ HARD_TO_GET = {
 }
 
 
+def read(response: requests.Response) -> None:
+    """All of it; of a stream the first event."""
+    if response.headers["Content-Type"].startswith("text/event-stream"):
+        lines = []
+        for line in response.iter_lines(chunk_size=1):
+            lines.append(line + b"\n")
+            if line.startswith(b"data:"):
+                break
+        response._content = b"".join(lines) + b"\n"
+    assert response.content
+
+
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.label} {call.status}")
 def test_an_answer_is_as_described(call: Call) -> None:
     limits = {k: v for k, v in call.gateway.items() if k in {"unacknowledged", "reading"}}
 
     def create() -> web.Application:
-        gateway = FakeGateway(STORE, **limits)
-        for name in call.gateway.keys() - limits.keys():
+        gateway = AnsweringGateway(STORE, **limits)
+        if "no poll" not in call.gateway:
+            gateway.poll(STORE, NOON, active=True)
+        for name in call.gateway.keys() - limits.keys() - {"no poll"}:
             setattr(gateway, name, call.gateway[name])
         return application(gateway)
 
@@ -227,7 +272,8 @@ def test_an_answer_is_as_described(call: Call) -> None:
     with served(create) as address:
         values = {"store_id": call.store, "report_id": report_id}
         url = address + path.format_map(values)
-        response = requests.request(method, url, **call.sent, timeout=30)
+        with requests.request(method, url, **call.sent, timeout=30, stream=True) as response:
+            read(response)
 
     assert response.status_code == call.status, response.text
     case = schema[path][method].Case(path_parameters=values)

@@ -1,0 +1,137 @@
+"""`GET /fleet` and `GET /fleet/events`: all stores as they are now."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from api.fleet_view import SORTS, STATES, FleetQuery
+from api.keys import EVENT_STREAMS, FLEET
+from api.query import known_only, one_of, several_of, whole_number
+from stream_app.contracts.records import parse_uuid, shown, status_name
+from stream_app.domain.instants import format_instant, to_datetime
+from stream_app.domain.zones import find_zone
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from api.fleet_service import FleetService
+    from api.fleet_view import StoreNow
+
+PAGE_STORES: Final = 50
+MAX_PAGE_STORES: Final = 200
+MAX_PAGE: Final = 100_000
+
+_PART: Final = re.compile(r"[0-9a-f-]{0,36}")
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/fleet")
+async def get_fleet(request: web.Request) -> web.Response:
+    """A page of the stores as they are now, and how many there are in each state."""
+    service = request.app[FLEET]
+    query, page = _query(request)
+    matching, stores = await service.page(query)
+    now = service.now()
+    return web.Response(
+        body=orjson.dumps(
+            {
+                "now": None if now is None else format_instant(now),
+                "clock": service.clock_name,
+                "counts": await service.counts(),
+                "matching": matching,
+                "page": page,
+                "pages": max(1, -(-matching // query.limit)),
+                "zones": service.zones(),
+                "figures_at": None
+                if service.figures_at is None
+                else format_instant(service.figures_at),
+                "stores": [_row(store, now) for store in stores],
+            }
+        ),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@routes.get("/fleet/events")
+async def fleet_events(request: web.Request) -> web.StreamResponse:
+    """What changes in the fleet, or with one store, as server-sent events."""
+    known_only(request, "store_id")
+    text = request.query.get("store_id")
+    store_id = parse_uuid(text) if text else None
+    service = request.app[FLEET]
+    service.require()
+    async with request.app[EVENT_STREAMS].open(request) as stream:
+        await service.counts()  # brings the view to now: only what changes from here on is told
+        with service.watch(store_id) as watcher:
+            number = 0
+            while True:
+                changed, more = watcher.take()
+                await stream.send("fleet", await _event(service, changed, more=more), number)
+                number += 1
+                if not await stream.wait(watcher.changed):
+                    break
+    return stream.response
+
+
+async def _event(service: FleetService, changed: list[str], *, more: bool) -> dict[str, Any]:
+    stores = await service.stores(changed)
+    now = service.now()
+    return {
+        "now": None if now is None else format_instant(now),
+        "counts": await service.counts(),
+        "changed": [
+            {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
+            for store in stores
+        ],
+        "more": more,
+    }
+
+
+def _row(store: StoreNow, now: int | None) -> dict[str, Any]:
+    return {
+        "store_id": store.store_id,
+        "state": store.state,
+        "timezone": store.timezone,
+        "local_time": local_time(store.timezone, now),
+        "last_poll": last_poll(store),
+        "open_changes_at": None if store.changes_at is None else format_instant(store.changes_at),
+        "figures": store.figures,
+    }
+
+
+def last_poll(store: StoreNow) -> dict[str, str] | None:
+    """The newest poll of a store as answers have it."""
+    if store.polled is None:
+        return None
+    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
+
+
+def local_time(timezone: str, now: int | None) -> str | None:
+    """What a store's clock shows, ISO 8601 with its offset, to the second."""
+    tz = find_zone(timezone)
+    if now is None or tz is None:
+        return None
+    return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
+
+
+def _query(request: web.Request) -> tuple[FleetQuery, int]:
+    known_only(request, "state", "zone", "q", "sort", "limit", "page")
+    part = request.query.get("q", "").strip().lower()
+    if not _PART.fullmatch(part):
+        raise RecordError(f"q is not a part of a store id: {shown(part)}")
+    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
+    page = whole_number(request, "page", 1, MAX_PAGE)
+    query = FleetQuery(
+        states=several_of(request, "state", STATES),
+        timezone=request.query.get("zone") or None,
+        part=part,
+        sort=one_of(request, "sort", SORTS),
+        limit=limit,
+        offset=(page - 1) * limit,
+    )
+    return query, page

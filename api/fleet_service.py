@@ -1,0 +1,240 @@
+"""The fleet as it is now, and those who watch it.
+
+While somebody watches or asks, a loop moves the view with the clock, tells watchers what changed,
+and keeps the figures of all stores fresh; otherwise it rests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from api.fleet_report import named_rows
+from stream_app.contracts.requests import FleetRequest
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from api.fleet_view import FleetQuery, FleetView, StoreNow
+    from api.report_service import ReportService
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+
+FIGURES_SECONDS: Final = 60.0
+"""Age at which the figures of all stores are asked for again, while somebody looks at them."""
+
+FIRST_FIGURES_SECONDS: Final = 3.0
+"""For which the first look waits for them."""
+
+MAX_TOLD: Final = 200
+"""Changed stores that one event names; of more it says that there are more."""
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One who watches.
+
+    Attributes:
+        store_id: the only store of interest; None: all.
+        changed: set when there is something to tell.
+        stores: the ids of stores that changed since it was told last.
+        more: more changed than are kept.
+    """
+
+    store_id: str | None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    stores: dict[str, None] = field(default_factory=dict)
+    more: bool = False
+
+    def tell(self, store_ids: list[str], *, more: bool) -> None:
+        """Put further changes to those that were not told yet."""
+        if self.store_id is not None:
+            more = False
+            store_ids = [self.store_id] if self.store_id in store_ids else []
+        for store_id in store_ids:
+            if store_id not in self.stores and len(self.stores) >= MAX_TOLD:
+                more = True
+                break
+            self.stores[store_id] = None
+        self.more |= more
+        if store_ids or more:
+            self.changed.set()
+
+    def take(self) -> tuple[list[str], bool]:
+        """What it is told now."""
+        stores, more = list(self.stores), self.more
+        self.stores, self.more = {}, False
+        return stores, more
+
+
+class FleetService:
+    """The view as the routes see it.
+
+    Args:
+        settings: which clock is the reference.
+        view: the stores.
+        reports: asked for figures.
+        newest_poll: µs of the newest poll of all stores; None: no poll.
+        clock: the wall clock in µs.
+        require: raises without a connection.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        view: FleetView,
+        reports: ReportService,
+        newest_poll: Callable[[], int | None],
+        clock: Callable[[], int],
+        require: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._view = view
+        self._reports = reports
+        self._newest_poll = newest_poll
+        self._clock = clock
+        self._require = require
+        self._watchers: set[Watcher] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._figures: asyncio.Task[None] | None = None
+        self._figures_asked = float("-inf")
+        self.figures_at: int | None = None
+        """µs; reference time of the figures."""
+
+    async def start(self) -> None:
+        """Begin to tell watchers."""
+        self._ticker = asyncio.create_task(self._tick(), name="fleet")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        tasks = [task for task in (self._ticker, self._figures) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def require(self) -> None:
+        """Pass only with a connection.
+
+        Raises:
+            BrokerUnavailableError: there is none.
+        """
+        self._require()
+
+    @property
+    def clock_name(self) -> str:
+        """By which clock the fleet is shown: data or wall."""
+        return self._settings.reference_clock
+
+    def now(self) -> int | None:
+        """The instant that the fleet is shown at; None: no poll has come in yet."""
+        return self._clock() if self._settings.reference_clock == "wall" else self._newest_poll()
+
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+        """How many stores a query finds, and those of its page.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._require()
+        asked = self._ask_for_figures()
+        if asked is not None and self.figures_at is None:
+            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS)
+        return self._view.page(query, await self._advanced())
+
+    async def store(self, store_id: str) -> StoreNow | None:
+        """A store as it is now; None where it is unknown.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._require()
+        found = self._view.stores([store_id], await self._advanced())
+        return found[0] if found else None
+
+    async def counts(self) -> dict[str, int]:
+        """How many stores are in each state, and in all."""
+        return self._view.counts(await self._advanced())
+
+    def zones(self) -> list[str]:
+        """The zones of all stores, in order."""
+        return self._view.zones()
+
+    async def stores(self, store_ids: list[str]) -> list[StoreNow]:
+        """Some stores as they are now."""
+        return self._view.stores(store_ids, await self._advanced())
+
+    @contextmanager
+    def watch(self, store_id: str | None = None) -> Iterator[Watcher]:
+        """Watch all stores or one, until the block ends."""
+        watcher = Watcher(store_id)
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _advanced(self) -> int:
+        now = self.now()
+        if now is None:
+            # without any poll there are hours and zones all the same
+            now = self._clock()
+        await self._view.advance(now)
+        if not self._watchers:
+            # who begins to watch reads all of it first
+            self._view.take_changed()
+        return now
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self._tell()
+            except Exception:
+                # whoever watches would see nothing any more
+                log.exception("cannot tell what changed now, trying again")
+
+    async def _tell(self) -> None:
+        if not self._watchers:
+            # what nobody was told is read with the first page
+            self._view.take_changed()
+            return
+        await self._advanced()
+        changed, more = self._view.take_changed()
+        for watcher in self._watchers:
+            watcher.tell(changed, more=more)
+        if any(watcher.store_id is None for watcher in self._watchers):
+            self._ask_for_figures()
+
+    def _ask_for_figures(self) -> asyncio.Task[None] | None:
+        """Ask for the figures of all stores, if they are old; who asks may wait for them."""
+        if self._figures is not None and not self._figures.done():
+            return self._figures
+        now = self.now()
+        due = time.monotonic() - self._figures_asked >= FIGURES_SECONDS
+        if now is None or now == self.figures_at or not due:
+            return None
+        self._figures_asked = time.monotonic()
+        self._figures = asyncio.create_task(self._read_figures(now), name="figures")
+        return self._figures
+
+    async def _read_figures(self, now: int) -> None:
+        request = FleetRequest(str(uuid4()), reference_time=now)
+        try:
+            state = await self._reports.answer(request)
+        except StoreUptimeError as error:
+            log.warning("the overview has no new figures: %s", error)
+            return
+        pieces = self._reports.pieces(state.report_id)
+        await self._view.set_figures(named_rows(state.content or {}, pieces))
+        self.figures_at = now
+        for watcher in self._watchers:
+            watcher.tell([], more=True)

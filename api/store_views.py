@@ -1,0 +1,145 @@
+"""`GET /stores/{store_id}/summary`, `/timeline` and `/incidents`: what a store's polls come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import orjson
+from aiohttp import web
+
+from api.fleet import last_poll, local_time
+from api.keys import FLEET, REPORTS, STORES
+from api.query import instant, known_only, whole_number
+from api.reports import check_room
+from api.stores import unknown_store
+from stream_app.contracts.records import parse_uuid, shown
+from stream_app.contracts.requests import ReportRequest
+from stream_app.contracts.timelines import MAX_INCIDENTS
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import WEEK, format_instant, parse_instant
+from stream_app.errors import RecordError, ReportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_app.contracts.requests import Detail
+
+PAGE_INCIDENTS: Final = 100
+
+_BASIS: Final = ("timezone", "stale_after", "lookback", "default_status")
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/stores/{store_id}/summary")
+async def summary(request: web.Request) -> web.Response:
+    """A store as it is now, and its three windows."""
+    known_only(request)
+    content = await _ask(request, None, ReportForm(), ("windows",))
+    service = request.app[FLEET]
+    store = await service.store(content["store_id"])
+    now = service.now()
+    state: dict[str, Any] = {"state": "unknown", "open_changes_at": None, "last_poll": None}
+    if store is not None:
+        changes_at = store.changes_at
+        state = {
+            "state": store.state,
+            "open_changes_at": None if changes_at is None else format_instant(changes_at),
+            "last_poll": last_poll(store),
+        }
+    return _json(
+        {
+            "store_id": content["store_id"],
+            **state,
+            "now": None if now is None else format_instant(now),
+            "local_time": local_time(content["timezone"], now),
+            **_named(content, (*_BASIS, "business_hours", "reference_time", "windows")),
+        }
+    )
+
+
+@routes.get("/stores/{store_id}/timeline")
+async def timeline(request: web.Request) -> web.Response:
+    """The intervals of a span, and its days: open or not, active, inactive or unknown."""
+    known_only(request, "from", "to")
+    end, form = _span(request)
+    content = await _ask(request, end, form, ("timeline", "days"))
+    return _json(
+        {
+            "store_id": content["store_id"],
+            **_named(content, ("start", "end", "coverage", *_BASIS, "intervals")),
+            "days": content["local_days"],
+        }
+    )
+
+
+@routes.get("/stores/{store_id}/incidents")
+async def incidents(request: web.Request) -> web.Response:
+    """The incidents of a span, the newest one first."""
+    known_only(request, "from", "to", "limit", "before")
+    limit = whole_number(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
+    before = instant(request, "before")
+    end, form = _span(request)
+    content = await _ask(request, end, form, ("incidents",))
+    found = [
+        incident
+        for incident in content["incidents"]
+        if before is None or parse_instant(incident["start"]) < before
+    ]
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        query = {"from": content["start"], "to": content["end"], "limit": str(limit)}
+        following = str(request.rel_url.with_query({**query, "before": page[-1]["start"]}))
+    return _json(
+        {
+            "store_id": content["store_id"],
+            **_named(content, ("start", "end", "timezone")),
+            "incidents": page,
+            "next": following,
+        }
+    )
+
+
+def _span(request: web.Request) -> tuple[int | None, ReportForm]:
+    start, end = instant(request, "from"), instant(request, "to")
+    form = ReportForm(duration=WEEK) if start is None else ReportForm(start=start)
+    if end is not None:
+        try:
+            form.span(end)
+        except ReportError as error:
+            raise RecordError(str(error)) from None
+    return end, form
+
+
+async def _ask(
+    request: web.Request, reference: int | None, form: ReportForm, details: tuple[Detail, ...]
+) -> dict[str, Any]:
+    """What the workers say of the store of a request's path.
+
+    Raises:
+        ProblemError: it is unknown.
+        ReportError: there is no answer, and why.
+    """
+    store_id = parse_uuid(request.match_info["store_id"])
+    check_room(request)
+    if not await request.app[STORES].store_exists(store_id):
+        raise unknown_store(store_id)
+    wanted = ReportRequest(str(uuid4()), store_id, reference, form=form, details=details)
+    state = await request.app[REPORTS].answer(wanted)
+    if state.content is None:
+        raise ReportError(f"the answer about store {shown(store_id)} is gone: ask again")
+    return state.content
+
+
+def _named(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: content[name] for name in names}
+
+
+def _json(content: object) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(content),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

@@ -1,0 +1,89 @@
+"""Telling the newest poll of every store, for whoever shows the fleet as it is now.
+
+It is derived from the table: a new owner of a partition tells all of it again, so a crash loses
+nothing. A store that reports often is told as it is at each round, not poll by poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from stream_app.domain.polls import later
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.agents.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS: Final = 0.25
+
+ROUND_STORES: Final = 1_250
+"""That are told in one round; the others wait for the next one."""
+
+
+class LatestPolls:
+    """What is known, and what of it was not told yet.
+
+    Args:
+        outbox: where it is told.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._known: dict[int, dict[bytes, int]] = {}
+        # ordered: who waits longest is told first
+        self._untold: dict[tuple[int, bytes], None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to tell."""
+        self._task = asyncio.create_task(self._tell(), name="latest-polls")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def take(self, partition: int, known: dict[bytes, int]) -> None:
+        """Begin with what the table has of a partition: each store's newest poll, packed."""
+        self._known[partition] = known
+        self._untold |= dict.fromkeys((partition, store) for store in known)
+
+    def note(self, partition: int, polls: Mapping[bytes, int]) -> None:
+        """Note polls that are in the table now: of each store the newest one of some."""
+        known = self._known.get(partition)
+        if known is None:
+            return
+        for store, poll in polls.items():
+            before = known.get(store)
+            if before is None or later(poll, before) != before:
+                known[store] = poll
+                self._untold[partition, store] = None
+
+    def release(self) -> None:
+        """Know nothing any more: the partitions are given up."""
+        self._known.clear()
+        self._untold.clear()
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self._tell_round()
+            except Exception:
+                # a view that is behind is no reason to end a worker
+                log.exception("cannot tell the newest polls now, trying again")
+
+    async def _tell_round(self) -> None:
+        for _ in range(min(ROUND_STORES, len(self._untold))):
+            if not self._untold:
+                # given up meanwhile
+                return
+            partition, store = next(iter(self._untold))
+            del self._untold[partition, store]
+            await self._outbox.latest_poll(store, self._known[partition][store])
