@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api import documents, fleet, health, report_events, reports, statuses, store_views, stores
+from api import (
+    documents,
+    fleet,
+    health,
+    pages,
+    report_events,
+    reports,
+    statuses,
+    store_views,
+    stores,
+)
 from api.documents import DOCUMENTS, Documents
 from api.event_stream import EventStreams
 from api.keys import (
@@ -56,6 +66,7 @@ def create_app(gateway: Gateway) -> web.Application:
     for module in (
         documents,
         health,
+        pages,
         reports,
         report_events,
         statuses,

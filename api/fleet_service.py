@@ -32,7 +32,7 @@ TICK_SECONDS: Final = 1.0
 FIGURES_SECONDS: Final = 60.0
 """Age at which the figures of all stores are asked for again, while somebody looks at them."""
 
-FIRST_FIGURES_SECONDS: Final = 3.0
+FIRST_FIGURES_SECONDS: Final = 1.0
 """For which the first look waits for them."""
 
 MAX_TOLD: Final = 200

@@ -77,21 +77,21 @@ async def timeline(request: web.Request) -> web.Response:
 @routes.get("/stores/{store_id}/incidents")
 async def incidents(request: web.Request) -> web.Response:
     """The incidents of a span, the newest one first."""
-    known_only(request, "from", "to", "limit", "before")
+    known_only(request, "from", "to", "limit", "after")
     limit = whole_number(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
-    before = instant(request, "before")
+    after = instant(request, "after")
     end, form = _span(request)
     content = await _ask(request, end, form, ("incidents",))
     found = [
         incident
         for incident in content["incidents"]
-        if before is None or parse_instant(incident["start"]) < before
+        if after is None or parse_instant(incident["start"]) < after
     ]
     page = found[:limit]
     following = None
     if len(found) > limit:
         query = {"from": content["start"], "to": content["end"], "limit": str(limit)}
-        following = str(request.rel_url.with_query({**query, "before": page[-1]["start"]}))
+        following = str(request.rel_url.with_query({**query, "after": page[-1]["start"]}))
     return _json(
         {
             "store_id": content["store_id"],

@@ -123,7 +123,12 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/fleet"): Operation(
         text=f"Figures are asked for anew when they are {FIGURES_SECONDS:g} s old.",
         parameters=(
-            Parameter("state", "query", "In any of these states; without it: all.", list[State]),
+            Parameter(
+                "state",
+                "query",
+                "In any of these states; without it: all.",
+                list[State | Literal[""]],
+            ),
             Parameter("zone", "query", "In this time zone.", str),
             Parameter(
                 "q",

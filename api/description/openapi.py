@@ -40,7 +40,12 @@ OPERATIONS: Final = {
     key: operation for group in GROUPS.values() for key, operation in group.items()
 }
 
-NOT_DESCRIBED: Final = {("GET", "/docs/{file}"): "files of a page, which nothing else asks for"}
+NOT_DESCRIBED: Final = {
+    ("GET", "/"): "a page for people",
+    ("GET", "/store/{store_id}"): "a page for people",
+    ("GET", "/assets/{name}"): "files of those pages, which nothing else asks for",
+    ("GET", "/docs/{file}"): "files of a page, which nothing else asks for",
+}
 """Routes that the document leaves out, and why."""
 
 TITLE: Final = "Store uptime"

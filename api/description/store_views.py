@@ -120,7 +120,12 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         parameters=(
             STORE_ID,
             *_SPAN,
-            Parameter("before", "query", "Only those that begin before this.", _Moment),
+            Parameter(
+                "after",
+                "query",
+                "The start of the one behind which the page begins: only earlier ones.",
+                _Moment,
+            ),
             Parameter(
                 "limit",
                 "query",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tests.fakes import FakeGateway
 
 
-@pytest.mark.parametrize("path", ["/nope", "/", "/trigger_report/", "/get_report", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/store", "/trigger_report/", "/get_report", "/favicon.ico"]
+)
 async def test_a_path_that_is_not_there_is_named(client: TestClient, path: str) -> None:
     detail = await problem_of(await client.get(path), HTTPStatus.NOT_FOUND)
     assert detail == f"no such path: {path}"

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from api.report_log import ReportLog
 from stream_app.contracts.reports import FINAL, ReportEvent, encode_event
 from stream_app.contracts.requests import ReportRequest, encode_request
-from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
+from stream_app.contracts.topics import (
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_QUERIES,
+)
+from stream_app.domain.form import ReportForm
 from tests.fakes import FakeRecord, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
 from tests.unit.contracts.hypotheses import untimed
@@ -298,3 +304,48 @@ def test_the_state_is_the_first_request_and_the_first_final_event(
                 final.reason,
                 final.report,
             )
+
+
+# -- queries
+
+
+def test_queries_are_kept_apart_by_their_topics(log: ReportLog) -> None:
+    query = replace(REQUEST, report_id=OTHER)
+    log.on_record(FakeRecord(STORE_QUERIES.name, encode_request(query), timestamp=5))
+    log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=6))
+    assert log.overdue(10_000, 10) == [(OTHER, True), (REPORT, False)]
+
+    answer = ReportEvent(OTHER, "complete", 7, report=CONTENT)
+    log.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(answer)))
+    state = log.get(OTHER)
+    assert state is not None
+    assert (state.status, state.content) == ("complete", CONTENT)
+
+
+def test_queries_are_forgotten_sooner(log: ReportLog) -> None:
+    log.requested(REQUEST, 5)
+    log.requested(replace(REQUEST, report_id=OTHER), 5, query=True)
+
+    assert log.forget(0, 6) == 1
+
+    assert log.get(OTHER) is None
+    assert log.get(REPORT) is not None
+
+
+def test_what_was_asked_for_is_kept(log: ReportLog) -> None:
+    request = replace(REQUEST, form=ReportForm(daily=True))
+    log.requested(request, 5)
+    assert log.request(REPORT) == request
+    assert log.request(OTHER) is None
+    log.happened(ReportEvent(OTHER, "complete", 7, report=CONTENT))
+    assert log.request(OTHER) is None
+
+
+def test_whoever_waits_is_told_of_every_result() -> None:
+    told: list[str] = []
+    log = ReportLog(":memory:", told.append)  # type: ignore[arg-type]
+    log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
+    log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
+    log.on_record(FakeRecord(REPORT_RESULTS.name, b"{}"))
+    log.close()
+    assert told == [REPORT]

@@ -1,0 +1,72 @@
+// Numbers, lengths and instants as people read them. Instants are milliseconds since 1970.
+
+import { usableZone } from "./zones.js";
+
+const NUMBER = new Intl.NumberFormat("en");
+const MINUTE = 60_000;
+
+const formats = new Map();
+
+function format(zone, options) {
+  const key = zone + JSON.stringify(options);
+  if (!formats.has(key)) {
+    const settings = { ...options, timeZone: usableZone(zone), hourCycle: "h23" };
+    formats.set(key, new Intl.DateTimeFormat("en-GB", settings));
+  }
+  return formats.get(key);
+}
+
+const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const DAY = { weekday: "short", day: "numeric", month: "short" };
+
+export const number = (value) => NUMBER.format(value);
+
+export const plural = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+/** "07:00" in the zone. */
+export const clock = (instant, zone) => format(zone, CLOCK).format(instant);
+
+/** "Sun 07:00" in the zone. */
+export const weekdayClock = (instant, zone) =>
+  `${format(zone, { weekday: "short" }).format(instant)} ${clock(instant, zone)}`;
+
+/** "Sun 10 Mar" in the zone. */
+export const day = (instant, zone) => format(zone, DAY).format(instant).replace(",", "");
+
+/** "Sun 10 Mar, 07:00" in the zone. */
+export const dayClock = (instant, zone) => `${day(instant, zone)}, ${clock(instant, zone)}`;
+
+/** "10 Mar 2024, 12:00 UTC". */
+export function utc(instant) {
+  const date = format("UTC", { day: "numeric", month: "short", year: "numeric" }).format(instant);
+  return `${date}, ${clock(instant, "UTC")} UTC`;
+}
+
+/** "3 h 20 min"; below a minute in seconds. */
+export function length(milliseconds) {
+  if (milliseconds > 0 && milliseconds < MINUTE) return `${Math.round(milliseconds / 1000)} s`;
+  const minutes = Math.round(milliseconds / MINUTE);
+  if (minutes < 60) return `${minutes} min`;
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return rest ? `${number(hours)} h ${rest} min` : `${number(hours)} h`;
+}
+
+/** How long before `now`, in one unit: "12 min ago". */
+export function ago(instant, now) {
+  const minutes = Math.floor((now - instant) / MINUTE);
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return `${number(Math.floor(minutes / 1440))} days ago`;
+}
+
+/** A share of 1 in per cent, never rounded up to a whole that it is not. */
+export function percent(share) {
+  if (share === null) return "–";
+  const tenths = Math.floor(share * 1000 + 1e-9);
+  if (share === 0 || share === 1) return `${100 * share}%`;
+  return `${(tenths / 10).toFixed(1)}%`;
+}
+
+/** Of the time that counts, how much was up; null where no time counts. */
+export const uptimeShare = (up, down) => (up + down > 0 ? up / (up + down) : null);

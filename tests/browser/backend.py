@@ -1,0 +1,199 @@
+"""The API as the page sees it, without Kafka: the real pages, and answers by the contract.
+
+A test changes `stores`, `failing` and the like, and says when events are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from api import pages
+from api.problems import ProblemError, problem_middleware
+from stream_app.contracts.records import parse_uuid
+from tests.browser import data
+from tests.browser.streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from http import HTTPStatus
+
+    Store = dict[str, Any]
+
+_WORST = ("down", "unknown", "up", "closed")
+
+
+class Backend:
+    """Everything that a test may change, and what it may look at.
+
+    Attributes:
+        stores: of the fleet, by id.
+        now: the reference clock.
+        figures_at: as in the answer of `GET /fleet`.
+        details: what `summary`, `timeline` and `incidents` of a store answer.
+        failing: by the beginning of a path, the status that it answers.
+        fleet_events: who listens to `GET /fleet/events`.
+        report_events: who listens to `GET /reports/{id}/events`.
+        report: how far the one report is, as `GET /get_report/{id}` tells it.
+        asked: every request's method and path.
+    """
+
+    def __init__(self) -> None:
+        self.stores: dict[str, Store] = {store["store_id"]: store for store in data.fleet()}
+        self.now: str | None = data.NOW
+        self.clock = "data"
+        self.figures_at: str | None = data.FIGURES_AT
+        self.details: dict[str, dict[str, Any]] = {data.STORE: data.details()}
+        self.failing: dict[str, HTTPStatus] = {}
+        self.fleet_events = Streams("fleet")
+        self.report_events = Streams("report")
+        self.report: dict[str, Any] = {"status": "running"}
+        self.report_csv = data.CSV
+        self.asked: list[str] = []
+
+    def app(self) -> web.Application:
+        """The application; one a backend."""
+        app = web.Application(middlewares=[self._watch, problem_middleware, self._fail])
+        app.add_routes(pages.routes)
+        app.add_routes(
+            [
+                web.get("/fleet", self._fleet),
+                web.get("/fleet/events", self._fleet_events),
+                web.get("/stores/{store_id}/{what}", self._detail),
+                web.post("/trigger_report", self._trigger),
+                web.post("/trigger_report/{store_id}", self._trigger),
+                web.get("/get_report/{report_id}", self._report),
+                web.get("/reports/{report_id}/events", self._report_events),
+            ]
+        )
+        return app
+
+    def counts(self) -> dict[str, int]:
+        """Of all stores, as in `GET /fleet`."""
+        states = [store["state"] for store in self.stores.values()]
+        return {**{state: states.count(state) for state in _WORST}, "total": len(states)}
+
+    def event(self, *changed: str, more: bool = False) -> dict[str, Any]:
+        """What `GET /fleet/events` tells now."""
+        fields = ("store_id", "state", "last_poll")
+        told = [{name: self.stores[store][name] for name in fields} for store in changed]
+        return {"now": self.now, "counts": self.counts(), "changed": told, "more": more}
+
+    async def tell(self, *changed: str, more: bool = False) -> None:
+        """Send the state of these stores to everyone who listens."""
+        await self.fleet_events.send(self.event(*changed, more=more))
+
+    async def change(self, store_id: str, state: str, status: str) -> None:
+        """A poll of a store arrives at `now`."""
+        poll = {"status": status, "timestamp_utc": self.now}
+        self.stores[store_id].update(state=state, last_poll=poll)
+        if store_id in self.details:
+            self.details[store_id]["summary"].update(state=state, last_poll=poll)
+        await self.tell(store_id)
+
+    @web.middleware
+    async def _watch(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.asked.append(f"{request.method} {request.path_qs}")
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    @web.middleware
+    async def _fail(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        for path, status in self.failing.items():
+            if request.path.startswith(path):
+                detail = "the Kafka broker is out of reach; try again later"
+                raise ProblemError(status, detail, retry_after=1)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    async def _fleet(self, request: web.Request) -> web.Response:
+        query = request.query
+        states = query["state"].split(",") if "state" in query else _WORST
+        found = [
+            store
+            for store in self.stores.values()
+            if store["state"] in states
+            and query.get("zone", store["timezone"]) == store["timezone"]
+            and query.get("q", "").lower() in store["store_id"]
+        ]
+        match query.get("sort", "worst"):
+            case "id":
+                found.sort(key=lambda store: store["store_id"])
+            case "last_poll":
+                found.sort(key=lambda store: (store["last_poll"] or {}).get("timestamp_utc", ""))
+            case _:
+                found.sort(key=_badness)
+        limit, page = int(query.get("limit", "50")), int(query.get("page", "1"))
+        answer = {
+            "now": self.now,
+            "clock": self.clock,
+            "counts": self.counts(),
+            "matching": len(found),
+            "page": page,
+            "pages": max(1, -(-len(found) // limit)),
+            "zones": sorted({store["timezone"] for store in self.stores.values()}),
+            "figures_at": self.figures_at,
+            "stores": found[(page - 1) * limit : page * limit],
+        }
+        return _json(answer)
+
+    async def _fleet_events(self, request: web.Request) -> web.StreamResponse:
+        return await self.fleet_events.serve(request, self.event)
+
+    async def _detail(self, request: web.Request) -> web.Response:
+        store_id, what = parse_uuid(request.match_info["store_id"]), request.match_info["what"]
+        if store_id not in self.details:
+            raise data.unknown_store(store_id)
+        answer = self.details[store_id][what]
+        if what == "incidents":
+            return _json({**answer, "incidents": _page(answer["incidents"], request.query)})
+        return _json(answer)
+
+    async def _trigger(self, _request: web.Request) -> web.Response:
+        return _json({"report_id": data.REPORT}, 202)
+
+    async def _report(self, _request: web.Request) -> web.Response:
+        match self.report["status"]:
+            case "complete":
+                name = f'inline; filename="report-{data.REPORT}.csv"'
+                headers = {"Content-Disposition": name}
+                return web.Response(text=self.report_csv, content_type="text/csv", headers=headers)
+            case "failed":
+                return _json(self.report, 410)
+            case _:
+                return _json(self.report, 202)
+
+    async def _report_events(self, request: web.Request) -> web.StreamResponse:
+        return await self.report_events.serve(
+            request, lambda: {"report_id": data.REPORT, **self.report}
+        )
+
+    async def tell_report(self, **report: Any) -> None:
+        """The report is so far now; those who listen hear it."""
+        self.report = report
+        await self.report_events.send({"report_id": data.REPORT, **report})
+
+    async def stop(self) -> None:
+        """No stream holds the server up."""
+        self.fleet_events.go_on()
+        self.fleet_events.cut()
+        self.report_events.cut()
+        await asyncio.sleep(0)
+
+
+def _page(incidents: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
+    after = query.get("after")
+    older = [one for one in incidents if after is None or one["start"] < after]
+    return older[: int(query["limit"])]
+
+
+def _badness(store: Store) -> tuple[int, float]:
+    down = (store["figures"] or {}).get("downtime_last_day", 0)
+    return (_WORST.index(store["state"]), -down)
+
+
+def _json(content: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")

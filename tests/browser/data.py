@@ -1,0 +1,114 @@
+"""A fleet, and a store with a week, as the contract writes them: the same each time."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from api.problems import ProblemError
+from tests.browser import week
+from tests.browser.week import text
+
+NOW: Final = "2024-03-12T17:20:00Z"
+FIGURES_AT: Final = "2024-03-12T17:19:00Z"
+STORE: Final = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+UNKNOWN: Final = "00000000-0000-4000-8000-000000000000"
+REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+ZONE: Final = "America/Chicago"
+CSV: Final = "store_id,uptime_last_hour\n" + STORE + ",59\n"
+
+ZONES: Final = (ZONE, "America/Denver", "America/New_York", "America/Los_Angeles", "Asia/Beirut")
+
+_NOW: Final = datetime.fromisoformat(NOW)
+_STATES: Final = ("down",) * 3 + ("unknown",) * 5 + ("up",) * 100 + ("closed",) * 12
+
+
+def fleet() -> list[dict[str, Any]]:
+    """120 stores; STORE is the worst of them."""
+    chance = random.Random(6)
+    stores = []
+    for index, state in enumerate(_STATES):
+        store_id = STORE if index == 0 else str(UUID(int=chance.getrandbits(128), version=4))
+        stores.append(_store(chance, store_id, state, ZONES[index % len(ZONES)]))
+    stores[0]["figures"].update(downtime_last_day=9.5, uptime_last_day=0.5)
+    return stores
+
+
+def _store(chance: random.Random, store_id: str, state: str, zone: str) -> dict[str, Any]:
+    # none of the others is down for as long as STORE
+    down = round(chance.uniform(0.2, 9), 2) if state == "down" else 0.0
+    ago = timedelta(hours=5) if state == "unknown" else timedelta(minutes=chance.randint(1, 90))
+    status = "inactive" if state == "down" else "active"
+    return {
+        "store_id": store_id,
+        "state": state,
+        "timezone": zone,
+        "local_time": _NOW.astimezone(ZoneInfo(zone)).isoformat(),
+        "last_poll": {"status": status, "timestamp_utc": text(_NOW - ago)},
+        "open_changes_at": text(_NOW + timedelta(hours=4)),
+        "figures": {
+            "uptime_last_hour": 0 if state == "down" else 60,
+            "uptime_last_day": round(10 - down, 2),
+            "uptime_last_week": round(70 - 2 * down - 0.3, 2),
+            "downtime_last_hour": 60 if state == "down" else 0,
+            "downtime_last_day": down,
+            "downtime_last_week": round(2 * down + 0.3, 2),
+            "coverage": round(chance.uniform(0.85, 1), 3),
+        },
+    }
+
+
+def unknown_store(store_id: str) -> ProblemError:
+    """As the API answers it."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
+    )
+
+
+def details() -> dict[str, Any]:
+    """What is known of STORE besides its row in the fleet, by the end of the path."""
+    return {
+        "summary": summary(fleet()[0]),
+        "timeline": week.timeline(STORE),
+        "incidents": week.incidents(STORE),
+    }
+
+
+def summary(store: dict[str, Any]) -> dict[str, Any]:
+    """As `GET /stores/{id}/summary` answers it; figures that fit the week."""
+    return {
+        "store_id": store["store_id"],
+        "state": store["state"],
+        "now": NOW,
+        "local_time": store["local_time"],
+        "timezone": store["timezone"],
+        "business_hours": week.HOURS,
+        "open_changes_at": text(datetime(2024, 3, 13, 2, tzinfo=UTC)),
+        "last_poll": store["last_poll"],
+        "reference_time": NOW,
+        "stale_after": "2h",
+        "lookback": "1h",
+        "default_status": "inactive",
+        "windows": [
+            _window("last_hour", timedelta(hours=1), 0, 60, 1.0),
+            _window("last_day", timedelta(days=1), 565, 155, 1.0),
+            _window("last_week", timedelta(days=7), 4406, 394, 0.9812),
+        ],
+    }
+
+
+def _window(
+    name: str, length: timedelta, up: float, down: float, coverage: float | None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "start": text(_NOW - length),
+        "end": NOW,
+        "uptime_minutes": up,
+        "downtime_minutes": down,
+        "coverage": coverage,
+    }

@@ -1,0 +1,238 @@
+"""For everyone: keys alone, screen readers, dark rooms, phones, and no needless motion."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.data import STORE
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from tests.browser.backend import Backend
+    from tests.browser.conftest import OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+AXE = Path(__file__).with_name("axe") / "axe.min.js"
+PAGES = ["/", f"/store/{STORE}"]
+PHONE = {"width": 320, "height": 640}
+
+
+async def shown(page: Page) -> None:
+    """Wait until all of a page is there."""
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
+
+
+async def outlined(page: Page) -> str:
+    """The name of what has the focus, which must be seen to have it."""
+    style, width, name = await page.evaluate(
+        """() => {
+            const node = document.activeElement;
+            const style = getComputedStyle(node);
+            return [style.outlineStyle, style.outlineWidth, node.textContent.trim() || node.name];
+        }"""
+    )
+    assert (style, width) == ("solid", "2px"), name
+    return str(name)
+
+
+async def test_the_overview_by_keys_alone(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await shown(page)
+        press = page.keyboard.press
+        await press("Tab")
+        assert await outlined(page) == "Skip to the stores"
+        await expect(page.get_by_role("link", name="Skip to the stores")).to_be_in_viewport()
+        await press("Enter")
+        await expect(page.locator("#stores")).to_be_focused()
+        await press("Tab")
+        assert await outlined(page) == STORE
+        # a slash goes to the search from anywhere
+        await press("/")
+        await expect(page.get_by_label("Search by store id")).to_be_focused()
+        await page.keyboard.type(STORE[:5])
+        await expect(page.locator("#rows tr")).to_have_count(1)
+        # and is a letter there
+        await press("/")
+        await expect(page.get_by_label("Search by store id")).to_have_value(f"{STORE[:5]}/")
+        await press("Backspace")
+        assert await outlined(page) == "q"
+        await press("Tab")
+        assert (await outlined(page)).startswith("All zones")
+        await press("Tab")
+        assert (await outlined(page)).startswith("Worst first")
+        await press("Tab")
+        assert await outlined(page) == "Clear filters"
+        await press("Enter")
+        await expect(page.locator("#rows tr")).to_have_count(50)
+        await expect(page.get_by_label("Search by store id")).to_be_focused()
+        # back to the counts, which are before the search
+        await press("Shift+Tab")
+        assert "closed now" in await outlined(page)
+        await press("Space")
+        await expect(page.locator("#rows tr")).to_have_count(12)
+
+
+async def test_from_the_overview_to_a_report_by_keys_alone(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page("/?state=down") as page:
+        await shown(page)
+        press = page.keyboard.press
+        await press("Tab")
+        await press("Enter")
+        await press("Tab")
+        await press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(STORE)
+        await shown(page)
+        await press("Tab")
+        assert await outlined(page) == "Skip to the store"
+        await press("Enter")
+        await press("Tab")
+        assert "All stores" in await outlined(page)
+        await press("Tab")
+        assert await outlined(page) == "Report of this store"
+        await press("Enter")
+        await backend.tell_report(status="complete")
+        await expect(page.get_by_text("Report ready")).to_be_visible()
+        await press("Tab")
+        assert await outlined(page) == "Download CSV"
+        async with page.expect_download():
+            await press("Enter")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_landmarks(open_page: OpenPage, path: str) -> None:
+    async with open_page(path) as page:
+        await shown(page)
+        for role in ("banner", "main"):
+            await expect(page.get_by_role(role)).to_have_count(1)  # type: ignore[arg-type]
+        await expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+        await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", [None, PHONE])
+async def test_the_list_is_a_table_on_every_screen(
+    open_page: OpenPage, size: dict[str, int] | None
+) -> None:
+    async with open_page(**({"viewport": size} if size else {})) as page:
+        await shown(page)
+        table = page.get_by_role("table")
+        await expect(table.get_by_role("rowheader")).to_have_count(50)
+        await expect(table.get_by_role("columnheader", name="State")).to_have_count(1)
+        await expect(table.get_by_role("row", name=STORE).get_by_role("cell").first).to_have_text(
+            "Down"
+        )
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"color_scheme": "dark"}, {"viewport": PHONE}],
+    ids=["light", "dark", "phone"],
+)
+async def test_axe_finds_nothing_serious(
+    open_page: OpenPage, backend: Backend, path: str, options: dict[str, Any]
+) -> None:
+    async with open_page(path, **options, reduced_motion="reduce") as page:
+        await shown(page)
+        await page.get_by_role("button", name="Report of").click()
+        await backend.tell_report(status="running", parts_done=1, parts=2)
+        await expect(page.get_by_role("progressbar")).to_be_visible()
+        assert await violations(page) == []
+        await backend.tell_report(status="complete")
+        await expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
+        assert await violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/?q=zz", "/?state=down", f"/store/{STORE}", "/store/7"])
+async def test_axe_finds_nothing_serious_where_something_is_wrong(
+    open_page: OpenPage, backend: Backend, path: str, scheme: str
+) -> None:
+    if path != "/store/7":
+        backend.failing["/fleet/events"] = HTTPStatus.SERVICE_UNAVAILABLE
+    if path == f"/store/{STORE}":
+        backend.failing["/stores/"] = HTTPStatus.SERVICE_UNAVAILABLE
+    async with open_page(
+        path, color_scheme=scheme, reduced_motion="reduce", expected_errors=("503", "422")
+    ) as page:
+        await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
+        assert await violations(page) == []
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core calls serious or critical: the rule, and where."""
+    await page.evaluate(AXE.read_text())
+    found: dict[str, Any] = await page.evaluate("axe.run()")
+    assert found["passes"]
+    return [
+        f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_dark_and_light(open_page: OpenPage, path: str) -> None:
+    async def lightness(page: Page, what: str) -> float:
+        colour = await page.locator("body").evaluate(f"(body) => getComputedStyle(body).{what}")
+        return sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) / 765
+
+    async with open_page(path, color_scheme="light") as page:
+        assert await lightness(page, "backgroundColor") > 0.9
+        assert await lightness(page, "color") < 0.2
+    async with open_page(path, color_scheme="dark") as page:
+        assert await lightness(page, "backgroundColor") < 0.1
+        assert await lightness(page, "color") > 0.8
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/?q=zz", f"/store/{STORE}x"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1280])
+async def test_no_screen_scrolls_sideways(
+    open_page: OpenPage, backend: Backend, path: str, width: int
+) -> None:
+    size = {"width": width, "height": 700}
+    async with open_page(path, viewport=size, expected_errors=("503", "422")) as page:
+        await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
+        if path in PAGES:
+            # the widest that there may be
+            await page.get_by_role("button", name="Report of").click()
+            await backend.tell_report(status="failed", reason="a reason that is long " * 8)
+            await expect(page.locator(".failure")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+
+
+async def test_a_phone_shows_every_figure_with_its_name(open_page: OpenPage) -> None:
+    async with open_page(viewport=PHONE) as page:
+        await shown(page)
+        row = page.locator("#rows tr").first
+        for text in ("Down", STORE, "America/Chicago", "9.50 h"):
+            await expect(row.get_by_text(text, exact=True)).to_be_visible()
+        name = (
+            await row.locator(".figure")
+            .nth(1)
+            .evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        )
+        assert name == '"Down, day"'
+
+
+@pytest.mark.parametrize(("motion", "moves"), [("no-preference", True), ("reduce", False)])
+async def test_motion_only_where_it_is_wanted(
+    open_page: OpenPage, backend: Backend, motion: str, moves: bool
+) -> None:
+    async with open_page(reduced_motion=motion) as page:
+        await shown(page)
+        await backend.change(STORE, "up", "active")
+        row = page.locator("#rows tr.changed th")
+        await expect(row).to_have_count(1)
+        name = await row.evaluate("(cell) => getComputedStyle(cell).animationName")
+        assert (name == "changed") == moves

@@ -1,0 +1,269 @@
+"""The overview: what it shows, how it is searched, and that the address says all of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.data import STORE, ZONES
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
+
+    from tests.browser.backend import Backend
+    from tests.browser.conftest import OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#rows tr")
+
+
+async def ids(page: Page) -> list[str]:
+    return await page.locator("#rows a.id").all_text_contents()
+
+
+def count(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name)
+
+
+async def test_a_row_tells_state_place_poll_and_figures(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await expect(rows(page)).to_have_count(50)
+        cells = rows(page).first.locator("th, td")
+        await expect(cells).to_have_text(
+            [
+                "Down",
+                STORE,
+                "America/Chicago",
+                "Tue 12:20",
+                "inactive, 11 min ago",
+                "60 min",
+                "9.50 h",
+                "14.66 h",
+                "79.0%",
+                "92.3%",
+            ]
+        )
+        await expect(page.locator("#now")).to_have_text(
+            "12 Mar 2024, 17:20 UTC, the newest poll of all"
+        )
+        await expect(page.locator("#figures-note")).to_contain_text("12 Mar 2024, 17:19 UTC")
+
+
+async def test_the_worst_come_first_and_the_page_says_of_how_many(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        states = page.locator("#rows .state")
+        await expect(states.nth(0)).to_have_text("Down")
+        await expect(states.nth(3)).to_have_text("Unknown")
+        await expect(states.nth(8)).to_have_text("Up")
+        await expect(page.locator("#matching")).to_have_text("1\N{EN DASH}50 of 120 stores")
+        for name in ("3 down", "5 unknown", "100 up", "12 closed now"):
+            await expect(count(page, name)).to_be_visible()
+
+
+async def test_counts_are_filters(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await count(page, "3 down").click()
+        await expect(rows(page)).to_have_count(3)
+        await expect(page).to_have_url("/?state=down")
+        await expect(count(page, "3 down")).to_have_attribute("aria-pressed", "true")
+        await expect(count(page, "100 up")).to_have_attribute("aria-pressed", "false")
+        await count(page, "5 unknown").click()
+        await expect(rows(page)).to_have_count(8)
+        await expect(page).to_have_url("/?state=down,unknown")
+        await expect(page.locator("#matching")).to_have_text("8 stores of 120")
+        await count(page, "3 down").click()
+        await expect(rows(page)).to_have_count(5)
+        await page.get_by_role("button", name="Clear filters").click()
+        await expect(rows(page)).to_have_count(50)
+        await expect(page).to_have_url("/")
+
+
+async def test_search_zone_and_order(open_page: OpenPage, backend: Backend) -> None:
+    async with open_page() as page:
+        await page.get_by_label("Zone").select_option("Asia/Beirut")
+        await expect(rows(page)).to_have_count(24)
+        await expect(page).to_have_url("/?zone=Asia/Beirut")
+        await page.get_by_label("Sort").select_option("Store id")
+        await expect(page).to_have_url("/?zone=Asia/Beirut&sort=id")
+        wanted = sorted(s for s in backend.stores if backend.stores[s]["timezone"] == "Asia/Beirut")
+        await expect(page.locator("#rows a.id")).to_have_text(wanted)
+        await page.get_by_label("Search by store id").fill(wanted[5][3:20].upper())
+        await expect(rows(page)).to_have_count(1)
+        assert await ids(page) == [wanted[5]]
+        zones = page.get_by_label("Zone").locator("option")
+        await expect(zones).to_have_text(["All zones", *sorted(ZONES)])
+
+
+async def test_the_order_by_last_poll(open_page: OpenPage, backend: Backend) -> None:
+    async with open_page("/?sort=last_poll") as page:
+        await expect(page.locator("#rows .state").first).to_have_text("Unknown")
+        await expect(page.get_by_label("Sort")).to_have_value("last_poll")
+        assert "GET /fleet?sort=last_poll&limit=50" in backend.asked
+
+
+async def test_an_address_shows_what_it_says(open_page: OpenPage) -> None:
+    async with open_page("/?state=up&zone=America/Denver&q=4&sort=id") as page:
+        await expect(count(page, "100 up")).to_have_attribute("aria-pressed", "true")
+        await expect(page.get_by_label("Zone")).to_have_value("America/Denver")
+        await expect(page.get_by_label("Search by store id")).to_have_value("4")
+        await expect(page.get_by_label("Sort")).to_have_value("id")
+        for zone in await page.locator("#rows td.zone").all_text_contents():
+            assert zone == "America/Denver"
+        assert await ids(page) == sorted(await ids(page))
+
+
+async def test_the_back_button_goes_through_what_was_looked_at(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await count(page, "3 down").click()
+        await expect(rows(page)).to_have_count(3)
+        await page.get_by_label("Search by store id").press_sequentially(STORE[:6])
+        await expect(rows(page)).to_have_count(1)
+        await page.get_by_role("link", name=STORE).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(STORE)
+        await page.go_back()
+        await expect(rows(page)).to_have_count(1)
+        await expect(page.get_by_label("Search by store id")).to_have_value(STORE[:6])
+        # what was typed is one step, not one a letter
+        await page.go_back()
+        await expect(rows(page)).to_have_count(3)
+        await expect(page.get_by_label("Search by store id")).to_have_value("")
+        await page.go_back()
+        await expect(rows(page)).to_have_count(50)
+        await expect(count(page, "3 down")).to_have_attribute("aria-pressed", "false")
+        await page.go_forward()
+        await expect(rows(page)).to_have_count(3)
+
+
+async def test_pages_come_from_the_server(open_page: OpenPage, backend: Backend) -> None:
+    async with open_page() as page:
+        pages = page.get_by_role("navigation", name="Pages")
+        await expect(pages.get_by_text("Page 1 of 3")).to_be_visible()
+        previous, following = pages.get_by_text("Previous"), pages.get_by_text("Next")
+        await expect(previous).to_have_attribute("aria-disabled", "true")
+        first = await ids(page)
+        await following.click()
+        await expect(page.locator("#matching")).to_have_text("51\N{EN DASH}100 of 120 stores")
+        await expect(page).to_have_url("/?page=2")
+        assert not set(first) & set(await ids(page))
+        await following.click()
+        await expect(rows(page)).to_have_count(20)
+        await expect(following).to_have_attribute("aria-disabled", "true")
+        assert "GET /fleet?page=3&limit=50" in backend.asked
+        # another filter begins at its first page
+        await count(page, "100 up").click()
+        await expect(page).to_have_url("/?state=up")
+
+
+async def test_a_page_that_is_no_longer_there_is_the_last_one(open_page: OpenPage) -> None:
+    async with open_page("/?page=9") as page:
+        await expect(rows(page)).to_have_count(20)
+        await expect(page).to_have_url("/?page=3")
+
+
+async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
+    async with open_page("/?q=zz&sort=id") as page:
+        await expect(page.get_by_role("heading", name="No store matches")).to_be_visible()
+        await expect(page.locator("table.stores")).to_be_hidden()
+        await page.locator("#empty").get_by_role("button", name="Clear filters").click()
+        await expect(rows(page)).to_have_count(50)
+        await expect(page).to_have_url("/?sort=id")
+
+
+async def test_without_any_store(open_page: OpenPage, backend: Backend) -> None:
+    backend.stores.clear()
+    backend.now = backend.figures_at = None
+    async with open_page() as page:
+        await expect(page.get_by_role("heading", name="No stores yet")).to_be_visible()
+        await expect(page.locator("#now")).to_have_text("No polls yet")
+        await expect(page.locator("#figures-note")).to_be_empty()
+
+
+async def test_stores_without_polls(open_page: OpenPage, backend: Backend) -> None:
+    backend.now = None
+    for store in backend.stores.values():
+        store.update(state="unknown", last_poll=None)
+    async with open_page() as page:
+        await expect(rows(page).first).to_contain_text("none yet")
+        await expect(rows(page).first).to_contain_text("Unknown")
+        await expect(page.locator("#now")).to_have_text("No polls yet")
+
+
+async def test_figures_that_are_not_known_yet_are_fetched_again(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    known = {store_id: store["figures"] for store_id, store in backend.stores.items()}
+    backend.figures_at = None
+    for store in backend.stores.values():
+        store["figures"] = None
+    async with open_page(clock=True) as page:
+        await expect(page.locator("#figures-note")).to_contain_text("being worked out")
+        await expect(rows(page).first.locator(".figure").first).to_have_text("\N{EN DASH}")
+        backend.figures_at = backend.now
+        for store_id, store in backend.stores.items():
+            store["figures"] = known[store_id]
+        await page.clock.run_for(3_000)
+        await expect(rows(page).first).to_contain_text("9.50 h")
+        await expect(page.locator("#figures-note")).to_contain_text("17:20 UTC")
+
+
+async def test_a_lost_broker_is_told_and_what_was_known_stays(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page(clock=True, expected_errors=("503",)) as page:
+        await expect(rows(page)).to_have_count(50)
+        backend.failing["/fleet"] = HTTPStatus.SERVICE_UNAVAILABLE
+        await count(page, "3 down").click()
+        notice = page.get_by_role("alert")
+        await expect(notice).to_contain_text("The Kafka broker is out of reach")
+        await expect(notice).to_contain_text("What is shown is what was last known")
+        await expect(rows(page)).to_have_count(50)
+        backend.failing.clear()
+        # Retry-After says one second
+        await page.clock.run_for(1_000)
+        await expect(notice).to_be_empty()
+        await expect(rows(page)).to_have_count(3)
+
+
+async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend: Backend) -> None:
+    backend.failing["/fleet"] = HTTPStatus.SERVICE_UNAVAILABLE
+    async with open_page(expected_errors=("503",)) as page:
+        notice = page.get_by_role("alert")
+        await expect(notice).to_contain_text("out of reach")
+        await expect(notice).not_to_contain_text("last known")
+        await expect(page.locator(".loading")).to_have_count(0)
+        backend.failing.clear()
+        await notice.get_by_role("button", name="Try now").click()
+        await expect(rows(page)).to_have_count(50)
+        await expect(notice).to_be_empty()
+
+
+async def test_a_service_that_does_not_answer(open_page: OpenPage) -> None:
+    async with open_page(expected_errors=("ERR_FAILED",)) as page:
+        await expect(rows(page)).to_have_count(50)
+        await page.route("**/fleet?*", lambda route: route.abort())
+        await count(page, "3 down").click()
+        await expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+
+
+async def test_the_first_answer_is_waited_for_visibly(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await expect(rows(page)).to_have_count(50)
+        await expect(page.locator("#stores")).to_have_attribute("aria-busy", "false")
+        await page.route("**/fleet?*", lambda _route: None)
+        await page.reload(wait_until="domcontentloaded")
+        await expect(page.locator(".loading")).to_have_count(12)
+        await expect(page.locator("#stores")).to_have_attribute("aria-busy", "true")
+        await page.unroute_all(behavior="ignoreErrors")
+
+
+async def test_names_are_text_and_no_markup(open_page: OpenPage, backend: Backend) -> None:
+    backend.stores[STORE]["timezone"] = "<img src=x onerror=alert(1)>"
+    async with open_page() as page:
+        await expect(rows(page).first).to_contain_text("<img src=x onerror=alert(1)>")
+        await expect(page.locator("main img")).to_have_count(0)

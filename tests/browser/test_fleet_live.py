@@ -1,0 +1,172 @@
+"""The overview follows the service by events, and says when it does not."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.data import STORE
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from tests.browser.backend import Backend
+    from tests.browser.conftest import OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_HIDE = """(state) => {
+    Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def up_store(backend: Backend) -> str:
+    """Any store that is up, on the first page."""
+    return next(key for key, store in backend.stores.items() if store["state"] == "up")
+
+
+async def fetches(backend: Backend, page: Page, more: int) -> None:
+    """Wait until the page has asked for the fleet so many times."""
+    while sum(line.startswith("GET /fleet?") for line in backend.asked) < more:
+        await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+
+
+async def test_counts_and_rows_change_without_a_reload(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    store = up_store(backend)
+    async with open_page() as page:
+        row = page.locator("#rows tr", has_text=store)
+        await expect(row).to_contain_text("Up")
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await page.evaluate("window.notReloaded = true")
+        backend.now = "2024-03-12T17:21:00Z"
+        await backend.change(store, "down", "inactive")
+        await expect(page.get_by_role("button", name="4 down")).to_be_visible()
+        await expect(page.get_by_role("button", name="99 up")).to_be_visible()
+        await expect(row).to_contain_text("Down")
+        await expect(row).to_contain_text("inactive, just now")
+        await expect(page.locator("#now")).to_contain_text("17:21 UTC")
+        # the order is the server's: it is fetched again
+        position = page.locator("#rows tr", has_text=store).locator("xpath=preceding-sibling::tr")
+        await expect(position).to_have_count(3)
+        assert await page.evaluate("window.notReloaded")
+
+
+async def test_an_event_is_shown_before_the_list_is_fetched_again(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    store = up_store(backend)
+    async with open_page() as page:
+        row = page.locator("#rows tr", has_text=store)
+        await expect(row).to_contain_text("Up")
+        await fetches(backend, page, 2)
+        await page.route("**/fleet?*", lambda _route: None)
+        await backend.change(store, "down", "inactive")
+        await expect(row).to_contain_text("Down")
+        await expect(page.get_by_role("button", name="4 down")).to_be_visible()
+        await page.unroute_all(behavior="ignoreErrors")
+
+
+async def test_a_store_comes_into_the_filter_and_leaves_it(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    store = up_store(backend)
+    async with open_page("/?state=down") as page:
+        rows = page.locator("#rows tr")
+        await expect(rows).to_have_count(3)
+        await backend.change(store, "down", "inactive")
+        await expect(rows).to_have_count(4)
+        await backend.change(STORE, "up", "active")
+        await expect(rows).to_have_count(3)
+        await expect(page.get_by_role("link", name=STORE)).to_have_count(0)
+
+
+async def test_more_than_an_event_lists_is_fetched(open_page: OpenPage, backend: Backend) -> None:
+    store = up_store(backend)
+    async with open_page("/?state=down") as page:
+        await expect(page.locator("#rows tr")).to_have_count(3)
+        await fetches(backend, page, 2)
+        backend.stores[store]["state"] = "down"
+        await backend.tell(more=True)
+        await expect(page.locator("#rows tr")).to_have_count(4)
+
+
+async def test_the_focus_stays_on_its_row_when_rows_move(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    store = up_store(backend)
+    async with open_page() as page:
+        await page.get_by_role("link", name=store).focus()
+        await backend.change(store, "down", "inactive")
+        await expect(
+            page.locator("#rows tr", has_text=store).locator("xpath=preceding-sibling::tr")
+        ).to_have_count(3)
+        await expect(page.get_by_role("link", name=store)).to_be_focused()
+
+
+async def test_a_lost_connection_is_told_made_again_and_nothing_is_missed(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page("/?state=down") as page:
+        connection = page.locator("#connection")
+        await expect(connection).to_have_text("Live")
+        backend.fleet_events.hold_back()
+        backend.fleet_events.cut()
+        await expect(connection).to_have_text("Connection lost, reconnecting…")
+        # while nobody listens
+        backend.stores[STORE]["state"] = "up"
+        backend.fleet_events.go_on()
+        await expect(connection).to_have_text("Live")
+        await expect(page.locator("#rows tr")).to_have_count(2)
+        await expect(page.get_by_role("button", name="2 down")).to_be_visible()
+
+
+async def test_where_too_many_listen_the_page_asks_by_itself(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.fleet_events.refused = HTTPStatus.SERVICE_UNAVAILABLE
+    async with open_page("/?state=down", clock=True, expected_errors=("503",)) as page:
+        await expect(page.locator("#connection")).to_have_text("Connection lost, reconnecting…")
+        backend.stores[STORE]["state"] = "up"
+        await page.clock.run_for(5_000)
+        await expect(page.locator("#rows tr")).to_have_count(2)
+        backend.fleet_events.refused = None
+        await page.clock.run_for(5_000)
+        await expect(page.locator("#connection")).to_have_text("Live")
+
+
+async def test_a_hidden_page_listens_to_nothing(open_page: OpenPage, backend: Backend) -> None:
+    async with open_page("/?state=down") as page:
+        await backend.fleet_events.listened()
+        await page.evaluate(_HIDE, "hidden")
+        await backend.fleet_events.left()
+        backend.stores[STORE]["state"] = "up"
+        await page.evaluate(_HIDE, "visible")
+        await expect(page.locator("#rows tr")).to_have_count(2)
+        await backend.fleet_events.listened()
+
+
+async def test_changed_counts_are_said_to_screen_readers(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page() as page:
+        await expect(page.locator("#rows tr")).to_have_count(50)
+        said = page.locator("#announcements")
+        await expect(said).to_have_attribute("role", "status")
+        await backend.change(up_store(backend), "down", "inactive")
+        await expect(said).to_have_text("4 down, 5 unknown, 99 up, 12 closed")
+
+
+async def test_clocks_move_on_also_without_events(open_page: OpenPage, backend: Backend) -> None:
+    async with open_page(clock=True) as page:
+        await expect(page.locator("#now")).to_contain_text("17:20 UTC")
+        await backend.fleet_events.listened()
+        backend.now = "2024-03-12T17:30:00Z"
+        await page.clock.run_for(65_000)
+        await expect(page.locator("#now")).to_contain_text("17:30 UTC")
+        await expect(page.locator("#rows tr").first).to_contain_text("21 min ago")

@@ -1,0 +1,147 @@
+"""The fleet as it is now, queries and events, over real workers, one of which is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.fleet_report import named_rows
+from api.fleet_view import FleetQuery
+from producers.sink import RecordSink
+from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.requests import FleetRequest, ReportRequest
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import HOUR, MINUTE, WEEK, format_instant
+from tests.integration.test_gateway import finished, gateway, now
+from tests.integration.worker_process import running_worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.gateway import Gateway
+    from stream_app.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+STORES = 40
+
+
+async def shown(asked: Gateway, **wanted: int) -> dict[str, int]:
+    """The counts of the fleet, as soon as they are as wanted: workers tell within a second."""
+    async with asyncio.timeout(60):
+        while True:
+            counts = await asked.fleet_service.counts()
+            if {name: counts[name] for name in wanted} == wanted:
+                return counts
+            await asyncio.sleep(0.05)
+
+
+async def send(settings: Settings, polls: dict[str, list[tuple[int, bool]]]) -> None:
+    async with RecordSink(settings) as sink:
+        for store, of_store in polls.items():
+            await sink.send(STORE_STATUS, store.encode(), encode_poll_batch(store, of_store))
+
+
+async def test_the_fleet_follows_the_polls_and_survives_a_worker(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(kafka_settings, data_dir=tmp_path)
+    newest = now() - HOUR
+    stores = [str(uuid.uuid4()) for _ in range(STORES)]
+    await send(
+        settings,
+        {
+            store: [(newest - number * MINUTE, number % 4 != 0)]
+            for number, store in enumerate(stores)
+        },
+    )
+
+    async with gateway(settings) as asked:
+        async with running_worker(settings, "worker-1") as doomed:
+            await shown(asked, up=STORES * 3 // 4, down=STORES // 4, total=STORES)
+            matching, page = await asked.fleet_service.page(FleetQuery(states=("down",), limit=3))
+            assert matching == STORES // 4
+            assert len(page) == 3
+
+            with asked.fleet_service.watch(stores[0]) as watcher:
+                await send(settings, {stores[0]: [(newest + MINUTE, True)]})
+                await asyncio.wait_for(watcher.changed.wait(), 30)
+                assert watcher.take() == ([stores[0]], False)
+            await doomed.stop(signal.SIGKILL)
+            # what it was told, and what it did not tell any more
+            await send(settings, {stores[4]: [(newest + MINUTE, True)]})
+
+        # a new owner tells all of it again, from the changelog
+        async with running_worker(settings, "worker-2"):
+            await shown(asked, up=STORES * 3 // 4 + 2, down=STORES // 4 - 2)
+
+        # and so does the topic to a process that begins
+        async with gateway(settings) as fresh:
+            assert (await fresh.fleet_service.counts())["total"] == STORES
+
+
+async def test_a_query_is_a_report_and_covers_what_was_acknowledged(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(kafka_settings, data_dir=tmp_path)
+    store, reference = str(uuid.uuid4()), now() - HOUR
+    async with gateway(settings) as asked, running_worker(settings, "worker-1"):
+        for number in range(5):
+            # acknowledged a moment before the question
+            polls = [(reference - 2 * HOUR + number * MINUTE, number % 2 == 0)]
+            await send(settings, {store: polls})
+            query = ReportRequest(
+                str(uuid.uuid4()), store, reference, details=("timeline", "incidents", "windows")
+            )
+            answer = await asked.report_service.answer(query)
+            assert answer.content is not None
+            assert answer.content["polls_counted"] == number + 1
+            last = answer.content["intervals"][-1]
+            assert last["end"] == format_instant(reference)
+            assert last["counted_as"] == ("active" if number % 2 == 0 else "inactive")
+
+        report = ReportRequest(str(uuid.uuid4()), store, reference)
+        await asked.report_service.request_report(report)
+        state = await finished(asked, report.report_id)
+        assert state.content is not None
+        for name in state.content:
+            assert state.content[name] == answer.content[name]
+        # one at the lookback's end, the others within the hours that they speak for
+        assert state.content["coverage"] == round((2 * HOUR) / WEEK, 6)
+
+
+async def test_a_fleet_query_by_days_adds_up_to_the_whole(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(kafka_settings, data_dir=tmp_path)
+    reference = now() - HOUR
+    polls = {
+        str(uuid.uuid4()): [(reference - hours * HOUR, hours % 5 > 1) for hours in range(100)]
+        for _ in range(20)
+    }
+    await send(settings, polls)
+    async with gateway(settings) as asked, running_worker(settings, "worker-1"):
+        rows = {}
+        for daily in (False, True):
+            form = ReportForm(duration=90 * HOUR, daily=daily)
+            query = FleetRequest(str(uuid.uuid4()), reference_time=reference, form=form)
+            answer = await asked.report_service.answer(query)
+            assert answer.content is not None
+            assert set(answer.content["input_offsets"][STORE_STATUS.name]) == {
+                str(partition) for partition in range(settings.partitions)
+            }
+            pieces = asked.report_service.pieces(query.report_id)
+            rows[daily] = list(named_rows(answer.content, pieces))
+        for store in polls:
+            (whole,) = [row for row in rows[False] if row["store_id"] == store]
+            days = [row for row in rows[True] if row["store_id"] == store]
+            assert len(days) in (4, 5)
+            for figure in ("uptime_minutes", "downtime_minutes"):
+                assert sum(day[figure] for day in days) == whole[figure] > 0
+            assert whole["uptime_minutes"] + whole["downtime_minutes"] == 90 * 60

@@ -1,0 +1,305 @@
+"""`GET /fleet` and its events, over the real view."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api import event_stream, fleet_service
+from api.app import create_app
+from api.event_stream import EventStreams
+from api.keys import EVENT_STREAMS
+from stream_app.contracts.records import encode_zone
+from stream_app.contracts.reports import FURTHER_FIELDS
+from stream_app.contracts.requests import FleetRequest
+from stream_app.contracts.topics import STORE_TIMEZONES
+from stream_app.domain.report import CSV_HEADER
+from stream_app.errors import BrokerUnavailableError
+from tests.fakes import FakeGateway, report_state
+from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import ClientResponse
+
+NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_service, "TICK_SECONDS", 0)
+
+
+@pytest.fixture
+async def watched(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+    """A client of a fleet of one store that was up at noon."""
+    gateway.poll(STORE, NOON, active=True)
+    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+        yield client
+
+
+async def events_of(response: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
+    event = ""
+    async for line in response.content:
+        name, _, text = line.decode().rstrip("\n").partition(": ")
+        if name == "event":
+            event = text
+        elif name == "data":
+            yield event, json.loads(text)
+
+
+async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) -> None:
+    gateway.add_store(UNKNOWN)
+
+    response = await watched.get("/fleet")
+
+    assert response.status == HTTPStatus.OK
+    assert response.headers["Cache-Control"] == "no-store"
+    assert await response.json() == {
+        "now": "2024-03-10T12:00:00Z",
+        "clock": "data",
+        "counts": {"up": 1, "down": 0, "closed": 0, "unknown": 1, "total": 2},
+        "matching": 2,
+        "page": 1,
+        "pages": 1,
+        "zones": ["America/Chicago"],
+        "figures_at": None,
+        "stores": [
+            {
+                "store_id": UNKNOWN,
+                "state": "unknown",
+                "timezone": "America/Chicago",
+                "local_time": "2024-03-10T07:00:00-05:00",
+                "last_poll": None,
+                "open_changes_at": None,
+                "figures": None,
+            },
+            {
+                "store_id": STORE,
+                "state": "up",
+                "timezone": "America/Chicago",
+                "local_time": "2024-03-10T07:00:00-05:00",
+                "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T12:00:00Z"},
+                "open_changes_at": None,
+                "figures": None,
+            },
+        ],
+    }
+
+
+async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> None:
+    gateway.poll(UNKNOWN, NOON, active=False)
+    gateway.know(STORE_TIMEZONES, UNKNOWN, encode_zone(UNKNOWN, "Europe/Paris"))
+
+    async def ids(query: str) -> list[str]:
+        body = await (await watched.get(f"/fleet?{query}")).json()
+        return [store["store_id"] for store in body["stores"]]
+
+    assert await ids("state=down,closed") == [UNKNOWN]
+    assert await ids("state=up&state=down&sort=id") == [UNKNOWN, STORE]
+    assert await ids("zone=America/Chicago") == [STORE]
+    assert await ids("q=0F5C") == [STORE]
+    assert await ids("limit=1&page=2") == [STORE]
+    assert await ids("page=3") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=dead", "sort=best", "q=xyz", "limit=0", "limit=201", "page=-1", "page=x", "stat=up"],
+)
+async def test_queries_that_mean_nothing(watched: TestClient, query: str) -> None:
+    await problem_of(await watched.get(f"/fleet?{query}"), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def test_before_the_first_poll_there_is_no_now(client: TestClient) -> None:
+    body = await (await client.get("/fleet")).json()
+    assert (body["now"], body["counts"]["unknown"], body["stores"][0]["local_time"]) == (
+        None,
+        1,
+        None,
+    )
+
+
+async def test_without_a_broker_nothing_is_shown(watched: TestClient, gateway: FakeGateway) -> None:
+    gateway.error = BrokerUnavailableError("away")
+    for path in ("/fleet", "/fleet/events"):
+        await problem_of(await watched.get(path), HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def test_figures_are_asked_for_once_a_while(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", "0a", 17, 0.25]
+    assert len(row) == len(CSV_HEADER) + len(FURTHER_FIELDS)
+    gateway.pieces = lambda _: [[json.dumps([row]).encode()]]  # type: ignore[method-assign]
+    gateway.answers = [{"columns": CSV_HEADER, "further": FURTHER_FIELDS}]
+
+    for _ in range(3):
+        body = await (await watched.get("/fleet")).json()
+        assert body["figures_at"] == "2024-03-10T12:00:00Z"
+        assert body["stores"][0]["figures"] == {
+            "uptime_last_hour": 60,
+            "uptime_last_day": 3.0,
+            "uptime_last_week": 3.0,
+            "downtime_last_hour": 0,
+            "downtime_last_day": 21.0,
+            "downtime_last_week": 165.0,
+            "coverage": 0.25,
+        }
+
+    (asked,) = gateway.queries
+    assert asked == FleetRequest(asked.report_id, reference_time=NOON)
+
+
+async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    async with watched.get("/fleet/events") as response:
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        events = events_of(response)
+        assert await anext(events) == (
+            "fleet",
+            {
+                "now": "2024-03-10T12:00:00Z",
+                "counts": {"up": 1, "down": 0, "closed": 0, "unknown": 0, "total": 1},
+                "changed": [],
+                "more": False,
+            },
+        )
+
+        gateway.poll(STORE, NOON + 1, active=False)
+        _, told = await anext(events)
+
+        assert told["counts"]["down"] == 1
+        assert told["changed"] == [
+            {
+                "store_id": STORE,
+                "state": "down",
+                "last_poll": {
+                    "status": "inactive",
+                    "timestamp_utc": "2024-03-10T12:00:00.000001Z",
+                },
+            }
+        ]
+
+
+async def test_who_watches_one_store_hears_of_no_other(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    async with watched.get(f"/fleet/events?store_id={UNKNOWN}") as response:
+        events = events_of(response)
+        await anext(events)
+
+        gateway.poll(STORE, NOON + 1, active=False)
+        gateway.poll(UNKNOWN, NOON + 2, active=False)
+        _, told = await anext(events)
+
+        assert [store["store_id"] for store in told["changed"]] == [UNKNOWN]
+
+
+async def test_what_a_slow_reader_did_not_take_is_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet_service, "MAX_TOLD", 2)
+    watcher = fleet_service.Watcher(None)
+    watcher.tell(["a", "b"], more=False)
+    watcher.tell(["b"], more=False)
+    assert watcher.changed.is_set()
+    assert watcher.take() == (["a", "b"], False)
+
+    watcher.tell(["a", "b", "c"], more=False)
+    watcher.tell([], more=False)
+    assert watcher.take() == (["a", "b"], True)
+    assert watcher.take() == ([], False)
+
+
+async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
+    watched.app[EVENT_STREAMS]._limit = 1  # type: ignore[index]
+    async with watched.get("/fleet/events") as response:
+        await anext(events_of(response))
+        refused = await watched.get("/fleet/events")
+        assert refused.headers["Retry-After"]
+        await problem_of(refused, HTTPStatus.SERVICE_UNAVAILABLE)
+    assert EventStreams()._limit == event_stream.MAX_STREAMS
+
+
+async def test_a_reader_that_went_away_makes_room(
+    watched: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
+    streams = watched.app[EVENT_STREAMS]  # type: ignore[index]
+    response = await watched.get("/fleet/events")
+    await anext(events_of(response))
+    assert streams._open == 1
+
+    response.close()
+
+    async with asyncio.timeout(10):
+        while streams._open:  # noqa: ASYNC110  nothing tells of it from outside
+            await asyncio.sleep(0.01)
+
+
+async def test_a_silent_stream_shows_that_it_is_there(
+    watched: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
+    async with watched.get("/fleet/events") as response:
+        lines = [await response.content.readline() for _ in range(8)]
+    assert b": still here\n" in lines
+
+
+async def test_streams_end_when_the_api_stops(gateway: FakeGateway) -> None:
+    gateway.poll(STORE, NOON, active=True)
+    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+        response = await client.get("/fleet/events")
+        await anext(events_of(response))
+        client.app[EVENT_STREAMS].begin_to_stop()  # type: ignore[index]
+        rest = await response.content.read()
+    assert b"data" not in rest
+
+
+# -- how far a report is
+
+
+async def test_a_report_tells_every_step_and_ends(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "pending")
+    async with watched.get(f"/reports/{REPORT}/events") as response:
+        events = events_of(response)
+        assert await anext(events) == ("report", {"report_id": REPORT, "status": "running"})
+
+        gateway.reports[REPORT] = report_state(REPORT, "running", parts=(1, 8))
+        gateway.changes.tell(REPORT)
+        step = {"report_id": REPORT, "status": "running", "parts_done": 1, "parts": 8}
+        assert await anext(events) == ("report", step)
+
+        gateway.changes.tell(REPORT)  # nothing is new: nothing is told
+        gateway.reports[REPORT] = report_state(REPORT, "complete", parts=(8, 8))
+        gateway.changes.tell(REPORT)
+        last = {"report_id": REPORT, "status": "complete", "parts_done": 8, "parts": 8}
+        assert [event async for event in events] == [("report", last)]
+
+
+async def test_a_report_that_has_ended_is_told_at_once(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "failed", reason="too late")
+    async with watched.get(f"/reports/{REPORT}/events") as response:
+        assert [event async for event in events_of(response)] == [
+            ("report", {"report_id": REPORT, "status": "failed", "reason": "too late"})
+        ]
+
+
+@pytest.mark.parametrize(
+    ("report_id", "status"),
+    [(UNKNOWN, HTTPStatus.NOT_FOUND), ("x", HTTPStatus.UNPROCESSABLE_ENTITY)],
+)
+async def test_events_of_no_report(watched: TestClient, report_id: str, status: HTTPStatus) -> None:
+    await problem_of(await watched.get(f"/reports/{report_id}/events"), status)

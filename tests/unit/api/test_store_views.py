@@ -1,0 +1,170 @@
+"""`GET /stores/{store_id}/summary`, `/timeline` and `/incidents`."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.contracts.requests import ReportRequest
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import HOUR, WEEK
+from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
+from tests.unit.api.answers import CONTENT, STORE, UNKNOWN, problem_of
+
+if TYPE_CHECKING:
+    from aiohttp.test_utils import TestClient
+
+    from tests.fakes import FakeGateway
+
+NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
+BASIS = {
+    "store_id": STORE,
+    "timezone": "America/Chicago",
+    "stale_after": "2h",
+    "lookback": "1h",
+    "default_status": "inactive",
+}
+ANSWER: dict[str, Any] = {
+    **CONTENT,
+    **BASIS,
+    "business_hours": [[0, "09:00", "17:00"]],
+    "start": "2024-03-03T12:00:00Z",
+    "end": "2024-03-10T12:00:00Z",
+    "coverage": 0.5,
+    "windows": ["three windows"],
+    "intervals": ["intervals"],
+    "local_days": ["days"],
+    "incidents": [{"start": f"2024-03-{day:02}T12:00:00Z"} for day in (9, 8, 7, 6)],
+}
+
+
+async def test_the_summary_is_the_state_now_and_the_three_windows(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.poll(STORE, NOON - HOUR, active=True)
+    gateway.newest_poll = NOON
+    gateway.answers = [ANSWER]
+
+    response = await client.get(f"/stores/{STORE.upper()}/summary")
+
+    assert response.status == HTTPStatus.OK
+    assert await response.json() == {
+        **BASIS,
+        "state": "up",
+        "now": "2024-03-10T12:00:00Z",
+        "local_time": "2024-03-10T07:00:00-05:00",
+        "open_changes_at": None,
+        "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
+        "business_hours": [[0, "09:00", "17:00"]],
+        "reference_time": "2024-03-10T12:00:00Z",
+        "windows": ["three windows"],
+    }
+    (asked,) = gateway.queries
+    assert asked == ReportRequest(asked.report_id, STORE, details=("windows",))
+
+
+async def test_the_timeline_is_that_of_the_last_week(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.answers = [ANSWER]
+
+    response = await client.get(f"/stores/{STORE}/timeline")
+
+    assert await response.json() == {
+        **BASIS,
+        "start": "2024-03-03T12:00:00Z",
+        "end": "2024-03-10T12:00:00Z",
+        "coverage": 0.5,
+        "intervals": ["intervals"],
+        "days": ["days"],
+    }
+    (asked,) = gateway.queries
+    assert (asked.reference_time, asked.form) == (None, ReportForm(duration=WEEK))
+    assert asked.details == ("timeline", "days")
+
+
+@pytest.mark.parametrize(
+    ("query", "reference", "form"),
+    [
+        ("from=2024-03-10T06:00:00Z", None, ReportForm(start=NOON - 6 * HOUR)),
+        ("to=2024-03-10T12:00:00Z", NOON, ReportForm(duration=WEEK)),
+        (
+            "from=2024-03-10T06:00:00Z&to=2024-03-10T12:00:00Z",
+            NOON,
+            ReportForm(start=NOON - 6 * HOUR),
+        ),
+    ],
+)
+async def test_the_span_may_be_named(
+    client: TestClient, gateway: FakeGateway, query: str, reference: int | None, form: ReportForm
+) -> None:
+    for path in ("timeline", "incidents"):
+        gateway.answers = [ANSWER]
+        assert (await client.get(f"/stores/{STORE}/{path}?{query}")).status == HTTPStatus.OK
+        asked = gateway.queries[-1]
+        assert (asked.reference_time, asked.form) == (reference, form)
+
+
+async def test_incidents_come_in_pages_the_newest_first(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.answers = [ANSWER] * 3
+    path: str | None = f"/stores/{STORE}/incidents?limit=2"
+    pages = []
+    while path is not None:
+        body = await (await client.get(path)).json()
+        pages.append([incident["start"][:10] for incident in body["incidents"]])
+        path = body["next"]
+
+    assert pages == [["2024-03-09", "2024-03-08"], ["2024-03-07", "2024-03-06"]]
+    # the second page is of the same span, whatever came in meanwhile
+    assert gateway.queries[1].reference_time == NOON
+    assert gateway.queries[1].form == ReportForm(start=NOON - WEEK)
+
+
+@pytest.mark.parametrize("view", ["summary", "timeline", "incidents"])
+async def test_an_unknown_store_is_404(client: TestClient, gateway: FakeGateway, view: str) -> None:
+    detail = await problem_of(await client.get(f"/stores/{UNKNOWN}/{view}"), HTTPStatus.NOT_FOUND)
+    assert "unknown" in detail
+    assert gateway.queries == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "x/timeline",
+        f"{STORE}/timeline?from=yesterday",
+        f"{STORE}/timeline?since=2024-03-10T06:00:00Z",
+        f"{STORE}/timeline?from=2024-03-10T06:00:00Z&to=2024-03-10T06:00:00Z",
+        f"{STORE}/incidents?limit=0",
+        f"{STORE}/incidents?after=now",
+        f"{STORE}/summary?at=now",
+    ],
+)
+async def test_what_cannot_be_asked_is_422(client: TestClient, path: str) -> None:
+    await problem_of(await client.get(f"/stores/{path}"), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ReportError("no poll of any store has come in yet"), HTTPStatus.UNPROCESSABLE_ENTITY),
+        (WorkersBehindError("no worker answered"), HTTPStatus.SERVICE_UNAVAILABLE),
+        (BrokerUnavailableError("away"), HTTPStatus.SERVICE_UNAVAILABLE),
+    ],
+)
+async def test_without_an_answer_it_says_why(
+    client: TestClient, gateway: FakeGateway, error: Exception, status: HTTPStatus
+) -> None:
+    gateway.answers = [error]
+    await problem_of(await client.get(f"/stores/{STORE}/summary"), status)
+
+
+async def test_too_many_open_questions_are_refused(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.open = 10_000
+    response = await client.get(f"/stores/{STORE}/summary")
+    await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
