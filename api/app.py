@@ -9,6 +9,7 @@ from aiohttp import web
 from api import (
     badges,
     diff,
+    documents,
     fleet,
     health,
     pages,
@@ -18,6 +19,7 @@ from api import (
     store_views,
     stores,
 )
+from api.documents import DOCUMENTS, Documents
 from api.event_stream import EventStreams
 from api.keys import (
     BODIES,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _ROUTES: Final = (
     badges,
     diff,
+    documents,
     fleet,
     health,
     pages,
@@ -75,6 +78,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[EVENT_STREAMS] = streams
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
+    app[DOCUMENTS] = Documents(app, gateway.settings)
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
     for module in _ROUTES:

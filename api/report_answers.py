@@ -39,7 +39,7 @@ _MAX_HEADER: Final = 4_000
 
 _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
-_ACCOUNTED: Final = (
+ACCOUNTED: Final = (
     "reference_time",
     "lookback",
     "default_status",
@@ -154,12 +154,17 @@ def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[st
 
 
 def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _ACCOUNTED:
+    for name in ACCOUNTED:
         if content.get(name) is not None:
-            yield "X-" + name.title().replace("_", "-"), str(content[name])
+            yield header_of(name), str(content[name])
     told = "; ".join(
         f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
         for topic, offsets in content.get("input_offsets", {}).items()
     )
     if 0 < len(told) <= _MAX_HEADER:
-        yield "X-Input-Offsets", told
+        yield header_of("input_offsets"), told
+
+
+def header_of(name: str) -> str:
+    """The header that tells a field of a report."""
+    return "X-" + name.title().replace("_", "-")

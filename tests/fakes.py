@@ -27,7 +27,7 @@ from stream_app.contracts.records import (
     encode_poll,
     encode_store,
 )
-from stream_app.contracts.requests import subject_of
+from stream_app.contracts.requests import ReportRequest, subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
 from stream_app.kafka.batches import Acknowledged
@@ -234,7 +234,8 @@ class FakeGateway:
         content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
         if isinstance(content, Exception):
             raise content
-        return report_state(request.report_id, "complete", content=content)
+        parts = None if isinstance(request, ReportRequest) else (1, 1)
+        return report_state(request.report_id, "complete", content=content, parts=parts)
 
     def request_of(self, report_id: str) -> WholeRequest | None:
         return next((r for r in self.requests if r.report_id == report_id), None)
