@@ -115,11 +115,9 @@ async def _changes(
 def _rows(service: ReportService, state: ReportState) -> Iterable[dict[str, Any]]:
     content = state.content or {}
     if state.parts is not None:
-        return named_rows(content, service.pieces(state.report_id))
+        return named_rows(content, service.pieces(state.report_id).parts)
     return [content | day for day in content["days"]] if "days" in content else [content]
 
 
 def _size(service: ReportService, state: ReportState) -> int:
-    if state.parts is None:
-        return 0
-    return sum(len(piece) for part in service.pieces(state.report_id) for piece in part)
+    return 0 if state.parts is None else service.pieces(state.report_id).held

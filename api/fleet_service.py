@@ -246,8 +246,8 @@ class FleetService:
         except StoreUptimeError as error:
             log.warning("the overview has no new figures: %s", error)
             return
-        pieces = self._reports.pieces(state.report_id)
-        await self._view.set_figures(named_rows(state.content or {}, pieces))
+        parts = self._reports.pieces(state.report_id).parts
+        await self._view.set_figures(named_rows(state.content or {}, parts))
         self.figures_at = now
         for watcher in self._watchers:
             watcher.tell([], more=True)

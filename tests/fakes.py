@@ -17,7 +17,7 @@ from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
-from api.report_log import ReportState
+from api.report_log import Pieces, ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from stream_app.contracts.partitioning import partition_of
@@ -244,8 +244,8 @@ class FakeGateway:
         self._answer()
         return self.reports.get(report_id)
 
-    def pieces(self, report_id: str) -> list[list[bytes]]:
-        return self.rows.get(report_id, [])
+    def pieces(self, report_id: str) -> Pieces:
+        return pieces_of(self.rows.get(report_id, []))
 
     def open_reports(self) -> int:
         if self.open is not None:
@@ -263,6 +263,12 @@ class FakeGateway:
 def now() -> int:
     """The wall clock, in µs."""
     return time.time_ns() // 1000
+
+
+def pieces_of(parts: Sequence[Sequence[bytes]]) -> Pieces:
+    """Pieces as the log has them."""
+    sizes = [[len(piece) for piece in part] for part in parts]
+    return Pieces([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
 
 
 def report_state(report_id: str, status: Any, **told: Any) -> ReportState:

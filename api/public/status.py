@@ -146,6 +146,6 @@ class PublicStatus:
             log.warning("the status page has no new days: %s", error)
             return
         days: dict[str, list[dict[str, Any]]] = {}
-        for row in named_rows(answer.content or {}, self._reports.pieces(answer.report_id)):
+        for row in named_rows(answer.content or {}, self._reports.pieces(answer.report_id).parts):
             days.setdefault(row["store_id"], []).append({name: row[name] for name in _DAY_FIELDS})
         self._days = days

@@ -137,7 +137,7 @@ async def test_a_fleet_query_by_days_adds_up_to_the_whole(
             assert set(answer.content["input_offsets"][STORE_STATUS.name]) == {
                 str(partition) for partition in range(settings.partitions)
             }
-            pieces = asked.report_service.pieces(query.report_id)
+            pieces = asked.report_service.pieces(query.report_id).parts
             rows[daily] = list(named_rows(answer.content, pieces))
         for store in polls:
             (whole,) = [row for row in rows[False] if row["store_id"] == store]

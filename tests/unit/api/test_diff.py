@@ -16,7 +16,7 @@ from stream_app.contracts.reports import FURTHER_FIELDS
 from stream_app.contracts.requests import FleetRequest, ReportRequest
 from stream_app.domain.form import ReportForm
 from stream_app.domain.report import CSV_HEADER
-from tests.fakes import FakeGateway, report_state
+from tests.fakes import FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
     made.requests[:] = [FleetRequest(REPORT)]
     made.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     before, after = rows(1, 2, 3, 4), rows(1, 5, 6, 7, 8)
-    monkeypatch.setattr(made, "pieces", lambda report: before if report == REPORT else after)
+    monkeypatch.setattr(
+        made, "pieces", lambda report: pieces_of(before if report == REPORT else after)
+    )
     monkeypatch.setattr(module, "MAX_CHANGES", 3)
 
     async def answer(request: Any) -> Any:

@@ -21,7 +21,7 @@ from stream_app.contracts.requests import FleetRequest
 from stream_app.domain.form import ReportForm
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.settings import Settings, named_stores
-from tests.fakes import SETTINGS, FakeGateway
+from tests.fakes import SETTINGS, FakeGateway, pieces_of
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -131,9 +131,8 @@ async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
 async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: FakeGateway) -> None:
     row = [STORE, "2024-03-09", "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z", 480, 20]
     further = dict.fromkeys(FURTHER_FIELDS, 0.5)
-    shown.pieces = lambda _: [  # type: ignore[method-assign]
-        [json.dumps([[*row, *further.values()]]).encode()]
-    ]
+    told = json.dumps([[*row, *further.values()]]).encode()
+    shown.pieces = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
     columns = ReportForm(daily=True).columns
     asked_for_figures = WorkersBehindError("later")
     shown.answers = [asked_for_figures, {"columns": columns, "further": FURTHER_FIELDS}]
