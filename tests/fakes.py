@@ -34,6 +34,8 @@ from stream_app.kafka.batches import Acknowledged
 from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec

@@ -22,6 +22,8 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
+    from api.report_log import Pieces
+
 NOON = 1_710_072_000_000_000
 FULL: dict[str, Any] = {
     **CONTENT,
@@ -149,9 +151,11 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
     made.requests[:] = [FleetRequest(REPORT)]
     made.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     before, after = rows(1, 2, 3, 4), rows(1, 5, 6, 7, 8)
-    monkeypatch.setattr(
-        made, "pieces", lambda report: pieces_of(before if report == REPORT else after)
-    )
+
+    def pieces(report_id: str) -> Pieces:
+        return pieces_of(before if report_id == REPORT else after)
+
+    monkeypatch.setattr(made, "pieces", pieces)
     monkeypatch.setattr(module, "MAX_CHANGES", 3)
 
     async def answer(request: Any) -> Any:
