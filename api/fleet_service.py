@@ -233,7 +233,7 @@ class FleetService:
             return self._figures
         now = self.now()
         due = time.monotonic() - self._figures_asked >= FIGURES_SECONDS
-        if now is None or now == self.figures_at or not due:
+        if now is None or not due:
             return None
         self._figures_asked = time.monotonic()
         self._figures = asyncio.create_task(self._read_figures(now), name="figures")

@@ -226,12 +226,8 @@ async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
         weeks = [report_rows(store, "--duration", "P7D", tmp_path=tmp_path)]
         weeks.append(report_rows(store, "--daily", tmp_path=tmp_path))
         assert second.stop() == 0
-    minutes = [
-        tuple(
-            sum(int(row[name]) for row in week) for name in ("uptime_minutes", "downtime_minutes")
-        )
-        for week in weeks
-    ]
+    names = ("uptime_minutes", "downtime_minutes")
+    minutes = [[sum(int(row[name]) for row in week) for name in names] for week in weeks]
     assert minutes[0] == minutes[1]
     shown = [f"{round(part / 60, 2)}" for part in minutes[0]]
     row = sample.csv_row(store, sample.newest_poll).rstrip().split(",")
