@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from aiohttp import web
 
 from api.badge import WINDOWS, fleet_badge, store_badge
@@ -54,8 +55,10 @@ async def asset(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """What the page shows."""
     known_only(request)
-    return web.json_response(
-        await _chosen(request).content(), headers={"Cache-Control": "no-store"}
+    return web.Response(
+        body=orjson.dumps(await _chosen(request).content()),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
     )
 
 
