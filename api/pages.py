@@ -59,6 +59,8 @@ def load(folder: Path) -> dict[str, Asset]:
     """The files of a folder by name."""
     assets = {}
     for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
         content = path.read_bytes()
         etag = hashlib.sha256(content).hexdigest()[:32]
         assets[path.name] = Asset(content, _CONTENT_TYPES[path.suffix], etag)

@@ -116,6 +116,17 @@ async def test_older_incidents_are_fetched_where_there_are_more(
         await expect(older).to_have_count(0)
 
 
+async def test_an_incident_that_may_have_begun_before_the_week(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    begun = week.incident(week.START, week.START + timedelta(hours=1))
+    backend.details[STORE]["incidents"]["incidents"] = [begun]
+    async with open_page(PATH) as page:
+        await expect(page.locator(".incidents tbody th")).to_have_text(
+            "Tue 5 Mar, 11:20 or earlier"
+        )
+
+
 async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["incidents"]["incidents"] = []
     async with open_page(PATH) as page:
