@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api import fleet, health, pages, report_events, reports, statuses, store_views, stores
+from api import (
+    badges,
+    diff,
+    documents,
+    fleet,
+    health,
+    pages,
+    report_events,
+    reports,
+    statuses,
+    store_views,
+    stores,
+)
+from api.documents import DOCUMENTS, Documents
 from api.event_stream import EventStreams
 from api.keys import (
     BODIES,
@@ -20,11 +33,27 @@ from api.keys import (
     WEBHOOKS,
 )
 from api.problems import problem_middleware
+from api.public.app import public_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gateway import Gateway
+
+_ROUTES: Final = (
+    badges,
+    diff,
+    documents,
+    fleet,
+    health,
+    pages,
+    report_events,
+    reports,
+    statuses,
+    store_views,
+    stores,
+)
+"""The modules of the endpoints."""
 
 
 def create_app(gateway: Gateway) -> web.Application:
@@ -51,8 +80,10 @@ def create_app(gateway: Gateway) -> web.Application:
     app[WEBHOOKS] = gateway.webhooks
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
+    app[DOCUMENTS] = Documents(app, gateway.settings)
     app.cleanup_ctx.append(run_gateway)
     app.on_shutdown.append(begin_to_stop)
-    for module in (health, pages, reports, report_events, statuses, stores, store_views, fleet):
+    for module in _ROUTES:
         app.add_routes(module.routes)
+    app.add_subapp("/public/", public_app(gateway))
     return app

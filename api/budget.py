@@ -15,6 +15,11 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
+    def limit(self) -> int:
+        """What can be in hand at all."""
+        return self._limit
+
+    @property
     def used(self) -> int:
         """What is in hand now."""
         return self._used

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from api.fleet_view import SORTS, STATES, FleetQuery
+from api.fleet_view import SORTS, STATES, FleetQuery, last_poll, local_time
 from api.keys import EVENT_STREAMS, FLEET
 from api.query import known_only, one_of, several_of, whole_number
-from stream_app.contracts.records import parse_uuid, shown, status_name
-from stream_app.domain.instants import format_instant, to_datetime
-from stream_app.domain.zones import find_zone
+from stream_app.contracts.records import parse_uuid, shown
+from stream_app.domain.instants import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -102,21 +101,6 @@ def _row(store: StoreNow, now: int | None) -> dict[str, Any]:
         "open_changes_at": None if store.changes_at is None else format_instant(store.changes_at),
         "figures": store.figures,
     }
-
-
-def last_poll(store: StoreNow) -> dict[str, str] | None:
-    """The newest poll of a store as answers have it."""
-    if store.polled is None:
-        return None
-    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
-
-
-def local_time(timezone: str, now: int | None) -> str | None:
-    """What a store's clock shows, ISO 8601 with its offset, to the second."""
-    tz = find_zone(timezone)
-    if now is None or tz is None:
-        return None
-    return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
 
 
 def _query(request: web.Request) -> tuple[FleetQuery, int]:

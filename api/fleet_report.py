@@ -26,7 +26,7 @@ _FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
 """Of a report that does not name its own."""
 
 
-def rows_in_order(parts: Sequence[Sequence[bytes]]) -> Iterator[Row]:
+def rows_in_order(parts: Iterable[Iterable[bytes]]) -> Iterator[Row]:
     """The rows of all parts, by store id."""
     return heapq.merge(*map(_rows, parts), key=itemgetter(0))
 
@@ -52,7 +52,7 @@ def json_chunks(
 
 
 def named_rows(
-    content: dict[str, Any], parts: Sequence[Sequence[bytes]]
+    content: dict[str, Any], parts: Iterable[Iterable[bytes]]
 ) -> Iterator[dict[str, Any]]:
     """The rows of all parts, each as an object."""
     fields = fields_of(content)

@@ -145,9 +145,7 @@ class FleetService:
             BrokerUnavailableError: nothing is known, there is no broker.
         """
         self._require()
-        asked = self._ask_for_figures()
-        if asked is not None and self.figures_at is None:
-            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS)
+        await self._first_figures()
         return self._view.page(query, await self._advanced())
 
     async def store(self, store_id: str) -> StoreNow | None:
@@ -159,6 +157,16 @@ class FleetService:
         self._require()
         found = self._view.stores([store_id], await self._advanced())
         return found[0] if found else None
+
+    async def store_with_figures(self, store_id: str) -> StoreNow | None:
+        """As `store`; the figures are asked for if they are old, the first time waited for."""
+        self._require()
+        await self._first_figures()
+        return await self.store(store_id)
+
+    def refresh_figures(self) -> None:
+        """Ask for the figures of all stores if they are old, without waiting for them."""
+        self._ask_for_figures()
 
     async def counts(self) -> dict[str, int]:
         """How many stores are in each state, and in all."""
@@ -214,13 +222,18 @@ class FleetService:
         if any(watcher.store_id is None for watcher in self._watchers):
             self._ask_for_figures()
 
+    async def _first_figures(self) -> None:
+        asked = self._ask_for_figures()
+        if asked is not None and self.figures_at is None:
+            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS)
+
     def _ask_for_figures(self) -> asyncio.Task[None] | None:
         """Ask for the figures of all stores, if they are old; who asks may wait for them."""
         if self._figures is not None and not self._figures.done():
             return self._figures
         now = self.now()
         due = time.monotonic() - self._figures_asked >= FIGURES_SECONDS
-        if now is None or now == self.figures_at or not due:
+        if now is None or not due:
             return None
         self._figures_asked = time.monotonic()
         self._figures = asyncio.create_task(self._read_figures(now), name="figures")
@@ -233,8 +246,8 @@ class FleetService:
         except StoreUptimeError as error:
             log.warning("the overview has no new figures: %s", error)
             return
-        pieces = self._reports.pieces(state.report_id)
-        await self._view.set_figures(named_rows(state.content or {}, pieces))
+        parts = self._reports.pieces(state.report_id).parts
+        await self._view.set_figures(named_rows(state.content or {}, parts))
         self.figures_at = now
         for watcher in self._watchers:
             watcher.tell([], more=True)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import orjson
 
-from stream_app.contracts.records import decode_packed_polls
+from stream_app.contracts.records import decode_packed_polls, status_name
 from stream_app.domain.hours import WeeklyHours, open_intervals
-from stream_app.domain.instants import DAY
+from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
-from stream_app.domain.zones import zone
+from stream_app.domain.zones import find_zone, zone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -85,6 +85,21 @@ class StoreNow:
     active: bool
     changes_at: int | None
     figures: dict[str, Any] | None
+
+
+def last_poll(store: StoreNow) -> dict[str, str] | None:
+    """The newest poll of a store as answers have it."""
+    if store.polled is None:
+        return None
+    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
+
+
+def local_time(timezone: str, now: int | None) -> str | None:
+    """What a store's clock shows, ISO 8601 with its offset, to the second."""
+    tz = find_zone(timezone)
+    if now is None or tz is None:
+        return None
+    return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)

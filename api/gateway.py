@@ -19,6 +19,7 @@ from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.link import CLOSING_SECONDS, KafkaLink
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
+from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
 from api.report_log import ReportLog
 from api.report_service import ReportService
@@ -37,6 +38,7 @@ from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.tail import TopicTail
+from stream_app.settings import named_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +60,7 @@ class Gateway:
         store_service: which stores there are.
         fleet_service: the stores as they are now.
         webhooks: tells others of a report's end.
+        public_status: what the status page shows.
         ingestion: takes what stores report.
         bodies: the request bodies that are being read.
     """
@@ -110,6 +113,9 @@ class Gateway:
             self._progress.newest_poll,
             clock,
             self._link.require,
+        )
+        self.public_status = PublicStatus(
+            named_stores(settings.public_stores), self.fleet_service, self.report_service
         )
         self.ingestion = Ingestion(
             settings,

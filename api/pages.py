@@ -55,16 +55,19 @@ class Asset:
     etag: str
 
 
-def _load(folder: Path) -> dict[str, Asset]:
+def load(folder: Path) -> dict[str, Asset]:
+    """The files of a folder by name."""
     assets = {}
     for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
         content = path.read_bytes()
         etag = hashlib.sha256(content).hexdigest()[:32]
         assets[path.name] = Asset(content, _CONTENT_TYPES[path.suffix], etag)
     return assets
 
 
-ASSETS: Final = _load(FOLDER)
+ASSETS: Final = load(FOLDER)
 """All files of the page by name: what is not among them is not served."""
 
 routes = web.RouteTableDef()
@@ -73,13 +76,13 @@ routes = web.RouteTableDef()
 @routes.get("/")
 async def fleet_page(request: web.Request) -> web.Response:
     """The overview of all stores."""
-    return _answer(request, ASSETS["index.html"])
+    return answer(request, ASSETS["index.html"])
 
 
 @routes.get("/store/{store_id}")
 async def store_page(request: web.Request) -> web.Response:
     """The page of any store: its script asks for the store, and tells where there is none."""
-    return _answer(request, ASSETS["store.html"])
+    return answer(request, ASSETS["store.html"])
 
 
 @routes.get("/assets/{name}")
@@ -88,10 +91,11 @@ async def asset(request: web.Request) -> web.Response:
     found = ASSETS.get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
-    return _answer(request, found)
+    return answer(request, found)
 
 
-def _answer(request: web.Request, asset: Asset) -> web.Response:
+def answer(request: web.Request, asset: Asset) -> web.Response:
+    """A file as it is, or that it is still the one that the browser has."""
     known = request.if_none_match or ()
     if any(etag.value in ("*", asset.etag) for etag in known):
         response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_HEADERS)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
-from io import BytesIO
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -14,16 +11,16 @@ from aiohttp import web
 from api.accept import best_of
 from api.fleet_report import csv_chunks, fields_of, json_chunks, rows_in_order
 from api.keys import BODIES, REPORTS
+from api.parquet import PARQUET_FACTOR, parquet
 from api.problems import ProblemError
 from stream_app.contracts.reports import content_rows, names_in, report_csv
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from api.report_log import ReportState
-    from stream_app.contracts.reports import Row
+    from api.report_log import Pieces, ReportState
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
@@ -31,15 +28,12 @@ PARQUET: Final = "application/vnd.apache.parquet"
 MEDIA: Final = (CSV, JSON, PARQUET)
 """The forms of a report, the one that nobody has to ask for first."""
 
-PARQUET_FACTOR: Final = 8
-"""Memory that writing Parquet takes, by the size of the rows as JSON."""
-
 _MAX_HEADER: Final = 4_000
 """Characters of a header; clients take no more than eight thousand of all. JSON has no limit."""
 
 _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
-_ACCOUNTED: Final = (
+ACCOUNTED: Final = (
     "reference_time",
     "lookback",
     "default_status",
@@ -73,7 +67,7 @@ async def report_answer(request: web.Request, state: ReportState) -> web.StreamR
         text = report_csv([state.content])
         return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)
     columns, rows = content_rows(state.content)
-    body = await asyncio.to_thread(_parquet, columns, rows)
+    body = await parquet(columns, rows)
     return web.Response(body=body, content_type=PARQUET, headers=headers)
 
 
@@ -88,13 +82,18 @@ def gone(state: ReportState) -> ProblemError:
 async def _fleet_answer(
     request: web.Request, state: ReportState, content: dict[str, Any], media: str
 ) -> web.StreamResponse:
-    parts = request.app[REPORTS].pieces(state.report_id)
-    if not parts:
+    pieces = request.app[REPORTS].pieces(state.report_id)
+    if not pieces.parts:
         raise gone(state)
     budget = request.app[BODIES].budget
-    size = sum(map(len, chain.from_iterable(parts)))
+    size = pieces.held
     if media == PARQUET:
-        size *= PARQUET_FACTOR
+        size = pieces.size * PARQUET_FACTOR
+        if size > budget.limit:
+            raise ProblemError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                "the report is too large for one Parquet file from here: take CSV or JSON",
+            )
     if not budget.try_take(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
@@ -102,7 +101,7 @@ async def _fleet_answer(
         response.content_type = media
         if media == CSV:
             response.charset = "utf-8"
-        chunks = await _chunks(state, content, parts, media)
+        chunks = await _chunks(state, content, pieces, media)
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
@@ -113,35 +112,18 @@ async def _fleet_answer(
 
 
 async def _chunks(
-    state: ReportState, content: dict[str, Any], parts: list[list[bytes]], media: str
+    state: ReportState, content: dict[str, Any], pieces: Pieces, media: str
 ) -> Iterable[bytes]:
     columns = names_in(content, "columns", CSV_HEADER)
     fields = fields_of(content)
-    rows = rows_in_order(parts)
+    rows = rows_in_order(pieces.parts)
     if media == CSV:
         return csv_chunks(columns, rows)
     if media == JSON:
         told = {name: value for name, value in content.items() if name != "further"}
         head = {"report_id": state.report_id, "status": "complete", **told}
         return json_chunks(head, fields, rows)
-    return [await asyncio.to_thread(_parquet, fields, rows)]
-
-
-def _parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
-    import polars  # noqa: PLC0415  it is large: a process that writes no Parquet does without
-
-    frame = polars.DataFrame(
-        list(rows), schema=list(fields), orient="row", infer_schema_length=None
-    )
-    for name in {"start", "end"} & set(fields):
-        frame = frame.with_columns(
-            polars.col(name).str.to_datetime(time_unit="us", time_zone="UTC")
-        )
-    if "date" in fields:
-        frame = frame.with_columns(polars.col("date").str.to_date())
-    file = BytesIO()
-    frame.write_parquet(file)
-    return file.getvalue()
+    return [await parquet(fields, rows)]
 
 
 def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[str, str]:
@@ -154,12 +136,17 @@ def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[st
 
 
 def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _ACCOUNTED:
+    for name in ACCOUNTED:
         if content.get(name) is not None:
-            yield "X-" + name.title().replace("_", "-"), str(content[name])
+            yield header_of(name), str(content[name])
     told = "; ".join(
         f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
         for topic, offsets in content.get("input_offsets", {}).items()
     )
     if 0 < len(told) <= _MAX_HEADER:
-        yield "X-Input-Offsets", told
+        yield header_of("input_offsets"), told
+
+
+def header_of(name: str) -> str:
+    """The header that tells a field of a report."""
+    return "X-" + name.title().replace("_", "-")

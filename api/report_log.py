@@ -27,11 +27,11 @@ from stream_app.domain.instants import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from stream_app.contracts.reports import Piece, ReportEvent, Status
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,21 @@ class ReportState:
     reason: str | None
     content: dict[str, Any] | None
     parts: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The rows of a report of many stores, read as they are needed, once.
+
+    Attributes:
+        parts: for each part its pieces, as JSON lists of rows in the order of store ids.
+        size: bytes of all pieces.
+        held: bytes of the largest piece of each part: what who merges the parts holds at a time.
+    """
+
+    parts: list[Iterator[bytes]]
+    size: int
+    held: int
 
 
 class ReportLog:
@@ -255,18 +270,30 @@ class ReportLog:
         ).fetchone()
         return int(row[0])
 
-    def pieces(self, report_id: str) -> list[list[bytes]]:
-        """The rows of a complete report of many stores.
-
-        Returns:
-            for each part its pieces, as JSON lists of rows in the order of store ids.
-        """
-        parts: dict[int, list[bytes]] = {}
-        for part, rows in self._database.execute(
-            "SELECT part, rows FROM piece WHERE report_id = ? ORDER BY part, piece", (report_id,)
+    def pieces(self, report_id: str) -> Pieces:
+        """The rows of a complete report of many stores."""
+        parts: dict[int, list[tuple[int, int]]] = {}
+        for part, number, size in self._database.execute(
+            "SELECT part, rowid, length(rows) FROM piece WHERE report_id = ? ORDER BY part, piece",
+            (report_id,),
         ):
-            parts.setdefault(part, []).append(rows)
-        return list(parts.values())
+            parts.setdefault(part, []).append((number, size))
+        sizes = [[size for _, size in pieces] for pieces in parts.values()]
+        return Pieces(
+            [self._read([number for number, _ in pieces]) for pieces in parts.values()],
+            size=sum(map(sum, sizes)),
+            held=sum(map(max, sizes)),
+        )
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[bytes]:
+        for number in numbers:
+            row = self._database.execute(
+                "SELECT rows FROM piece WHERE rowid = ?", (number,)
+            ).fetchone()
+            if row is None:
+                # what was written of the answer so far must not look like all of it
+                raise LookupError("the report was forgotten while it was read")
+            yield row[0]
 
     def get(self, report_id: str) -> ReportState | None:
         """The report; None: never heard of."""
@@ -288,12 +315,15 @@ class ReportLog:
             None if parts is None else (self._parts_done(report_id), parts),
         )
 
-    def request(self, report_id: str) -> AnyRequest | None:
+    def request(self, report_id: str) -> WholeRequest | None:
         """What was asked for; None where only a result is known."""
         row = self._database.execute(
             "SELECT request FROM report WHERE report_id = ?", (report_id,)
         ).fetchone()
-        return None if row is None or row[0] is None else decode_request(row[0])
+        if row is None or row[0] is None:
+            return None
+        request = decode_request(row[0])
+        return None if isinstance(request, PartRequest) else request
 
     def _parts_done(self, report_id: str) -> int:
         """Of the reference time that is furthest."""

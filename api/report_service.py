@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from api.changes import Changes
     from api.link import KafkaLink
-    from api.report_log import ReportLog, ReportState
-    from stream_app.contracts.requests import AnyRequest
+    from api.report_log import Pieces, ReportLog, ReportState
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
@@ -133,7 +133,7 @@ class ReportService:
             raise ReportError(state.reason or "it failed")
         return state
 
-    def request_of(self, report_id: str) -> AnyRequest | None:
+    def request_of(self, report_id: str) -> WholeRequest | None:
         """What a report was asked for; None where only its result is known."""
         return self._log.request(report_id)
 
@@ -151,7 +151,7 @@ class ReportService:
             state = self._log.get(report_id)
         return state
 
-    def pieces(self, report_id: str) -> list[list[bytes]]:
+    def pieces(self, report_id: str) -> Pieces:
         """The rows of a complete report of many stores; see `ReportLog.pieces`."""
         return self._log.pieces(report_id)
 

@@ -48,7 +48,7 @@ _SHOWN_STORES: Final = 5
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 """Name space of report ids made from an Idempotency-Key: any API process makes the same."""
 
-_MAX_KEY_LENGTH: Final = 255
+MAX_KEY_LENGTH: Final = 255
 
 _FIELDS: Final = ("reference_time", "end", *FORM_FIELDS, "webhook")
 
@@ -207,8 +207,8 @@ def _new_report_id(request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return str(uuid4())
-    if not 0 < len(key) <= _MAX_KEY_LENGTH or not key.isprintable():
-        raise RecordError(f"Idempotency-Key is not 1 to {_MAX_KEY_LENGTH} printable characters")
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        raise RecordError(f"Idempotency-Key is not 1 to {MAX_KEY_LENGTH} printable characters")
     return str(uuid5(_IDEMPOTENCY, key))
 
 

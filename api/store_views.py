@@ -8,7 +8,7 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from api.fleet import last_poll, local_time
+from api.fleet_view import last_poll, local_time
 from api.keys import FLEET, REPORTS, STORES
 from api.query import instant, known_only, whole_number
 from api.reports import check_room

@@ -17,6 +17,7 @@ from benchmarks.lines import (
     latency,
     replay,
     restart,
+    views,
     write_cost,
 )
 
@@ -27,6 +28,7 @@ LINES: Final[tuple[Line, ...]] = (
     replay.LINE,
     fleet.LINE,
     latency.LINE,
+    views.LINE,
     restart.LINE,
     computation.LINE,
     write_cost.LINE,

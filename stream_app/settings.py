@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import pytz
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX: Final = "STORE_UPTIME_"
+
+MAX_PUBLIC_STORES: Final = 200
+"""On one status page."""
 
 _UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
 _DURATION: Final = re.compile(r"(?:\d+(?:ms|[dhms]))+")
@@ -97,6 +101,33 @@ def _bootstrap(text: str) -> str:
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError(f"{address!r} is not HOST:PORT")
     return ",".join(addresses)
+
+
+def named_stores(text: str) -> dict[str, str]:
+    """Names by store id of `ID=NAME,ID,...`; one without a name is called by its id.
+
+    Raises:
+        ValueError: not such a text.
+    """
+    named: dict[str, str] = {}
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        told, _, name = part.partition("=")
+        try:
+            store_id = str(UUID(told.strip()))
+        except ValueError:
+            raise ValueError(f"{told.strip()[:60]!r} is not a store id, which is a UUID") from None
+        if store_id in named:
+            raise ValueError(f"store {store_id} is named twice")
+        named[store_id] = name.strip() or store_id
+    if len(named) > MAX_PUBLIC_STORES:
+        raise ValueError(f"{len(named)} stores, more than {MAX_PUBLIC_STORES}")
+    return named
+
+
+def _named_stores(text: str) -> str:
+    return ",".join(f"{store_id}={name}" for store_id, name in named_stores(text).items())
 
 
 def _host(text: str) -> str:
@@ -198,6 +229,13 @@ class Settings:
     replication: int = _setting("1", _whole(1, 5), "copies of every topic; 3 with three brokers")
     api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
+    public_stores: str = _setting(
+        "", _named_stores, "stores of the public status page, ID or ID=NAME, ...; empty: no page"
+    )
+    public_host: str = _setting("127.0.0.1", _host, "address of the status page's own port")
+    public_port: int = _setting(
+        "0", _whole(0, 65535), "port of the status page alone; 0: only at /public/ of the API"
+    )
     lookback: int = _setting(
         "1h", _duration(0, 30 * DAY), "how long before the oldest window a poll still counts"
     )

@@ -15,8 +15,9 @@ from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
+from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
-from api.report_log import ReportState
+from api.report_log import Pieces, ReportState
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from api.webhooks.service import Webhooks
@@ -27,15 +28,17 @@ from stream_app.contracts.records import (
     encode_poll,
     encode_store,
 )
-from stream_app.contracts.requests import subject_of
+from stream_app.contracts.requests import ReportRequest, subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
 from stream_app.kafka.batches import Acknowledged
-from stream_app.settings import Settings
+from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -188,6 +191,11 @@ class FakeGateway:
             self._answer,
             self,  # type: ignore[arg-type]
         )
+        self.public_status = PublicStatus(
+            named_stores(settings.public_stores),
+            self.fleet_service,
+            self,  # type: ignore[arg-type]
+        )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
         self.ingestion = Ingestion(settings, now, outgoing, self._answer)
         for store_id in stores:
@@ -236,17 +244,18 @@ class FakeGateway:
         content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
         if isinstance(content, Exception):
             raise content
-        return report_state(request.report_id, "complete", content=content)
+        parts = None if isinstance(request, ReportRequest) else (1, 1)
+        return report_state(request.report_id, "complete", content=content, parts=parts)
 
-    def request_of(self, report_id: str) -> AnyRequest | None:
+    def request_of(self, report_id: str) -> WholeRequest | None:
         return next((r for r in self.requests if r.report_id == report_id), None)
 
     async def report(self, report_id: str) -> ReportState | None:
         self._answer()
         return self.reports.get(report_id)
 
-    def pieces(self, report_id: str) -> list[list[bytes]]:
-        return self.rows.get(report_id, [])
+    def pieces(self, report_id: str) -> Pieces:
+        return pieces_of(self.rows.get(report_id, []))
 
     def open_reports(self) -> int:
         if self.open is not None:
@@ -264,6 +273,12 @@ class FakeGateway:
 def now() -> int:
     """The wall clock, in µs."""
     return time.time_ns() // 1000
+
+
+def pieces_of(parts: Sequence[Sequence[bytes]]) -> Pieces:
+    """Pieces as the log has them."""
+    sizes = [[len(piece) for piece in part] for part in parts]
+    return Pieces([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
 
 
 def report_state(report_id: str, status: Any, **told: Any) -> ReportState:

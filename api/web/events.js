@@ -3,6 +3,8 @@
 /** When to ask again after a server has refused to send events. */
 const AGAIN_MILLISECONDS = 5000;
 
+export const isSeen = () => document.visibilityState !== "hidden";
+
 /**
  * Listen while the page is seen. A hidden page lets go of its connection: browsers keep few to
  * one server, and a dozen forgotten tabs would take them all.
@@ -45,7 +47,7 @@ export function listen({ path, name, onEvent, onState, onRefused }) {
     });
   }
 
-  const follow = () => (document.visibilityState === "hidden" ? close() : open());
+  const follow = () => (isSeen() ? open() : close());
   document.addEventListener("visibilitychange", follow);
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => event.persisted && follow());

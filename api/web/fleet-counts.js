@@ -20,7 +20,9 @@ export function countButtons(place, proportions, onPress) {
 
   return {
     show(counts) {
-      for (const [state, { count, share }] of buttons) {
+      for (const [state, { button, count, share }] of buttons) {
+        // no store is down: nothing to be alarmed at
+        button.classList.toggle("none", counts[state] === 0);
         setText(count, number(counts[state]));
         share.style.flexGrow = counts[state];
         share.hidden = counts[state] === 0;

@@ -79,6 +79,7 @@ function flash(node) {
 function writeAll(row, now) {
   const { cells, store } = row;
   setText(cells[2], store.timezone);
+  cells[2].title = store.timezone; // it may be cut off
   writeNow(row, now);
   writeFigures(cells.slice(5), store.figures);
 }

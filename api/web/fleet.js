@@ -2,11 +2,11 @@
 
 import { getJson } from "./api.js";
 import { announce, byId, element, setText } from "./dom.js";
-import { listen } from "./events.js";
+import { isSeen, listen } from "./events.js";
 import { NO_FILTERS, SORTS, isFiltered, readFilters, writeFilters } from "./filters.js";
 import { countButtons } from "./fleet-counts.js";
 import { storeTable } from "./fleet-table.js";
-import { number, plural, utc } from "./format.js";
+import { number, plural, sentence, utc } from "./format.js";
 import { clearNotice, showConnection, showNotice } from "./notice.js";
 import { reportControl } from "./report.js";
 import { throttled } from "./throttle.js";
@@ -110,6 +110,7 @@ async function load({ wait = false } = {}) {
   } catch (problem) {
     if (problem.name === "AbortError" || mine !== loading) return;
     if (problem.status === undefined) throw problem;
+    if (problem.status === 422) return showNoMatch(sentence(problem.message));
     if (table.empty) byId("rows").replaceChildren();
     showNotice(problem, { again: () => load(), stale: !table.empty });
   } finally {
@@ -131,7 +132,9 @@ function show(announced) {
   showFiguresNote();
   if (announced) announce(byId("matching").textContent);
   const soon = fleet.figures_at === null && fleet.counts.total > 0;
-  refreshTimer = setTimeout(load, soon ? FIGURES_MILLISECONDS : REFRESH_MILLISECONDS);
+  const wait = soon ? FIGURES_MILLISECONDS : REFRESH_MILLISECONDS;
+  // a page that nobody sees costs nothing; seen again it listens, and fetches by the first event
+  refreshTimer = setTimeout(() => isSeen() && load(), wait);
 }
 
 function showCounts() {
@@ -163,13 +166,17 @@ function showEmpty() {
     );
     return;
   }
+  showNoMatch(`None of the ${plural(fleet.counts.total, "store")} is like this.`);
+}
+
+function showNoMatch(why) {
   const clear = element("button", { class: "button", type: "button" }, "Clear filters");
   clear.addEventListener("click", clearFilters);
-  place.replaceChildren(
-    element("h3", {}, "No store matches"),
-    element("p", {}, `None of the ${plural(fleet.counts.total, "store")} is like this.`),
-    clear,
-  );
+  byId("empty").replaceChildren(element("h3", {}, "No store matches"), element("p", {}, why), clear);
+  byId("empty").hidden = false;
+  document.querySelector("table.stores").hidden = true;
+  byId("pages").hidden = true;
+  setText(byId("matching"), "0 stores");
 }
 
 function showPages() {

@@ -23,6 +23,11 @@ export const number = (value) => NUMBER.format(value);
 
 export const plural = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** As a sentence, whether or not it was written as one. */
+export const sentence = (text) => capital(text) + (/[.!?]$/.test(text) ? "" : ".");
+
 /** "07:00" in the zone. */
 export const clock = (instant, zone) => format(zone, CLOCK).format(instant);
 

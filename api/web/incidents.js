@@ -17,6 +17,11 @@ function endOf({ start, end, ongoing }, zone) {
   return day(from, zone) === day(to, zone) ? clock(to, zone) : dayClock(to, zone);
 }
 
+function startOf({ start, began_earlier: earlier }, zone) {
+  const text = dayClock(Date.parse(start), zone);
+  return earlier ? `${text} or earlier` : text;
+}
+
 function line(incident, zone) {
   const cells = [
     endOf(incident, zone),
@@ -24,7 +29,7 @@ function line(incident, zone) {
     CAUSES[incident.cause] ?? incident.cause,
   ];
   return element("tr", { role: "row", class: incident.ongoing ? "ongoing" : null },
-    element("th", { role: "rowheader", scope: "row" }, dayClock(Date.parse(incident.start), zone)),
+    element("th", { role: "rowheader", scope: "row" }, startOf(incident, zone)),
     ...cells.map((content, index) => element("td", { role: "cell", "data-label": HEAD[index + 1] }, content)));
 }
 

@@ -1,6 +1,7 @@
 // What went wrong, said at the top of a page, with a way out of it.
 
 import { byId, element } from "./dom.js";
+import { sentence } from "./format.js";
 
 const AGAIN_SECONDS = 5;
 
@@ -30,11 +31,6 @@ export function showNotice(problem, { again, stale }) {
   byId("notice").replaceChildren(
     element("div", { class: "notice" }, element("p", {}, ...said), problem.passes ? button : null),
   );
-}
-
-function sentence(text) {
-  const start = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(start) ? start : `${start}.`;
 }
 
 const CONNECTION = { live: "Live", reconnecting: "Connection lost, reconnecting…" };

@@ -2,8 +2,8 @@
 
 import { getJson } from "./api.js";
 import { announce, byId, element } from "./dom.js";
-import { listen } from "./events.js";
-import { ago, clock, dayClock, length, weekdayClock } from "./format.js";
+import { isSeen, listen } from "./events.js";
+import { ago, clock, dayClock, length, sentence, weekdayClock } from "./format.js";
 import { showHours } from "./hours.js";
 import { showIncidents } from "./incidents.js";
 import { clearNotice, showConnection, showNotice } from "./notice.js";
@@ -24,7 +24,7 @@ const path = `/stores/${encodeURIComponent(id)}`;
 
 let summary = null;
 let incidents = [];
-let moreIncidents = false;
+let olderIncidents = null; // where the next ones are
 let loading = null;
 let refreshTimer = null;
 
@@ -44,7 +44,7 @@ async function load() {
     if (mine !== loading) return;
     clearNotice();
     show(...answers);
-    refreshTimer = setTimeout(load, REFRESH_MILLISECONDS);
+    refreshTimer = setTimeout(() => isSeen() && load(), REFRESH_MILLISECONDS);
   } catch (problem) {
     if (problem.name === "AbortError" || mine !== loading) return;
     if (problem.status === undefined) throw problem;
@@ -64,7 +64,7 @@ function show(newSummary, timeline, newIncidents) {
   byId("timeline-zone").textContent = `Local time, ${timeline.timezone}`;
   showTimeline(byId("timeline"), timeline);
   byId("incidents-note").textContent = `Since ${dayClock(Date.parse(newIncidents.start), newIncidents.timezone)}`;
-  takeIncidents(newIncidents.incidents);
+  takeIncidents(newIncidents);
   showHours(byId("hours"), summary);
 }
 
@@ -95,19 +95,18 @@ function openText(state, changes, zone, now) {
 // --- incidents
 
 /** The newest ones replace those of their time; older ones that were asked for stay. */
-function takeIncidents(newest) {
+function takeIncidents({ incidents: newest, next }) {
   const oldest = newest.at(-1)?.start;
-  const older = newest.length < INCIDENTS ? [] : incidents.filter(({ start }) => start < oldest);
-  if (!older.length) moreIncidents = newest.length === INCIDENTS;
+  const older = next === null ? [] : incidents.filter(({ start }) => start < oldest);
+  if (!older.length) olderIncidents = next;
   incidents = [...newest, ...older];
   drawIncidents();
 }
 
 async function addOlderIncidents() {
-  const after = encodeURIComponent(incidents.at(-1).start);
   try {
-    const older = (await getJson(`${path}/incidents?limit=${INCIDENTS}&after=${after}`)).incidents;
-    moreIncidents = older.length === INCIDENTS;
+    const { incidents: older, next } = await getJson(olderIncidents);
+    olderIncidents = next;
     incidents = [...incidents, ...older];
     drawIncidents();
     announce(`${older.length} older incidents`);
@@ -120,7 +119,7 @@ function drawIncidents() {
   showIncidents(byId("incidents"), {
     incidents,
     zone: summary.timezone,
-    more: moreIncidents,
+    more: olderIncidents !== null,
     onOlder: addOlderIncidents,
   });
 }
@@ -133,7 +132,7 @@ function showMissing(problem) {
   place.hidden = false;
   place.replaceChildren(
     element("h1", {}, problem.status === 404 ? "No such store" : "Not a store id"),
-    element("p", {}, problem.message),
+    element("p", {}, sentence(problem.message)),
     element("a", { class: "button", href: "/" }, "See all stores"),
   );
   document.title = "No such store · Store uptime";

@@ -2,7 +2,7 @@
 // lies over them. Down is higher and striped, unknown is hatched: colour alone tells nothing.
 
 import { element, svg } from "./dom.js";
-import { clock, day, length, percent, uptimeShare } from "./format.js";
+import { capital, clock, day, length, percent, uptimeShare } from "./format.js";
 import { timelineRows } from "./timeline-rows.js";
 
 const HEIGHT = 28;
@@ -19,10 +19,6 @@ const share = (value) => `${(value * 100).toFixed(4)}%`;
 /** "down", "unknown, counts as down". */
 function meaning({ status, countedAs }) {
   return status === "unknown" ? `unknown, counts as ${WORDS[countedAs]}` : WORDS[status];
-}
-
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function described(segment, zone) {

@@ -60,6 +60,9 @@ MAX_AT_ONCE: Final = 64
 PIECE_ROWS: Final = 2_000
 """That one record carries: some 250 kB."""
 
+MAX_PART_ROWS: Final = 100_000
+"""Of one partition in one report: some 15 MB in Kafka, and in the file of every API process."""
+
 TURN_STORES: Final = 50
 """Stores that are measured between two looks at everything else."""
 
@@ -281,7 +284,13 @@ class Reports:
         store_ids = request.store_ids
         if store_ids is None:
             store_ids = tuple(str(UUID(bytes=store)) for store in sorted(owned.stores))
-        stores = max(1, PIECE_ROWS // _most_rows(request.form, request.reference_time))
+        rows_each = _most_rows(request.form, request.reference_time)
+        if len(store_ids) * rows_each > MAX_PART_ROWS:
+            raise ReportError(
+                f"{len(store_ids):,} stores of one partition by {rows_each} days are more than "
+                f"{MAX_PART_ROWS:,} rows: ask for a shorter time, or name fewer stores"
+            )
+        stores = max(1, PIECE_ROWS // rows_each)
         # a part without stores is told too: the report is complete without it only then
         pieces = -(-len(store_ids) // stores) or 1
         attempt = str(uuid4())

@@ -14,6 +14,7 @@ from aiohttp import web
 from api.app import create_app
 from api.gateway import Gateway
 from api.outgoing import ANSWER_SECONDS
+from api.public.app import public_app
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
@@ -41,6 +42,16 @@ def api(data_dir: Path | None, api_host: str | None, api_port: int | None) -> No
     asyncio.run(_serve(resolve_bootstrap(settings)))
 
 
+async def _listen(runner: web.AppRunner, host: str, port: int, name: str) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise PrerequisiteError(
+            f"cannot listen on {host}:{port} ({error.strerror}): free the port, or name another "
+            f"with {name}"
+        ) from error
+
+
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -54,16 +65,19 @@ async def _serve(settings: Settings) -> None:
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.api_host, settings.api_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise PrerequisiteError(
-                f"cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
-                "free the port, or name another with --api-port"
-            ) from error
+        await _listen(runner, settings.api_host, settings.api_port, "--api-port")
         for address in runner.addresses:
             log.info("listening on http://%s:%s", *address[:2])
+        if settings.public_port:
+            public = web.AppRunner(public_app(gateway), access_log=None)
+            await public.setup()
+            try:
+                host, port = settings.public_host, settings.public_port
+                await _listen(public, host, port, "STORE_UPTIME_PUBLIC_PORT")
+                log.info("the status page is at http://%s:%s", host, port)
+                await stop.wait()
+            finally:
+                await public.cleanup()
         await stop.wait()
         log.info("stopping")
     finally:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import orjson
 
-from stream_app.domain.instants import SECOND, format_instant
+from stream_app.contracts.requests import time_content
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import SECOND
 from stream_app.errors import ReportError, StoreUptimeError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MARGIN_SECONDS: Final = 30.0
 """What a report may take beyond its deadline: to be taken in, and to be told of."""
+
+THREE_WINDOWS: Final = ReportForm()
 
 _REQUEST_SECONDS: Final = 30.0
 _FIRST_WAIT_SECONDS: Final = 0.01
@@ -65,7 +69,9 @@ class ApiClient:
         if self._session is not None:
             await self._session.close()
 
-    async def report(self, store_id: str, reference_time: int | None = None) -> dict[str, Any]:
+    async def report(
+        self, store_id: str, reference_time: int | None = None, form: ReportForm = THREE_WINDOWS
+    ) -> dict[str, Any]:
         """The finished report of a store, as the JSON form has it.
 
         An API that is busy, or away for a while once it has answered, is asked again.
@@ -74,24 +80,26 @@ class ApiClient:
             ReportError: the report failed.
             ApiError: the API refuses, does not answer, or has no report long after its deadline.
         """
-        return await self._report(f"/trigger_report/{store_id}", reference_time)
+        return await self._report(f"/trigger_report/{store_id}", reference_time, form)
 
     async def fleet_report(
         self,
         reference_time: int | None = None,
+        form: ReportForm = THREE_WINDOWS,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
         """The finished report of all stores, as the JSON form has it.
 
         Args:
             reference_time: µs; None: by the reference clock.
+            form: which figures.
             on_progress: told how many parts are done, of how many.
 
         Raises:
             ReportError: the report failed.
             ApiError: as for one store.
         """
-        return await self._report("/trigger_report", reference_time, on_progress)
+        return await self._report("/trigger_report", reference_time, form, on_progress)
 
     async def content_of(self, report_id: str) -> dict[str, Any]:
         """A report that is complete already, as the JSON form has it.
@@ -114,11 +122,11 @@ class ApiClient:
         self,
         path: str,
         reference_time: int | None,
+        form: ReportForm,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
-        body = b""
-        if reference_time is not None:
-            body = orjson.dumps({"reference_time": format_instant(reference_time)})
+        told = time_content(reference_time, form)
+        body = orjson.dumps(told) if told else b""
         give_up_at = self._monotonic() + self._patience
         while True:
             status, content = await self._call("POST", path, body)

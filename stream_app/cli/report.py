@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,15 @@ from rich.progress import Progress
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.contracts.records import parse_uuid
-from stream_app.contracts.reports import report_csv
+from stream_app.contracts.reports import content_rows
+from stream_app.contracts.requests import form_in
 from stream_app.domain.instants import parse_instant
+from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.errors import RecordError, ReportError, StoreUptimeError
 from stream_app.processes.run_file import api_address
 
 if TYPE_CHECKING:
+    from stream_app.domain.form import ReportForm
     from stream_app.settings import Settings
 
 _AT_ONCE: Final = 32
@@ -29,7 +33,13 @@ _AT_ONCE: Final = 32
 @click.command()
 @click.argument("store_ids", nargs=-1, metavar="[STORE_ID]...")
 @click.option("--all", "every_store", is_flag=True, help="Every store, in the order of their ids.")
-@click.option("--at", "at", help="Reference time, ISO 8601; default: by the reference clock.")
+@click.option(
+    "--at", "--end", "at", help="Reference time, ISO 8601; default: by the reference clock."
+)
+@click.option("--start", help="One time from here to the end, instead of hour, day and week.")
+@click.option("--duration", help="The same by its length, ISO 8601: P7D, PT90M.")
+@click.option("--daily", is_flag=True, help="A row for each local day; default: of 7 days.")
+@click.option("--exact", is_flag=True, help="Seconds, without the grid of minutes.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
@@ -39,27 +49,38 @@ def report(
     *,
     every_store: bool,
     at: str | None,
+    start: str | None,
+    duration: str | None,
+    daily: bool,
+    exact: bool,
     output: Path | None,
     form: str,
     address: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Ask for reports and print them: a row a store."""
+    """Ask for reports and print them: a row a store, or a row a store and day."""
     if every_store == bool(store_ids):
         raise click.UsageError("name stores, or say --all")
     try:
         wanted = [parse_uuid(store_id) for store_id in store_ids]
         reference_time = None if at is None else parse_instant(at)
+        told = {"start": start, "duration": duration, "daily": daily, "exact": exact}
+        asked = form_in({name: value for name, value in told.items() if value})
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)
     address = address or api_address(settings)
     failures: list[tuple[str, str]] = []
     if every_store:
-        reports = asyncio.run(_fleet(settings, address, reference_time))
+        reports = asyncio.run(_fleet(settings, address, reference_time, asked))
     else:
-        reports, failures = asyncio.run(_reports(settings, address, wanted, reference_time))
-    text = report_csv(reports) if form == "csv" else orjson.dumps(reports).decode() + "\n"
+        reports, failures = asyncio.run(_reports(settings, address, wanted, reference_time, asked))
+    if form == "csv":
+        text = csv_text(
+            chain.from_iterable(content_rows(each)[1] for each in reports), asked.columns
+        )
+    else:
+        text = orjson.dumps(reports).decode() + "\n"
     if output is None:
         sys.stdout.write(text)
     else:
@@ -70,21 +91,26 @@ def report(
 
 
 async def _fleet(
-    settings: Settings, address: str, reference_time: int | None
+    settings: Settings, address: str, reference_time: int | None, form: ReportForm
 ) -> list[dict[str, Any]]:
     async with ApiClient(address, settings.report_deadline) as client:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("all stores", total=None)
             content = await client.fleet_report(
                 reference_time,
+                form,
                 lambda done, parts: progress.update(bar, completed=done, total=parts),
             )
-    reports: list[dict[str, Any]] = content["reports"]
-    return reports
+    columns = content.get("columns", CSV_HEADER)
+    return [{**row, "columns": columns} for row in content["reports"]]
 
 
 async def _reports(
-    settings: Settings, address: str, store_ids: list[str], reference_time: int | None
+    settings: Settings,
+    address: str,
+    store_ids: list[str],
+    reference_time: int | None,
+    form: ReportForm,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     reports: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []
@@ -97,7 +123,7 @@ async def _reports(
             async def one(store_id: str) -> None:
                 async with places:
                     try:
-                        reports[store_id] = await client.report(store_id, reference_time)
+                        reports[store_id] = await client.report(store_id, reference_time, form)
                     except ReportError as error:
                         failures.append((store_id, str(error)))
                     progress.advance(bar)

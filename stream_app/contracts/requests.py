@@ -111,7 +111,11 @@ class PartRequest:
         return self.report_id
 
 
-AnyRequest = ReportRequest | FleetRequest | PartRequest
+WholeRequest = ReportRequest | FleetRequest
+"""What somebody asks for."""
+
+AnyRequest = WholeRequest | PartRequest
+"""What a worker is asked for."""
 
 
 def asked_at(request: AnyRequest, taken: int) -> int:
@@ -156,11 +160,9 @@ def encode_request(request: AnyRequest) -> bytes:
             content["scope"] = FLEET
         else:
             content["store_ids"] = request.store_ids
-    if request.reference_time is not None:
-        content["reference_time"] = format_instant(request.reference_time)
     if request.requested_at is not None:
         content["requested_at"] = format_instant(request.requested_at)
-    return orjson.dumps(content | _form_content(request.form))
+    return orjson.dumps(content | time_content(request.reference_time, request.form))
 
 
 def decode_request(value: bytes | None) -> AnyRequest:
@@ -257,6 +259,13 @@ def form_in(content: dict[str, Any]) -> ReportForm:
             raise RecordError("start and duration: only one of them may be there")
         duration = parse_iso_duration(content["duration"])
     return ReportForm(start, duration, _flag(content, "daily"), _flag(content, "exact"))
+
+
+def time_content(reference_time: int | None, form: ReportForm) -> dict[str, Any]:
+    """The fields of a request that say of what time it is, and in which form."""
+    if reference_time is None:
+        return _form_content(form)
+    return {"reference_time": format_instant(reference_time), **_form_content(form)}
 
 
 def _flag(content: dict[str, Any], name: str) -> bool:

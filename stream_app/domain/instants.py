@@ -105,7 +105,8 @@ def parse_instant(text: object) -> int:
     if not _DATE_AND_SEPARATOR.match(bare):
         raise RecordError(f"not a time: {trimmed[:60]!r}")
     try:
-        moment = datetime.fromisoformat(bare)
+        # RFC 3339 lets T and Z be small, Python only T
+        moment = datetime.fromisoformat(bare.upper())
     except ValueError:
         raise RecordError(f"not a time: {trimmed[:60]!r}") from None
     if bare is not trimmed and bare != trimmed and moment.tzinfo is not None:

@@ -5,7 +5,8 @@ A test changes `stores`, `failing` and the like, and says when events are sent.
 
 from __future__ import annotations
 
-import asyncio
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,13 +15,11 @@ from aiohttp import web
 from api import pages
 from api.problems import ProblemError, problem_middleware
 from stream_app.contracts.records import parse_uuid
+from stream_app.errors import RecordError
 from tests.browser import data
 from tests.browser.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from http import HTTPStatus
-
     Store = dict[str, Any]
 
 _WORST = ("down", "unknown", "up", "closed")
@@ -111,6 +110,8 @@ class Backend:
 
     async def _fleet(self, request: web.Request) -> web.Response:
         query = request.query
+        if not re.fullmatch(r"[0-9a-f-]*", query.get("q", "").lower()):
+            raise RecordError(f"q is not a part of a store id: {query['q']}")
         states = query["state"].split(",") if "state" in query else _WORST
         found = [
             store
@@ -149,7 +150,7 @@ class Backend:
             raise data.unknown_store(store_id)
         answer = self.details[store_id][what]
         if what == "incidents":
-            return _json({**answer, "incidents": _page(answer["incidents"], request.query)})
+            return _json({**answer, **_page(answer["incidents"], request)})
         return _json(answer)
 
     async def _trigger(self, _request: web.Request) -> web.Response:
@@ -176,18 +177,22 @@ class Backend:
         self.report = report
         await self.report_events.send({"report_id": data.REPORT, **report})
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """No stream holds the server up."""
-        self.fleet_events.go_on()
-        self.fleet_events.cut()
-        self.report_events.cut()
-        await asyncio.sleep(0)
+        for streams in (self.fleet_events, self.report_events):
+            streams.refused = HTTPStatus.SERVICE_UNAVAILABLE
+            streams.go_on()
+            streams.cut()
 
 
-def _page(incidents: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
-    after = query.get("after")
+def _page(incidents: list[dict[str, Any]], request: web.Request) -> dict[str, Any]:
+    after, limit = request.query.get("after"), int(request.query["limit"])
     older = [one for one in incidents if after is None or one["start"] < after]
-    return older[: int(query["limit"])]
+    page, following = older[:limit], None
+    if len(older) > limit:
+        query = {"limit": str(limit), "after": page[-1]["start"]}
+        following = str(request.rel_url.with_query(query))
+    return {"incidents": page, "next": following}
 
 
 def _badness(store: Store) -> tuple[int, float]:

@@ -95,17 +95,19 @@ async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPag
         ) -> AsyncIterator[Page]:
             expected.extend(expected_errors)
             context: BrowserContext = await browser.new_context(base_url=origin, **options)
-            await context.add_init_script(_TELL_VIOLATIONS)
-            context.on("console", on_console)
-            context.on("weberror", lambda error: broken.append(str(error.error)))
-            context.on("request", on_request)
-            page = await context.new_page()
-            if clock:
-                await page.clock.install()
-            await page.goto(path)
-            yield page
-            await context.close()
+            try:
+                await context.add_init_script(_TELL_VIOLATIONS)
+                context.on("console", on_console)
+                context.on("weberror", lambda error: broken.append(str(error.error)))
+                context.on("request", on_request)
+                page = await context.new_page()
+                if clock:
+                    await page.clock.install()
+                await page.goto(path)
+                yield page
+            finally:
+                await context.close()
 
         yield open_page
-        await backend.stop()
+        backend.stop()
     assert [text for text in broken if not any(part in text for part in expected)] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
@@ -11,6 +11,10 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable
     from http import HTTPStatus
+
+
+PATIENCE: Final = 20
+"""Seconds after which what a test waits for never comes."""
 
 
 class Streams:
@@ -28,9 +32,9 @@ class Streams:
         self, request: web.Request, first: Callable[[], dict[str, Any]]
     ) -> web.StreamResponse:
         """Send what `first` makes, and then whatever is sent to all, until it is cut."""
+        await self._accepting.wait()
         if self.refused is not None:
             return web.Response(status=self.refused)
-        await self._accepting.wait()
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -56,12 +60,12 @@ class Streams:
 
     async def listened(self, listeners: int = 1) -> None:
         """Wait until so many listen."""
-        async with self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: len(self._listeners) >= listeners)
 
     async def left(self) -> None:
         """Wait until nobody listens."""
-        async with self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: not self._listeners)
 
     def hold_back(self) -> None:

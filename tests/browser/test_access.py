@@ -153,7 +153,7 @@ async def test_axe_finds_nothing_serious(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/?q=zz", "/?state=down", f"/store/{STORE}", "/store/7"])
+@pytest.mark.parametrize("path", ["/?q=00000000", "/?state=down", f"/store/{STORE}", "/store/7"])
 async def test_axe_finds_nothing_serious_where_something_is_wrong(
     open_page: OpenPage, backend: Backend, path: str, scheme: str
 ) -> None:
@@ -195,7 +195,7 @@ async def test_dark_and_light(open_page: OpenPage, path: str) -> None:
         assert await lightness(page, "color") > 0.8
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/?q=zz", f"/store/{STORE}x"])
+@pytest.mark.parametrize("path", [*PAGES, "/?q=00000000", f"/store/{STORE}x"])
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 1280])
 async def test_no_screen_scrolls_sideways(
     open_page: OpenPage, backend: Backend, path: str, width: int
@@ -209,6 +209,28 @@ async def test_no_screen_scrolls_sideways(
             await backend.tell_report(status="failed", reason="a reason that is long " * 8)
             await expect(page.locator(".failure")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [320, 1020, 1021, 1121, 1201, 1280, 1301, 1600])
+async def test_the_list_is_as_wide_as_its_card_with_the_longest_of_all(
+    open_page: OpenPage, backend: Backend, width: int
+) -> None:
+    longest = backend.stores[STORE]
+    longest["timezone"] = "America/Argentina/ComodRivadavia"
+    longest["state"] = "unknown"
+    longest["last_poll"] = {"status": "inactive", "timestamp_utc": "2022-12-12T17:20:00Z"}
+    longest["figures"].update(downtime_last_week=168.0, downtime_last_day=24.0)
+    async with open_page(
+        "/?sort=id&q=" + STORE[:4], viewport={"width": width, "height": 700}
+    ) as page:
+        await shown(page)
+        await expect(page.locator("#rows")).to_contain_text("456 days ago")
+        card, table = await page.evaluate(
+            """["#stores", "#stores table"].map((name) => document.querySelector(name))
+                .map((node) => [node.clientWidth, node.scrollWidth])"""
+        )
+        assert card[0] == card[1]
+        assert table[1] <= card[0]
 
 
 async def test_a_phone_shows_every_figure_with_its_name(open_page: OpenPage) -> None:

@@ -166,9 +166,21 @@ async def test_a_page_that_is_no_longer_there_is_the_last_one(open_page: OpenPag
         await expect(page).to_have_url("/?page=3")
 
 
-async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
-    async with open_page("/?q=zz&sort=id") as page:
+async def test_what_can_be_in_no_id_matches_nothing(open_page: OpenPage) -> None:
+    async with open_page(expected_errors=("422",)) as page:
+        await expect(rows(page)).to_have_count(50)
+        await page.get_by_label("Search by store id").fill("shop")
         await expect(page.get_by_role("heading", name="No store matches")).to_be_visible()
+        await expect(page.locator("#empty")).to_contain_text("Q is not a part of a store id: shop")
+        await expect(page.get_by_role("alert")).to_be_empty()
+        await page.get_by_label("Search by store id").fill("")
+        await expect(rows(page)).to_have_count(50)
+
+
+async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
+    async with open_page("/?q=00000000&sort=id") as page:
+        await expect(page.get_by_role("heading", name="No store matches")).to_be_visible()
+        await expect(page.locator("#empty")).to_contain_text("None of the 120 stores is like this.")
         await expect(page.locator("table.stores")).to_be_hidden()
         await page.locator("#empty").get_by_role("button", name="Clear filters").click()
         await expect(rows(page)).to_have_count(50)

@@ -141,10 +141,15 @@ async def test_where_too_many_listen_the_page_asks_by_itself(
 
 
 async def test_a_hidden_page_listens_to_nothing(open_page: OpenPage, backend: Backend) -> None:
-    async with open_page("/?state=down") as page:
+    async with open_page("/?state=down", clock=True) as page:
         await backend.fleet_events.listened()
+        await fetches(backend, page, 2)
+        await expect(page.locator("#rows tr")).to_have_count(3)
         await page.evaluate(_HIDE, "hidden")
         await backend.fleet_events.left()
+        asked = len(backend.asked)
+        await page.clock.run_for(300_000)
+        assert len(backend.asked) == asked
         backend.stores[STORE]["state"] = "up"
         await page.evaluate(_HIDE, "visible")
         await expect(page.locator("#rows tr")).to_have_count(2)

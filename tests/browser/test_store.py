@@ -113,6 +113,18 @@ async def test_older_incidents_are_fetched_where_there_are_more(
         every.insert(0, week.incident(week.END - timedelta(minutes=2), week.END))
         await backend.change(STORE, "down", "inactive")
         await expect(lines).to_have_count(61)
+        await expect(older).to_have_count(0)
+
+
+async def test_an_incident_that_may_have_begun_before_the_week(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    begun = week.incident(week.START, week.START + timedelta(hours=1))
+    backend.details[STORE]["incidents"]["incidents"] = [begun]
+    async with open_page(PATH) as page:
+        await expect(page.locator(".incidents tbody th")).to_have_text(
+            "Tue 5 Mar, 11:20 or earlier"
+        )
 
 
 async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
@@ -191,7 +203,7 @@ async def test_a_lost_connection_is_told(open_page: OpenPage, backend: Backend) 
 async def test_an_unknown_store(open_page: OpenPage, backend: Backend) -> None:
     async with open_page(f"/store/{UNKNOWN}", expected_errors=("404",)) as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text("No such store")
-        await expect(page.locator("#missing")).to_contain_text(f"store {UNKNOWN} is unknown")
+        await expect(page.locator("#missing")).to_contain_text(f"Store {UNKNOWN} is unknown")
         await expect(page.locator("#store")).to_be_hidden()
         assert not any("/fleet/events" in line for line in backend.asked)
         await page.get_by_role("link", name="See all stores").click()

@@ -62,6 +62,7 @@ def incidents(store_id: str) -> dict[str, Any]:
         "incidents": [
             incident(start, end, cause) for start, end, cause in sorted(found, reverse=True)
         ],
+        "next": None,
     }
 
 
@@ -70,6 +71,7 @@ def incident(start: datetime, end: datetime, cause: str = "reported") -> dict[st
     return {
         "start": text(start),
         "end": text(end),
+        "began_earlier": start == START,
         "ongoing": end == END,
         "downtime_seconds": (end - start).total_seconds(),
         "cause": cause,

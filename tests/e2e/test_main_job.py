@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import re
 import uuid
 from pathlib import Path
@@ -194,6 +196,13 @@ def test_report_command_says_in_one_line_what_is_wrong(address: str, data_dir: P
     assert "is unknown" in unknown.stderr
 
 
+def report_rows(*arguments: str, tmp_path: Path) -> list[dict[str, str]]:
+    """The rows that `store-uptime report` prints."""
+    told = run("report", *arguments, "--data-dir", str(tmp_path))
+    assert told.returncode == 0, told.stderr
+    return list(csv.DictReader(io.StringIO(told.stdout)))
+
+
 async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
     tmp_path: Path,
 ) -> None:
@@ -213,7 +222,17 @@ async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
         async with Http(address) as http:
             assert await http.get(report_id) == answer
             assert await http.finished(await http.trigger(store)) == answer
+        # the same week once more, as one time and day by day
+        weeks = [report_rows(store, "--duration", "P7D", tmp_path=tmp_path)]
+        weeks.append(report_rows(store, "--daily", tmp_path=tmp_path))
         assert second.stop() == 0
+    names = ("uptime_minutes", "downtime_minutes")
+    minutes = [[sum(int(row[name]) for row in week) for name in names] for week in weeks]
+    assert minutes[0] == minutes[1]
+    shown = [f"{round(part / 60, 2)}" for part in minutes[0]]
+    row = sample.csv_row(store, sample.newest_poll).rstrip().split(",")
+    assert shown == [row[3], row[6]]
+    assert [len(week) for week in weeks] == [1, 8]
     assert answer[0] == 200
     assert answer[1].splitlines()[1] == sample.csv_row(store, sample.newest_poll).rstrip()
 

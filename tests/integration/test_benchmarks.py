@@ -15,6 +15,7 @@ from benchmarks.http import KeepAlive
 from benchmarks.inputs import make_inputs, store_ids
 from benchmarks.lines.latency import report
 from benchmarks.lines.replay import measure_replay
+from benchmarks.lines.views import times
 from benchmarks.processes import resident_megabytes
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path)
         await product.run("replay", *inputs.arguments)
         connection = await KeepAlive.connect(product.settings.api_host, product.settings.api_port)
         assert await report(connection, store_ids(2)[0]) > 0
+        shown = ["/fleet", f"/stores/{store_ids(2)[0]}/timeline"]
+        assert all(seconds > 0 for seconds in await times(connection, shown))
+        with pytest.raises(BenchmarkError, match="/stores/7/timeline: 422"):
+            await times(connection, ["/stores/7/timeline"])
         assert resident_megabytes(product.pids()["broker"])[0] > 10
         with pytest.raises(BenchmarkError, match="replay ended with 2"):
             await product.run("replay", "--no-such-option")

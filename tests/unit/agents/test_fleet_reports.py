@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,8 +14,14 @@ from stream_app.agents.committable import Committable
 from stream_app.agents.reports import Reports
 from stream_app.contracts.reports import FURTHER_FIELDS, basis_of, hours_version
 from stream_app.contracts.requests import FleetRequest, PartRequest, decode_request, encode_request
-from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS
+from stream_app.contracts.topics import (
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    SOURCE_TOPICS,
+    STORE_QUERIES,
+)
 from stream_app.domain.buckets import TAIL
+from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, SECOND
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
@@ -326,3 +333,63 @@ async def test_others_get_their_turn_while_a_part_is_made(
     await counting
 
     assert turns >= len(STORES)
+
+
+# -- other forms
+
+
+async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_stores(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PIECE_ROWS", 10)
+    form = ReportForm(duration=2 * DAY, daily=True)
+
+    await desk.ask(replace(PART, form=form))
+    pieces = [event.piece for event in desk.told() if event.piece is not None]
+
+    # three local days each, four at the most: two stores a piece
+    assert [len({row[0] for row in piece.rows}) for piece in pieces] == [2, 2, 2, 1]
+    rows = [row for piece in pieces for row in piece.rows]
+    assert [row[0] for row in rows] == [store for store in STORES for _ in range(3)]
+    assert {piece.columns for piece in pieces} == {form.columns}
+    assert sum(row[-6] for row in rows if row[0] == STORES[0]) == 180  # minutes up
+    assert [event.piece for event in desk.told()] == pieces
+
+
+async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = ReportForm(duration=2 * DAY, daily=True)
+    monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES))
+    await desk.ask(replace(PART, form=form))
+    assert desk.told()
+
+    monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
+    desk.outbox.reports.clear()
+    await desk.ask(replace(PART, form=form))
+    assert "ask for a shorter time" in desk.reason()
+
+
+async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(desk: Desk) -> None:
+    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=ReportForm(start=NOW)))
+    assert "is not before the end" in desk.reason()
+    assert desk.asked_for() == []
+
+
+async def test_parts_are_asked_for_in_the_form_of_the_whole(desk: Desk) -> None:
+    form = ReportForm(start=NOW - DAY, exact=True)
+    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=form))
+    assert {part.form for part in desk.asked_for()} == {form}
+    assert len(desk.asked_for()) == PARTITIONS
+
+
+async def test_a_query_is_asked_and_told_on_its_own_topics(desk: Desk) -> None:
+    for request, partition in ((FleetRequest(REPORT, reference_time=NOW), 1), (PART, 1)):
+        message = FakeMessage(
+            encode_request(request), topic=STORE_QUERIES.name, partition=partition
+        )
+        agent = asyncio.create_task(desk.reports.requests(FakeStream([FakeEvent(message)])))
+        await settle()
+        await agent
+
+    assert {passed.topic for passed in desk.outbox.passed_on} == {STORE_QUERIES.name}
+    assert set(desk.outbox.topics) == {QUERY_RESULTS.name}
+    assert [event.status for event in desk.outbox.reports] == ["running", "running"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,12 @@ import pytest
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
 from stream_app.agents.reports import MAX_AT_ONCE, Reports
+from stream_app.contracts import timelines
 from stream_app.contracts.reports import basis_of, hours_version
 from stream_app.contracts.requests import ReportRequest, decode_request, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
+from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
@@ -551,3 +554,72 @@ async def test_so_many_at_once_and_no_more(desk: Desk) -> None:
 
     assert desk.progress.most_waiting == MAX_AT_ONCE
     assert [event.acks for event in events] == [1] * count
+
+
+# -- what is told besides the figures
+
+
+async def test_details_come_with_the_figures(desk: Desk) -> None:
+    desk.add((NOW - 2 * HOUR, True), (NOW - 30 * MINUTE, False))
+
+    await desk.ask(
+        replace(request(reference_time=NOW), details=("windows", "timeline", "days", "incidents"))
+    )
+
+    told = desk.report()
+    assert [window["uptime_minutes"] for window in told["windows"]] == [30, 90, 90]
+    assert told["windows"][0] == {
+        "name": "last_hour",
+        "start": format_instant(NOW - HOUR),
+        "end": format_instant(NOW),
+        "uptime_minutes": 30,
+        "downtime_minutes": 30,
+        "coverage": 1.0,
+    }
+    assert told["intervals"][-1] == {
+        "start": format_instant(NOW - 30 * MINUTE),
+        "end": format_instant(NOW),
+        "open": True,
+        "status": "inactive",
+        "counted_as": "inactive",
+    }
+    assert told["intervals"][0]["status"] == "unknown"
+    assert sum(day["uptime_minutes"] for day in told["local_days"]) == 90
+    assert [incident["cause"] for incident in told["incidents"]] == ["reported", "silence"]
+    assert told["incidents"][0]["downtime_seconds"] == 1800.0
+    assert told["incidents"][0]["ongoing"] is True
+
+
+async def test_a_timeline_that_fits_no_record_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add(*((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
+    monkeypatch.setattr(timelines, "MAX_INTERVALS", 19)
+
+    await desk.ask(replace(request(reference_time=NOW), details=("timeline",)))
+
+    assert "ask for a shorter time" in desk.reason()
+
+
+async def test_of_many_incidents_the_newest_are_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add(*((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
+    monkeypatch.setattr(timelines, "MAX_INCIDENTS", 3)
+
+    await desk.ask(replace(request(reference_time=NOW), details=("incidents",)))
+
+    starts = [incident["start"] for incident in desk.report()["incidents"]]
+    assert starts == [format_instant(NOW - number * MINUTE) for number in (1, 3, 5)]
+
+
+async def test_a_report_may_be_of_any_time(desk: Desk) -> None:
+    desk.add((NOW - 20 * DAY, True), (NOW - 10 * DAY, False))
+    form = ReportForm(start=NOW - 15 * DAY, exact=True)
+
+    await desk.ask(replace(request(reference_time=NOW - 5 * DAY), form=form))
+
+    told = desk.report()
+    # the poll of twenty days ago is beyond the lookback: before the first one the default counts
+    assert (told["uptime_seconds"], told["downtime_seconds"]) == (0.0, 10 * DAY / SECOND)
+    assert (told["polls_counted"], told["start"]) == (1, format_instant(NOW - 15 * DAY))

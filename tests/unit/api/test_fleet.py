@@ -20,7 +20,7 @@ from stream_app.contracts.requests import FleetRequest
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError
-from tests.fakes import FakeGateway, report_state
+from tests.fakes import FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ async def test_figures_are_asked_for_once_a_while(
 ) -> None:
     row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", "0a", 17, 0.25]
     assert len(row) == len(CSV_HEADER) + len(FURTHER_FIELDS)
-    gateway.pieces = lambda _: [[json.dumps([row]).encode()]]  # type: ignore[method-assign]
+    told = pieces_of([[json.dumps([row]).encode()]])
+    gateway.pieces = lambda _: told  # type: ignore[method-assign]
     gateway.answers = [{"columns": CSV_HEADER, "further": FURTHER_FIELDS}]
 
     for _ in range(3):

@@ -59,7 +59,7 @@ def take(log: ReportLog, *events: ReportEvent) -> None:
 
 def names(log: ReportLog) -> list[list[str]]:
     """Of each part the first values of its rows."""
-    return [[r[0] for p in pieces for r in orjson.loads(p)] for pieces in log.pieces(REPORT)]
+    return [[r[0] for p in pieces for r in orjson.loads(p)] for pieces in log.pieces(REPORT).parts]
 
 
 def status(log: ReportLog) -> str:
@@ -235,3 +235,19 @@ def test_any_history_ends_as_the_first_whole_set_or_failure_says(
             assert names(log) == rows
     finally:
         log.close()
+
+
+def test_rows_are_read_as_they_are_needed(log: ReportLog) -> None:
+    take(log, piece(0, number=0, pieces=2), piece(1), piece(0, number=1, pieces=2))
+
+    pieces = log.pieces(REPORT)
+
+    sizes = [[len(rows) for rows in part] for part in log.pieces(REPORT).parts]
+    assert [len(part) for part in sizes] == [2, 1]
+    assert pieces.size == sum(map(sum, sizes))
+    assert pieces.held == sum(map(max, sizes))
+    # one that is forgotten meanwhile does not end as if that were all
+    next(pieces.parts[0])
+    log.forget(10**9, 0)
+    with pytest.raises(LookupError):
+        next(pieces.parts[0])

@@ -24,7 +24,7 @@ KINDS = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-FILES = sorted(path.name for path in FOLDER.iterdir())
+FILES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/assets/base.css", "/assets/fleet.js"])

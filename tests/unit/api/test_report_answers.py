@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars
 import pytest
 
-from api import report_answers
+from api.parquet import PARQUET_FACTOR
 from stream_app.contracts.reports import FURTHER_FIELDS
 from stream_app.contracts.requests import FleetRequest, ReportRequest
 from stream_app.domain.form import ReportForm
@@ -151,11 +151,30 @@ async def test_parquet_counts_for_more_than_its_rows(
     gateway.rows[REPORT] = [[b"[]" + b" " * 98]]
     content = {"reference_time": "2024-03-10T12:00:00Z"}
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
-    monkeypatch.setattr(gateway.bodies.budget, "_limit", report_answers.PARQUET_FACTOR * 100 - 1)
+    monkeypatch.setattr(gateway.bodies.budget, "_limit", PARQUET_FACTOR * 100)
+    taken = gateway.bodies.budget.try_take(1)
+    assert taken
 
     assert (await client.get(f"/get_report/{REPORT}")).status == HTTPStatus.OK
     refused = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
     await problem_of(refused, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+async def test_a_report_that_never_fits_parquet_says_so_and_comes_as_csv(
+    client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [[f"{n:08x}-0000-4000-8000-000000000000", 0, 1.5, 2, 0, 0.0, 1.0] for n in range(9)]
+    gateway.rows[REPORT] = [[json.dumps([row]).encode() for row in rows]]
+    content = {"reference_time": "2024-03-10T12:00:00Z", "further": []}
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
+    # what one answer may hold is less than the report, and more than each of its pieces
+    monkeypatch.setattr(gateway.bodies.budget, "_limit", 150)
+
+    refused = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
+    assert "take CSV or JSON" in await problem_of(refused, HTTPStatus.NOT_ACCEPTABLE)
+    answer = await client.get(f"/get_report/{REPORT}")
+    assert (await answer.text()).count("\n") == 10
+    assert gateway.bodies.budget.used == 0
 
 
 # -- asking for forms

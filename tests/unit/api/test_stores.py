@@ -77,6 +77,19 @@ async def test_hours_are_replaced_and_read_at_once(
     assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
+async def test_a_day_may_be_written_as_a_number_with_a_fraction_of_nothing(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    """JSON has one kind of number, and a schema takes 1.0 for a whole one."""
+    rows = [
+        [1.0, "09:00", "17:00"],
+        {"day": 2.0, "start_time_local": "9:00", "end_time_local": "10:00"},
+    ]
+    response = await client.put(HOURS, json={"hours": rows})
+    assert response.status == HTTPStatus.ACCEPTED
+    assert b'[[1,"09:00","17:00"],[2,"9:00","10:00"]]' in gateway.broker.records[0].value
+
+
 async def test_no_hours_at_all_is_always_open_again(client: TestClient) -> None:
     await client.put(HOURS, json={"hours": [[0, "09:00", "17:00"]]})
     response = await client.put(HOURS, json={"hours": []})
@@ -110,6 +123,8 @@ async def test_the_most_rows_fit_in_either_form(client: TestClient) -> None:
         (HOURS, {"hours": [[0, "24:00", "10:00"]]}, "row 0: hours of day 0: 24:00 ends a day"),
         (HOURS, {"hours": [["0", "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
         (HOURS, {"hours": [[True, "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
+        (HOURS, {"hours": [[1.5, "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
+        (HOURS, {"hours": [[1e300, "09:00", "10:00"]]}, "row 0: neither [day, start, end]"),
         (HOURS, {"hours": [{"day": 0, "start_time_local": "09:00"}]}, "row 0: neither"),
         (
             HOURS,

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from api.app import create_app
 from stream_app.cli import client as client_module
 from stream_app.cli.client import ApiClient, ApiError
+from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import SECOND
 from stream_app.errors import ReportError
 from tests.fakes import FakeGateway, report_state
@@ -103,6 +104,13 @@ async def test_a_reference_time_is_passed_on(api: Any) -> None:
     async with ApiClient(address, DEADLINE) as client:
         await client.report(STORE, 1_710_072_000_000_001)
     assert server.calls[0][2] == '{"reference_time":"2024-03-10T12:00:00.000001Z"}'
+
+
+async def test_a_form_is_passed_on(api: Any) -> None:
+    server, address = await api(TAKEN, DONE)
+    async with ApiClient(address, DEADLINE) as client:
+        await client.report(STORE, form=ReportForm(duration=90 * SECOND, daily=True))
+    assert server.calls[0][2] == '{"duration":"PT90S","daily":true}'
 
 
 async def test_a_busy_service_is_asked_again(api: Any) -> None:
@@ -241,6 +249,9 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
             **CONTENT,
         }
         assert gateway.requests[0].reference_time == 5
+        form = ReportForm(start=4, exact=True)
+        await client.report(STORE, 5, form)
+        assert gateway.requests[1].form == form
 
         with pytest.raises(ApiError, match="is unknown: no poll, hours or zone names it"):
             await client.report(REPORT)

@@ -1,0 +1,52 @@
+"""`GET /badges/fleet.svg` and `GET /badges/{store_id}.svg`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from api.badge import WINDOWS, fleet_badge, store_badge
+from api.keys import FLEET
+from api.query import known_only, one_of
+from api.stores import unknown_store
+from stream_app.contracts.records import parse_uuid
+
+MAX_AGE_SECONDS: Final = 60
+"""For which a picture may be shown again: so old its figures may be anyway."""
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/badges/fleet.svg")
+async def get_fleet_badge(request: web.Request) -> web.Response:
+    """How many of the open stores are up, as a picture."""
+    known_only(request)
+    request.app[FLEET].require()
+    return picture(fleet_badge(await request.app[FLEET].counts()))
+
+
+@routes.get("/badges/{store_id}.svg")
+async def get_store_badge(request: web.Request) -> web.Response:
+    """The uptime of a store in a window, as a picture."""
+    known_only(request, "window")
+    window = one_of(request, "window", WINDOWS)
+    store_id = parse_uuid(request.match_info["store_id"])
+    store = await request.app[FLEET].store_with_figures(store_id)
+    if store is None:
+        raise unknown_store(store_id)
+    return picture(store_badge(store, window))
+
+
+def picture(svg: str) -> web.Response:
+    """An SVG as an answer, which no browser takes for a page with scripts."""
+    return web.Response(
+        text=svg,
+        content_type="image/svg+xml",
+        charset="utf-8",
+        headers={
+            "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
+            "Content-Security-Policy": "default-src 'none'",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )

@@ -1,0 +1,28 @@
+"""Pictures of uptime. No `from __future__ import annotations`: pydantic reads the shapes."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from api.badge import Window
+from api.description.operation import Answer, Operation, Parameter, problem, unavailable
+from api.description.stores import NO_STORE, STORE_ID
+
+SVG: Final = "image/svg+xml"
+
+PICTURE: Final = Answer("The picture.", {SVG: str})
+WINDOW: Final = Parameter("window", "query", "Which one; without it: the week.", Window)
+AWAY: Final = unavailable("The broker is out of reach.")
+NO_PARAMETER: Final = problem("There are parameters, and it takes none.")
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/badges/fleet.svg"): Operation(answers={200: PICTURE, 422: NO_PARAMETER, **AWAY}),
+    ("GET", "/badges/{store_id}.svg"): Operation(
+        parameters=(STORE_ID, WINDOW),
+        answers={
+            200: PICTURE,
+            **NO_STORE,
+            422: problem("The store id is not a UUID, or there is no such window."),
+            **AWAY,
+        },
+    ),
+}

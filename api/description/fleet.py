@@ -1,0 +1,175 @@
+"""All stores as they are now. No `from __future__ import annotations`: pydantic reads it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, Json
+from typing_extensions import TypedDict
+
+from api.description.operation import (
+    JSON,
+    STREAM,
+    Answer,
+    Operation,
+    Parameter,
+    problem,
+    unavailable,
+)
+from api.event_stream import MAX_STREAMS
+from api.fleet import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
+from api.fleet_service import FIGURES_SECONDS, MAX_TOLD, TICK_SECONDS
+from api.fleet_view import Sort, State
+from stream_app.contracts.shapes.reports import WindowFigures
+from stream_app.contracts.shapes.values import Count, Coverage, Instant, Status, StoreId, closed
+
+LocalTime = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+@closed
+class NewestPoll(TypedDict):
+    """The newest poll of a store."""
+
+    status: Status
+    timestamp_utc: Instant
+
+
+@closed
+class StoreFigures(WindowFigures):
+    """A store's last hour (minutes), day and week (hours)."""
+
+    coverage: Coverage
+    """Of the week: the share of open time that some poll backs."""
+
+
+@closed
+class StoreNow(TypedDict):
+    """A store as it is now."""
+
+    store_id: StoreId
+    state: State
+    timezone: str
+    """The zone that applies."""
+    local_time: LocalTime | None
+    """What the store's clock shows."""
+    last_poll: NewestPoll | None
+    open_changes_at: Instant | None
+    """When it next opens or closes; null: never."""
+    figures: StoreFigures | None
+    """Null: not known yet."""
+
+
+@closed
+class Counts(TypedDict):
+    """How many stores are in each state."""
+
+    up: Count
+    down: Count
+    unknown: Count
+    closed: Count
+    total: Count
+
+
+@closed
+class FleetPage(TypedDict):
+    """Some of the stores, and how many there are."""
+
+    now: Instant | None
+    """The instant that is shown, by `clock`; null: no poll has come in yet."""
+    clock: Literal["data", "wall"]
+    """`data`: the newest poll of all stores is now; `wall`: the clock says what is now."""
+    counts: Counts
+    """Of all stores, whatever was asked for."""
+    matching: Count
+    """Stores that were asked for, on all pages."""
+    page: Annotated[int, Field(ge=1)]
+    pages: Annotated[int, Field(ge=1)]
+    zones: list[str]
+    """In which there are stores."""
+    figures_at: Instant | None
+    """Where the time of all figures ends; null: none are known yet."""
+    stores: Annotated[list[StoreNow], Field(max_length=MAX_PAGE_STORES)]
+
+
+@closed
+class ChangedStore(TypedDict):
+    """A store that changed."""
+
+    store_id: StoreId
+    state: State
+    last_poll: NewestPoll | None
+
+
+@closed
+class FleetChange(TypedDict):
+    """What changed since the last event; the first one names no store."""
+
+    now: Instant | None
+    counts: Counts
+    changed: Annotated[list[ChangedStore], Field(max_length=MAX_TOLD)]
+    more: bool
+    """More changed than is named, or the figures did: ask for the page again."""
+
+
+@closed
+class FleetEvent(TypedDict):
+    """An event of the stream."""
+
+    event: Literal["fleet"]
+    id: str
+    data: Json[FleetChange]
+
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/fleet"): Operation(
+        text=f"Figures are asked for anew when they are {FIGURES_SECONDS:g} s old.",
+        parameters=(
+            Parameter(
+                "state",
+                "query",
+                "In any of these states; without it: all.",
+                list[State | Literal[""]],
+            ),
+            Parameter("zone", "query", "In this time zone.", str),
+            Parameter(
+                "q",
+                "query",
+                "Part of the store id.",
+                Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{0,36}\s*$")],
+            ),
+            Parameter("sort", "query", "The order; empty: the worst first.", Sort | Literal[""]),
+            Parameter(
+                "limit",
+                "query",
+                "How many stores a page has.",
+                Annotated[
+                    int, Field(ge=1, le=MAX_PAGE_STORES, json_schema_extra={"default": PAGE_STORES})
+                ],
+            ),
+            Parameter(
+                "page",
+                "query",
+                "Which page, from 1 on.",
+                Annotated[int, Field(ge=1, le=MAX_PAGE, json_schema_extra={"default": 1})],
+            ),
+        ),
+        answers={
+            200: Answer("A page.", {JSON: FleetPage}),
+            422: problem("A parameter is unknown or has a value that it cannot have."),
+            **unavailable("The broker is out of reach."),
+        },
+    ),
+    ("GET", "/fleet/events"): Operation(
+        text=f"Server-sent events: the first at once, then one where something changed, at most "
+        f"one in {TICK_SECONDS:g} s.",
+        parameters=(
+            Parameter("store_id", "query", "Changes of this store alone.", StoreId | Literal[""]),
+        ),
+        answers={
+            200: Answer("The stream, which does not end by itself.", {STREAM: FleetEvent}),
+            422: problem("A parameter is unknown, or the store id is not a UUID."),
+            **unavailable(
+                f"The broker is out of reach, or {MAX_STREAMS} streams are open already."
+            ),
+        },
+    ),
+}

@@ -1,0 +1,88 @@
+"""The status page's content. No `from __future__ import annotations`: pydantic reads it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.description.badges import AWAY, NO_PARAMETER, PICTURE, WINDOW
+from api.description.fleet import Counts, LocalTime
+from api.description.operation import JSON, Answer, Operation, problem
+from api.description.stores import STORE_ID
+from api.fleet_view import State
+from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
+
+Share = Annotated[float, Field(ge=0, le=1)] | None
+
+
+@closed
+class UptimeShares(TypedDict):
+    """The share of its open time that a store was up; null: it was not open, or not known yet."""
+
+    last_day: Share
+    last_week: Share
+
+
+@closed
+class ShownDay(TypedDict):
+    """A local day of a store; the first and the last one may be cut."""
+
+    date: str
+    uptime_minutes: Count
+    downtime_minutes: Count
+    coverage: Coverage
+
+
+@closed
+class ShownStore(TypedDict):
+    """A store of the status page."""
+
+    name: str
+    store_id: StoreId
+    state: State
+    timezone: str | None
+    """Null, as all that follows: nobody has heard of the store yet."""
+    local_time: LocalTime | None
+    last_poll_at: Instant | None
+    open_changes_at: Instant | None
+    """When it next opens or closes; null: never."""
+    uptime: UptimeShares
+    days: list[ShownDay]
+    """Of the last 7 days, the oldest first."""
+
+
+@closed
+class StatusPage(TypedDict):
+    """What the status page shows."""
+
+    title: str
+    now: Instant | None
+    counts: Counts
+    stores: list[ShownStore]
+
+
+_NO_PAGE: Final = problem("There is no status page: no stores are chosen for one.")
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/public/status.json"): Operation(
+        answers={
+            200: Answer("The chosen stores.", {JSON: StatusPage}),
+            404: _NO_PAGE,
+            422: NO_PARAMETER,
+            **AWAY,
+        }
+    ),
+    ("GET", "/public/badges/fleet.svg"): Operation(
+        answers={200: PICTURE, 404: _NO_PAGE, 422: NO_PARAMETER, **AWAY}
+    ),
+    ("GET", "/public/badges/{store_id}.svg"): Operation(
+        parameters=(STORE_ID, WINDOW),
+        answers={
+            200: PICTURE,
+            404: problem("The store is not chosen, or there is no status page."),
+            422: problem("The store id is not a UUID, or there is no such window."),
+            **AWAY,
+        },
+    ),
+}

@@ -1,0 +1,22 @@
+"""Shapes that operations share. No `from __future__ import annotations`: pydantic reads them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from stream_app.contracts.shapes.values import closed
+
+Seconds = Annotated[int, Field(ge=1)]
+
+
+@closed
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    """The name of the status."""
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    """What is wrong, in one line for a person."""

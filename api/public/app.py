@@ -1,0 +1,92 @@
+"""The application of the status page: its page, its content, its badges, and nothing else."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import web
+
+from api.badge import WINDOWS, fleet_badge, store_badge
+from api.badges import picture
+from api.pages import answer, load
+from api.problems import ProblemError, problem_middleware
+from api.public.status import PublicStatus
+from api.query import known_only, one_of
+from stream_app.contracts.records import parse_uuid
+
+if TYPE_CHECKING:
+    from api.gateway import Gateway
+
+STATUS: Final = web.AppKey("public_status", PublicStatus)
+
+ASSETS: Final = load(Path(__file__).with_name("web"))
+
+routes = web.RouteTableDef()
+
+
+def public_app(gateway: Gateway) -> web.Application:
+    """The application over a gateway that another one starts and stops."""
+    app = web.Application(middlewares=[problem_middleware])
+    app[STATUS] = gateway.public_status
+    app.add_routes(routes)
+    return app
+
+
+@routes.get("/")
+async def page(request: web.Request) -> web.Response:
+    """The page."""
+    _chosen(request)
+    return answer(request, ASSETS["public.html"])
+
+
+@routes.get("/assets/{name}")
+async def asset(request: web.Request) -> web.Response:
+    """A script, style or picture of the page."""
+    found = ASSETS.get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    return answer(request, found)
+
+
+@routes.get("/status.json")
+async def status(request: web.Request) -> web.Response:
+    """What the page shows."""
+    known_only(request)
+    return web.Response(
+        body=orjson.dumps(await _chosen(request).content()),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@routes.get("/badges/fleet.svg")
+async def public_fleet_badge(request: web.Request) -> web.Response:
+    """How many of the chosen stores that are open are up, as a picture."""
+    known_only(request)
+    return picture(fleet_badge(await _chosen(request).counts()))
+
+
+@routes.get("/badges/{store_id}.svg")
+async def public_store_badge(request: web.Request) -> web.Response:
+    """The uptime of a chosen store, as a picture."""
+    known_only(request, "window")
+    window = one_of(request, "window", WINDOWS)
+    store_id = parse_uuid(request.match_info["store_id"])
+    chosen = _chosen(request)
+    if store_id not in chosen.chosen:
+        # whether it exists is nobody's business here
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"store {store_id} is not shown here")
+    return picture(store_badge(await chosen.store(store_id), window))
+
+
+def _chosen(request: web.Request) -> PublicStatus:
+    found = request.app[STATUS]
+    if not found.chosen:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            "there is no status page: STORE_UPTIME_PUBLIC_STORES says which stores it shows",
+        )
+    return found

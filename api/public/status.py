@@ -1,0 +1,151 @@
+"""What the status page shows of the chosen stores.
+
+Everybody may ask for it, so nobody can make work by asking often: the days come of one query that
+is at most so old, whoever asks, and the rest of what this process knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from api.badge import uptime_share
+from api.fleet_report import named_rows
+from api.fleet_view import STATES, local_time
+from stream_app.contracts.requests import FleetRequest
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import format_instant
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from api.fleet_service import FleetService
+    from api.fleet_view import StoreNow
+    from api.report_service import ReportService
+
+log = logging.getLogger(__name__)
+
+TITLE: Final = "Store status"
+
+DAYS_SECONDS: Final = 60.0
+"""Age at which the days are asked for again."""
+
+_DAY_FIELDS: Final = ("date", "uptime_minutes", "downtime_minutes", "coverage")
+
+
+class PublicStatus:
+    """The chosen stores.
+
+    Args:
+        chosen: names by store id, in the order in which they are shown.
+        fleet: the stores as they are now.
+        reports: asked for their days.
+    """
+
+    def __init__(
+        self, chosen: Mapping[str, str], fleet: FleetService, reports: ReportService
+    ) -> None:
+        self.chosen = dict(chosen)
+        self._fleet = fleet
+        self._reports = reports
+        self._days: dict[str, list[dict[str, Any]]] = {}
+        self._asked = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+
+    async def store(self, store_id: str) -> StoreNow | None:
+        """A chosen store as it is now; None where it is not chosen, or not known yet."""
+        if store_id not in self.chosen:
+            return None
+        return await self._fleet.store_with_figures(store_id)
+
+    async def stores(self) -> dict[str, StoreNow]:
+        """The chosen stores that are known, by id.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._fleet.require()
+        return {store.store_id: store for store in await self._fleet.stores(list(self.chosen))}
+
+    async def counts(self) -> dict[str, int]:
+        """How many of the chosen stores are in each state, and in all."""
+        return self._counts(await self.stores())
+
+    async def content(self) -> dict[str, Any]:
+        """All that the page shows.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._fleet.refresh_figures()
+        known = await self.stores()
+        await self._refresh_days(known)
+        now = self._fleet.now()
+        return {
+            "title": TITLE,
+            "now": None if now is None else format_instant(now),
+            "counts": self._counts(known),
+            "stores": [
+                {"name": name, "store_id": store_id, **self._shown(known.get(store_id), now)}
+                for store_id, name in self.chosen.items()
+            ],
+        }
+
+    def _counts(self, known: Mapping[str, StoreNow]) -> dict[str, int]:
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        for store_id in self.chosen:
+            counts[known[store_id].state if store_id in known else "unknown"] += 1
+        return {**counts, "total": len(self.chosen)}
+
+    def _shown(self, store: StoreNow | None, now: int | None) -> dict[str, Any]:
+        if store is None:
+            return {
+                "state": "unknown",
+                "timezone": None,
+                "local_time": None,
+                "last_poll_at": None,
+                "open_changes_at": None,
+                "uptime": {"last_day": None, "last_week": None},
+                "days": [],
+            }
+        return {
+            "state": store.state,
+            "timezone": store.timezone,
+            "local_time": local_time(store.timezone, now),
+            "last_poll_at": None if store.polled is None else format_instant(store.polled),
+            "open_changes_at": (
+                None if store.changes_at is None else format_instant(store.changes_at)
+            ),
+            "uptime": {
+                "last_day": uptime_share(store.figures, "day"),
+                "last_week": uptime_share(store.figures, "week"),
+            },
+            "days": self._days.get(store.store_id, []),
+        }
+
+    async def _refresh_days(self, known: Mapping[str, StoreNow]) -> None:
+        """Ask for the days if they are old; who comes first waits, others see the old ones."""
+        old = time.monotonic() - self._asked >= DAYS_SECONDS
+        if known and old and (self._asking is None or self._asking.done()):
+            self._asked = time.monotonic()
+            self._asking = asyncio.create_task(self._ask(tuple(sorted(known))), name="public-days")
+        if not self._days and self._asking is not None:
+            await asyncio.shield(self._asking)
+
+    async def _ask(self, store_ids: tuple[str, ...]) -> None:
+        request = FleetRequest(
+            str(uuid4()), store_ids, self._fleet.now(), form=ReportForm(daily=True)
+        )
+        try:
+            answer = await self._reports.answer(request)
+        except StoreUptimeError as error:
+            log.warning("the status page has no new days: %s", error)
+            return
+        days: dict[str, list[dict[str, Any]]] = {}
+        for row in named_rows(answer.content or {}, self._reports.pieces(answer.report_id).parts):
+            days.setdefault(row["store_id"], []).append({name: row[name] for name in _DAY_FIELDS})
+        self._days = days

@@ -1,0 +1,317 @@
+"""What records look like, by topic."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.shapes.reports import SettingsUsed, StoreReport
+from stream_app.contracts.shapes.values import (
+    Count,
+    Duration,
+    HoursRow,
+    Instant,
+    Microseconds,
+    ReportId,
+    Status,
+    StoreId,
+    StoreIds,
+    Uuid,
+    ZoneName,
+    closed,
+)
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    FACTS_TABLE,
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+    WEBHOOKS,
+    changelog,
+)
+
+
+@closed
+class PollRecord(TypedDict):
+    """One poll of a store: what a store that publishes itself sends."""
+
+    store_id: StoreId
+    status: Status
+    timestamp_utc: Instant
+
+
+@closed
+class PollBatchRecord(TypedDict):
+    """Polls of one store, in any order, duplicates allowed: what our producers send."""
+
+    store_id: StoreId
+    polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
+    """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
+
+
+@closed
+class HoursRecord(TypedDict):
+    """All business hours of a store; no row at all: open 24/7."""
+
+    store_id: StoreId
+    hours: Annotated[list[HoursRow], Field(max_length=MAX_HOURS_ROWS)]
+    """`[day, start, end]`: 0 is Monday, local times of day."""
+
+
+@closed
+class ZoneRecord(TypedDict):
+    """The time zone of a store; where the name is unknown the default zone applies."""
+
+    store_id: StoreId
+    timezone_str: ZoneName
+
+
+class FigureChoice(TypedDict):
+    """Which figures are wanted; the three windows where nothing is said."""
+
+    start: NotRequired[Instant]
+    """Where the time begins; not together with `duration`."""
+    duration: NotRequired[Duration]
+    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds)."""
+    daily: NotRequired[bool]
+    """Day by day, by the store's own calendar."""
+    exact: NotRequired[bool]
+    """Seconds, without the grid of minutes."""
+
+
+class _Request(FigureChoice):
+    report_id: ReportId
+    """Chosen by who asks; asking twice with one id asks once."""
+    reference_time: NotRequired[Instant]
+    """Where the time ends, also called `end`; without it, by the deployment's reference clock."""
+    end: NotRequired[Instant]
+    requested_at: NotRequired[Instant]
+    """When it was first asked for; without it, when the broker took the record."""
+
+
+@closed
+class StoreReportRequest(_Request):
+    """A request for the report of one store."""
+
+    store_id: StoreId
+    details: NotRequired[list[Literal["windows", "timeline", "days", "incidents"]]]
+    """What is told besides the figures."""
+
+
+@closed
+class FleetReportRequest(_Request):
+    """A request for one report of all stores."""
+
+    scope: Literal["fleet"]
+
+
+@closed
+class StoresReportRequest(_Request):
+    """A request for one report of the stores it names."""
+
+    store_ids: StoreIds
+
+
+@closed
+class PartRequest(FigureChoice):
+    """What the worker that took a request for many stores asks of one partition's owner."""
+
+    report_id: ReportId
+    part: Count
+    parts: Annotated[int, Field(ge=1)]
+    scope: NotRequired[Literal["fleet"]]
+    store_ids: NotRequired[StoreIds]
+    reference_time: Instant
+    requested_at: Instant
+
+
+@closed
+class ReportRunning(TypedDict):
+    """A worker makes the report."""
+
+    report_id: ReportId
+    status: Literal["running"]
+    at: Instant
+
+
+@closed
+class Basis(SettingsUsed):
+    """What the figures of all stores rest on."""
+
+
+@closed
+class Piece(TypedDict):
+    """Rows of one part of a report of many stores."""
+
+    part: Count
+    parts: Annotated[int, Field(ge=1)]
+    attempt: str
+    """Which making of the part: pieces of different ones do not go together."""
+    piece: Count
+    pieces: Annotated[int, Field(ge=1)]
+    reference_time: Instant
+    basis: Basis
+    input_offsets: dict[str, Count]
+    """By source topic: up to where the partition's records are in the figures."""
+    columns: list[str]
+    """Names of the first values of a row, which the CSV has."""
+    further: list[str]
+    """Names of its other values."""
+    rows: list[list[str | float | None]]
+    """In the order of store ids."""
+
+
+@closed
+class ReportPiece(TypedDict):
+    """Some rows of a report of many stores; with the last of all parts it is complete."""
+
+    report_id: ReportId
+    status: Literal["running"]
+    at: Instant
+    piece: Piece
+
+
+@closed
+class ReportComplete(TypedDict):
+    """The report of one store."""
+
+    report_id: ReportId
+    status: Literal["complete"]
+    at: Instant
+    report: StoreReport
+
+
+@closed
+class ReportFailed(TypedDict):
+    """No report, and why."""
+
+    report_id: ReportId
+    status: Literal["failed"]
+    at: Instant
+    reason: str
+
+
+@closed
+class StoreRecord(TypedDict):
+    """A store that exists, because a poll, hours or a zone named it."""
+
+    store_id: StoreId
+
+
+@closed
+class WatermarkRecord(TypedDict):
+    """Everything below `applied` of a source partition is in the tables of its owner."""
+
+    topic: str
+    partition: Count
+    applied: Count
+    newest_poll: Microseconds | None
+    """Of all stores of the partition, in microseconds since 1970."""
+
+
+@closed
+class WebhookRecord(TypedDict):
+    """Who wants to be told of a report's end."""
+
+    report_id: ReportId
+    url: str
+    requested_at: Instant
+
+
+@closed
+class RecordSource(TypedDict):
+    """A record of a topic."""
+
+    topic: str
+    partition: Count
+    offset: Count
+
+
+@closed
+class FileSource(TypedDict):
+    """A row of a file."""
+
+    file: str
+    line: Count
+    kind: NotRequired[str]
+    """What the rows of the file are."""
+    columns: NotRequired[str]
+    """The header of the file."""
+
+
+@closed
+class RequestSource(TypedDict):
+    """A body sent by HTTP, or one item of it."""
+
+    http: Uuid
+    """Of the request."""
+    path: str
+    item: NotRequired[Count]
+    """The index in a JSON array, the line in NDJSON."""
+
+
+@closed
+class Binary(TypedDict):
+    """Bytes that are not UTF-8."""
+
+    base64: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+
+@closed
+class DeadLetterRecord(TypedDict):
+    """What was refused, why, and where it stood."""
+
+    source: RecordSource | FileSource | RequestSource
+    reason: str
+    original: str | Binary | None
+    """As it came; null: a record without a value."""
+    key: str | Binary | None
+    """Of the record, where there was one."""
+    truncated: NotRequired[Literal[True]]
+    """Only the beginning of the original is kept."""
+
+
+_REQUESTS: Final = (StoreReportRequest, StoresReportRequest, FleetReportRequest, PartRequest)
+_EVENTS: Final = (ReportRunning, ReportPiece, ReportComplete, ReportFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a topic's records look like.
+
+    Attributes:
+        key: the shape of the key.
+        values: the shapes of values; none where they are of no use to other programs.
+    """
+
+    key: Any
+    values: tuple[Any, ...]
+
+
+SHAPES: Final[Mapping[str, Described]] = {
+    STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord)),
+    STORE_BUSINESS_HOURS.name: Described(StoreId, (HoursRecord,)),
+    STORE_TIMEZONES.name: Described(StoreId, (ZoneRecord,)),
+    REPORT_REQUESTS.name: Described(str, _REQUESTS),
+    STORE_QUERIES.name: Described(str, _REQUESTS),
+    REPORT_RESULTS.name: Described(str, _EVENTS),
+    QUERY_RESULTS.name: Described(str, _EVENTS),
+    LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
+    WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
+    STORES.name: Described(StoreId, (StoreRecord,)),
+    WATERMARKS.name: Described(str, (WatermarkRecord,)),
+    DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
+    # binary, and the workers' own
+    changelog(FACTS_TABLE).name: Described(bytes, ()),
+}
+"""Of every topic, by its name."""

@@ -1,0 +1,42 @@
+"""What the running product answers is what its description says, tried by schemathesis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from stream_app.contracts.shapes.values import EXAMPLE_STORE
+from tests.conformance import bounded, check, described
+from tests.e2e.product import up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import schemathesis
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+schema = described()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running product that knows the store of the examples."""
+    running, address = up(tmp_path_factory.mktemp("up"), "--workers", "2")
+    with running:
+        poll = {"status": "active"}
+        answer = requests.post(f"{address}/stores/{EXAMPLE_STORE}/status", json=poll, timeout=30)
+        assert answer.status_code == 202
+        yield address
+
+
+def test_the_product_serves_the_description_that_is_tried(address: str) -> None:
+    assert requests.get(f"{address}/openapi.json", timeout=30).json() == schema.raw_schema
+
+
+@schema.parametrize()
+@bounded(15)
+def test_every_answer_is_as_described(case: schemathesis.Case, address: str) -> None:
+    check(case, address)

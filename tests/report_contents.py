@@ -1,0 +1,105 @@
+"""Reports of each form, as a worker makes their contents."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytz
+
+from stream_app.contracts.reports import (
+    FURTHER_FIELDS,
+    StoreBasis,
+    basis_of,
+    hours_version,
+    report_content,
+    report_rows,
+)
+from stream_app.contracts.requests import DETAILS, ReportRequest
+from stream_app.contracts.timelines import details_content
+from stream_app.domain.form import ReportForm, rows_of
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import DAY, HOUR, format_instant
+from stream_app.domain.uptime import observe
+from tests.fakes import SETTINGS, FakeGateway
+
+if TYPE_CHECKING:
+    from api.report_log import ReportState
+    from stream_app.contracts.requests import AnyRequest
+    from stream_app.domain.form import FormRow
+    from stream_app.domain.uptime import Observed
+
+STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
+ZONE = pytz.timezone("America/Chicago")
+ROWS = [(day, "00:00", "20:00") for day in range(7)]
+BASIS = StoreBasis(str(ZONE), ROWS, hours_version(b"hours"))
+OFFSETS = {"store-status": 17, "store-business-hours": 0, "store-timezones": 3}
+
+FORMS = {
+    f"{name}{' exact' * exact}": ReportForm(duration=duration, daily=daily, exact=exact)
+    for name, duration, daily in (
+        ("window", None, False),
+        ("span", 3 * DAY, False),
+        ("daily", 3 * DAY, True),
+    )
+    for exact in (False, True)
+}
+
+
+def observed(form: ReportForm) -> Observed:
+    start, end = form.span(NOON)
+    # down for some hours of each day, and silent for some
+    polls = array(
+        "q", (t << 1 | (t // HOUR % 5 > 1) for t in range(start, end, HOUR) if t // HOUR % 12 > 3)
+    )
+    return observe(
+        WeeklyHours.from_rows(ROWS),
+        ZONE,
+        polls,
+        start,
+        end,
+        lookback=SETTINGS.lookback,
+        default_active=SETTINGS.default_active,
+        stale_after=SETTINGS.stale_after,
+    )
+
+
+def rows(form: ReportForm) -> list[FormRow]:
+    return rows_of(form, STORE, observed(form), ZONE)
+
+
+def store_content(form: ReportForm, *, detailed: bool = False) -> dict[str, Any]:
+    """The `report` of one store."""
+    offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
+    found = rows(form)
+    content = report_content(form, found, NOON, BASIS, basis_of(SETTINGS), offsets, found[0])
+    details = details_content(DETAILS, observed(form), ZONE) if detailed else {}
+    return content | details
+
+
+def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
+    """What a report of many stores begins with, and its rows."""
+    head = {
+        "reference_time": format_instant(NOON),
+        **basis_of(SETTINGS),
+        "input_offsets": {topic: {"3": offset} for topic, offset in OFFSETS.items()},
+        "columns": form.columns,
+        "further": FURTHER_FIELDS,
+    }
+    return head, report_rows(rows(form), BASIS)
+
+
+class AnsweringGateway(FakeGateway):
+    """One whose workers answer every query, with a report of a store of theirs."""
+
+    async def answer(self, request: AnyRequest) -> ReportState:
+        if isinstance(request, ReportRequest):
+            content = store_content(request.form, detailed=True)
+            self.answers.append({**content, "store_id": request.store_id})
+        else:
+            head, rows = fleet_content(request.form)
+            self.rows[request.report_id] = [[orjson.dumps(rows)]]
+            self.answers.append(head)
+        return await super().answer(request)

@@ -1,0 +1,38 @@
+"""What the API answers is what its description says, tried by schemathesis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.app import create_app
+from stream_app.contracts.shapes.values import EXAMPLE_STORE
+from tests.conformance import bounded, check, described
+from tests.live_server import served
+from tests.report_contents import NOON, AnsweringGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import schemathesis
+    from aiohttp import web
+
+schema = described()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    def create() -> web.Application:
+        gateway: Any = AnsweringGateway(EXAMPLE_STORE)
+        gateway.poll(EXAMPLE_STORE, NOON, active=False)
+        return create_app(gateway)
+
+    with served(create) as address:
+        yield address
+
+
+@schema.parametrize()
+@bounded(30)
+def test_every_answer_is_as_described(case: schemathesis.Case, address: str) -> None:
+    check(case, address)
