@@ -53,6 +53,8 @@ NO_SCHEMA_TELLS: Final = (
     # by the clock, or by the zone at the end of the text
     "lies ahead of the clock",
     "a time outside 1970 to 2100",
+    # the operator, who lists where webhooks may go
+    "webhooks are off here",
     # two fields together
     "only one of them may be there",
     "they mean the same, say one",

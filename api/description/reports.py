@@ -21,6 +21,7 @@ from api.description.operation import (
 from api.description.stores import NO_STORE, STORE_ID
 from api.report_answers import ACCOUNTED, CSV, PARQUET, header_of
 from api.reports import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_OPEN_REPORTS, MAX_STORES_BYTES
+from api.webhooks.destinations import MAX_URL_LENGTH
 from stream_app.contracts.shapes.reports import (
     DailyReport,
     ExactSpanReport,
@@ -47,7 +48,7 @@ from stream_app.domain.report import CSV_HEADER
 class WebhookBody(TypedDict):
     """Who is told of the report's end, where the operator allows it."""
 
-    url: str
+    url: Annotated[str, Field(pattern="^https?://", max_length=MAX_URL_LENGTH)]
 
 
 class _Choice(TypedDict):
