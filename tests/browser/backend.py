@@ -17,6 +17,7 @@ from api.problems import ProblemError, problem_middleware
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data
+from tests.browser.public import CannedStatus
 from tests.browser.streams import Streams
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Backend:
         fleet_events: who listens to `GET /fleet/events`.
         report_events: who listens to `GET /reports/{id}/events`.
         report: how far the one report is, as `GET /get_report/{id}` tells it.
+        public: what the status page tells.
         asked: every request's method and path.
     """
 
@@ -51,6 +53,7 @@ class Backend:
         self.report_events = Streams("report")
         self.report: dict[str, Any] = {"status": "running"}
         self.report_csv = data.CSV
+        self.public = CannedStatus()
         self.asked: list[str] = []
 
     def app(self) -> web.Application:
@@ -68,6 +71,7 @@ class Backend:
                 web.get("/reports/{report_id}/events", self._report_events),
             ]
         )
+        app.add_subapp("/public/", self.public.app())
         return app
 
     def counts(self) -> dict[str, int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.axe_core import violations
 from tests.browser.data import STORE
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AXE = Path(__file__).with_name("axe") / "axe.min.js"
 PAGES = ["/", f"/store/{STORE}"]
 PHONE = {"width": 320, "height": 640}
 
@@ -166,19 +165,6 @@ async def test_axe_finds_nothing_serious_where_something_is_wrong(
     ) as page:
         await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
         assert await violations(page) == []
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core calls serious or critical: the rule, and where."""
-    await page.evaluate(AXE.read_text())
-    found: dict[str, Any] = await page.evaluate("axe.run()")
-    assert found["passes"]
-    return [
-        f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("path", PAGES)

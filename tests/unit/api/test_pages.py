@@ -24,7 +24,8 @@ KINDS = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-FILES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
+FILES = sorted(path.name for path in FOLDER.iterdir())
+PUBLIC = FOLDER.parent / "public" / "web"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/assets/base.css", "/assets/fleet.js"])
@@ -88,6 +89,17 @@ def test_a_file_names_only_files_that_are_there_and_no_other_host(name: str) -> 
     assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
 
 
+@pytest.mark.parametrize("path", sorted(PUBLIC.iterdir()), ids=lambda path: path.name)
+def test_the_status_page_works_at_any_address_and_names_nothing_inside(path: Path) -> None:
+    text = path.read_text()
+    named = set(re.findall(r'(?:href|src)="([^"]+)"', text)) | set(
+        re.findall(r'(?:fetch\(|from )"([^"]+)"', text)
+    )
+    assets = {f"./assets/{file.name}" for file in PUBLIC.iterdir()}
+    assert named <= {*assets, "./status.json"}
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
 def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -95,4 +107,5 @@ def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {f"api/web/{name}" for name in FILES} <= names
+    assert {f"api/public/web/{path.name}" for path in PUBLIC.iterdir()} <= names
     assert not any(name.startswith("tests/") for name in names)

@@ -1,0 +1,24 @@
+"""axe-core on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+AXE: Final = Path(__file__).with_name("axe") / "axe.min.js"
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core calls serious or critical: the rule, and where."""
+    await page.evaluate(AXE.read_text())
+    found: dict[str, Any] = await page.evaluate("axe.run()")
+    assert found["passes"]
+    return [
+        f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
