@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from tests.browser.backend import Backend
+from tests.chromium import chromium
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
-
-NO_CHROMIUM = "no Chromium: apt-get install -y --no-install-recommends chromium"
 
 # slow machines are no failures
 expect.set_options(timeout=20_000)
@@ -48,15 +44,8 @@ class OpenPage(Protocol):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip(NO_CHROMIUM)
-    async with async_playwright() as playwright:
-        # the sandbox of Chromium refuses to run as root
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
