@@ -53,7 +53,8 @@ async def test_a_bar_a_day_is_up_and_down_as_its_text_says(open_page: OpenPage) 
             await days.nth(5)
             .locator("rect")
             .evaluate_all(
-                "(parts) => parts.map((part) => [part.className.baseVal, part.height.baseVal.value])"
+                """(parts) => parts.map(
+                    (part) => [part.className.baseVal, part.height.baseVal.value])"""
             )
         )
         assert heights == [["up", 22.5], ["down", 7.5]]
