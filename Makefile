@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 BENCH_STAMP := $(VENV)/.set-up-bench
+DOCS_STAMP := $(VENV)/.set-up-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults bench check format lock clean
+.PHONY: help setup demo test faults bench docs check format lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ faults: setup ## break the running product under load in twenty ways; half an ho
 bench: setup $(BENCH_STAMP) ## what it costs, on a real Kafka, beside other ways; ONLY=replay,fleet RUNS=1: a part
 	@$(BIN)/python -m benchmarks --runs $(or $(RUNS),3) $(if $(ONLY),--only $(ONLY))
 
+docs: setup $(DOCS_STAMP) ## the documentation as a site, into site/; SERVE=1: on this machine, renewed as it is written
+	@$(BIN)/mkdocs $(if $(SERVE),serve,build --quiet)
+
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,9 +47,12 @@ lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--group pyproject.toml:bench --constraint requirements.lock \
 		--output-file benchmarks/requirements.lock --upgrade
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--group pyproject.toml:docs --constraint requirements.lock \
+		--output-file docs/requirements.lock --upgrade
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -55,6 +62,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo 'installing the locked packages into $(VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP) docs/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP) benchmarks/requirements.lock

@@ -1,4 +1,4 @@
-"""`store-uptime kafka start|stop|status|prepare`: the local broker alone."""
+"""`store-uptime kafka start|stop|status|prepare|jars`: the local broker alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
+from stream_app.broker.jars import fetch_jars
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
 from stream_app.processes.lock import is_locked
@@ -108,6 +109,21 @@ def prepare(data_dir: Path | None, nodes: int | None) -> None:
     async def run() -> None:
         broker = await choose_broker(settings, nodes=nodes, say=_say)
         _say(f"to be used: {broker.description}")
+
+    _run(run())
+
+
+@kafka.command("jars")
+@data_dir_option
+def jars(data_dir: Path | None) -> None:
+    """Print the folder of Kafka's jars, fetched if need be: for Java programs.
+
+    Made for: java -cp "$(store-uptime kafka jars)/*" Program.java
+    """
+    settings = read_settings(data_dir=data_dir)
+
+    async def run() -> None:
+        click.echo(await fetch_jars(settings.cache_dir))
 
     _run(run())
 

@@ -61,6 +61,8 @@ def _windows(observed: Observed) -> list[dict[str, Any]]:
             "coverage": observed.coverage([(end - length, end)]),
         }
         for name, length in WINDOWS.items()
+        # a window that begins before the time asked for would be told short
+        if end - length >= observed.start
         for window in [observed.minutes(end - length, end)]
     ]
 

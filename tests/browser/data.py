@@ -112,3 +112,41 @@ def _window(
         "downtime_minutes": down,
         "coverage": coverage,
     }
+
+
+def status_page() -> dict[str, Any]:
+    """What `status.json` of the public status page answers: a store in each state."""
+
+    def store(name: str, state: str, week: float | None, minutes: list[tuple[int, int]]) -> Any:
+        return {
+            "name": name,
+            "store_id": STORE,
+            "state": state,
+            "timezone": None if week is None else "America/Chicago",
+            "local_time": None if week is None else "2024-03-10T07:00:00-05:00",
+            "last_poll_at": None if week is None else "2024-03-10T11:52:00Z",
+            "open_changes_at": None if week is None else "2024-03-10T14:00:00Z",
+            "uptime": {"last_day": week, "last_week": week},
+            "days": [
+                {
+                    "date": f"2024-03-{day:02}",
+                    "uptime_minutes": up,
+                    "downtime_minutes": down,
+                    "coverage": 1.0 if up + down else None,
+                }
+                for day, (up, down) in enumerate(minutes, 4)
+            ],
+        }
+
+    week = [(480, 0)] * 4 + [(0, 0), (360, 120), (0, 480)]
+    return {
+        "title": "Store status",
+        "now": "2024-03-10T12:00:00Z",
+        "counts": {"down": 1, "unknown": 1, "up": 1, "closed": 1, "total": 4},
+        "stores": [
+            store("Downtown", "down", 0.75, week),
+            store("Airport", "up", 1.0, [(480, 0)] * 7),
+            store("Harbour, the one behind the old town hall", "closed", 0.9999, week),
+            store("Station", "unknown", None, []),
+        ],
+    }

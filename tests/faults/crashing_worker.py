@@ -140,10 +140,10 @@ def _recovered_but_not_taken(point: CrashPoint) -> None:
 def _before_a_report_is_complete(point: CrashPoint) -> None:
     report = Outbox.report
 
-    async def crashing_report(self: Outbox, event: Any) -> Any:
+    async def crashing_report(self: Outbox, event: Any, *topic: Any) -> Any:
         if event.status == "complete":
             point.reached()
-        return await report(self, event)
+        return await report(self, event, *topic)
 
     Outbox.report = crashing_report  # type: ignore[method-assign]
 

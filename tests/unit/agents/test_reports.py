@@ -590,6 +590,12 @@ async def test_details_come_with_the_figures(desk: Desk) -> None:
     assert told["incidents"][0]["ongoing"] is True
 
 
+async def test_a_window_that_begins_before_the_time_asked_for_is_not_told(desk: Desk) -> None:
+    form = ReportForm(duration=DAY)
+    await desk.ask(replace(request(reference_time=NOW), form=form, details=("windows",)))
+    assert [window["name"] for window in desk.report()["windows"]] == ["last_hour", "last_day"]
+
+
 async def test_a_timeline_that_fits_no_record_fails(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.pages import ASSETS, CONTENT_SECURITY_POLICY, FOLDER
+from api.public.app import ASSETS as PUBLIC_ASSETS
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:
@@ -92,11 +93,10 @@ def test_a_file_names_only_files_that_are_there_and_no_other_host(name: str) -> 
 @pytest.mark.parametrize("path", sorted(PUBLIC.iterdir()), ids=lambda path: path.name)
 def test_the_status_page_works_at_any_address_and_names_nothing_inside(path: Path) -> None:
     text = path.read_text()
-    named = set(re.findall(r'(?:href|src)="([^"]+)"', text)) | set(
-        re.findall(r'(?:fetch\(|from )"([^"]+)"', text)
-    )
-    assets = {f"./assets/{file.name}" for file in PUBLIC.iterdir()}
-    assert named <= {*assets, "./status.json"}
+    named = set(re.findall(r'(?:href|src)="([^"]+)"', text))
+    named |= set(re.findall(r'fetch\("([^"]+)"', text))
+    assert named <= {"./status.json", *(f"./assets/{name}" for name in PUBLIC_ASSETS)}
+    assert {name[2:] for name in re.findall(r'from "([^"]+)"', text)} <= set(PUBLIC_ASSETS)
     assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
 
 
