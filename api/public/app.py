@@ -11,7 +11,6 @@ from aiohttp import web
 
 from api.badge import WINDOWS, fleet_badge, store_badge
 from api.badges import picture
-from api.pages import ASSETS as SHARED
 from api.pages import answer, load
 from api.problems import ProblemError, problem_middleware
 from api.public.status import PublicStatus
@@ -23,14 +22,7 @@ if TYPE_CHECKING:
 
 STATUS: Final = web.AppKey("public_status", PublicStatus)
 
-_SHARED: Final = ("base.css", "dom.js", "format.js", "icon.svg", "states.js", "zones.js")
-"""Files of the other pages that this one uses too."""
-
-ASSETS: Final = {
-    **{name: SHARED[name] for name in _SHARED},
-    **load(Path(__file__).with_name("web")),
-}
-"""All files of the page by name."""
+ASSETS: Final = load(Path(__file__).with_name("web"))
 
 routes = web.RouteTableDef()
 

@@ -77,7 +77,7 @@ class Incident:
         start: its first open instant, µs.
         end: the end of its last open instant, µs.
         downtime: the open time in it, µs.
-        ongoing: it reaches the end of the span: no poll has said active since.
+        ongoing: it reaches the end of the span, and no poll says active there.
         began_earlier: it reaches the start of the span, and may have begun before it.
         reported: a poll said inactive; otherwise there was none, and the default status stands.
     """
@@ -101,13 +101,18 @@ def incidents(observed: Observed) -> list[Incident]:
                     start=opened[0][0],
                     end=opened[-1][1],
                     downtime=total(opened),
-                    ongoing=run[1] == observed.end,
+                    ongoing=run[1] == observed.end and not _active_at_the_end(observed),
                     began_earlier=run[0] == observed.start,
                     # the newest poll before the end of the run is in it, or carried into it
                     reported=bisect_left(observed.polls, run[1] << 1) > 0,
                 )
             )
     return found
+
+
+def _active_at_the_end(observed: Observed) -> bool:
+    """A poll at the end of the span takes no time in it, and ends an incident all the same."""
+    return bool(observed.polls) and observed.polls[-1] == observed.end << 1 | 1
 
 
 def _gaps(intervals: Sequence[Interval], start: int, end: int) -> Iterator[Interval]:

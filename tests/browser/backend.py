@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,29 +14,16 @@ from aiohttp import web
 
 from api import pages
 from api.problems import ProblemError, problem_middleware
-from api.public.app import public_app
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data
+from tests.browser.public import CannedStatus
 from tests.browser.streams import Streams
 
 if TYPE_CHECKING:
     Store = dict[str, Any]
 
 _WORST = ("down", "unknown", "up", "closed")
-
-
-class Shown:
-    """What the public status page shows."""
-
-    def __init__(self) -> None:
-        self.chosen = {data.STORE: "Downtown"}
-        self.told: dict[str, Any] | None = data.status_page()
-
-    async def content(self) -> dict[str, Any]:
-        if self.told is None:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the Kafka broker is out of reach")
-        return self.told
 
 
 class Backend:
@@ -52,7 +38,7 @@ class Backend:
         fleet_events: who listens to `GET /fleet/events`.
         report_events: who listens to `GET /reports/{id}/events`.
         report: how far the one report is, as `GET /get_report/{id}` tells it.
-        shown: the public status page.
+        public: what the status page tells.
         asked: every request's method and path.
     """
 
@@ -67,14 +53,14 @@ class Backend:
         self.report_events = Streams("report")
         self.report: dict[str, Any] = {"status": "running"}
         self.report_csv = data.CSV
-        self.shown = Shown()
+        self.public = CannedStatus()
         self.asked: list[str] = []
 
     def app(self) -> web.Application:
         """The application; one a backend."""
         app = web.Application(middlewares=[self._watch, problem_middleware, self._fail])
         app.add_routes(pages.routes)
-        app.add_subapp("/public/", public_app(SimpleNamespace(public_status=self.shown)))  # type: ignore[arg-type]
+        app.add_subapp("/public/", self.public.app())
         app.add_routes(
             [
                 web.get("/fleet", self._fleet),

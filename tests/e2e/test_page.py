@@ -175,6 +175,6 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
         # the status page shows the chosen stores alone
         await page.goto("/public/")
         await expect(page.locator("#headline")).to_contain_text("1 store is down")
-        await expect(page.locator(".stores h2")).to_have_text(["Downtown", "Harbour"])
-        await expect(page.locator(".days li").first).to_be_attached()
+        await expect(page.locator(".store h3")).to_have_text(["Downtown", "Harbour"])
+        await expect(page.locator("svg.days").first).to_be_attached()
         assert broken == []

@@ -121,6 +121,16 @@ def test_the_incident_of_a_store_that_is_still_down_is_ongoing_even_when_it_has_
     assert (incident.start, incident.end) == (NOON - 2 * HOUR, NOON - HOUR)
 
 
+def test_a_poll_at_the_end_of_the_span_ends_an_incident() -> None:
+    """By the data clock the ping that brings a store back is the end of all that is known."""
+    down = [(NOON - WEEK, True), (NOON - HOUR, False)]
+    (over,) = incidents(observed_of(case(*down, (NOON, True))))
+    (still,) = incidents(observed_of(case(*down, (NOON, False))))
+
+    assert (over.ongoing, still.ongoing) == (False, True)
+    assert (over.end, over.downtime) == (NOON, HOUR)
+
+
 def test_without_a_poll_the_default_status_is_an_incident_of_silence() -> None:
     (incident,) = incidents(observed_of(case()))
 

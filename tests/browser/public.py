@@ -1,0 +1,93 @@
+"""The status page as the outside sees it: its real routes over canned content."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import web
+
+from api.problems import ProblemError, problem_middleware
+from api.public.app import STATUS, routes
+from tests.browser.data import NOW, STORE
+
+if TYPE_CHECKING:
+    from api.public.status import PublicStatus
+
+NAMES: Final = {"Downtown": STORE, "Harbour": "11111111-0000-4000-8000-000000000000"}
+
+
+class CannedStatus:
+    """Stands in for `PublicStatus`: a test says what it tells.
+
+    Attributes:
+        chosen: as of the real one.
+        told: the content.
+        failing: whether it has no answer.
+        asked: how often it was asked.
+    """
+
+    def __init__(self) -> None:
+        self.chosen = {store_id: name for name, store_id in NAMES.items()}
+        self.told = content()
+        self.failing = False
+        self.asked = 0
+
+    async def content(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.failing:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the Kafka broker is out of reach")
+        return self.told
+
+    def app(self) -> web.Application:
+        """The application, to be served anywhere."""
+        app = web.Application(middlewares=[problem_middleware])
+        app[STATUS] = cast("PublicStatus", self)
+        app.add_routes(routes)
+        return app
+
+
+def content() -> dict[str, Any]:
+    """As `GET status.json` answers."""
+    days = [
+        _day("2024-03-05", 580, 0),
+        _day("2024-03-06", 720, 0),
+        _day("2024-03-07", 0, 720, coverage=0.0),
+        _day("2024-03-08", 570, 150),
+        _day("2024-03-09", 716, 4, coverage=0.95),
+        _day("2024-03-10", 0, 0, coverage=None),
+        _day("2024-03-11", 720, 0),
+        _day("2024-03-12", 45, 155),
+    ]
+    return {
+        "title": "Store status",
+        "now": NOW,
+        "counts": {"up": 1, "down": 1, "closed": 0, "unknown": 0, "total": 2},
+        "stores": [
+            _store("Downtown", "down", days, 0.91799),
+            _store("Harbour", "up", [{**day, "downtime_minutes": 0} for day in days], 1.0),
+        ],
+    }
+
+
+def _day(date: str, up: float, down: float, coverage: float | None = 1.0) -> dict[str, Any]:
+    return {
+        "date": date,
+        "uptime_minutes": up,
+        "downtime_minutes": down,
+        "coverage": coverage,
+    }
+
+
+def _store(name: str, state: str, days: list[dict[str, Any]], week: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "store_id": NAMES[name],
+        "state": state,
+        "timezone": "America/Chicago",
+        "local_time": "2024-03-12T12:20:00-05:00",
+        "last_poll_at": "2024-03-12T17:09:00Z",
+        "open_changes_at": "2024-03-13T02:00:00Z",
+        "uptime": {"last_day": 0.784, "last_week": week},
+        "days": days,
+    }

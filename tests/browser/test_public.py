@@ -1,0 +1,187 @@
+"""The status page for the outside: what it says, that it goes on, and that it leads nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.axe_core import violations
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
+
+    from tests.browser.backend import Backend
+    from tests.browser.conftest import OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PATH = "/public/"
+
+
+def store(page: Page, name: str) -> Locator:
+    return page.locator(".store", has=page.get_by_role("heading", name=name))
+
+
+async def test_a_headline_and_a_row_a_store(open_page: OpenPage) -> None:
+    async with open_page(PATH) as page:
+        headline = page.locator("#headline")
+        await expect(headline).to_have_text("1 store is downAs of 12 Mar 2024, 17:20 UTC")
+        await expect(page).to_have_title("1 store is down · Store status")
+        row = store(page, "Downtown")
+        await expect(row.locator(".state")).to_have_text("Down")
+        await expect(row.locator(".name")).to_contain_text("closes 21:00 local time")
+        # never rounded up
+        await expect(row.locator(".week")).to_have_text("91.79% in the last week")
+        await expect(store(page, "Harbour").locator(".week")).to_have_text("100% in the last week")
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"up": 3, "closed": 2}, "All stores that are open are up"),
+        ({"up": 3, "down": 2, "unknown": 1}, "2 stores are down"),
+        ({"up": 3, "unknown": 1}, "Nothing is heard from 1 store"),
+        ({"closed": 3}, "All stores are closed now"),
+        ({}, "No stores are shown here"),
+    ],
+)
+async def test_headlines(
+    open_page: OpenPage, backend: Backend, counts: dict[str, int], text: str
+) -> None:
+    every = {"up": 0, "down": 0, "closed": 0, "unknown": 0, **counts}
+    backend.public.told["counts"] = {**every, "total": sum(counts.values())}
+    async with open_page(PATH) as page:
+        await expect(page.locator("#headline")).to_contain_text(text)
+
+
+async def test_a_bar_a_day_that_tells_by_shape_and_by_words(open_page: OpenPage) -> None:
+    async with open_page(PATH) as page:
+        days = store(page, "Downtown").get_by_role("img")
+        await expect(days).to_have_count(8)
+        for number, text in enumerate(
+            [
+                "Tue 5 Mar: 100% up",
+                "Wed 6 Mar: 100% up",
+                "Thu 7 Mar: no polls, counts as down",
+                "Fri 8 Mar: 79.16% up, 2 h 30 min down",
+                "Sat 9 Mar: 99.44% up, 4 min down, polls cover 95.00%",
+                "Sun 10 Mar: closed",
+                "Mon 11 Mar: 100% up",
+                "Tue 12 Mar: 22.50% up, 2 h 35 min down",
+            ]
+        ):
+            await expect(days.nth(number)).to_have_attribute("aria-label", text)
+            await expect(days.nth(number).locator("title")).to_have_text(text)
+        await expect(days.nth(3).locator("rect.down")).to_have_attribute("fill", "url(#stripes)")
+        await expect(days.nth(2).locator("rect")).to_have_attribute("fill", "url(#hatch)")
+        # four minutes of a day are seen
+        await expect(days.nth(4).locator("rect.down")).to_have_attribute("height", "6")
+        await expect(days.nth(5).locator("rect")).to_have_attribute("height", "4")
+
+
+async def test_the_days_by_keys_alone(open_page: OpenPage) -> None:
+    async with open_page(PATH) as page:
+        await expect(page.locator(".store")).to_have_count(2)
+        await page.keyboard.press("Tab")
+        summary = store(page, "Downtown").locator("summary")
+        await expect(summary).to_be_focused()
+        await expect(summary).to_have_css("outline-style", "solid")
+        await page.keyboard.press("Enter")
+        row = store(page, "Downtown").locator("tbody tr").nth(3)
+        await expect(row.locator("th, td")).to_have_text(
+            ["Fri 8 Mar", "79.16%", "9 h 30 min", "2 h 30 min"]
+        )
+        await expect(row).to_be_visible()
+
+
+async def test_it_asks_again_and_what_was_opened_stays_open(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page(PATH, clock=True) as page:
+        await expect(page.locator("#headline")).to_contain_text("1 store is down")
+        await store(page, "Downtown").locator("summary").press("Enter")
+        told = backend.public.told
+        told["counts"].update(up=2, down=0)
+        told["stores"][0]["state"] = "up"
+        await page.clock.run_for(30_000)
+        await expect(page.locator("#headline")).to_contain_text("All stores that are open are up")
+        await expect(store(page, "Downtown").locator(".state")).to_have_text("Up")
+        await expect(store(page, "Downtown").locator("table")).to_be_visible()
+        await expect(store(page, "Downtown").locator("summary")).to_be_focused()
+
+
+async def test_without_an_answer_what_was_known_stays(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
+        await expect(page.locator(".store")).to_have_count(2)
+        backend.public.failing = True
+        await page.clock.run_for(30_000)
+        await expect(page.get_by_role("alert")).to_contain_text("what was last known")
+        await expect(page.locator(".store")).to_have_count(2)
+        backend.public.failing = False
+        await page.clock.run_for(30_000)
+        await expect(page.locator("#notice")).to_be_hidden()
+
+
+async def test_without_an_answer_from_the_start(open_page: OpenPage, backend: Backend) -> None:
+    backend.public.failing = True
+    async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
+        await expect(page.locator("#headline")).to_have_text("The status is not known now")
+        await expect(page.get_by_role("alert")).to_contain_text("There is no answer")
+        backend.public.failing = False
+        await page.clock.run_for(30_000)
+        await expect(page.locator("#headline")).to_contain_text("1 store is down")
+
+
+async def test_a_store_of_which_nothing_is_known(open_page: OpenPage, backend: Backend) -> None:
+    backend.public.told["now"] = None
+    backend.public.told["stores"][0].update(
+        state="unknown",
+        timezone=None,
+        local_time=None,
+        last_poll_at=None,
+        open_changes_at=None,
+        uptime={"last_day": None, "last_week": None},
+        days=[],
+    )
+    async with open_page(PATH) as page:
+        row = store(page, "Downtown")
+        await expect(row.locator(".state")).to_have_text("Unknown")
+        await expect(row.locator(".week")).to_contain_text("\N{EN DASH}")
+        await expect(row.locator("details")).to_have_count(0)
+        await expect(page.locator("#headline")).to_contain_text("No polls yet")
+
+
+async def test_it_leads_nowhere_and_asks_only_for_its_own(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.public.told["stores"][0]["name"] = "<b>Downtown</b>"
+    async with open_page(PATH) as page:
+        await expect(page.get_by_role("heading", name="<b>Downtown</b>")).to_be_visible()
+        await expect(page.get_by_role("link")).to_have_count(0)
+    assert all(line.startswith("GET /public/") for line in backend.asked)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 320, "height": 640}}],
+    ids=["light", "dark", "phone"],
+)
+async def test_for_everyone(open_page: OpenPage, options: dict[str, Any]) -> None:
+    async with open_page(PATH, **options) as page:
+        await expect(page.locator(".store")).to_have_count(2)
+        await store(page, "Downtown").locator("summary").click()
+        assert await violations(page) == []
+        fits = "document.documentElement.scrollWidth == document.documentElement.clientWidth"
+        assert await page.evaluate(fits)
+        # no bar is cut off
+        drawn = await store(page, "Downtown").locator(".days").bounding_box()
+        assert drawn
+        assert drawn["width"] == 8 * 12 + 7 * 4
+        colour = await page.locator("body").evaluate(
+            "(body) => getComputedStyle(body).backgroundColor"
+        )
+        assert (colour == "rgb(15, 18, 22)") == (options.get("color_scheme") == "dark")
