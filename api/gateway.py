@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from api.budget import Budget
 from api.changes import Changes
+from api.ending import CLOSING_SECONDS
 from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
-from api.link import CLOSING_SECONDS, KafkaLink
+from api.link import KafkaLink
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from api.ending import bounded, cancel
 from api.outgoing import ANSWER_SECONDS
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
@@ -38,12 +39,7 @@ LINGER_SECONDS: Final = 0.005
 BATCH_BYTES: Final = 256 << 10
 """Bytes of one batch of a partition: well under what a topic takes at once."""
 
-CLOSING_SECONDS: Final = 3.0
-"""A broker that is away must not keep a client from ending."""
-
 _RETRY_SECONDS: Final = 1.0
-
-_CANCEL_SECONDS: Final = 0.2
 
 
 class Reader(Protocol):
@@ -115,15 +111,11 @@ class KafkaLink:
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
         self._trouble = "stopping"
-        # the client loses a cancellation that comes as its attempt to connect ends
-        while self._work:
-            for task in self._work:
-                task.cancel()
-            await asyncio.wait(self._work, timeout=_CANCEL_SECONDS)
+        await cancel(self._work)
         sending, self._sending = self._sending, None
         await asyncio.gather(
-            *(_bounded(reader.stop()) for reader in self._readers),
-            *([_bounded(sending.stop())] if sending is not None else []),
+            *(bounded(reader.stop()) for reader in self._readers),
+            *([bounded(sending.stop())] if sending is not None else []),
         )
 
     def require(self) -> None:
@@ -200,17 +192,17 @@ class KafkaLink:
 
     async def _disconnect(self) -> None:
         for reader in reversed(self._readers):
-            await _bounded(reader.stop())
+            await bounded(reader.stop())
         sending, self._sending = self._sending, None
         if sending is not None:
-            await _bounded(sending.stop())
+            await bounded(sending.stop())
 
     async def _open_producer(self) -> None:
         opening = self._new_producer(self._settings)
         try:
             await start(opening, self._settings)
         except asyncio.CancelledError:
-            await _bounded(opening.stop())
+            await bounded(opening.stop())
             raise
         self._sending = _Sending(opening, RecordBatches(opening, linger=LINGER_SECONDS))
 
@@ -224,7 +216,7 @@ class KafkaLink:
 
     async def _renew(self, broken: _Sending) -> None:
         # what it still holds goes first: a later PUT must not be overtaken by an earlier one
-        await _bounded(broken.stop())
+        await bounded(broken.stop())
         while True:
             try:
                 await self._open_producer()
@@ -242,17 +234,3 @@ class KafkaLink:
 
 def _new_producer(settings: Settings) -> Any:
     return producer(settings, max_batch_size=BATCH_BYTES)
-
-
-async def _bounded(stop: Coroutine[Any, Any, None]) -> None:
-    """Wait for a client's end, but not for long, and whatever comes of it.
-
-    An idempotent producer would wait for a lost broker for ever, and a consumer without a broker
-    raises its fetcher's own `CancelledError`.
-    """
-    ending = asyncio.create_task(stop)
-    await asyncio.wait({ending}, timeout=CLOSING_SECONDS)
-    if not ending.done():
-        ending.cancel()
-    elif not ending.cancelled() and (error := ending.exception()) is not None:
-        log.warning("a client did not stop cleanly: %r", error)

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from api.ending import cancel
 from api.outgoing import outcome
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.reports import FINAL, ReportEvent, encode_event
@@ -42,7 +43,6 @@ QUERY_RETENTION: Final = 10 * MINUTE
 _DEADLINE_CHECK_SECONDS: Final = 0.25
 _DEADLINE_BATCH: Final = 500
 _FORGET_EVERY_SECONDS: Final = 60.0
-_CANCEL_SECONDS: Final = 0.2
 
 
 class ReportService:
@@ -84,10 +84,7 @@ class ReportService:
     async def stop(self) -> None:
         """Stop keeping deadlines."""
         if self._keeper is not None:
-            # `wait_for` loses a cancellation that comes as what it waits for ends
-            while not self._keeper.done():
-                self._keeper.cancel()
-                await asyncio.wait({self._keeper}, timeout=_CANCEL_SECONDS)
+            await cancel({self._keeper})
 
     async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         """Ask for a report; returns when the broker holds the request.

@@ -18,6 +18,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from api.ending import bounded, cancel
 from api.webhooks.ledger import Ledger
 from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
@@ -26,7 +27,7 @@ from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka.clients import connection, start
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from aiokafka import TopicPartition
 
@@ -42,11 +43,8 @@ log = logging.getLogger(__name__)
 MAX_IN_HAND: Final = 10_000
 """Webhooks that wait or are tried in one process; further ones stay in Kafka."""
 
-CLOSING_SECONDS: Final = 3.0
-
 _FETCH_MS: Final = 250
 _RETRY_SECONDS: Final = 1.0
-_CANCEL_SECONDS: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -105,10 +103,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
     async def stop(self) -> None:
         """Let go of what runs, commit what is finished, and leave the group."""
         if self._task is not None:
-            # aiokafka loses a cancellation that comes as what it waits for ends
-            while not self._task.done():
-                self._task.cancel()
-                await asyncio.wait({self._task}, timeout=_CANCEL_SECONDS)
+            await cancel({self._task})
         await self._disconnect()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -235,23 +230,10 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         consumer = self._consumer
         if consumer is None:
             return
-        await _bounded(self._let_go(list(self._owned)))
+        await bounded(self._let_go(list(self._owned)), "webhooks")
         self._owned.clear()
         self._consumer = None
-        await _bounded(consumer.stop())
-
-
-async def _bounded(ending: Coroutine[Any, Any, None]) -> None:
-    """Wait for an end, but not for long: a lost broker must not keep the API from stopping.
-
-    A consumer without a broker may also raise its fetcher's own `CancelledError`.
-    """
-    task = asyncio.create_task(ending)
-    await asyncio.wait({task}, timeout=CLOSING_SECONDS)
-    if not task.done():
-        task.cancel()
-    elif not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("webhooks did not end cleanly: %r", error)
+        await bounded(consumer.stop(), "webhooks")
 
 
 def _consumer(settings: Settings) -> Any:

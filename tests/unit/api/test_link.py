@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from api import ending
 from api import link as module
 from api.link import KafkaLink
 from api.outgoing import outcome
@@ -98,7 +99,7 @@ class Bench:
 
         monkeypatch.setattr(module, "ensure_topics", no_topics)
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
-        monkeypatch.setattr(module, "CLOSING_SECONDS", 0.02)
+        monkeypatch.setattr(ending, "CLOSING_SECONDS", 0.02)
         self.reader, self.view = Reader(), Reader()
         left = list(producers)
         self.link = KafkaLink(

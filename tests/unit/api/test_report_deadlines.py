@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api import ending
 from api import report_service as module
 from api.changes import Changes
 from api.report_log import ReportLog
@@ -81,7 +82,7 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
 async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    monkeypatch.setattr(module, "_CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(ending, "CANCEL_SECONDS", 0.01)
     lost = asyncio.Event()
 
     async def lose_one() -> None:
