@@ -25,9 +25,9 @@ def known_only(request: web.Request, *names: str) -> None:
     """
     unknown = sorted(set(request.query) - set(names))
     if unknown:
-        raise RecordError(
-            f"unknown parameters: {shown(', '.join(unknown))}; known are {', '.join(names)}"
-        )
+        *most, last = names or ("none",)
+        known = f"{', '.join(most)} and {last}" if most else last
+        raise RecordError(f"unknown parameters: {shown(', '.join(unknown))}; known are {known}")
 
 
 def whole_number(request: web.Request, name: str, default: int, most: int) -> int:

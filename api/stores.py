@@ -15,6 +15,7 @@ from aiohttp import web
 
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
 from api.problems import ProblemError, accepted
+from api.query import known_only, whole_number
 from api.refused import refused_is_kept, whole_body
 from api.request_body import RequestBody, json_in
 from stream_app.contracts.bodies import hours_in, zone_in
@@ -97,12 +98,13 @@ async def get_store(request: web.Request) -> web.Response:
 @routes.get("/stores")
 async def get_stores(request: web.Request) -> web.Response:
     """The ids of all stores, a page at a time."""
-    query = _query(request)
+    known_only(request, "prefix", "limit", "after")
+    query = request.query
     prefix = query.get("prefix", "").strip().lower()
     if not _PREFIX.fullmatch(prefix):
         raise RecordError(f"prefix is not the beginning of a store id: {shown(prefix)}")
     after = parse_uuid(query["after"], "after") if query.get("after") else ""
-    limit = _limit(query.get("limit", str(PAGE_STORES)))
+    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     # one more tells whether there is a next page
     found = await request.app[STORES].page(prefix, after, limit + 1)
     page = found[:limit]
@@ -117,21 +119,6 @@ def unknown_store(store_id: str) -> ProblemError:
     return ProblemError(
         HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
     )
-
-
-def _query(request: web.Request) -> dict[str, str]:
-    unknown = sorted(set(request.query) - {"prefix", "limit", "after"})
-    if unknown:
-        raise RecordError(
-            f"unknown parameters: {shown(', '.join(unknown))}; known are prefix, limit and after"
-        )
-    return dict(request.query)
-
-
-def _limit(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_PAGE_STORES:
-        raise RecordError(f"limit is not 1 to {MAX_PAGE_STORES}: {shown(text)}")
-    return int(text)
 
 
 def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
