@@ -18,7 +18,7 @@ from api.query import known_only
 from api.report_answers import gone
 from api.report_diff import changed_settings, differences
 from api.reports import check_room, report_named
-from stream_app.contracts.reports import names_in
+from stream_app.contracts.reports import names_in, objects_of
 from stream_app.domain.instants import parse_instant
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import OverloadedError
@@ -116,7 +116,7 @@ def _rows(service: ReportService, state: ReportState) -> Iterable[dict[str, Any]
     content = state.content or {}
     if state.parts is not None:
         return named_rows(content, service.pieces(state.report_id).parts)
-    return [content | day for day in content["days"]] if "days" in content else [content]
+    return objects_of(content)
 
 
 def _size(service: ReportService, state: ReportState) -> int:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from api.fleet_view import SORTS, STATES, FleetQuery, last_poll, local_time
+from api.fleet_view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
 from api.keys import EVENT_STREAMS, FLEET
 from api.query import known_only, one_of, several_of, whole_number
 from stream_app.contracts.records import parse_uuid, shown
-from stream_app.domain.instants import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -38,16 +37,14 @@ async def get_fleet(request: web.Request) -> web.Response:
     return web.Response(
         body=orjson.dumps(
             {
-                "now": None if now is None else format_instant(now),
+                "now": moment(now),
                 "clock": service.clock_name,
                 "counts": await service.counts(),
                 "matching": matching,
                 "page": page,
                 "pages": max(1, -(-matching // query.limit)),
                 "zones": service.zones(),
-                "figures_at": None
-                if service.figures_at is None
-                else format_instant(service.figures_at),
+                "figures_at": moment(service.figures_at),
                 "stores": [_row(store, now) for store in stores],
             }
         ),
@@ -81,7 +78,7 @@ async def _event(service: FleetService, changed: list[str], *, more: bool) -> di
     stores = await service.stores(changed)
     now = service.now()
     return {
-        "now": None if now is None else format_instant(now),
+        "now": moment(now),
         "counts": await service.counts(),
         "changed": [
             {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
@@ -98,7 +95,7 @@ def _row(store: StoreNow, now: int | None) -> dict[str, Any]:
         "timezone": store.timezone,
         "local_time": local_time(store.timezone, now),
         "last_poll": last_poll(store),
-        "open_changes_at": None if store.changes_at is None else format_instant(store.changes_at),
+        "open_changes_at": moment(store.changes_at),
         "figures": store.figures,
     }
 

@@ -87,6 +87,11 @@ class StoreNow:
     figures: dict[str, Any] | None
 
 
+def moment(instant: int | None) -> str | None:
+    """An instant as answers have it, where there is one."""
+    return None if instant is None else format_instant(instant)
+
+
 def last_poll(store: StoreNow) -> dict[str, str] | None:
     """The newest poll of a store as answers have it."""
     if store.polled is None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from api.fleet_view import last_poll, local_time
+from api.fleet_view import last_poll, local_time, moment
 from api.keys import FLEET, REPORTS, STORES
 from api.query import instant, known_only, whole_number
 from api.reports import check_room
@@ -17,7 +17,7 @@ from stream_app.contracts.records import parse_uuid, shown
 from stream_app.contracts.requests import ReportRequest
 from stream_app.contracts.timelines import MAX_INCIDENTS
 from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import WEEK, format_instant, parse_instant
+from stream_app.domain.instants import WEEK, parse_instant
 from stream_app.errors import RecordError, ReportError
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ async def summary(request: web.Request) -> web.Response:
     now = service.now()
     state: dict[str, Any] = {"state": "unknown", "open_changes_at": None, "last_poll": None}
     if store is not None:
-        changes_at = store.changes_at
         state = {
             "state": store.state,
-            "open_changes_at": None if changes_at is None else format_instant(changes_at),
+            "open_changes_at": moment(store.changes_at),
             "last_poll": last_poll(store),
         }
     return _json(
         {
             "store_id": content["store_id"],
             **state,
-            "now": None if now is None else format_instant(now),
+            "now": moment(now),
             "local_time": local_time(content["timezone"], now),
             **_named(content, (*_BASIS, "business_hours", "reference_time", "windows")),
         }

@@ -14,10 +14,9 @@ from uuid import uuid4
 
 from api.badge import uptime_share
 from api.fleet_report import named_rows
-from api.fleet_view import STATES, local_time
+from api.fleet_view import STATES, local_time, moment
 from stream_app.contracts.requests import FleetRequest
 from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import format_instant
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class PublicStatus:
         now = self._fleet.now()
         return {
             "title": TITLE,
-            "now": None if now is None else format_instant(now),
+            "now": moment(now),
             "counts": self._counts(known),
             "stores": [
                 {"name": name, "store_id": store_id, **self._shown(known.get(store_id), now)}
@@ -116,10 +115,8 @@ class PublicStatus:
             "state": store.state,
             "timezone": store.timezone,
             "local_time": local_time(store.timezone, now),
-            "last_poll_at": None if store.polled is None else format_instant(store.polled),
-            "open_changes_at": (
-                None if store.changes_at is None else format_instant(store.changes_at)
-            ),
+            "last_poll_at": moment(store.polled),
+            "open_changes_at": moment(store.changes_at),
             "uptime": {
                 "last_day": uptime_share(store.figures, "day"),
                 "last_week": uptime_share(store.figures, "week"),

@@ -327,8 +327,12 @@ def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
 def content_rows(content: dict[str, Any]) -> tuple[tuple[str, ...], list[Row]]:
     """The columns and the rows that the CSV of a `report` has."""
     columns = names_in(content, "columns", CSV_HEADER)
-    rows = [content | day for day in content["days"]] if "days" in content else [content]
-    return columns, [[row[column] for column in columns] for row in rows]
+    return columns, [[row[column] for column in columns] for row in objects_of(content)]
+
+
+def objects_of(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a `report`: itself, or of a daily one itself with each of its days."""
+    return [content | day for day in content["days"]] if "days" in content else [content]
 
 
 def report_csv(reports: Iterable[dict[str, Any]]) -> str:

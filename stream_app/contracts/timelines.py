@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_app.domain.days import local_days
+from stream_app.domain.form import ReportForm, rows_of
 from stream_app.domain.instants import SECOND, format_instant
 from stream_app.domain.timeline import incidents, timeline
 from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stream_app.domain.uptime import Observed
 
 WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
+
+_DAILY: Final = ReportForm(daily=True)
 
 MAX_INTERVALS: Final = 5_000
 """Of one timeline: what fits a record."""
@@ -87,20 +89,11 @@ def _intervals(observed: Observed) -> list[dict[str, Any]]:
 
 
 def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
-    days = []
-    for day, parts in local_days(tz, observed.start, observed.end).items():
-        windows = [observed.minutes(*part) for part in parts]
-        days.append(
-            {
-                "date": day.isoformat(),
-                "start": format_instant(parts[0][0]),
-                "end": format_instant(parts[-1][1]),
-                "uptime_minutes": sum(window.up for window in windows),
-                "downtime_minutes": sum(window.down for window in windows),
-                "coverage": observed.coverage(parts),
-            }
-        )
-    return days
+    # what a report by days has, without the store that the whole is of
+    return [
+        dict(zip(_DAILY.columns[1:], row.values[1:], strict=True)) | {"coverage": row.coverage}
+        for row in rows_of(_DAILY, "", observed, tz)
+    ]
 
 
 def _incidents(observed: Observed) -> list[dict[str, Any]]:

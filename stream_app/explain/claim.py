@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import field_of, parse_status, parse_uuid, shown
-from stream_app.contracts.reports import names_in
+from stream_app.contracts.reports import names_in, objects_of
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.instants import WEEK, parse_instant
 from stream_app.domain.report import CSV_HEADER
@@ -107,8 +107,7 @@ def _rows_of_one(
     store_id = parse_uuid(field_of(content, "store_id"))
     if store not in (None, store_id):
         raise StoreUptimeError(f"the report is of store {store_id}, not of {store}")
-    rows = [content | day for day in content["days"]] if "days" in content else [content]
-    return rows, content
+    return objects_of(content), content
 
 
 def _rows_of_many(
