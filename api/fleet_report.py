@@ -8,11 +8,11 @@ from __future__ import annotations
 import heapq
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stream_app.contracts.reports import names_in
+from stream_app.contracts.reports import FIRST_FURTHER_FIELDS, names_in
 from stream_app.domain import report
 from stream_app.domain.report import CHUNK_ROWS, CSV_HEADER
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.contracts.reports import Row
-
-
-_FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
-"""Of a report that does not name its own."""
 
 
 def rows_in_order(parts: Iterable[Iterable[bytes]]) -> Iterator[Row]:
@@ -61,7 +57,7 @@ def named_rows(
 
 def fields_of(content: dict[str, Any]) -> tuple[str, ...]:
     """The names of a row's values: the columns of the CSV, and what only JSON and Parquet have."""
-    further = names_in(content, "further", _FIRST_FURTHER_FIELDS)
+    further = names_in(content, "further", FIRST_FURTHER_FIELDS)
     return (*names_in(content, "columns", CSV_HEADER), *further)
 
 

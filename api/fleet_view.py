@@ -17,6 +17,7 @@ from stream_app.contracts.records import decode_packed_polls, status_name
 from stream_app.domain.hours import WeeklyHours, open_intervals
 from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
+from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.zones import find_zone, zone
 from stream_app.errors import RecordError
 
@@ -288,15 +289,7 @@ class FleetView:
                 await asyncio.sleep(0)
 
 
-_FIGURES: Final = (
-    "uptime_last_hour",
-    "uptime_last_day",
-    "uptime_last_week",
-    "downtime_last_hour",
-    "downtime_last_day",
-    "downtime_last_week",
-    "coverage",
-)
+_FIGURES: Final = (*FIGURE_NAMES, "coverage")
 
 
 def _store_now(row: tuple[Any, ...]) -> StoreNow:

@@ -10,9 +10,12 @@ import hashlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER: Final = Path(__file__).with_name("web")
 
@@ -88,7 +91,16 @@ async def store_page(request: web.Request) -> web.Response:
 @routes.get("/assets/{name}")
 async def asset(request: web.Request) -> web.Response:
     """A script, style or picture of a page."""
-    found = ASSETS.get(request.match_info["name"])
+    return asset_named(request, ASSETS)
+
+
+def asset_named(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
+    """The file that a request's path names.
+
+    Raises:
+        HTTPNotFound: it is not among them.
+    """
+    found = assets.get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
     return answer(request, found)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from api.badge import WINDOWS, fleet_badge, store_badge
 from api.badges import picture
-from api.pages import answer, load
+from api.pages import answer, asset_named, load
 from api.problems import ProblemError, problem_middleware
 from api.public.status import PublicStatus
 from api.query import known_only, one_of
@@ -45,10 +45,7 @@ async def page(request: web.Request) -> web.Response:
 @routes.get("/assets/{name}")
 async def asset(request: web.Request) -> web.Response:
     """A script, style or picture of the page."""
-    found = ASSETS.get(request.match_info["name"])
-    if found is None:
-        raise web.HTTPNotFound
-    return answer(request, found)
+    return asset_named(request, ASSETS)
 
 
 @routes.get("/status.json")

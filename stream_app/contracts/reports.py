@@ -42,7 +42,7 @@ Row = list[Any]
 FURTHER_FIELDS: Final = ("timezone", "hours_version", "polls_counted", "coverage")
 """What a row says besides the columns of the CSV."""
 
-_FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
+FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
 """Of records that do not name theirs."""
 
 
@@ -198,7 +198,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
     if not isinstance(piece, dict):
         raise RecordError(f"piece is not an object but {type(piece).__name__}")
     columns = names_in(piece, "columns", CSV_HEADER)
-    further = names_in(piece, "further", _FIRST_FURTHER_FIELDS)
+    further = names_in(piece, "further", FIRST_FURTHER_FIELDS)
     rows = field_of(piece, "rows")
     length = len(columns) + len(further)
     if not isinstance(rows, list) or any(
