@@ -2,8 +2,8 @@
 
 Keys are the store's 16 bytes, a tag, and for polls a slot:
 
-    <store> h            business hours: the JSON rows as they came, trimmed
-    <store> z            zone name
+    <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
+    <store> z            zone name (encode_fact)
     <store> c <slot>     the tail (0) or the middle (1) of its polls   (domain.buckets)
     <store> d <slot>     a cold bucket of polls
 
@@ -36,6 +36,12 @@ import orjson
 from faust.types import TP
 from rocksdict import WriteBatch
 
+from stream_app.contracts.revisions import (
+    REVISION_BYTES,
+    Revision,
+    decode_revision,
+    encode_revision,
+)
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.buckets import Bucket
 from stream_app.domain.polls import from_bytes
@@ -78,6 +84,9 @@ WAITING_BYTES: Final = 4 << 20
 _MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
 _MIB: Final = 1024 * 1024
 
+_WITH_REVISION: Final = b"\xff"
+"""The first byte of a fact that has a revision; no UTF-8 text, as a fact without one is, has it."""
+
 
 def store_key(store_id: str) -> bytes:
     """The 16 bytes of a canonical store id."""
@@ -97,6 +106,23 @@ def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
 def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
     """Read what `encode_rows` wrote."""
     return [(day, start, end) for day, start, end in orjson.loads(value)]
+
+
+def encode_fact(revision: Revision, content: bytes) -> bytes:
+    """The value under the tag of a fact of which a store's newest record counts."""
+    return _WITH_REVISION + encode_revision(revision) + content
+
+
+def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
+    """Read what `encode_fact` wrote, or a value of an earlier version, which has no revision.
+
+    Returns:
+        the revision and the content; None for what is not there.
+    """
+    if value is None or not value.startswith(_WITH_REVISION):
+        return None, value
+    start = len(_WITH_REVISION) + REVISION_BYTES
+    return decode_revision(value[len(_WITH_REVISION) : start]), value[start:]
 
 
 def bucket_of(key: bytes) -> Bucket | None:

@@ -11,6 +11,7 @@ from faust.types import TP
 from rocksdict import Options, Rdict
 
 from stream_app import tables
+from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
 from stream_app.domain.buckets import Bucket
 from stream_app.errors import TableError
@@ -21,7 +22,9 @@ from stream_app.tables import (
     FactsTable,
     bucket_key,
     bucket_of,
+    decode_fact,
     decode_rows,
+    encode_fact,
     encode_rows,
     store_key,
 )
@@ -575,6 +578,17 @@ def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:
     assert all(key.startswith(store) for key in keys)
     assert [bucket_of(bucket_key(store, bucket)) for bucket in buckets] == buckets
     assert bucket_of(store + b"h") is None
+
+
+@pytest.mark.parametrize("revision", [Revision(7, 1_700_000_000_000), Revision(0, -1, (3, 12))])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xff", "\x00Zürich".encode()])
+def test_a_fact_and_its_revision_read_back(revision: Revision, content: bytes) -> None:
+    assert decode_fact(encode_fact(revision, content)) == (revision, content)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b'[[0,"09:00","17:00"]]', b"Europe/Paris"])
+def test_a_fact_of_an_earlier_version_has_no_revision(value: bytes | None) -> None:
+    assert decode_fact(value) == (None, value)
 
 
 def test_hours_read_back() -> None:
