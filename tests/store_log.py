@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_zone
-from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, forwarded_key, origin_of
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    RecordOrigin,
+    encode_origin,
+    forwarded_key,
+    origin_of,
+)
 from stream_app.contracts.topics import STORE_TIMEZONES
 from tests.agent_fakes import PARTITIONS, FakeRecord, store_in
 
@@ -66,6 +72,12 @@ class StoreLog:
         assert record.value is not None
         self._append(OWN, key, record.value, [(ORIGIN_HEADER, encode_origin(origin))])
         return True
+
+    def forge(self, claimed: RecordOrigin, *, passed: int = 0) -> None:
+        """A client's record on the store's own partition, with a header that a worker writes."""
+        self.clock += passed
+        value = encode_zone(STORE, "Forged/Zone")
+        self._append(OWN, STORE.encode(), value, [(ORIGIN_HEADER, encode_origin(claimed))])
 
     def forward_all(self) -> None:
         for partition in OTHERS:

@@ -139,8 +139,11 @@ class Revision:
             # true of no record that was read before: also where a topic was made anew, whose
             # offsets begin at 0 again
             return True
+        if self.position <= current.position:
+            # it was read before
+            return False
         if self.forwarded_from is None:
-            return self.position > current.position
+            return True
         if current.forwarded_from is None:
             return False
         if self.forwarded_from[0] == current.forwarded_from[0]:

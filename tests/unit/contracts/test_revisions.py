@@ -89,11 +89,25 @@ def test_the_record_that_the_broker_took_last_counts(steps: list[tuple[str, int,
     assert (Reader().read(compacted(log.own)) or "") == log.newest
 
 
+origins = st.builds(
+    RecordOrigin,
+    st.integers(990, 1_050),
+    st.integers(0, OTHERS[-1]),
+    st.integers(0, 4) | st.just(1 << 60),
+)
+
+
 @untimed
-@given(steps)
-def test_reading_and_forwarding_again_writes_nothing(steps: list[tuple[str, int, int]]) -> None:
+@given(steps, st.lists(st.tuples(st.integers(0, 40), origins)))
+def test_reading_and_forwarding_again_writes_nothing(
+    steps: list[tuple[str, int, int]], forged: list[tuple[int, RecordOrigin]]
+) -> None:
+    """Not even where a client writes the header of a worker."""
     log, reader = StoreLog(), Reader()
-    for what, number, other in steps:
+    for step, (what, number, other) in enumerate(steps):
+        for at, claimed in forged:
+            if at == step:
+                log.forge(claimed)
         if what == "send":
             log.send(number, passed=other)
         elif what == "forward":
@@ -205,6 +219,16 @@ def test_a_fact_of_an_earlier_version_is_replaced_and_reading_from_the_beginning
     log.forward(OTHER, passed=1)
     reader = Reader()
     reader.zone = "of an earlier version"
+    assert reader.read(log.own) == right
+
+
+def test_reading_again_what_a_client_forged_changes_nothing() -> None:
+    log, reader = StoreLog(), Reader()
+    log.forge(RecordOrigin(4_000, OTHER, 1 << 60))
+    log.send(OWN, passed=1)
+    right = log.send(OTHER, passed=1)
+    log.forward(OTHER)
+    assert reader.read(log.own) == right
     assert reader.read(log.own) == right
 
 
