@@ -156,6 +156,14 @@ class RecordBatches:
         while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.wait(tasks)
 
+    async def flush_partition(self, topic: str, partition: int) -> None:
+        """Wait until what was added for one partition is with the broker, or has failed."""
+        place = (topic, partition)
+        while (queue := self._queues.get(place)) is not None:
+            if queue.task is None:
+                self._start(place, queue)
+            await asyncio.wait([queue.task])  # type: ignore[list-item]  started above
+
     def _start_all(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
