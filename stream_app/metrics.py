@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -19,6 +20,7 @@ from prometheus_client.exposition import generate_latest
 
 from stream_app import __version__
 from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.processes.folders import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -100,17 +102,19 @@ class Unacknowledged(NamedTuple):
     value_bytes: int
 
 
-class WorkerSources(Protocol):
-    """What is read when somebody asks for the metrics, and costs nothing until then."""
+@dataclass(frozen=True, slots=True)
+class WorkerSources:
+    """What is read when somebody asks for the metrics, and costs nothing until then.
 
-    def lags(self) -> Mapping[SourcePartition, Lag]:
-        """The lag of every owned source partition, as it was looked up last."""
+    Attributes:
+        lags: tells the lag of every owned source partition, as it was looked up last.
+        unowned_partitions: tells how many partitions no worker has spoken for lately.
+        changelog_unacknowledged: tells what the changelog has yet to acknowledge.
+    """
 
-    def unowned_partitions(self) -> int:
-        """How many partitions no worker has spoken for lately."""
-
-    def changelog_unacknowledged(self) -> Unacknowledged:
-        """What the changelog has yet to acknowledge."""
+    lags: Callable[[], Mapping[SourcePartition, Lag]]
+    unowned_partitions: Callable[[], int]
+    changelog_unacknowledged: Callable[[], Unacknowledged]
 
 
 def letter_class(reason: str) -> LetterClass:
@@ -206,7 +210,7 @@ class WorkerMetrics:
         self.event_loop_delay = EventLoopDelay(registry)
         self._fencings_file = fencings_file
         self._monotonic = monotonic
-        self._assigned: frozenset[int] = frozenset()
+        self._assigned: frozenset[int] | None = None
         self._waiting_since: dict[int, float] = {}
         self._owned: frozenset[int] = frozenset()
         self._restores: dict[int, tuple[int, int]] = {}
@@ -274,7 +278,7 @@ class WorkerMetrics:
         if self._fencings_file is not None:
             # a full disk is no reason not to end
             try:
-                self._fencings_file.write_bytes(orjson.dumps(self._kept_fencings() + 1))
+                write_whole(self._fencings_file, str(self._kept_fencings() + 1))
             except OSError:
                 return
 
@@ -296,14 +300,14 @@ class WorkerMetrics:
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Note which partitions this worker has been assigned; the others' restores end."""
-        self._assigned = frozenset(partitions)
+        self._assigned = now_assigned = frozenset(partitions)
         now = self._monotonic()
         self._waiting_since = {
             # one that was interrupted by a rebalance and stays has waited all the time
             partition: self._waiting_since.get(partition, now)
-            for partition in self._assigned - self._owned
+            for partition in now_assigned - self._owned
         }
-        self._restores = {p: r for p, r in self._restores.items() if p in self._assigned}
+        self._restores = {p: r for p, r in self._restores.items() if p in now_assigned}
 
     def restore_progress(self, partition: int, done: int, to_do: int) -> None:
         """Note how far the restore of a partition is; call it once a fetched batch.
@@ -326,6 +330,8 @@ class WorkerMetrics:
 
     def not_ready(self) -> str | None:
         """Why this worker does not own all that it is assigned, in one line; None: it does."""
+        if self._assigned is None:
+            return "the group has not assigned any partitions to this worker yet"
         missing = sorted(self._assigned - self._owned)
         if not missing:
             return None
@@ -355,7 +361,7 @@ class WorkerMetrics:
         yield GaugeMetricFamily(
             "store_uptime_assigned_partitions",
             "Partitions that the group has assigned to this worker.",
-            value=len(self._assigned),
+            value=len(self._assigned or ()),
         )
         yield GaugeMetricFamily(
             "store_uptime_owned_partitions",

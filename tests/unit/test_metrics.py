@@ -16,11 +16,11 @@ from stream_app.metrics import (
     Lag,
     Unacknowledged,
     WorkerMetrics,
+    WorkerSources,
     letter_class,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 STATUS = STORE_STATUS.name
@@ -33,15 +33,11 @@ class Clock:
         return self.now
 
 
-class Sources:
-    def lags(self) -> Mapping[tuple[str, int], Lag]:
-        return {(STATUS, 3): Lag(7, 1.5), (STATUS, 4): Lag(2, None)}
-
-    def unowned_partitions(self) -> int:
-        return 2
-
-    def changelog_unacknowledged(self) -> Unacknowledged:
-        return Unacknowledged(5, 1234)
+SOURCES = WorkerSources(
+    lags=lambda: {(STATUS, 3): Lag(7, 1.5), (STATUS, 4): Lag(2, None)},
+    unowned_partitions=lambda: 2,
+    changelog_unacknowledged=lambda: Unacknowledged(5, 1234),
+)
 
 
 def value(metrics: WorkerMetrics, name: str, **labels: str) -> float | None:
@@ -95,6 +91,13 @@ def test_a_partition_that_stays_owned_is_not_restored_again() -> None:
     assert value(metrics, "partition_restore_seconds_count") == 2
 
 
+def test_a_worker_without_an_assignment_is_not_ready_and_one_that_is_assigned_none_is() -> None:
+    metrics = WorkerMetrics()
+    assert metrics.not_ready() == "the group has not assigned any partitions to this worker yet"
+    metrics.assigned(())
+    assert metrics.not_ready() is None
+
+
 def test_not_ready_names_the_partitions_that_are_missing_and_how_far_they_are() -> None:
     metrics = WorkerMetrics()
     metrics.assigned({1, 2, 3})
@@ -138,7 +141,7 @@ def test_every_reason_of_a_removal_begins_at_zero() -> None:
 def test_lag_and_the_changelog_are_read_when_somebody_asks() -> None:
     metrics = WorkerMetrics()
     assert value(metrics, "unowned_partitions") is None
-    metrics.read_from(Sources())
+    metrics.read_from(SOURCES)
     assert value(metrics, "source_lag_records", topic=STATUS, partition="3") == 7
     assert value(metrics, "source_lag_seconds", topic=STATUS, partition="3") == 1.5
     assert value(metrics, "source_lag_records", topic=STATUS, partition="4") == 2
