@@ -104,9 +104,7 @@ class StatefulAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         self._on_standby(frozenset(content.get("standby", ())))
 
 
-def share_out(
-    partitions: Iterable[int], held: Mapping[str, Copies]
-) -> dict[str, list[int]]:
+def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str, list[int]]:
     """Owners of all partitions: shares differ by one at the most.
 
     Args:

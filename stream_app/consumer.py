@@ -79,9 +79,9 @@ class RunScheduler(DefaultSchedulingStrategy):
 class _ActiveAlone:
     """The partitions to fetch from as they are when it is asked, and never all of them.
 
-    aiokafka takes an empty set for no filter. Between the end of a recovery and the resuming of the
-    sources no partition is active: a fetch that was waiting then took what was there of the
-    sources, Faust threw it away, and the position was behind it.
+    aiokafka takes an empty set for no filter. While all partitions are
+    restored none is active: a fetch that was waiting then took what was there, Faust threw it
+    away, and the position was behind it.
     """
 
     def __init__(self, active: set[TP]) -> None:
@@ -105,6 +105,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         # only; the fetcher is made from it at the start.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._partition_assignment_strategy = (self.consumer.assignor,)  # noqa: SLF001
         return consumer
 
     async def _fetch_records(
@@ -140,18 +141,22 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
 
 class UptimeConsumer(Consumer):
-    """Commits what `Committable` says, whatever Faust believes to be acknowledged.
+    """Commits what `Committable` says, and reads a partition only when its facts are restored.
 
     Args:
         transport: Faust's.
         committable: where the agents take their events.
+        assignor: shares the partitions out in the group.
         arguments: Faust's own.
     """
 
     logger = _LOGGER
 
-    def __init__(self, transport: Any, *, committable: Committable, **arguments: Any) -> None:
+    def __init__(
+        self, transport: Any, *, committable: Committable, assignor: Any, **arguments: Any
+    ) -> None:
         self._committable = committable
+        self.assignor = assignor
         self._held: set[TP] = set()
         super().__init__(transport, **arguments)
 
@@ -181,14 +186,27 @@ class UptimeConsumer(Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch from partitions again: from a changelog now, from a source when all is in place.
+        """Hold partitions that Faust lets come: `fetch_partition` does, one after the other.
 
-        Faust resumes the sources first, then seeks, then empties the queues of its agents: a
-        record that was fetched in between was gone, and what came behind it was committed.
+        Faust resumes everything at the end of a rebalance. A partition here is read from the
+        moment on at which its facts are restored and its position is set.
         """
-        sources = {tp for tp in tps if not self._is_changelog_tp(tp)}
-        self._held |= sources
-        super().resume_partitions(set(tps) - sources)
+        self._held |= set(tps)
+
+    def fetch_partition(self, partition: int) -> None:
+        """Fetch from all topics of a partition, whose positions are set."""
+        released = {tp for tp in self._held if tp.partition == partition}
+        self._held -= released
+        super().resume_partitions(released)
+
+    def hold_partition(self, partition: int) -> None:
+        """Fetch no more from a partition until it is released again."""
+        stopped = {tp for tp in self.assignment() if tp.partition == partition}
+        self.pause_partitions(stopped)
+        self._held |= stopped
+
+    async def perform_seek(self) -> None:
+        """Leave all positions alone: each one is set when its partition's facts are restored."""
 
     def on_buffer_full(self, tp: TP) -> None:
         """Fetch on, and wait where the queue is full.
@@ -196,11 +214,6 @@ class UptimeConsumer(Consumer):
         Faust would ask for the other partitions only, and hear of room in this one up to a second
         later: a backlog took twice as long.
         """
-
-    def resume_sources(self) -> None:
-        """The rebalance is over, and the queues are open."""
-        held, self._held = self._held, set()
-        super().resume_partitions(held)
 
     async def wait_empty(self) -> None:
         """Wait for the events in hand, but not for ever: what a lost broker does not take in time

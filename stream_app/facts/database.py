@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from stream_app.metrics import RemovalReason
+
 log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
@@ -92,7 +94,9 @@ class FactsDatabase:
         on_removed: called with the reason when the database is removed.
     """
 
-    def __init__(self, partition: int, folder: Path, on_removed: Callable[[str], None]) -> None:
+    def __init__(
+        self, partition: int, folder: Path, on_removed: Callable[[RemovalReason], None]
+    ) -> None:
         self.partition = partition
         self._folder = folder
         self._on_removed = on_removed
@@ -111,6 +115,12 @@ class FactsDatabase:
             self._checkpoint = self._read_checkpoint()
         return self._checkpoint
 
+    @property
+    def reached(self) -> int:
+        """The changelog offset of the checkpoint as far as it is known, without any IO."""
+        checkpoint = self._checkpoint
+        return 0 if checkpoint is None else checkpoint.next_offset
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key.
 
@@ -123,9 +133,7 @@ class FactsDatabase:
             raise self.failed(error) from error
         return value
 
-    def write(
-        self, entries: Iterable[tuple[bytes, bytes | None]], checkpoint: Checkpoint
-    ) -> None:
+    def write(self, entries: Iterable[tuple[bytes, bytes | None]], checkpoint: Checkpoint) -> None:
         """Write values and the checkpoint that they bring the database to, all or nothing.
 
         Args:
@@ -167,7 +175,7 @@ class FactsDatabase:
         except Exception as error:
             raise self.failed(error) from error
 
-    def remove(self, reason: str, kind: str) -> None:
+    def remove(self, reason: str, kind: RemovalReason) -> None:
         """Delete the files; the partition is read back from the changelog.
 
         Args:

@@ -93,7 +93,6 @@ class Restorer:
 
     Attributes:
         progress: how far the present or last restore is; None before the first one.
-        lost: ranges `[first, end)` of offsets that the log had deleted before they were read.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class Restorer:
         self._records = 0
         self._emptied = 0
         self.progress: RestoreProgress | None = None
-        self.lost: list[tuple[int, int]] = []
+        self._lost: list[tuple[int, int]] = []
 
     async def restore(self, end: int) -> None:
         """Read the changelog up to an offset, from the database's checkpoint on.
@@ -132,11 +131,18 @@ class Restorer:
                 "the beginning",
                 self._partition,
             )
-            self._database.remove("does not account for every offset of its changelog", "gap")
+            self._database.remove(
+                "does not account for every offset of its changelog", "incomplete"
+            )
             if not await self._read_to(end):
                 raise TableError(
                     f"partition {self._partition}: its changelog cannot be read offset by offset"
                 )
+
+    def take_lost(self) -> list[tuple[int, int]]:
+        """Ranges `[first, end)` that the log had deleted before they were read; told once."""
+        lost, self._lost = self._lost, []
+        return lost
 
     async def follow(self) -> None:
         """Keep the database up to date with its changelog until cancelled (a warm standby).
@@ -152,7 +158,7 @@ class Restorer:
             try:
                 fetched = await self._fetch(position)
             except OffsetOutOfRangeError:
-                self._database.remove("is not a part of its changelog", "out_of_range")
+                self._database.remove("is not a part of its changelog", "ahead")
                 continue
             except BrokerUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -189,7 +195,7 @@ class Restorer:
                     if record_digest(record.key, record.value) == checkpoint.digest:
                         return
                     break
-        self._database.remove(f"is not of this changelog (at offset {offset})", "foreign")
+        self._database.remove(f"is not of this changelog (at offset {offset})", "diverged")
 
     async def _read_to(self, end: int) -> bool:
         """Read and write up to `end`; False if some offset is unaccounted for."""
@@ -289,7 +295,7 @@ class Restorer:
             position,
             reached - 1,
         )
-        self.lost.append((position, reached))
+        self._lost.append((position, reached))
         self._emptied += reached - position
         self._database.write((), self._database.checkpoint.at(reached))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.errors import ProducerFenced
 
@@ -198,7 +198,7 @@ class FactsTable:
         """Changelog records of all open partitions that the broker has yet to acknowledge."""
         return sum(opened.unacknowledged for opened in self._open.values())
 
-    def _opened(self, partition: int) -> Any:
+    def _opened(self, partition: int) -> OpenPartition:
         try:
             return self._open[partition]
         except KeyError:

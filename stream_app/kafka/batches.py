@@ -160,9 +160,8 @@ class RecordBatches:
         """Wait until what was added for one partition is with the broker, or has failed."""
         place = (topic, partition)
         while (queue := self._queues.get(place)) is not None:
-            if queue.task is None:
-                self._start(place, queue)
-            await asyncio.wait([queue.task])  # type: ignore[list-item]  started above
+            task = queue.task or self._start(place, queue)
+            await asyncio.wait([task])
 
     def _start_all(self) -> None:
         if self._timer is not None:
@@ -172,8 +171,9 @@ class RecordBatches:
             if queue.task is None:
                 self._start(place, queue)
 
-    def _start(self, place: Place, queue: _Queue) -> None:
-        queue.task = asyncio.create_task(self._send(place, queue))
+    def _start(self, place: Place, queue: _Queue) -> asyncio.Task[None]:
+        task = queue.task = asyncio.create_task(self._send(place, queue))
+        return task
 
     def _open(self, queue: _Queue) -> Batch:
         batch = Batch(self._client.create_batch())

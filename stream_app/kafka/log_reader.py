@@ -130,7 +130,7 @@ class LogReader:
                 for _partition, code, *answer in answers:
                     if code != 0:
                         raise for_code(code)(f"{topic}/{partition}")
-                    return answer
+                    return list(answer)
             raise UnknownTopicOrPartitionError(f"{topic}/{partition} is not in the answer")
         except OffsetOutOfRangeError:
             raise
