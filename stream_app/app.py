@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
+from faust.tables import TableManager
 from faust.types import TP
 
 from stream_app.agents.committable import Committable
@@ -22,6 +23,7 @@ from stream_app.assignor import StatefulAssignor
 from stream_app.consumer import RunScheduler, UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
+    CONSUMED_TOPICS,
     MAX_STATE_BYTES,
     REQUEST_TOPICS,
     SOURCE_TOPICS,
@@ -39,6 +41,7 @@ from stream_app.kafka.offset_gaps import OffsetGaps
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
+from stream_app.kafka.start_offsets import GroupOffsetsReader
 from stream_app.metrics import WorkerMetrics
 
 if TYPE_CHECKING:
@@ -127,6 +130,15 @@ class UptimeApp(faust.App):
         await self.parts.stop()
 
 
+class NoTables(TableManager):
+    """Faust's manager of its own tables, of which there are none: nothing to wait for."""
+
+    async def on_start(self) -> None:
+        """Start without Faust's pause of a second for tables that register late."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class _Part(Protocol):
     """What is started with the worker and stopped with it."""
 
@@ -176,8 +188,8 @@ class Parts:
             self.ownership,
             self.latest,
             self.gaps,
-            self.reach,
             self.assignment,
+            self.reach,
         ]
 
 
@@ -213,12 +225,15 @@ def create_app(
     ownership = Ownership(facts, progress, outbox, latest, committable, fail)
     lost = LostInput(facts, outbox, metrics, clock)
     gaps = GapSkipper(ownership, highwaters, OffsetGaps(settings), lost)
+    reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
         FactsDatabases(folder, metrics.database_removed),
-        LogReader(settings, [CHANGELOG]),
+        reader,
         metrics,
     )
-    assignment = PartitionAssignment(settings, facts, restores, ownership, committable, lost)
+    assignment = PartitionAssignment(
+        GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost
+    )
     app.parts = Parts(
         restores,
         facts,
@@ -263,6 +278,7 @@ def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
         "broker": ";".join(f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")),
         "store": "memory://",
         "datadir": str(folder),
+        "TableManager": NoTables,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication,
         "topic_allow_declare": False,

@@ -39,10 +39,9 @@ from stream_app.facts.restorer import Restorer
 from stream_app.facts.summary import summarize
 from stream_app.facts.table import CHANGELOG
 from stream_app.kafka.frontier import Frontier
-from stream_app.kafka.start_offsets import read_group_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.gaps import LostInput
@@ -50,9 +49,8 @@ if TYPE_CHECKING:
     from stream_app.facts.databases import FactsDatabases
     from stream_app.facts.table import FactsTable
     from stream_app.kafka.log_reader import LogReader
-    from stream_app.kafka.start_offsets import GroupOffsets
+    from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
     from stream_app.metrics import WorkerMetrics
-    from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +154,7 @@ class PartitionAssignment:
     """Takes assigned partitions over, and gives revoked ones up.
 
     Args:
-        settings: how to reach the broker.
+        group_offsets: says where the sources may be read on.
         facts: the facts table.
         restores: brings databases up to their claims.
         ownership: knows what is owned.
@@ -166,14 +164,14 @@ class PartitionAssignment:
 
     def __init__(
         self,
-        settings: Settings,
+        group_offsets: GroupOffsetsReader,
         facts: FactsTable,
         restores: RestoreService,
         ownership: Ownership,
         committable: Committable,
         lost: LostInput,
     ) -> None:
-        self._settings = settings
+        self._group_offsets = group_offsets
         self._facts = facts
         self._restores = restores
         self._ownership = ownership
@@ -186,7 +184,7 @@ class PartitionAssignment:
         self._owned_before: frozenset[int] = frozenset()
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
-        self._offsets: asyncio.Task[GroupOffsets] | None = None
+        self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
 
     def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
         """Work with this consumer; `fail` ends the worker with an error."""
@@ -236,11 +234,7 @@ class PartitionAssignment:
             await self._restores.stop_restore(partition)
         for partition in sorted(standby):
             self._restores.follow(partition)
-        if self._offsets is not None:
-            self._offsets.cancel()
-        self._offsets = asyncio.create_task(self._read_offsets(partitions), name="group-offsets")
-        for partition in sorted(partitions):
-            self._begin(partition)
+        self._begin(partitions)
 
     def on_streams_ready(self) -> None:
         """The rebalance is over: partitions may be fetched."""
@@ -259,39 +253,52 @@ class PartitionAssignment:
         self._ownership.revoke([partition])
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.hold_partition(partition)
-        self._begin(partition, after=RECLAIM_SECONDS)
+        self._begin([partition], after=RECLAIM_SECONDS)
 
     async def stop(self) -> None:
         """Stop taking over."""
-        tasks = [*self._takeovers.values(), *([self._offsets] if self._offsets else [])]
+        tasks = [*self._takeovers.values(), *self._offset_reads]
         self._cancel_takeovers()
-        if self._offsets is not None:
-            self._offsets.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._group_offsets.stop()
 
     async def start(self) -> None:
-        """Nothing to connect."""
+        """Connect.
 
-    def _begin(self, partition: int, after: float = 0.0) -> None:
-        task = asyncio.create_task(self._take_over(partition, after), name=f"takeover-{partition}")
-        self._takeovers[partition] = task
-        task.add_done_callback(self._on_ended)
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._group_offsets.start()
+
+    def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
+        """Begin to take over partitions, after some seconds."""
+        offsets = asyncio.create_task(self._read_offsets(partitions, after), name="group-offsets")
+        self._offset_reads.add(offsets)
+        offsets.add_done_callback(self._offset_reads.discard)
+        for partition in sorted(partitions):
+            task = asyncio.create_task(
+                self._take_over(partition, offsets, after), name=f"takeover-{partition}"
+            )
+            self._takeovers[partition] = task
+            task.add_done_callback(self._on_ended)
 
     def _cancel_takeovers(self) -> None:
         takeovers, self._takeovers = self._takeovers, {}
-        for task in takeovers.values():
+        for task in (*takeovers.values(), *self._offset_reads):
             task.cancel()
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    async def _take_over(self, partition: int, after: float) -> None:
+    async def _take_over(
+        self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
+    ) -> None:
         await asyncio.sleep(after)
         claim = await self._claim(partition)
         await self._restores.restore(partition, claim)
         await self._streams_ready.wait()
-        await self._own(partition, claim)
+        await self._own(partition, claim, await asyncio.shield(offsets))
 
     async def _claim(self, partition: int) -> int:
         """Shut out every earlier writer of a partition; the offset of the claim."""
@@ -308,19 +315,18 @@ class PartitionAssignment:
                 log.info("partition %d cannot be claimed now: %s", partition, error)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _read_offsets(self, partitions: frozenset[int]) -> GroupOffsets:
+    async def _read_offsets(self, partitions: Collection[int], after: float) -> GroupOffsets:
+        await asyncio.sleep(after)
         while True:
             try:
-                return await read_group_offsets(self._settings, partitions)
+                return await self._group_offsets.read(partitions)
             except BrokerUnavailableError as error:
                 log.info("the group's offsets cannot be read now: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _own(self, number: int, claim: int) -> None:
+    async def _own(self, number: int, claim: int, group: GroupOffsets) -> None:
         database = self._restores.databases.of(number)
         summary = await summarize(database)
-        assert self._offsets is not None, "an assignment asks for them first"
-        group = await asyncio.shield(self._offsets)
         known = decode_positions(database.get(POSITION_KEY))
         starts = {
             (spec.name, number): (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -158,6 +159,7 @@ class UptimeConsumer(Consumer):
         self._committable = committable
         self.assignor = assignor
         self._held: set[TP] = set()
+        self._fetchable = asyncio.Event()
         super().__init__(transport, **arguments)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -198,6 +200,7 @@ class UptimeConsumer(Consumer):
         released = {tp for tp in self._held if tp.partition == partition}
         self._held -= released
         super().resume_partitions(released)
+        self._fetchable.set()
 
     def hold_partition(self, partition: int) -> None:
         """Fetch no more from a partition until it is released again."""
@@ -207,6 +210,17 @@ class UptimeConsumer(Consumer):
 
     async def perform_seek(self) -> None:
         """Leave all positions alone: each one is set when its partition's facts are restored."""
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if self.flow_active and not self._get_active_partitions():
+            # Faust would sleep for a second, with records to fetch after a tenth of it
+            self._fetchable.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._fetchable.wait()
+            if not self._get_active_partitions():
+                return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Fetch on, and wait where the queue is full.

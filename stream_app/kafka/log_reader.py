@@ -37,6 +37,7 @@ FETCH_BYTES: Final = 1 << 20
 
 _READ_COMMITTED: Final = 1
 _EARLIEST: Final = -2
+_LATEST: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,20 @@ class LogReader:
         Raises:
             BrokerUnavailableError: the leader did not answer; the next call may succeed.
         """
-        asked = [(topic, [(partition, _EARLIEST)])]
-        request = OffsetRequest(-1, _READ_COMMITTED, asked)
-        answer = await self._ask(topic, partition, request)
-        return int(answer[1])
+        return await self._offset(topic, partition, _EARLIEST)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset behind the last record that a consumer may read now.
+
+        Raises:
+            BrokerUnavailableError: the leader did not answer; the next call may succeed.
+        """
+        return await self._offset(topic, partition, _LATEST)
+
+    async def _offset(self, topic: str, partition: int, which: int) -> int:
+        request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, which)])])
+        _timestamp, offset, *_ = await self._ask(topic, partition, request)
+        return int(offset)
 
     async def _ask(self, topic: str, partition: int, request: Any) -> list[Any]:
         """Send a request about one partition to its leader; the answer without its error code."""

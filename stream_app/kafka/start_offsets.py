@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -16,6 +17,7 @@ from stream_app.kafka.topic_ids import describe_topics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream_app.kafka.log_reader import LogReader
     from stream_app.settings import Settings
 
 SourcePartition = tuple[str, int]
@@ -38,35 +40,57 @@ class GroupOffsets:
     topic_ids: dict[str, str]
 
 
-async def read_group_offsets(settings: Settings, partitions: Iterable[int]) -> GroupOffsets:
-    """Ask for the offsets of these partitions of all consumed topics.
+class GroupOffsetsReader:
+    """Asks the brokers, over connections that stay open: a rebalance waits for the answer.
 
-    Raises:
-        BrokerUnavailableError: no broker answers.
+    Args:
+        settings: how to reach the broker.
+        reader: knows the consumed topics; started before this and stopped after it.
     """
-    wanted = [
-        TopicPartition(spec.name, partition) for spec in CONSUMED_TOPICS for partition in partitions
-    ]
-    admin = AIOKafkaAdminClient(**connection(settings))
-    consumer = AIOKafkaConsumer(**connection(settings), group_id=None)
-    await start(admin, settings)
-    try:
-        await start(consumer, settings)
+
+    def __init__(self, settings: Settings, reader: LogReader) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._admin: Any = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._admin = AIOKafkaAdminClient(**connection(self._settings))
+        await start(self._admin, self._settings)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._admin is not None:
+            await self._admin.close()
+
+    async def read(self, partitions: Iterable[int]) -> GroupOffsets:
+        """The offsets of these partitions of all consumed topics.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        wanted = [
+            TopicPartition(spec.name, partition)
+            for spec in CONSUMED_TOPICS
+            for partition in partitions
+        ]
         try:
-            committed = await admin.list_consumer_group_offsets(APP_ID, partitions=wanted)
-            beginnings = await consumer.beginning_offsets(wanted)
-            ends = await consumer.end_offsets(wanted)
-        finally:
-            await consumer.stop()
-        topics = await describe_topics(admin, [spec.name for spec in CONSUMED_TOPICS])
-    except KafkaError as error:
-        raise unavailable(settings, error) from error
-    finally:
-        await admin.close()
-    return GroupOffsets(
-        # -1 is Kafka's word for: nothing committed
-        {(tp.topic, tp.partition): c.offset for tp, c in committed.items() if c.offset >= 0},
-        {(tp.topic, tp.partition): offset for tp, offset in beginnings.items()},
-        {(tp.topic, tp.partition): offset for tp, offset in ends.items()},
-        {name: topic.id for name, topic in topics.items() if topic.id is not None},
-    )
+            committed = await self._admin.list_consumer_group_offsets(APP_ID, partitions=wanted)
+            topics = await describe_topics(self._admin, [spec.name for spec in CONSUMED_TOPICS])
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        beginnings, ends = await asyncio.gather(
+            asyncio.gather(*(self._reader.beginning(*partition) for partition in wanted)),
+            asyncio.gather(*(self._reader.end(*partition) for partition in wanted)),
+        )
+        return GroupOffsets(
+            # -1 is Kafka's word for: nothing committed
+            {(tp.topic, tp.partition): c.offset for tp, c in committed.items() if c.offset >= 0},
+            {(tp.topic, tp.partition): at for tp, at in zip(wanted, beginnings, strict=True)},
+            {(tp.topic, tp.partition): at for tp, at in zip(wanted, ends, strict=True)},
+            {name: topic.id for name, topic in topics.items() if topic.id is not None},
+        )
