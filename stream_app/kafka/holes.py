@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.clients import safe_consumer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +32,8 @@ async def empty_ranges(
     Raises:
         BrokerUnavailableError: no broker answers.
     """
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
+    consumer = safe_consumer(
+        settings,
         isolation_level="read_committed",
         # where the range begins before the log does, the log's first record is what comes next
         auto_offset_reset="earliest",
@@ -51,9 +50,7 @@ async def empty_ranges(
         await consumer.stop()
 
 
-async def _look(
-    consumer: AIOKafkaConsumer, ranges: Mapping[Partition, tuple[int, int]]
-) -> set[Partition]:
+async def _look(consumer: Any, ranges: Mapping[Partition, tuple[int, int]]) -> set[Partition]:
     unknown = {TopicPartition(*partition): found for partition, found in ranges.items()}
     consumer.assign(list(unknown))
     for partition, (first, _) in unknown.items():
@@ -64,6 +61,7 @@ async def _look(
         for partition, (_, end) in list(unknown.items()):
             records = batches.get(partition)
             if records:
+                # records that cannot be read are not nothing: their dead letter comes first
                 position = records[0].offset
             else:
                 position = await consumer.position(partition)

@@ -173,6 +173,13 @@ class RawBatch:
             yield record
 
 
+def has_batch(data: bytes) -> bool:
+    """Whether the data begins with a complete batch."""
+    return len(data) >= _LENGTH.size and 0 <= _LENGTH.unpack_from(data)[1] <= len(data) - (
+        _LENGTH.size
+    )
+
+
 def raw_batches(data: bytes) -> Iterator[RawBatch]:
     """The complete batches in what was fetched of a partition; see `read_batches`."""
     view = memoryview(data)
