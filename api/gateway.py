@@ -90,6 +90,12 @@ class Gateway:
         view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
+        self._followed: list[TopicTail | Progress] = [
+            stores_tail,
+            latest_tail,
+            reports_tail,
+            self._progress,
+        ]
         self._link = KafkaLink(
             settings,
             readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
@@ -152,6 +158,9 @@ class Gateway:
             await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
         except BrokerUnavailableError:
             return "the Kafka broker is out of reach"
+        for followed in self._followed:
+            if followed.trouble is not None:
+                return followed.trouble
         unowned = self._progress.unowned()
         if unowned:
             shown = ", ".join(f"{topic}/{partition}" for topic, partition in unowned[:3])

@@ -15,7 +15,9 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka import safe_records
 from stream_app.kafka.runs import Run, runs_of
+from stream_app.kafka.safe_records import UnreadableRecords, last_offset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +44,10 @@ _IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
 
 
 class RunMessage(ConsumerMessage):
-    """What Faust takes for a message: a run of records, at the offset of the last one."""
+    """What Faust takes for a message: a run of records, at the offset of the last one.
+
+    A range of offsets that cannot be read is a record of a run, and of request topics a run.
+    """
 
     __slots__ = ("records",)
 
@@ -51,7 +56,7 @@ class RunMessage(ConsumerMessage):
         super().__init__(
             tp.topic,
             tp.partition,
-            last.offset,
+            last_offset(last),
             last.timestamp / 1000,
             last.timestamp_type,
             None,
@@ -70,11 +75,18 @@ class RunScheduler(DefaultSchedulingStrategy):
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """Records, and runs of records."""
         in_runs = {
-            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else fetched
+            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
             for tp, fetched in records.items()
         }
         each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
         return each
+
+
+def _single(records: Iterable[Any]) -> list[Any]:
+    """Records one by one; only a run can carry a range that cannot be read."""
+    return [
+        Run([record]) if isinstance(record, UnreadableRecords) else record for record in records
+    ]
 
 
 class _ActiveAlone:
@@ -101,6 +113,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
     logger = _LOGGER
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        safe_records.install()
         consumer = super()._create_worker_consumer(transport)
         # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
         # only; the fetcher is made from it at the start.

@@ -32,6 +32,7 @@ from stream_app.contracts.records import (
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
+<<<<<<< HEAD
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -44,6 +45,14 @@ from stream_app.facts.keys import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+=======
+from stream_app.errors import RecordError, TableError
+from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+>>>>>>> codecs
 
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.gaps import GapSkipper
@@ -182,7 +191,7 @@ class Ingest:
         topic = taken.message.topic
         owned.begin(topic, taken.first, taken.end)
         run = _Run(owned)
-        apply(taken.message.records, run)
+        apply(_readable(taken.message.records, run), run)
         # what is applied is visible from here on, before anything is waited for
         self._ownership.applied(owned, run.stores, run.newest_poll)
         self._latest.note(owned.number, run.latest)
@@ -318,6 +327,15 @@ class Ingest:
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
+
+
+def _readable(records: Iterable[Any], run: _Run) -> Iterator[Any]:
+    """The records that can be read; the others are refused."""
+    for record in records:
+        if isinstance(record, UnreadableRecords):
+            run.refused.append((record, record.reason))
+        else:
+            yield record
 
 
 def _reason(record: Any, error: Exception) -> str:

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.calculation import Calculation
-from stream_app.agents.messages import dead_letter_of, taken_at
+from stream_app.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.reports import Piece, ReportEvent, report_content, report_rows
 from stream_app.contracts.requests import (
@@ -131,6 +131,11 @@ class Reports:
         message = event.message
         taken = taken_at(message)
         results = results_of(message.topic)
+        unreadable = unreadable_in(message)
+        if unreadable is not None:
+            letter = dead_letter_of(unreadable, unreadable.reason)
+            acknowledge_when_done(event, [await self._outbox.dead_letter(letter)], self._fail)
+            return
         try:
             request = decode_request(message.value)
         except RecordError as error:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.clients import safe_consumer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +56,8 @@ class OffsetGaps:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        self._consumer = AIOKafkaConsumer(
-            **connection(self._settings),
-            group_id=None,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
+        self._consumer = safe_consumer(
+            self._settings, isolation_level="read_committed", auto_offset_reset="earliest"
         )
         await start(self._consumer, self._settings)
 

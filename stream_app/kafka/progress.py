@@ -7,12 +7,10 @@ owners have reached them. What was acknowledged before the question is then in t
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from stream_app.errors import RecordError
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
     from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
-
-log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 1.0
 """An owner repeats its watermarks this often."""
@@ -71,6 +67,11 @@ class Progress:
     async def stop(self) -> None:
         """Stop following."""
         await self._tail.stop()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the watermarks cannot be read now, in one line; None: they can be."""
+        return self._tail.trouble
 
     def advance(self, watermark: Watermark) -> None:
         """Take in a watermark; an older one is a sign of life and no more."""
@@ -144,7 +145,4 @@ class Progress:
             self._moved.notify_all()
 
     def _on_record(self, record: Any) -> None:
-        try:
-            self.advance(decode_watermark(record.value))
-        except RecordError as error:
-            log.warning("watermarks offset %d cannot be read: %s", record.offset, error)
+        self.advance(decode_watermark(record.value))

@@ -235,6 +235,8 @@ class RecordSource(TypedDict):
     topic: str
     partition: Count
     offset: Count
+    last_offset: NotRequired[Count]
+    """Of several records that cannot be read."""
 
 
 @closed
