@@ -47,7 +47,7 @@ Copies = Mapping[int, Copy]
 _NO_COPY: Final = Copy(-1)
 
 
-class StatefulAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
+class StatefulAssignor(AbstractPartitionAssignor):
     """The assignor of one worker; all its methods run in the consumer's thread.
 
     Args:

@@ -32,7 +32,6 @@ from stream_app.contracts.records import (
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
-<<<<<<< HEAD
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -42,17 +41,10 @@ from stream_app.facts.keys import (
     encode_rows,
     store_key,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-=======
-from stream_app.errors import RecordError, TableError
 from stream_app.kafka.safe_records import UnreadableRecords
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
->>>>>>> codecs
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.gaps import GapSkipper
