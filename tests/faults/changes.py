@@ -21,6 +21,7 @@ FREEZES: Final = (3.0, 13.0)
 """Seconds; a session is over after ten."""
 
 KINDS: Final = ("join", "leave", "replace", "kill", *(f"freeze {s:g} s" for s in FREEZES))
+_LOOK: Final = 0.1
 _START_SECONDS: Final = 60.0
 _DISK_LOST: Final = 0.5
 _KNOWN_NAME: Final = 0.5
@@ -34,8 +35,8 @@ class Changes:
     Args:
         product: whose workers change.
         randomness: the same seed chooses alike, as far as the workers run alike.
-        least: so many workers are left in peace at any time.
-        most: so many workers at the most.
+        least: so many workers there are at the least; one of them at least is not frozen.
+        most: so many workers there are at the most.
 
     Attributes:
         made: how many changes, by kind.
@@ -52,27 +53,16 @@ class Changes:
         self._least = least
         self._most = most
         self._busy: set[str] = set()
+        self._replaced: set[str] = set()
         self._left: set[str] = set()
         self._names = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def one(self) -> str:
-        """Make a change that is possible now; what it is, in words."""
-        free = [
-            name
-            for name, worker in self._product.workers.items()
-            if name not in self._busy and worker.running
-        ]
-        joining = len(self._product.workers) < self._most
-        possible = [
-            kind
-            for kind in KINDS
-            if (joining or kind not in {"join", "replace"})
-            and (kind == "join" or len(free) >= (1 if kind == "replace" else self._least + 1))
-        ]
-        if not possible:
-            await asyncio.sleep(0.1)
-            return "nothing"
+        """Make a change, as soon as one is possible; what it is, in words."""
+        while not (possible := [kind for kind in KINDS if self._possible(kind)]):  # noqa: ASYNC110  processes tell nobody
+            await asyncio.sleep(_LOOK)
+        free = self._free()
         kind = self._randomness.choice(possible)
         self.made[kind] += 1
         if kind == "join":
@@ -83,6 +73,7 @@ class Changes:
         elif kind == "replace":
             newcomer = await self._join()
             self._busy.add(victim)
+            self._replaced.add(victim)
             self._begin(self._leave_when_assigned(victim, newcomer, newcomer.begun_at))
             return f"{kind} of {victim} by {newcomer.name}"
         elif kind == "kill":
@@ -93,6 +84,24 @@ class Changes:
         else:
             self._begin(self._freeze(victim, float(kind.split()[1])))
         return f"{kind} of {victim}"
+
+    def _free(self) -> list[str]:
+        """The workers that run and with which nothing else is going on."""
+        return [
+            name
+            for name, worker in self._product.workers.items()
+            if name not in self._busy and worker.running
+        ]
+
+    def _possible(self, kind: str) -> bool:
+        workers, free = len(self._product.workers), len(self._free())
+        if kind == "join":
+            return workers < self._most
+        if kind == "replace":
+            return workers < self._most and free >= 1
+        if kind == "leave":
+            return workers - len(self._replaced) > self._least and free > 1
+        return free > 1
 
     async def finish(self) -> None:
         """Wait for the end of all changes that were begun; every worker is left running."""
@@ -137,10 +146,8 @@ class Changes:
         # one that was hurt in its first seconds says nothing: the other goes all the same
         with suppress(AssertionError):
             await newcomer.wait_until_said(ASSIGNED, _START_SECONDS, since=place)
-        if self._product.workers[name].running:
-            await self._leave(name)
-        else:
-            self._busy.discard(name)
+        self._replaced.discard(name)
+        await self._leave(name)
 
     async def _freeze(self, name: str, seconds: float) -> None:
         worker = self._product.workers[name]

@@ -36,6 +36,8 @@ ASSIGNED: Final = "assigned partitions"
 """What a worker says when a rebalance ends, and its restore begins."""
 
 
+_PARTITIONS: Final = r": (assigned|own) partitions (none|\d[\d, ]*)"
+
 FENCED: Final = "this worker ends: another worker has taken over its partitions"
 
 READY_SECONDS: Final = 120.0
@@ -186,11 +188,23 @@ class Process:
 
 def owns_assigned(worker: Process) -> bool:
     """Whether a worker says that it owns just those partitions that it was assigned last."""
-    told = {"assigned": "not yet", "own": "none"}
-    for line in worker.said(r"(assigned|own) partitions ", since=worker.begun_at):
-        verb, _, partitions = line.rpartition(" partitions ")
-        told[verb.rpartition(" ")[2]] = partitions.strip()
-    return told["assigned"] == told["own"]
+    told = _told(worker)
+    return told["assigned"] is not None and told["assigned"] == told["own"]
+
+
+def owned_by(worker: Process) -> set[int]:
+    """The partitions that a worker says it owns, of those that it was assigned last."""
+    told = _told(worker)
+    return (told["assigned"] or set()) & (told["own"] or set())
+
+
+def _told(worker: Process) -> dict[str, set[int] | None]:
+    """What a worker said last of its partitions, since its process began."""
+    told: dict[str, set[int] | None] = {"assigned": None, "own": set()}
+    for line in worker.said(_PARTITIONS, since=worker.begun_at):
+        if match := re.search(_PARTITIONS, line):
+            told[match[1]] = set(map(int, re.findall(r"\d+", match[2])))
+    return told
 
 
 class Deployment:
