@@ -64,6 +64,7 @@ class Scenario:
         load: the senders.
         requests: the report requests.
         refused: how many dead letters the scenario means to bring about.
+        happened: what a scenario of random changes made happen; printed with the fault.
     """
 
     def __init__(self, product: Deployment, archive: Archive | None = None) -> None:
@@ -73,6 +74,7 @@ class Scenario:
         self.load = Load(product.settings, self.stores, self.ledger)
         self.requests = ReportRequests(product, self.stores, self.ledger)
         self.refused = 0
+        self.happened: list[str] = []
         self._probes: list[asyncio.Task[float]] = []
         self._watch: asyncio.Task[None] | None = None
         self._not_ready = 0.0
@@ -132,7 +134,7 @@ class Scenario:
         assert len(letters) == self.refused, letters[:5]
         outcomes = self.requests.outcomes
         return Observation(
-            fault=fault,
+            fault=": ".join([fault, *filter(None, [", ".join(self.happened)])]),
             not_ready=self._not_ready,
             answered_after=answered_after,
             reports=len(outcomes),

@@ -3,7 +3,7 @@
 No scenario here waits until a worker owns what it was assigned. The changelog that is read back
 has a hundred thousand records (`archive.py`), so a restore takes long enough to be interrupted.
 `STORE_UPTIME_TEST_RUNS` says how often the random scenario runs, `STORE_UPTIME_TEST_SEED` which
-changes it makes; each run prints both its seed and what it does.
+changes it makes; the table at the end names the seed of each run and what it did.
 """
 
 from __future__ import annotations
@@ -75,16 +75,19 @@ async def test_a_rebalance_falls_into_a_restore(
     print(f"seed {seed}")
     randomness = random.Random(seed)
     async with faulty(
-        f"21: changes at random instants of a restore, seed {seed}", archive=archive
+        f"21: changes at random instants of a restore (seed {seed})", archive=archive
     ) as scene:
         changes = Changes(scene.product, randomness)
         try:
             for _ in range(_CHANGES_A_RUN):
                 scene.fault()
                 places = _places(scene.product.workers.values())
-                print(f"  {await changes.one()}")
+                change = await changes.one()
                 await _until_one_is_assigned(places)
-                await asyncio.sleep(randomness.uniform(0, archive.restore_seconds))
+                pause = randomness.uniform(0, archive.restore_seconds)
+                scene.happened.append(f"{change}, {pause:.1f} s")
+                print(scene.happened[-1])
+                await asyncio.sleep(pause)
             await changes.finish()
         finally:
             await changes.abandon()
