@@ -19,6 +19,7 @@ from stream_app.agents.reports import Reports
 from stream_app.consumer import RunScheduler, UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
+    CONSUMED_TOPICS,
     MAX_STATE_BYTES,
     REQUEST_TOPICS,
     SOURCE_TOPICS,
@@ -28,10 +29,12 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
+from stream_app.errors import TopicReplacedError
 from stream_app.kafka.clients import tls_context
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
+from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.tables import FactsTable
 from stream_app.takeover import Takeover
 
@@ -133,6 +136,7 @@ class Parts:
     outbox: Outbox
     highwaters: Highwaters
     progress: Progress
+    topics: TopicWatch
     ownership: Ownership
     latest: LatestPolls
     holes: Holes
@@ -160,6 +164,7 @@ class Parts:
             self.outbox,
             self.highwaters,
             self.progress,
+            self.topics,
             self.ownership,
             self.latest,
             self.holes,
@@ -203,6 +208,7 @@ def create_app(
         outbox,
         highwaters,
         progress,
+        TopicWatch(settings, _on_topic_id(progress, fail)),
         ownership,
         latest,
         holes,
@@ -221,6 +227,24 @@ def create_app(
 
     facts.on_recovered(takeover.recovered)
     return app
+
+
+def _on_topic_id(
+    progress: Progress, fail: Callable[[BaseException], None]
+) -> Callable[[str, str, str | None], None]:
+    def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
+        if before is None:
+            progress.set_topic_id(topic, topic_id)
+        elif topic in {spec.name for spec in CONSUMED_TOPICS}:
+            # what is in hand, and all our offsets, are of a topic that is gone
+            fail(
+                TopicReplacedError(
+                    f"topic {topic} was deleted and made anew: a worker that starts reads it from "
+                    "the beginning"
+                )
+            )
+
+    return on_topic_id
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:
