@@ -27,12 +27,16 @@ from stream_app.kafka.topic_check import check_topics
 from stream_app.kafka.topic_ids import describe_topics
 
 if TYPE_CHECKING:
+    from stream_app.kafka.topic_ids import TopicDescription
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _COORDINATOR_TRIES: Final = 50
 _COORDINATOR_PAUSE_SECONDS: Final = 0.1
+
+_VISIBLE_TRIES: Final = 50
+_VISIBLE_PAUSE_SECONDS: Final = 0.1
 
 
 async def ensure_topics(settings: Settings) -> int:
@@ -116,9 +120,8 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int
 
 
 async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    names = [spec.name for spec in ALL_TOPICS]
     try:
-        topics = await describe_topics(admin, names)
+        topics = await _all_topics(admin)
     except TopicAuthorizationFailedError as error:
         raise PrerequisiteError(
             f"the broker does not let this client see topic {error.args[0]}: grant Describe on it"
@@ -128,3 +131,14 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
         log.warning("%s", remark)
     if check.trouble is not None:
         raise PrerequisiteError(check.trouble)
+
+
+async def _all_topics(admin: AIOKafkaAdminClient) -> dict[str, TopicDescription]:
+    """The topics, once the broker that is asked has heard of each: it may be just made."""
+    names = [spec.name for spec in ALL_TOPICS]
+    for _ in range(_VISIBLE_TRIES):
+        topics = await describe_topics(admin, names)
+        if len(topics) == len(names):
+            break
+        await asyncio.sleep(_VISIBLE_PAUSE_SECONDS)
+    return topics

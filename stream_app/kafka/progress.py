@@ -148,7 +148,7 @@ class Progress:
         """Wait for the highwaters of now; True if anything was still missing."""
         before = dict(self._watermarks)
         highwaters = await self._highwaters.ask(self._partitions)
-        for p, watermark in before.items():
+        for p, watermark in list(before.items()):
             if watermark.applied > highwaters[p] and self._watermarks.get(p) is watermark:
                 # nobody applies what is not there yet: it is of a topic that was deleted
                 del self._watermarks[p]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -43,13 +44,18 @@ class TopicWatch:
         settings: how to reach the broker, and what the topics must be.
         on_topic_id: called with a topic's name, its id, and the id that it had before or None,
             when the id becomes known and whenever it changes.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
-        self, settings: Settings, on_topic_id: Callable[[str, str, str | None], None]
+        self,
+        settings: Settings,
+        on_topic_id: Callable[[str, str, str | None], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._on_topic_id = on_topic_id
+        self._monotonic = monotonic
         self._admin: Any = None
         self._ids: dict[str, str] = {}
         self._missing: list[str] = []
@@ -72,7 +78,7 @@ class TopicWatch:
         self._admin = AIOKafkaAdminClient(**connection(self._settings))
         await start(self._admin, self._settings)
         # `ensure_topics` has just checked the settings
-        self._checked_at = asyncio.get_running_loop().time()
+        self._checked_at = self._monotonic()
         try:
             await self.ask()
         except KafkaError as error:
@@ -99,7 +105,7 @@ class TopicWatch:
         missing = [spec.name for spec in ALL_TOPICS if spec.name not in topics]
         anew = self._take_ids(topics) or missing != self._missing
         self._missing = missing
-        now = asyncio.get_running_loop().time()
+        now = self._monotonic()
         pause = CHECK_EVERY_SECONDS if self._trouble is None else RECHECK_SECONDS
         if anew or now - self._checked_at >= pause:
             self._checked_at = now
