@@ -33,6 +33,7 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
+from stream_app.errors import TopicReplacedError
 from stream_app.facts.databases import FactsDatabases
 from stream_app.facts.table import CHANGELOG, FactsTable
 from stream_app.kafka.clients import tls_context
@@ -42,6 +43,7 @@ from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.start_offsets import GroupOffsetsReader
+from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import WorkerMetrics
 
 if TYPE_CHECKING:
@@ -156,6 +158,7 @@ class Parts:
     outbox: Outbox
     highwaters: Highwaters
     progress: Progress
+    topics: TopicWatch
     ownership: Ownership
     latest: LatestPolls
     gaps: GapSkipper
@@ -185,6 +188,7 @@ class Parts:
             self.outbox,
             self.highwaters,
             self.progress,
+            self.topics,
             self.ownership,
             self.latest,
             self.gaps,
@@ -240,6 +244,7 @@ def create_app(
         outbox,
         highwaters,
         progress,
+        TopicWatch(settings, _on_topic_id(progress, fail)),
         ownership,
         latest,
         gaps,
@@ -260,6 +265,24 @@ def create_app(
     for spec in REQUEST_TOPICS:
         app.agent(_topic(app, spec), name=spec.name)(reports.requests)
     return app
+
+
+def _on_topic_id(
+    progress: Progress, fail: Callable[[BaseException], None]
+) -> Callable[[str, str, str | None], None]:
+    def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
+        if before is None:
+            progress.set_topic_id(topic, topic_id)
+        elif topic in {spec.name for spec in CONSUMED_TOPICS}:
+            # what is in hand, and all our offsets, are of a topic that is gone
+            fail(
+                TopicReplacedError(
+                    f"topic {topic} was deleted and made anew: a worker that starts reads it from "
+                    "the beginning"
+                )
+            )
+
+    return on_topic_id
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:

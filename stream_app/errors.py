@@ -8,6 +8,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
 ├── RevokedError                 a partition is not open here any more  (its owner goes on)
+├── TopicReplacedError           a topic was deleted and made anew      (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
 """
@@ -56,6 +57,13 @@ class TableError(StoreUptimeError):
 
 class RevokedError(StoreUptimeError):
     """A partition was revoked: nothing of it is read or written here before it is opened again."""
+
+
+class TopicReplacedError(StoreUptimeError):
+    """A topic that a worker reads was deleted and made anew: none of its offsets hold any more.
+
+    The worker must end: started again, it reads the new topic from the beginning.
+    """
 
 
 class RecordError(StoreUptimeError):

@@ -194,7 +194,7 @@ class Ownership:
             self._advance(partition, topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
-        self._progress.advance(_watermark(partition, topic))
+        self._progress.advance(self._watermark(partition, topic))
         partition.moved.set()
         self._moved.add((topic, partition.number))
 
@@ -241,18 +241,18 @@ class Ownership:
         )
         self._moved = set()
         watermarks = [
-            _watermark(partition, topic)
+            self._watermark(partition, topic)
             for topic, number in told
             if (partition := self._owned.get(number)) is not None
         ]
         if watermarks:
             await self._outbox.tell(watermarks)
 
-
-def _watermark(partition: OwnedPartition, topic: str) -> Watermark:
-    return Watermark(
-        topic,
-        partition.number,
-        partition.applied(topic),
-        partition.newest_poll if topic == STORE_STATUS.name else None,
-    )
+    def _watermark(self, partition: OwnedPartition, topic: str) -> Watermark:
+        return Watermark(
+            topic,
+            partition.number,
+            partition.applied(topic),
+            partition.newest_poll if topic == STORE_STATUS.name else None,
+            self._progress.topic_id(topic),
+        )
