@@ -28,6 +28,7 @@ from faust.types import TP
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.assignor import Copy
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
+from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import BrokerUnavailableError
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.facts.partition_records import (
@@ -39,6 +40,7 @@ from stream_app.facts.restorer import Restorer
 from stream_app.facts.summary import summarize
 from stream_app.facts.table import CHANGELOG
 from stream_app.kafka.frontier import Frontier
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -57,6 +59,9 @@ log = logging.getLogger(__name__)
 RECLAIM_SECONDS: Final = 15.0
 """A partition that somebody else claimed, and that the group still assigns here, is claimed again
 after so long: longer than the group needs to notice a member that is gone."""
+
+STATUS_SECONDS: Final = 0.5
+"""Restores are told to the other processes this often."""
 
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
@@ -84,6 +89,7 @@ class RestoreService:
         self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._restorers: dict[int, Restorer] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._began: dict[int, float] = {}
 
     async def start(self) -> None:
         """Connect, and open the databases that are there."""
@@ -132,12 +138,22 @@ class RestoreService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def status(self, partition: int) -> RestoreStatus:
+        """How far the restore of a partition is."""
+        progress = self.of(partition).progress
+        if progress is None or partition not in self.running:
+            return RestoreStatus(partition, 0, 0)
+        seconds = asyncio.get_running_loop().time() - self._began[partition]
+        left = round(seconds * progress.to_do / progress.done) if progress.done else None
+        return RestoreStatus(partition, progress.done, progress.to_do, left)
+
     @property
     def running(self) -> set[int]:
         """Partitions whose changelog is read now."""
         return {partition for partition, task in self._running.items() if not task.done()}
 
     def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._began[partition] = asyncio.get_running_loop().time()
         task = asyncio.create_task(work, name=f"restore-{partition}")
         # whoever waits for it may be gone: nobody has to ask for an error
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -184,6 +200,7 @@ class PartitionAssignment:
         self._owned_before: frozenset[int] = frozenset()
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
+        self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
         self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
 
     def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
@@ -257,6 +274,7 @@ class PartitionAssignment:
 
     async def stop(self) -> None:
         """Stop taking over."""
+        await self._teller.stop()
         tasks = [*self._takeovers.values(), *self._offset_reads]
         self._cancel_takeovers()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -269,6 +287,15 @@ class PartitionAssignment:
             BrokerUnavailableError: no broker answers.
         """
         await self._group_offsets.start()
+        self._teller.start()
+
+    async def _tell_restores(self) -> None:
+        for partition in sorted(self._assigned - self._ownership.owned):
+            status = self._restores.status(partition)
+            self._restores.metrics.restore_progress(
+                partition, status.done, status.done + status.to_do
+            )
+            await self._ownership.tell_restore(status)
 
     def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
         """Begin to take over partitions, after some seconds."""

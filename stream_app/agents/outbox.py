@@ -25,7 +25,14 @@ from stream_app.contracts.topics import (
     STORES,
     WATERMARKS,
 )
-from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
+from stream_app.contracts.watermarks import (
+    RestoreStatus,
+    Watermark,
+    encode_restore,
+    encode_watermark,
+    restore_key,
+    watermark_key,
+)
 from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import producer, start, stop
 
@@ -127,6 +134,10 @@ class Outbox:
                 sent.result()
         for watermark in watermarks:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
+
+    async def restore_status(self, status: RestoreStatus) -> None:
+        """Publish how far a restore is."""
+        await self._send(WATERMARKS, encode_restore(status), restore_key(status))
 
     async def _send(
         self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None

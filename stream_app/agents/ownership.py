@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
-from stream_app.contracts.watermarks import Watermark
+from stream_app.contracts.watermarks import RestoreStatus, Watermark
 from stream_app.facts.keys import POSITION_KEY
 from stream_app.facts.partition_records import encode_positions
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.latest import LatestPolls
@@ -49,7 +49,6 @@ class OwnedPartition:
         kinds: the kinds of buckets that its stores had when it was taken over.
         frontiers: what is applied, by source topic.
         positions: the source positions that its changelog holds.
-        topic_ids: ids of the source topics now, where the brokers tell them.
         lost: source records that were deleted from the log before they were applied.
         moved: set when `applied` changes.
         revoked: set when the partition is no longer owned.
@@ -61,7 +60,6 @@ class OwnedPartition:
     kinds: set[Bucket] = field(default_factory=set)
     frontiers: dict[str, Frontier] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
-    topic_ids: Mapping[str, str] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,6 +151,10 @@ class Ownership:
         for topic in partition.frontiers:
             self._advance(partition, topic)
         log.info("own partitions %s", ", ".join(map(str, sorted(self._owned))))
+
+    async def tell_restore(self, status: RestoreStatus) -> None:
+        """Tell all processes how far the restore of a partition is that is not owned yet."""
+        await self._outbox.restore_status(status)
 
     def applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None

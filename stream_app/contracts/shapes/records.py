@@ -222,6 +222,19 @@ class WatermarkRecord(TypedDict):
 
 
 @closed
+class RestoreStatusRecord(TypedDict):
+    """How far a worker is with reading a partition back, before it owns it."""
+
+    restore: Count
+    """The partition number."""
+    done: Count
+    """Changelog records that were read."""
+    to_do: Count
+    """Changelog records that are still to read."""
+    seconds_left: Count | None
+
+
+@closed
 class WebhookRecord(TypedDict):
     """Who wants to be told of a report's end."""
 
@@ -313,7 +326,7 @@ SHAPES: Final[Mapping[str, Described]] = {
     LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
     WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
     STORES.name: Described(StoreId, (StoreRecord,)),
-    WATERMARKS.name: Described(str, (WatermarkRecord,)),
+    WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
     # binary, and the workers' own
     changelog(FACTS_TABLE).name: Described(bytes, ()),
