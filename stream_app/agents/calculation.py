@@ -62,6 +62,7 @@ class Calculation:
     Attributes:
         basis: what all figures rest on.
         input_offsets: of each source topic, the offset below which the partition is applied.
+        lost_input: source records that the log had lost before they were applied.
 
     Raises:
         ReportError: the form does not go with the reference time.
@@ -85,6 +86,7 @@ class Calculation:
         self._buckets = self._layout.buckets(self._first, self._end, owned.kinds)
         self.basis: dict[str, Any] = basis_of(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.frontiers}
+        self.lost_input = [lost.describe() for lost in owned.lost]
 
     def of(self, store_id: str) -> Calculated:
         """The figures of a store.

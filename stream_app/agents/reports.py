@@ -252,6 +252,8 @@ class Reports:
             },
             calculated.whole(),
         ) | details_content(request.details, calculated.observed, calculated.tz)
+        if calculation.lost_input:
+            content["lost_input"] = calculation.lost_input
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
         return await self._outbox.report(event, results)
 
@@ -324,6 +326,7 @@ class Reports:
                 basis=calculation.basis,
                 input_offsets=calculation.input_offsets,
                 columns=request.form.columns,
+                lost_input=calculation.lost_input,
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
             futures.append(await self._outbox.report(event, results))

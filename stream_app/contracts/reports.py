@@ -63,6 +63,8 @@ class Piece:
         input_offsets: of each source topic, the offset below which this partition was applied.
         columns: names of a row's first values, which the CSV has.
         further: names of its other ones.
+        lost_input: source records of this partition that the log had lost before they were
+            applied, as `LostRange.describe` tells them.
     """
 
     part: int
@@ -76,6 +78,7 @@ class Piece:
     input_offsets: dict[str, int]
     columns: tuple[str, ...] = CSV_HEADER
     further: tuple[str, ...] = FURTHER_FIELDS
+    lost_input: Sequence[dict[str, Any]] = ()
 
 
 def event_key(event: ReportEvent) -> bytes:
@@ -136,6 +139,8 @@ def encode_event(event: ReportEvent) -> bytes:
             "further": piece.further,
             "rows": piece.rows,
         }
+        if piece.lost_input:
+            content["piece"]["lost_input"] = piece.lost_input
     return orjson.dumps(content)
 
 
@@ -155,6 +160,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
     report = content.get("report")
     if isinstance(report, dict):
         _check_columns(report)
+        lost_input_in(report)
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),
@@ -221,6 +227,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
         input_offsets=_offsets_in(piece),
         columns=columns,
         further=further,
+        lost_input=lost_input_in(piece),
     )
 
 
@@ -239,6 +246,26 @@ def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
     if not isinstance(offsets, dict) or not all(type(at) is int for at in offsets.values()):
         raise RecordError("input_offsets are not numbers by topic")
     return offsets
+
+
+_LOST_FIELDS: Final = {"topic": str, "partition": int, "first_offset": int, "end_offset": int}
+
+
+def lost_input_in(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a report or a part of one says of lost source records; mostly nothing.
+
+    Raises:
+        RecordError: it is not a list of such ranges.
+    """
+    lost = content.get("lost_input", [])
+    if not isinstance(lost, list) or not all(
+        isinstance(one, dict)
+        and one.keys() == _LOST_FIELDS.keys()
+        and all(type(one[name]) is kind for name, kind in _LOST_FIELDS.items())
+        for one in lost
+    ):
+        raise RecordError("lost_input is not a list of ranges of offsets")
+    return lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 from rocksdict import Options, Rdict
-
-from stream_app import tables
-from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
-from stream_app.domain.buckets import Bucket
-from stream_app.errors import TableError
-from stream_app.kafka.batches import Acknowledged
 from stream_app.tables import (
     CLAIM_KEY,
     NOTE_KEY,
@@ -25,6 +19,12 @@ from stream_app.tables import (
     encode_rows,
     store_key,
 )
+
+from stream_app import tables
+from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
+from stream_app.domain.buckets import Bucket
+from stream_app.errors import TableError
+from stream_app.kafka.batches import Acknowledged
 from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, settle, store_in
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faust.types import TP
+from stream_app.takeover import MOST_TRIES, Takeover, rewind
 
 from stream_app import takeover as module
 from stream_app.agents.committable import Committable
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, STORE_STATUS
 from stream_app.errors import TableError
-from stream_app.takeover import MOST_TRIES, Takeover, rewind
 from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settings_with, settle
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
-from stream_app.contracts.shapes.reports import SettingsUsed, StoreReport
+from stream_app.contracts.shapes.reports import LostInput, SettingsUsed, StoreReport
 from stream_app.contracts.shapes.values import (
     Count,
     Duration,
@@ -169,6 +169,8 @@ class Piece(TypedDict):
     """Names of its other values."""
     rows: list[list[str | float | None]]
     """In the order of store ids."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of the partition were lost: the figures may lack them."""
 
 
 @closed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
@@ -25,7 +26,6 @@ from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, SECOND
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from stream_app.agents.holes import Holes
 
 from stream_app.agents import holes as module
-from stream_app.agents.holes import Holes
 from tests.agent_fakes import settings_with
 
 if TYPE_CHECKING:

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
+from stream_app.tables import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    decode_rows,
+    encode_rows,
+    store_key,
+)
 
 from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
@@ -18,14 +26,6 @@ from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, Buck
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
 from stream_app.errors import TableError
-from stream_app.tables import (
-    HOURS_TAG,
-    ZONE_TAG,
-    bucket_key,
-    decode_rows,
-    encode_rows,
-    store_key,
-)
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

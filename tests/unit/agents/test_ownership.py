@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, store_key
 
 from stream_app.agents import ownership as module
 from stream_app.agents.latest import LatestPolls
@@ -15,7 +16,6 @@ from stream_app.contracts.watermarks import Watermark
 from stream_app.domain.buckets import Bucket
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.errors import TableError
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, store_key
 from tests.agent_fakes import Failures, FakeFacts, FakeProgress, RecordingOutbox, settle, store_in
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
@@ -24,7 +25,6 @@ from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError, TableError
 from stream_app.kafka.frontier import Frontier
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
     Failures,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+from stream_app.tables import encode_rows
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
@@ -33,7 +34,6 @@ from stream_app.explain.claim import claim_of
 from stream_app.explain.evidence import gather
 from stream_app.explain.verdict import judge
 from stream_app.settings import Settings
-from stream_app.tables import encode_rows
 from tests.fakes import FakeRecord
 
 if TYPE_CHECKING:
