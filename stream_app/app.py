@@ -91,6 +91,7 @@ class UptimeApp(faust.App):
             self.transport,
             committable=self.parts.committable,
             assignor=self.parts.assignor,
+            on_empty=self.parts.assignment.on_empty,
             callback=self.topics.on_message,
             on_partitions_revoked=self._on_partitions_revoked,
             on_partitions_assigned=self._on_partitions_assigned,
@@ -107,6 +108,7 @@ class UptimeApp(faust.App):
         """Give up all partitions before Faust waits for the events in flight."""
         self.parts.assignment.revoke_all()
         await super()._on_partitions_revoked(revoked)
+        self.parts.assignment.close_all()
 
     def on_rebalance_end(self) -> None:
         """Let partitions be fetched, each one when it is restored."""
@@ -129,6 +131,7 @@ class UptimeApp(faust.App):
         self.last_resort.within(STOP_SECONDS)
         self.parts.assignment.revoke_all()
         await super().on_stop()
+        self.parts.assignment.close_all()
         await self.parts.stop()
 
 

@@ -22,14 +22,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.assignor import Copy
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.contracts.watermarks import RestoreStatus
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, RevokedError
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.facts.partition_records import (
     SourcePosition,
@@ -62,6 +62,9 @@ after so long: longer than the group needs to notice a member that is gone."""
 
 STATUS_SECONDS: Final = 0.5
 """Restores are told to the other processes this often."""
+
+_LAST_POSITIONS_SECONDS: Final = 2.0
+"""A rebalance waits no longer for the last source positions: they save reading, no more."""
 
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
@@ -198,6 +201,7 @@ class PartitionAssignment:
         self._assigned: frozenset[int] = frozenset()
         self._standby: frozenset[int] = frozenset()
         self._owned_before: frozenset[int] = frozenset()
+        self._revoked: list[OwnedPartition] = []
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
         self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
@@ -226,19 +230,40 @@ class PartitionAssignment:
         self._standby = partitions
 
     def revoke_all(self) -> None:
-        """Own nothing: a rebalance or the shutdown begins. Restores go on."""
+        """Own nothing: a rebalance or the shutdown begins. Restores go on.
+
+        The facts table stays open until `close_all`, for what is in flight.
+        """
         self._owned_before = self._ownership.owned
         self._streams_ready.clear()
         self._cancel_takeovers()
-        self._ownership.revoke(self._assigned)
+        self._revoked = self._ownership.revoke(self._assigned)
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
+
+    async def on_empty(self) -> None:
+        """Nothing is in flight any more: write how far the revoked partitions have come."""
+        revoked, self._revoked = self._revoked, []
+        try:
+            async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
+                for batch in self._ownership.write_positions(revoked):
+                    await asyncio.shield(batch.sent)
+        except (TimeoutError, KafkaError, RevokedError):
+            # some records are only read again
+            log.debug("the last source positions are not written")
+
+    def close_all(self) -> None:
+        """Close the facts table: its partitions may be somebody else's from here on."""
+        self._revoked = []
+        for partition in self._assigned:
+            self._facts.revoke(partition)
 
     async def on_assigned(self, assigned: Iterable[TP]) -> None:
         """Begin to take over what is assigned; returns before that is done."""
         partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
         self._cancel_takeovers()
         self._ownership.revoke(self._assigned)
+        self.close_all()
         self._committable.reset()
         self._assigned = partitions
         self._owned_before = frozenset()
@@ -268,6 +293,7 @@ class PartitionAssignment:
         )
         self._restores.metrics.fenced()
         self._ownership.revoke([partition])
+        self._facts.revoke(partition)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.hold_partition(partition)
         self._begin([partition], after=RECLAIM_SECONDS)

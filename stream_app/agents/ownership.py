@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.buckets import Bucket
     from stream_app.facts.partition_records import LostRange, SourcePosition
     from stream_app.facts.table import FactsTable
+    from stream_app.kafka.batches import Batch
     from stream_app.kafka.frontier import Frontier
     from stream_app.kafka.progress import Progress
 
@@ -128,14 +129,20 @@ class Ownership:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def revoke(self, numbers: Iterable[int]) -> None:
-        """Own these partitions no longer: nothing more is read or written in them."""
+    def revoke(self, numbers: Iterable[int]) -> list[OwnedPartition]:
+        """Own these partitions no longer: no record of them is applied, no report reads them.
+
+        Returns:
+            those that were owned until now.
+        """
+        revoked = []
         for number in list(numbers):
-            self._facts.revoke(number)
             self._latest.revoke(number)
             partition = self._owned.pop(number, None)
             if partition is not None:
                 partition.revoked.set()
+                revoked.append(partition)
+        return revoked
 
     def adopt(self, partition: OwnedPartition, latest: dict[bytes, int]) -> None:
         """Own a partition, which is restored and open in the facts table.
@@ -211,7 +218,7 @@ class Ownership:
             try:
                 if loop.time() - last_positions >= POSITION_SECONDS:
                     last_positions = loop.time()
-                    self._write_positions()
+                    self.write_positions(self._owned.values())
                 await self._tell_once(heartbeat=heartbeat)
             except Exception:
                 # silent for ever, a worker would hold up every report of all stores
@@ -219,21 +226,27 @@ class Ownership:
                 last_heartbeat = float("-inf")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    def _write_positions(self) -> None:
+    def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
         """Write how far the sources are in the changelog, behind the facts that they led to.
 
         The group's committed offsets may expire, or be set by hand. These cannot: whoever owns
         the partition next reads on from here, whatever the group says.
+
+        Returns:
+            the batches that were written to; none where nothing moved.
         """
-        for number, partition in self._owned.items():
+        batches = []
+        for partition in partitions:
             positions = dict(partition.positions)
             for topic, known in partition.positions.items():
-                offset = self._committable.offset(topic, number)
+                offset = self._committable.offset(topic, partition.number)
                 if offset is not None and offset > known.offset:
                     positions[topic] = known._replace(offset=offset)
             if positions != partition.positions:
                 partition.positions = positions
-                self._facts.put(number, POSITION_KEY, encode_positions(positions))
+                value = encode_positions(positions)
+                batches.append(self._facts.put(partition.number, POSITION_KEY, value))
+        return batches
 
     async def _tell_once(self, *, heartbeat: bool) -> None:
         told = (
