@@ -202,6 +202,7 @@ class PartitionAssignment:
         self._standby: frozenset[int] = frozenset()
         self._owned_before: frozenset[int] = frozenset()
         self._revoked: list[OwnedPartition] = []
+        self._logged_owned: frozenset[int] | None = None
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
         self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
@@ -269,8 +270,9 @@ class PartitionAssignment:
         self._owned_before = frozenset()
         self._restores.metrics.assigned(partitions)
         log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
-        if not partitions:
-            log.info("own partitions none")
+        # with partitions to take over, nothing is said before some are owned
+        self._logged_owned = frozenset() if partitions else None
+        self._log_owned()
         standby = self._standby - partitions
         for partition in self._restores.running - partitions - standby:
             await self._restores.stop_restore(partition)
@@ -315,7 +317,15 @@ class PartitionAssignment:
         await self._group_offsets.start()
         self._teller.start()
 
+    def _log_owned(self) -> None:
+        """Say what is owned, when that has changed."""
+        owned = self._ownership.owned
+        if owned != self._logged_owned:
+            self._logged_owned = owned
+            log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
+
     async def _tell_restores(self) -> None:
+        self._log_owned()
         for partition in sorted(self._assigned - self._ownership.owned):
             status = self._restores.status(partition)
             self._restores.metrics.restore_progress(
@@ -409,6 +419,8 @@ class PartitionAssignment:
         self._ownership.adopt(owned, summary.latest)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.fetch_partition(number)
+        if self._ownership.owned == self._assigned:
+            self._log_owned()
         for first, end in self._restores.of(number).take_lost():
             await self._lost.tell(owned, CHANGELOG, first, end)
 

@@ -157,7 +157,6 @@ class Ownership:
         self._owned[partition.number] = partition
         for topic in partition.frontiers:
             self._advance(partition, topic)
-        log.info("own partitions %s", ", ".join(map(str, sorted(self._owned))))
 
     async def tell_restore(self, status: RestoreStatus) -> None:
         """Tell all processes how far the restore of a partition is that is not owned yet."""

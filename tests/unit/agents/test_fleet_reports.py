@@ -26,10 +26,7 @@ from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, SECOND
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-<<<<<<< HEAD
-=======
 from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
->>>>>>> unittests
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

@@ -25,9 +25,6 @@ from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STOR
 from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
-<<<<<<< HEAD
-from stream_app.errors import TableError
-=======
 from stream_app.errors import RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -37,7 +34,6 @@ from stream_app.facts.keys import (
     encode_rows,
     store_key,
 )
->>>>>>> unittests
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

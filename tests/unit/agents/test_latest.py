@@ -6,15 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from stream_app.tables import bucket_key
 
 from stream_app.agents import latest as module
 from stream_app.agents.latest import LatestPolls
-<<<<<<< HEAD
-from stream_app.domain.buckets import MIDDLE, TAIL
-from stream_app.domain.polls import poll_set, to_bytes
-=======
->>>>>>> unittests
 from tests.agent_fakes import RecordingOutbox, settle
 from tests.unit.agents.test_ownership import ONE, TWO, Desk
 

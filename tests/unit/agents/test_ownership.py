@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, store_key
+from stream_app.tables import store_key
 
 from stream_app.agents import ownership as module
 from stream_app.agents.committable import Committable
@@ -14,12 +14,6 @@ from stream_app.agents.latest import LatestPolls
 from stream_app.agents.ownership import OwnedPartition, Ownership
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.contracts.watermarks import Watermark
-<<<<<<< HEAD
-from stream_app.domain.buckets import Bucket
-from stream_app.domain.polls import poll_set, to_bytes
-from stream_app.errors import TableError
-from tests.agent_fakes import Failures, FakeFacts, FakeProgress, RecordingOutbox, settle, store_in
-=======
 from stream_app.errors import RevokedError
 from stream_app.facts.keys import POSITION_KEY, store_key
 from stream_app.facts.partition_records import SourcePosition, decode_positions
@@ -34,7 +28,6 @@ from tests.agent_fakes import (
     settle,
     store_in,
 )
->>>>>>> unittests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
