@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable

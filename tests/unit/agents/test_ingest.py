@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
-from stream_app.tables import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_key,

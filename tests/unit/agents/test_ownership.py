@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stream_app.tables import store_key
 
 from stream_app.agents import ownership as module
 from stream_app.agents.committable import Committable

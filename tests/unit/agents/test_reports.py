@@ -9,7 +9,6 @@ from uuid import UUID
 
 import orjson
 import pytest
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from stream_app.tables import encode_rows
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
