@@ -11,10 +11,10 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from stream_app.contracts.records import MAX_HOURS_ROWS, parse_uuid
+from stream_app.contracts.records import MAX_HOURS_ROWS
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.errors import RecordError
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS: Final = 64
 """Names of values that one row may have."""
+
+
+_HEX: Final = "[0-9a-f]"
 
 
 def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
@@ -44,7 +47,9 @@ def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
 # a column that is both strict and of a tuple would refuse a list, so each scalar is strict
 _Text = Annotated[str, Field(strict=True, max_length=1_000, pattern=r"^\P{Cc}*$")]
 _Name = Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^\P{Cc}*$")]
-_Store = Annotated[str, Field(strict=True), AfterValidator(_as_written(parse_uuid))]
+_Store = Annotated[
+    str, Field(strict=True, pattern=f"^{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}$")
+]
 _Instant = Annotated[
     str,
     Field(strict=True),
@@ -199,7 +204,8 @@ def _check_names(names: tuple[str, ...]) -> None:
 @lru_cache(maxsize=32)
 def _rows_of(fields: tuple[str, ...]) -> TypeAdapter[Any]:
     types = tuple(_FIGURES.get(name, _Any) for name in fields)
-    return TypeAdapter(list[tuple[types]])  # type: ignore[valid-type]  # as many as there are fields
+    rows = list[tuple[types]]  # type: ignore[valid-type]  # as many as there are fields
+    return TypeAdapter(Annotated[rows, FailFast()])
 
 
 def _check(adapter: TypeAdapter[Any], value: object, what: str) -> None:

@@ -139,7 +139,7 @@ public = {
 further = {
     "timezone": lines,
     "hours_version": lines,
-    "polls_counted": offsets,
+    "polls_counted": minutes,
     "coverage": st.none() | st.floats(0, 1),
 }
 contents = st.builds(
