@@ -25,7 +25,7 @@ MAX_COLUMNS: Final = 64
 """Names of values that one row may have."""
 
 
-_HEX: Final = "[0-9a-f]"
+_UUID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
@@ -47,9 +47,7 @@ def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
 # a column that is both strict and of a tuple would refuse a list, so each scalar is strict
 _Text = Annotated[str, Field(strict=True, max_length=1_000, pattern=r"^\P{Cc}*$")]
 _Name = Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^\P{Cc}*$")]
-_Store = Annotated[
-    str, Field(strict=True, pattern=f"^{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}$")
-]
+_Store = Annotated[str, Field(strict=True, pattern=_UUID)]
 _Instant = Annotated[
     str,
     Field(strict=True),
