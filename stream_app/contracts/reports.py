@@ -20,6 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import orjson
 
 from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
+from stream_app.contracts.report_fields import (
+    check_basis,
+    check_offsets,
+    check_report,
+    check_rows,
+)
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.domain.zones import TZDATA_VERSION
@@ -158,7 +164,9 @@ def decode_event(value: bytes | None) -> ReportEvent:
     if not isinstance(reason, str | None):
         raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
-    if isinstance(report, dict):
+    if status == "complete" or report is not None:
+        if not isinstance(report, dict):
+            raise RecordError(f"report is not an object but {type(report).__name__}")
         _check_columns(report)
         lost_input_in(report)
     return ReportEvent(
@@ -166,7 +174,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
         status=cast("Status", status),
         at=parse_instant(field_of(content, "at")),
         reason=reason,
-        report=report if isinstance(report, dict) else None,
+        report=report,
         piece=_piece_in(content),
     )
 
@@ -181,6 +189,7 @@ def _check_columns(report: dict[str, Any]) -> None:
         missing = [column for column in columns if column not in row and column not in report]
         if missing:
             raise RecordError(f"a report without {missing[0]}")
+    check_report(report, columns)
 
 
 def names_in(content: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -206,12 +215,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
     columns = names_in(piece, "columns", CSV_HEADER)
     further = names_in(piece, "further", FIRST_FURTHER_FIELDS)
     rows = field_of(piece, "rows")
-    length = len(columns) + len(further)
-    if not isinstance(rows, list) or any(
-        not isinstance(row, list) or len(row) != length or not isinstance(row[0], str)
-        for row in rows
-    ):
-        raise RecordError("rows are not lists of a store id, its figures and what they rest on")
+    check_rows(rows, (*columns, *further))
     attempt = field_of(piece, "attempt")
     if not isinstance(attempt, str):
         raise RecordError("attempt is not a text")
@@ -236,16 +240,14 @@ def _basis_in(piece: dict[str, Any]) -> dict[str, Any]:
         # of a worker that told less
         piece = {"basis": {name: field_of(piece, name) for name in ("lookback", "default_status")}}
     basis = piece["basis"]
-    if not isinstance(basis, dict):
-        raise RecordError(f"basis is not an object but {type(basis).__name__}")
-    return basis
+    check_basis(basis)
+    return cast("dict[str, Any]", basis)
 
 
 def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
     offsets = piece.get("input_offsets", {})
-    if not isinstance(offsets, dict) or not all(type(at) is int for at in offsets.values()):
-        raise RecordError("input_offsets are not numbers by topic")
-    return offsets
+    check_offsets(offsets)
+    return cast("dict[str, int]", offsets)
 
 
 _LOST_FIELDS: Final = {"topic": str, "partition": int, "first_offset": int, "end_offset": int}
