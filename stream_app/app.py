@@ -61,6 +61,8 @@ FETCHED_RECORDS: Final = 4_000
 
 SESSION_SECONDS: Final = 10.0
 
+_CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
+
 
 class UptimeApp(faust.App):
     """A Faust app that starts and stops our parts at the right moments.
@@ -208,7 +210,7 @@ def create_app(
         outbox,
         highwaters,
         progress,
-        TopicWatch(settings, _on_topic_id(progress, fail)),
+        TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail)),
         ownership,
         latest,
         holes,
@@ -229,18 +231,25 @@ def create_app(
     return app
 
 
-def _on_topic_id(
-    progress: Progress, fail: Callable[[BaseException], None]
+def end_on_replaced(
+    set_topic_id: Callable[[str, str], None], fail: Callable[[BaseException], None]
 ) -> Callable[[str, str, str | None], None]:
+    """What a worker does when the brokers tell the id of a topic.
+
+    Args:
+        set_topic_id: takes the first id of each topic.
+        fail: called when a topic that the worker reads has another id than before.
+    """
+
     def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
         if before is None:
-            progress.set_topic_id(topic, topic_id)
-        elif topic in {spec.name for spec in CONSUMED_TOPICS}:
+            set_topic_id(topic, topic_id)
+        elif topic in _CONSUMED:
             # what is in hand, and all our offsets, are of a topic that is gone
             fail(
                 TopicReplacedError(
-                    f"topic {topic} was deleted and made anew: a worker that starts reads it from "
-                    "the beginning"
+                    f"topic {topic} was deleted and made anew: a worker that starts now reads it "
+                    "from the beginning"
                 )
             )
 
