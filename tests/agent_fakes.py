@@ -361,6 +361,9 @@ class FakeProgress:
         self.watermarks: list[Watermark] = []
         self.topic_ids: dict[str, str] = {}
 
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        self.topic_ids[topic] = topic_id
+
     def topic_id(self, topic: str) -> str | None:
         return self.topic_ids.get(topic)
 

@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
-    HOURS_TAG,
-    ZONE_TAG,
-    bucket_key,
-    decode_rows,
-    encode_rows,
-    store_key,
-)
 
 from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
