@@ -8,6 +8,7 @@ record: the rest of the worker reports rare events, and what can be read when so
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -76,6 +77,9 @@ _LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
 
 _TOPIC_NAMES: Final = frozenset(spec.name for spec in ALL_TOPICS)
 
+DELAY_LOOK_SECONDS: Final = 0.25
+"""Time between two looks at how late the event loop is."""
+
 _RESTORE_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
 _DELAY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -115,6 +119,11 @@ class WorkerSources:
     lags: Callable[[], Mapping[SourcePartition, Lag]]
     unowned_partitions: Callable[[], int]
     changelog_unacknowledged: Callable[[], Unacknowledged]
+
+
+def unowned_count(unowned: Iterable[SourcePartition]) -> int:
+    """Count the partitions of which at least one source topic has no owner."""
+    return len({partition for _, partition in unowned})
 
 
 def letter_class(reason: str) -> LetterClass:
@@ -184,6 +193,14 @@ class EventLoopDelay:
     def observe(self, seconds: float) -> None:
         """Take in one look."""
         self._delays.observe(max(seconds, 0.0))
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + DELAY_LOOK_SECONDS
+            await asyncio.sleep(DELAY_LOOK_SECONDS)
+            self.observe(loop.time() - due)
 
 
 class WorkerMetrics:

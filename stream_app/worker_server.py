@@ -28,9 +28,6 @@ ADDRESS_FILE: Final = "http-address"
 RETRY_SECONDS: Final = 5
 """When to ask again whether a worker is ready."""
 
-DELAY_LOOK_SECONDS: Final = 0.25
-"""Time between two looks at how late the event loop is."""
-
 _STOP_SECONDS: Final = 1.0
 
 
@@ -90,7 +87,9 @@ class WorkerServer:
         except OSError as error:
             raise PrerequisiteError(f"cannot write {self._file}: {error.strerror}") from None
         log.info("metrics and health at %s", address)
-        self._delays = asyncio.create_task(self._watch_delays(), name="event-loop-delay")
+        self._delays = asyncio.create_task(
+            self._metrics.event_loop_delay.watch(), name="event-loop-delay"
+        )
 
     async def stop(self) -> None:
         """Stop answering."""
@@ -128,10 +127,3 @@ class WorkerServer:
             content_type="application/problem+json",
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
-
-    async def _watch_delays(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + DELAY_LOOK_SECONDS
-            await asyncio.sleep(DELAY_LOOK_SECONDS)
-            self._metrics.event_loop_delay.observe(loop.time() - due)
