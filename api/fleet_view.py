@@ -7,7 +7,6 @@ so that a look at the fleet touches only the stores whose instant has passed.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -19,15 +18,12 @@ from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
 from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.zones import find_zone, zone
-from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
     from stream_app.settings import Settings
-
-log = logging.getLogger(__name__)
 
 State = Literal["down", "unknown", "up", "closed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -146,12 +142,12 @@ class FleetView:
         self._now = 0
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of `latest-polls`; an older poll than the known one changes nothing."""
-        try:
-            told = decode_packed_polls(record.value)[0]
-        except RecordError as error:
-            log.debug("%s/%d: %s", record.topic, record.offset, error)
-            return
+        """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
+
+        Raises:
+            RecordError: it cannot be used, and changes nothing.
+        """
+        told = decode_packed_polls(record.value)[0]
         for poll in told.polls:
             self._polled(told.store_id, poll >> 1, poll & 1)
 

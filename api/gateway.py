@@ -40,6 +40,7 @@ from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.tail import TopicTail
+from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
 from stream_app.settings import named_stores
 
@@ -85,6 +86,9 @@ class Gateway:
         self._registry = Registry(folder / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
+        self._topics = TopicWatch(
+            settings, lambda topic, topic_id, _before: self._progress.set_topic_id(topic, topic_id)
+        )
         reports_tail = TopicTail(
             settings,
             [*REQUEST_TOPICS, REPORT_RESULTS, QUERY_RESULTS],
@@ -94,9 +98,15 @@ class Gateway:
         view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
+        self._followed: list[TopicTail | Progress] = [
+            stores_tail,
+            latest_tail,
+            reports_tail,
+            self._progress,
+        ]
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
+            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
@@ -172,6 +182,11 @@ class Gateway:
             await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
         except BrokerUnavailableError:
             return "the Kafka broker is out of reach"
+        for followed in self._followed:
+            if followed.trouble is not None:
+                return followed.trouble
+        if self._topics.trouble is not None:
+            return self._topics.trouble
         unowned = self._progress.unowned()
         if unowned:
             shown = ", ".join(f"{topic}/{partition}" for topic, partition in unowned[:3])

@@ -132,22 +132,26 @@ class ReportLog:
         self._database.close()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of either topic; one that cannot be read changes nothing."""
+        """Take in a record of any of the topics.
+
+        Raises:
+            RecordError: it cannot be used, and changes nothing.
+        """
+        query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
+        if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
+            request = decode_request(record.value)
+            self.requested(request, record.timestamp * 1000, query=query)
+            return
+        event = decode_event(record.value)
         try:
-            query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
-            if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
-                request = decode_request(record.value)
-                self.requested(request, record.timestamp * 1000, query=query)
-                return
-            event = decode_event(record.value)
             if event.piece is None:
                 self.happened(event, query=query)
             else:
                 self.made(event, event.piece, query=query)
-            self._changed(event.report_id)
-        except (RecordError, orjson.JSONEncodeError) as error:
-            # the worker has kept it as a dead letter
-            log.debug("%s/%d: %s", record.topic, record.offset, error)
+        except orjson.JSONEncodeError as error:
+            # orjson reads deeper nesting than it writes
+            raise RecordError(f"cannot be kept: {error}") from error
+        self._changed(event.report_id)
 
     def requested(self, request: AnyRequest, taken: int, *, query: bool = False) -> None:
         """A report was asked for; asking again changes nothing, nor does asking for a part."""
@@ -189,18 +193,19 @@ class ReportLog:
         of each part the first attempt that came whole: every reader puts the same together.
         """
         execute = self._database.execute
+        rows, input_offsets = orjson.dumps(piece.rows), orjson.dumps(piece.input_offsets)
         if not self._become(event, "running", query=query):
             return
         execute("UPDATE report SET parts = ? WHERE report_id = ?", (piece.parts, event.report_id))
         made = (event.report_id, piece.reference_time)
         execute(
             "INSERT OR IGNORE INTO piece VALUES (?, ?, ?, ?, ?, ?)",
-            (*made, piece.part, piece.attempt, piece.piece, orjson.dumps(piece.rows)),
+            (*made, piece.part, piece.attempt, piece.piece, rows),
         )
         if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
             execute(
                 "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)",
-                (*made, piece.part, piece.attempt, orjson.dumps(piece.input_offsets)),
+                (*made, piece.part, piece.attempt, input_offsets),
             )
         if self._count("part", *made) == piece.parts:
             self._complete(event.report_id, piece)

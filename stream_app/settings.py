@@ -231,6 +231,11 @@ class Settings:
         "8", _whole(1, 1000), "partitions of the topics by store; fixed once they exist"
     )
     replication: int = _setting("1", _whole(1, 5), "copies of every topic; 3 with three brokers")
+    standby: int = _setting(
+        "0",
+        _whole(0, 5),
+        "workers besides the owner that keep a copy of each partition, to take over at once",
+    )
     api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
     public_stores: str = _setting(

@@ -37,10 +37,8 @@ class WorkerServer:
     Args:
         settings: the address to listen on.
         folder: this worker's; the address in use is written there.
-        metrics: what `/metrics` shows.
+        metrics: what `/metrics` shows, and whether the worker is ready.
         look: looks up, before each answer of `/metrics`, what must be asked for.
-        not_ready: tells why the worker does not own all that it is assigned, in one line; None:
-            it does.
     """
 
     def __init__(
@@ -49,14 +47,12 @@ class WorkerServer:
         folder: Path,
         metrics: WorkerMetrics,
         look: Callable[[], Awaitable[None]],
-        not_ready: Callable[[], str | None],
     ) -> None:
         self._host = settings.worker_host
         self._port = settings.worker_port
         self._file = folder / ADDRESS_FILE
         self._metrics = metrics
         self._look = look
-        self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
         self._delays: asyncio.Task[None] | None = None
 
@@ -112,7 +108,7 @@ class WorkerServer:
 
     async def _get_readiness(self, _request: web.Request) -> web.Response:
         """200 when this worker owns all partitions that it is assigned, 503 until then."""
-        reason = self._not_ready()
+        reason = self._metrics.not_ready()
         if reason is None:
             return web.json_response({"status": "ready"})
         status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -336,6 +336,7 @@ class FakeProgress:
         highwaters: what `catch_up` returns; 0 for every source partition not named.
         newest: what `newest_poll` says.
         watermarks: what `advance` was told.
+        topic_ids: what `topic_id` says.
     """
 
     def __init__(self) -> None:
@@ -348,6 +349,10 @@ class FakeProgress:
         self.highwaters: dict[tuple[str, int], int] = {}
         self.newest: int | None = None
         self.watermarks: list[Watermark] = []
+        self.topic_ids: dict[str, str] = {}
+
+    def topic_id(self, topic: str) -> str | None:
+        return self.topic_ids.get(topic)
 
     async def catch_up(self) -> dict[tuple[str, int], int]:
         self.calls += 1

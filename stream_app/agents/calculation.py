@@ -13,7 +13,7 @@ from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.uptime import observe
 from stream_app.domain.zones import zone
 from stream_app.errors import ReportError
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
+from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
 
 if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from stream_app.agents.ownership import OwnedPartition
     from stream_app.domain.form import ReportForm
     from stream_app.domain.uptime import Observed
+    from stream_app.facts.table import FactsTable
     from stream_app.settings import Settings
-    from stream_app.tables import FactsTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,22 +24,31 @@ class Watermark:
         partition: its partition.
         applied: the next offset to apply.
         newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
+        topic_id: Kafka's id of the source topic, since a topic that is deleted and made anew
+            begins at offset 0 again; None: written by an earlier version, or under a broker
+            without topic ids.
     """
 
     topic: str
     partition: int
     applied: int
     newest_poll: int | None = None
+    topic_id: str | None = None
 
     def joined(self, other: Watermark | None) -> Watermark:
-        """The furthest of both: a watermark only ever advances."""
-        if other is None:
+        """The furthest of both: a watermark only ever advances.
+
+        Args:
+            other: the one known before; where the topic ids say something else, it counts no more.
+        """
+        if other is None or self.topic_id not in (None, other.topic_id):
             return self
         newest = max(
             (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
             default=None,
         )
-        return Watermark(self.topic, self.partition, max(self.applied, other.applied), newest)
+        applied = max(self.applied, other.applied)
+        return Watermark(self.topic, self.partition, applied, newest, other.topic_id)
 
 
 def watermark_key(watermark: Watermark) -> bytes:
@@ -55,6 +64,7 @@ def encode_watermark(watermark: Watermark) -> bytes:
             "partition": watermark.partition,
             "applied": watermark.applied,
             "newest_poll": watermark.newest_poll,
+            "topic_id": watermark.topic_id,
         }
     )
 
@@ -70,18 +80,20 @@ def decode_watermark(value: bytes | None) -> Watermark:
     partition = field_of(content, "partition")
     applied = field_of(content, "applied")
     newest_poll = content.get("newest_poll")
+    topic_id = content.get("topic_id")
     if not (
         isinstance(topic, str)
         and _is_count(partition)
         and _is_count(applied)
         # bool is an int in Python
         and (newest_poll is None or type(newest_poll) is int)
+        and (topic_id is None or isinstance(topic_id, str))
     ):
         raise RecordError("not a watermark")
     if newest_poll is not None:
         # every report without a time of its own refers to it: no report could be written
         check_instant(newest_poll)
-    return Watermark(topic, partition, applied, newest_poll)
+    return Watermark(topic, partition, applied, newest_poll, topic_id)
 
 
 def _is_count(value: object) -> bool:

@@ -7,11 +7,11 @@ from bisect import bisect_left
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
-from stream_app.kafka.clients import connection
+from stream_app.kafka.clients import safe_consumer
+from stream_app.kafka.safe_records import UnreadableRecords
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -45,10 +45,8 @@ class NotComparableError(StoreUptimeError):
 
 def new_consumer(settings: Settings) -> Any:
     """Make the consumer that the watchman reads with; it is in no group."""
-    return AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
+    return safe_consumer(
+        settings,
         # records that are deleted while they are read must not be stepped over silently
         auto_offset_reset="none",
         # as the worker reads: what a transaction took back never happened
@@ -107,10 +105,13 @@ class KeptRecords:
             records, position = await self._fetch(place)
             if records:
                 heard = loop.time()
-                self._note_first(place, records[0])
             elif loop.time() - heard >= SILENCE_SECONDS:
                 raise BrokerUnavailableError("no Kafka broker sends records")
             for record in records:
+                if isinstance(record, UnreadableRecords):
+                    # a worker has kept it as a dead letter
+                    continue
+                self._note_first(place, record)
                 value = (record.value or b"").lower()
                 # most records are of other stores: this look is quicker than reading them
                 if record.offset < end and any(name in value for name in self._names):
@@ -139,9 +140,11 @@ class KeptRecords:
         return fetched.get(place, []), position
 
     def _note_first(self, place: TopicPartition, record: Any) -> None:
+        if place in self._first_times:
+            return
         # 1: the time is the broker's, of when it took the record
         told = -1 if record.timestamp_type != 1 else record.timestamp * 1000
-        self._first_times.setdefault(place, told)
+        self._first_times[place] = told
 
     def first_append_time(self, place: TopicPartition) -> int | None:
         """When the broker took the first record that was read of a partition, µs; None: no record.

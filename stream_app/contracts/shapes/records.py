@@ -217,6 +217,8 @@ class WatermarkRecord(TypedDict):
     applied: Count
     newest_poll: Microseconds | None
     """Of all stores of the partition, in microseconds since 1970."""
+    topic_id: NotRequired[str | None]
+    """Kafka's id of the source topic: one that was deleted and made anew has another."""
 
 
 @closed
@@ -235,6 +237,8 @@ class RecordSource(TypedDict):
     topic: str
     partition: Count
     offset: Count
+    last_offset: NotRequired[Count]
+    """Of several records that cannot be read."""
 
 
 @closed

@@ -107,7 +107,9 @@ dead_letters = st.builds(
     key=st.none() | st.binary(),
     truncated=st.booleans(),
 )
-watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
+watermarks = st.builds(
+    Watermark, st.text(), offsets, offsets, st.none() | instants, st.none() | st.text()
+)
 named_stores = st.none() | st.sets(uuids, min_size=1, max_size=5).map(
     lambda ids: tuple(sorted(ids))
 )

@@ -48,8 +48,15 @@ class Desk:
             lambda: self.now,
         )
 
-    def hear(self, topic: str, number: int, applied: int, newest: int | None = None) -> None:
-        self.progress.advance(Watermark(topic, number, applied, newest))
+    def hear(
+        self,
+        topic: str,
+        number: int,
+        applied: int,
+        newest: int | None = None,
+        topic_id: str | None = None,
+    ) -> None:
+        self.progress.advance(Watermark(topic, number, applied, newest, topic_id))
 
     def hear_all(self) -> None:
         for topic, number in ALL:
@@ -68,7 +75,7 @@ async def desk() -> Desk:
 
 async def test_nothing_to_wait_for_asks_once(desk: Desk) -> None:
     desk.hear_all()
-    desk.highwaters.offsets[POLLS, 1] = 5
+    desk.highwaters.offsets[POLLS, 1] = 6
     desk.hear(POLLS, 1, 6)
 
     reached = await desk.progress.catch_up()
@@ -89,7 +96,7 @@ async def test_it_waits_for_every_partition(desk: Desk) -> None:
     desk.highwaters.offsets[ZONES, 3] = 2
     task = await desk.waiting()
 
-    for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 9)):
+    for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 0)):
         desk.hear(topic, number, applied)
         await settle()
         assert not task.done()
@@ -233,3 +240,86 @@ async def test_only_the_polls_topic_tells_of_polls(desk: Desk) -> None:
     desk.hear(ZONES, 0, 1, 99)
 
     assert desk.progress.newest_poll() == 5
+
+
+# -- a topic that was deleted and made anew
+
+
+async def test_a_watermark_of_the_topic_before_counts_no_more(desk: Desk) -> None:
+    desk.progress.set_topic_id(POLLS, "first")
+    desk.hear_all()
+    desk.hear(POLLS, 0, 5, 70, "first")
+    desk.highwaters.offsets[POLLS, 0] = 5
+    await desk.progress.catch_up()
+
+    desk.progress.set_topic_id(POLLS, "second")
+    # whoever reads the topic that is gone is nobody's owner, however often it is heard
+    desk.hear(POLLS, 0, 5, 70, "first")
+    task = await desk.waiting()
+
+    assert desk.progress.unowned() == [(POLLS, number) for number in range(PARTITIONS)]
+    assert desk.progress.newest_poll() is None
+    assert not task.done()
+
+    for number in range(PARTITIONS):
+        desk.hear(POLLS, number, desk.highwaters.offsets[POLLS, number], 80, "second")
+    await settle()
+    assert task.done()
+    assert desk.progress.unowned() == []
+    assert desk.progress.newest_poll() == 80
+
+
+async def test_watermarks_of_other_topics_stay(desk: Desk) -> None:
+    for topic in (POLLS, ZONES):
+        desk.progress.set_topic_id(topic, "first")
+        desk.hear(topic, 0, 5, None, "first")
+
+    desk.progress.set_topic_id(POLLS, "second")
+
+    assert (ZONES, 0) not in desk.progress.unowned()
+
+
+async def test_a_watermark_of_a_topic_not_heard_of_yet_does_not_count(desk: Desk) -> None:
+    desk.progress.set_topic_id(POLLS, "first")
+    desk.hear(POLLS, 0, 5, 70, "second")
+    assert desk.progress.newest_poll() is None
+
+
+async def test_one_without_an_id_counts_until_one_with_an_id_comes(desk: Desk) -> None:
+    """An earlier version wrote it; an earlier version of the worker may still run."""
+    desk.hear_all()
+    desk.hear(POLLS, 0, 9)
+    desk.progress.set_topic_id(POLLS, "first")
+    desk.highwaters.offsets[POLLS, 0] = 9
+    assert (await desk.progress.catch_up())[POLLS, 0] == 9
+    assert desk.highwaters.asked == 1
+
+    desk.hear(POLLS, 0, 3, None, "first")
+    task = await desk.waiting()
+
+    assert not task.done()
+    desk.hear(POLLS, 0, 9)
+    await settle()
+    assert task.done()
+
+
+async def test_one_without_an_id_is_of_the_topic_that_was_there(desk: Desk) -> None:
+    desk.progress.set_topic_id(POLLS, "first")
+    desk.hear_all()
+    desk.progress.set_topic_id(POLLS, "second")
+    assert (POLLS, 0) in desk.progress.unowned()
+    assert (ZONES, 0) not in desk.progress.unowned()
+
+
+async def test_what_reaches_beyond_the_end_of_its_topic_does_not_count(desk: Desk) -> None:
+    """The topic was made anew a moment ago: its id is not known yet, or not told at all."""
+    desk.hear_all()
+    desk.hear(POLLS, 0, 1000, 70)
+    desk.highwaters.offsets[POLLS, 0] = 1
+    task = await desk.waiting()
+
+    assert not task.done()
+    assert desk.progress.newest_poll() is None
+    desk.hear(POLLS, 0, 1)
+    await settle()
+    assert task.done()

@@ -26,8 +26,8 @@ from stream_app.domain.buckets import BucketLayout, kind_of
 from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.errors import TableError
+from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from stream_app.metrics import WorkerMetrics
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from stream_app.watchman import kept_records, watchman
 from stream_app.watchman.watchman import Watchman
 from tests.agent_fakes import Failures, FakeFacts, FakeOwnership, settings_with, store_in

@@ -26,6 +26,7 @@ class TopicRecord:
     timestamp: int
     value: bytes | None
     timestamp_type: int = APPEND_TIME
+    key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
