@@ -44,7 +44,16 @@ from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.start_offsets import GroupOffsetsReader
 from stream_app.kafka.topic_watch import TopicWatch
-from stream_app.metrics import WorkerMetrics
+from stream_app.metrics import (
+    Reading,
+    Unacknowledged,
+    WorkerMetrics,
+    WorkerSources,
+    unowned_count,
+)
+from stream_app.source_lag import SourceLags
+from stream_app.watchman.watchman import Watchman
+from stream_app.worker_server import WorkerServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +180,8 @@ class Parts:
     committable: Committable
     assignment: PartitionAssignment
     assignor: StatefulAssignor
+    watchman: Watchman
+    server: WorkerServer
 
     async def start(self) -> None:
         """Connect everything.
@@ -188,6 +199,7 @@ class Parts:
 
     def _in_order(self) -> list[_Part]:
         return [
+            self.server,
             self.restores,
             self.facts,
             self.outbox,
@@ -199,6 +211,7 @@ class Parts:
             self.gaps,
             self.assignment,
             self.reach,
+            self.watchman,
         ]
 
 
@@ -228,7 +241,7 @@ def create_app(
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
-    outbox = Outbox(settings, fail)
+    outbox = Outbox(settings, metrics, fail)
     latest = LatestPolls(outbox)
     committable = Committable()
     ownership = Ownership(facts, progress, outbox, latest, committable, fail)
@@ -242,6 +255,20 @@ def create_app(
     )
     assignment = PartitionAssignment(
         GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost
+    )
+    lags = SourceLags(settings, ownership, highwaters, clock)
+    metrics.read_from(
+        WorkerSources(
+            lags=lags.found,
+            unowned_partitions=lambda: unowned_count(progress.unowned()),
+            changelog_unacknowledged=lambda: Unacknowledged(
+                facts.unacknowledged, facts.unacknowledged_bytes
+            ),
+            readings=lambda: {
+                partition: Reading(reading.done, reading.to_do)
+                for partition, reading in restores.progress().items()
+            },
+        )
     )
     app.parts = Parts(
         restores,
@@ -257,6 +284,8 @@ def create_app(
         committable,
         assignment,
         StatefulAssignor(assignment.copies, settings.standby, assignment.set_standby),
+        Watchman(settings, ownership, facts, metrics, fail, clock),
+        WorkerServer(settings, folder, metrics, lags.look),
     )
 
     async def seek(topic: str, partition: int, offset: int) -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from stream_app.agents.gaps import LostInput
     from stream_app.agents.ownership import Ownership
     from stream_app.facts.databases import FactsDatabases
+    from stream_app.facts.restorer import RestoreProgress
     from stream_app.facts.table import FactsTable
     from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
@@ -149,6 +150,11 @@ class RestoreService:
         seconds = asyncio.get_running_loop().time() - self._began[partition]
         left = round(seconds * progress.to_do / progress.done) if progress.done else None
         return RestoreStatus(partition, progress.done, progress.to_do, left)
+
+    def progress(self) -> dict[int, RestoreProgress]:
+        """How far the changelog of every partition is read that is being read now."""
+        found = {partition: self._restorers[partition].progress for partition in self.running}
+        return {p: progress for p, progress in found.items() if progress is not None}
 
     @property
     def running(self) -> set[int]:
@@ -327,11 +333,7 @@ class PartitionAssignment:
     async def _tell_restores(self) -> None:
         self._log_owned()
         for partition in sorted(self._assigned - self._ownership.owned):
-            status = self._restores.status(partition)
-            self._restores.metrics.restore_progress(
-                partition, status.done, status.done + status.to_do
-            )
-            await self._ownership.tell_restore(status)
+            await self._ownership.tell_restore(self._restores.status(partition))
 
     def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
         """Begin to take over partitions, after some seconds."""

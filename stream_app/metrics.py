@@ -8,23 +8,21 @@ record: the rest of the worker reports rare events, and what can be read when so
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
-import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
 from stream_app import __version__
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.processes.folders import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from prometheus_client.core import Metric
 
@@ -70,11 +68,17 @@ _LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
     ("internal", re.compile(r"internal error")),
     ("ahead_of_clock", re.compile(r".*lies ahead of the clock", re.DOTALL)),
     ("too_many_polls", re.compile(r".*more than \d+ polls of one store in one week", re.DOTALL)),
+    ("lost", re.compile(r"lost: ")),
     ("too_large", re.compile(r"too large")),
     ("too_old", re.compile(r".*older than STORE_UPTIME_RETENTION", re.DOTALL)),
 )
 
+_LAST_OFFSET: Final = "last_offset"
+
 _TOPIC_NAMES: Final = frozenset(spec.name for spec in ALL_TOPICS)
+
+DELAY_LOOK_SECONDS: Final = 0.25
+"""Time between two looks at how late the event loop is."""
 
 _RESTORE_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
 _DELAY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -95,6 +99,18 @@ class Lag(NamedTuple):
     seconds: float | None
 
 
+class Reading(NamedTuple):
+    """How far a partition's changelog is read.
+
+    Attributes:
+        done: offsets that have been read since the checkpoint of the database.
+        to_do: offsets that have yet to be read.
+    """
+
+    done: int
+    to_do: int
+
+
 class Unacknowledged(NamedTuple):
     """Records that were handed to the broker, or wait for it, and are not acknowledged yet."""
 
@@ -110,17 +126,27 @@ class WorkerSources:
         lags: tells the lag of every owned source partition, as it was looked up last.
         unowned_partitions: tells how many partitions no worker has spoken for lately.
         changelog_unacknowledged: tells what the changelog has yet to acknowledge.
+        readings: tells of every partition whose changelog is being read, how far that is.
     """
 
     lags: Callable[[], Mapping[SourcePartition, Lag]]
     unowned_partitions: Callable[[], int]
     changelog_unacknowledged: Callable[[], Unacknowledged]
+    readings: Callable[[], Mapping[int, Reading]]
 
 
-def letter_class(reason: str) -> LetterClass:
+def unowned_count(unowned: Iterable[SourcePartition]) -> int:
+    """Count the partitions of which at least one source topic has no owner."""
+    return len({partition for _, partition in unowned})
+
+
+def letter_class(letter: DeadLetter) -> LetterClass:
     """Tell the class of a dead letter's reason."""
+    if _LAST_OFFSET in letter.source:
+        # only a range that cannot be read is named by two offsets
+        return "unreadable"
     for name, pattern in _LETTER_CLASSES:
-        if pattern.match(reason):
+        if pattern.match(letter.reason):
             return name
     return "invalid"
 
@@ -159,15 +185,9 @@ class DeadLetterCounter:
             registry=registry,
         )
 
-    def count(self, letter: DeadLetter, reason: LetterClass | None = None) -> None:
-        """Count a dead letter.
-
-        Args:
-            letter: what was refused.
-            reason: the class of its reason; None: it is told by the text.
-        """
-        told = letter_class(letter.reason) if reason is None else reason
-        self._letters.labels(letter_source(letter), told).inc()
+    def count(self, letter: DeadLetter) -> None:
+        """Count a dead letter."""
+        self._letters.labels(letter_source(letter), letter_class(letter)).inc()
 
 
 class EventLoopDelay:
@@ -185,35 +205,37 @@ class EventLoopDelay:
         """Take in one look."""
         self._delays.observe(max(seconds, 0.0))
 
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + DELAY_LOOK_SECONDS
+            await asyncio.sleep(DELAY_LOOK_SECONDS)
+            self.observe(loop.time() - due)
+
 
 class WorkerMetrics:
     """The metrics of one worker.
 
     Args:
-        fencings_file: keeps the number of fencings, which end the process that counts them; None:
-            it is not kept.
         monotonic: a clock in seconds that never goes back.
 
     Attributes:
         registry: what `GET /metrics` shows.
-        dead_letters: counts the dead letters that this worker writes.
         event_loop_delay: takes in how late the event loop is.
     """
 
     def __init__(
         self,
-        fencings_file: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry = new_registry()
-        self.dead_letters = DeadLetterCounter(registry)
+        self._dead_letters = DeadLetterCounter(registry)
         self.event_loop_delay = EventLoopDelay(registry)
-        self._fencings_file = fencings_file
         self._monotonic = monotonic
         self._assigned: frozenset[int] | None = None
         self._waiting_since: dict[int, float] = {}
         self._owned: frozenset[int] = frozenset()
-        self._restores: dict[int, tuple[int, int]] = {}
         self._sources: WorkerSources | None = None
         self._rebalances = Counter(
             "store_uptime_rebalances",
@@ -222,8 +244,7 @@ class WorkerMetrics:
         )
         self._fencings = Counter(
             "store_uptime_fencings",
-            "Times that this worker ended because another one had taken over its partitions while "
-            "it was paused or cut off; kept over restarts.",
+            "Partitions that another worker had claimed while this one was paused or cut off.",
             registry=registry,
         )
         self._removed = Counter(
@@ -261,7 +282,6 @@ class WorkerMetrics:
             self._removed.labels(reason)
         for outcome in get_args(CheckOutcome):
             self._checks.labels(outcome)
-        self._fencings.inc(self._kept_fencings())
         registry.register(_WorkerCollector(self))
 
     def read_from(self, sources: WorkerSources) -> None:
@@ -273,14 +293,8 @@ class WorkerMetrics:
         self._rebalances.inc()
 
     def fenced(self) -> None:
-        """Count that another worker took over while this one was paused, which ends this one."""
+        """Count a partition that another worker claimed while this one was paused or cut off."""
         self._fencings.inc()
-        if self._fencings_file is not None:
-            # a full disk is no reason not to end
-            try:
-                write_whole(self._fencings_file, str(self._kept_fencings() + 1))
-            except OSError:
-                return
 
     def database_removed(self, reason: RemovalReason) -> None:
         """Count a partition's database that is removed."""
@@ -294,12 +308,19 @@ class WorkerMetrics:
         """Count offsets that were gone from a source topic before they were applied."""
         self._lost.labels(_known(topic)).inc(count)
 
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Count a dead letter of a worker, and the records of a range that cannot be read."""
+        self._dead_letters.count(letter)
+        first, last = (letter.source.get(name) for name in ("offset", _LAST_OFFSET))
+        if isinstance(first, int) and isinstance(last, int):
+            self.records_unread(letter_source(letter), last - first + 1)
+
     def watchman_checked(self, outcome: CheckOutcome) -> None:
         """Count a store that the watchman has checked."""
         self._checks.labels(outcome).inc()
 
     def assigned(self, partitions: Collection[int]) -> None:
-        """Note which partitions this worker has been assigned; the others' restores end."""
+        """Note which partitions this worker has been assigned; the group may take others away."""
         self._assigned = now_assigned = frozenset(partitions)
         now = self._monotonic()
         self._waiting_since = {
@@ -307,25 +328,13 @@ class WorkerMetrics:
             partition: self._waiting_since.get(partition, now)
             for partition in now_assigned - self._owned
         }
-        self._restores = {p: r for p, r in self._restores.items() if p in now_assigned}
-
-    def restore_progress(self, partition: int, done: int, to_do: int) -> None:
-        """Note how far the restore of a partition is; call it once a fetched batch.
-
-        Args:
-            partition: one that is assigned.
-            done: changelog offsets that have been read since its checkpoint.
-            to_do: changelog offsets between its checkpoint and its end, `done` among them.
-        """
-        self._restores[partition] = (done, to_do)
 
     def owned(self, partitions: Collection[int]) -> None:
-        """Note which partitions this worker owns now; their restores are complete."""
+        """Note which partitions this worker owns now."""
         now_owned = frozenset(partitions)
         for partition in now_owned - self._owned:
             now = self._monotonic()
             self._restore_seconds.observe(now - self._waiting_since.pop(partition, now))
-            self._restores.pop(partition, None)
         self._owned = now_owned
 
     def not_ready(self) -> str | None:
@@ -345,17 +354,14 @@ class WorkerMetrics:
         return generate_latest(self.registry)
 
     def _restore_text(self, partition: int) -> str:
-        if partition not in self._restores:
+        reading = self._readings().get(partition)
+        if reading is None:
             return f"partition {partition} waits"
-        done, to_do = self._restores[partition]
-        return f"partition {partition} has restored {done:,} of {to_do:,} changelog records"
+        done, to_do = reading
+        return f"partition {partition} has restored {done:,} of {done + to_do:,} changelog records"
 
-    def _kept_fencings(self) -> int:
-        try:
-            kept = orjson.loads(self._fencings_file.read_bytes()) if self._fencings_file else 0
-        except (OSError, ValueError):
-            return 0
-        return kept if type(kept) is int and kept >= 0 else 0
+    def _readings(self) -> Mapping[int, Reading]:
+        return {} if self._sources is None else self._sources.readings()
 
     def _collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -375,14 +381,22 @@ class WorkerMetrics:
         )
         to_do = GaugeMetricFamily(
             "store_uptime_restore_to_do_records",
-            "Changelog offsets that the restore of a partition has to read in all; only while it "
+            "Changelog offsets that the restore of a partition has yet to read; only while it "
             "lasts.",
             labels=["partition"],
         )
-        for partition, progress in sorted(self._restores.items()):
-            for family, records in zip((done, to_do), progress, strict=True):
-                family.add_metric([str(partition)], records)
-        yield from (done, to_do)
+        standby = GaugeMetricFamily(
+            "store_uptime_standby_lag_records",
+            "Changelog offsets that this worker's copy of somebody else's partition lacks.",
+            labels=["partition"],
+        )
+        for partition, reading in sorted(self._readings().items()):
+            if partition not in (self._assigned or ()):
+                standby.add_metric([str(partition)], reading.to_do)
+            elif partition not in self._owned:
+                done.add_metric([str(partition)], reading.done)
+                to_do.add_metric([str(partition)], reading.to_do)
+        yield from (done, to_do, standby)
         if self._sources is not None:
             yield from _read(self._sources)
 

@@ -28,9 +28,6 @@ ADDRESS_FILE: Final = "http-address"
 RETRY_SECONDS: Final = 5
 """When to ask again whether a worker is ready."""
 
-DELAY_LOOK_SECONDS: Final = 0.25
-"""Time between two looks at how late the event loop is."""
-
 _STOP_SECONDS: Final = 1.0
 
 
@@ -40,10 +37,8 @@ class WorkerServer:
     Args:
         settings: the address to listen on.
         folder: this worker's; the address in use is written there.
-        metrics: what `/metrics` shows.
+        metrics: what `/metrics` shows, and whether the worker is ready.
         look: looks up, before each answer of `/metrics`, what must be asked for.
-        not_ready: tells why the worker does not own all that it is assigned, in one line; None:
-            it does.
     """
 
     def __init__(
@@ -52,14 +47,12 @@ class WorkerServer:
         folder: Path,
         metrics: WorkerMetrics,
         look: Callable[[], Awaitable[None]],
-        not_ready: Callable[[], str | None],
     ) -> None:
         self._host = settings.worker_host
         self._port = settings.worker_port
         self._file = folder / ADDRESS_FILE
         self._metrics = metrics
         self._look = look
-        self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
         self._delays: asyncio.Task[None] | None = None
 
@@ -90,7 +83,9 @@ class WorkerServer:
         except OSError as error:
             raise PrerequisiteError(f"cannot write {self._file}: {error.strerror}") from None
         log.info("metrics and health at %s", address)
-        self._delays = asyncio.create_task(self._watch_delays(), name="event-loop-delay")
+        self._delays = asyncio.create_task(
+            self._metrics.event_loop_delay.watch(), name="event-loop-delay"
+        )
 
     async def stop(self) -> None:
         """Stop answering."""
@@ -113,7 +108,7 @@ class WorkerServer:
 
     async def _get_readiness(self, _request: web.Request) -> web.Response:
         """200 when this worker owns all partitions that it is assigned, 503 until then."""
-        reason = self._not_ready()
+        reason = self._metrics.not_ready()
         if reason is None:
             return web.json_response({"status": "ready"})
         status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -128,10 +123,3 @@ class WorkerServer:
             content_type="application/problem+json",
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
-
-    async def _watch_delays(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + DELAY_LOOK_SECONDS
-            await asyncio.sleep(DELAY_LOOK_SECONDS)
-            self._metrics.event_loop_delay.observe(loop.time() - due)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from stream_app.contracts.reports import StoreBasis, basis_of, hours_version
+from stream_app.contracts.reports import StoreBasis, basis_of, hours_version, report_content
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.form import FormRow, rows_of
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
@@ -116,6 +116,31 @@ class Calculation:
         )
         rows = rows_of(self._form, store_id, observed, tz)
         return Calculated(rows, observed, tz, _basis(str(tz), hours))
+
+    def report(self, store_id: str) -> dict[str, Any]:
+        """The report of a store, as readers get it.
+
+        Raises:
+            ReportError: as `of`.
+            TableError: as `of`.
+        """
+        return self.content(self.of(store_id))
+
+    def content(self, calculated: Calculated) -> dict[str, Any]:
+        """The report of figures that were calculated here."""
+        content = report_content(
+            self._form,
+            calculated.rows,
+            self._end,
+            calculated.store,
+            self.basis,
+            {
+                topic: {str(self._owned.number): offset}
+                for topic, offset in self.input_offsets.items()
+            },
+            calculated.whole(),
+        )
+        return content | {"lost_input": self.lost_input} if self.lost_input else content
 
 
 @lru_cache(maxsize=16_384)

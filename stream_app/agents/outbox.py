@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batches import Acknowledged
+    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
 WAITING_BYTES: Final = 16 << 20
@@ -55,12 +56,19 @@ class Outbox:
 
     Args:
         settings: how to reach the broker.
+        metrics: counts the dead letters.
         fail: called when a record failed for good: what is behind it in its partition fails too,
             and a worker that cannot tell its watermarks would hold up every report.
     """
 
-    def __init__(self, settings: Settings, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._fail = fail
         self._producer: Any = None
         self._batches: Any = None
@@ -83,6 +91,7 @@ class Outbox:
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
+        self._metrics.dead_letter(letter)
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(

@@ -21,7 +21,7 @@ from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.calculation import Calculation
 from stream_app.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.reports import Piece, ReportEvent, report_content, report_rows
+from stream_app.contracts.reports import Piece, ReportEvent, report_rows
 from stream_app.contracts.requests import (
     FleetRequest,
     PartRequest,
@@ -240,20 +240,9 @@ class Reports:
     ) -> asyncio.Future[Any]:
         calculation = self._calculation(owned, request.form, reference)
         calculated = calculation.of(request.store_id)
-        content = report_content(
-            request.form,
-            calculated.rows,
-            reference,
-            calculated.store,
-            calculation.basis,
-            {
-                topic: {str(owned.number): offset}
-                for topic, offset in calculation.input_offsets.items()
-            },
-            calculated.whole(),
-        ) | details_content(request.details, calculated.observed, calculated.tz)
-        if calculation.lost_input:
-            content["lost_input"] = calculation.lost_input
+        content = calculation.content(calculated) | details_content(
+            request.details, calculated.observed, calculated.tz
+        )
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
         return await self._outbox.report(event, results)
 

@@ -73,6 +73,11 @@ class OpenPartition:
         """Changelog records that the broker has yet to acknowledge."""
         return sum(map(len, self._in_flight.values()))
 
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes of the values of these records."""
+        return sum(len(value) for entries in self._in_flight.values() for _, value in entries)
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key.
 
@@ -197,6 +202,11 @@ class FactsTable:
     def unacknowledged(self) -> int:
         """Changelog records of all open partitions that the broker has yet to acknowledge."""
         return sum(opened.unacknowledged for opened in self._open.values())
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes of the values of these records."""
+        return sum(opened.unacknowledged_bytes for opened in self._open.values())
 
     def _opened(self, partition: int) -> OpenPartition:
         try:
