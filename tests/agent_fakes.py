@@ -16,7 +16,7 @@ from stream_app.kafka.frontier import Frontier
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.reports import ReportEvent
@@ -58,6 +58,7 @@ class FakeRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
@@ -70,6 +71,7 @@ class FakeMessage:
     offset: int = 0
     key: bytes | None = b"a key"
     timestamp: float = NOW / 1_000_000
+    headers: Sequence[tuple[str, bytes]] = ()
 
     @property
     def records(self) -> list[FakeRecord]:
@@ -81,6 +83,7 @@ class FakeMessage:
                 round(self.timestamp * 1000),
                 self.key,
                 self.value,
+                self.headers,
             )
         ]
 
@@ -223,6 +226,7 @@ class PassedOn:
     partition: int
     key: str
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class RecordingOutbox:
@@ -245,9 +249,14 @@ class RecordingOutbox:
         return self.sends.future()
 
     async def pass_on(
-        self, topic: str, partition: int, store_id: str, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
-        self.passed_on.append(PassedOn(topic, partition, store_id, value))
+        self.passed_on.append(PassedOn(topic, partition, key, value, tuple(headers)))
         return self.sends.future()
 
     async def report(
@@ -396,6 +405,7 @@ class Sent:
     key: bytes | None
     partition: int | None
     future: asyncio.Future[Any] = field(repr=False)
+    headers: Sequence[tuple[str, bytes]] = ()
 
     def arrive(self, offset: int = 0) -> None:
         self.future.set_result(Acknowledged(offset, NOW))
@@ -409,10 +419,20 @@ class FakeBatches:
         self.at_once = at_once
         self.error: BaseException | None = None
 
-    def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> Any:
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> Any:
         if self.error is not None:
             raise self.error
-        sent = Sent(topic, value, key, partition, asyncio.get_running_loop().create_future())
+        sent = Sent(
+            topic, value, key, partition, asyncio.get_running_loop().create_future(), headers
+        )
         self.sent.append(sent)
         if self.at_once:
             sent.arrive(len(self.sent) - 1)

@@ -13,7 +13,14 @@ from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.uptime import observe
 from stream_app.domain.zones import zone
 from stream_app.errors import ReportError
-from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_reader,
+    decode_fact,
+    decode_rows,
+    store_key,
+)
 
 if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
@@ -101,8 +108,8 @@ class Calculation:
         settings, partition = self._settings, self._owned.number
         read = bucket_reader(self._facts, partition, store)
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
-        hours = self._facts.get(partition, store + HOURS_TAG)
-        name = self._facts.get(partition, store + ZONE_TAG)
+        _, hours = decode_fact(self._facts.get(partition, store + HOURS_TAG))
+        _, name = decode_fact(self._facts.get(partition, store + ZONE_TAG))
         tz = zone(name.decode() if name else None, settings.default_timezone)
         observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),

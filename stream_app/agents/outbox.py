@@ -37,10 +37,10 @@ from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batches import Acknowledged
+    from stream_app.kafka.batches import Acknowledged, Header
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
@@ -95,7 +95,12 @@ class Outbox:
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(
-        self, topic: str, partition: int, key: str, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes,
+        headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
         """Send a record to the partition whose owner can do something about it.
 
@@ -103,7 +108,7 @@ class Outbox:
             MessageSizeTooLargeError: it came compressed, and is too large by itself.
         """
         await self._batches.room(topic, partition, WAITING_BYTES)
-        return self._add(topic, partition, key.encode(), value)
+        return self._add(topic, partition, key.encode(), value, headers)
 
     async def report(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
@@ -160,9 +165,14 @@ class Outbox:
         return partition_of(key, topic.partitions(self._settings))
 
     def _add(
-        self, topic: str, partition: int, key: bytes, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
-        batch = self._batches.add(topic, partition, key, value)
+        batch = self._batches.add(topic, partition, key, value, headers=headers)
         sent: asyncio.Future[Acknowledged] = batch.sent
         if batch.count == 1:
             sent.add_done_callback(self._on_sent)

@@ -1,13 +1,14 @@
 """What records look like, by topic."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.revisions import ORIGIN_HEADER
 from stream_app.contracts.shapes.reports import LostInput, SettingsUsed, StoreReport
 from stream_app.contracts.shapes.values import (
     Count,
@@ -57,6 +58,17 @@ class PollBatchRecord(TypedDict):
     store_id: StoreId
     polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
     """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
+
+
+@closed
+class RecordOrigin(TypedDict):
+    """Where and when the broker took a record that a worker forwarded to its store's partition."""
+
+    append_time_ms: Count
+    """The broker's time of the record, in milliseconds since 1970."""
+    partition: Count
+    """Of the same topic."""
+    offset: Count
 
 
 @closed
@@ -311,16 +323,21 @@ class Described:
     Attributes:
         key: the shape of the key.
         values: the shapes of values; none where they are of no use to other programs.
+        headers: the shapes of headers that a record may have, by name; their values are JSON.
     """
 
     key: Any
     values: tuple[Any, ...]
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
 
 
 SHAPES: Final[Mapping[str, Described]] = {
     STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord)),
-    STORE_BUSINESS_HOURS.name: Described(StoreId, (HoursRecord,)),
-    STORE_TIMEZONES.name: Described(StoreId, (ZoneRecord,)),
+    STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
+    STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
     REPORT_REQUESTS.name: Described(str, _REQUESTS),
     STORE_QUERIES.name: Described(str, _REQUESTS),
     REPORT_RESULTS.name: Described(str, _EVENTS),

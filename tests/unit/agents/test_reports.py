@@ -16,6 +16,7 @@ from stream_app.agents.reports import MAX_AT_ONCE, Reports
 from stream_app.contracts import timelines
 from stream_app.contracts.reports import basis_of, hours_version
 from stream_app.contracts.requests import ReportRequest, decode_request, encode_request
+from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.form import ReportForm
@@ -23,7 +24,14 @@ from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_i
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
-from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    encode_fact,
+    encode_rows,
+    store_key,
+)
 from stream_app.kafka.frontier import Frontier
 from tests.agent_fakes import (
     NOW,
@@ -157,16 +165,20 @@ async def test_the_figures_come_from_the_table(desk: Desk) -> None:
     assert event.acks == 1
 
 
-async def test_hours_and_zone_come_from_the_table(desk: Desk) -> None:
+@pytest.mark.parametrize("of_an_earlier_version", [False, True])
+async def test_hours_and_zone_come_from_the_table(desk: Desk, of_an_earlier_version: bool) -> None:
     desk.add((NOW - WEEK - MINUTE, True))
-    desk.facts.content[0, KEY + ZONE_TAG] = b"Asia/Kathmandu"
     rows = [(day, "09:00", "17:30") for day in range(7)]
-    desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(rows)
+    for tag, content in ((ZONE_TAG, b"Asia/Kathmandu"), (HOURS_TAG, encode_rows(rows))):
+        desk.facts.content[0, KEY + tag] = (
+            content if of_an_earlier_version else encode_fact(Revision(5, 7), content)
+        )
 
     await desk.ask(request(reference_time=NOW))
 
     assert desk.report()["timezone"] == "Asia/Kathmandu"
     assert desk.report()["uptime_last_week"] == 7 * 8.5
+    assert desk.report()["hours_version"] == hours_version(encode_rows(rows))
 
 
 async def test_a_poll_as_old_as_the_lookback_allows_still_counts(desk: Desk) -> None:
