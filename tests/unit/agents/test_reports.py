@@ -23,8 +23,8 @@ from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_i
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
-from stream_app.kafka.frontier import Frontier
 from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.kafka.frontier import Frontier
 from tests.agent_fakes import (
     NOW,
     Failures,
