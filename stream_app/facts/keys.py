@@ -96,8 +96,16 @@ def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
 
 
 def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
-    """Read what `encode_rows` wrote."""
-    return [(day, start, end) for day, start, end in orjson.loads(value)]
+    """Read what `encode_rows` wrote.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    rows = [(day, start, end) for day, start, end in orjson.loads(value)]
+    for day, start, end in rows:
+        if not (isinstance(day, int) and isinstance(start, str) and isinstance(end, str)):
+            raise TypeError("a row is not a day and two times")
+    return rows
 
 
 def encode_fact(revision: Revision, content: bytes) -> bytes:
