@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stream_app.tables import ZONE_TAG, decode_fact, store_key
+from stream_app.facts.keys import ZONE_TAG, decode_fact, store_key
 
 from api.registry import Registry
 from producers.letter_replay import newest_records
