@@ -140,8 +140,9 @@ class Progress:
             and now - known[1] <= OWNER_TIMEOUT_SECONDS
             for status in (known[0],)
         ]
+        noun = "partition" if len(numbers) == 1 else "partitions"
         listed = ", ".join(map(str, numbers))
-        return f"no worker owns partitions {listed} now: " + (
+        return f"no worker owns {noun} {listed} now: " + (
             "; ".join(restores) if restores else "a worker is starting, or all are down"
         )
 
