@@ -58,6 +58,7 @@ class FakeRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    timestamp_type: int = 1
 
 
 @dataclass
