@@ -233,6 +233,15 @@ class Restorer:
                     f"offset {position} and goes to {end}"
                 )
             await asyncio.sleep(_RETRY_SECONDS)
+        if end - start > 1:
+            log.info(
+                "partition %d is restored from changelog offset %d to %d: %d records, %d empty offsets",
+                self._partition,
+                start,
+                end,
+                self._records,
+                self._emptied,
+            )
         return self._records + self._emptied == end - start
 
     def _apply(self, fetched: FetchedLog, end: int) -> None:
