@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.kafka.protocol import DescribeTopicsRequest, IncrementalAlterConfigsRequest
+from stream_app.kafka.protocol import NO_ID, DescribeTopicsRequest, IncrementalAlterConfigsRequest
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -122,14 +122,13 @@ class FakeTopics:
         else:
             code = 0 if topic else UnknownTopicOrPartitionError.errno
         partitions = topic.partitions if topic else 0
-        replicas = list(range(topic.replicas)) if topic else []
-        description = {
-            "error_code": code,
-            "topic": name,
-            "partitions": [{"replicas": replicas} for _ in range(partitions)],
-        }
-        if self.tells_ids and topic:
-            description["topic_id"] = topic.raw_id
+        replicas = topic.replicas if topic else 0
+        description: dict[str, Any] = {"error_code": code, "topic": name}
+        if self.tells_ids:
+            description["partition_replicas"] = [replicas] * partitions
+            description["topic_id"] = topic.raw_id if topic else NO_ID
+        else:
+            description["partitions"] = [{"replicas": list(range(replicas))}] * partitions
         return description
 
     def _config(self, _kind: int, name: str, wanted: list[str]) -> tuple[Any, ...]:
