@@ -360,6 +360,8 @@ class PartitionAssignment:
         self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
     ) -> None:
         await asyncio.sleep(after)
+        # a standby that still follows would read the claim itself, and be ahead of it
+        await self._restores.stop_restore(partition)
         claim = await self._claim(partition)
         await self._restores.restore(partition, claim)
         await self._streams_ready.wait()
