@@ -7,6 +7,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
+├── RevokedError                 a partition is not open here any more  (its owner goes on)
 ├── TopicReplacedError           a topic was deleted and made anew      (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
@@ -52,6 +53,10 @@ class TableError(StoreUptimeError):
 
     The worker must end: nothing that it has in hand is acknowledged, and all of it comes again.
     """
+
+
+class RevokedError(StoreUptimeError):
+    """A partition was revoked: nothing of it is read or written here before it is opened again."""
 
 
 class TopicReplacedError(StoreUptimeError):

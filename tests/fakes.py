@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -14,6 +15,7 @@ from api.changes import Changes
 from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
+from api.metrics import ApiMetrics
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
@@ -46,13 +48,17 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 @dataclass
 class FakeRecord:
-    """A consumer record as far as our handlers look at it; `timestamp` in ms."""
+    """A consumer record as far as our handlers look at it; `timestamp` in ms.
+
+    One that is made later has a higher offset, unless a test says otherwise.
+    """
 
     topic: str
     value: bytes | None
     timestamp: int = 0
-    offset: int = field(default=0)
+    offset: int = field(default_factory=count().__next__)
     partition: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Sent(NamedTuple):
@@ -170,6 +176,7 @@ class FakeGateway:
         self.broker = FakeBroker(self._registry)
         self.unacknowledged = Budget(unacknowledged)
         self.bodies = Bodies(reading)
+        self.metrics = ApiMetrics()
         self.report_service = self
         self.store_service = StoreService(
             self._registry, read=self._reachable, applied=self._reachable, require=self._answer
@@ -190,6 +197,7 @@ class FakeGateway:
             self.broker.send,
             self._answer,
             self,  # type: ignore[arg-type]
+            self.metrics,
         )
         self.public_status = PublicStatus(
             named_stores(settings.public_stores),
@@ -197,7 +205,7 @@ class FakeGateway:
             self,  # type: ignore[arg-type]
         )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
-        self.ingestion = Ingestion(settings, now, outgoing, self._answer)
+        self.ingestion = Ingestion(settings, now, outgoing, self._answer, self.metrics)
         for store_id in stores:
             self.add_store(store_id)
 

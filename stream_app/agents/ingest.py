@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.agents.committable import first_offset
 from stream_app.agents.messages import dead_letter_of
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
@@ -28,28 +29,65 @@ from stream_app.contracts.records import (
     decode_zone,
     split_ahead,
 )
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    Revision,
+    encode_origin,
+    forwarded_key,
+    origin_of,
+)
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
-from stream_app.errors import RecordError, TableError
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, bucket_reader, encode_rows, store_key
+from stream_app.errors import RecordError, RevokedError, TableError
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    bucket_reader,
+    decode_fact,
+    encode_fact,
+    encode_rows,
+    store_key,
+)
+from stream_app.kafka.safe_records import UnreadableRecords
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from stream_app.agents.committable import Committable, TakenEvent
+    from stream_app.agents.gaps import GapSkipper
     from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
+    from stream_app.contracts.revisions import RecordOrigin
+    from stream_app.facts.table import FactsTable
     from stream_app.kafka.batches import Batch
     from stream_app.settings import Settings
-    from stream_app.tables import FactsTable
 
 log = logging.getLogger(__name__)
 
 
 _Gathered = list[tuple[Any, list[int]]]
 """Records of one store in a run, each with its packed polls."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Misplaced:
+    """A record whose store another partition owns.
+
+    Attributes:
+        record: as it was read.
+        store_id: the store.
+        partition: the partition that owns the store.
+        origin: what the record carries along, so that it replaces nothing newer; None for polls,
+            which replace nothing.
+    """
+
+    record: Any
+    store_id: str
+    partition: int
+    origin: RecordOrigin | None
 
 
 @dataclass(slots=True)
@@ -63,7 +101,7 @@ class _Run:
         newest_poll: µs of the newest poll; None: no poll.
         latest: of each store the newest poll, packed.
         refused: records with the reason why they, or a part of them, were refused.
-        elsewhere: records whose store another partition owns, with its name and partition.
+        elsewhere: records whose store another partition owns.
     """
 
     owned: OwnedPartition
@@ -72,7 +110,7 @@ class _Run:
     newest_poll: int | None = None
     latest: dict[bytes, int] = field(default_factory=dict)
     refused: list[tuple[Any, str]] = field(default_factory=list)
-    elsewhere: list[tuple[Any, str, int]] = field(default_factory=list)
+    elsewhere: list[_Misplaced] = field(default_factory=list)
 
 
 class Ingest:
@@ -85,6 +123,8 @@ class Ingest:
         outbox: for what is refused or passed on.
         latest: told of the newest poll of every store.
         committable: where events are taken.
+        gaps: checks that no record is missed before one is applied.
+        seek: sends the consumer of a topic's partition to an offset.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -96,8 +136,12 @@ class Ingest:
         outbox: Outbox,
         latest: LatestPolls,
         committable: Committable,
+        gaps: GapSkipper,
+        seek: Callable[[str, int, int], Awaitable[None]],
         fail: Callable[[BaseException], None],
     ) -> None:
+        self._gaps = gaps
+        self._seek = seek
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._facts = facts
@@ -132,9 +176,27 @@ class Ingest:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
                 continue
+            first = first_offset(event.message)
+            missed = await self._gaps.may_apply(owned, event.message.topic, first)
+            if missed is not None:
+                log.warning(
+                    "%s/%d: offset %d was not handed out: reading on from there",
+                    event.message.topic,
+                    partition,
+                    missed,
+                )
+                await self._seek(event.message.topic, partition, missed)
+                event.ack()
+                continue
+            if self._ownership.get(partition) is not owned:
+                event.ack()
+                continue
             taken = self._committable.take(event)
             try:
                 futures = await self._apply(taken, owned, apply)
+            except RevokedError:
+                taken.abandon()
+                continue
             except Exception as error:  # noqa: BLE001  the worker ends with it
                 self._fail(error)
                 return
@@ -149,7 +211,7 @@ class Ingest:
         topic = taken.message.topic
         owned.begin(topic, taken.first, taken.end)
         run = _Run(owned)
-        apply(taken.message.records, run)
+        apply(_readable(taken.message.records, run), run)
         # what is applied is visible from here on, before anything is waited for
         self._ownership.applied(owned, run.stores, run.newest_poll)
         self._latest.note(owned.number, run.latest)
@@ -165,40 +227,62 @@ class Ingest:
         return [*futures, task]
 
     async def _pass_on(
-        self, elsewhere: list[tuple[Any, str, int]], owned: OwnedPartition, taken: TakenEvent
+        self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: TakenEvent
     ) -> None:
         """Send records to the partitions that own their stores; many are on their way at once."""
         sent = []
         refused = []
-        for record, store_id, partition in elsewhere:
+        for misplaced in elsewhere:
             try:
-                passed = await self._outbox.pass_on(record.topic, partition, store_id, record.value)
+                passed = await self._pass_on_one(misplaced)
             except MessageSizeTooLargeError:
-                refused.append((record, store_id, partition))
+                refused.append(misplaced)
             else:
-                sent.append((record, store_id, partition, passed))
-        for record, store_id, partition, passed in sent:
+                sent.append((misplaced, passed))
+        for misplaced, passed in sent:
             try:
                 await asyncio.shield(passed)
             except MessageSizeTooLargeError:
                 # it came compressed, or without a key
-                refused.append((record, store_id, partition))
-        for record, store_id, partition in refused:
-            reason = f"too large to pass on: {store_id} belongs to partition {partition}"
-            await asyncio.shield(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+                refused.append(misplaced)
+        for misplaced in refused:
+            reason = (
+                f"too large to pass on: {misplaced.store_id} belongs to partition "
+                f"{misplaced.partition}"
+            )
+            letter = dead_letter_of(misplaced.record, reason)
+            await asyncio.shield(await self._outbox.dead_letter(letter))
         # only now: who waits for this partition finds it below the other one's highwater
         self._ownership.finish(owned, taken.message.topic, taken.first)
+
+    async def _pass_on_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
+        record, origin = misplaced.record, misplaced.origin
+        key, headers = misplaced.store_id, []
+        if origin is not None:
+            key = forwarded_key(misplaced.store_id, origin)
+            headers = [(ORIGIN_HEADER, encode_origin(origin))]
+        return await self._outbox.pass_on(
+            record.topic, misplaced.partition, key, record.value, headers
+        )
 
     def _put(self, run: _Run, key: bytes, value: bytes) -> None:
         run.batches[self._facts.put(run.owned.number, key, value)] = None
 
-    def _belongs_elsewhere(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+    def _belongs_elsewhere(
+        self,
+        record: Any,
+        store_id: str,
+        store: bytes,
+        run: _Run,
+        origin: RecordOrigin | None = None,
+    ) -> bool:
+        # a partition has had facts of its own stores only, ever since there were workers
         if store in run.owned.stores or store in run.stores:
             return False
         right = partition_of(store_id.encode(), self._settings.partitions)
         if right == run.owned.number:
             return False
-        run.elsewhere.append((record, store_id, right))
+        run.elsewhere.append(_Misplaced(record, store_id, right, origin))
         return True
 
     def _apply_each(
@@ -207,7 +291,7 @@ class Ingest:
         run: _Run,
         fact_of: Callable[[bytes | None], tuple[str, bytes, bytes]],
     ) -> None:
-        """Facts of which a store's last one wins, one record after the other."""
+        """Facts of which a store's newest record counts, one record after the other."""
         for record in records:
             try:
                 store_id, tag, value = fact_of(record.value)
@@ -215,11 +299,14 @@ class Ingest:
                 run.refused.append((record, _reason(record, error)))
                 continue
             store = store_key(store_id)
-            if self._belongs_elsewhere(record, store_id, store, run):
+            if self._belongs_elsewhere(record, store_id, store, run, origin_of(record)):
                 continue
             run.stores.add(store)
-            if self._facts.get(run.owned.number, store + tag) != value:
-                self._put(run, store + tag, value)
+            current, _ = decode_fact(self._facts.get(run.owned.number, store + tag))
+            revision = Revision.of(record).superseding(current)
+            # written also where the content is the same: what is older must find it
+            if revision is not None:
+                self._put(run, store + tag, encode_fact(revision, value))
 
     def _hours(self, value: bytes | None) -> tuple[str, bytes, bytes]:
         told = decode_hours(value)
@@ -268,7 +355,7 @@ class Ingest:
         try:
             polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
             writes = self._layout.writes(polls, bucket_reader(self._facts, run.owned.number, store))
-        except TableError:
+        except (RevokedError, TableError):
             # nothing is wrong with the records
             raise
         except Exception as error:  # noqa: BLE001  kept as a dead letter
@@ -285,6 +372,15 @@ class Ingest:
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
+
+
+def _readable(records: Iterable[Any], run: _Run) -> Iterator[Any]:
+    """The records that can be read; the others are refused."""
+    for record in records:
+        if isinstance(record, UnreadableRecords):
+            run.refused.append((record, record.reason))
+        else:
+            yield record
 
 
 def _reason(record: Any, error: Exception) -> str:

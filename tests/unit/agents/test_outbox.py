@@ -20,6 +20,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.metrics import WorkerMetrics
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
 
 STORE = UUID(store_in(0)).bytes
@@ -39,7 +40,7 @@ def failures() -> Failures:
 
 @pytest.fixture
 def outbox(batches: FakeBatches, failures: Failures) -> Outbox:
-    outbox = Outbox(settings_with(), failures)
+    outbox = Outbox(settings_with(), WorkerMetrics(), failures)
     outbox._batches = batches
     return outbox
 
@@ -63,9 +64,10 @@ async def test_each_record_goes_to_its_topic_under_its_key(
 
     await outbox.dead_letter(letter)
     await outbox.report(event)
-    await outbox.pass_on("store-status", 3, store_in(3), b"as it came")
+    await outbox.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
 
     dead, result, passed = batches.sent
+    assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
     assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", 0)
     assert decode_dead_letter(dead.value) == letter
     assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())
