@@ -18,6 +18,7 @@ from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
 from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.zones import find_zone, zone
+from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -145,11 +146,13 @@ class FleetView:
         """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
 
         Raises:
-            RecordError: it cannot be used, and changes nothing.
+            RecordError: it cannot be used, as a whole or in part.
         """
-        told = decode_packed_polls(record.value)[0]
+        told, refused = decode_packed_polls(record.value)
         for poll in told.polls:
             self._polled(told.store_id, poll >> 1, poll & 1)
+        if refused:
+            raise RecordError("; ".join(refused[:20]))
 
     def _polled(self, store_id: str, instant: int, active: int) -> None:
         changed = self._database.execute(

@@ -187,11 +187,4 @@ class Gateway:
                 return followed.trouble
         if self._topics.trouble is not None:
             return self._topics.trouble
-        unowned = self._progress.unowned()
-        if unowned:
-            shown = ", ".join(f"{topic}/{partition}" for topic, partition in unowned[:3])
-            return (
-                f"{len(unowned)} source partitions have no worker now ({shown}, ...): "
-                "it is starting, recovering, or down"
-            )
-        return None
+        return self._progress.why_unowned()

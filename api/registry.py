@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import decode_hours, decode_store, decode_zone
+from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.domain.hours import WeeklyHours
 
@@ -31,6 +32,9 @@ CREATE TABLE store (
     store_id TEXT PRIMARY KEY,
     hours BLOB,
     timezone TEXT,
+    -- which record each of them was read from (contracts.revisions)
+    hours_revision BLOB,
+    timezone_revision BLOB,
     -- what `api.fleet_view` adds: the zone that counts, whether it is open, when that changes
     zone TEXT,
     open INTEGER,
@@ -44,6 +48,26 @@ CREATE TABLE store (
 CREATE INDEX store_look_at ON store (look_at);
 CREATE INDEX store_polled ON store (polled);
 """
+
+_Fact = Literal["hours", "timezone"]
+
+_READ_REVISION: Final[dict[_Fact, str]] = {
+    "hours": "SELECT hours_revision FROM store WHERE store_id = ?",
+    "timezone": "SELECT timezone_revision FROM store WHERE store_id = ?",
+}
+
+_WRITE: Final[dict[_Fact, str]] = {
+    "hours": (
+        "INSERT INTO store (store_id, hours, hours_revision) VALUES (?, ?, ?)"
+        " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours,"
+        " hours_revision = excluded.hours_revision, look_at = 0"
+    ),
+    "timezone": (
+        "INSERT INTO store (store_id, timezone, timezone_revision) VALUES (?, ?, ?)"
+        " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone,"
+        " timezone_revision = excluded.timezone_revision, look_at = 0"
+    ),
+}
 
 _BEHIND_HEXADECIMAL: Final = "g"
 """Sorts behind every character of a canonical store id."""
@@ -70,7 +94,7 @@ class Registry:
     Args:
         path: a new file of this process alone.
         partitions: partitions of the topics by store. A record on the wrong one does not count:
-            the workers pass it on, and it comes again on the right one.
+            the workers pass it on, and it comes again on the right one, with its origin.
     """
 
     def __init__(self, path: Path, partitions: int) -> None:
@@ -139,21 +163,27 @@ class Registry:
         told = decode_hours(record.value)
         if not self._belongs(told.store_id, record):
             return
-        self._database.execute(
-            "INSERT INTO store (store_id, hours) VALUES (?, ?)"
-            " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours, look_at = 0",
-            (told.store_id, _checked(told.hours)),
-        )
+        self._set("hours", told.store_id, _checked(told.hours), record)
 
     def _timezone(self, record: Any) -> None:
         told = decode_zone(record.value)
         if not self._belongs(told.store_id, record):
             return
-        self._database.execute(
-            "INSERT INTO store (store_id, timezone) VALUES (?, ?)"
-            " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone, look_at = 0",
-            (told.store_id, told.timezone),
-        )
+        self._set("timezone", told.store_id, told.timezone, record)
+
+    def _set(
+        self,
+        fact: _Fact,
+        store_id: str,
+        content: bytes | str,
+        record: Any,
+    ) -> None:
+        """Set a fact of a store if the record is newer than the one that it was read from."""
+        row = self._database.execute(_READ_REVISION[fact], (store_id,)).fetchone()
+        current = None if row is None or row[0] is None else decode_revision(row[0])
+        revision = Revision.of(record).superseding(current)
+        if revision is not None:
+            self._database.execute(_WRITE[fact], (store_id, content, encode_revision(revision)))
 
     def _belongs(self, store_id: str, record: Any) -> bool:
         right = partition_of(store_id.encode(), self._partitions)

@@ -66,6 +66,7 @@ CREATE TABLE part (
     part INTEGER NOT NULL,
     attempt TEXT NOT NULL,
     input_offsets BLOB NOT NULL,
+    lost_input BLOB NOT NULL,
     PRIMARY KEY (report_id, reference_time, part)
 ) WITHOUT ROWID;
 """
@@ -204,8 +205,8 @@ class ReportLog:
         )
         if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
             execute(
-                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)",
-                (*made, piece.part, piece.attempt, input_offsets),
+                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
+                (*made, piece.part, piece.attempt, input_offsets, orjson.dumps(piece.lost_input)),
             )
         if self._count("part", *made) == piece.parts:
             self._complete(event.report_id, piece)
@@ -240,6 +241,9 @@ class ReportLog:
             "columns": piece.columns,
             "further": piece.further,
         }
+        lost_input = self._lost_input(report_id, piece.reference_time)
+        if lost_input:
+            content["lost_input"] = lost_input
         self._database.execute(
             "UPDATE report SET status = 'complete', content = ? WHERE report_id = ?",
             (orjson.dumps(content), report_id),
@@ -266,6 +270,17 @@ class ReportLog:
             for topic, offset in orjson.loads(of_part).items():
                 offsets.setdefault(topic, {})[str(part)] = offset
         return offsets
+
+    def _lost_input(self, report_id: str, reference_time: int) -> list[dict[str, Any]]:
+        return [
+            lost
+            for (of_part,) in self._database.execute(
+                "SELECT lost_input FROM part WHERE report_id = ? AND reference_time = ?"
+                " ORDER BY part",
+                (report_id, reference_time),
+            )
+            for lost in orjson.loads(of_part)
+        ]
 
     def _count(self, table: str, report_id: str, reference_time: int, **further: object) -> int:
         where = "".join(f" AND {column} = ?" for column in further)

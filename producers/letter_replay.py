@@ -32,6 +32,7 @@ from stream_app.contracts.records import (
     encode_poll_batch,
     encode_zone,
 )
+from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,
@@ -89,8 +90,8 @@ class Newest:
     """The newest valid record of hours or of a zone that a store has on its topic.
 
     Attributes:
-        partition: where it lies.
-        offset: where it lies.
+        partition: the partition that it was sent to.
+        offset: its offset there.
         taken: µs, when the broker took it.
         fact: what it says.
     """
@@ -99,6 +100,12 @@ class Newest:
     offset: int
     taken: int
     fact: HoursRecord | ZoneRecord
+
+    @classmethod
+    def of(cls, partition: int, revision: Revision, fact: HoursRecord | ZoneRecord) -> Newest:
+        """The record of a revision that stands on the store's own partition."""
+        place = revision.forwarded_from or (partition, revision.position)
+        return cls(*place, revision.latest_ms * 1000, fact)
 
     def is_newer_than(self, kept: KeptLetter, topic: str) -> bool:
         """Whether it came after the original of a letter did."""
@@ -244,15 +251,18 @@ async def newest_records(
         partition = partition_of(store_id.encode(), topic.partitions(settings))
         by_partition[partition].add(store_id)
     found: dict[str, Newest] = {}
+    revisions: dict[str, Revision] = {}
     for partition, wanted in by_partition.items():
         place = TopicPartition(topic.name, partition)
         async for record in reader.records(place, *await reader.bounds(place)):
             fact = _valid(topic, record)
             # a store's record on another store's partition is passed on by the worker to here
-            if fact is not None and fact.store_id in wanted:
-                found[fact.store_id] = Newest(
-                    partition, record.offset, record.timestamp * 1000, fact
-                )
+            if fact is None or fact.store_id not in wanted:
+                continue
+            revision = Revision.of(record).superseding(revisions.get(fact.store_id))
+            if revision is not None:
+                revisions[fact.store_id] = revision
+                found[fact.store_id] = Newest.of(partition, revision, fact)
     return found
 
 

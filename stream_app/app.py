@@ -80,6 +80,8 @@ SESSION_SECONDS: Final = 10.0
 HEARTBEAT_SECONDS: Final = 0.5
 """A worker hears of a rebalance with its next heartbeat: until then nobody owns what moves."""
 
+_CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
+
 
 class UptimeApp(faust.App):
     """A Faust app that starts and stops our parts at the right moments.
@@ -100,6 +102,7 @@ class UptimeApp(faust.App):
             self.transport,
             committable=self.parts.committable,
             assignor=self.parts.assignor,
+            on_empty=self.parts.assignment.on_empty,
             callback=self.topics.on_message,
             on_partitions_revoked=self._on_partitions_revoked,
             on_partitions_assigned=self._on_partitions_assigned,
@@ -116,6 +119,7 @@ class UptimeApp(faust.App):
         """Give up all partitions before Faust waits for the events in flight."""
         self.parts.assignment.revoke_all()
         await super()._on_partitions_revoked(revoked)
+        self.parts.assignment.close_all()
 
     def on_rebalance_end(self) -> None:
         """Let partitions be fetched, each one when it is restored."""
@@ -138,6 +142,7 @@ class UptimeApp(faust.App):
         self.last_resort.within(STOP_SECONDS)
         self.parts.assignment.revoke_all()
         await super().on_stop()
+        self.parts.assignment.close_all()
         await self.parts.stop()
 
 
@@ -271,7 +276,7 @@ def create_app(
         outbox,
         highwaters,
         progress,
-        TopicWatch(settings, _on_topic_id(progress, fail)),
+        TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail)),
         ownership,
         latest,
         gaps,
@@ -296,18 +301,25 @@ def create_app(
     return app
 
 
-def _on_topic_id(
-    progress: Progress, fail: Callable[[BaseException], None]
+def end_on_replaced(
+    set_topic_id: Callable[[str, str], None], fail: Callable[[BaseException], None]
 ) -> Callable[[str, str, str | None], None]:
+    """What a worker does when the brokers tell the id of a topic.
+
+    Args:
+        set_topic_id: takes the first id of each topic.
+        fail: called when a topic that the worker reads has another id than before.
+    """
+
     def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
         if before is None:
-            progress.set_topic_id(topic, topic_id)
-        elif topic in {spec.name for spec in CONSUMED_TOPICS}:
+            set_topic_id(topic, topic_id)
+        elif topic in _CONSUMED:
             # what is in hand, and all our offsets, are of a topic that is gone
             fail(
                 TopicReplacedError(
-                    f"topic {topic} was deleted and made anew: a worker that starts reads it from "
-                    "the beginning"
+                    f"topic {topic} was deleted and made anew: a worker that starts now reads it "
+                    "from the beginning"
                 )
             )
 

@@ -22,13 +22,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.assignor import Copy
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
-from stream_app.errors import BrokerUnavailableError
+from stream_app.contracts.watermarks import RestoreStatus
+from stream_app.errors import BrokerUnavailableError, RevokedError
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.facts.partition_records import (
     SourcePosition,
@@ -39,6 +40,7 @@ from stream_app.facts.restorer import Restorer
 from stream_app.facts.summary import summarize
 from stream_app.facts.table import CHANGELOG
 from stream_app.kafka.frontier import Frontier
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -58,6 +60,12 @@ log = logging.getLogger(__name__)
 RECLAIM_SECONDS: Final = 15.0
 """A partition that somebody else claimed, and that the group still assigns here, is claimed again
 after so long: longer than the group needs to notice a member that is gone."""
+
+STATUS_SECONDS: Final = 0.5
+"""Restores are told to the other processes this often."""
+
+_LAST_POSITIONS_SECONDS: Final = 2.0
+"""A rebalance waits no longer for the last source positions: they save reading, no more."""
 
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
@@ -85,6 +93,7 @@ class RestoreService:
         self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._restorers: dict[int, Restorer] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._began: dict[int, float] = {}
 
     async def start(self) -> None:
         """Connect, and open the databases that are there."""
@@ -133,6 +142,15 @@ class RestoreService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def status(self, partition: int) -> RestoreStatus:
+        """How far the restore of a partition is."""
+        progress = self.of(partition).progress
+        if progress is None or partition not in self.running:
+            return RestoreStatus(partition, 0, 0)
+        seconds = asyncio.get_running_loop().time() - self._began[partition]
+        left = round(seconds * progress.to_do / progress.done) if progress.done else None
+        return RestoreStatus(partition, progress.done, progress.to_do, left)
+
     def progress(self) -> dict[int, RestoreProgress]:
         """How far the changelog of every partition is read that is being read now."""
         found = {partition: self._restorers[partition].progress for partition in self.running}
@@ -144,6 +162,7 @@ class RestoreService:
         return {partition for partition, task in self._running.items() if not task.done()}
 
     def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._began[partition] = asyncio.get_running_loop().time()
         task = asyncio.create_task(work, name=f"restore-{partition}")
         # whoever waits for it may be gone: nobody has to ask for an error
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -188,8 +207,11 @@ class PartitionAssignment:
         self._assigned: frozenset[int] = frozenset()
         self._standby: frozenset[int] = frozenset()
         self._owned_before: frozenset[int] = frozenset()
+        self._revoked: list[OwnedPartition] = []
+        self._logged_owned: frozenset[int] | None = None
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
+        self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
         self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
 
     def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
@@ -215,26 +237,48 @@ class PartitionAssignment:
         self._standby = partitions
 
     def revoke_all(self) -> None:
-        """Own nothing: a rebalance or the shutdown begins. Restores go on."""
+        """Own nothing: a rebalance or the shutdown begins. Restores go on.
+
+        The facts table stays open until `close_all`, for what is in flight.
+        """
         self._owned_before = self._ownership.owned
         self._streams_ready.clear()
         self._cancel_takeovers()
-        self._ownership.revoke(self._assigned)
+        self._revoked = self._ownership.revoke(self._assigned)
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
+
+    async def on_empty(self) -> None:
+        """Nothing is in flight any more: write how far the revoked partitions have come."""
+        revoked, self._revoked = self._revoked, []
+        try:
+            async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
+                for batch in self._ownership.write_positions(revoked):
+                    await asyncio.shield(batch.sent)
+        except (TimeoutError, KafkaError, RevokedError):
+            # some records are only read again
+            log.debug("the last source positions are not written")
+
+    def close_all(self) -> None:
+        """Close the facts table: its partitions may be somebody else's from here on."""
+        self._revoked = []
+        for partition in self._assigned:
+            self._facts.revoke(partition)
 
     async def on_assigned(self, assigned: Iterable[TP]) -> None:
         """Begin to take over what is assigned; returns before that is done."""
         partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
         self._cancel_takeovers()
         self._ownership.revoke(self._assigned)
+        self.close_all()
         self._committable.reset()
         self._assigned = partitions
         self._owned_before = frozenset()
         self._restores.metrics.assigned(partitions)
         log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
-        if not partitions:
-            log.info("own partitions none")
+        # with partitions to take over, nothing is said before some are owned
+        self._logged_owned = frozenset() if partitions else None
+        self._log_owned()
         standby = self._standby - partitions
         for partition in self._restores.running - partitions - standby:
             await self._restores.stop_restore(partition)
@@ -257,12 +301,14 @@ class PartitionAssignment:
         )
         self._restores.metrics.fenced()
         self._ownership.revoke([partition])
+        self._facts.revoke(partition)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.hold_partition(partition)
         self._begin([partition], after=RECLAIM_SECONDS)
 
     async def stop(self) -> None:
         """Stop taking over."""
+        await self._teller.stop()
         tasks = [*self._takeovers.values(), *self._offset_reads]
         self._cancel_takeovers()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -275,6 +321,19 @@ class PartitionAssignment:
             BrokerUnavailableError: no broker answers.
         """
         await self._group_offsets.start()
+        self._teller.start()
+
+    def _log_owned(self) -> None:
+        """Say what is owned, when that has changed."""
+        owned = self._ownership.owned
+        if owned != self._logged_owned:
+            self._logged_owned = owned
+            log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
+
+    async def _tell_restores(self) -> None:
+        self._log_owned()
+        for partition in sorted(self._assigned - self._ownership.owned):
+            await self._ownership.tell_restore(self._restores.status(partition))
 
     def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
         """Begin to take over partitions, after some seconds."""
@@ -362,6 +421,8 @@ class PartitionAssignment:
         self._ownership.adopt(owned, summary.latest)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.fetch_partition(number)
+        if self._ownership.owned == self._assigned:
+            self._log_owned()
         for first, end in self._restores.of(number).take_lost():
             await self._lost.tell(owned, CHANGELOG, first, end)
 

@@ -20,7 +20,7 @@ from stream_app.kafka.runs import Run, runs_of
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from stream_app.agents.committable import Committable
 
@@ -161,15 +161,23 @@ class UptimeConsumer(Consumer):
         transport: Faust's.
         committable: where the agents take their events.
         assignor: shares the partitions out in the group.
+        on_empty: called when nothing is in flight any more, before partitions are given up.
         arguments: Faust's own.
     """
 
     logger = _LOGGER
 
     def __init__(
-        self, transport: Any, *, committable: Committable, assignor: Any, **arguments: Any
+        self,
+        transport: Any,
+        *,
+        committable: Committable,
+        assignor: Any,
+        on_empty: Callable[[], Awaitable[None]],
+        **arguments: Any,
     ) -> None:
         self._committable = committable
+        self._on_empty = on_empty
         self.assignor = assignor
         self._held: set[TP] = set()
         self._fetchable = asyncio.Event()
@@ -224,7 +232,7 @@ class UptimeConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Leave all positions alone: each one is set when its partition's facts are restored."""
 
-    async def _wait_next_records(self, timeout: float) -> Any:
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's
         if self.flow_active and not self._get_active_partitions():
             # Faust would sleep for a second, with records to fetch after a tenth of it
             self._fetchable.clear()
@@ -250,7 +258,10 @@ class UptimeConsumer(Consumer):
             async with asyncio.timeout(EMPTY_SECONDS):
                 await super().wait_empty()
         except TimeoutError:
-            log.warning("what is in hand is not in Kafka after %g s: it comes again", EMPTY_SECONDS)
+            log.warning(
+                "what is in flight is not in Kafka after %g s: it comes again", EMPTY_SECONDS
+            )
+        await self._on_empty()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         taken = (TP(*partition) for partition in self._committable.partitions())

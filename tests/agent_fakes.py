@@ -16,7 +16,7 @@ from stream_app.kafka.frontier import Frontier
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.reports import ReportEvent
@@ -58,6 +58,7 @@ class FakeRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
@@ -70,6 +71,7 @@ class FakeMessage:
     offset: int = 0
     key: bytes | None = b"a key"
     timestamp: float = NOW / 1_000_000
+    headers: Sequence[tuple[str, bytes]] = ()
 
     @property
     def records(self) -> list[FakeRecord]:
@@ -81,6 +83,7 @@ class FakeMessage:
                 round(self.timestamp * 1000),
                 self.key,
                 self.value,
+                self.headers,
             )
         ]
 
@@ -186,8 +189,7 @@ class FakeFacts:
         writes: every write in order.
         sends: the changelog's futures.
         error: raised by `put`.
-        opened: what is open; None after `close`.
-        persisted: how often offsets were persisted.
+        revoked: the partitions that were revoked, in order.
         asked_for_room: the partitions for which `room` was waited for.
     """
 
@@ -196,8 +198,7 @@ class FakeFacts:
         self.writes: list[tuple[int, bytes]] = []
         self.sends = Sends()
         self.error: BaseException | None = None
-        self.opened: set[int] | None = None
-        self.persisted = 0
+        self.revoked: list[int] = []
         self.asked_for_room: list[int] = []
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -213,17 +214,8 @@ class FakeFacts:
     async def room(self, partition: int) -> None:
         self.asked_for_room.append(partition)
 
-    def items(self, partition: int) -> list[tuple[bytes, bytes]]:
-        return [(key, value) for (p, key), value in self.content.items() if p == partition]
-
-    def open(self, partitions: Iterable[int]) -> None:
-        self.opened = set(partitions)
-
-    def close(self) -> None:
-        self.opened = None
-
-    def persist_offsets(self) -> None:
-        self.persisted += 1
+    def revoke(self, partition: int) -> None:
+        self.revoked.append(partition)
 
 
 @dataclass
@@ -234,6 +226,7 @@ class PassedOn:
     partition: int
     key: str
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class RecordingOutbox:
@@ -256,9 +249,14 @@ class RecordingOutbox:
         return self.sends.future()
 
     async def pass_on(
-        self, topic: str, partition: int, store_id: str, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
-        self.passed_on.append(PassedOn(topic, partition, store_id, value))
+        self.passed_on.append(PassedOn(topic, partition, key, value, tuple(headers)))
         return self.sends.future()
 
     async def report(
@@ -325,6 +323,27 @@ class FakeOwnership:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
 
 
+class FakeGaps:
+    """Says of each gap what a test says: the offset that has to be read before, or nothing.
+
+    Attributes:
+        missed: the offset to be read, by the offset of the record behind the gap.
+        asked: partition, topic and offset of every record that was asked for.
+        on_ask: called while it is looked at.
+    """
+
+    def __init__(self) -> None:
+        self.missed: dict[int, int] = {}
+        self.asked: list[tuple[int, str, int]] = []
+        self.on_ask: Callable[[], None] = lambda: None
+
+    async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
+        self.asked.append((owned.number, topic, first))
+        await asyncio.sleep(0)
+        self.on_ask()
+        return self.missed.get(first)
+
+
 class FakeProgress:
     """Has caught up when a test says so.
 
@@ -350,6 +369,9 @@ class FakeProgress:
         self.newest: int | None = None
         self.watermarks: list[Watermark] = []
         self.topic_ids: dict[str, str] = {}
+
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        self.topic_ids[topic] = topic_id
 
     def topic_id(self, topic: str) -> str | None:
         return self.topic_ids.get(topic)
@@ -383,6 +405,7 @@ class Sent:
     key: bytes | None
     partition: int | None
     future: asyncio.Future[Any] = field(repr=False)
+    headers: Sequence[tuple[str, bytes]] = ()
 
     def arrive(self, offset: int = 0) -> None:
         self.future.set_result(Acknowledged(offset, NOW))
@@ -396,10 +419,20 @@ class FakeBatches:
         self.at_once = at_once
         self.error: BaseException | None = None
 
-    def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> Any:
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> Any:
         if self.error is not None:
             raise self.error
-        sent = Sent(topic, value, key, partition, asyncio.get_running_loop().create_future())
+        sent = Sent(
+            topic, value, key, partition, asyncio.get_running_loop().create_future(), headers
+        )
         self.sent.append(sent)
         if self.at_once:
             sent.arrive(len(self.sent) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -47,13 +48,17 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 @dataclass
 class FakeRecord:
-    """A consumer record as far as our handlers look at it; `timestamp` in ms."""
+    """A consumer record as far as our handlers look at it; `timestamp` in ms.
+
+    One that is made later has a higher offset, unless a test says otherwise.
+    """
 
     topic: str
     value: bytes | None
     timestamp: int = 0
-    offset: int = field(default=0)
+    offset: int = field(default_factory=count().__next__)
     partition: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Sent(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from typing import TYPE_CHECKING, Final
 
 import cramjam
@@ -109,3 +110,55 @@ def flipped(batch: bytes, at: int = -3) -> bytes:
     changed = bytearray(batch)
     changed[at] ^= 0x55
     return bytes(changed)
+
+
+def bomb(megabytes: int, codec: str = "gzip", *, base: int = 0, value: bytes = b" ") -> bytes:
+    """A batch of one record whose value is one byte very often; it takes no room while it is made.
+
+    The value of such a record is a thousand times as large as the batch in gzip.
+    """
+    size = megabytes << 20
+    # attributes, time and offset, the key, the length of the value, the value, no headers
+    head = b"\0\0\0" + _varint(len(b"bomb")) + b"bomb" + _varint(size)
+    body = bytearray()
+    packer = {
+        "gzip": _Gzip,
+        "lz4": cramjam.lz4.Compressor,
+        "zstd": cramjam.zstd.Compressor,
+    }[codec]()
+    packer.compress(_varint(len(head) + size + 1) + head)
+    piece = value * (1 << 20)
+    for _ in range(megabytes):
+        packer.compress(piece)
+        body += bytes(packer.flush())
+    packer.compress(b"\0")
+    body += bytes(packer.finish())
+    return batch_of([b""], codec, base=base, pack=lambda _: bytes(body))
+
+
+class _Gzip:
+    """gzip with the calls of cramjam."""
+
+    def __init__(self) -> None:
+        self._packer = zlib.compressobj(wbits=31)
+        self._made = bytearray()
+
+    def compress(self, data: bytes) -> None:
+        self._made += self._packer.compress(data)
+
+    def flush(self) -> bytes:
+        made, self._made = bytes(self._made), bytearray()
+        return made
+
+    def finish(self) -> bytes:
+        return self.flush() + self._packer.flush()
+
+
+def _varint(number: int) -> bytes:
+    left = number << 1
+    made = bytearray()
+    while left > 0x7F:
+        made.append(left & 0x7F | 0x80)
+        left >>= 7
+    made.append(left)
+    return bytes(made)

@@ -71,10 +71,11 @@ def _messages(topic: TopicSpec, schemas: Schemas) -> dict[str, Any]:
         "key": _draft_7({**schemas.of(described.key), "description": topic.key}),
         "bindingVersion": _BINDING,
     }
-    return {
-        value.__name__: {"payload": schemas.of(value), "bindings": {"kafka": binding}}
-        for value in described.values
-    }
+    common: dict[str, Any] = {"bindings": {"kafka": binding}}
+    if described.headers:
+        shapes = {name: _draft_7(schemas.of(shape)) for name, shape in described.headers.items()}
+        common["headers"] = {"type": "object", "properties": shapes}
+    return {value.__name__: {"payload": schemas.of(value), **common} for value in described.values}
 
 
 def _topic_binding(topic: TopicSpec, settings: Settings) -> dict[str, Any]:

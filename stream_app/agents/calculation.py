@@ -13,7 +13,14 @@ from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.uptime import observe
 from stream_app.domain.zones import zone
 from stream_app.errors import ReportError
-from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_reader, decode_rows, store_key
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_reader,
+    decode_fact,
+    decode_rows,
+    store_key,
+)
 
 if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
@@ -62,6 +69,7 @@ class Calculation:
     Attributes:
         basis: what all figures rest on.
         input_offsets: of each source topic, the offset below which the partition is applied.
+        lost_input: source records that the log had lost before they were applied.
 
     Raises:
         ReportError: the form does not go with the reference time.
@@ -85,6 +93,7 @@ class Calculation:
         self._buckets = self._layout.buckets(self._first, self._end, owned.kinds)
         self.basis: dict[str, Any] = basis_of(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.frontiers}
+        self.lost_input = [lost.describe() for lost in owned.lost]
 
     def of(self, store_id: str) -> Calculated:
         """The figures of a store.
@@ -99,8 +108,8 @@ class Calculation:
         settings, partition = self._settings, self._owned.number
         read = bucket_reader(self._facts, partition, store)
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
-        hours = self._facts.get(partition, store + HOURS_TAG)
-        name = self._facts.get(partition, store + ZONE_TAG)
+        _, hours = decode_fact(self._facts.get(partition, store + HOURS_TAG))
+        _, name = decode_fact(self._facts.get(partition, store + ZONE_TAG))
         tz = zone(name.decode() if name else None, settings.default_timezone)
         observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
@@ -126,7 +135,7 @@ class Calculation:
 
     def content(self, calculated: Calculated) -> dict[str, Any]:
         """The report of figures that were calculated here."""
-        return report_content(
+        content = report_content(
             self._form,
             calculated.rows,
             self._end,
@@ -138,6 +147,7 @@ class Calculation:
             },
             calculated.whole(),
         )
+        return content | {"lost_input": self.lost_input} if self.lost_input else content
 
 
 @lru_cache(maxsize=16_384)

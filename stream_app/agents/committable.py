@@ -51,12 +51,16 @@ class Committable:
         first = first_offset(message)
         end = message.offset + 1
         frontier = self._frontiers.setdefault((message.topic, message.partition), Frontier(first))
+        # what is handed out twice has nothing to write the second time: it is done with before
+        # what the first time led to is in Kafka
+        repeated = first < frontier.next_offset
         frontier.begin(first, end)
 
         def ack() -> None:
             # the frontier is the one of this assignment: an event that ends after the next one
             # began says nothing about what was taken since
-            frontier.finish(first)
+            if not repeated:
+                frontier.finish(first)
             event.ack()
 
         return TakenEvent(message, first, end, ack, event.ack)

@@ -29,6 +29,13 @@ from stream_app.contracts.records import (
     decode_zone,
     split_ahead,
 )
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    Revision,
+    encode_origin,
+    forwarded_key,
+    origin_of,
+)
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
@@ -38,6 +45,8 @@ from stream_app.facts.keys import (
     ZONE_TAG,
     bucket_key,
     bucket_reader,
+    decode_fact,
+    encode_fact,
     encode_rows,
     store_key,
 )
@@ -51,6 +60,7 @@ if TYPE_CHECKING:
     from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
+    from stream_app.contracts.revisions import RecordOrigin
     from stream_app.facts.table import FactsTable
     from stream_app.kafka.batches import Batch
     from stream_app.settings import Settings
@@ -60,6 +70,24 @@ log = logging.getLogger(__name__)
 
 _Gathered = list[tuple[Any, list[int]]]
 """Records of one store in a run, each with its packed polls."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Misplaced:
+    """A record whose store another partition owns.
+
+    Attributes:
+        record: as it was read.
+        store_id: the store.
+        partition: the partition that owns the store.
+        origin: what the record carries along, so that it replaces nothing newer; None for polls,
+            which replace nothing.
+    """
+
+    record: Any
+    store_id: str
+    partition: int
+    origin: RecordOrigin | None
 
 
 @dataclass(slots=True)
@@ -73,7 +101,7 @@ class _Run:
         newest_poll: µs of the newest poll; None: no poll.
         latest: of each store the newest poll, packed.
         refused: records with the reason why they, or a part of them, were refused.
-        elsewhere: records whose store another partition owns, with its name and partition.
+        elsewhere: records whose store another partition owns.
     """
 
     owned: OwnedPartition
@@ -82,7 +110,7 @@ class _Run:
     newest_poll: int | None = None
     latest: dict[bytes, int] = field(default_factory=dict)
     refused: list[tuple[Any, str]] = field(default_factory=list)
-    elsewhere: list[tuple[Any, str, int]] = field(default_factory=list)
+    elsewhere: list[_Misplaced] = field(default_factory=list)
 
 
 class Ingest:
@@ -199,40 +227,62 @@ class Ingest:
         return [*futures, task]
 
     async def _pass_on(
-        self, elsewhere: list[tuple[Any, str, int]], owned: OwnedPartition, taken: TakenEvent
+        self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: TakenEvent
     ) -> None:
         """Send records to the partitions that own their stores; many are on their way at once."""
         sent = []
         refused = []
-        for record, store_id, partition in elsewhere:
+        for misplaced in elsewhere:
             try:
-                passed = await self._outbox.pass_on(record.topic, partition, store_id, record.value)
+                passed = await self._pass_on_one(misplaced)
             except MessageSizeTooLargeError:
-                refused.append((record, store_id, partition))
+                refused.append(misplaced)
             else:
-                sent.append((record, store_id, partition, passed))
-        for record, store_id, partition, passed in sent:
+                sent.append((misplaced, passed))
+        for misplaced, passed in sent:
             try:
                 await asyncio.shield(passed)
             except MessageSizeTooLargeError:
                 # it came compressed, or without a key
-                refused.append((record, store_id, partition))
-        for record, store_id, partition in refused:
-            reason = f"too large to pass on: {store_id} belongs to partition {partition}"
-            await asyncio.shield(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+                refused.append(misplaced)
+        for misplaced in refused:
+            reason = (
+                f"too large to pass on: {misplaced.store_id} belongs to partition "
+                f"{misplaced.partition}"
+            )
+            letter = dead_letter_of(misplaced.record, reason)
+            await asyncio.shield(await self._outbox.dead_letter(letter))
         # only now: who waits for this partition finds it below the other one's highwater
         self._ownership.finish(owned, taken.message.topic, taken.first)
+
+    async def _pass_on_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
+        record, origin = misplaced.record, misplaced.origin
+        key, headers = misplaced.store_id, []
+        if origin is not None:
+            key = forwarded_key(misplaced.store_id, origin)
+            headers = [(ORIGIN_HEADER, encode_origin(origin))]
+        return await self._outbox.pass_on(
+            record.topic, misplaced.partition, key, record.value, headers
+        )
 
     def _put(self, run: _Run, key: bytes, value: bytes) -> None:
         run.batches[self._facts.put(run.owned.number, key, value)] = None
 
-    def _belongs_elsewhere(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+    def _belongs_elsewhere(
+        self,
+        record: Any,
+        store_id: str,
+        store: bytes,
+        run: _Run,
+        origin: RecordOrigin | None = None,
+    ) -> bool:
+        # a partition has had facts of its own stores only, ever since there were workers
         if store in run.owned.stores or store in run.stores:
             return False
         right = partition_of(store_id.encode(), self._settings.partitions)
         if right == run.owned.number:
             return False
-        run.elsewhere.append((record, store_id, right))
+        run.elsewhere.append(_Misplaced(record, store_id, right, origin))
         return True
 
     def _apply_each(
@@ -241,7 +291,7 @@ class Ingest:
         run: _Run,
         fact_of: Callable[[bytes | None], tuple[str, bytes, bytes]],
     ) -> None:
-        """Facts of which a store's last one wins, one record after the other."""
+        """Facts of which a store's newest record counts, one record after the other."""
         for record in records:
             try:
                 store_id, tag, value = fact_of(record.value)
@@ -249,11 +299,14 @@ class Ingest:
                 run.refused.append((record, _reason(record, error)))
                 continue
             store = store_key(store_id)
-            if self._belongs_elsewhere(record, store_id, store, run):
+            if self._belongs_elsewhere(record, store_id, store, run, origin_of(record)):
                 continue
             run.stores.add(store)
-            if self._facts.get(run.owned.number, store + tag) != value:
-                self._put(run, store + tag, value)
+            current, _ = decode_fact(self._facts.get(run.owned.number, store + tag))
+            revision = Revision.of(record).superseding(current)
+            # written also where the content is the same: what is older must find it
+            if revision is not None:
+                self._put(run, store + tag, encode_fact(revision, value))
 
     def _hours(self, value: bytes | None) -> tuple[str, bytes, bytes]:
         told = decode_hours(value)

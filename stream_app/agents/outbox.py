@@ -25,15 +25,22 @@ from stream_app.contracts.topics import (
     STORES,
     WATERMARKS,
 )
-from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
+from stream_app.contracts.watermarks import (
+    RestoreStatus,
+    Watermark,
+    encode_restore,
+    encode_watermark,
+    restore_key,
+    watermark_key,
+)
 from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batches import Acknowledged
+    from stream_app.kafka.batches import Acknowledged, Header
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
@@ -88,7 +95,12 @@ class Outbox:
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(
-        self, topic: str, partition: int, key: str, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes,
+        headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
         """Send a record to the partition whose owner can do something about it.
 
@@ -96,7 +108,7 @@ class Outbox:
             MessageSizeTooLargeError: it came compressed, and is too large by itself.
         """
         await self._batches.room(topic, partition, WAITING_BYTES)
-        return self._add(topic, partition, key.encode(), value)
+        return self._add(topic, partition, key.encode(), value, headers)
 
     async def report(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
@@ -137,6 +149,10 @@ class Outbox:
         for watermark in watermarks:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
 
+    async def restore_status(self, status: RestoreStatus) -> None:
+        """Publish how far a restore is."""
+        await self._send(WATERMARKS, encode_restore(status), restore_key(status))
+
     async def _send(
         self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None
     ) -> asyncio.Future[Acknowledged]:
@@ -149,9 +165,14 @@ class Outbox:
         return partition_of(key, topic.partitions(self._settings))
 
     def _add(
-        self, topic: str, partition: int, key: bytes, value: bytes
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
-        batch = self._batches.add(topic, partition, key, value)
+        batch = self._batches.add(topic, partition, key, value, headers=headers)
         sent: asyncio.Future[Acknowledged] = batch.sent
         if batch.count == 1:
             sent.add_done_callback(self._on_sent)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
-from stream_app.contracts.watermarks import Watermark
+from stream_app.contracts.watermarks import RestoreStatus, Watermark
 from stream_app.facts.keys import POSITION_KEY
 from stream_app.facts.partition_records import encode_positions
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.latest import LatestPolls
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.buckets import Bucket
     from stream_app.facts.partition_records import LostRange, SourcePosition
     from stream_app.facts.table import FactsTable
+    from stream_app.kafka.batches import Batch
     from stream_app.kafka.frontier import Frontier
     from stream_app.kafka.progress import Progress
 
@@ -49,7 +50,6 @@ class OwnedPartition:
         kinds: the kinds of buckets that its stores had when it was taken over.
         frontiers: what is applied, by source topic.
         positions: the source positions that its changelog holds.
-        topic_ids: ids of the source topics now, where the brokers tell them.
         lost: source records that were deleted from the log before they were applied.
         moved: set when `applied` changes.
         revoked: set when the partition is no longer owned.
@@ -61,7 +61,6 @@ class OwnedPartition:
     kinds: set[Bucket] = field(default_factory=set)
     frontiers: dict[str, Frontier] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
-    topic_ids: Mapping[str, str] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,14 +129,20 @@ class Ownership:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def revoke(self, numbers: Iterable[int]) -> None:
-        """Own these partitions no longer: nothing more is read or written in them."""
+    def revoke(self, numbers: Iterable[int]) -> list[OwnedPartition]:
+        """Own these partitions no longer: no record of them is applied, no report reads them.
+
+        Returns:
+            those that were owned until now.
+        """
+        revoked = []
         for number in list(numbers):
-            self._facts.revoke(number)
             self._latest.revoke(number)
             partition = self._owned.pop(number, None)
             if partition is not None:
                 partition.revoked.set()
+                revoked.append(partition)
+        return revoked
 
     def adopt(self, partition: OwnedPartition, latest: dict[bytes, int]) -> None:
         """Own a partition, which is restored and open in the facts table.
@@ -152,7 +157,10 @@ class Ownership:
         self._owned[partition.number] = partition
         for topic in partition.frontiers:
             self._advance(partition, topic)
-        log.info("own partitions %s", ", ".join(map(str, sorted(self._owned))))
+
+    async def tell_restore(self, status: RestoreStatus) -> None:
+        """Tell all processes how far the restore of a partition is that is not owned yet."""
+        await self._outbox.restore_status(status)
 
     def applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
@@ -209,7 +217,7 @@ class Ownership:
             try:
                 if loop.time() - last_positions >= POSITION_SECONDS:
                     last_positions = loop.time()
-                    self._write_positions()
+                    self.write_positions(self._owned.values())
                 await self._tell_once(heartbeat=heartbeat)
             except Exception:
                 # silent for ever, a worker would hold up every report of all stores
@@ -217,21 +225,27 @@ class Ownership:
                 last_heartbeat = float("-inf")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    def _write_positions(self) -> None:
+    def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
         """Write how far the sources are in the changelog, behind the facts that they led to.
 
         The group's committed offsets may expire, or be set by hand. These cannot: whoever owns
         the partition next reads on from here, whatever the group says.
+
+        Returns:
+            the batches that were written to; none where nothing moved.
         """
-        for number, partition in self._owned.items():
+        batches = []
+        for partition in partitions:
             positions = dict(partition.positions)
             for topic, known in partition.positions.items():
-                offset = self._committable.offset(topic, number)
+                offset = self._committable.offset(topic, partition.number)
                 if offset is not None and offset > known.offset:
                     positions[topic] = known._replace(offset=offset)
             if positions != partition.positions:
                 partition.positions = positions
-                self._facts.put(number, POSITION_KEY, encode_positions(positions))
+                value = encode_positions(positions)
+                batches.append(self._facts.put(partition.number, POSITION_KEY, value))
+        return batches
 
     async def _tell_once(self, *, heartbeat: bool) -> None:
         told = (

@@ -32,6 +32,10 @@ _HOUR_MS: Final = 3600 * 1000
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _FOREVER_MS: Final = -1
 
+_STORE_OR_FORWARDED: Final = (
+    "store id; of a record that a worker forwarded: store id, @, the partition that it came on"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -101,13 +105,13 @@ STORE_STATUS: Final = TopicSpec(
 )
 STORE_BUSINESS_HOURS: Final = TopicSpec(
     name="store-business-hours",
-    key="store id",
+    key=_STORE_OR_FORWARDED,
     value="all rows of a store",
     cleanup="compact",
 )
 STORE_TIMEZONES: Final = TopicSpec(
     name="store-timezones",
-    key="store id",
+    key=_STORE_OR_FORWARDED,
     value="the zone of a store",
     cleanup="compact",
 )

@@ -98,3 +98,63 @@ def decode_watermark(value: bytes | None) -> Watermark:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStatus:
+    """How far a worker is with reading a partition back, before it owns it.
+
+    Attributes:
+        partition: the partition number.
+        done: changelog records that were read since the restore began.
+        to_do: changelog records that are still to read.
+        seconds_left: how long that may take at the pace so far; None: not known yet.
+    """
+
+    partition: int
+    done: int
+    to_do: int
+    seconds_left: int | None = None
+
+    def describe(self) -> str:
+        """One line for people."""
+        if not self.done and not self.to_do:
+            return f"partition {self.partition} is being claimed"
+        left = "" if self.seconds_left is None else f", about {self.seconds_left} s left"
+        return (
+            f"partition {self.partition} is being restored: {self.done:,} of "
+            f"{self.done + self.to_do:,} changelog records read{left}"
+        )
+
+
+def restore_key(status: RestoreStatus) -> bytes:
+    """`restore/partition`."""
+    return f"restore/{status.partition}".encode()
+
+
+def encode_restore(status: RestoreStatus) -> bytes:
+    """Write a `watermarks` record about a restore."""
+    return orjson.dumps(
+        {
+            "restore": status.partition,
+            "done": status.done,
+            "to_do": status.to_do,
+            "seconds_left": status.seconds_left,
+        }
+    )
+
+
+def decode_progress(value: bytes | None) -> Watermark | RestoreStatus:
+    """Read a `watermarks` record of either kind.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    if "restore" not in content:
+        return decode_watermark(value)
+    left = content.get("seconds_left")
+    counts = [content.get(name) for name in ("restore", "done", "to_do")]
+    if not all(map(_is_count, counts)) or not (left is None or _is_count(left)):
+        raise RecordError("not a restore status")
+    return RestoreStatus(content["restore"], content["done"], content["to_do"], left)

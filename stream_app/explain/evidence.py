@@ -13,6 +13,7 @@ from stream_app.contracts.records import (
     decode_poll_batch,
     decode_zone,
 )
+from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
@@ -23,7 +24,7 @@ from stream_app.domain.hours import WeeklyHours
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from stream_app.domain.walk import Row
     from stream_app.explain.claim import Claim
@@ -52,6 +53,7 @@ class SeenHours(NamedTuple):
 
     offset: int
     rows: list[Row]
+    revision: Revision
 
 
 class SeenZone(NamedTuple):
@@ -59,6 +61,7 @@ class SeenZone(NamedTuple):
 
     offset: int
     name: str
+    revision: Revision
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ class Evidence:
 
     Attributes:
         polls: those that can count.
-        hours: all that there are.
+        hours: all that counted when they came: an older one that a worker forwarded did not.
         zones: likewise.
         oldest: the offset that the partition of `store-status` begins at.
         end: the offset that it was read up to.
@@ -144,9 +147,10 @@ def _take_hours(evidence: Evidence, record: Any, claim: Claim) -> None:
         WeeklyHours.from_rows(told.hours)
     except RecordError:
         return
-    if told.store_id == claim.store_id:
+    revision = _superseding(record, evidence.hours)
+    if told.store_id == claim.store_id and revision is not None:
         rows = [(day, opens.strip(), closes.strip()) for day, opens, closes in told.hours]
-        evidence.hours.append(SeenHours(record.offset, rows))
+        evidence.hours.append(SeenHours(record.offset, rows, revision))
 
 
 def _take_zone(evidence: Evidence, record: Any, claim: Claim) -> None:
@@ -154,5 +158,11 @@ def _take_zone(evidence: Evidence, record: Any, claim: Claim) -> None:
         told = decode_zone(record.value)
     except RecordError:
         return
-    if told.store_id == claim.store_id:
-        evidence.zones.append(SeenZone(record.offset, told.timezone))
+    revision = _superseding(record, evidence.zones)
+    if told.store_id == claim.store_id and revision is not None:
+        evidence.zones.append(SeenZone(record.offset, told.timezone, revision))
+
+
+def _superseding(record: Any, seen: Sequence[SeenHours | SeenZone]) -> Revision | None:
+    """The revision that a record makes after these; None if it is older than the last of them."""
+    return Revision.of(record).superseding(seen[-1].revision if seen else None)

@@ -62,8 +62,10 @@ class Checkpoint:
         Raises:
             ValueError: it is something else.
         """
-        next_offset, last_offset, digest = orjson.loads(value)
-        return cls(next_offset, last_offset, digest)
+        match orjson.loads(value):
+            case [int(next_offset), int(last_offset), str(digest)]:
+                return cls(next_offset, last_offset, digest)
+        raise ValueError(f"{value[:100]!r} is no checkpoint")
 
     def at(self, next_offset: int) -> Checkpoint:
         """The same last record, with more offsets behind it that hold no record."""
@@ -224,12 +226,16 @@ class FactsDatabase:
             return START
         try:
             value = self._open().get(CHECKPOINT_KEY)
-            return START if value is None else Checkpoint.decode(value)
+            checkpoint = START if value is None else Checkpoint.decode(value)
+            strange = value is None and next(iter(self._open().keys()), None) is not None
         except Exception as error:
             if not _is_damage(error) and not isinstance(error, ValueError):
                 raise self.failed(error) from error
             self.remove(f"is damaged ({error})", "damaged")
             return START
+        if strange:
+            self.remove("does not say which changelog it comes of", "no_checkpoint")
+        return checkpoint
 
 
 def _options() -> Options:

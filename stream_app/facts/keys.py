@@ -2,8 +2,8 @@
 
 A fact's key is the store's 16 bytes, a tag, and for polls a slot:
 
-    <store> h            business hours
-    <store> z            time zone name
+    <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
+    <store> z            time zone name (encode_fact)
     <store> c <slot>     the tail (0) or the middle (1) of its polls   (domain.buckets)
     <store> d <slot>     a cold bucket of polls
 
@@ -13,11 +13,18 @@ Keys shorter than a store's are about the partition itself: `CLAIM_KEY`, `POSITI
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
+from stream_app.contracts.revisions import (
+    REVISION_BYTES,
+    Revision,
+    decode_revision,
+    encode_revision,
+)
 from stream_app.domain.buckets import Bucket
 from stream_app.domain.polls import from_bytes
 
@@ -49,6 +56,9 @@ PARTITION_KEYS: Final = frozenset({CLAIM_KEY, POSITION_KEY, LOST_KEY, CHECKPOINT
 """Keys that are about the partition and not about a store."""
 
 _POLL_BYTES: Final = 8
+
+_WITH_REVISION: Final = b"\xff"
+"""The first byte of a fact that has a revision; no UTF-8 text, as a fact without one is, has it."""
 
 
 class FactsReader(Protocol):
@@ -86,8 +96,33 @@ def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
 
 
 def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
-    """Read what `encode_rows` wrote."""
-    return [(day, start, end) for day, start, end in orjson.loads(value)]
+    """Read what `encode_rows` wrote.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    rows = [(day, start, end) for day, start, end in orjson.loads(value)]
+    for day, start, end in rows:
+        if not (isinstance(day, int) and isinstance(start, str) and isinstance(end, str)):
+            raise TypeError("a row is not a day and two times")
+    return rows
+
+
+def encode_fact(revision: Revision, content: bytes) -> bytes:
+    """The value under the tag of a fact of which a store's newest record counts."""
+    return _WITH_REVISION + encode_revision(revision) + content
+
+
+def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
+    """Read what `encode_fact` wrote, or a value of an earlier version, which has no revision.
+
+    Returns:
+        the revision and the content; None for what is not there.
+    """
+    if value is None or not value.startswith(_WITH_REVISION):
+        return None, value
+    start = len(_WITH_REVISION) + REVISION_BYTES
+    return decode_revision(value[len(_WITH_REVISION) : start]), value[start:]
 
 
 def bucket_reader(
@@ -121,10 +156,11 @@ def why_stray(key: bytes | None, value: bytes | None) -> str | None:
     if value is None:
         return None
     try:
+        _, content = decode_fact(value)
         if tag == HOURS_TAG:
-            decode_rows(value)
+            decode_rows(content or b"")
         else:
-            value.decode()
-    except (ValueError, TypeError) as error:
+            (content or b"").decode()
+    except (ValueError, TypeError, struct.error) as error:
         return f"the value cannot be read: {error}"
     return None

@@ -11,14 +11,20 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from stream_app.contracts.topics import MAX_STATE_BYTES
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Header = tuple[str, bytes]
+"""Name and value of a record header."""
+
 RECORD_OVERHEAD: Final = 100
-"""Bytes that a record and the batch around it take besides key and value, at the most."""
+"""Bytes that a record and the batch around it take besides key, value and headers, at the most."""
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
@@ -57,9 +63,10 @@ class Batch:
         self.count = 0
         self.size = 0
 
-    def _append(self, key: bytes | None, value: bytes) -> bool:
+    def _append(self, key: bytes | None, value: bytes, headers: Sequence[Header]) -> bool:
         """False: it is full."""
-        if self._builder.append(timestamp=None, key=key, value=value) is None:
+        added = self._builder.append(timestamp=None, key=key, value=value, headers=list(headers))
+        if added is None:
             return False
         self.count += 1
         self.size += len(value)
@@ -102,6 +109,7 @@ class RecordBatches:
         key: bytes | None,
         value: bytes,
         *,
+        headers: Sequence[Header] = (),
         at_once: bool = False,
     ) -> Batch:
         """Put a record into the partition's next batch.
@@ -111,6 +119,7 @@ class RecordBatches:
             partition: likewise.
             key: of the record.
             value: of the record.
+            headers: of the record.
             at_once: whether its batch does not linger.
 
         Returns:
@@ -119,16 +128,17 @@ class RecordBatches:
         Raises:
             MessageSizeTooLargeError: no batch takes it.
         """
-        if len(value) + len(key or b"") + RECORD_OVERHEAD > MAX_STATE_BYTES:
+        size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in headers)
+        if size + RECORD_OVERHEAD > MAX_STATE_BYTES:
             raise MessageSizeTooLargeError(f"a record of {len(value)} bytes")
         place = (topic, partition)
         queue = self._queues.get(place)
         if queue is None:
             queue = self._queues[place] = _Queue()
         batch = queue.batches[-1] if queue.batches else self._open(queue)
-        if not batch._append(key, value):  # noqa: SLF001  of this module
+        if not batch._append(key, value, headers):  # noqa: SLF001  of this module
             batch = self._open(queue)
-            batch._append(key, value)  # noqa: SLF001  the first record always fits
+            batch._append(key, value, headers)  # noqa: SLF001  the first record always fits
         queue.waiting += len(value)
         if queue.task is None:
             if at_once or not self._linger or len(queue.batches) > 1:

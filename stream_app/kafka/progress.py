@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
-from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_progress
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
 
-HEARTBEAT_SECONDS: Final = 1.0
+HEARTBEAT_SECONDS: Final = 0.4
 """An owner repeats its watermarks this often."""
 
-SILENCE_SECONDS: Final = 5.0
+OWNER_TIMEOUT_SECONDS: Final = 1.5
 """A partition that nobody has spoken for this long has no owner."""
 
 Partition = tuple[str, int]
@@ -44,6 +44,7 @@ class Progress:
         self._monotonic = monotonic
         self._watermarks: dict[Partition, Watermark] = {}
         self._heard: dict[Partition, float] = {}
+        self._restores: dict[int, tuple[RestoreStatus, float]] = {}
         self._topic_ids: dict[str, str] = {}
         self._moved = asyncio.Condition()
         self._waiters = 0
@@ -54,8 +55,14 @@ class Progress:
             for partition in range(spec.partitions(settings))
         ]
         self._tail = TopicTail(
-            settings, [WATERMARKS], highwaters, self._on_record, from_beginning=False
+            settings,
+            [WATERMARKS],
+            highwaters,
+            self._on_record,
+            from_beginning=False,
+            on_round=self._on_round,
         )
+        self._looked_at: float | None = None
 
     async def start(self) -> None:
         """Begin to follow the watermarks.
@@ -110,13 +117,34 @@ class Progress:
         return self._topic_ids.get(topic)
 
     def unowned(self) -> list[Partition]:
-        """The partitions that no worker has spoken for lately: it is down, or recovering."""
-        now = self._monotonic()
+        """The partitions that no worker has spoken for lately: it is down, or restoring."""
+        # what this process has not read yet may be a sign of life
+        now = self._looked_at
         return [
             partition
             for partition in self._partitions
-            if now - self._heard.get(partition, float("-inf")) > SILENCE_SECONDS
+            if now is None
+            or now - self._heard.get(partition, float("-inf")) > OWNER_TIMEOUT_SECONDS
         ]
+
+    def why_unowned(self) -> str | None:
+        """Which partitions have no owner, and how far their restores are; None: all have one."""
+        numbers = sorted({number for _, number in self.unowned()})
+        if not numbers:
+            return None
+        now = self._looked_at or 0.0
+        restores = [
+            status.describe()
+            for number in numbers
+            if (known := self._restores.get(number)) is not None
+            and now - known[1] <= OWNER_TIMEOUT_SECONDS
+            for status in (known[0],)
+        ]
+        noun = "partition" if len(numbers) == 1 else "partitions"
+        listed = ", ".join(map(str, numbers))
+        return f"no worker owns {noun} {listed} now: " + (
+            "; ".join(restores) if restores else "a worker is starting, or all are down"
+        )
 
     def newest_poll(self) -> int | None:
         """µs of the newest poll over all stores, as far as is known now; None: no poll yet."""
@@ -174,5 +202,12 @@ class Progress:
         async with self._moved:
             self._moved.notify_all()
 
+    def _on_round(self) -> None:
+        self._looked_at = self._monotonic()
+
     def _on_record(self, record: Any) -> None:
-        self.advance(decode_watermark(record.value))
+        progress = decode_progress(record.value)
+        if isinstance(progress, Watermark):
+            self.advance(progress)
+        elif (STORE_STATUS.name, progress.partition) in self._partitions:
+            self._restores[progress.partition] = (progress, self._monotonic())

@@ -86,6 +86,7 @@ def read_batches(data: bytes) -> Iterator[ReadBatch]:
             continue
         first = batch.base_offset
         pending: list[Any] = []
+        reason = None
         try:
             for chunk in batch.chunks():
                 if pending:
@@ -94,15 +95,18 @@ def read_batches(data: bytes) -> Iterator[ReadBatch]:
                     first = end
                 pending = chunk
         except UnreadableBatchError as error:
-            if pending:
-                end = pending[-1].offset + 1
-                yield ReadBatch(first, end, pending)
-                first = end
-            # what stands behind the last offset of a batch has no place in the log
-            if first < batch.next_offset:
-                yield ReadBatch(first, batch.next_offset, error=str(error))
-        else:
+            reason = str(error)
+        # not in the handler: what was unpacked lives as long as the error that is handled
+        if reason is None:
             yield ReadBatch(first, batch.next_offset, pending)
+            continue
+        if pending:
+            end = pending[-1].offset + 1
+            yield ReadBatch(first, end, pending)
+            first = end
+        # what stands behind the last offset of a batch has no place in the log
+        if first < batch.next_offset:
+            yield ReadBatch(first, batch.next_offset, error=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +158,15 @@ class RawBatch:
                     yield records
                     records = []
         except (CorruptRecordException, ValueError, IndexError, OverflowError) as error:
-            if records:
-                yield records
             # aiokafka's own text begins with a number and the name of the class
             of_kafka = isinstance(error, CorruptRecordException) and error.args
-            detail = error.args[0] if of_kafka else error
-            raise UnreadableBatchError(f"damaged records: {detail}") from error
+            damage: str | None = f"damaged records: {error.args[0] if of_kafka else error}"
+        else:
+            damage = None
         if records:
             yield records
+        if damage is not None:
+            raise UnreadableBatchError(damage)
 
     def _in_order(self, records: Iterable[Any]) -> Iterator[Any]:
         previous = self.base_offset - 1

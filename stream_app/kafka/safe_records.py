@@ -134,6 +134,7 @@ class SafePartitionRecords(fetcher.PartitionRecords):
 
     def _records_in(self, batch: RawBatch) -> Iterator[Any]:
         first = batch.base_offset
+        reason = None
         try:
             for chunk in batch.chunks():
                 for record in chunk:
@@ -143,18 +144,20 @@ class SafePartitionRecords(fetcher.PartitionRecords):
                         self.next_fetch_offset = first
                         yield self._consumer_record(self._tp, record)
         except UnreadableBatchError as error:
-            asked = max(first, self.next_fetch_offset)
-            if asked < batch.next_offset:
-                self._move_to(batch.next_offset)
-                yield UnreadableRecords(
-                    topic=self._tp.topic,
-                    partition=self._tp.partition,
-                    offset=asked,
-                    first_offset=first,
-                    last_offset=batch.next_offset - 1,
-                    timestamp=batch.max_timestamp,
-                    reason=str(error),
-                )
+            reason = str(error)
+        # not in the handler: what was unpacked lives as long as the error that is handled
+        asked = max(first, self.next_fetch_offset)
+        if reason is not None and asked < batch.next_offset:
+            self._move_to(batch.next_offset)
+            yield UnreadableRecords(
+                topic=self._tp.topic,
+                partition=self._tp.partition,
+                offset=asked,
+                first_offset=first,
+                last_offset=batch.next_offset - 1,
+                timestamp=batch.max_timestamp,
+                reason=reason,
+            )
 
     def _move_to(self, offset: int) -> None:
         # also where compaction took the last records of a batch away

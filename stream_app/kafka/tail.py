@@ -51,6 +51,7 @@ class TopicTail:
         handle: called with every record that can be read; raises `RecordError` for one that
             cannot be used, which is a warning. A record may come again.
         from_beginning: False starts at the end as it is when `start` returns.
+        on_round: called whenever all that had come is handled.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class TopicTail:
         handle: Callable[[Any], None],
         *,
         from_beginning: bool = True,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_round = on_round
         self._settings = settings
         self._highwaters = highwaters
         self._handle = handle
@@ -149,6 +152,7 @@ class TopicTail:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self._failures, self._trouble = 0, None
+                self._on_round()
                 # many records at once must not keep requests waiting
                 await asyncio.sleep(0)
 

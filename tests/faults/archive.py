@@ -1,4 +1,4 @@
-"""A broker with a hundred thousand changelog records, made once and copied for each scenario."""
+"""A product with a hundred thousand changelog records, made once and copied for each scenario."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _POLLS_A_ROUND: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A stopped broker and what it was told.
+    """A stopped product and what it was told.
 
     Every store has so few polls that each changelog record matters: whatever part of the changelog
     a restore leaves out, some store's report shows it.
 
     Attributes:
-        folder: of the broker, as `Deployment.copy_broker` leaves it.
+        folder: a data dir with the stopped broker, and with all of it in the one worker's tables.
         stores: all that it knows.
         ledger: what it acknowledged about them.
         restore_seconds: how long one worker with an empty disk took to read all of it back.
@@ -64,7 +64,7 @@ async def make_archive(
     """Let a worker write a changelog of at least so many records, and stop the broker.
 
     Args:
-        data_dir: an empty folder, which keeps the broker.
+        data_dir: an empty folder, which keeps all.
         records: of the changelog.
         stores: how many; a worker writes one record a store where polls of it come together.
         seed: the same one gives the same facts.
@@ -90,7 +90,7 @@ async def make_archive(
         await compare_many(product, known, ledger, "in the archive")
         await product.stop()
         await product.kafka.stop()
-    return Archive(data_dir / "kafka", tuple(known), ledger, restore_seconds)
+    return Archive(data_dir, tuple(known), ledger, restore_seconds)
 
 
 async def _send_hours_and_zones(

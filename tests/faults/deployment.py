@@ -316,7 +316,7 @@ class Deployment:
     async def shared_out(self) -> None:
         """Wait until every worker owns partitions: the first alone is ready while others join."""
         for worker in self.workers.values():
-            await worker.wait_until_said(OWNS)
+            await worker.wait_until_said(OWNS, READY_SECONDS)
         await self.ready()
 
     async def settled(self, limit: float = READY_SECONDS) -> None:
@@ -359,7 +359,7 @@ async def deployment(
     *,
     workers: int = 2,
     nodes: int = 1,
-    broker: Path | None = None,
+    begin_as: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Deployment]:
     """A running product in a folder of its own; everything has ended when the block is left.
@@ -368,7 +368,8 @@ async def deployment(
         data_dir: an empty folder.
         workers: how many; their names are `worker-1`, `worker-2`, ...
         nodes: of the broker, 1 or 3.
-        broker: the folder of a stopped broker, of as many nodes, that this one begins as a copy of.
+        begin_as: a folder that a deployment of as many nodes has left; broker and worker folders
+            begin as copies of what it holds.
         settings: parsed values of settings other than the scenarios' usual ones.
     """
     defaults: dict[str, Any] = {
@@ -378,8 +379,9 @@ async def deployment(
         "report_deadline": 30_000_000,
     }
     given = Settings.from_environment(os.environ, **(defaults | settings))
-    if broker is not None:
-        await asyncio.to_thread(shutil.copytree, broker, data_dir / "kafka")
+    if begin_as is not None:
+        for folder in ("kafka", "workers"):
+            await asyncio.to_thread(shutil.copytree, begin_as / folder, data_dir / folder)
     async with AsyncExitStack() as ends:
         kafka = LocalKafka(data_dir, given.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)

@@ -195,11 +195,11 @@ async def under_load(
         observed: given what was measured, once all is as it must be.
         stores: how many, where there is no archive.
         rebuild: also compare after a rebuild from the changelog alone.
-        archive: a broker, and what it knows, to begin with.
+        archive: what to begin with: a broker, `worker-1` and what these know.
         deployed: further arguments of `deployment`.
     """
-    broker = archive.folder if archive else None
-    async with deployment(data_dir, broker=broker, **deployed) as product:
+    begin_as = archive.folder if archive else None
+    async with deployment(data_dir, begin_as=begin_as, **deployed) as product:
         scenario = Scenario(product, archive)
         try:
             await scenario.begin(0 if archive else stores)

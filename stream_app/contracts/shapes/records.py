@@ -1,14 +1,15 @@
 """What records look like, by topic."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
-from stream_app.contracts.shapes.reports import SettingsUsed, StoreReport
+from stream_app.contracts.revisions import ORIGIN_HEADER
+from stream_app.contracts.shapes.reports import LostInput, SettingsUsed, StoreReport
 from stream_app.contracts.shapes.values import (
     Count,
     Duration,
@@ -57,6 +58,17 @@ class PollBatchRecord(TypedDict):
     store_id: StoreId
     polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
     """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
+
+
+@closed
+class RecordOrigin(TypedDict):
+    """Where and when the broker took a record that a worker forwarded to its store's partition."""
+
+    append_time_ms: Count
+    """The broker's time of the record, in milliseconds since 1970."""
+    partition: Count
+    """Of the same topic."""
+    offset: Count
 
 
 @closed
@@ -169,6 +181,8 @@ class Piece(TypedDict):
     """Names of its other values."""
     rows: list[list[str | float | None]]
     """In the order of store ids."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of the partition were lost: the figures may lack them."""
 
 
 @closed
@@ -219,6 +233,19 @@ class WatermarkRecord(TypedDict):
     """Of all stores of the partition, in microseconds since 1970."""
     topic_id: NotRequired[str | None]
     """Kafka's id of the source topic: one that was deleted and made anew has another."""
+
+
+@closed
+class RestoreStatusRecord(TypedDict):
+    """How far a worker is with reading a partition back, before it owns it."""
+
+    restore: Count
+    """The partition number."""
+    done: Count
+    """Changelog records that were read."""
+    to_do: Count
+    """Changelog records that are still to read."""
+    seconds_left: Count | None
 
 
 @closed
@@ -296,16 +323,21 @@ class Described:
     Attributes:
         key: the shape of the key.
         values: the shapes of values; none where they are of no use to other programs.
+        headers: the shapes of headers that a record may have, by name; their values are JSON.
     """
 
     key: Any
     values: tuple[Any, ...]
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
 
 
 SHAPES: Final[Mapping[str, Described]] = {
     STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord)),
-    STORE_BUSINESS_HOURS.name: Described(StoreId, (HoursRecord,)),
-    STORE_TIMEZONES.name: Described(StoreId, (ZoneRecord,)),
+    STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
+    STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
     REPORT_REQUESTS.name: Described(str, _REQUESTS),
     STORE_QUERIES.name: Described(str, _REQUESTS),
     REPORT_RESULTS.name: Described(str, _EVENTS),
@@ -313,7 +345,7 @@ SHAPES: Final[Mapping[str, Described]] = {
     LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
     WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
     STORES.name: Described(StoreId, (StoreRecord,)),
-    WATERMARKS.name: Described(str, (WatermarkRecord,)),
+    WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
     # binary, and the workers' own
     changelog(FACTS_TABLE).name: Described(bytes, ()),

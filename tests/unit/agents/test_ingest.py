@@ -13,16 +13,18 @@ from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.latest import LatestPolls
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
-from stream_app.errors import TableError
-from stream_app.tables import (
+from stream_app.errors import RevokedError, TableError
+from stream_app.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_key,
-    decode_rows,
+    decode_fact,
+    encode_fact,
     encode_rows,
     store_key,
 )
@@ -33,7 +35,10 @@ from tests.agent_fakes import (
     Failures,
     FakeEvent,
     FakeFacts,
+    FakeGaps,
+    FakeMessage,
     FakeOwnership,
+    FakeRun,
     FakeStream,
     PassedOn,
     RecordingOutbox,
@@ -65,6 +70,8 @@ class Desk:
         self.committable = Committable()
         self.failures = Failures()
         self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.gaps = FakeGaps()
+        self.sought: list[tuple[str, int, int]] = []
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
@@ -72,8 +79,13 @@ class Desk:
             self.outbox,  # type: ignore[arg-type]
             self.latest,
             self.committable,
+            self.gaps,  # type: ignore[arg-type]
+            self.seek,
             self.failures,
         )
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.sought.append((topic, partition, offset))
 
     async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
         agent = {
@@ -88,6 +100,10 @@ class Desk:
         events = events_of(*values, topic=spec.name)
         await self.run(*events, spec=spec)
         return events
+
+    def fact(self, tag: bytes, store: str = STORE, partition: int = 0) -> bytes | None:
+        """What is stored under a tag, without its revision."""
+        return decode_fact(self.facts.get(partition, store_key(store) + tag))[1]
 
     def polls(self, store: str = STORE, partition: int = 0) -> Any:
         def read(bucket: Bucket) -> Any:
@@ -412,7 +428,7 @@ async def test_of_zones_in_a_run_the_last_one_wins(desk: Desk) -> None:
         spec=STORE_TIMEZONES,
     )
 
-    assert desk.facts.content == {(0, KEY + ZONE_TAG): b"Europe/Paris"}
+    assert desk.fact(ZONE_TAG) == b"Europe/Paris"
 
 
 async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(desk: Desk) -> None:
@@ -522,6 +538,98 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     assert event.acks == 1  # for Faust, which would wait for it
 
 
+# -- offsets that were not handed out
+
+
+def event_at(*offsets: int) -> FakeEvent:
+    """A run of good polls at these offsets."""
+    return FakeEvent(FakeRun(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
+
+
+async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.run(event_at(3, 5), event_at(8))
+
+    assert desk.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
+    assert desk.sought == []
+
+
+async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_beyond(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.gaps.missed = {8: 5, 9: 5}
+
+    beyond = [event_at(8), event_at(9)]
+    await desk.run(*beyond)
+
+    assert desk.sought == [("store-status", 0, 5)] * 2
+    assert desk.facts.writes == []
+    assert desk.ownership.finished == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
+    assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
+
+    await desk.run(event_at(5))
+    assert len(desk.facts.writes) == 1
+
+
+async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = desk.ownership.owned.clear
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert event.acks == 1
+
+
+async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = lambda: desk.ownership.own(0) and None
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+
+
+async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
+    desk: Desk,
+) -> None:
+    desk.facts.error = RevokedError("partition 0 is not open in this worker")
+
+    first = event_at(0)
+    await desk.run(first)
+
+    assert desk.failures.errors == []
+    assert desk.outbox.letters == [], "nothing is wrong with the record"
+    assert first.acks == 1, "Faust would wait for it"
+    assert desk.committable.offset("store-status", 0) == 0
+    desk.facts.error = None
+    second = event_at(1)
+    await desk.run(second)
+    assert second.acks == 1
+    assert desk.committable.offset("store-status", 0) == 0, "the record comes again"
+
+
+async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise RevokedError("partition 0 is not open in this worker")
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
+        await desk.take(value, spec=spec)
+
+    assert desk.outbox.letters == []
+    assert desk.failures.errors == []
+
+
 async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: Desk) -> None:
     """As a dead letter it would be lost; unacknowledged it comes again to a worker that can."""
 
@@ -543,7 +651,7 @@ HOURS = [(0, "09:00", "17:00"), (1, "22:00", "02:00")]
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_the_last_record_wins_and_an_equal_one_writes_nothing(
+async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     desk: Desk, spec: TopicSpec
 ) -> None:
     if spec is STORE_TIMEZONES:
@@ -553,13 +661,68 @@ async def test_the_last_record_wins_and_an_equal_one_writes_nothing(
         old, new = encode_hours(STORE, []), encode_hours(STORE, HOURS)
         key, stored = KEY + HOURS_TAG, encode_rows(HOURS)
 
-    events = await desk.take(old, new, new, spec=spec)
+    events = events_of(old, new, topic=spec.name)
+    await desk.run(*events, *events, spec=spec)
 
-    assert desk.facts.content == {(0, key): stored}
+    assert decode_fact(desk.facts.content.pop((0, key)))[1] == stored
+    assert desk.facts.content == {}
     assert desk.facts.writes == [(0, key)] * 2
-    assert [event.acks for event in events] == [1, 1, 1]
-    assert desk.ownership.notes == [Applied(0, {KEY})] * 3
-    assert desk.ownership.finished == [(0, spec.name, offset) for offset in range(3)]
+    assert [event.acks for event in events] == [2, 2]
+    assert desk.ownership.notes == [Applied(0, {KEY})] * 4
+    assert desk.ownership.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
+
+
+async def test_the_same_hours_told_again_are_written_with_their_newer_record(desk: Desk) -> None:
+    """Or an older record, that is forwarded only now, would replace them."""
+    same = encode_hours(STORE, HOURS)
+    await desk.take(same, same, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.facts.content == {
+        (0, KEY + HOURS_TAG): encode_fact(Revision(1, NOW // 1000), encode_rows(HOURS))
+    }
+
+
+def forwarded(value: bytes, origin: RecordOrigin, *, at: int, offset: int) -> FakeEvent:
+    """A record of hours that a worker forwarded at a time in ms."""
+    header = (ORIGIN_HEADER, encode_origin(origin))
+    name = STORE_BUSINESS_HOURS.name
+    message = FakeMessage(value, name, offset=offset, timestamp=at / 1000, headers=[header])
+    return FakeEvent(message)
+
+
+@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+async def test_a_forwarded_record_counts_if_the_broker_took_it_later(
+    desk: Desk, taken: int, counts: bool
+) -> None:
+    told, passed_on = encode_hours(STORE, HOURS), encode_hours(STORE, [])
+    own = FakeEvent(FakeMessage(told, STORE_BUSINESS_HOURS.name, offset=3, timestamp=5.0))
+    late = forwarded(passed_on, RecordOrigin(taken, 2, 70), at=9_000, offset=4)
+
+    # read again from the beginning, all is as it was
+    await desk.run(own, late, own, late, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == encode_rows([] if counts else HOURS)
+    assert len(desk.facts.writes) == 1 + counts
+    assert late.acks == 2
+
+
+async def test_a_store_may_be_known_by_a_forwarded_record_first(desk: Desk) -> None:
+    first = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
+
+    await desk.run(first, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == b"[]"
+    assert desk.ownership.notes == [Applied(0, {KEY})]
+
+
+async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(desk: Desk) -> None:
+    desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
+    desk.ownership.own(0, KEY)
+    late = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
+
+    await desk.run(late, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == b"[]"
 
 
 @pytest.mark.parametrize(
@@ -571,7 +734,7 @@ async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: An
 
     events = await desk.take(good, bad, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.facts.content == {(0, KEY + HOURS_TAG): encode_rows(HOURS)}
+    assert desk.fact(HOURS_TAG) == encode_rows(HOURS)
     assert [letter.original for letter in desk.outbox.letters] == [bad]
     assert [event.acks for event in events] == [1, 1]
 
@@ -581,19 +744,25 @@ async def test_hours_are_stored_without_the_spaces_around_them(desk: Desk) -> No
 
     await desk.take(padded, spec=STORE_BUSINESS_HOURS)
 
-    assert decode_rows(desk.facts.content[0, KEY + HOURS_TAG]) == [(0, "09:00", "17:00")]
+    assert desk.fact(HOURS_TAG) == encode_rows([(0, "09:00", "17:00")])
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_hours_and_zones_on_a_wrong_partition_are_passed_on(
+async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_origin(
     desk: Desk, spec: TopicSpec
 ) -> None:
+    """The key is not the store's: compaction would remove what counts for what was passed on."""
     store = store_in(1)
     value = encode_zone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
+    claimed = (ORIGIN_HEADER, encode_origin(RecordOrigin(1, 3, 1)))
+    message = FakeMessage(value, spec.name, offset=6, headers=[claimed])
 
-    await desk.take(value, spec=spec)
+    await desk.run(FakeEvent(message), spec=spec)
 
-    assert desk.outbox.passed_on == [PassedOn(spec.name, 1, store, value)]
+    origin = encode_origin(RecordOrigin(NOW // 1000, 0, 6))
+    assert desk.outbox.passed_on == [
+        PassedOn(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
+    ]
     assert desk.facts.content == {}
 
 

@@ -64,9 +64,10 @@ async def test_each_record_goes_to_its_topic_under_its_key(
 
     await outbox.dead_letter(letter)
     await outbox.report(event)
-    await outbox.pass_on("store-status", 3, store_in(3), b"as it came")
+    await outbox.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
 
     dead, result, passed = batches.sent
+    assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
     assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", 0)
     assert decode_dead_letter(dead.value) == letter
     assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())

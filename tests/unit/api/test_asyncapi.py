@@ -24,6 +24,7 @@ from stream_app.contracts.records import (
 )
 from stream_app.contracts.reports import Piece, ReportEvent, basis_of, encode_event
 from stream_app.contracts.requests import encode_request
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import (
     ALL_TOPICS,
@@ -111,6 +112,13 @@ def test_polls(batch: Any, instant: int) -> None:
 def test_hours(rows: list[Any]) -> None:
     value = encode_hours(STORE, rows)
     assert RECORDS.message(STORE_BUSINESS_HOURS.name, value) == "HoursRecord"
+
+
+def test_the_header_of_what_a_worker_forwards() -> None:
+    headers = DOCUMENT["components"]["messages"]["ZoneRecord"]["headers"]
+    validator = Draft7Validator({**headers, "components": DOCUMENT["components"]})
+    validator.validate({ORIGIN_HEADER: json.loads(encode_origin(RecordOrigin(5, 1, 0)))})
+    assert not validator.is_valid({ORIGIN_HEADER: {"partition": 1}})
 
 
 @untimed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from api.registry import Registry, StoreEntry
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import StoreRecord, encode_hours, encode_store, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
+from stream_app.errors import RecordError
 from tests.fakes import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
 
@@ -85,11 +88,47 @@ def test_the_last_of_each_kind_counts(
     ],
 )
 def test_what_the_workers_do_not_apply_does_not_count(registry: Registry, bad: FakeRecord) -> None:
-    registry.on_record(bad)
-    assert not registry.exists(STORE)
-    for each in (hours(), zone(), bad):
-        registry.on_record(each)
+    for good in ((), (hours(), zone())):
+        for each in good:
+            registry.on_record(each)
+        # on a wrong partition it is passed on, and is no error
+        with suppress(RecordError):
+            registry.on_record(bad)
+        assert registry.exists(STORE) == bool(good)
     assert registry.get(STORE) == StoreEntry(STORE, tuple(HOURS), "Europe/London")
+
+
+def forwarded(value: bytes, spec: Any, taken: int) -> FakeRecord:
+    """What a worker makes of a record that came elsewhere at a time in ms."""
+    sent = record(spec, value, moved=1)
+    sent.timestamp = taken
+    told = record(spec, value)
+    told.timestamp = 9_000
+    told.headers = [(ORIGIN_HEADER, encode_origin(origin_of(sent)))]
+    return told
+
+
+@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+def test_a_forwarded_record_counts_if_the_broker_took_it_later(
+    registry: Registry, taken: int, counts: bool
+) -> None:
+    for each in (hours(), zone()):
+        each.timestamp = 5_000
+        registry.on_record(each)
+    registry.database.execute("UPDATE store SET look_at = 1")
+    late = [
+        forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, taken),
+        forwarded(encode_zone(STORE, "UTC"), STORE_TIMEZONES, taken),
+    ]
+    for each in late + late:
+        registry.on_record(each)
+    changed = StoreEntry(STORE, ((6, "08:00", "09:00"),), "UTC")
+    assert registry.get(STORE) == (
+        changed if counts else StoreEntry(STORE, tuple(HOURS), "Europe/London")
+    )
+    # the fleet is looked at again where something changed
+    (look_at,) = registry.database.execute("SELECT look_at FROM store").fetchone()
+    assert look_at == (0 if counts else 1)
 
 
 def test_pages_are_in_order_and_complete(registry: Registry) -> None:

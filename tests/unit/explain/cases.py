@@ -32,12 +32,12 @@ from stream_app.domain.zones import zone
 from stream_app.explain.claim import claim_of
 from stream_app.explain.evidence import gather
 from stream_app.explain.verdict import judge
+from stream_app.facts.keys import encode_rows
 from stream_app.settings import Settings
-from stream_app.tables import encode_rows
 from tests.fakes import FakeRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from aiokafka import TopicPartition
 
@@ -48,6 +48,9 @@ STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 OTHER = "00000000-0000-4000-8000-000000000000"
 SETTINGS = Settings.from_environment({}, partitions=4)
 PARTITION = partition_of(STORE.encode(), SETTINGS.partitions)
+
+TAKEN_MS = 4_000_000_000_000
+"""When the broker took every record."""
 
 FORMS = (
     ReportForm(),
@@ -76,10 +79,10 @@ class Topics:
         default_factory=lambda: {spec.name: [] for spec in SOURCE_TOPICS}
     )
 
-    def add(self, topic: str, value: bytes) -> None:
+    def add(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         records = self.records[topic]
         offset = self.oldest + len(records) if topic == STORE_STATUS.name else len(records)
-        records.append(FakeRecord(topic, value, timestamp=4_000_000_000_000, offset=offset))
+        records.append(FakeRecord(topic, value, TAKEN_MS, offset, PARTITION, headers))
 
     def add_polls(self, *polls: Poll, store_id: str = STORE) -> None:
         for instant, active in polls:

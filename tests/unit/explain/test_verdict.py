@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_app.contracts.records import encode_hours, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, MINUTE
@@ -17,7 +18,9 @@ from tests.strategies import Case, cases
 from tests.unit.explain.cases import (
     FORMS,
     OTHER,
+    PARTITION,
     STORE,
+    TAKEN_MS,
     Topics,
     forms,
     offsets_of,
@@ -161,6 +164,23 @@ async def test_hours_that_the_topic_does_not_have() -> None:
 
     assert verdict.outcome == "differs"
     assert verdict.reasons == ["store-business-hours/1 has other business hours below offset 1"]
+
+
+@pytest.mark.parametrize("newer", [False, True])
+async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool) -> None:
+    topics = topics_of(CASE)
+    other = CASE._replace(rows=[(0, "01:00", "02:00")], zone_name="Asia/Tokyo")
+    origin = RecordOrigin(TAKEN_MS + (1 if newer else -1), PARTITION + 1, 5)
+    headers = [(ORIGIN_HEADER, encode_origin(origin))]
+    topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, other.rows), headers)
+    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, other.zone_name), headers)
+    for name in (STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name):
+        topics.records[name][-1].timestamp += 10
+    right, wrong = (other, CASE) if newer else (CASE, other)
+
+    for case, outcome in ((right, "agrees"), (wrong, "differs")):
+        verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+        assert verdict.outcome == outcome
 
 
 async def test_hours_that_are_not_those_of_their_version() -> None:

@@ -64,6 +64,19 @@ async def test_records_of_one_turn_share_a_batch_and_a_future() -> None:
     assert broker.log == [("t", 0, b"a", b"1"), ("t", 0, b"b", b"2"), ("t", 1, b"c", b"3")]
 
 
+async def test_a_record_takes_its_headers_along() -> None:
+    broker = Broker()
+    batches = RecordBatches(broker)
+    batches.add("t", 0, b"a", b"1", headers=(("origin", b"there"),))
+    batches.add("t", 0, b"b", b"2")
+    await turn()
+    ((_, _, batch, _),) = broker.waiting
+    assert [record.headers for record in DefaultRecordBatch(bytes(batch._build()))] == [
+        [("origin", b"there")],
+        [],
+    ]
+
+
 async def test_what_comes_while_a_batch_is_on_its_way_gathers_in_the_next() -> None:
     broker = Broker()
     batches = RecordBatches(broker)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.contracts.watermarks import Watermark
-from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.progress import SILENCE_SECONDS, Partition, Progress
+from stream_app.contracts.topics import (
+    SOURCE_TOPICS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.contracts.watermarks import RestoreStatus, Watermark, encode_restore
+from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.kafka.progress import OWNER_TIMEOUT_SECONDS, Partition, Progress
 from tests.agent_fakes import PARTITIONS, settings_with, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+POLLS, HOURS, ZONES = STORE_STATUS.name, STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name
 ALL = [(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
 
 
@@ -58,9 +64,15 @@ class Desk:
     ) -> None:
         self.progress.advance(Watermark(topic, number, applied, newest, topic_id))
 
+    def look(self, seconds: float = 0.0) -> None:
+        """Time passes, and all that has come until then is read."""
+        self.now += seconds
+        self.progress._on_round()
+
     def hear_all(self) -> None:
         for topic, number in ALL:
             self.hear(topic, number, 0)
+        self.look()
 
     async def waiting(self) -> asyncio.Task[dict[Partition, int]]:
         task = asyncio.create_task(self.progress.catch_up())
@@ -199,15 +211,17 @@ async def test_an_older_watermark_takes_nothing_back(desk: Desk) -> None:
 
 async def test_a_partition_never_heard_of_has_no_owner(desk: Desk) -> None:
     assert desk.progress.unowned() == ALL
+    desk.look()
+    assert desk.progress.unowned() == ALL
 
 
 async def test_a_partition_that_falls_silent_loses_its_owner(desk: Desk) -> None:
     desk.hear_all()
-    desk.now += SILENCE_SECONDS
+    desk.look(OWNER_TIMEOUT_SECONDS)
     assert desk.progress.unowned() == []
 
     desk.hear(ZONES, 2, 0)
-    desk.now += 0.1
+    desk.look(0.1)
 
     assert desk.progress.unowned() == [p for p in ALL if p != (ZONES, 2)]
 
@@ -215,10 +229,70 @@ async def test_a_partition_that_falls_silent_loses_its_owner(desk: Desk) -> None
 async def test_an_older_watermark_is_a_sign_of_life(desk: Desk) -> None:
     desk.hear_all()
     desk.hear(POLLS, 0, 9)
-    desk.now += SILENCE_SECONDS + 1
+    desk.now += OWNER_TIMEOUT_SECONDS + 1
     desk.hear(POLLS, 0, 3)
+    desk.look()
 
     assert (POLLS, 0) not in desk.progress.unowned()
+
+
+async def test_what_this_process_has_yet_to_read_may_be_a_sign_of_life(desk: Desk) -> None:
+    """An API that stood still for a while must not take all workers for gone."""
+    desk.hear_all()
+    desk.look()
+    desk.now += OWNER_TIMEOUT_SECONDS * 10
+
+    assert desk.progress.unowned() == []
+
+
+async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(desk: Desk) -> None:
+    desk.hear_all()
+    desk.look()
+    assert desk.progress.why_unowned() is None
+
+    desk.look(OWNER_TIMEOUT_SECONDS + 0.1)
+    told = desk.progress.why_unowned()
+    assert told is not None
+    assert told.startswith("no worker owns partitions 0, 1, 2, 3 now: ")
+
+    for topic in (POLLS, HOURS, ZONES):
+        for number in (0, 1, 3):
+            desk.hear(topic, number, 0)
+    status = RestoreStatus(2, 1200, 33_800, 7)
+    desk.progress._on_record(SimpleNamespace(value=encode_restore(status)))
+    desk.look()
+    assert desk.progress.why_unowned() == (
+        "no worker owns partition 2 now: partition 2 is being restored: 1,200 of 35,000 "
+        "changelog records read, about 7 s left"
+    )
+
+    # a restore that nobody has told of lately is nobody's
+    for topic in (POLLS, HOURS, ZONES):
+        for number in (0, 1, 3):
+            desk.now += 0.2
+            desk.hear(topic, number, 0)
+    desk.look()
+    assert "being restored" not in str(desk.progress.why_unowned())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"restore": 1, "done": -1, "to_do": 0}',
+        b'{"restore": "1", "done": 1, "to_do": 0}',
+        b'{"restore": 1, "done": 1, "to_do": 0, "seconds_left": "soon"}',
+        b'{"restore": true, "done": 1, "to_do": 0}',
+    ],
+)
+async def test_a_stray_restore_status_is_refused(desk: Desk, value: bytes) -> None:
+    with pytest.raises(RecordError):
+        desk.progress._on_record(SimpleNamespace(value=value))
+
+
+async def test_a_restore_of_a_partition_that_is_none_is_not_kept(desk: Desk) -> None:
+    desk.progress._on_record(SimpleNamespace(value=encode_restore(RestoreStatus(99, 1, 1))))
+
+    assert desk.progress._restores == {}
 
 
 # -- the newest poll
@@ -276,6 +350,7 @@ async def test_watermarks_of_other_topics_stay(desk: Desk) -> None:
 
     desk.progress.set_topic_id(POLLS, "second")
 
+    desk.look()
     assert (ZONES, 0) not in desk.progress.unowned()
 
 
@@ -307,6 +382,7 @@ async def test_one_without_an_id_is_of_the_topic_that_was_there(desk: Desk) -> N
     desk.progress.set_topic_id(POLLS, "first")
     desk.hear_all()
     desk.progress.set_topic_id(POLLS, "second")
+    desk.look()
     assert (POLLS, 0) in desk.progress.unowned()
     assert (ZONES, 0) not in desk.progress.unowned()
 

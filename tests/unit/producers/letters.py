@@ -12,7 +12,7 @@ from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from aiokafka import TopicPartition
 
@@ -27,6 +27,8 @@ class Record:
     timestamp: int
     value: bytes | None
     key: bytes | None = None
+    partition: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class FakeReader:
@@ -43,11 +45,19 @@ class FakeReader:
         self.most_at_once = 0
         self.partitions: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
 
-    def add(self, topic: TopicSpec, store_id: str, value: bytes, timestamp: int = 0) -> int:
+    def add(
+        self,
+        topic: TopicSpec,
+        store_id: str,
+        value: bytes,
+        timestamp: int = 0,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> int:
         """Append a record of a store; its offset."""
         partition = partition_of(store_id.encode(), topic.partitions(SETTINGS))
         records = self.partitions[topic.name, partition]
-        records.append(Record(self.oldest + len(records), timestamp, value, store_id.encode()))
+        offset, key = self.oldest + len(records), store_id.encode()
+        records.append(Record(offset, timestamp, value, key, partition, headers))
         return records[-1].offset
 
     def add_letter(self, letter: DeadLetter, timestamp: int = 0) -> int:

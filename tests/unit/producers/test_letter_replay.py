@@ -21,6 +21,7 @@ from stream_app.contracts.records import (
     encode_poll_batch,
     encode_zone,
 )
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,
@@ -64,6 +65,12 @@ class Run:
 
     def record(self, topic: TopicSpec, store_id: str, value: bytes, *, at: int) -> int:
         return self.reader.add(topic, store_id, value, at)
+
+    def forwarded(
+        self, topic: TopicSpec, store_id: str, value: bytes, origin: RecordOrigin, *, at: int
+    ) -> int:
+        header = (ORIGIN_HEADER, encode_origin(origin))
+        return self.reader.add(topic, store_id, value, at, [header])
 
     def refused_record(
         self, topic: TopicSpec, store_id: str, value: bytes, offset: int, *, at: int
@@ -227,6 +234,27 @@ async def test_what_a_store_has_since_then_is_not_overridden_unless_forced(force
             f"0: store {A} has newer business hours: --force replaces them",
             f"1: store {B} has a newer time zone: --force replaces it",
         ]
+
+
+async def test_an_older_record_that_a_worker_forwarded_is_not_what_the_store_has() -> None:
+    run = Run()
+    elsewhere = partition_of(A.encode(), SETTINGS.partitions) ^ 1
+    older = RecordOrigin(5, elsewhere, 70)
+    run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), at=10)
+    run.forwarded(STORE_BUSINESS_HOURS, A, hours_of(A, 2), older, at=30)
+    run.refused_row(f"{A},3,09:00,17:00", at=20)
+    assert await run.replay() == Outcome(letters=1, sent=1)
+    assert run.hours() == [HoursRecord(A, rows(1, 3))]
+
+
+@pytest.mark.parametrize(("taken", "newer"), [(19, False), (21, True)])
+async def test_a_forwarded_record_is_as_old_as_its_origin(taken: int, newer: bool) -> None:
+    run = Run()
+    origin = RecordOrigin(taken, partition_of(A.encode(), SETTINGS.partitions) ^ 1, 70)
+    run.forwarded(STORE_BUSINESS_HOURS, A, hours_of(A, 2), origin, at=30)
+    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), 70, at=20)
+    outcome = await run.replay()
+    assert outcome == (Outcome(letters=1, newer=1) if newer else Outcome(letters=1, sent=1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Which record of a store counts where only one can: the one that the broker took last.
+
+Business hours and time zones are such facts: a record replaces the one before it as a whole. All
+records of a store are read from the store's own partition. A record that a client sent to another
+partition is forwarded to it by a worker, behind whatever came there meanwhile, so its place in the
+log says nothing about its age. It therefore carries its origin in a header. Everything that reads
+such a topic (the table of a worker, the API's view, `explain`, the replay of dead letters) asks
+`Revision.superseding`, one record after the other in the order of the log, and so they all end with
+the same record, however often records are forwarded or read again.
+
+The order of the log decides wherever it can, since the clocks of brokers differ and go back: a
+record that was sent to the store's own partition is newer than everything before it in the log.
+Only a forwarded record is judged by time, against the latest time of all that it would replace.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+ORIGIN_HEADER: Final = "store-uptime-origin"
+"""The Kafka record header that carries the origin of a forwarded record."""
+
+_PARTITION_LIMIT: Final = 1 << 31
+_OFFSET_LIMIT: Final = 1 << 63
+
+_FORM: Final = struct.Struct(">qqiq")
+_NOT_FORWARDED: Final = (-1, -1)
+
+
+class RecordOrigin(NamedTuple):
+    """Where and when the broker took a record that was forwarded later.
+
+    Attributes:
+        append_time_ms: the broker's time of the record, in milliseconds since 1970.
+        partition: the partition of the same topic that the client sent it to.
+        offset: its offset there.
+    """
+
+    append_time_ms: int
+    partition: int
+    offset: int
+
+
+def origin_of(record: Any) -> RecordOrigin:
+    """The origin of a record that is about to be forwarded."""
+    return RecordOrigin(record.timestamp, record.partition, record.offset)
+
+
+def forwarded_key(store_id: str, origin: RecordOrigin) -> str:
+    """The key of a forwarded record.
+
+    It is not the store id: compaction keeps the last record of a key, and the record that was
+    forwarded last may be older than the one that counts.
+    """
+    return f"{store_id}@{origin.partition}"
+
+
+def encode_origin(origin: RecordOrigin) -> bytes:
+    """Write the value of the header."""
+    return orjson.dumps(origin._asdict())
+
+
+def _decode_origin(value: Any) -> RecordOrigin | None:
+    """Read the value of the header; None where no worker can have written it."""
+    try:
+        content = orjson.loads(value)
+        origin = RecordOrigin(**content)
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+    if any(type(number) is not int or number < 0 for number in origin):
+        return None
+    if origin.partition >= _PARTITION_LIMIT or max(origin) >= _OFFSET_LIMIT:
+        return None
+    return origin
+
+
+def _origin_in(record: Any) -> RecordOrigin | None:
+    """The origin that a record carries; None for a record that no worker forwarded.
+
+    A client may write any header. A partition is never forwarded to itself, so such a claim does
+    not count; nor does a time later than that of the record which carries it, or the client could
+    set a fact for ever.
+    """
+    for name, value in record.headers:
+        if name == ORIGIN_HEADER:
+            origin = _decode_origin(value)
+            if origin is None or origin.partition == record.partition:
+                return None
+            return origin._replace(append_time_ms=min(origin.append_time_ms, record.timestamp))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The record that a fact of a store was read from.
+
+    Attributes:
+        position: the record's offset on the store's own partition.
+        latest_ms: the broker's time of the record, or of an earlier one that it superseded if that
+            is later, in milliseconds since 1970: nothing up to then can replace it by its time.
+        forwarded_from: for a forwarded record its first partition and its offset there; None for a
+            record that was sent to the store's own partition.
+    """
+
+    position: int
+    latest_ms: int
+    forwarded_from: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, record: Any) -> Revision:
+        """The revision that a record of the store's own partition would make."""
+        origin = _origin_in(record)
+        if origin is None:
+            return cls(record.offset, record.timestamp)
+        return cls(record.offset, origin.append_time_ms, (origin.partition, origin.offset))
+
+    def superseding(self, current: Revision | None) -> Revision | None:
+        """What to keep if this record is newer than the one that a fact was read from.
+
+        Args:
+            current: of the fact as it stands; None where there is none, or none that says where it
+                was read from (tables of earlier versions).
+
+        Returns:
+            the revision to store with the fact; None if the record is older, or has been read.
+        """
+        if current is None:
+            return self
+        if not self._is_newer_than(current):
+            return None
+        return replace(self, latest_ms=max(self.latest_ms, current.latest_ms))
+
+    def _is_newer_than(self, current: Revision) -> bool:
+        if self.latest_ms > current.latest_ms:
+            # true of no record that was read before: also where a topic was made anew, whose
+            # offsets begin at 0 again
+            return True
+        if self.position <= current.position:
+            # it was read before
+            return False
+        if self.forwarded_from is None:
+            return True
+        if current.forwarded_from is None:
+            return False
+        if self.forwarded_from[0] == current.forwarded_from[0]:
+            # of one partition the offsets decide, whatever its broker's clock did
+            return self.forwarded_from > current.forwarded_from
+        # of one millisecond: any rule will do that does not depend on the order of reading
+        return self.latest_ms == current.latest_ms and self.forwarded_from > current.forwarded_from
+
+
+REVISION_BYTES: Final = _FORM.size
+"""Bytes of an encoded revision."""
+
+
+def encode_revision(revision: Revision) -> bytes:
+    """Write a revision in `REVISION_BYTES` bytes."""
+    forwarded = revision.forwarded_from or _NOT_FORWARDED
+    return _FORM.pack(revision.position, revision.latest_ms, *forwarded)
+
+
+def decode_revision(value: bytes) -> Revision:
+    """Read what `encode_revision` wrote."""
+    position, latest_ms, *forwarded = _FORM.unpack(value)
+    origin = (forwarded[0], forwarded[1])
+    return Revision(position, latest_ms, None if origin == _NOT_FORWARDED else origin)

@@ -1,0 +1,109 @@
+"""Zone records of one store on several partitions, and the worker that forwards them to its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import encode_zone
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    RecordOrigin,
+    encode_origin,
+    forwarded_key,
+    origin_of,
+)
+from stream_app.contracts.topics import STORE_TIMEZONES
+from tests.agent_fakes import PARTITIONS, FakeRecord, store_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STORE = store_in(0)
+OWN = partition_of(STORE.encode(), PARTITIONS)
+OTHERS = tuple(number for number in range(PARTITIONS) if number != OWN)
+
+
+class StoreLog:
+    """What clients sent, and what a worker made of it; all by one clock.
+
+    Attributes:
+        clock: the brokers' time in ms.
+        records: by partition.
+        newest: name of the zone that the broker took last, by the rule of the product: of one
+            millisecond the one on the store's own partition, then by partition and offset.
+    """
+
+    def __init__(self) -> None:
+        self.clock = 1_000
+        self.records: defaultdict[int, list[FakeRecord]] = defaultdict(list)
+        self.newest = ""
+        self._newest_at = (0, False, 0, 0)
+        self._names = 0
+        self._forwarded: defaultdict[int, int] = defaultdict(int)
+
+    @property
+    def own(self) -> list[FakeRecord]:
+        """The log of the store's own partition, which everybody reads."""
+        return self.records[OWN]
+
+    def send(self, partition: int, *, passed: int = 0) -> str:
+        """A client's record, `passed` ms after the one before it; the zone that it names."""
+        self.clock += passed
+        self._names += 1
+        name = f"Zone/{self._names}"
+        record = self._append(partition, STORE.encode(), encode_zone(STORE, name))
+        at = (record.timestamp, partition == OWN, record.partition, record.offset)
+        if at > self._newest_at:
+            self._newest_at, self.newest = at, name
+        return name
+
+    def forward(self, partition: int, *, passed: int = 0) -> bool:
+        """The worker forwards the next record of another partition; False: there is none."""
+        self.clock += passed
+        position = self._forwarded[partition]
+        if partition == OWN or position == len(self.records[partition]):
+            return False
+        self._forwarded[partition] += 1
+        record = self.records[partition][position]
+        origin = origin_of(record)
+        key = forwarded_key(STORE, origin).encode()
+        assert record.value is not None
+        self._append(OWN, key, record.value, [(ORIGIN_HEADER, encode_origin(origin))])
+        return True
+
+    def forge(self, claimed: RecordOrigin, *, passed: int = 0) -> None:
+        """A client's record on the store's own partition, with a header that a worker writes."""
+        self.clock += passed
+        value = encode_zone(STORE, "Forged/Zone")
+        self._append(OWN, STORE.encode(), value, [(ORIGIN_HEADER, encode_origin(claimed))])
+
+    def forward_all(self) -> None:
+        for partition in OTHERS:
+            while self.forward(partition):
+                pass
+
+    def read_again(self, partition: int, position: int) -> None:
+        """The group's offset of another partition goes back, as it does when it expires."""
+        self._forwarded[partition] = min(position, self._forwarded[partition])
+
+    def _append(
+        self,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> FakeRecord:
+        log = self.records[partition]
+        record = FakeRecord(
+            STORE_TIMEZONES.name, partition, len(log), self.clock, key, value, headers
+        )
+        log.append(record)
+        return record
+
+
+def compacted(records: Sequence[FakeRecord]) -> list[FakeRecord]:
+    """What Kafka's compaction leaves of a log: of each key the last record."""
+    last = {record.key: record.offset for record in records}
+    return [record for record in records if record.offset == last[record.key]]

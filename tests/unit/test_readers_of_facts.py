@@ -1,0 +1,129 @@
+"""All that read hours and zones end with the same record: worker, API, `explain`, letters."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.registry import Registry
+from producers.letter_replay import newest_records
+from stream_app.agents.committable import Committable
+from stream_app.agents.ingest import Ingest
+from stream_app.agents.latest import LatestPolls
+from stream_app.contracts.topics import STORE_TIMEZONES
+from stream_app.explain.evidence import gather
+from stream_app.facts.keys import ZONE_TAG, decode_fact, store_key
+from tests.agent_fakes import (
+    PARTITIONS,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeOwnership,
+    FakeStream,
+    RecordingOutbox,
+    settings_with,
+)
+from tests.store_log import OTHERS, OWN, STORE, StoreLog
+from tests.unit.contracts.hypotheses import untimed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiokafka import TopicPartition
+
+    from tests.agent_fakes import FakeRecord
+
+SETTINGS = settings_with()
+
+
+class Log:
+    """The log of the store's partition, for who reads ranges; the other topics are empty."""
+
+    def __init__(self, own: Sequence[FakeRecord]) -> None:
+        self._own = own
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        return 0, len(self._own) if partition.topic == STORE_TIMEZONES.name else 0
+
+    async def records(self, _: TopicPartition, first: int, end: int) -> AsyncIterator[FakeRecord]:
+        for record in self._own[first:end]:
+            yield record
+
+
+async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
+    facts, ownership = FakeFacts(), FakeOwnership()
+    ownership.own(OWN)
+    outbox: Any = RecordingOutbox()
+    ingest = Ingest(
+        SETTINGS,
+        facts,  # type: ignore[arg-type]
+        ownership,  # type: ignore[arg-type]
+        outbox,
+        LatestPolls(outbox),
+        Committable(),
+        Failures(),
+    )
+    last = own[-1]
+    run = SimpleNamespace(
+        records=own, topic=last.topic, partition=last.partition, offset=last.offset
+    )
+    await ingest.timezones(FakeStream([FakeEvent(run)]))
+    _, zone = decode_fact(facts.get(OWN, store_key(STORE) + ZONE_TAG))
+    return None if zone is None else zone.decode()
+
+
+def in_the_api(records: Sequence[FakeRecord]) -> str | None:
+    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    try:
+        for record in records:
+            registry.on_record(record)
+        entry = registry.get(STORE)
+        return None if entry is None else entry.timezone
+    finally:
+        registry.close()
+
+
+async def in_the_evidence(own: Sequence[FakeRecord]) -> str:
+    claim: Any = SimpleNamespace(store_id=STORE, partition=OWN)
+    evidence = await gather(Log(own), claim, SETTINGS.future_tolerance)
+    return evidence.zones[-1].name
+
+
+async def in_the_replay_of_letters(own: Sequence[FakeRecord]) -> str:
+    reader: Any = Log(own)
+    fact: Any = (await newest_records(SETTINGS, reader, STORE_TIMEZONES, {STORE}))[STORE].fact
+    return str(fact.timezone)
+
+
+@untimed
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, OTHERS[-1]), st.integers(0, 2)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_all_readers_end_with_the_record_that_the_broker_took_last(
+    steps: list[tuple[bool, int, int]],
+) -> None:
+    log = StoreLog()
+    for sent, partition, passed in steps:
+        if sent:
+            log.send(partition, passed=passed)
+        else:
+            log.forward(partition, passed=passed)
+    log.forward_all()
+    log.read_again(OTHERS[0], 0)
+    log.forward_all()
+    if not log.own:
+        return
+
+    everywhere = [record for partition in (*OTHERS, OWN) for record in log.records[partition]]
+    assert in_the_api(everywhere) == log.newest
+    assert asyncio.run(in_the_table(log.own)) == log.newest
+    assert asyncio.run(in_the_evidence(log.own)) == log.newest
+    assert asyncio.run(in_the_replay_of_letters(log.own)) == log.newest
