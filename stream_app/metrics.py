@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.records import DeadLetter
 
-RemovalReason = Literal["damaged", "diverged", "ahead", "incomplete"]
+RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete"]
 """Why a partition's database is removed and read back from its changelog:
 
 - `damaged`: RocksDB found a block that it cannot read.
 - `diverged`: the last record that the database shares with its changelog is another one there.
 - `ahead`: the database is at an offset that its changelog has not reached.
+- `no_checkpoint`: the database does not say up to which record it agrees with its changelog.
 - `incomplete`: the records between its checkpoint and the end cannot all be accounted for.
 """
 
@@ -165,7 +166,7 @@ def new_registry() -> CollectorRegistry:
     """Make a registry with what every process of this product tells about itself."""
     # the time of its creation, as a series of its own beside each counter and histogram, is
     # process_start_time_seconds again; the library can leave it out for the whole process only
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Gauge(
