@@ -84,6 +84,7 @@ class RestoreService:
         self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._restorers: dict[int, Restorer] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._followed: set[int] = set()
 
     async def start(self) -> None:
         """Connect, and open the databases that are there."""
@@ -119,14 +120,19 @@ class RestoreService:
         await self.stop_restore(partition)
         await asyncio.shield(self._start(partition, self.of(partition).restore(end)))
 
-    def follow(self, partition: int) -> None:
+    async def follow(self, partition: int) -> None:
         """Keep a copy of a partition up to date, beside its owner's."""
-        if partition not in self.running:
-            task = self._start(partition, self.of(partition).follow())
-            task.add_done_callback(partial(_log_end_of_standby, partition))
+        if partition in self.running & self._followed:
+            return
+        # a restore that goes on would end at its claim
+        await self.stop_restore(partition)
+        self._followed.add(partition)
+        task = self._start(partition, self.of(partition).follow())
+        task.add_done_callback(partial(_log_end_of_standby, partition))
 
     async def stop_restore(self, partition: int) -> None:
         """Stop what reads a partition's changelog; its database stays at its checkpoint."""
+        self._followed.discard(partition)
         task = self._running.pop(partition, None)
         if task is not None:
             task.cancel()
@@ -210,7 +216,8 @@ class PartitionAssignment:
 
     def revoke_all(self) -> None:
         """Own nothing: a rebalance or the shutdown begins. Restores go on."""
-        self._owned_before = self._ownership.owned
+        # nothing is owned any more where this is called twice before the next assignment
+        self._owned_before |= self._ownership.owned
         self._streams_ready.clear()
         self._cancel_takeovers()
         self._ownership.revoke(self._assigned)
@@ -233,7 +240,7 @@ class PartitionAssignment:
         for partition in self._restores.running - partitions - standby:
             await self._restores.stop_restore(partition)
         for partition in sorted(standby):
-            self._restores.follow(partition)
+            await self._restores.follow(partition)
         self._begin(partitions)
 
     def on_streams_ready(self) -> None:
@@ -328,6 +335,9 @@ class PartitionAssignment:
         database = self._restores.databases.of(number)
         summary = await summarize(database)
         known = decode_positions(database.get(POSITION_KEY))
+        if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
+            # somebody else applied more records after the ends were asked for
+            group = await self._read_offsets([number], after=0)
         starts = {
             (spec.name, number): (
                 start_offset(spec.name, number, known.get(spec.name), group, first_claim=claim == 0)
