@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.set-up-bench
 DOCS_STAMP := $(VENV)/.set-up-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults bench docs check format lock clean
+.PHONY: help setup demo test faults soak bench docs check format lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,8 +21,11 @@ demo: setup ## the main job on the sample data: broker, worker, API, replay, rep
 test: setup ## the whole test suite, on a real Kafka
 	@$(BIN)/python -m pytest
 
-faults: setup ## break the running product under load in twenty ways; half an hour, ends with a table
+faults: setup ## break the running product under load in twenty-one ways; half an hour, ends with a table
 	@$(BIN)/python -m pytest -m faults tests/faults
+
+soak: setup ## live pings while workers come and go every few seconds, then a comparison; MINUTES=20 SEED=1
+	@$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench: setup $(BENCH_STAMP) ## what it costs, on a real Kafka, beside other ways; ONLY=replay,fleet RUNS=1: a part
 	@$(BIN)/python -m benchmarks --runs $(or $(RUNS),3) $(if $(ONLY),--only $(ONLY))

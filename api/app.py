@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -32,6 +33,7 @@ from api.keys import (
     STORES,
     WEBHOOKS,
 )
+from api.metrics import counted
 from api.problems import problem_middleware
 from api.public.app import public_app
 
@@ -66,11 +68,18 @@ def create_app(gateway: Gateway) -> web.Application:
         yield
         await gateway.stop()
 
+    async def watch_delays(_app: web.Application) -> AsyncIterator[None]:
+        watching = asyncio.create_task(gateway.metrics.event_loop_delay.watch())
+        yield
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
     async def begin_to_stop(_app: web.Application) -> None:
         gateway.bodies.begin_to_stop()
         streams.begin_to_stop()
 
-    app = web.Application(middlewares=[problem_middleware])
+    gateway.metrics.read_open_streams(streams.open_count)
+    app = web.Application(middlewares=[counted(gateway.metrics), problem_middleware])
     app[GATEWAY] = gateway
     app[REPORTS] = gateway.report_service
     app[STORES] = gateway.store_service
@@ -81,7 +90,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[BODIES] = gateway.bodies
     app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
     app[DOCUMENTS] = Documents(app, gateway.settings)
-    app.cleanup_ctx.append(run_gateway)
+    app.cleanup_ctx.extend([run_gateway, watch_delays])
     app.on_shutdown.append(begin_to_stop)
     for module in _ROUTES:
         app.add_routes(module.routes)

@@ -151,6 +151,7 @@ class BatchIntake:
         self._tally(entries, taken)
 
     def _tally(self, entries: list[tuple[int, int]], taken: int) -> None:
+        accepted = self.accepted
         for index, instant in entries:
             reason = self._ingestion.ahead(instant, taken)
             if reason is None:
@@ -158,9 +159,11 @@ class BatchIntake:
             else:
                 # the worker keeps it as a dead letter
                 self._list(index, reason)
+        self._ingestion.polls_counted.accepted += self.accepted - accepted
 
     def _list(self, index: int, reason: str) -> None:
         self.refused += 1
+        self._ingestion.polls_counted.refused += 1
         if len(self._listed) < LISTED_ITEMS:
             self._listed.append({"index": index, "reason": reason})
 

@@ -75,6 +75,10 @@ class EventStreams:
         self._open = 0
         self._stopping = asyncio.Event()
 
+    def open_count(self) -> int:
+        """How many streams are open."""
+        return self._open
+
     def begin_to_stop(self) -> None:
         """End all streams."""
         self._stopping.set()

@@ -7,7 +7,6 @@ so that a look at the fleet touches only the stores whose instant has passed.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream_app.settings import Settings
-
-log = logging.getLogger(__name__)
 
 State = Literal["down", "unknown", "up", "closed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -146,14 +143,16 @@ class FleetView:
         self._now = 0
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of `latest-polls`; an older poll than the known one changes nothing."""
-        try:
-            told = decode_packed_polls(record.value)[0]
-        except RecordError as error:
-            log.debug("%s/%d: %s", record.topic, record.offset, error)
-            return
+        """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
+
+        Raises:
+            RecordError: it cannot be used, as a whole or in part.
+        """
+        told, refused = decode_packed_polls(record.value)
         for poll in told.polls:
             self._polled(told.store_id, poll >> 1, poll & 1)
+        if refused:
+            raise RecordError("; ".join(refused[:20]))
 
     def _polled(self, store_id: str, instant: int, active: int) -> None:
         changed = self._database.execute(
@@ -290,6 +289,9 @@ class FleetView:
 
 
 _FIGURES: Final = (*FIGURE_NAMES, "coverage")
+
+FIGURE_FIELDS: Final = frozenset(_FIGURES)
+"""The fields that a row must have for `set_figures`."""
 
 
 def _store_now(row: tuple[Any, ...]) -> StoreNow:

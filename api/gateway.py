@@ -19,6 +19,7 @@ from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
 from api.link import KafkaLink
+from api.metrics import ApiMetrics, ApiSources
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
@@ -39,6 +40,8 @@ from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
 from stream_app.kafka.tail import TopicTail
+from stream_app.kafka.topic_watch import TopicWatch
+from stream_app.metrics import unowned_count
 from stream_app.settings import named_stores
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Gateway:
         public_status: what the status page shows.
         ingestion: takes what stores report.
         bodies: the request bodies that are being read.
+        metrics: what this process counts about itself.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Gateway:
         unacknowledged: int = UNACKNOWLEDGED_BYTES,
     ) -> None:
         self.settings = settings
+        self.metrics = ApiMetrics()
         self._folder = tempfile.TemporaryDirectory(prefix="store-uptime-api-")
         folder = Path(self._folder.name)
         changes = Changes()
@@ -81,6 +86,9 @@ class Gateway:
         self._registry = Registry(folder / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
+        self._topics = TopicWatch(
+            settings, lambda topic, topic_id, _before: self._progress.set_topic_id(topic, topic_id)
+        )
         reports_tail = TopicTail(
             settings,
             [*REQUEST_TOPICS, REPORT_RESULTS, QUERY_RESULTS],
@@ -90,16 +98,27 @@ class Gateway:
         view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
+        self._followed: list[TopicTail | Progress] = [
+            stores_tail,
+            latest_tail,
+            reports_tail,
+            self._progress,
+        ]
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress],
+            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
             settings, clock, self._link, self._report_log, reports_tail.catch_up, changes
         )
         self.webhooks = Webhooks(
-            settings, clock, self._link.send, self._link.require, self.report_service
+            settings,
+            clock,
+            self._link.send,
+            self._link.require,
+            self.report_service,
+            self.metrics,
         )
         self.store_service = StoreService(
             self._registry,
@@ -118,13 +137,24 @@ class Gateway:
         self.public_status = PublicStatus(
             named_stores(settings.public_stores), self.fleet_service, self.report_service
         )
+        budget = Budget(unacknowledged)
         self.ingestion = Ingestion(
             settings,
             clock,
-            Outgoing(self._link.send, Budget(unacknowledged), settings),
+            Outgoing(self._link.send, budget, settings),
             self._link.require,
+            self.metrics,
         )
         self.bodies = Bodies(READING_BYTES)
+        self.metrics.read_from(
+            ApiSources(
+                connected=lambda: self._link.trouble is None,
+                unowned_partitions=lambda: unowned_count(self._progress.unowned()),
+                unacknowledged_bytes=lambda: budget.used,
+                open_reports=self._report_log.open_count,
+                waiting_webhooks=self.webhooks.waiting,
+            )
+        )
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -152,11 +182,9 @@ class Gateway:
             await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
         except BrokerUnavailableError:
             return "the Kafka broker is out of reach"
-        unowned = self._progress.unowned()
-        if unowned:
-            shown = ", ".join(f"{topic}/{partition}" for topic, partition in unowned[:3])
-            return (
-                f"{len(unowned)} source partitions have no worker now ({shown}, ...): "
-                "it is starting, recovering, or down"
-            )
-        return None
+        for followed in self._followed:
+            if followed.trouble is not None:
+                return followed.trouble
+        if self._topics.trouble is not None:
+            return self._topics.trouble
+        return self._progress.why_unowned()

@@ -1,10 +1,11 @@
-"""`GET /healthz` and `GET /readyz`."""
+"""`GET /healthz`, `GET /readyz` and `GET /metrics`."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from api.keys import GATEWAY
 from api.problems import RETRY_SECONDS, problem
@@ -25,3 +26,10 @@ async def readyz(request: web.Request) -> web.Response:
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)
     return web.json_response({"status": "ready"})
+
+
+@routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    """What this process counts about itself, in Prometheus' text format."""
+    body = request.app[GATEWAY].metrics.exposition()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

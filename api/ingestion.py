@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from api.metrics import ApiMetrics
     from stream_app.contracts.bodies import Poll
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.hours import Row
@@ -51,6 +52,11 @@ class Ingestion:
         clock: the wall clock in µs.
         outgoing: what sends.
         require: raises without a connection.
+        metrics: counts polls and dead letters.
+
+    Attributes:
+        clock: as given.
+        polls_counted: how many polls were accepted, and how many refused.
     """
 
     def __init__(
@@ -59,8 +65,11 @@ class Ingestion:
         clock: Callable[[], int],
         outgoing: Outgoing,
         require: Callable[[], None],
+        metrics: ApiMetrics,
     ) -> None:
         self.clock = clock
+        self.polls_counted = metrics.polls
+        self._dead_letters = metrics.dead_letters
         self._tolerance = settings.future_tolerance
         self._outgoing = outgoing
         self._require = require
@@ -88,7 +97,12 @@ class Ingestion:
         if not self._outgoing.budget.try_take(POLL_BYTES):
             raise overloaded()
         taken = await outcome(self._begin(store_id, [poll]))
-        return self.ahead(poll[0], taken)
+        reason = self.ahead(poll[0], taken)
+        if reason is None:
+            self.polls_counted.accepted += 1
+        else:
+            self.polls_counted.refused += 1
+        return reason
 
     def check(self, store_id: str) -> None:
         """Whether polls of a store can be taken at all.
@@ -159,6 +173,7 @@ class Ingestion:
         self._require()
         source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
         letter = DeadLetter(source, reason, original, truncated=truncated)
+        self._dead_letters.count(letter)
         value = bounded_dead_letter(letter)
         await outcome(self._outgoing.start(DEAD_LETTERS, dead_letter_key(letter), value))
 
@@ -181,6 +196,7 @@ class Ingestion:
         """
         self._require()
         letter = DeadLetter(source, reason, original, truncated=truncated)
+        self._dead_letters.count(letter)
         return await self._outgoing.start_patiently(
             DEAD_LETTERS, dead_letter_key(letter), bounded_dead_letter(letter)
         )

@@ -26,12 +26,20 @@ def path_of(request: web.Request) -> str:
 
 @asynccontextmanager
 async def refused_is_kept(
-    request: web.Request, original: bytes, *, truncated: bool = False
+    request: web.Request, original: bytes, *, truncated: bool = False, polls: int = 0
 ) -> AsyncIterator[None]:
-    """A block that judges a body, or its beginning: what it refuses is kept, then refused."""
+    """A block that judges a body, or its beginning: what it refuses is kept, then refused.
+
+    Args:
+        request: whose body it is.
+        original: the body, or its beginning.
+        truncated: whether it is the beginning alone.
+        polls: how many polls are refused with it.
+    """
     try:
         yield
     except (RecordError, ProblemError) as error:
+        request.app[INGESTION].polls_counted.refused += polls
         # there is nothing to keep of an empty body
         if original.strip():
             await request.app[INGESTION].refuse(

@@ -6,7 +6,6 @@ stores outnumber what a process should hold.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,14 +18,11 @@ from stream_app.contracts.records import decode_hours, decode_store, decode_zone
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.domain.hours import WeeklyHours
-from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_app.domain.hours import Row
-
-log = logging.getLogger(__name__)
 
 TOPICS: Final = (STORES, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 """What the view is made of."""
@@ -122,17 +118,17 @@ class Registry:
         self._database.close()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of any of the topics; one that cannot be used changes nothing."""
-        try:
-            if record.topic == STORES.name:
-                self._exists(decode_store(record.value).store_id)
-            elif record.topic == STORE_BUSINESS_HOURS.name:
-                self._hours(record)
-            else:
-                self._timezone(record)
-        except RecordError as error:
-            # the worker has kept it as a dead letter
-            log.debug("%s/%d: %s", record.topic, record.offset, error)
+        """Take in a record of any of the topics.
+
+        Raises:
+            RecordError: it cannot be used, and changes nothing.
+        """
+        if record.topic == STORES.name:
+            self._exists(decode_store(record.value).store_id)
+        elif record.topic == STORE_BUSINESS_HOURS.name:
+            self._hours(record)
+        else:
+            self._timezone(record)
 
     def exists(self, store_id: str) -> bool:
         """Whether any input has named the store, as far as is known now."""

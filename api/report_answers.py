@@ -145,6 +145,12 @@ def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     if 0 < len(told) <= _MAX_HEADER:
         yield header_of("input_offsets"), told
+    lost = "; ".join(
+        f"{one['topic']}/{one['partition']}={one['first_offset']}-{one['end_offset'] - 1}"
+        for one in content.get("lost_input", ())
+    )
+    if lost:
+        yield header_of("lost_input"), lost if len(lost) <= _MAX_HEADER else "see the JSON form"
 
 
 def header_of(name: str) -> str:

@@ -66,6 +66,7 @@ CREATE TABLE part (
     part INTEGER NOT NULL,
     attempt TEXT NOT NULL,
     input_offsets BLOB NOT NULL,
+    lost_input BLOB NOT NULL,
     PRIMARY KEY (report_id, reference_time, part)
 ) WITHOUT ROWID;
 """
@@ -132,22 +133,26 @@ class ReportLog:
         self._database.close()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of either topic; one that cannot be read changes nothing."""
+        """Take in a record of any of the topics.
+
+        Raises:
+            RecordError: it cannot be used, and changes nothing.
+        """
+        query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
+        if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
+            request = decode_request(record.value)
+            self.requested(request, record.timestamp * 1000, query=query)
+            return
+        event = decode_event(record.value)
         try:
-            query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
-            if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
-                request = decode_request(record.value)
-                self.requested(request, record.timestamp * 1000, query=query)
-                return
-            event = decode_event(record.value)
             if event.piece is None:
                 self.happened(event, query=query)
             else:
                 self.made(event, event.piece, query=query)
-            self._changed(event.report_id)
-        except (RecordError, orjson.JSONEncodeError) as error:
-            # the worker has kept it as a dead letter
-            log.debug("%s/%d: %s", record.topic, record.offset, error)
+        except orjson.JSONEncodeError as error:
+            # orjson reads deeper nesting than it writes
+            raise RecordError(f"cannot be kept: {error}") from error
+        self._changed(event.report_id)
 
     def requested(self, request: AnyRequest, taken: int, *, query: bool = False) -> None:
         """A report was asked for; asking again changes nothing, nor does asking for a part."""
@@ -189,18 +194,19 @@ class ReportLog:
         of each part the first attempt that came whole: every reader puts the same together.
         """
         execute = self._database.execute
+        rows, input_offsets = orjson.dumps(piece.rows), orjson.dumps(piece.input_offsets)
         if not self._become(event, "running", query=query):
             return
         execute("UPDATE report SET parts = ? WHERE report_id = ?", (piece.parts, event.report_id))
         made = (event.report_id, piece.reference_time)
         execute(
             "INSERT OR IGNORE INTO piece VALUES (?, ?, ?, ?, ?, ?)",
-            (*made, piece.part, piece.attempt, piece.piece, orjson.dumps(piece.rows)),
+            (*made, piece.part, piece.attempt, piece.piece, rows),
         )
         if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
             execute(
-                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)",
-                (*made, piece.part, piece.attempt, orjson.dumps(piece.input_offsets)),
+                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
+                (*made, piece.part, piece.attempt, input_offsets, orjson.dumps(piece.lost_input)),
             )
         if self._count("part", *made) == piece.parts:
             self._complete(event.report_id, piece)
@@ -235,6 +241,9 @@ class ReportLog:
             "columns": piece.columns,
             "further": piece.further,
         }
+        lost_input = self._lost_input(report_id, piece.reference_time)
+        if lost_input:
+            content["lost_input"] = lost_input
         self._database.execute(
             "UPDATE report SET status = 'complete', content = ? WHERE report_id = ?",
             (orjson.dumps(content), report_id),
@@ -261,6 +270,17 @@ class ReportLog:
             for topic, offset in orjson.loads(of_part).items():
                 offsets.setdefault(topic, {})[str(part)] = offset
         return offsets
+
+    def _lost_input(self, report_id: str, reference_time: int) -> list[dict[str, Any]]:
+        return [
+            lost
+            for (of_part,) in self._database.execute(
+                "SELECT lost_input FROM part WHERE report_id = ? AND reference_time = ?"
+                " ORDER BY part",
+                (report_id, reference_time),
+            )
+            for lost in orjson.loads(of_part)
+        ]
 
     def _count(self, table: str, report_id: str, reference_time: int, **further: object) -> int:
         where = "".join(f" AND {column} = ?" for column in further)

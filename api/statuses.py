@@ -61,7 +61,7 @@ async def post_status(request: web.Request) -> web.Response:
     ingestion = request.app[INGESTION]
     async with RequestBody(request, request.app[BODIES]) as body:
         data = await whole_body(request, body, MAX_POLL_BYTES)
-        async with refused_is_kept(request, data):
+        async with refused_is_kept(request, data, polls=1):
             store_id = parse_uuid(request.match_info["store_id"])
             now = ingestion.clock()
             instant, active = poll_in(json_in(data, _EXPECTED), now)

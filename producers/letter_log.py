@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.contracts.records import DeadLetter, decode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.errors import RecordError, StoreUptimeError
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.safe_records import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,7 @@ SILENCE_SECONDS: Final = 30.0
 
 _FETCH_BYTES: Final = 1 << 20
 _POLL_MS: Final = 1000
+_POLL_RECORDS: Final = 5_000
 _LETTERS: Final = TopicPartition(DEAD_LETTERS.name, 0)
 
 
@@ -115,7 +117,7 @@ class PartitionReader:
         return None if found[partition] is None else int(found[partition].offset)
 
     async def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
-        """The records in `[first, end)`, oldest first.
+        """The records in `[first, end)` that can be read, oldest first.
 
         Raises:
             BrokerUnavailableError: nothing came for SILENCE_SECONDS.
@@ -129,11 +131,13 @@ class PartitionReader:
         position = first
         while position < end:
             try:
-                fetched = await self._consumer.getmany(partition, timeout_ms=_POLL_MS)
+                fetched = await self._consumer.getmany(
+                    partition, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS
+                )
                 position = await self._consumer.position(partition)
             except KafkaError as error:
                 raise unavailable(self._settings, error) from error
-            for record in fetched.get(partition, ()):
+            for record in readable(fetched.get(partition, ())):
                 if record.offset < end:
                     yield record
             if fetched:
@@ -149,10 +153,8 @@ async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]
     Raises:
         BrokerUnavailableError: no broker answers.
     """
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
+    consumer = safe_consumer(
+        settings,
         auto_offset_reset="earliest",
         # as the worker reads: what a transaction took back never was
         isolation_level="read_committed",

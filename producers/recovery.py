@@ -101,6 +101,8 @@ def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Re
     if letter.truncated:
         raise NotReplayableError("only the beginning of the original was kept")
     match letter.source:
+        case {"topic": str(), "last_offset": int()}:
+            raise NotReplayableError("nothing of a batch that could not be read was kept")
         case {"topic": WEBHOOKS.name}:
             # with its patience anew
             webhook = decode_webhook(letter.original)

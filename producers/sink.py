@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from stream_app.contracts.partitioning import partition_of
 from stream_app.errors import StoreUptimeError
 from stream_app.kafka.clients import producer, start, stop, unavailable
 
@@ -109,13 +110,17 @@ class RecordSink:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
             StoreUptimeError: a broker refused this record or an earlier one for good.
         """
+        # by the settings: nobody reads a partition that somebody added to the topic
+        partition = partition_of(key, topic.partitions(self._settings))
         while True:
             if self._failure is not None:
                 raise self._failure
             if not self.in_flight:
                 self._moved = self._loop.time()
             try:
-                future = await self._producer.send(topic.name, value=value, key=key)
+                future = await self._producer.send(
+                    topic.name, value=value, key=key, partition=partition
+                )
                 break
             except KafkaTimeoutError as error:
                 self._check_movement(error)

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
+from faust.tables import TableManager
+from faust.types import TP
 
 from stream_app.agents.committable import Committable
-from stream_app.agents.holes import Holes
+from stream_app.agents.gaps import GapSkipper, LostInput
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.latest import LatestPolls
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.agents.reports import Reports
+from stream_app.assignment import PartitionAssignment, RestoreService
+from stream_app.assignor import StatefulAssignor
 from stream_app.consumer import RunScheduler, UptimeConsumer
 from stream_app.contracts.topics import (
     APP_ID,
+    CONSUMED_TOPICS,
     MAX_STATE_BYTES,
     REQUEST_TOPICS,
     SOURCE_TOPICS,
@@ -28,18 +33,31 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
+from stream_app.errors import TopicReplacedError
+from stream_app.facts.databases import FactsDatabases
+from stream_app.facts.table import CHANGELOG, FactsTable
 from stream_app.kafka.clients import tls_context
+from stream_app.kafka.log_reader import LogReader
+from stream_app.kafka.offset_gaps import OffsetGaps
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
 from stream_app.kafka.reach import BrokerReach
-from stream_app.tables import FactsTable
-from stream_app.takeover import Takeover
+from stream_app.kafka.start_offsets import GroupOffsetsReader
+from stream_app.kafka.topic_watch import TopicWatch
+from stream_app.metrics import (
+    Reading,
+    Unacknowledged,
+    WorkerMetrics,
+    WorkerSources,
+    unowned_count,
+)
+from stream_app.source_lag import SourceLags
+from stream_app.watchman.watchman import Watchman
+from stream_app.worker_server import WorkerServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from faust.types import TP
 
     from stream_app.settings import Settings
 
@@ -57,6 +75,12 @@ FETCHED_RECORDS: Final = 4_000
 """That are unpacked at a time, whatever is there."""
 
 SESSION_SECONDS: Final = 10.0
+"""The group takes a worker for gone that was silent for so long."""
+
+HEARTBEAT_SECONDS: Final = 0.5
+"""A worker hears of a rebalance with its next heartbeat: until then nobody owns what moves."""
+
+_CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
 
 
 class UptimeApp(faust.App):
@@ -77,6 +101,8 @@ class UptimeApp(faust.App):
         return UptimeConsumer(
             self.transport,
             committable=self.parts.committable,
+            assignor=self.parts.assignor,
+            on_empty=self.parts.assignment.on_empty,
             callback=self.topics.on_message,
             on_partitions_revoked=self._on_partitions_revoked,
             on_partitions_assigned=self._on_partitions_assigned,
@@ -89,20 +115,22 @@ class UptimeApp(faust.App):
         await self.parts.start()
         await super().on_start()
 
-    def on_rebalance_start(self) -> None:
-        """Give up all partitions before Faust waits for the events in hand."""
-        self.parts.ownership.release()
-        super().on_rebalance_start()
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Give up all partitions before Faust waits for the events in flight."""
+        self.parts.assignment.revoke_all()
+        await super()._on_partitions_revoked(revoked)
+        self.parts.assignment.close_all()
 
     def on_rebalance_end(self) -> None:
-        """Let the records of the source topics come."""
+        """Let partitions be fetched, each one when it is restored."""
         super().on_rebalance_end()
-        self.consumer.resume_sources()
+        self.parts.assignment.on_streams_ready()
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Claim what is assigned before Faust recovers it."""
+        """Begin to claim and restore what is assigned."""
         if not self.should_stop:
-            await self.parts.takeover.assigned(assigned)
+            self.parts.assignment.attach(self.consumer, self.failure)
+            await self.parts.assignment.on_assigned(assigned)
         await super()._on_partitions_assigned(assigned, generation_id)
 
     def _crash(self, reason: BaseException) -> None:
@@ -112,9 +140,19 @@ class UptimeApp(faust.App):
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
         self.last_resort.within(STOP_SECONDS)
-        self.parts.ownership.release()
+        self.parts.assignment.revoke_all()
         await super().on_stop()
+        self.parts.assignment.close_all()
         await self.parts.stop()
+
+
+class NoTables(TableManager):
+    """Faust's manager of its own tables, of which there are none: nothing to wait for."""
+
+    async def on_start(self) -> None:
+        """Start without Faust's pause of a second for tables that register late."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _Part(Protocol):
@@ -129,16 +167,21 @@ class _Part(Protocol):
 class Parts:
     """What the agents work with, and what runs beside them."""
 
+    restores: RestoreService
     facts: FactsTable
     outbox: Outbox
     highwaters: Highwaters
     progress: Progress
+    topics: TopicWatch
     ownership: Ownership
     latest: LatestPolls
-    holes: Holes
+    gaps: GapSkipper
     reach: BrokerReach
     committable: Committable
-    takeover: Takeover
+    assignment: PartitionAssignment
+    assignor: StatefulAssignor
+    watchman: Watchman
+    server: WorkerServer
 
     async def start(self) -> None:
         """Connect everything.
@@ -156,14 +199,19 @@ class Parts:
 
     def _in_order(self) -> list[_Part]:
         return [
+            self.server,
+            self.restores,
             self.facts,
             self.outbox,
             self.highwaters,
             self.progress,
+            self.topics,
             self.ownership,
             self.latest,
-            self.holes,
+            self.gaps,
+            self.assignment,
             self.reach,
+            self.watchman,
         ]
 
 
@@ -189,38 +237,96 @@ def create_app(
     )
     app.failure = fail = Failure(app)
     app.last_resort = LastResort()
-    facts = FactsTable(app, settings, fail)
+    metrics = WorkerMetrics()
+    facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
-    outbox = Outbox(settings, fail)
+    topics = TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail))
+    outbox = Outbox(settings, metrics, fail)
     latest = LatestPolls(outbox)
-    ownership = Ownership(facts, progress, outbox, latest, fail)
     committable = Committable()
-    holes = Holes(settings, ownership, highwaters)
-    takeover = Takeover(app, settings, facts, ownership, committable, fail)
+    ownership = Ownership(facts, progress, outbox, latest, committable, fail)
+    lost = LostInput(facts, outbox, metrics, clock)
+    gaps = GapSkipper(ownership, highwaters, OffsetGaps(settings), lost)
+    reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
+    restores = RestoreService(
+        FactsDatabases(folder, metrics.database_removed),
+        reader,
+        metrics,
+    )
+    assignment = PartitionAssignment(
+        GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost
+    )
+    lags = SourceLags(settings, ownership, highwaters, clock)
+    metrics.read_from(
+        WorkerSources(
+            lags=lags.found,
+            unowned_partitions=lambda: unowned_count(progress.unowned()),
+            changelog_unacknowledged=lambda: Unacknowledged(
+                facts.unacknowledged, facts.unacknowledged_bytes
+            ),
+            readings=lambda: {
+                partition: Reading(reading.done, reading.to_do)
+                for partition, reading in restores.progress().items()
+            },
+        )
+    )
     app.parts = Parts(
+        restores,
         facts,
         outbox,
         highwaters,
         progress,
+        topics,
         ownership,
         latest,
-        holes,
+        gaps,
         BrokerReach(highwaters),
         committable,
-        takeover,
+        assignment,
+        StatefulAssignor(
+            settings.partitions, assignment.copies, settings.standby, assignment.set_standby
+        ),
+        Watchman(settings, ownership, facts, metrics, fail, clock),
+        WorkerServer(settings, folder, metrics, lags.look, lambda: topics.trouble),
     )
 
-    ingest = Ingest(settings, facts, ownership, outbox, latest, committable, fail)
+    async def seek(topic: str, partition: int, offset: int) -> None:
+        await app.consumer.seek(TP(topic, partition), offset)
+
+    ingest = Ingest(settings, facts, ownership, outbox, latest, committable, gaps, seek, fail)
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
     for spec in REQUEST_TOPICS:
         app.agent(_topic(app, spec), name=spec.name)(reports.requests)
-
-    facts.on_recovered(takeover.recovered)
     return app
+
+
+def end_on_replaced(
+    set_topic_id: Callable[[str, str], None], fail: Callable[[BaseException], None]
+) -> Callable[[str, str, str | None], None]:
+    """What a worker does when the brokers tell the id of a topic.
+
+    Args:
+        set_topic_id: takes the first id of each topic.
+        fail: called when a topic that the worker reads has another id than before.
+    """
+
+    def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
+        if before is None:
+            set_topic_id(topic, topic_id)
+        elif topic in _CONSUMED:
+            # what is in hand, and all our offsets, are of a topic that is gone
+            fail(
+                TopicReplacedError(
+                    f"topic {topic} was deleted and made anew: a worker that starts now reads it "
+                    "from the beginning"
+                )
+            )
+
+    return on_topic_id
 
 
 def _topic(app: faust.App, spec: TopicSpec) -> Any:
@@ -237,8 +343,9 @@ def _topic(app: faust.App, spec: TopicSpec) -> Any:
 def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "broker": ";".join(f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")),
-        "store": "rocksdb://",
+        "store": "memory://",
         "datadir": str(folder),
+        "TableManager": NoTables,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication,
         "topic_allow_declare": False,
@@ -246,11 +353,10 @@ def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
         "table_standby_replicas": 0,
         "processing_guarantee": "at_least_once",
         "consumer_auto_offset_reset": "earliest",
-        "recovery_consistency_check": True,
         "stream_wait_empty": True,
         "broker_commit_interval": COMMIT_SECONDS,
         "broker_session_timeout": SESSION_SECONDS,
-        "broker_heartbeat_interval": SESSION_SECONDS / 4,
+        "broker_heartbeat_interval": HEARTBEAT_SECONDS,
         "broker_max_poll_interval": 300.0,
         "consumer_max_fetch_size": FETCH_BYTES,
         "broker_max_poll_records": FETCHED_RECORDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -14,10 +15,12 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka import safe_records
 from stream_app.kafka.runs import Run, runs_of
+from stream_app.kafka.safe_records import UnreadableRecords, last_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from stream_app.agents.committable import Committable
 
@@ -41,7 +44,10 @@ _IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
 
 
 class RunMessage(ConsumerMessage):
-    """What Faust takes for a message: a run of records, at the offset of the last one."""
+    """What Faust takes for a message: a run of records, at the offset of the last one.
+
+    A range of offsets that cannot be read is a record of a run, and of request topics a run.
+    """
 
     __slots__ = ("records",)
 
@@ -50,7 +56,7 @@ class RunMessage(ConsumerMessage):
         super().__init__(
             tp.topic,
             tp.partition,
-            last.offset,
+            last_offset(last),
             last.timestamp / 1000,
             last.timestamp_type,
             None,
@@ -69,19 +75,26 @@ class RunScheduler(DefaultSchedulingStrategy):
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """Records, and runs of records."""
         in_runs = {
-            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else fetched
+            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
             for tp, fetched in records.items()
         }
         each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
         return each
 
 
+def _single(records: Iterable[Any]) -> list[Any]:
+    """Records one by one; only a run can carry a range that cannot be read."""
+    return [
+        Run([record]) if isinstance(record, UnreadableRecords) else record for record in records
+    ]
+
+
 class _ActiveAlone:
     """The partitions to fetch from as they are when it is asked, and never all of them.
 
-    aiokafka takes an empty set for no filter. Between the end of a recovery and the resuming of the
-    sources no partition is active: a fetch that was waiting then took what was there of the
-    sources, Faust threw it away, and the position was behind it.
+    aiokafka takes an empty set for no filter. While all partitions are
+    restored none is active: a fetch that was waiting then took what was there, Faust threw it
+    away, and the position was behind it.
     """
 
     def __init__(self, active: set[TP]) -> None:
@@ -100,11 +113,13 @@ class ConsumerThread(AIOKafkaConsumerThread):
     logger = _LOGGER
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        safe_records.install()
         consumer = super()._create_worker_consumer(transport)
         # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
         # only; the fetcher is made from it at the start.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._partition_assignment_strategy = (self.consumer.assignor,)  # noqa: SLF001
         return consumer
 
     async def _fetch_records(
@@ -140,19 +155,32 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
 
 class UptimeConsumer(Consumer):
-    """Commits what `Committable` says, whatever Faust believes to be acknowledged.
+    """Commits what `Committable` says, and reads a partition only when its facts are restored.
 
     Args:
         transport: Faust's.
         committable: where the agents take their events.
+        assignor: shares the partitions out in the group.
+        on_empty: called when nothing is in flight any more, before partitions are given up.
         arguments: Faust's own.
     """
 
     logger = _LOGGER
 
-    def __init__(self, transport: Any, *, committable: Committable, **arguments: Any) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        *,
+        committable: Committable,
+        assignor: Any,
+        on_empty: Callable[[], Awaitable[None]],
+        **arguments: Any,
+    ) -> None:
         self._committable = committable
+        self._on_empty = on_empty
+        self.assignor = assignor
         self._held: set[TP] = set()
+        self._fetchable = asyncio.Event()
         super().__init__(transport, **arguments)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -181,14 +209,39 @@ class UptimeConsumer(Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch from partitions again: from a changelog now, from a source when all is in place.
+        """Hold partitions that Faust lets come: `fetch_partition` does, one after the other.
 
-        Faust resumes the sources first, then seeks, then empties the queues of its agents: a
-        record that was fetched in between was gone, and what came behind it was committed.
+        Faust resumes everything at the end of a rebalance. A partition here is read from the
+        moment on at which its facts are restored and its position is set.
         """
-        sources = {tp for tp in tps if not self._is_changelog_tp(tp)}
-        self._held |= sources
-        super().resume_partitions(set(tps) - sources)
+        self._held |= set(tps)
+
+    def fetch_partition(self, partition: int) -> None:
+        """Fetch from all topics of a partition, whose positions are set."""
+        released = {tp for tp in self._held if tp.partition == partition}
+        self._held -= released
+        super().resume_partitions(released)
+        self._fetchable.set()
+
+    def hold_partition(self, partition: int) -> None:
+        """Fetch no more from a partition until it is released again."""
+        stopped = {tp for tp in self.assignment() if tp.partition == partition}
+        self.pause_partitions(stopped)
+        self._held |= stopped
+
+    async def perform_seek(self) -> None:
+        """Leave all positions alone: each one is set when its partition's facts are restored."""
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's
+        if self.flow_active and not self._get_active_partitions():
+            # Faust would sleep for a second, with records to fetch after a tenth of it
+            self._fetchable.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._fetchable.wait()
+            if not self._get_active_partitions():
+                return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Fetch on, and wait where the queue is full.
@@ -196,11 +249,6 @@ class UptimeConsumer(Consumer):
         Faust would ask for the other partitions only, and hear of room in this one up to a second
         later: a backlog took twice as long.
         """
-
-    def resume_sources(self) -> None:
-        """The rebalance is over, and the queues are open."""
-        held, self._held = self._held, set()
-        super().resume_partitions(held)
 
     async def wait_empty(self) -> None:
         """Wait for the events in hand, but not for ever: what a lost broker does not take in time
@@ -210,7 +258,10 @@ class UptimeConsumer(Consumer):
             async with asyncio.timeout(EMPTY_SECONDS):
                 await super().wait_empty()
         except TimeoutError:
-            log.warning("what is in hand is not in Kafka after %g s: it comes again", EMPTY_SECONDS)
+            log.warning(
+                "what is in flight is not in Kafka after %g s: it comes again", EMPTY_SECONDS
+            )
+        await self._on_empty()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         taken = (TP(*partition) for partition in self._committable.partitions())

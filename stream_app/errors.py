@@ -7,6 +7,8 @@ StoreUptimeError                 message: one line that says what to do
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
+├── RevokedError                 a partition is not open here any more  (its owner goes on)
+├── TopicReplacedError           a topic was deleted and made anew      (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
 """
@@ -50,6 +52,17 @@ class TableError(StoreUptimeError):
     """A partition's local database cannot be read or written, or is not what its changelog says.
 
     The worker must end: nothing that it has in hand is acknowledged, and all of it comes again.
+    """
+
+
+class RevokedError(StoreUptimeError):
+    """A partition was revoked: nothing of it is read or written here before it is opened again."""
+
+
+class TopicReplacedError(StoreUptimeError):
+    """A topic that a worker reads was deleted and made anew: none of its offsets hold any more.
+
+    The worker must end: started again, it reads the new topic from the beginning.
     """
 
 

@@ -65,6 +65,10 @@ def _duration(minimum: int, maximum: int) -> Callable[[str], int]:
     return parse
 
 
+def _interval(text: str) -> int:
+    return 0 if text.strip() == "0" else _duration(0, DAY)(text)
+
+
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
@@ -227,6 +231,11 @@ class Settings:
         "8", _whole(1, 1000), "partitions of the topics by store; fixed once they exist"
     )
     replication: int = _setting("1", _whole(1, 5), "copies of every topic; 3 with three brokers")
+    standby: int = _setting(
+        "0",
+        _whole(0, 5),
+        "workers besides the owner that keep a copy of each partition, to take over at once",
+    )
     api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
     public_stores: str = _setting(
@@ -235,6 +244,15 @@ class Settings:
     public_host: str = _setting("127.0.0.1", _host, "address of the status page's own port")
     public_port: int = _setting(
         "0", _whole(0, 65535), "port of the status page alone; 0: only at /public/ of the API"
+    )
+    worker_host: str = _setting(
+        "127.0.0.1", _host, "address of a worker's metrics and health checks"
+    )
+    worker_port: int = _setting(
+        "0", _whole(0, 65535), "port of them; 0: any free one, which the worker's log names"
+    )
+    watchman: int = _setting(
+        "1m", _interval, "how often a worker recomputes some stores from the topics; 0: never"
     )
     lookback: int = _setting(
         "1h", _duration(0, 30 * DAY), "how long before the oldest window a poll still counts"

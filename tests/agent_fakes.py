@@ -59,6 +59,7 @@ class FakeRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_type: int = 1
 
 
 @dataclass
@@ -189,8 +190,7 @@ class FakeFacts:
         writes: every write in order.
         sends: the changelog's futures.
         error: raised by `put`.
-        opened: what is open; None after `close`.
-        persisted: how often offsets were persisted.
+        revoked: the partitions that were revoked, in order.
         asked_for_room: the partitions for which `room` was waited for.
     """
 
@@ -199,8 +199,7 @@ class FakeFacts:
         self.writes: list[tuple[int, bytes]] = []
         self.sends = Sends()
         self.error: BaseException | None = None
-        self.opened: set[int] | None = None
-        self.persisted = 0
+        self.revoked: list[int] = []
         self.asked_for_room: list[int] = []
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -216,17 +215,8 @@ class FakeFacts:
     async def room(self, partition: int) -> None:
         self.asked_for_room.append(partition)
 
-    def items(self, partition: int) -> list[tuple[bytes, bytes]]:
-        return [(key, value) for (p, key), value in self.content.items() if p == partition]
-
-    def open(self, partitions: Iterable[int]) -> None:
-        self.opened = set(partitions)
-
-    def close(self) -> None:
-        self.opened = None
-
-    def persist_offsets(self) -> None:
-        self.persisted += 1
+    def revoke(self, partition: int) -> None:
+        self.revoked.append(partition)
 
 
 @dataclass
@@ -334,6 +324,27 @@ class FakeOwnership:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
 
 
+class FakeGaps:
+    """Says of each gap what a test says: the offset that has to be read before, or nothing.
+
+    Attributes:
+        missed: the offset to be read, by the offset of the record behind the gap.
+        asked: partition, topic and offset of every record that was asked for.
+        on_ask: called while it is looked at.
+    """
+
+    def __init__(self) -> None:
+        self.missed: dict[int, int] = {}
+        self.asked: list[tuple[int, str, int]] = []
+        self.on_ask: Callable[[], None] = lambda: None
+
+    async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
+        self.asked.append((owned.number, topic, first))
+        await asyncio.sleep(0)
+        self.on_ask()
+        return self.missed.get(first)
+
+
 class FakeProgress:
     """Has caught up when a test says so.
 
@@ -345,6 +356,7 @@ class FakeProgress:
         highwaters: what `catch_up` returns; 0 for every source partition not named.
         newest: what `newest_poll` says.
         watermarks: what `advance` was told.
+        topic_ids: what `topic_id` says.
     """
 
     def __init__(self) -> None:
@@ -357,6 +369,13 @@ class FakeProgress:
         self.highwaters: dict[tuple[str, int], int] = {}
         self.newest: int | None = None
         self.watermarks: list[Watermark] = []
+        self.topic_ids: dict[str, str] = {}
+
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        self.topic_ids[topic] = topic_id
+
+    def topic_id(self, topic: str) -> str | None:
+        return self.topic_ids.get(topic)
 
     async def catch_up(self) -> dict[tuple[str, int], int]:
         self.calls += 1

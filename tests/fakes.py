@@ -15,6 +15,7 @@ from api.changes import Changes
 from api.fleet_service import FleetService
 from api.fleet_view import FleetView
 from api.ingestion import Ingestion
+from api.metrics import ApiMetrics
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
@@ -175,6 +176,7 @@ class FakeGateway:
         self.broker = FakeBroker(self._registry)
         self.unacknowledged = Budget(unacknowledged)
         self.bodies = Bodies(reading)
+        self.metrics = ApiMetrics()
         self.report_service = self
         self.store_service = StoreService(
             self._registry, read=self._reachable, applied=self._reachable, require=self._answer
@@ -195,6 +197,7 @@ class FakeGateway:
             self.broker.send,
             self._answer,
             self,  # type: ignore[arg-type]
+            self.metrics,
         )
         self.public_status = PublicStatus(
             named_stores(settings.public_stores),
@@ -202,7 +205,7 @@ class FakeGateway:
             self,  # type: ignore[arg-type]
         )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
-        self.ingestion = Ingestion(settings, now, outgoing, self._answer)
+        self.ingestion = Ingestion(settings, now, outgoing, self._answer, self.metrics)
         for store_id in stores:
             self.add_store(store_id)
 

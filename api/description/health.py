@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Health and metrics. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -30,5 +30,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: Answer("They can.", {JSON: Readiness}),
             **unavailable("They cannot, and why."),
         }
+    ),
+    ("GET", "/metrics"): Operation(
+        answers={200: Answer("The metrics.", {"text/plain": str})},
+        text="The page on metrics lists all names, labels and meanings; no label holds a store id.",
     ),
 }

@@ -28,6 +28,7 @@ from stream_app.contracts.shapes.reports import (
     ExactWindowReport,
     FleetRow,
     InputOffsets,
+    LostInput,
     SettingsUsed,
     SpanReport,
     WindowReport,
@@ -143,6 +144,8 @@ class CompleteFleetReport(SettingsUsed, _Complete):
     """Where the time of all figures ends."""
     input_offsets: InputOffsets
     """By source topic and partition: up to where its records are in the figures."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of some partition were lost: the figures may lack them."""
     columns: list[str]
     """Of the CSV, in order."""
     reports: list[FleetRow]
@@ -225,7 +228,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                         header_of(name): Header(
                             f"`{name}` of the JSON form, where this is another one.", always=False
                         )
-                        for name in (*ACCOUNTED, "input_offsets")
+                        for name in (*ACCOUNTED, "input_offsets", "lost_input")
                     },
                 },
             ),

@@ -13,7 +13,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -24,7 +23,8 @@ from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
-from stream_app.kafka.clients import connection, start
+from stream_app.kafka.clients import connection, safe_consumer, start
+from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -157,37 +157,40 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         }
 
     def _take(self, owned: _Owned, record: Any) -> None:
-        if not owned.ledger.begin(record.offset):
+        if not owned.ledger.begin(last_offset(record)):
             return
         task = asyncio.create_task(self._finish(owned, record), name=f"webhook-{record.offset}")
         owned.running.add(task)
         task.add_done_callback(owned.running.discard)
 
     async def _finish(self, owned: _Owned, record: Any) -> None:
+        if isinstance(record, UnreadableRecords):
+            reason: str | None = record.reason
+        else:
+            reason = await self._outcome(record)
+        if reason is not None:
+            await self._give_up(record, reason)
+        owned.ledger.finish(last_offset(record))
+
+    async def _outcome(self, record: Any) -> str | None:
+        """Run a webhook to its end; why it was given up, None where it was not."""
         try:
             webhook = decode_webhook(record.value)
             # nobody can put the end of its patience off
             asked_at = min(webhook.requested_at, record.timestamp * 1000)
-            reason = await self._run(replace(webhook, requested_at=asked_at))
+            return await self._run(replace(webhook, requested_at=asked_at))
         except RecordError as error:
-            reason = str(error)
+            return str(error)
         except Exception as error:
             log.exception("%s/%d/%d", record.topic, record.partition, record.offset)
-            reason = f"internal error: {error!r}"
-        if reason is not None:
-            await self._give_up(record, reason)
-        owned.ledger.finish(record.offset)
+            return f"internal error: {error!r}"
 
     async def _give_up(self, record: Any, reason: str) -> None:
         log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
-        source = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-        }
+        letter = DeadLetter(source_of(record), reason, record.value, record.key)
         while True:
             try:
-                await self._bury(DeadLetter(source, reason, record.value, record.key))
+                await self._bury(letter)
             except BrokerUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
@@ -237,10 +240,9 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
 
 
 def _consumer(settings: Settings) -> Any:
-    return AIOKafkaConsumer(
-        **connection(settings),
+    return safe_consumer(
+        settings,
         group_id=WEBHOOKS_GROUP,
-        enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from api.metrics import ApiMetrics
     from api.webhooks.errands import Reports
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.topics import TopicSpec
@@ -37,6 +38,7 @@ class Webhooks:
         send: hands a record over.
         require: raises `BrokerUnavailableError` without a connection.
         reports: the reports as they stand.
+        metrics: counts the dead letters.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Webhooks:
         send: Send,
         require: Callable[[], None],
         reports: Reports,
+        metrics: ApiMetrics,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._send = send
         self._require = require
         self._reports = reports
+        self._metrics = metrics
         self._destinations = Destinations(settings.webhook_hosts)
         self._delivery: Delivery | None = None
         self._courier: Courier | None = None
@@ -72,6 +76,10 @@ class Webhooks:
             await self._courier.stop()
         if self._delivery is not None:
             await self._delivery.stop()
+
+    def waiting(self) -> int:
+        """How many webhooks this process waits for or tries to deliver."""
+        return 0 if self._courier is None else self._courier.in_hand
 
     def url_in(self, content: dict[str, Any]) -> str | None:
         """The URL that a request's body names; None: it wants no webhook.
@@ -101,6 +109,7 @@ class Webhooks:
         await outcome(self._send(WEBHOOKS, partition, key, value))
 
     async def _bury(self, letter: DeadLetter) -> None:
+        self._metrics.dead_letters.count(letter)
         key = dead_letter_key(letter)
         await outcome(self._send(DEAD_LETTERS, 0, key, bounded_dead_letter(letter)))
 

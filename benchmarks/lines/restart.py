@@ -54,10 +54,10 @@ LINE: Final = Line(
     name="restart",
     title="worker restart with 1.9 M polls in state",
     figures=(
-        Figure("warm_ready", "its disk kept: from the assignment to ready", "s", most=8),
+        Figure("warm_ready", "its disk kept: from the assignment to ready", "s", most=0.4),
         Figure("warm_start", "- from the start of the process", "s"),
         Figure("warm_memory", "- memory, its disk kept", "MB", most=300),
-        Figure("empty_ready", "an empty disk: from the assignment to ready", "s", most=15),
+        Figure("empty_ready", "an empty disk: from the assignment to ready", "s", most=1.2),
         Figure("empty_start", "- from the start of the process", "s"),
         Figure("empty_memory", "- memory, an empty disk", "MB", most=300),
     ),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka.errors import ProducerFenced
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
@@ -22,15 +24,25 @@ def acknowledge_when_done(
     futures: Sequence[asyncio.Future[Any]],
     fail: Callable[[BaseException], None],
 ) -> None:
-    """Acknowledge `event` once all futures are done; call `fail` if one failed."""
+    """Acknowledge `event` once all futures are done; call `fail` if one failed.
+
+    A changelog record that was refused because somebody else has claimed the partition since
+    ends nothing: the event is left to the new owner.
+    """
     waiting = len(futures)
+    abandoned = False
     if not waiting:
         event.ack()
         return
 
     def on_done(future: asyncio.Future[Any]) -> None:
-        nonlocal waiting
+        nonlocal waiting, abandoned
         error = _CANCELLED if future.cancelled() else future.exception()
+        if isinstance(error, ProducerFenced):
+            if not abandoned:
+                abandoned = True
+                event.abandon()
+            return
         if error is not None:
             fail(error)
             return

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from stream_app.contracts.reports import StoreBasis, basis_of, hours_version
+from stream_app.contracts.reports import StoreBasis, basis_of, hours_version, report_content
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.form import FormRow, rows_of
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.uptime import observe
 from stream_app.domain.zones import zone
 from stream_app.errors import ReportError
-from stream_app.tables import (
+from stream_app.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_reader,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from stream_app.agents.ownership import OwnedPartition
     from stream_app.domain.form import ReportForm
     from stream_app.domain.uptime import Observed
+    from stream_app.facts.table import FactsTable
     from stream_app.settings import Settings
-    from stream_app.tables import FactsTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Calculation:
     Attributes:
         basis: what all figures rest on.
         input_offsets: of each source topic, the offset below which the partition is applied.
+        lost_input: source records that the log had lost before they were applied.
 
     Raises:
         ReportError: the form does not go with the reference time.
@@ -92,6 +93,7 @@ class Calculation:
         self._buckets = self._layout.buckets(self._first, self._end, owned.kinds)
         self.basis: dict[str, Any] = basis_of(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.frontiers}
+        self.lost_input = [lost.describe() for lost in owned.lost]
 
     def of(self, store_id: str) -> Calculated:
         """The figures of a store.
@@ -121,6 +123,31 @@ class Calculation:
         )
         rows = rows_of(self._form, store_id, observed, tz)
         return Calculated(rows, observed, tz, _basis(str(tz), hours))
+
+    def report(self, store_id: str) -> dict[str, Any]:
+        """The report of a store, as readers get it.
+
+        Raises:
+            ReportError: as `of`.
+            TableError: as `of`.
+        """
+        return self.content(self.of(store_id))
+
+    def content(self, calculated: Calculated) -> dict[str, Any]:
+        """The report of figures that were calculated here."""
+        content = report_content(
+            self._form,
+            calculated.rows,
+            self._end,
+            calculated.store,
+            self.basis,
+            {
+                topic: {str(self._owned.number): offset}
+                for topic, offset in self.input_offsets.items()
+            },
+            calculated.whole(),
+        )
+        return content | {"lost_input": self.lost_input} if self.lost_input else content
 
 
 @lru_cache(maxsize=16_384)

@@ -28,12 +28,15 @@ class TakenEvent:
         first: the offset of its first record.
         end: the next offset after its last record.
         ack: to call once, when everything that the event led to is in Kafka.
+        abandon: to call instead, when the partition was revoked: the records come again to
+            whoever owns it next.
     """
 
     message: Any
     first: int
     end: int
     ack: Callable[[], None]
+    abandon: Callable[[], None]
 
 
 class Committable:
@@ -45,19 +48,22 @@ class Committable:
     def take(self, event: Any) -> TakenEvent:
         """Take the next event of a partition; nothing from it on is committed before its `ack`."""
         message = event.message
-        # an event that carries many records has the offset of its last one
-        first = message.records[0].offset if hasattr(message, "records") else message.offset
+        first = first_offset(message)
         end = message.offset + 1
         frontier = self._frontiers.setdefault((message.topic, message.partition), Frontier(first))
+        # what is handed out twice has nothing to write the second time: it is done with before
+        # what the first time led to is in Kafka
+        repeated = first < frontier.next_offset
         frontier.begin(first, end)
 
         def ack() -> None:
             # the frontier is the one of this assignment: an event that ends after the next one
             # began says nothing about what was taken since
-            frontier.finish(first)
+            if not repeated:
+                frontier.finish(first)
             event.ack()
 
-        return TakenEvent(message, first, end, ack)
+        return TakenEvent(message, first, end, ack, event.ack)
 
     def partitions(self) -> Iterable[Partition]:
         """Those of which an event was taken."""
@@ -68,6 +74,15 @@ class Committable:
         frontier = self._frontiers.get((topic, partition))
         return None if frontier is None else frontier.offset
 
-    def reset(self) -> None:
-        """Partitions are assigned anew, and events come again from what is committed."""
-        self._frontiers.clear()
+    def reset(self, number: int | None = None) -> None:
+        """Forget what is in flight in a partition of all topics, or in all: it comes again."""
+        self._frontiers = {
+            partition: frontier
+            for partition, frontier in self._frontiers.items()
+            if number is not None and partition[1] != number
+        }
+
+
+def first_offset(message: Any) -> int:
+    """The offset of the first record in a message; one that carries many has that of its last."""
+    return int(message.records[0].offset) if hasattr(message, "records") else int(message.offset)

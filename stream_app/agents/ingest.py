@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.acknowledge import acknowledge_when_done
+from stream_app.agents.committable import first_offset
 from stream_app.agents.messages import dead_letter_of
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
@@ -38,8 +39,8 @@ from stream_app.contracts.revisions import (
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
-from stream_app.errors import RecordError, TableError
-from stream_app.tables import (
+from stream_app.errors import RecordError, RevokedError, TableError
+from stream_app.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_key,
@@ -49,18 +50,20 @@ from stream_app.tables import (
     encode_rows,
     store_key,
 )
+from stream_app.kafka.safe_records import UnreadableRecords
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from stream_app.agents.committable import Committable, TakenEvent
+    from stream_app.agents.gaps import GapSkipper
     from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.agents.ownership import OwnedPartition, Ownership
     from stream_app.contracts.revisions import RecordOrigin
+    from stream_app.facts.table import FactsTable
     from stream_app.kafka.batches import Batch
     from stream_app.settings import Settings
-    from stream_app.tables import FactsTable
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +123,8 @@ class Ingest:
         outbox: for what is refused or passed on.
         latest: told of the newest poll of every store.
         committable: where events are taken.
+        gaps: checks that no record is missed before one is applied.
+        seek: sends the consumer of a topic's partition to an offset.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -131,8 +136,12 @@ class Ingest:
         outbox: Outbox,
         latest: LatestPolls,
         committable: Committable,
+        gaps: GapSkipper,
+        seek: Callable[[str, int, int], Awaitable[None]],
         fail: Callable[[BaseException], None],
     ) -> None:
+        self._gaps = gaps
+        self._seek = seek
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._facts = facts
@@ -167,9 +176,27 @@ class Ingest:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
                 continue
+            first = first_offset(event.message)
+            missed = await self._gaps.may_apply(owned, event.message.topic, first)
+            if missed is not None:
+                log.warning(
+                    "%s/%d: offset %d was not handed out: reading on from there",
+                    event.message.topic,
+                    partition,
+                    missed,
+                )
+                await self._seek(event.message.topic, partition, missed)
+                event.ack()
+                continue
+            if self._ownership.get(partition) is not owned:
+                event.ack()
+                continue
             taken = self._committable.take(event)
             try:
                 futures = await self._apply(taken, owned, apply)
+            except RevokedError:
+                taken.abandon()
+                continue
             except Exception as error:  # noqa: BLE001  the worker ends with it
                 self._fail(error)
                 return
@@ -184,7 +211,7 @@ class Ingest:
         topic = taken.message.topic
         owned.begin(topic, taken.first, taken.end)
         run = _Run(owned)
-        apply(taken.message.records, run)
+        apply(_readable(taken.message.records, run), run)
         # what is applied is visible from here on, before anything is waited for
         self._ownership.applied(owned, run.stores, run.newest_poll)
         self._latest.note(owned.number, run.latest)
@@ -328,7 +355,7 @@ class Ingest:
         try:
             polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
             writes = self._layout.writes(polls, bucket_reader(self._facts, run.owned.number, store))
-        except TableError:
+        except (RevokedError, TableError):
             # nothing is wrong with the records
             raise
         except Exception as error:  # noqa: BLE001  kept as a dead letter
@@ -345,6 +372,15 @@ class Ingest:
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
+
+
+def _readable(records: Iterable[Any], run: _Run) -> Iterator[Any]:
+    """The records that can be read; the others are refused."""
+    for record in records:
+        if isinstance(record, UnreadableRecords):
+            run.refused.append((record, record.reason))
+        else:
+            yield record
 
 
 def _reason(record: Any, error: Exception) -> str:

@@ -65,10 +65,11 @@ class LatestPolls:
                 known[store] = poll
                 self._untold[partition, store] = None
 
-    def release(self) -> None:
-        """Know nothing any more: the partitions are given up."""
-        self._known.clear()
-        self._untold.clear()
+    def revoke(self, partition: int) -> None:
+        """Know nothing of a partition any more: it may be somebody else's now."""
+        known = self._known.pop(partition, {})
+        for store in known:
+            self._untold.pop((partition, store), None)
 
     async def _tell(self) -> None:
         while True:

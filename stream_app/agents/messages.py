@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from stream_app.contracts.records import DeadLetter
+from stream_app.kafka.safe_records import UnreadableRecords, source_of
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +18,17 @@ def taken_at(message: Any) -> int:
     return taken
 
 
+def unreadable_in(message: Any) -> UnreadableRecords | None:
+    """The range of offsets that a message stands for, where that cannot be read."""
+    first = message.records[0] if hasattr(message, "records") else None
+    return first if isinstance(first, UnreadableRecords) else None
+
+
 def dead_letter_of(message: Any, reason: str) -> DeadLetter:
-    """The dead letter of a message that is refused, and a line about it in the log."""
-    source: dict[str, str | int] = {
-        "topic": message.topic,
-        "partition": message.partition,
-        "offset": message.offset,
-    }
-    log.warning("refused %s/%s/%s: %s", *source.values(), reason[:200])
-    return DeadLetter(source, reason, message.value, message.key)
+    """The dead letter of what is refused or cannot be read, and a line about it in the log."""
+    if isinstance(message, UnreadableRecords):
+        log.error("%s", message)
+    else:
+        place = (message.topic, message.partition, message.offset)
+        log.warning("refused %s/%s/%s: %s", *place, reason[:200])
+    return DeadLetter(source_of(message), reason, message.value, message.key)

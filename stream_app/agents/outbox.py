@@ -25,7 +25,14 @@ from stream_app.contracts.topics import (
     STORES,
     WATERMARKS,
 )
-from stream_app.contracts.watermarks import Watermark, encode_watermark, watermark_key
+from stream_app.contracts.watermarks import (
+    RestoreStatus,
+    Watermark,
+    encode_restore,
+    encode_watermark,
+    restore_key,
+    watermark_key,
+)
 from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import producer, start, stop
 
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batches import Acknowledged, Header
+    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
 WAITING_BYTES: Final = 16 << 20
@@ -48,12 +56,19 @@ class Outbox:
 
     Args:
         settings: how to reach the broker.
+        metrics: counts the dead letters.
         fail: called when a record failed for good: what is behind it in its partition fails too,
             and a worker that cannot tell its watermarks would hold up every report.
     """
 
-    def __init__(self, settings: Settings, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._fail = fail
         self._producer: Any = None
         self._batches: Any = None
@@ -76,6 +91,7 @@ class Outbox:
 
     async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
+        self._metrics.dead_letter(letter)
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
     async def pass_on(
@@ -132,6 +148,10 @@ class Outbox:
                 sent.result()
         for watermark in watermarks:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
+
+    async def restore_status(self, status: RestoreStatus) -> None:
+        """Publish how far a restore is."""
+        await self._send(WATERMARKS, encode_restore(status), restore_key(status))
 
     async def _send(
         self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None

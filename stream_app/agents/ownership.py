@@ -1,6 +1,6 @@
 """Which partitions this worker owns, what it knows of each, and telling the others.
 
-A partition is owned from the end of its recovery until the next rebalance begins. What is
+A partition is owned from the end of its restore until the next rebalance begins. What is
 kept here is derived: after any crash or move it is read again from the table.
 """
 
@@ -12,29 +12,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
-from stream_app.contracts.watermarks import Watermark
-from stream_app.domain.buckets import kind_of
-from stream_app.domain.polls import from_bytes, later
-from stream_app.errors import TableError
-from stream_app.kafka.frontier import Frontier
+from stream_app.contracts.watermarks import RestoreStatus, Watermark
+from stream_app.facts.keys import POSITION_KEY
+from stream_app.facts.partition_records import encode_positions
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
-from stream_app.tables import STORE_BYTES, bucket_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
+    from stream_app.agents.committable import Committable
     from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
     from stream_app.domain.buckets import Bucket
+    from stream_app.facts.partition_records import LostRange, SourcePosition
+    from stream_app.facts.table import FactsTable
+    from stream_app.kafka.batches import Batch
+    from stream_app.kafka.frontier import Frontier
     from stream_app.kafka.progress import Progress
-    from stream_app.tables import FactsTable
 
 log = logging.getLogger(__name__)
 
 WATERMARK_SECONDS: Final = 0.02
 """Watermarks that moved are told after this long: many records share one."""
 
-_SCAN_CHUNK: Final = 5_000
+POSITION_SECONDS: Final = 1.0
+"""Source positions that moved are written to the changelog this often."""
 
 
 @dataclass(slots=True)
@@ -47,8 +49,10 @@ class OwnedPartition:
         newest_poll: µs of its newest poll; None: no poll.
         kinds: the kinds of buckets that its stores had when it was taken over.
         frontiers: what is applied, by source topic.
+        positions: the source positions that its changelog holds.
+        lost: source records that were deleted from the log before they were applied.
         moved: set when `applied` changes.
-        lost: set when the partition is no longer owned.
+        revoked: set when the partition is no longer owned.
     """
 
     number: int
@@ -56,8 +60,10 @@ class OwnedPartition:
     newest_poll: int | None = None
     kinds: set[Bucket] = field(default_factory=set)
     frontiers: dict[str, Frontier] = field(default_factory=dict)
+    positions: dict[str, SourcePosition] = field(default_factory=dict)
+    lost: list[LostRange] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def applied(self, topic: str) -> int:
         """The next offset of a source topic to apply."""
@@ -66,6 +72,11 @@ class OwnedPartition:
     def begin(self, topic: str, first: int, end: int) -> None:
         """Note that records are in hand: nothing from the first on counts as applied."""
         self.frontiers[topic].begin(first, end)
+
+    def gap_before(self, topic: str, first: int) -> tuple[int, int] | None:
+        """The offsets between what was taken last and a record; None: there are none."""
+        expected = self.frontiers[topic].next_offset
+        return (expected, first) if first > expected else None
 
 
 class Ownership:
@@ -76,6 +87,7 @@ class Ownership:
         progress: this process's view of all watermarks.
         outbox: where watermarks and store records go.
         latest: told of the newest poll of every store that is taken over.
+        committable: knows up to which source offset everything is in Kafka.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -85,16 +97,17 @@ class Ownership:
         progress: Progress,
         outbox: Outbox,
         latest: LatestPolls,
+        committable: Committable,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._facts = facts
         self._progress = progress
         self._outbox = outbox
         self._latest = latest
+        self._committable = committable
         self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[tuple[str, int]] = set()
-        self._generation = 0
         self._task: asyncio.Task[None] | None = None
 
     def get(self, partition: int) -> OwnedPartition | None:
@@ -102,9 +115,9 @@ class Ownership:
         return self._owned.get(partition)
 
     @property
-    def generation(self) -> int:
-        """Changes whenever a rebalance takes the partitions away."""
-        return self._generation
+    def owned(self) -> frozenset[int]:
+        """The numbers of the partitions that this worker owns now."""
+        return frozenset(self._owned)
 
     async def start(self) -> None:
         """Begin to tell the watermarks."""
@@ -116,44 +129,38 @@ class Ownership:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def release(self) -> None:
-        """Own nothing any more: a rebalance or the shutdown begins."""
-        self._generation += 1
-        released, self._owned = self._owned, {}
-        for partition in released.values():
-            partition.lost.set()
-        self._latest.release()
-        self._facts.close()
+    def revoke(self, numbers: Iterable[int]) -> list[OwnedPartition]:
+        """Own these partitions no longer: no record of them is applied, no report reads them.
 
-    async def take(self, partitions: set[int], applied: Mapping[tuple[str, int], int]) -> None:
-        """Own these partitions, whose tables are recovered, and no others.
+        Returns:
+            those that were owned until now.
+        """
+        revoked = []
+        for number in list(numbers):
+            self._latest.revoke(number)
+            partition = self._owned.pop(number, None)
+            if partition is not None:
+                partition.revoked.set()
+                revoked.append(partition)
+        return revoked
 
-        A rebalance does not wait for us: one that begins meanwhile ends this, or a partition
-        that belongs to somebody else would be ours for ever.
+    def adopt(self, partition: OwnedPartition, latest: dict[bytes, int]) -> None:
+        """Own a partition, which is restored and open in the facts table.
 
         Args:
-            partitions: their numbers.
-            applied: the next offset to apply of each source partition: what is committed.
+            partition: with its frontiers at the offsets that are read next.
+            latest: of each of its stores the newest poll, packed.
         """
-        self.release()
-        generation = self._generation
-        self._facts.open(partitions)
-        for number in sorted(partitions):
-            partition = OwnedPartition(number)
-            latest: dict[bytes, int] = {}
-            async for _ in self._read_into(partition, latest):
-                if generation != self._generation:
-                    return
-            partition.frontiers = {
-                spec.name: Frontier(applied.get((spec.name, number), 0)) for spec in SOURCE_TOPICS
-            }
-            # A crash may have come between a store's first fact and its registration
-            self._outbox.register(partition.stores)
-            self._latest.take(number, latest)
-            self._owned[number] = partition
-            for spec in SOURCE_TOPICS:
-                self._advance(partition, spec.name)
-        log.info("own partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
+        # A crash may have come between a store's first fact and its registration
+        self._outbox.register(partition.stores)
+        self._latest.take(partition.number, latest)
+        self._owned[partition.number] = partition
+        for topic in partition.frontiers:
+            self._advance(partition, topic)
+
+    async def tell_restore(self, status: RestoreStatus) -> None:
+        """Tell all processes how far the restore of a partition is that is not owned yet."""
+        await self._outbox.restore_status(status)
 
     def applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
@@ -195,66 +202,71 @@ class Ownership:
             self._advance(partition, topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
-        self._progress.advance(_watermark(partition, topic))
+        self._progress.advance(self._watermark(partition, topic))
         partition.moved.set()
         self._moved.add((topic, partition.number))
 
-    async def _read_into(
-        self, partition: OwnedPartition, latest: dict[bytes, int]
-    ) -> AsyncIterator[None]:
-        for count, (key, value) in enumerate(self._facts.items(partition.number)):
-            store = key[:STORE_BYTES]
-            partition.stores.add(store)
-            bucket = bucket_of(key)
-            if bucket is not None:
-                partition.kinds.add(kind_of(bucket))
-                poll = from_bytes(value[-8:])[0]
-                latest[store] = later(poll, latest.get(store, poll))
-                if poll >> 1 > (partition.newest_poll or -1):
-                    partition.newest_poll = poll >> 1
-            if count % _SCAN_CHUNK == 0:
-                await asyncio.sleep(0)
-                yield
-
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
-        last_heartbeat = float("-inf")
+        last_heartbeat = last_positions = float("-inf")
         while True:
             await asyncio.sleep(WATERMARK_SECONDS)
             heartbeat = loop.time() - last_heartbeat >= HEARTBEAT_SECONDS
             if heartbeat:
                 last_heartbeat = loop.time()
             try:
+                if loop.time() - last_positions >= POSITION_SECONDS:
+                    last_positions = loop.time()
+                    self.write_positions(self._owned.values())
                 await self._tell_once(heartbeat=heartbeat)
-            except TableError as error:
-                self._fail(error)
-                return
             except Exception:
                 # silent for ever, a worker would hold up every report of all stores
                 log.exception("cannot tell the watermarks now, trying again")
                 last_heartbeat = float("-inf")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
+    def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
+        """Write how far the sources are in the changelog, behind the facts that they led to.
+
+        The group's committed offsets may expire, or be set by hand. These cannot: whoever owns
+        the partition next reads on from here, whatever the group says.
+
+        Returns:
+            the batches that were written to; none where nothing moved.
+        """
+        batches = []
+        for partition in partitions:
+            positions = dict(partition.positions)
+            for topic, known in partition.positions.items():
+                offset = self._committable.offset(topic, partition.number)
+                if offset is not None and offset > known.offset:
+                    positions[topic] = known._replace(offset=offset)
+            if positions != partition.positions:
+                partition.positions = positions
+                value = encode_positions(positions)
+                batches.append(self._facts.put(partition.number, POSITION_KEY, value))
+        return batches
+
     async def _tell_once(self, *, heartbeat: bool) -> None:
-        if heartbeat:
-            self._facts.persist_offsets()
-            told = {(spec.name, p) for spec in SOURCE_TOPICS for p in self._owned}
-        else:
-            told = self._moved
+        told = (
+            {(spec.name, number) for spec in SOURCE_TOPICS for number in self._owned}
+            if heartbeat
+            else self._moved
+        )
         self._moved = set()
         watermarks = [
-            _watermark(partition, topic)
+            self._watermark(partition, topic)
             for topic, number in told
             if (partition := self._owned.get(number)) is not None
         ]
         if watermarks:
             await self._outbox.tell(watermarks)
 
-
-def _watermark(partition: OwnedPartition, topic: str) -> Watermark:
-    return Watermark(
-        topic,
-        partition.number,
-        partition.applied(topic),
-        partition.newest_poll if topic == STORE_STATUS.name else None,
-    )
+    def _watermark(self, partition: OwnedPartition, topic: str) -> Watermark:
+        return Watermark(
+            topic,
+            partition.number,
+            partition.applied(topic),
+            partition.newest_poll if topic == STORE_STATUS.name else None,
+            self._progress.topic_id(topic),
+        )

@@ -19,9 +19,9 @@ from uuid import UUID, uuid4
 
 from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.calculation import Calculation
-from stream_app.agents.messages import dead_letter_of, taken_at
+from stream_app.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.reports import Piece, ReportEvent, report_content, report_rows
+from stream_app.contracts.reports import Piece, ReportEvent, report_rows
 from stream_app.contracts.requests import (
     FleetRequest,
     PartRequest,
@@ -35,7 +35,13 @@ from stream_app.contracts.requests import (
 from stream_app.contracts.timelines import details_content
 from stream_app.contracts.topics import SOURCE_TOPICS, results_of
 from stream_app.domain.instants import DAY
-from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
+from stream_app.errors import (
+    BrokerUnavailableError,
+    RecordError,
+    ReportError,
+    RevokedError,
+    TableError,
+)
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
@@ -48,9 +54,9 @@ if TYPE_CHECKING:
     from stream_app.contracts.requests import AnyRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.form import ReportForm
+    from stream_app.facts.table import FactsTable
     from stream_app.kafka.progress import Progress
     from stream_app.settings import Settings
-    from stream_app.tables import FactsTable
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +73,6 @@ TURN_STORES: Final = 50
 """Stores that are measured between two looks at everything else."""
 
 _RETRY_SECONDS: Final = 0.5
-
-
-class _ReleasedError(Exception):
-    """The partition was taken away while the request waited."""
 
 
 class Reports:
@@ -129,6 +131,11 @@ class Reports:
         message = event.message
         taken = taken_at(message)
         results = results_of(message.topic)
+        unreadable = unreadable_in(message)
+        if unreadable is not None:
+            letter = dead_letter_of(unreadable, unreadable.reason)
+            acknowledge_when_done(event, [await self._outbox.dead_letter(letter)], self._fail)
+            return
         try:
             request = decode_request(message.value)
         except RecordError as error:
@@ -145,7 +152,7 @@ class Reports:
         try:
             async with asyncio.timeout(self._remaining_seconds(request, taken)):
                 futures = await self._answer(request, event, taken)
-        except _ReleasedError:
+        except RevokedError:
             await self._pass_on(event, request, message.partition, taken)
             return
         except TimeoutError:
@@ -187,8 +194,8 @@ class Reports:
             await self._outbox.report(running, results)
         owned = self._ownership.get(partition)
         if owned is None:
-            raise _ReleasedError
-        await _unless_lost(owned, self._catch_up(owned))
+            raise RevokedError(f"partition {partition} is not owned here now")
+        await _or_revoked(owned, self._catch_up(owned))
         match request:
             case PartRequest():
                 return await self._tell_part(owned, request, results)
@@ -233,18 +240,9 @@ class Reports:
     ) -> asyncio.Future[Any]:
         calculation = self._calculation(owned, request.form, reference)
         calculated = calculation.of(request.store_id)
-        content = report_content(
-            request.form,
-            calculated.rows,
-            reference,
-            calculated.store,
-            calculation.basis,
-            {
-                topic: {str(owned.number): offset}
-                for topic, offset in calculation.input_offsets.items()
-            },
-            calculated.whole(),
-        ) | details_content(request.details, calculated.observed, calculated.tz)
+        content = calculation.content(calculated) | details_content(
+            request.details, calculated.observed, calculated.tz
+        )
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
         return await self._outbox.report(event, results)
 
@@ -304,8 +302,8 @@ class Reports:
                     calculated = calculation.of(store_id)
                     rows += report_rows(calculated.rows, calculated.store)
                 await asyncio.sleep(0)
-                if owned.lost.is_set():
-                    raise _ReleasedError
+                if owned.revoked.is_set():
+                    raise RevokedError(f"partition {owned.number} was revoked")
             told = Piece(
                 part=request.part,
                 parts=request.parts,
@@ -317,6 +315,7 @@ class Reports:
                 basis=calculation.basis,
                 input_offsets=calculation.input_offsets,
                 columns=request.form.columns,
+                lost_input=calculation.lost_input,
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
             futures.append(await self._outbox.report(event, results))
@@ -373,19 +372,19 @@ def _report_id_of(value: bytes | None) -> str | None:
         return None
 
 
-async def _unless_lost(owned: OwnedPartition, waiting: Any) -> None:
+async def _or_revoked(owned: OwnedPartition, waiting: Any) -> None:
     """Wait, but give up when the partition is taken away.
 
     Raises:
-        _ReleasedError: it was.
+        RevokedError: it was.
     """
     wait = asyncio.ensure_future(waiting)
-    lost = asyncio.ensure_future(owned.lost.wait())
+    revoked = asyncio.ensure_future(owned.revoked.wait())
     try:
-        await asyncio.wait({wait, lost}, return_when=asyncio.FIRST_COMPLETED)
-        if owned.lost.is_set():
-            raise _ReleasedError
+        await asyncio.wait({wait, revoked}, return_when=asyncio.FIRST_COMPLETED)
+        if owned.revoked.is_set():
+            raise RevokedError(f"partition {owned.number} was revoked")
         wait.result()
     finally:
         wait.cancel()
-        lost.cancel()
+        revoked.cancel()

@@ -319,6 +319,8 @@ def _whole(kept: KeptLetter) -> Iterator[str]:
 def _source(letter: DeadLetter) -> str:
     source = letter.source
     match source:
+        case {"topic": topic, "partition": partition, "offset": offset, "last_offset": last}:
+            return _printable(f"{topic}/{partition}/{offset}-{last}")
         case {"topic": topic, "partition": partition, "offset": offset}:
             return _printable(f"{topic}/{partition}/{offset}")
         case {"file": file, "line": line}:

@@ -330,7 +330,9 @@ class DeadLetter:
     """What was refused, why, and where it stood.
 
     Attributes:
-        source: `{"topic", "partition", "offset"}`, `{"file", "line", "kind", "columns"}` (the
+        source: `{"topic", "partition", "offset"}`, with `"last_offset"` where no record between
+            both offsets could be read, so that there is no original; or
+            `{"file", "line", "kind", "columns"}` (the
             last two: what its rows are, and the header; early letters lack them), or for HTTP
             `{"http", "path"}` and, for one of many in a body, `"item"`. `http` is a UUID of the
             request. `path` is what the request named, such as `/status` or

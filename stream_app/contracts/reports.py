@@ -20,6 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import orjson
 
 from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
+from stream_app.contracts.report_fields import (
+    check_basis,
+    check_names,
+    check_offsets,
+    check_report,
+    check_rows,
+)
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.domain.zones import TZDATA_VERSION
@@ -63,6 +70,8 @@ class Piece:
         input_offsets: of each source topic, the offset below which this partition was applied.
         columns: names of a row's first values, which the CSV has.
         further: names of its other ones.
+        lost_input: source records of this partition that the log had lost before they were
+            applied, as `LostRange.describe` tells them.
     """
 
     part: int
@@ -76,6 +85,7 @@ class Piece:
     input_offsets: dict[str, int]
     columns: tuple[str, ...] = CSV_HEADER
     further: tuple[str, ...] = FURTHER_FIELDS
+    lost_input: Sequence[dict[str, Any]] = ()
 
 
 def event_key(event: ReportEvent) -> bytes:
@@ -136,6 +146,8 @@ def encode_event(event: ReportEvent) -> bytes:
             "further": piece.further,
             "rows": piece.rows,
         }
+        if piece.lost_input:
+            content["piece"]["lost_input"] = piece.lost_input
     return orjson.dumps(content)
 
 
@@ -153,14 +165,17 @@ def decode_event(value: bytes | None) -> ReportEvent:
     if not isinstance(reason, str | None):
         raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
-    if isinstance(report, dict):
+    if status == "complete" or report is not None:
+        if not isinstance(report, dict):
+            raise RecordError(f"report is not an object but {type(report).__name__}")
         _check_columns(report)
+        lost_input_in(report)
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),
         at=parse_instant(field_of(content, "at")),
         reason=reason,
-        report=report if isinstance(report, dict) else None,
+        report=report,
         piece=_piece_in(content),
     )
 
@@ -168,6 +183,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
 def _check_columns(report: dict[str, Any]) -> None:
     """Refuse what nobody could answer: it would stand in the way of the true one."""
     columns = names_in(report, "columns", CSV_HEADER)
+    check_names(columns)
     rows = report.get("days", [report])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecordError("days are not a list of objects")
@@ -175,6 +191,7 @@ def _check_columns(report: dict[str, Any]) -> None:
         missing = [column for column in columns if column not in row and column not in report]
         if missing:
             raise RecordError(f"a report without {missing[0]}")
+    check_report(report, columns)
 
 
 def names_in(content: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -200,12 +217,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
     columns = names_in(piece, "columns", CSV_HEADER)
     further = names_in(piece, "further", FIRST_FURTHER_FIELDS)
     rows = field_of(piece, "rows")
-    length = len(columns) + len(further)
-    if not isinstance(rows, list) or any(
-        not isinstance(row, list) or len(row) != length or not isinstance(row[0], str)
-        for row in rows
-    ):
-        raise RecordError("rows are not lists of a store id, its figures and what they rest on")
+    check_rows(rows, (*columns, *further))
     attempt = field_of(piece, "attempt")
     if not isinstance(attempt, str):
         raise RecordError("attempt is not a text")
@@ -221,6 +233,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
         input_offsets=_offsets_in(piece),
         columns=columns,
         further=further,
+        lost_input=lost_input_in(piece),
     )
 
 
@@ -229,16 +242,34 @@ def _basis_in(piece: dict[str, Any]) -> dict[str, Any]:
         # of a worker that told less
         piece = {"basis": {name: field_of(piece, name) for name in ("lookback", "default_status")}}
     basis = piece["basis"]
-    if not isinstance(basis, dict):
-        raise RecordError(f"basis is not an object but {type(basis).__name__}")
-    return basis
+    check_basis(basis)
+    return cast("dict[str, Any]", basis)
 
 
 def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
     offsets = piece.get("input_offsets", {})
-    if not isinstance(offsets, dict) or not all(type(at) is int for at in offsets.values()):
-        raise RecordError("input_offsets are not numbers by topic")
-    return offsets
+    check_offsets(offsets)
+    return cast("dict[str, int]", offsets)
+
+
+_LOST_FIELDS: Final = {"topic": str, "partition": int, "first_offset": int, "end_offset": int}
+
+
+def lost_input_in(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a report or a part of one says of lost source records; mostly nothing.
+
+    Raises:
+        RecordError: it is not a list of such ranges.
+    """
+    lost = content.get("lost_input", [])
+    if not isinstance(lost, list) or not all(
+        isinstance(one, dict)
+        and one.keys() == _LOST_FIELDS.keys()
+        and all(type(one[name]) is kind for name, kind in _LOST_FIELDS.items())
+        for one in lost
+    ):
+        raise RecordError("lost_input is not a list of ranges of offsets")
+    return lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,15 @@ class TopicSpec:
         """Number of partitions under these settings."""
         return settings.partitions if self.copartitioned else 1
 
+    def retention(self, settings: Settings) -> int:
+        """Milliseconds for which records are kept where the policy deletes; -1 for ever."""
+        if self.retention_setting is None:
+            return self.retention_ms
+        return int(getattr(settings, self.retention_setting)) // 1000
+
     def configs(self, settings: Settings) -> dict[str, str]:
         """Kafka's topic configuration under these settings."""
-        retention_ms = self.retention_ms
-        if self.retention_setting is not None:
-            retention_ms = getattr(settings, self.retention_setting) // 1000
+        retention_ms = str(self.retention(settings))
         configs = {
             "cleanup.policy": self.cleanup,
             "max.message.bytes": str(self.max_message_bytes),
@@ -79,13 +83,17 @@ class TopicSpec:
             "min.insync.replicas": "2" if settings.replication >= 3 else "1",
             # the broker's time decides what lies in the future, so that a replay decides alike
             "message.timestamp.type": "LogAppendTime",
+            # a broker that lacks acknowledged records must not become the leader
+            "unclean.leader.election.enable": "false",
             **self.config,
         }
         if "delete" in self.cleanup:
-            configs["retention.ms"] = str(retention_ms)
+            configs["retention.ms"] = retention_ms
+            # nothing goes before its time, unread perhaps, because there is much of it
+            configs["retention.bytes"] = "-1"
         if self.cleanup == "compact,delete":
             # the first final status of a report is the one that counts: keep all until they expire
-            configs["min.compaction.lag.ms"] = str(retention_ms)
+            configs["min.compaction.lag.ms"] = retention_ms
         return configs
 
 

@@ -24,22 +24,31 @@ class Watermark:
         partition: its partition.
         applied: the next offset to apply.
         newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
+        topic_id: Kafka's id of the source topic, since a topic that is deleted and made anew
+            begins at offset 0 again; None: written by an earlier version, or under a broker
+            without topic ids.
     """
 
     topic: str
     partition: int
     applied: int
     newest_poll: int | None = None
+    topic_id: str | None = None
 
     def joined(self, other: Watermark | None) -> Watermark:
-        """The furthest of both: a watermark only ever advances."""
-        if other is None:
+        """The furthest of both: a watermark only ever advances.
+
+        Args:
+            other: the one known before; where the topic ids say something else, it counts no more.
+        """
+        if other is None or self.topic_id not in (None, other.topic_id):
             return self
         newest = max(
             (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
             default=None,
         )
-        return Watermark(self.topic, self.partition, max(self.applied, other.applied), newest)
+        applied = max(self.applied, other.applied)
+        return Watermark(self.topic, self.partition, applied, newest, other.topic_id)
 
 
 def watermark_key(watermark: Watermark) -> bytes:
@@ -55,6 +64,7 @@ def encode_watermark(watermark: Watermark) -> bytes:
             "partition": watermark.partition,
             "applied": watermark.applied,
             "newest_poll": watermark.newest_poll,
+            "topic_id": watermark.topic_id,
         }
     )
 
@@ -70,19 +80,81 @@ def decode_watermark(value: bytes | None) -> Watermark:
     partition = field_of(content, "partition")
     applied = field_of(content, "applied")
     newest_poll = content.get("newest_poll")
+    topic_id = content.get("topic_id")
     if not (
         isinstance(topic, str)
         and _is_count(partition)
         and _is_count(applied)
         # bool is an int in Python
         and (newest_poll is None or type(newest_poll) is int)
+        and (topic_id is None or isinstance(topic_id, str))
     ):
         raise RecordError("not a watermark")
     if newest_poll is not None:
         # every report without a time of its own refers to it: no report could be written
         check_instant(newest_poll)
-    return Watermark(topic, partition, applied, newest_poll)
+    return Watermark(topic, partition, applied, newest_poll, topic_id)
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStatus:
+    """How far a worker is with reading a partition back, before it owns it.
+
+    Attributes:
+        partition: the partition number.
+        done: changelog records that were read since the restore began.
+        to_do: changelog records that are still to read.
+        seconds_left: how long that may take at the pace so far; None: not known yet.
+    """
+
+    partition: int
+    done: int
+    to_do: int
+    seconds_left: int | None = None
+
+    def describe(self) -> str:
+        """One line for people."""
+        if not self.done and not self.to_do:
+            return f"partition {self.partition} is being claimed"
+        left = "" if self.seconds_left is None else f", about {self.seconds_left} s left"
+        return (
+            f"partition {self.partition} is being restored: {self.done:,} of "
+            f"{self.done + self.to_do:,} changelog records read{left}"
+        )
+
+
+def restore_key(status: RestoreStatus) -> bytes:
+    """`restore/partition`."""
+    return f"restore/{status.partition}".encode()
+
+
+def encode_restore(status: RestoreStatus) -> bytes:
+    """Write a `watermarks` record about a restore."""
+    return orjson.dumps(
+        {
+            "restore": status.partition,
+            "done": status.done,
+            "to_do": status.to_do,
+            "seconds_left": status.seconds_left,
+        }
+    )
+
+
+def decode_progress(value: bytes | None) -> Watermark | RestoreStatus:
+    """Read a `watermarks` record of either kind.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    if "restore" not in content:
+        return decode_watermark(value)
+    left = content.get("seconds_left")
+    counts = [content.get(name) for name in ("restore", "done", "to_do")]
+    if not all(map(_is_count, counts)) or not (left is None or _is_count(left)):
+        raise RecordError("not a restore status")
+    return RestoreStatus(content["restore"], content["done"], content["to_do"], left)

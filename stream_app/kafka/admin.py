@@ -1,7 +1,8 @@
-"""Creation of every topic, explicitly and before anything else starts.
+"""Creation of every topic, explicitly and before anything else starts, and a check of those there.
 
 A topic that a client touches first would be created by the broker with its default
-partition count, and the co-partitioned agents could not start.
+partition count, and the co-partitioned agents could not start. Its other settings would be the
+broker's defaults too, by which state is deleted after a week.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 
 from stream_app.contracts.topics import ALL_TOPICS, APP_ID
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.topic_check import check_topics
+from stream_app.kafka.topic_ids import describe_topics
 
 if TYPE_CHECKING:
+    from stream_app.kafka.topic_ids import TopicDescription
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,23 +35,31 @@ log = logging.getLogger(__name__)
 _COORDINATOR_TRIES: Final = 50
 _COORDINATOR_PAUSE_SECONDS: Final = 0.1
 
+_VISIBLE_TRIES: Final = 50
+_VISIBLE_PAUSE_SECONDS: Final = 0.1
+
 
 async def ensure_topics(settings: Settings) -> int:
-    """Create the topics that do not exist yet and check the partition counts of the others.
+    """Create the topics that do not exist yet; check the others and put their settings right.
 
     Returns:
         how many were created.
 
     Raises:
         BrokerUnavailableError: no broker answers.
-        PrerequisiteError: a topic exists with another partition count, or cannot be created.
+        PrerequisiteError: a topic cannot be created, or is not as it must be and cannot be put
+            right from here.
     """
     admin = AIOKafkaAdminClient(**connection(settings))
     await start(admin, settings)
     try:
         created = await _create_missing(admin, settings)
-        await _check_partitions(admin, settings)
+        await _check(admin, settings)
         await _wait_for_coordinator(admin)
+    except TopicAuthorizationFailedError as error:
+        raise PrerequisiteError(
+            f"the broker does not let this client see topic {error.args[0]}: grant Describe on it"
+        ) from None
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
@@ -86,7 +99,7 @@ async def cluster_id(settings: Settings) -> str:
 
 
 async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int:
-    existing = set(await admin.list_topics())
+    existing = await describe_topics(admin, [spec.name for spec in ALL_TOPICS])
     wanted = [
         NewTopic(
             name=spec.name,
@@ -110,14 +123,20 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int
     return len(wanted)
 
 
-async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    specs = {spec.name: spec for spec in ALL_TOPICS}
-    for description in await admin.describe_topics(list(specs)):
-        spec = specs[description["topic"]]
-        count = len(description["partitions"])
-        if description["error_code"] == 0 and count != spec.partitions(settings):
-            raise PrerequisiteError(
-                f"topic {spec.name} has {count} partitions and the settings say "
-                f"{spec.partitions(settings)}: set STORE_UPTIME_PARTITIONS to what the topics "
-                "have, or use another data dir or broker"
-            )
+async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    check = await check_topics(admin, settings, await _all_topics(admin))
+    for remark in check.remarks:
+        log.warning("%s", remark)
+    if check.trouble is not None:
+        raise PrerequisiteError(check.trouble)
+
+
+async def _all_topics(admin: AIOKafkaAdminClient) -> dict[str, TopicDescription]:
+    """The topics, once the broker that is asked has heard of each: it may be just made."""
+    names = [spec.name for spec in ALL_TOPICS]
+    for _ in range(_VISIBLE_TRIES):
+        topics = await describe_topics(admin, names)
+        if len(topics) == len(names):
+            break
+        await asyncio.sleep(_VISIBLE_PAUSE_SECONDS)
+    return topics

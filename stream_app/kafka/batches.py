@@ -166,6 +166,13 @@ class RecordBatches:
         while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.wait(tasks)
 
+    async def flush_partition(self, topic: str, partition: int) -> None:
+        """Wait until what was added for one partition is with the broker, or has failed."""
+        place = (topic, partition)
+        while (queue := self._queues.get(place)) is not None:
+            task = queue.task or self._start(place, queue)
+            await asyncio.wait([task])
+
     def _start_all(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -174,8 +181,9 @@ class RecordBatches:
             if queue.task is None:
                 self._start(place, queue)
 
-    def _start(self, place: Place, queue: _Queue) -> None:
-        queue.task = asyncio.create_task(self._send(place, queue))
+    def _start(self, place: Place, queue: _Queue) -> asyncio.Task[None]:
+        task = queue.task = asyncio.create_task(self._send(place, queue))
+        return task
 
     def _open(self, queue: _Queue) -> Batch:
         batch = Batch(self._client.create_batch())

@@ -1,4 +1,4 @@
-"""Connection arguments and the producer that every process of this product uses."""
+"""Connection arguments, and the producer and consumer that every process of this product uses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import BrokerUnavailableError, SettingsError
+from stream_app.kafka import safe_records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,6 +67,17 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[int]) -> int:
     return all_partitions[partition_of(key or b"", len(all_partitions))]
+
+
+def safe_consumer(settings: Settings, **arguments: Any) -> AIOKafkaConsumer:
+    """A consumer that no batch can stop, in no group unless `group_id` says otherwise.
+
+    Where a batch cannot be read, its records include a `safe_records.UnreadableRecords`.
+    """
+    safe_records.install()
+    return AIOKafkaConsumer(
+        **connection(settings), **{"group_id": None, "enable_auto_commit": False} | arguments
+    )
 
 
 def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIOKafkaProducer:

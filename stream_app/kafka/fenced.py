@@ -5,8 +5,8 @@ somebody else's, and may still send what it had in hand: a table value that is o
 new owner's. Kafka fences such a writer by its producer epoch, and does so without transactions
 too: asking for the producer id of a transactional id raises its epoch, and once a partition
 holds one record of the new epoch it refuses every record of an older one. So each partition has
-a transactional id of its own, of which only the id and the epoch are used: transactions would
-leave markers in the log, at which Faust's recovery hangs.
+a transactional id of its own, of which only the id and the epoch are used: a transaction would
+cost a marker in the log and a round trip for every batch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,24 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    NotCoordinatorError,
+    RequestTimedOutError,
+    for_code,
+)
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.batches import RecordBatches
 from stream_app.kafka.clients import (
-    connection,
     producer,
     start,
     stop,
@@ -36,6 +47,19 @@ if TYPE_CHECKING:
 
 _CLAIM_SECONDS: Final = 30.0
 _AT_ONCE: Final = 8
+_RETRY_SECONDS: Final = 0.1
+_TRANSACTION_TIMEOUT_MS: Final = 60_000
+"""Kafka wants one with a transactional id; no transaction is ever begun."""
+
+_TRY_AGAIN: Final = (
+    ConcurrentTransactions,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+    NotCoordinatorError,
+    RequestTimedOutError,
+)
 
 
 class FencedProducer:
@@ -58,6 +82,7 @@ class FencedProducer:
         self._identities: Any = None
         self._producer: Any = None
         self._batches: Any = None
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> None:
         """Connect.
@@ -85,10 +110,7 @@ class FencedProducer:
         """
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
-                # a record on its way under the old identity would be refused for good
-                await self._batches.flush()
-                places = asyncio.Semaphore(_AT_ONCE)
-                await asyncio.gather(*(self._claim(p, places) for p in partitions))
+                await asyncio.gather(*(self._claim(partition) for partition in partitions))
         except TimeoutError as error:
             raise BrokerUnavailableError(
                 f"Kafka did not let {self._topic} be claimed within {_CLAIM_SECONDS:g} s"
@@ -110,18 +132,35 @@ class FencedProducer:
         """Wait until no more than `most` bytes of a partition are waiting for the broker."""
         await self._batches.room(self._topic, partition, most)
 
-    async def _claim(self, partition: int, places: asyncio.Semaphore) -> None:
-        async with places:
-            claimant = AIOKafkaProducer(
-                **connection(self._settings), transactional_id=f"{self._topic}-{partition}"
-            )
-            await start(claimant, self._settings)
-            try:
-                state = claimant._txn_manager  # noqa: SLF001  no public way
-                identity = PidAndEpoch(state.producer_id, state.producer_epoch)
-            finally:
-                await claimant.stop()
+    async def _claim(self, partition: int) -> None:
+        # a record on its way under the old identity would go out under the new one
+        await self._batches.flush_partition(self._topic, partition)
+        async with self._places:
+            identity = await self._new_identity(f"{self._topic}-{partition}")
         self._identities.set(TopicPartition(self._topic, partition), identity)
+
+    async def _new_identity(self, transactional_id: str) -> PidAndEpoch:
+        """Ask for the producer id of a transactional id, which raises its epoch."""
+        client = self._producer.client
+        while True:
+            try:
+                coordinator = await client.coordinator_lookup(
+                    CoordinationType.TRANSACTION, transactional_id
+                )
+                response = await client.send(
+                    coordinator,
+                    InitProducerIdRequest(transactional_id, _TRANSACTION_TIMEOUT_MS),
+                    group=ConnectionGroup.COORDINATION,
+                )
+            except _TRY_AGAIN:
+                client.force_metadata_update()
+            else:
+                error = for_code(response.error_code)
+                if response.error_code == 0:
+                    return PidAndEpoch(response.producer_id, response.producer_epoch)
+                if error not in _TRY_AGAIN:
+                    raise error(transactional_id)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 class _Identities(TransactionManager):

@@ -23,6 +23,11 @@ class Frontier:
         return next(iter(self._open), self._next)
 
     @property
+    def next_offset(self) -> int:
+        """The next offset to begin: all records below it are begun, or finished."""
+        return self._next
+
+    @property
     def idle(self) -> bool:
         """Whether everything begun is finished."""
         return not self._open

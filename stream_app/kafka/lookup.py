@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.safe_records import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ _PATIENCE_SECONDS: Final = 30.0
 async def first_records(
     settings: Settings, topic: str, offsets: Mapping[int, int]
 ) -> dict[int, Any]:
-    """The first record at or behind an offset, of each partition.
+    """The first record that can be read at or behind an offset, of each partition.
 
     Args:
         settings: how to reach the broker.
@@ -34,7 +35,7 @@ async def first_records(
     """
     if not offsets:
         return {}
-    consumer = AIOKafkaConsumer(**connection(settings), group_id=None, auto_offset_reset="earliest")
+    consumer = safe_consumer(settings, auto_offset_reset="earliest")
     await start(consumer, settings)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -49,9 +50,7 @@ async def first_records(
         await consumer.stop()
 
 
-async def _read(
-    consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, int]
-) -> dict[int, Any]:
+async def _read(consumer: Any, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
     consumer.assign([TopicPartition(topic, partition) for partition in offsets])
     for partition, offset in offsets.items():
         consumer.seek(TopicPartition(topic, partition), offset)
@@ -59,5 +58,6 @@ async def _read(
     while missing := offsets.keys() - found.keys():
         wanted = [TopicPartition(topic, partition) for partition in missing]
         for tp, records in (await consumer.getmany(*wanted, timeout_ms=500, max_records=1)).items():
-            found[tp.partition] = records[0]
+            for record in readable(records):
+                found[tp.partition] = record
     return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.clients import connection, safe_consumer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,7 @@ class Highwaters:
             BrokerUnavailableError: no broker answers.
         """
         # records of a transaction that is still open are not acknowledged: nobody waits for them
-        self._consumer = AIOKafkaConsumer(
-            **connection(self._settings), group_id=None, isolation_level="read_committed"
-        )
+        self._consumer = safe_consumer(self._settings, isolation_level="read_committed")
         await start(self._consumer, self._settings)
 
     async def stop(self) -> None:
@@ -71,7 +69,7 @@ async def resume_offsets(
         TopicPartition(spec.name, partition) for spec in CONSUMED_TOPICS for partition in partitions
     ]
     admin = AIOKafkaAdminClient(**connection(settings))
-    consumer = AIOKafkaConsumer(**connection(settings), group_id=None)
+    consumer = safe_consumer(settings)
     await start(admin, settings)
     try:
         await start(consumer, settings)

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.errors import RecordError
+from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.safe_records import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +27,19 @@ _RETRY_SECONDS: Final = 1.0
 _FETCH_MS: Final = 500
 """A reader that gets no record, only a transaction marker, notices after so long."""
 
+_TROUBLE_FAILURES: Final = 2
+"""Reads in a row that fail before the tail says that it cannot read."""
+
+_OF_THE_RECORD: Final = (
+    RecordError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What comes of a record's content; anything else, such as a full disk, may pass."""
+
 
 class TopicTail:
     """Hands every record of some topics to `handle`, in the order of each partition.
@@ -33,8 +48,10 @@ class TopicTail:
         settings: how to reach the broker.
         specs: the topics, all partitions of each.
         highwaters: asked how far the topics reach.
-        handle: called with every `ConsumerRecord`; must not raise.
+        handle: called with every record that can be read; raises `RecordError` for one that
+            cannot be used, which is a warning. A record may come again.
         from_beginning: False starts at the end as it is when `start` returns.
+        on_round: called whenever all that had come is handled.
     """
 
     def __init__(
@@ -45,7 +62,9 @@ class TopicTail:
         handle: Callable[[Any], None],
         *,
         from_beginning: bool = True,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_round = on_round
         self._settings = settings
         self._highwaters = highwaters
         self._handle = handle
@@ -58,7 +77,14 @@ class TopicTail:
         self._consumer: Any = None
         self._next: dict[TopicPartition, int] = {}
         self._moved = asyncio.Condition()
+        self._failures = 0
+        self._trouble: str | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the topics cannot be read now, in one line that names them; None: they can be."""
+        return self._trouble
 
     async def start(self) -> None:
         """Connect and begin to read.
@@ -66,10 +92,8 @@ class TopicTail:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        self._consumer = AIOKafkaConsumer(
-            **connection(self._settings),
-            group_id=None,
-            enable_auto_commit=False,
+        self._consumer = safe_consumer(
+            self._settings,
             isolation_level="read_committed",
             auto_offset_reset="earliest" if self._from_beginning else "latest",
             max_partition_fetch_bytes=4_194_304,
@@ -122,22 +146,50 @@ class TopicTail:
     async def _read(self) -> None:
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=5000)
-                for records in batches.values():
-                    for record in records:
-                        self._handle(record)
-                # the last record's offset would stay behind a transaction marker for ever
-                positions = {
-                    partition: await self._consumer.position(partition)
-                    for partition in self._partitions
-                }
-            except KafkaError as error:
-                log.warning("cannot read from Kafka now, trying again: %r", error)
+                await self._read_once()
+            except Exception as error:  # noqa: BLE001  whatever it is, the view must not stay behind
+                self._failed(error)
                 await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            if positions != self._next:
-                self._next = positions
-                async with self._moved:
-                    self._moved.notify_all()
-            # many records at once must not keep requests waiting
-            await asyncio.sleep(0)
+            else:
+                self._failures, self._trouble = 0, None
+                self._on_round()
+                # many records at once must not keep requests waiting
+                await asyncio.sleep(0)
+
+    async def _read_once(self) -> None:
+        batches = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=5000)
+        try:
+            for records in batches.values():
+                for record in readable(records):
+                    self._take(record)
+        except Exception:
+            # what was fetched and not handled comes again
+            for partition, offset in self._next.items():
+                self._consumer.seek(partition, offset)
+            raise
+        # the last record's offset would stay behind a transaction marker for ever
+        positions = {
+            partition: await self._consumer.position(partition) for partition in self._partitions
+        }
+        if positions != self._next:
+            self._next = positions
+            async with self._moved:
+                self._moved.notify_all()
+
+    def _take(self, record: Any) -> None:
+        try:
+            self._handle(record)
+        except _OF_THE_RECORD as error:
+            place = (record.topic, record.partition, record.offset)
+            if isinstance(error, RecordError):
+                log.warning("%s/%d/%d is passed over: %s", *place, str(error)[:200])
+            else:
+                log.exception("%s/%d/%d is passed over: internal error", *place)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        topics = ", ".join(sorted({partition.topic for partition in self._partitions}))
+        reason = " ".join(f"{topics} cannot be read: {error!r}".split())
+        log.warning("%s; trying again", reason)
+        if self._failures >= _TROUBLE_FAILURES:
+            self._trouble = reason[:400]

@@ -20,7 +20,7 @@ from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.cli.main import main as store_uptime
 from stream_app.consumer import UptimeConsumer
-from stream_app.tables import FactsTable
+from stream_app.facts.table import FactsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -32,6 +32,13 @@ OWNS: Final = r"own partitions \d"
 """What a worker says when it has partitions, and when it has all of them."""
 
 OWNS_ALL: Final = "own partitions 0, 1, 2, 3, 4, 5, 6, 7"
+ASSIGNED: Final = "assigned partitions"
+"""What a worker says when a rebalance ends, and its restore begins."""
+
+
+_PARTITIONS: Final = r": (assigned|own) partitions (none|\d[\d, ]*)"
+
+FENCED: Final = "this worker ends: another worker has taken over its partitions"
 
 READY_SECONDS: Final = 120.0
 SAID_SECONDS: Final = 60.0
@@ -69,7 +76,7 @@ class Process:
         self._read_from = 0
         self._ends = 0
         self._killed = 0
-        self._excuses: list[str] = []
+        self._excuses: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -85,7 +92,9 @@ class Process:
 
     @property
     def unexpected_ends(self) -> int:
-        excused = sum(len(self._lines(excuse, since=0)) for excuse in self._excuses)
+        excused = sum(
+            len(self._lines(pattern, since=since)) for pattern, since in self._excuses.items()
+        )
         return max(0, self._ends - self._killed - excused)
 
     def _heard(self, line: str) -> None:
@@ -126,22 +135,24 @@ class Process:
         self.signal(signal.SIGCONT)
 
     def may_end(self, pattern: str) -> None:
-        """It may end by itself once for every line of its log that matches: it is meant to."""
-        self._excuses.append(pattern)
+        """From now on it may end by itself, once for every line of its log that matches."""
+        self._excuses.setdefault(pattern, self.log_size)
 
     def mark(self) -> None:
         """`said` and `wait_until_said` begin here from now on."""
-        self._read_from = self._size()
+        self._read_from = self.log_size
 
-    def said(self, pattern: str) -> list[str]:
-        """The lines of its log since the last `mark` that match."""
-        return self._lines(pattern, since=self._read_from)
+    def said(self, pattern: str, *, since: int | None = None) -> list[str]:
+        """The lines of its log since the last `mark`, or a `log_size` of before, that match."""
+        return self._lines(pattern, since=self._read_from if since is None else since)
 
-    async def wait_until_said(self, pattern: str, limit: float = SAID_SECONDS) -> str:
+    async def wait_until_said(
+        self, pattern: str, limit: float = SAID_SECONDS, *, since: int | None = None
+    ) -> str:
         """The first such line, once it is there."""
         try:
             async with asyncio.timeout(limit):
-                while not (found := self.said(pattern)):  # noqa: ASYNC110  a file tells nobody
+                while not (found := self.said(pattern, since=since)):  # noqa: ASYNC110  a file tells nobody
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             raise AssertionError(f"{self.name} did not say {pattern!r} in {limit:g} s") from None
@@ -156,6 +167,16 @@ class Process:
         except TimeoutError:
             raise AssertionError(f"{self.name} still runs after {limit:g} s") from None
 
+    @property
+    def begun_at(self) -> int:
+        """Where the lines of the process that runs now begin in its log."""
+        return self._child._log_start
+
+    @property
+    def log_size(self) -> int:
+        """How long its log is: a place in it to look for lines from."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def _lines(self, pattern: str, *, since: int) -> list[str]:
         if not self.log.exists():
             return []
@@ -164,8 +185,26 @@ class Process:
             lines = log.read().decode(errors="replace").splitlines()
         return [line for line in lines if re.search(pattern, line)]
 
-    def _size(self) -> int:
-        return self.log.stat().st_size if self.log.exists() else 0
+
+def owns_assigned(worker: Process) -> bool:
+    """Whether a worker says that it owns just those partitions that it was assigned last."""
+    told = _told(worker)
+    return told["assigned"] is not None and told["assigned"] == told["own"]
+
+
+def owned_by(worker: Process) -> set[int]:
+    """The partitions that a worker says it owns, of those that it was assigned last."""
+    told = _told(worker)
+    return (told["assigned"] or set()) & (told["own"] or set())
+
+
+def _told(worker: Process) -> dict[str, set[int] | None]:
+    """What a worker said last of its partitions, since its process began."""
+    told: dict[str, set[int] | None] = {"assigned": None, "own": set()}
+    for line in worker.said(_PARTITIONS, since=worker.begun_at):
+        if match := re.search(_PARTITIONS, line):
+            told[match[1]] = set(map(int, re.findall(r"\d+", match[2])))
+    return told
 
 
 class Deployment:
@@ -277,7 +316,19 @@ class Deployment:
     async def shared_out(self) -> None:
         """Wait until every worker owns partitions: the first alone is ready while others join."""
         for worker in self.workers.values():
-            await worker.wait_until_said(OWNS)
+            await worker.wait_until_said(OWNS, READY_SECONDS)
+        await self.ready()
+
+    async def settled(self, limit: float = READY_SECONDS) -> None:
+        """Wait until every worker owns what it was assigned last, and `/readyz` answers 200."""
+        try:
+            async with asyncio.timeout(limit):
+                while unsettled := [w.name for w in self.workers.values() if not owns_assigned(w)]:  # noqa: ASYNC110  a file tells nobody
+                    await asyncio.sleep(_LOOK * 4)
+        except TimeoutError:
+            raise AssertionError(
+                f"these do not own what they are assigned after {limit:g} s: {unsettled}"
+            ) from None
         await self.ready()
 
     async def stop(self) -> None:
@@ -304,7 +355,12 @@ class Deployment:
 
 @asynccontextmanager
 async def deployment(
-    data_dir: Path, *, workers: int = 2, nodes: int = 1, **settings: Any
+    data_dir: Path,
+    *,
+    workers: int = 2,
+    nodes: int = 1,
+    begin_as: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Deployment]:
     """A running product in a folder of its own; everything has ended when the block is left.
 
@@ -312,6 +368,8 @@ async def deployment(
         data_dir: an empty folder.
         workers: how many; their names are `worker-1`, `worker-2`, ...
         nodes: of the broker, 1 or 3.
+        begin_as: a folder that a deployment of as many nodes has left; broker and worker folders
+            begin as copies of what it holds.
         settings: parsed values of settings other than the scenarios' usual ones.
     """
     defaults: dict[str, Any] = {
@@ -321,6 +379,9 @@ async def deployment(
         "report_deadline": 30_000_000,
     }
     given = Settings.from_environment(os.environ, **(defaults | settings))
+    if begin_as is not None:
+        for folder in ("kafka", "workers"):
+            await asyncio.to_thread(shutil.copytree, begin_as / folder, data_dir / folder)
     async with AsyncExitStack() as ends:
         kafka = LocalKafka(data_dir, given.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from tests.faults.minute_count import count
 from tests.minute_walk import public_figures, walk
 
 if TYPE_CHECKING:
@@ -73,6 +74,23 @@ class Ledger:
             store.reference,
         )
         return {**public_figures(minutes), "polls_counted": self.least_counted(store)}
+
+    def expected_of_many(self, stores: Iterable[Store]) -> dict[str, dict[str, float]]:
+        """The same by store id, for thousands of stores."""
+        return {
+            store.id: {
+                **public_figures(
+                    count(
+                        self.hours.get(store.id, []),
+                        self.zones.get(store.id),
+                        self.acknowledged[store.id],
+                        store.reference,
+                    )
+                ),
+                "polls_counted": self.least_counted(store),
+            }
+            for store in stores
+        }
 
 
 def _counted(polls: Iterable[Poll], reference: datetime) -> int:

@@ -187,7 +187,7 @@ class Load:
         (instant, status), *_ = self._some_polls(store, 1)
         body = {"status": status, "timestamp_utc": instant.isoformat()}
         self._ledger.sending(store.id, [(instant, status)])
-        await _until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
+        await until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
         self._ledger.polls_acknowledged(store.id, [(instant, status)])
 
     async def _post_many(self, http: aiohttp.ClientSession, polls: dict[str, list[Poll]]) -> None:
@@ -203,7 +203,7 @@ class Load:
             body, media = "\n".join(map(json.dumps, items)), "application/x-ndjson"
         for store_id, of_store in polls.items():
             self._ledger.sending(store_id, of_store)
-        answer = await _until_accepted(
+        answer = await until_accepted(
             lambda: http.post("/status", data=body, headers={"Content-Type": media})
         )
         assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
@@ -270,7 +270,7 @@ async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
             return
 
 
-async def _until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
+async def until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
     """Post until the answer is 202; 429, 503 and no answer at all mean: again, a little later."""
     while True:
         try:

@@ -29,6 +29,9 @@ _AGAIN: Final = 0.25
 _BEYOND_DEADLINE: Final = 60.0
 """Seconds after the deadline in which the last request has to end, restarts included."""
 
+_BEYOND_DEADLINE_OF_ONE: Final = 15.0
+"""Seconds in which any request ends after its deadline, while an API and a broker run."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -39,12 +42,14 @@ class Outcome:
         status: `complete` or `failed`.
         content: the JSON answer: the figures, or the reason of the failure.
         seconds: from asking to the end, as the client saw it.
+        running: from the acceptance of the request to the end.
     """
 
     store: Store
     status: str
     content: dict[str, Any]
     seconds: float
+    running: float
 
 
 class Client:
@@ -145,6 +150,16 @@ class ReportRequests:
         assert not self.wrong, "\n".join(self.wrong)
         assert self.outcomes
 
+    def check_deadline(self) -> None:
+        """Every request has ended, complete or failed, by its deadline and a little more."""
+        limit = self._product.settings.report_deadline / SECOND + _BEYOND_DEADLINE_OF_ONE
+        late = [
+            f"{o.store.id}: {o.status} after {o.running:.1f} s"
+            for o in self.outcomes
+            if o.running > limit
+        ]
+        assert not late, "\n".join(late)
+
     async def abandon(self) -> None:
         """Drop everything at once."""
         tasks = [*self._waiting, *([self._asking] if self._asking else [])]
@@ -190,11 +205,13 @@ class ReportRequests:
                 encode_request(ReportRequest(report_id, store.id, microseconds(store.reference))),
                 store.id.encode(),
             )
+        accepted = time.monotonic()
         task = asyncio.current_task()
         assert task is not None
         task.set_name(f"report {report_id} of store {store.id}")
         status, content = await self._client.finished(report_id, known=kafka is None)
-        self.outcomes.append(Outcome(store, status, content, time.monotonic() - asked))
+        ended = time.monotonic()
+        self.outcomes.append(Outcome(store, status, content, ended - asked, ended - accepted))
         if status == "complete":
             most = self._ledger.most_counted(store)
             counted = content["polls_counted"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.faults.deployment import deployment
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
+from tests.faults.many_reports import compare_many
 from tests.faults.oracle import compare_all, dead_letters
 from tests.faults.report_requests import Client, ReportRequests
 from tests.faults.stores import make_stores
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from tests.faults.archive import Archive
     from tests.faults.deployment import Deployment
     from tests.faults.stores import Store
 
 STORES: Final = 60
+_ONE_BY_ONE: Final = 500
 _LOOK: Final = 0.1
 
 
@@ -60,15 +64,17 @@ class Scenario:
         load: the senders.
         requests: the report requests.
         refused: how many dead letters the scenario means to bring about.
+        happened: what a scenario of random changes made happen; printed with the fault.
     """
 
-    def __init__(self, product: Deployment) -> None:
+    def __init__(self, product: Deployment, archive: Archive | None = None) -> None:
         self.product = product
-        self.stores: list[Store] = []
-        self.ledger = Ledger()
+        self.stores: list[Store] = list(archive.stores) if archive else []
+        self.ledger = deepcopy(archive.ledger) if archive else Ledger()
         self.load = Load(product.settings, self.stores, self.ledger)
         self.requests = ReportRequests(product, self.stores, self.ledger)
         self.refused = 0
+        self.happened: list[str] = []
         self._probes: list[asyncio.Task[float]] = []
         self._watch: asyncio.Task[None] | None = None
         self._not_ready = 0.0
@@ -94,7 +100,8 @@ class Scenario:
 
     async def begin(self, stores: int) -> None:
         """Stores exist, and the load and the requests begin."""
-        await self.new_stores(stores)
+        if stores:
+            await self.new_stores(stores)
         await self._until_answered()
         self.resume()
         self._watch = asyncio.create_task(self._watch_readiness())
@@ -117,19 +124,17 @@ class Scenario:
         answered_after = max(await asyncio.gather(*self._probes), default=0.0)
         await self.requests.finish()
         await self.abandon()
-        await compare_all(self.product, self.stores, self.ledger, "after the fault")
+        await self._compare("after the fault")
         self.product.check_nothing_crashed()
         if rebuild:
             await self.product.rebuild()
-            await compare_all(
-                self.product, self.stores, self.ledger, "after a rebuild from the changelog"
-            )
+            await self._compare("after a rebuild from the changelog")
             self.product.check_nothing_crashed()
         letters = await dead_letters(self.product.settings)
         assert len(letters) == self.refused, letters[:5]
         outcomes = self.requests.outcomes
         return Observation(
-            fault=fault,
+            fault=": ".join([fault, *filter(None, [", ".join(self.happened)])]),
             not_ready=self._not_ready,
             answered_after=answered_after,
             reports=len(outcomes),
@@ -146,6 +151,11 @@ class Scenario:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.load.abandon()
         await self.requests.abandon()
+
+    async def _compare(self, when: str) -> None:
+        # one report for each of thousands of stores would take as long as all faults together
+        compare = compare_all if len(self.stores) <= _ONE_BY_ONE else compare_many
+        await compare(self.product, self.stores, self.ledger, when)
 
     async def _until_answered(self) -> float:
         begun = time.monotonic()
@@ -174,6 +184,7 @@ async def under_load(
     *,
     stores: int = STORES,
     rebuild: bool = True,
+    archive: Archive | None = None,
     **deployed: Any,
 ) -> AsyncIterator[Scenario]:
     """A product under load; leaving the block ends the load and compares everything.
@@ -182,14 +193,16 @@ async def under_load(
         fault: in words, for the table.
         data_dir: an empty folder.
         observed: given what was measured, once all is as it must be.
-        stores: how many.
+        stores: how many, where there is no archive.
         rebuild: also compare after a rebuild from the changelog alone.
+        archive: what to begin with: a broker, `worker-1` and what these know.
         deployed: further arguments of `deployment`.
     """
-    async with deployment(data_dir, **deployed) as product:
-        scenario = Scenario(product)
+    begin_as = archive.folder if archive else None
+    async with deployment(data_dir, begin_as=begin_as, **deployed) as product:
+        scenario = Scenario(product, archive)
         try:
-            await scenario.begin(stores)
+            await scenario.begin(0 if archive else stores)
             yield scenario
             observed(await scenario.end(fault, rebuild=rebuild))
         finally:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.contracts.topics import APP_ID, STORE_STATUS
 from stream_app.kafka.clients import connection
-from tests.faults.test_workers import FENCED
+from tests.faults.deployment import FENCED
 
 if TYPE_CHECKING:
     from stream_app.broker.node import KafkaNode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.faults.test_workers import OWNS_ALL
+from tests.faults.deployment import OWNS_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.deployment import COMMAND
+from tests.faults.deployment import COMMAND, FENCED, OWNS, OWNS_ALL
 from tests.faults.network import second_network
 from tests.faults.test_brokers import BACK, LOST
-from tests.faults.test_workers import FENCED, OWNS, OWNS_ALL
 
 if TYPE_CHECKING:
     from tests.faults.conftest import UnderLoad

@@ -142,7 +142,7 @@ async def _forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
     complete = {"status": "complete", "at": "2024-11-04T05:30:00Z"}
     answers = {}
     for answer, fields in (
-        *((HTTPStatus.INTERNAL_SERVER_ERROR, {"report": report}) for report in ([], "x", 5, None)),
+        *((HTTPStatus.NOT_FOUND, {"report": report}) for report in ([], "x", 5, None)),
         *((HTTPStatus.NOT_FOUND, {"report": report}) for report in ({}, {"store_id": 1e30})),
         (HTTPStatus.NOT_FOUND, {"status": ["complete"]}),
         (HTTPStatus.NOT_FOUND, {"status": "pending"}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults import crashing_worker, observed_worker
-from tests.faults.deployment import OWNS, OWNS_ALL
+from tests.faults.deployment import FENCED, OWNS, OWNS_ALL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tests.faults.conftest import UnderLoad
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
-
-FENCED = "this worker ends: another worker has taken over its partitions"
 
 
 async def test_a_worker_is_killed_five_times(faulty: UnderLoad) -> None:

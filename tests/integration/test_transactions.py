@@ -12,12 +12,12 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from stream_app.kafka.holes import empty_ranges
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
 from stream_app.domain.instants import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
-from stream_app.kafka.holes import empty_ranges
 from tests.integration.test_gateway import finished, gateway
 from tests.integration.worker_process import running_worker
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream_app.processes.environment import environment_of
@@ -36,14 +37,15 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def running_worker(
-    settings: Settings, name: str = "worker-1"
+    settings: Settings, name: str = "worker-1", log_file: Path | None = None
 ) -> AsyncIterator[WorkerProcess]:
     """Start a worker on the settings' data dir; it is stopped at the end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stream_app.cli.main", "worker", "--name", name),
-        env=environment_of(settings, os.environ),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with (log_file or Path(os.devnull)).open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stream_app.cli.main", "worker", "--name", name),
+            env=environment_of(settings, os.environ),
+            stderr=log,
+        )
     worker = WorkerProcess(process)
     try:
         yield worker

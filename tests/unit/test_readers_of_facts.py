@@ -16,7 +16,7 @@ from stream_app.agents.ingest import Ingest
 from stream_app.agents.latest import LatestPolls
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.evidence import gather
-from stream_app.tables import ZONE_TAG, decode_fact, store_key
+from stream_app.facts.keys import ZONE_TAG, decode_fact, store_key
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
 from stream_app.contracts.revisions import ORIGIN_HEADER
-from stream_app.contracts.shapes.reports import SettingsUsed, StoreReport
+from stream_app.contracts.shapes.reports import LostInput, SettingsUsed, StoreReport
 from stream_app.contracts.shapes.values import (
     Count,
     Duration,
@@ -181,6 +181,8 @@ class Piece(TypedDict):
     """Names of its other values."""
     rows: list[list[str | float | None]]
     """In the order of store ids."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of the partition were lost: the figures may lack them."""
 
 
 @closed
@@ -229,6 +231,21 @@ class WatermarkRecord(TypedDict):
     applied: Count
     newest_poll: Microseconds | None
     """Of all stores of the partition, in microseconds since 1970."""
+    topic_id: NotRequired[str | None]
+    """Kafka's id of the source topic: one that was deleted and made anew has another."""
+
+
+@closed
+class RestoreStatusRecord(TypedDict):
+    """How far a worker is with reading a partition back, before it owns it."""
+
+    restore: Count
+    """The partition number."""
+    done: Count
+    """Changelog records that were read."""
+    to_do: Count
+    """Changelog records that are still to read."""
+    seconds_left: Count | None
 
 
 @closed
@@ -247,6 +264,8 @@ class RecordSource(TypedDict):
     topic: str
     partition: Count
     offset: Count
+    last_offset: NotRequired[Count]
+    """Of several records that cannot be read."""
 
 
 @closed
@@ -326,7 +345,7 @@ SHAPES: Final[Mapping[str, Described]] = {
     LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
     WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
     STORES.name: Described(StoreId, (StoreRecord,)),
-    WATERMARKS.name: Described(str, (WatermarkRecord,)),
+    WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
     # binary, and the workers' own
     changelog(FACTS_TABLE).name: Described(bytes, ()),

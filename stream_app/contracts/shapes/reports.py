@@ -157,6 +157,17 @@ class Incident(TypedDict):
     """`reported`: a poll said inactive; `silence`: only the default status did."""
 
 
+@closed
+class LostInput(TypedDict):
+    """Source records that the log deleted before any worker had applied them."""
+
+    topic: str
+    partition: Count
+    first_offset: Count
+    end_offset: Count
+    """The offset behind the last lost record."""
+
+
 class _Detailed(TypedDict):
     windows: NotRequired[list[Window]]
     intervals: NotRequired[list[Interval]]
@@ -171,6 +182,8 @@ class _Report(_OfStore, _Backed, SettingsUsed, _Detailed):
     """Null: open 24/7."""
     input_offsets: InputOffsets
     """By source topic and partition: up to where its records are in the figures."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of the store's partition were lost: the figures may lack them."""
     columns: list[str]
     """Of the CSV, in order."""
 

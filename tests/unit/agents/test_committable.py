@@ -77,3 +77,39 @@ def test_an_event_of_an_earlier_assignment_says_nothing_about_this_one() -> None
     earlier.ack()
 
     assert committable.offset("store-status", 0) == 7
+
+
+def test_one_partition_is_forgotten_alone() -> None:
+    committable = Committable()
+    committable.take(event(7)).ack()
+    committable.take(event(3, partition=1)).ack()
+
+    committable.reset(0)
+
+    assert committable.offset("store-status", 0) is None
+    assert committable.offset("store-status", 1) == 4
+    assert list(committable.partitions()) == [("store-status", 1)]
+
+
+def test_an_event_that_is_abandoned_is_not_done_with() -> None:
+    """Another worker owns its partition now, and reads the record again."""
+    committable = Committable()
+    first, second = event(7), event(8)
+    taken = committable.take(first)
+    committable.take(second).ack()
+
+    taken.abandon()
+
+    assert committable.offset("store-status", 0) == 7
+    assert first.acks == 1, "Faust would wait for it"
+
+
+def test_what_comes_again_says_nothing_about_what_is_in_hand() -> None:
+    """After a seek records are handed out twice; the second time they lead to no write."""
+    committable = Committable()
+    first = committable.take(event(7))
+    committable.take(event(7)).ack()
+    assert committable.offset("store-status", 0) == 7, "its facts are on their way"
+
+    first.ack()
+    assert committable.offset("store-status", 0) == 8

@@ -25,7 +25,7 @@ from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, SECOND
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -175,7 +175,7 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk:
     desk.progress.caught_up.clear()
     event = await desk.ask(FleetRequest(REPORT))
 
-    desk.partition.lost.set()
+    desk.partition.revoked.set()
     await settle()
 
     (passed,) = desk.outbox.passed_on
@@ -289,7 +289,7 @@ async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_own
     report = desk.outbox.report
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
-        desk.partition.lost.set()
+        desk.partition.revoked.set()
         return await report(event, topic)
 
     monkeypatch.setattr(desk.outbox, "report", lose_it)

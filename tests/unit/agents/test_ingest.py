@@ -18,8 +18,8 @@ from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STOR
 from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.polls import from_bytes, poll_set
-from stream_app.errors import TableError
-from stream_app.tables import (
+from stream_app.errors import RevokedError, TableError
+from stream_app.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_key,
@@ -35,8 +35,10 @@ from tests.agent_fakes import (
     Failures,
     FakeEvent,
     FakeFacts,
+    FakeGaps,
     FakeMessage,
     FakeOwnership,
+    FakeRun,
     FakeStream,
     PassedOn,
     RecordingOutbox,
@@ -68,6 +70,8 @@ class Desk:
         self.committable = Committable()
         self.failures = Failures()
         self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.gaps = FakeGaps()
+        self.sought: list[tuple[str, int, int]] = []
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
@@ -75,8 +79,13 @@ class Desk:
             self.outbox,  # type: ignore[arg-type]
             self.latest,
             self.committable,
+            self.gaps,  # type: ignore[arg-type]
+            self.seek,
             self.failures,
         )
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.sought.append((topic, partition, offset))
 
     async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
         agent = {
@@ -527,6 +536,98 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     assert desk.ownership.finished == []
     assert desk.committable.offset("store-status", 0) is None
     assert event.acks == 1  # for Faust, which would wait for it
+
+
+# -- offsets that were not handed out
+
+
+def event_at(*offsets: int) -> FakeEvent:
+    """A run of good polls at these offsets."""
+    return FakeEvent(FakeRun(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
+
+
+async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.run(event_at(3, 5), event_at(8))
+
+    assert desk.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
+    assert desk.sought == []
+
+
+async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_beyond(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.gaps.missed = {8: 5, 9: 5}
+
+    beyond = [event_at(8), event_at(9)]
+    await desk.run(*beyond)
+
+    assert desk.sought == [("store-status", 0, 5)] * 2
+    assert desk.facts.writes == []
+    assert desk.ownership.finished == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
+    assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
+
+    await desk.run(event_at(5))
+    assert len(desk.facts.writes) == 1
+
+
+async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = desk.ownership.owned.clear
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert event.acks == 1
+
+
+async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = lambda: desk.ownership.own(0) and None
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+
+
+async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
+    desk: Desk,
+) -> None:
+    desk.facts.error = RevokedError("partition 0 is not open in this worker")
+
+    first = event_at(0)
+    await desk.run(first)
+
+    assert desk.failures.errors == []
+    assert desk.outbox.letters == [], "nothing is wrong with the record"
+    assert first.acks == 1, "Faust would wait for it"
+    assert desk.committable.offset("store-status", 0) == 0
+    desk.facts.error = None
+    second = event_at(1)
+    await desk.run(second)
+    assert second.acks == 1
+    assert desk.committable.offset("store-status", 0) == 0, "the record comes again"
+
+
+async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise RevokedError("partition 0 is not open in this worker")
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
+        await desk.take(value, spec=spec)
+
+    assert desk.outbox.letters == []
+    assert desk.failures.errors == []
 
 
 async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: Desk) -> None:

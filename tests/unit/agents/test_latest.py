@@ -9,9 +9,6 @@ import pytest
 
 from stream_app.agents import latest as module
 from stream_app.agents.latest import LatestPolls
-from stream_app.domain.buckets import MIDDLE, TAIL
-from stream_app.domain.polls import poll_set, to_bytes
-from stream_app.tables import bucket_key
 from tests.agent_fakes import RecordingOutbox, settle
 from tests.unit.agents.test_ownership import ONE, TWO, Desk
 
@@ -110,7 +107,7 @@ async def test_a_round_is_bounded_and_who_waits_longest_is_first(
 async def test_of_what_is_given_up_nothing_is_told(outbox: RecordingOutbox) -> None:
     latest = LatestPolls(outbox)  # type: ignore[arg-type]
     latest.take(3, {ONE: active(1)})
-    latest.release()
+    latest.revoke(3)
     latest.note(3, {ONE: active(2)})
 
     await latest._tell_round()
@@ -134,19 +131,29 @@ async def test_trouble_with_telling_ends_no_worker(
     assert outbox.latest == [(ONE, active(2))]
 
 
+async def test_what_another_partition_has_is_told_though_one_is_given_up(
+    outbox: RecordingOutbox,
+) -> None:
+    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+    latest.take(3, {ONE: active(1)})
+    latest.take(4, {TWO: active(2)})
+    latest.revoke(3)
+    latest.revoke(7)
+
+    await latest._tell_round()
+
+    assert outbox.latest == [(TWO, active(2))]
+
+
 async def test_a_new_owner_tells_what_its_table_has() -> None:
     desk = Desk()
-    desk.facts.content = {
-        (0, bucket_key(ONE, MIDDLE)): to_bytes(poll_set([(9, True)])),
-        (0, bucket_key(ONE, TAIL)): to_bytes(poll_set([(3, True), (5, False)])),
-        (1, bucket_key(TWO, TAIL)): to_bytes(poll_set([(4, False)])),
-    }
-    await desk.ownership.take({0, 1}, {})
+    desk.adopt(0, latest={ONE: active(9)})
+    desk.adopt(1, latest={TWO: inactive(4)})
 
-    await desk.ownership._latest._tell_round()
+    await desk.latest._tell_round()
 
     assert desk.outbox.latest == [(ONE, active(9)), (TWO, inactive(4))]
 
-    desk.ownership.release()
-    await desk.ownership._latest._tell_round()
+    desk.ownership.revoke([0, 1])
+    await desk.latest._tell_round()
     assert len(desk.outbox.latest) == 2

@@ -20,6 +20,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.metrics import WorkerMetrics
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
 
 STORE = UUID(store_in(0)).bytes
@@ -39,7 +40,7 @@ def failures() -> Failures:
 
 @pytest.fixture
 def outbox(batches: FakeBatches, failures: Failures) -> Outbox:
-    outbox = Outbox(settings_with(), failures)
+    outbox = Outbox(settings_with(), WorkerMetrics(), failures)
     outbox._batches = batches
     return outbox
 

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stream_app.agents import ownership as module
+from stream_app.agents.committable import Committable
 from stream_app.agents.latest import LatestPolls
 from stream_app.agents.ownership import OwnedPartition, Ownership
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.contracts.watermarks import Watermark
-from stream_app.domain.buckets import Bucket
-from stream_app.domain.polls import poll_set, to_bytes
-from stream_app.errors import TableError
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, store_key
-from tests.agent_fakes import Failures, FakeFacts, FakeProgress, RecordingOutbox, settle, store_in
+from stream_app.errors import RevokedError
+from stream_app.facts.keys import POSITION_KEY, store_key
+from stream_app.facts.partition_records import SourcePosition, decode_positions
+from stream_app.kafka.frontier import Frontier
+from tests.agent_fakes import (
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeMessage,
+    FakeProgress,
+    RecordingOutbox,
+    settle,
+    store_in,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from stream_app.agents.committable import TakenEvent
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
@@ -32,19 +44,52 @@ class Desk:
         self.facts = FakeFacts()
         self.progress = FakeProgress()
         self.outbox = RecordingOutbox()
+        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.committable = Committable()
         self.failures = Failures()
         self.ownership = Ownership(
             self.facts,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.outbox,  # type: ignore[arg-type]
-            LatestPolls(self.outbox),  # type: ignore[arg-type]
+            self.latest,
+            self.committable,
             self.failures,
         )
+
+    def adopt(
+        self,
+        number: int,
+        starts: Mapping[str, int] | None = None,
+        *,
+        stores: Iterable[bytes] = (),
+        newest_poll: int | None = None,
+        latest: dict[bytes, int] | None = None,
+    ) -> OwnedPartition:
+        """Own a partition whose sources go on at these offsets, at 0 where none is said."""
+        offsets = {spec.name: (starts or {}).get(spec.name, 0) for spec in SOURCE_TOPICS}
+        partition = OwnedPartition(
+            number,
+            stores=set(stores),
+            newest_poll=newest_poll,
+            frontiers={topic: Frontier(offset) for topic, offset in offsets.items()},
+            positions={topic: SourcePosition("id", offset) for topic, offset in offsets.items()},
+        )
+        self.ownership.adopt(partition, latest or {})
+        return partition
 
     def get(self, number: int) -> OwnedPartition:
         owned = self.ownership.get(number)
         assert owned is not None
         return owned
+
+    def take(self, offset: int, number: int = 0) -> TakenEvent:
+        """Take a record of polls for the table."""
+        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset, partition=number)))
+
+    def positions(self, number: int = 0) -> dict[str, int]:
+        """The source positions that the changelog holds."""
+        written = decode_positions(self.facts.content.get((number, POSITION_KEY)))
+        return {topic: position.offset for topic, position in written.items()}
 
     async def told_within(self, rounds: int = 2000) -> list[Watermark]:
         """What was told since the last question, waiting for the next telling."""
@@ -60,32 +105,20 @@ class Desk:
 async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     monkeypatch.setattr(module, "WATERMARK_SECONDS", 0)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 10_000)
+    monkeypatch.setattr(module, "POSITION_SECONDS", 0)
     desk = Desk()
     yield desk
     await desk.ownership.stop()
 
 
-async def test_what_is_known_of_a_partition_is_read_from_its_table(desk: Desk) -> None:
-    cold, hot = Bucket(cold=True, slot=70), Bucket(cold=False, slot=1)
-    desk.facts.content = {
-        (0, bucket_key(ONE, cold)): to_bytes(poll_set([(5, True), (80, False)])),
-        (0, bucket_key(ONE, hot)): to_bytes(poll_set([(9, True)])),
-        (0, TWO + ZONE_TAG): b"UTC",
-        (1, bucket_key(TWO, hot)): to_bytes(poll_set([(99, True)])),
-        (2, ONE + HOURS_TAG): b"[]",
-        (3, bucket_key(TWO, hot)): to_bytes(poll_set([(999, True)])),
-    }
+async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_next(
+    desk: Desk,
+) -> None:
+    desk.adopt(0, {POLLS: 17}, stores=[ONE, TWO], newest_poll=80)
+    desk.adopt(1, {ZONES: 4}, stores=[TWO], newest_poll=99)
+    desk.adopt(2)
 
-    await desk.ownership.take({0, 1, 2}, {(POLLS, 0): 17, (ZONES, 1): 4})
-
-    assert desk.facts.opened == {0, 1, 2}
-    assert [(desk.get(n).stores, desk.get(n).newest_poll) for n in range(3)] == [
-        ({ONE, TWO}, 80),
-        ({TWO}, 99),
-        ({ONE}, None),
-    ]
-    assert desk.get(0).kinds == {Bucket(cold=True, slot=64), hot}
-    assert desk.get(2).kinds == set()
+    assert desk.ownership.owned == {0, 1, 2}
     assert desk.ownership.get(3) is None
     assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
@@ -95,22 +128,28 @@ async def test_what_is_known_of_a_partition_is_read_from_its_table(desk: Desk) -
     assert len(desk.progress.watermarks) == 9
 
 
+async def test_a_watermark_says_of_which_topic_it_is(desk: Desk) -> None:
+    desk.progress.set_topic_id(POLLS, "an-id")
+    await desk.ownership.take({0}, {(POLLS, 0): 17})
+    assert Watermark(POLLS, 0, 17, topic_id="an-id") in desk.progress.watermarks
+    assert Watermark(ZONES, 0, 0) in desk.progress.watermarks
+
+
 async def test_the_stores_of_the_table_are_registered_before_the_partition_is_owned(
     desk: Desk,
 ) -> None:
     # a crash may have come between a store's first fact and its registration
-    desk.facts.content = {(0, ONE + ZONE_TAG): b"UTC", (0, TWO + ZONE_TAG): b"UTC"}
     owned_then: list[OwnedPartition | None] = []
     desk.outbox.on_register = lambda: owned_then.append(desk.ownership.get(0))
 
-    await desk.ownership.take({0}, {})
+    desk.adopt(0, stores=[ONE, TWO])
 
     assert sorted(desk.outbox.registered) == sorted([ONE, TWO])
     assert owned_then == [None]
 
 
 async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) -> None:
-    await desk.ownership.take({0}, {(POLLS, 0): 10})
+    desk.adopt(0, {POLLS: 10})
 
     for offset in (10, 12, 11, 3):
         desk.get(0).begin(POLLS, offset, offset + 1)
@@ -122,7 +161,7 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
 
 
 async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
-    await desk.ownership.take({0}, {(POLLS, 0): 10})
+    desk.adopt(0, {POLLS: 10})
     for first, end in ((10, 11), (11, 14), (20, 22)):
         desk.get(0).begin(POLLS, first, end)
 
@@ -133,8 +172,22 @@ async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk)
     assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
 
 
-async def test_a_hole_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
-    await desk.ownership.take({0}, {(POLLS, 0): 10})
+async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap(
+    desk: Desk,
+) -> None:
+    partition = desk.adopt(0, {POLLS: 10})
+    assert partition.gap_before(POLLS, 10) is None
+    assert partition.gap_before(POLLS, 13) == (10, 13)
+
+    partition.begin(POLLS, 10, 13)
+
+    assert partition.gap_before(POLLS, 13) is None, "what is in hand is no gap"
+    assert partition.gap_before(POLLS, 5) is None, "what comes again is no gap"
+    assert partition.gap_before(POLLS, 14) == (13, 14)
+
+
+async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
     assert desk.ownership.idle_offsets()[POLLS, 0] == 10
 
     desk.ownership.skip(POLLS, 0, 10, 15)
@@ -150,7 +203,7 @@ async def test_a_hole_is_skipped_where_the_partition_rests_before_it(desk: Desk)
 
 
 async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
-    await desk.ownership.take({0}, {})
+    desk.adopt(0)
 
     for offset, poll in enumerate((0, 50, None, 40, 60)):
         desk.ownership.applied(desk.get(0), [], poll)
@@ -161,7 +214,7 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
 
 
 async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Desk) -> None:
-    await desk.ownership.take({0}, {})
+    desk.adopt(0)
     applied_then: list[int] = []
     desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
 
@@ -176,7 +229,7 @@ async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Des
 
 
 async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
-    await desk.ownership.take({0}, {})
+    desk.adopt(0)
     desk.get(0).moved.clear()
 
     desk.ownership.finish(desk.get(0), POLLS, 0)
@@ -185,10 +238,10 @@ async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
 
 
 async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
-    await desk.ownership.take({0}, {})
-    before = desk.get(0)
+    before = desk.adopt(0)
     before.begin(POLLS, 0, 5)
-    await desk.ownership.take({0}, {})
+    desk.ownership.revoke([0])
+    desk.adopt(0)
     desk.get(0).begin(POLLS, 0, 5)
 
     desk.ownership.finish(before, POLLS, 0)
@@ -200,39 +253,31 @@ async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: 
 # -- giving up
 
 
-async def test_release_ends_the_waiting_and_closes_the_table(desk: Desk) -> None:
-    await desk.ownership.take({0, 1}, {})
-    partitions = [desk.get(0), desk.get(1)]
+async def test_revoking_ends_the_waiting_and_closes_the_partition(desk: Desk) -> None:
+    partitions = [desk.adopt(0), desk.adopt(1), desk.adopt(2)]
 
-    desk.ownership.release()
+    desk.ownership.revoke([0, 1, 7])
 
-    assert all(partition.lost.is_set() for partition in partitions)
-    assert desk.ownership.get(0) is None
-    assert desk.facts.opened is None
-
-
-async def test_release_lets_go_even_when_the_table_cannot_be_closed(desk: Desk) -> None:
-    await desk.ownership.take({0}, {})
-    partition = desk.get(0)
-
-    def close() -> None:
-        raise OSError("no space left")
-
-    desk.facts.close = close  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="no space"):
-        desk.ownership.release()
-
-    assert partition.lost.is_set()
-    assert desk.ownership.get(0) is None
+    assert [partition.revoked.is_set() for partition in partitions] == [True, True, False]
+    assert desk.ownership.owned == {2}
+    assert desk.facts.revoked == [0, 1, 7], "also what is not owned yet must not be open"
 
 
-async def test_what_is_taken_again_is_read_again(desk: Desk) -> None:
-    await desk.ownership.take({0, 1}, {(POLLS, 0): 5})
-    desk.ownership.applied(desk.get(0), [ONE], 7)
-    first = desk.get(0)
-    desk.ownership.release()
+async def test_all_may_be_revoked_while_they_are_looked_at(desk: Desk) -> None:
+    desk.adopt(0)
+    desk.adopt(1)
 
-    await desk.ownership.take({0}, {(POLLS, 0): 6})
+    desk.ownership.revoke(desk.ownership.owned)
+
+    assert desk.ownership.owned == frozenset()
+
+
+async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
+    first = desk.adopt(0, {POLLS: 5})
+    desk.ownership.applied(first, [ONE], 7)
+    desk.ownership.revoke([0])
+
+    desk.adopt(0, {POLLS: 6})
 
     assert desk.get(0) is not first
     assert (desk.get(0).applied(POLLS), desk.get(0).stores, desk.get(0).newest_poll) == (
@@ -240,32 +285,7 @@ async def test_what_is_taken_again_is_read_again(desk: Desk) -> None:
         set(),
         None,
     )
-    assert not desk.get(0).lost.is_set()
-    assert desk.ownership.get(1) is None
-
-
-async def test_taking_leaves_nothing_of_before(desk: Desk) -> None:
-    await desk.ownership.take({0, 1}, {})
-    first = desk.get(0)
-
-    await desk.ownership.take({1}, {})
-
-    assert first.lost.is_set()
-    assert desk.ownership.get(0) is None
-    assert desk.facts.opened == {1}
-
-
-async def test_a_rebalance_while_taking_leaves_nothing_owned(desk: Desk) -> None:
-    desk.facts.content = {(0, ONE + ZONE_TAG): b"UTC", (1, TWO + ZONE_TAG): b"UTC"}
-    taking = asyncio.create_task(desk.ownership.take({0, 1}, {}))
-    await asyncio.sleep(0)
-    desk.ownership.release()
-    await taking
-    assert desk.outbox.registered == []
-
-    assert desk.ownership.get(0) is None
-    assert desk.ownership.get(1) is None
-    assert desk.facts.opened is None
+    assert not desk.get(0).revoked.is_set()
 
 
 # -- telling
@@ -273,7 +293,8 @@ async def test_a_rebalance_while_taking_leaves_nothing_owned(desk: Desk) -> None
 
 async def test_what_moved_is_told(desk: Desk) -> None:
     await desk.ownership.start()
-    await desk.ownership.take({0, 1}, {})
+    desk.adopt(0)
+    desk.adopt(1)
     assert len(await desk.told_within()) == 6
 
     for offset, poll in enumerate((3, None)):
@@ -286,27 +307,11 @@ async def test_what_moved_is_told(desk: Desk) -> None:
     assert desk.outbox.told == []
 
 
-async def test_a_database_that_cannot_be_written_ends_the_worker(
+async def test_the_heartbeat_tells_all_that_is_owned(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would tell nothing any more, and every report would wait for it."""
-    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
-    error = TableError("no space left")
-
-    def persist_offsets() -> None:
-        raise error
-
-    desk.facts.persist_offsets = persist_offsets  # type: ignore[method-assign]
-    await desk.ownership.start()
-    await settle()
-
-    assert desk.failures.errors == [error]
-
-
-async def test_the_heartbeat_tells_all_that_is_owned_and_persists(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await desk.ownership.take({0, 2}, {(ZONES, 2): 8})
+    desk.adopt(0)
+    desk.adopt(2, {ZONES: 8})
     await desk.ownership.start()
     await desk.told_within()
     desk.outbox.told.clear()
@@ -318,17 +323,15 @@ async def test_the_heartbeat_tells_all_that_is_owned_and_persists(
         (spec.name, number) for spec in SOURCE_TOPICS for number in (0, 2)
     }
     assert Watermark(ZONES, 2, 8) in told
-    assert desk.facts.persisted > 0
 
 
-async def test_nothing_is_told_after_release(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_told_after_revoking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
-    await desk.ownership.take({0}, {})
+    partition = desk.adopt(0)
     await desk.ownership.start()
     await desk.told_within()
-    partition = desk.get(0)
 
-    desk.ownership.release()
+    desk.ownership.revoke([0])
     await settle()
     desk.outbox.told.clear()
     desk.ownership.finish(partition, POLLS, 5)
@@ -341,8 +344,94 @@ async def test_a_telling_that_fails_is_tried_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
-    await desk.ownership.take({0}, {})
+    desk.adopt(0)
     desk.outbox.tell_error = OSError("the broker is gone")
+
+    await desk.ownership.start()
+
+    assert len(await desk.told_within()) == 3
+
+
+# -- source positions in the changelog
+
+
+async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changelog(
+    desk: Desk,
+) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+    first, second = desk.take(10), desk.take(11)
+
+    second.ack()
+    await settle()
+    assert desk.positions() == {}, "the facts of the first record may never reach the changelog"
+    first.ack()
+    await settle()
+
+    assert desk.positions()[POLLS] == 12
+
+
+async def test_a_position_is_written_only_when_it_moved(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+    await settle()
+    assert desk.facts.writes == []
+
+    desk.take(10).ack()
+    await settle()
+    await settle()
+    desk.take(11)
+    await settle()
+
+    assert desk.facts.writes == [(0, POSITION_KEY)]
+
+
+async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10, ZONES: 3})
+    await desk.ownership.start()
+
+    desk.take(10).ack()
+    await settle()
+
+    written = decode_positions(desk.facts.content[0, POSITION_KEY])
+    assert written[POLLS] == SourcePosition("id", 11)
+    assert written[ZONES] == SourcePosition("id", 3)
+    assert set(written) == {spec.name for spec in SOURCE_TOPICS}
+
+
+async def test_a_position_never_goes_back_where_records_come_again(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+
+    desk.take(4).ack()
+    await settle()
+
+    assert desk.facts.writes == []
+
+
+async def test_of_a_revoked_partition_no_position_is_written(desk: Desk) -> None:
+    desk.adopt(0)
+    await desk.ownership.start()
+    taken = desk.take(0)
+
+    desk.ownership.revoke([0])
+    taken.ack()
+    await settle()
+
+    assert desk.facts.writes == []
+
+
+async def test_a_position_that_cannot_be_written_stops_no_watermark(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+
+    def put(*_: Any) -> None:
+        raise RevokedError("partition 0 is not open in this worker")
+
+    monkeypatch.setattr(desk.facts, "put", put)
+    desk.adopt(0)
+    desk.take(0).ack()
 
     await desk.ownership.start()
 

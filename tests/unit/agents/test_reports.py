@@ -23,9 +23,16 @@ from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-from stream_app.errors import BrokerUnavailableError, TableError
+from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    encode_fact,
+    encode_rows,
+    store_key,
+)
 from stream_app.kafka.frontier import Frontier
-from stream_app.tables import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
     Failures,
@@ -417,7 +424,7 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     desk.outbox.sends.at_once = False
     (event,) = await desk.ask(request(reference_time=NOW - DAY))
 
-    desk.partition.lost.set()
+    desk.partition.revoked.set()
     await settle()
 
     (again,) = desk.outbox.passed_on
@@ -431,14 +438,29 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     assert desk.progress.waiting == 0
 
 
+async def test_a_partition_that_is_fenced_while_it_is_read_fails_no_report(desk: Desk) -> None:
+    def get(partition: int, _key: bytes) -> bytes:
+        raise RevokedError(f"partition {partition} is not open in this worker")
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    (event,) = await desk.ask(request(reference_time=NOW))
+
+    assert [decode_request(again.value) for again in desk.outbox.passed_on] == [
+        request(reference_time=NOW, requested_at=NOW)
+    ]
+    assert desk.statuses() == ["running"]
+    assert event.acks == 1
+    assert desk.failures.errors == []
+
+
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_partition_lost_as_the_wait_ends_is_not_read(desk: Desk, turns: int) -> None:
-    read_when_lost: list[bytes] = []
+async def test_a_partition_revoked_as_the_wait_ends_is_not_read(desk: Desk, turns: int) -> None:
+    read_when_revoked: list[bytes] = []
     get = desk.facts.get
 
     def watched(partition: int, key: bytes) -> bytes | None:
-        if desk.partition.lost.is_set():
-            read_when_lost.append(key)
+        if desk.partition.revoked.is_set():
+            read_when_revoked.append(key)
         return get(partition, key)
 
     desk.facts.get = watched  # type: ignore[method-assign]
@@ -448,10 +470,10 @@ async def test_a_partition_lost_as_the_wait_ends_is_not_read(desk: Desk, turns: 
     desk.progress.caught_up.set()
     for _ in range(turns):
         await asyncio.sleep(0)
-    desk.partition.lost.set()
+    desk.partition.revoked.set()
     await desk.all_answered()
 
-    assert read_when_lost == []
+    assert read_when_revoked == []
     assert len(desk.outbox.passed_on) + desk.statuses().count("complete") == 1
     assert event.acks == 1
 

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REQUEST = FleetRequest(REPORT)
+STORE = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
 
 
 def row(name: str) -> list[Any]:
-    return [name, 60, 24.0, 168.0, 0, 0.0, 0.0, "UTC", "0a", 3, 1.0]
+    return [STORE, 60, 24.0, 168.0, 0, 0.0, 0.0, name, "0a", 3, 1.0]
 
 
 def piece(
@@ -58,8 +59,11 @@ def take(log: ReportLog, *events: ReportEvent) -> None:
 
 
 def names(log: ReportLog) -> list[list[str]]:
-    """Of each part the first values of its rows."""
-    return [[r[0] for p in pieces for r in orjson.loads(p)] for pieces in log.pieces(REPORT).parts]
+    """Of each part the names of its rows, which stand where a zone does."""
+    zone = len(CSV_HEADER)
+    return [
+        [r[zone] for p in pieces for r in orjson.loads(p)] for pieces in log.pieces(REPORT).parts
+    ]
 
 
 def status(log: ReportLog) -> str:

@@ -27,6 +27,7 @@ from stream_app.contracts.topics import (
     STORES,
 )
 from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK, to_datetime
+from stream_app.errors import RecordError
 from tests.fakes import SETTINGS, FakeRecord
 
 if TYPE_CHECKING:
@@ -268,7 +269,8 @@ async def test_at_any_instant_it_is_open_as_its_local_clock_says(desk: Desk) -> 
 
 def test_a_record_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
     for value in (None, b"", b"{}", b'{"store_id":5}'):
-        desk.view.on_record(FakeRecord(LATEST_POLLS.name, value))
+        with pytest.raises(RecordError):
+            desk.view.on_record(FakeRecord(LATEST_POLLS.name, value))
     assert desk.view.take_changed() == ([], False)
 
 

@@ -284,6 +284,7 @@ CALLS = [
     Call("GET /healthz", 200, {}),
     Call("GET /readyz", 200, {}),
     Call("GET /readyz", 503, {"trouble_now": "no worker"}),
+    Call("GET /metrics", 200, {}),
     Call("GET /openapi.json", 200, {}),
     Call("GET /asyncapi.json", 200, {}),
     Call("GET /docs", 200, {}),

@@ -17,6 +17,7 @@ from stream_app.contracts.topics import (
     STORE_QUERIES,
 )
 from stream_app.domain.form import ReportForm
+from stream_app.errors import RecordError
 from tests.fakes import FakeRecord, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
 from tests.unit.contracts.hypotheses import untimed
@@ -194,11 +195,12 @@ GARBAGE = [
 @pytest.mark.parametrize("value", GARBAGE)
 @pytest.mark.parametrize("topic", [REPORT_REQUESTS.name, REPORT_RESULTS.name])
 def test_garbage_changes_nothing(log: ReportLog, topic: str, value: bytes | None) -> None:
-    """One record that raised would end the view of all reports."""
-    log.on_record(FakeRecord(topic, value))
+    with pytest.raises(RecordError):
+        log.on_record(FakeRecord(topic, value))
     assert log.get(REPORT) is None
     log.requested(REQUEST, 5)
-    log.on_record(FakeRecord(topic, value))
+    with pytest.raises(RecordError):
+        log.on_record(FakeRecord(topic, value))
     assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
 
 
@@ -346,6 +348,7 @@ def test_whoever_waits_is_told_of_every_result() -> None:
     log = ReportLog(":memory:", told.append)  # type: ignore[arg-type]
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
     log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
-    log.on_record(FakeRecord(REPORT_RESULTS.name, b"{}"))
+    with pytest.raises(RecordError):
+        log.on_record(FakeRecord(REPORT_RESULTS.name, b"{}"))
     log.close()
     assert told == [REPORT]

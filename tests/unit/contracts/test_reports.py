@@ -179,9 +179,12 @@ def test_a_null_reference_time_is_none() -> None:
     assert decode_request(json.dumps(value).encode()).reference_time is None
 
 
-def test_a_report_that_is_no_object_is_gone() -> None:
-    value = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z", "report": 5}
-    assert decode_event(json.dumps(value).encode()).report is None
+@pytest.mark.parametrize("report", [5, None, [], "x"])
+def test_a_report_that_is_no_object_is_refused(report: object) -> None:
+    told = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z"}
+    for value in (told, {**told, "report": report}):
+        with pytest.raises(RecordError, match="report is not an object"):
+            decode_event(json.dumps(value).encode())
 
 
 @pytest.mark.parametrize("missing", ["store_id", "uptime_last_hour", "downtime_last_week"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.watermarks import Watermark
+from stream_app.contracts.watermarks import Watermark, decode_watermark
 from tests.unit.contracts.hypotheses import untimed
 
 marks = st.builds(
@@ -41,3 +41,25 @@ def test_it_only_advances_whatever_order_it_is_heard_in(
     for mark in [*shuffled, *shuffled]:
         again = mark.joined(again)
     assert again == joined
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "applied", "topic_id"),
+    [
+        (None, None, 9, None),
+        ("a", "a", 9, "a"),
+        ("a", None, 9, "a"),  # an earlier version of the worker took over
+        (None, "a", 3, "a"),
+        ("a", "b", 3, "b"),
+    ],
+)
+def test_offsets_of_two_topics_are_not_compared(
+    before: str | None, now: str | None, applied: int, topic_id: str | None
+) -> None:
+    joined = Watermark("t", 0, 3, 7, now).joined(Watermark("t", 0, 9, 5, before))
+    assert (joined.applied, joined.topic_id) == (applied, topic_id)
+
+
+def test_a_record_without_a_topic_id_is_read() -> None:
+    value = b'{"topic": "t", "partition": 0, "applied": 3, "newest_poll": null}'
+    assert decode_watermark(value) == Watermark("t", 0, 3)

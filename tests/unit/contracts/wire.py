@@ -107,7 +107,9 @@ dead_letters = st.builds(
     key=st.none() | st.binary(),
     truncated=st.booleans(),
 )
-watermarks = st.builds(Watermark, st.text(), offsets, offsets, st.none() | instants)
+watermarks = st.builds(
+    Watermark, st.text(), offsets, offsets, st.none() | instants, st.none() | st.text()
+)
 named_stores = st.none() | st.sets(uuids, min_size=1, max_size=5).map(
     lambda ids: tuple(sorted(ids))
 )
@@ -129,17 +131,25 @@ report_requests = st.one_of(
     ),
 )
 figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
+minutes = st.integers(0, 60)
+hours = st.floats(0, 168)
+lines = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=50)
+public = {
+    name: uuids if name == "store_id" else minutes if name.endswith("_hour") else hours
+    for name in CSV_HEADER
+}
+further = {
+    "timezone": lines,
+    "hours_version": lines,
+    "polls_counted": minutes,
+    "coverage": st.none() | st.floats(0, 1),
+}
 contents = st.builds(
     lambda public, more: more | public,
-    st.fixed_dictionaries(dict.fromkeys(CSV_HEADER, figures)),
+    st.fixed_dictionaries(public | {"reference_time": st.just(NOON)}, optional=further),
     st.dictionaries(st.text(), figures),
 )
-ROW_LENGTH = len(CSV_HEADER) + len(FURTHER_FIELDS)
-rows = st.builds(
-    lambda store_id, told: [store_id, *told],
-    uuids,
-    st.lists(figures, min_size=ROW_LENGTH - 1, max_size=ROW_LENGTH - 1),
-)
+rows = st.tuples(*public.values(), *(further[name] for name in FURTHER_FIELDS)).map(list)
 pieces = st.builds(
     Piece,
     part=offsets,
@@ -150,14 +160,10 @@ pieces = st.builds(
     reference_time=instants,
     rows=st.lists(rows, max_size=3),
     basis=st.dictionaries(st.text(), st.text(), max_size=3),
-    input_offsets=st.dictionaries(st.text(), offsets, max_size=3),
+    input_offsets=st.dictionaries(lines.filter(bool), offsets, max_size=3),
 )
-report_events = st.builds(
-    ReportEvent,
-    uuids,
-    st.sampled_from(["running", "complete", "failed"]),
-    instants,
-    st.none() | st.text(),
-    st.none() | contents,
-    st.none() | pieces,
+report_events = st.one_of(
+    st.builds(ReportEvent, uuids, st.just("running"), instants, piece=st.none() | pieces),
+    st.builds(ReportEvent, uuids, st.just("complete"), instants, report=contents),
+    st.builds(ReportEvent, uuids, st.just("failed"), instants, st.none() | st.text()),
 )

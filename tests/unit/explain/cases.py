@@ -32,8 +32,8 @@ from stream_app.domain.zones import zone
 from stream_app.explain.claim import claim_of
 from stream_app.explain.evidence import gather
 from stream_app.explain.verdict import judge
+from stream_app.facts.keys import encode_rows
 from stream_app.settings import Settings
-from stream_app.tables import encode_rows
 from tests.fakes import FakeRecord
 
 if TYPE_CHECKING:

@@ -133,8 +133,10 @@ class ConsumerDouble:
     def seek(self, _partition: TopicPartition, offset: int) -> None:
         self.position_now = offset
 
-    async def getmany(self, _partition: TopicPartition, *, timeout_ms: int) -> dict[Any, Any]:
-        assert timeout_ms > 0
+    async def getmany(
+        self, _partition: TopicPartition, *, timeout_ms: int, max_records: int
+    ) -> dict[Any, Any]:
+        assert timeout_ms > 0 < max_records
         if self.error is not None:
             raise self.error
         offsets = self.fetches.pop(0) if self.fetches else []

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NotLead
 
 from producers import sink as sink_module
 from producers.sink import RecordSink
-from stream_app.contracts.topics import STORE_STATUS, STORE_TIMEZONES
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka import clients
 from stream_app.settings import Settings
@@ -27,6 +28,7 @@ class ProducerDouble:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
+        self.partitions: list[int] = []
         self.futures: list[asyncio.Future[Any]] = []
         self.full = 0
         self.stopped = False
@@ -37,13 +39,16 @@ class ProducerDouble:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send(self, topic: str, *, value: bytes, key: bytes) -> asyncio.Future[Any]:
+    async def send(
+        self, topic: str, *, value: bytes, key: bytes, partition: int
+    ) -> asyncio.Future[Any]:
         if self.full:
             self.full -= 1
             await asyncio.sleep(0.01)
             raise KafkaTimeoutError
         future = asyncio.get_running_loop().create_future()
         self.sent.append((topic, key, value))
+        self.partitions.append(partition)
         self.futures.append(future)
         return future
 
@@ -185,3 +190,16 @@ async def test_leaving_early_does_not_wait_for_a_lost_broker(
         async with make_sink(monkeypatch) as (sink, _):
             await sink.send(STORE_STATUS, b"a", b"1")
             raise RuntimeError("the body's own")
+
+
+async def test_the_settings_say_the_partition_whatever_the_topic_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody reads a partition that somebody added."""
+    async with make_sink(monkeypatch) as (sink, double):
+        for key in (b"a", b"b", b"c"):
+            await sink.send(STORE_STATUS, key, b"1")
+        await sink.send(DEAD_LETTERS, b"a", b"1")
+        double.acknowledge(0, 1, 2, 3)
+    expected = [partition_of(key, SETTINGS.partitions) for key in (b"a", b"b", b"c")]
+    assert double.partitions == [*expected, 0]

@@ -1,0 +1,489 @@
+"""What a worker does with the partitions that the group assigns to it.
+
+For each partition, independently of the others:
+
+1. **claim** it: from then on its changelog takes no record of any earlier owner, and the offset
+   of the claim is the exact end of what a restore has to read;
+2. **restore** its database from the checkpoint to the claim;
+3. **find** where its sources are read on: from the positions that its changelog holds;
+4. **seek** the consumer there;
+5. **own** it: reports are answered and records are applied from then on.
+
+A rebalance takes ownership of everything away, and leaves restores running: they only read what
+is final. A partition that stays is claimed again, and goes on at its checkpoint. No try is
+counted, and only a restore that stands still ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from aiokafka.errors import KafkaError, ProducerFenced
+from faust.types import TP
+
+from stream_app.agents.ownership import OwnedPartition
+from stream_app.assignor import Copy
+from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
+from stream_app.contracts.watermarks import RestoreStatus
+from stream_app.errors import BrokerUnavailableError, RevokedError
+from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
+from stream_app.facts.partition_records import (
+    SourcePosition,
+    decode_lost,
+    decode_positions,
+)
+from stream_app.facts.restorer import Restorer
+from stream_app.facts.summary import summarize
+from stream_app.facts.table import CHANGELOG
+from stream_app.kafka.frontier import Frontier
+from stream_app.periodic import PeriodicTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterable
+
+    from stream_app.agents.committable import Committable
+    from stream_app.agents.gaps import LostInput
+    from stream_app.agents.ownership import Ownership
+    from stream_app.facts.databases import FactsDatabases
+    from stream_app.facts.restorer import RestoreProgress
+    from stream_app.facts.table import FactsTable
+    from stream_app.kafka.log_reader import LogReader
+    from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
+    from stream_app.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+RECLAIM_SECONDS: Final = 15.0
+"""A partition that somebody else claimed, and that the group still assigns here, is claimed again
+after so long: longer than the group needs to notice a member that is gone."""
+
+STATUS_SECONDS: Final = 0.5
+"""Restores are told to the other processes this often."""
+
+_LAST_POSITIONS_SECONDS: Final = 2.0
+"""A rebalance waits no longer for the last source positions: they save reading, no more."""
+
+_RETRY_SECONDS: Final = 0.5
+_CONTESTED_SECONDS: Final = 3.0
+"""A claim that met another one waits so long for the group to say who owns the partition."""
+
+_FETCHES_AT_ONCE: Final = 3
+"""Partitions that may hold a fetched answer in memory at once; one holds some 8 MB at the most."""
+
+
+class RestoreService:
+    """The restorers of this worker, and the databases and the log that they work on.
+
+    Args:
+        databases: the local databases.
+        reader: reads the changelog.
+        metrics: counts what cannot be read.
+    """
+
+    def __init__(
+        self, databases: FactsDatabases, reader: LogReader, metrics: WorkerMetrics
+    ) -> None:
+        self.databases = databases
+        self.metrics = metrics
+        self._reader = reader
+        self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
+        self._restorers: dict[int, Restorer] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._began: dict[int, float] = {}
+        self._followed: set[int] = set()
+
+    async def start(self) -> None:
+        """Connect, and open the databases that are there."""
+        await self._reader.start()
+        await self.databases.start()
+
+    async def stop(self) -> None:
+        """Stop all restores and close the databases."""
+        for partition in list(self._running):
+            await self.stop_restore(partition)
+        await self.databases.stop()
+        await self._reader.stop()
+
+    def of(self, partition: int) -> Restorer:
+        """The restorer of a partition."""
+        restorer = self._restorers.get(partition)
+        if restorer is None:
+            restorer = self._restorers[partition] = Restorer(
+                self.databases.of(partition),
+                CHANGELOG,
+                self._reader,
+                self._places,
+                lambda: self.metrics.records_unread(CHANGELOG),
+            )
+        return restorer
+
+    async def restore(self, partition: int, end: int) -> None:
+        """Restore a partition; cancelling this leaves the restore running.
+
+        Raises:
+            TableError: the database fails, or the restore stands still.
+        """
+        await self.stop_restore(partition)
+        await asyncio.shield(self._start(partition, self.of(partition).restore(end)))
+
+    async def follow(self, partition: int) -> None:
+        """Keep a copy of a partition up to date, beside its owner's."""
+        if partition in self.running & self._followed:
+            return
+        # a restore that goes on would end at its claim
+        await self.stop_restore(partition)
+        self._followed.add(partition)
+        task = self._start(partition, self.of(partition).follow())
+        task.add_done_callback(partial(_log_end_of_standby, partition))
+
+    async def stop_restore(self, partition: int) -> None:
+        """Stop what reads a partition's changelog; its database stays at its checkpoint."""
+        self._followed.discard(partition)
+        task = self._running.pop(partition, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def status(self, partition: int) -> RestoreStatus:
+        """How far the restore of a partition is."""
+        progress = self.of(partition).progress
+        if progress is None or partition not in self.running:
+            return RestoreStatus(partition, 0, 0)
+        seconds = asyncio.get_running_loop().time() - self._began[partition]
+        left = round(seconds * progress.to_do / progress.done) if progress.done else None
+        return RestoreStatus(partition, progress.done, progress.to_do, left)
+
+    def progress(self) -> dict[int, RestoreProgress]:
+        """How far the changelog of every partition is read that is being read now."""
+        found = {partition: self._restorers[partition].progress for partition in self.running}
+        return {p: progress for p, progress in found.items() if progress is not None}
+
+    @property
+    def running(self) -> set[int]:
+        """Partitions whose changelog is read now."""
+        return {partition for partition, task in self._running.items() if not task.done()}
+
+    def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._began[partition] = asyncio.get_running_loop().time()
+        task = asyncio.create_task(work, name=f"restore-{partition}")
+        # whoever waits for it may be gone: nobody has to ask for an error
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._running[partition] = task
+        return task
+
+
+def _log_end_of_standby(partition: int, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the standby of partition %d ends: %s", partition, error)
+
+
+class PartitionAssignment:
+    """Takes assigned partitions over, and gives revoked ones up.
+
+    Args:
+        group_offsets: says where the sources may be read on.
+        facts: the facts table.
+        restores: brings databases up to their claims.
+        ownership: knows what is owned.
+        committable: forgets what was in flight before.
+        lost: tells what the changelog or a source has lost.
+    """
+
+    def __init__(
+        self,
+        group_offsets: GroupOffsetsReader,
+        facts: FactsTable,
+        restores: RestoreService,
+        ownership: Ownership,
+        committable: Committable,
+        lost: LostInput,
+    ) -> None:
+        self._group_offsets = group_offsets
+        self._facts = facts
+        self._restores = restores
+        self._ownership = ownership
+        self._committable = committable
+        self._lost = lost
+        self._consumer: Any = None
+        self._fail: Callable[[BaseException], None] = _raise
+        self._assigned: frozenset[int] = frozenset()
+        self._standby: frozenset[int] = frozenset()
+        self._owned_before: frozenset[int] = frozenset()
+        self._revoked: list[OwnedPartition] = []
+        self._logged_owned: frozenset[int] | None = None
+        self._takeovers: dict[int, asyncio.Task[None]] = {}
+        self._streams_ready = asyncio.Event()
+        self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
+        self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
+
+    def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
+        """Work with this consumer; `fail` ends the worker with an error."""
+        self._consumer = consumer
+        self._fail = fail
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that the group assigns to this worker now."""
+        return self._assigned
+
+    def copies(self) -> dict[int, Copy]:
+        """What this worker holds of which partitions; called from the consumer's thread."""
+        owned = self._owned_before | self._ownership.owned
+        return {
+            partition: Copy(offset, owned=partition in owned)
+            for partition, offset in self._restores.databases.offsets().items()
+        }
+
+    def set_standby(self, partitions: frozenset[int]) -> None:
+        """Keep copies of these partitions from the next assignment on."""
+        self._standby = partitions
+
+    def revoke_all(self) -> None:
+        """Own nothing: a rebalance or the shutdown begins. Restores go on.
+
+        The facts table stays open until `close_all`, for what is in flight.
+        """
+        # nothing is owned any more where this is called twice before the next assignment
+        self._owned_before |= self._ownership.owned
+        self._streams_ready.clear()
+        self._cancel_takeovers()
+        self._revoked += self._ownership.revoke(self._assigned)
+        self._restores.metrics.rebalanced()
+        self._restores.metrics.owned(())
+
+    async def on_empty(self) -> None:
+        """Nothing is in flight any more: write how far the revoked partitions have come."""
+        revoked, self._revoked = self._revoked, []
+        try:
+            async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
+                for batch in self._ownership.write_positions(revoked):
+                    await asyncio.shield(batch.sent)
+        except (TimeoutError, KafkaError, RevokedError):
+            # some records are only read again
+            log.debug("the last source positions are not written")
+
+    def close_all(self) -> None:
+        """Close the facts table: its partitions may be somebody else's from here on."""
+        self._revoked = []
+        for partition in self._assigned:
+            self._facts.revoke(partition)
+
+    async def on_assigned(self, assigned: Iterable[TP]) -> None:
+        """Begin to take over what is assigned; returns before that is done."""
+        partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
+        self._cancel_takeovers()
+        self._ownership.revoke(self._assigned)
+        self.close_all()
+        self._committable.reset()
+        self._assigned = partitions
+        self._owned_before = frozenset()
+        self._restores.metrics.assigned(partitions)
+        log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
+        # with partitions to take over, nothing is said before some are owned
+        self._logged_owned = frozenset() if partitions else None
+        self._log_owned()
+        standby = self._standby - partitions
+        for partition in self._restores.running - partitions - standby:
+            await self._restores.stop_restore(partition)
+        for partition in sorted(standby):
+            await self._restores.follow(partition)
+        self._begin(partitions)
+
+    def on_streams_ready(self) -> None:
+        """The rebalance is over: partitions may be fetched."""
+        self._streams_ready.set()
+
+    def on_fenced(self, partition: int) -> None:
+        """Somebody else has claimed a partition: it is given up, and claimed again if it stays."""
+        if self._ownership.get(partition) is None:
+            return
+        log.warning(
+            "partition %d was claimed by another worker while this one was paused or cut off: "
+            "what was in flight is applied there",
+            partition,
+        )
+        self._restores.metrics.fenced()
+        self._ownership.revoke([partition])
+        self._facts.revoke(partition)
+        self._restores.metrics.owned(self._ownership.owned)
+        self._consumer.hold_partition(partition)
+        self._begin([partition], after=RECLAIM_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop taking over."""
+        await self._teller.stop()
+        tasks = [*self._takeovers.values(), *self._offset_reads]
+        self._cancel_takeovers()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._group_offsets.stop()
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._group_offsets.start()
+        self._teller.start()
+
+    def _log_owned(self) -> None:
+        """Say what is owned, when that has changed."""
+        owned = self._ownership.owned
+        if owned != self._logged_owned:
+            self._logged_owned = owned
+            log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
+
+    async def _tell_restores(self) -> None:
+        self._log_owned()
+        for partition in sorted(self._assigned - self._ownership.owned):
+            await self._ownership.tell_restore(self._restores.status(partition))
+
+    def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
+        """Begin to take over partitions, after some seconds."""
+        offsets = asyncio.create_task(self._read_offsets(partitions, after), name="group-offsets")
+        self._offset_reads.add(offsets)
+        offsets.add_done_callback(self._offset_reads.discard)
+        for partition in sorted(partitions):
+            task = asyncio.create_task(
+                self._take_over(partition, offsets, after), name=f"takeover-{partition}"
+            )
+            self._takeovers[partition] = task
+            task.add_done_callback(self._on_ended)
+
+    def _cancel_takeovers(self) -> None:
+        takeovers, self._takeovers = self._takeovers, {}
+        for task in (*takeovers.values(), *self._offset_reads):
+            task.cancel()
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _take_over(
+        self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
+    ) -> None:
+        await asyncio.sleep(after)
+        # a standby that still follows would read the claim itself, and be ahead of it
+        await self._restores.stop_restore(partition)
+        claim = await self._claim(partition)
+        await self._restores.restore(partition, claim)
+        await self._streams_ready.wait()
+        await self._own(partition, claim, await asyncio.shield(offsets))
+
+    async def _claim(self, partition: int) -> int:
+        """Shut out every earlier writer of a partition; the offset of the claim."""
+        while True:
+            try:
+                await self._facts.producer.claim([partition])
+                batch = self._facts.producer.add(partition, CLAIM_KEY, uuid4().bytes)
+                return (await asyncio.shield(batch.sent)).first_offset
+            except ProducerFenced:
+                # two claims at once: the group will say whose it is
+                log.info("partition %d was claimed by another worker at the same time", partition)
+                await asyncio.sleep(_CONTESTED_SECONDS)
+            except BrokerUnavailableError as error:
+                log.info("partition %d cannot be claimed now: %s", partition, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _read_offsets(self, partitions: Collection[int], after: float) -> GroupOffsets:
+        await asyncio.sleep(after)
+        while True:
+            try:
+                return await self._group_offsets.read(partitions)
+            except BrokerUnavailableError as error:
+                log.info("the group's offsets cannot be read now: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _own(self, number: int, claim: int, group: GroupOffsets) -> None:
+        database = self._restores.databases.of(number)
+        summary = await summarize(database)
+        known = decode_positions(database.get(POSITION_KEY))
+        if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
+            # somebody else applied more records after the ends were asked for
+            group = await self._read_offsets([number], after=0)
+        starts = {
+            (spec.name, number): (
+                start_offset(spec.name, number, known.get(spec.name), group, first_claim=claim == 0)
+                if spec in SOURCE_TOPICS
+                else group.committed.get((spec.name, number), group.beginnings[spec.name, number])
+            )
+            for spec in CONSUMED_TOPICS
+        }
+        for (topic, _), offset in starts.items():
+            await self._consumer.seek(TP(topic, number), offset)
+        # from here on without a pause: a rebalance cannot come in between
+        owned = OwnedPartition(
+            number,
+            stores=summary.stores,
+            newest_poll=summary.newest_poll,
+            kinds=summary.kinds,
+            frontiers={s.name: Frontier(starts[s.name, number]) for s in SOURCE_TOPICS},
+            positions={
+                s.name: SourcePosition(group.topic_ids.get(s.name, ""), starts[s.name, number])
+                for s in SOURCE_TOPICS
+            },
+            lost=decode_lost(database.get(LOST_KEY)),
+        )
+        self._committable.reset(number)
+        self._facts.open(database, self.on_fenced)
+        self._ownership.adopt(owned, summary.latest)
+        self._restores.metrics.owned(self._ownership.owned)
+        self._consumer.fetch_partition(number)
+        if self._ownership.owned == self._assigned:
+            self._log_owned()
+        for first, end in self._restores.of(number).take_lost():
+            await self._lost.tell(owned, CHANGELOG, first, end)
+
+
+def start_offset(
+    topic: str,
+    partition: int,
+    known: SourcePosition | None,
+    group: GroupOffsets,
+    *,
+    first_claim: bool,
+) -> int:
+    """Where a source partition is read on.
+
+    The position in the changelog decides: it says up to where the facts are there. The group's
+    commit is only ever followed backwards, since reading records again changes nothing.
+
+    Args:
+        topic: the source topic.
+        partition: its partition.
+        known: the position in the partition's changelog; None: it holds none.
+        group: what the brokers say.
+        first_claim: whether nobody has ever owned the partition, so that it has no facts.
+    """
+    key = (topic, partition)
+    committed = group.committed.get(key)
+    if known is None:
+        if committed is None:
+            # what a log lost before the very first worker came is told; what earlier versions of
+            # this product had applied before they wrote positions is not lost
+            return 0 if first_claim else group.beginnings[key]
+        offset = committed
+    else:
+        topic_id = group.topic_ids.get(topic)
+        if known.topic_id and topic_id and known.topic_id != topic_id:
+            log.warning("%s was deleted and made anew: it is read from its beginning", topic)
+            return group.beginnings[key]
+        offset = known.offset if committed is None else min(known.offset, committed)
+    if offset > group.ends[key]:
+        log.warning(
+            "%s/%d ends at offset %d and was read up to %d: it is read from its beginning",
+            topic,
+            partition,
+            group.ends[key],
+            offset,
+        )
+        return group.beginnings[key]
+    return offset
+
+
+def _raise(error: BaseException) -> None:
+    raise error

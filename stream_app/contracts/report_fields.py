@@ -1,0 +1,223 @@
+"""What the values of a report must be, whoever wrote them: checked where a result is read.
+
+Headers, CSV, Parquet and pages are made of these values. One of a wrong type, or a text with a line
+break in it, would be an answer that ends in the middle, or none at all. A field that is missing is
+no error here, since earlier versions told less, and a column that is not known may hold any value.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Required
+
+from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.domain.instants import format_instant, parse_instant
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_COLUMNS: Final = 64
+"""Names of values that one row may have."""
+
+
+_UUID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
+    """Pass a text that is in the one form of it that this product writes."""
+
+    @lru_cache(maxsize=4096)
+    def check(text: str) -> str:
+        try:
+            as_it_must_be = written(text)
+        except RecordError as error:
+            raise ValueError(str(error)) from None
+        if text != as_it_must_be:
+            raise ValueError(f"not as it is written: {as_it_must_be}")
+        return text
+
+    return check
+
+
+# a column that is both strict and of a tuple would refuse a list, so each scalar is strict
+_Text = Annotated[str, Field(strict=True, max_length=1_000, pattern=r"^\P{Cc}*$")]
+_Name = Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^\P{Cc}*$")]
+_Store = Annotated[str, Field(strict=True, pattern=_UUID)]
+_Instant = Annotated[
+    str,
+    Field(strict=True),
+    AfterValidator(_as_written(lambda text: format_instant(parse_instant(text)))),
+]
+_Date = Annotated[
+    str,
+    Field(strict=True),
+    AfterValidator(_as_written(lambda text: date.fromisoformat(text).isoformat())),
+]
+# a whole number that every reader of JSON keeps as it is
+_Count = Annotated[int, Field(strict=True, ge=0, le=1 << 53)]
+_Offset = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
+_Number = Annotated[float, Field(strict=True, ge=0, le=1 << 53, allow_inf_nan=False)]
+_Flag = Annotated[bool, Field(strict=True)]
+_Status = Literal["active", "inactive"]
+_Any = _Text | Annotated[float, Field(strict=True, allow_inf_nan=False)] | _Flag | None
+"""Of a column that a later version has."""
+
+_Hours = Annotated[
+    list[tuple[Annotated[int, Field(strict=True, ge=0, le=6)], _Text, _Text]],
+    Field(max_length=MAX_HOURS_ROWS),
+]
+
+_FIGURES: Final[dict[str, Any]] = {
+    "store_id": _Store,
+    "start": _Instant,
+    "end": _Instant,
+    "date": _Date,
+    "uptime_last_hour": _Count,
+    "downtime_last_hour": _Count,
+    "uptime_minutes": _Count,
+    "downtime_minutes": _Count,
+    "uptime_last_day": _Number,
+    "uptime_last_week": _Number,
+    "downtime_last_day": _Number,
+    "downtime_last_week": _Number,
+    "uptime_last_hour_seconds": _Number,
+    "uptime_last_day_seconds": _Number,
+    "uptime_last_week_seconds": _Number,
+    "downtime_last_hour_seconds": _Number,
+    "downtime_last_day_seconds": _Number,
+    "downtime_last_week_seconds": _Number,
+    "uptime_seconds": _Number,
+    "downtime_seconds": _Number,
+    "timezone": _Text,
+    "hours_version": _Text,
+    "polls_counted": _Count,
+    "coverage": _Number | None,
+}
+"""The values of a row by their names."""
+
+_BASIS: Final[dict[str, Any]] = {
+    "lookback": _Text,
+    "default_status": _Status,
+    "stale_after": _Text,
+    "tzdata_version": _Text,
+}
+
+_DETAIL: Final[dict[str, Any]] = _FIGURES | {
+    "start": Required[_Instant],
+    "end": Required[_Instant],
+    "name": _Text,
+    "open": _Flag,
+    "status": Literal["active", "inactive", "unknown"],
+    "counted_as": _Status,
+    "ongoing": _Flag,
+    "began_earlier": _Flag,
+    "cause": Literal["reported", "silence"],
+}
+
+_Row = TypedDict("_Row", _FIGURES, total=False)  # type: ignore[misc]  # names and types of one table
+_Basis = TypedDict("_Basis", _BASIS, total=False)  # type: ignore[misc]  # likewise
+_Detail = TypedDict("_Detail", _DETAIL, total=False)  # type: ignore[misc]  # likewise
+_Report = TypedDict(  # type: ignore[misc]  # likewise
+    "_Report",
+    _FIGURES
+    | _BASIS
+    | {
+        "reference_time": Required[_Instant],
+        "business_hours": _Hours | None,
+        "input_offsets": dict[_Name, dict[_Name, _Offset]],
+        "days": list[_Row],
+        "windows": list[_Detail],
+        "intervals": list[_Detail],
+        "local_days": list[_Detail],
+        "incidents": list[_Detail],
+    },
+    total=False,
+)
+
+_REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
+_BASIS_OF_PIECE: Final[TypeAdapter[Any]] = TypeAdapter(_Basis)
+_OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Offset])
+_NAMES: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[list[_Name], Field(max_length=MAX_COLUMNS)])
+
+
+def check_report(report: dict[str, Any], columns: tuple[str, ...]) -> None:
+    """Check the `report` of a complete event.
+
+    Args:
+        report: what it says.
+        columns: the names of the values that its CSV has, as `check_names` takes them.
+
+    Raises:
+        RecordError: a value, or a name, is none that could be answered.
+    """
+    _check(_REPORT, report, "the report")
+    unknown = [column for column in columns if column not in _FIGURES]
+    if unknown:
+        rows = report.get("days", [report])
+        values = [{name: row[name] for name in unknown if name in row} for row in [report, *rows]]
+        _check(TypeAdapter(list[dict[str, _Any]]), values, "the report")
+
+
+def check_rows(rows: object, fields: tuple[str, ...]) -> None:
+    """Check the rows of a piece.
+
+    Args:
+        rows: lists of values.
+        fields: the names of a row's values.
+
+    Raises:
+        RecordError: a value, or a name, is none that could be answered.
+    """
+    check_names(fields)
+    _check(_rows_of(fields), rows, "rows")
+
+
+def check_basis(basis: object) -> None:
+    """Check what the figures of all stores rest on, as a piece tells it.
+
+    Raises:
+        RecordError: a value is none that could be answered.
+    """
+    _check(_BASIS_OF_PIECE, basis, "basis")
+
+
+def check_offsets(offsets: object) -> None:
+    """Check offsets by topic.
+
+    Raises:
+        RecordError: they are none.
+    """
+    _check(_OFFSETS, offsets, "input_offsets")
+
+
+def check_names(names: tuple[str, ...]) -> None:
+    """Check the names of a row's values.
+
+    Raises:
+        RecordError: the first is not the store's id, or one is there twice or is no name.
+    """
+    _check(_NAMES, list(names), "a name of a column")
+    if not names or names[0] != "store_id" or len(set(names)) < len(names):
+        raise RecordError("the columns do not begin with store_id, or one is there twice")
+
+
+@lru_cache(maxsize=32)
+def _rows_of(fields: tuple[str, ...]) -> TypeAdapter[Any]:
+    types = tuple(_FIGURES.get(name, _Any) for name in fields)
+    rows = list[tuple[types]]  # type: ignore[valid-type]  # as many as there are fields
+    return TypeAdapter(Annotated[rows, FailFast()])
+
+
+def _check(adapter: TypeAdapter[Any], value: object, what: str) -> None:
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part)[:40] for part in first["loc"][:3])
+        reason = f"{what}: {place}: {first['msg']}" if place else f"{what}: {first['msg']}"
+        raise RecordError(" ".join(reason.split())[:190]) from None

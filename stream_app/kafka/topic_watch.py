@@ -1,0 +1,173 @@
+"""Follows the topics while a process runs: ids, partitions, settings; says what changed, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from stream_app.contracts.topic_rules import PARTITIONS, partitions_differ
+from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.topic_check import TopicCheck, check_topics, listed
+from stream_app.kafka.topic_ids import describe_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_app.kafka.topic_ids import TopicDescription
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_SECONDS: Final = 2.0
+"""Pause between two questions for ids and partitions."""
+
+CHECK_EVERY_SECONDS: Final = 60.0
+"""Time between two checks of the settings while nothing is wrong."""
+
+RECHECK_SECONDS: Final = 5.0
+"""The same while something is wrong, so that a process is ready soon after it was put right."""
+
+PATIENCE_SECONDS: Final = 10.0
+"""A broker that does not answer for this long is asked again later."""
+
+
+class TopicWatch:
+    """What is wrong with the topics now, and which topics they are.
+
+    Args:
+        settings: how to reach the broker, and what the topics must be.
+        on_topic_id: called with a topic's name, its id, and the id that it had before or None,
+            when the id becomes known and whenever it changes.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_topic_id: Callable[[str, str, str | None], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._on_topic_id = on_topic_id
+        self._monotonic = monotonic
+        self._admin: Any = None
+        self._ids: dict[str, str] = {}
+        self._missing: list[str] = []
+        self._check = TopicCheck()
+        self._checked_at = float("-inf")
+        self._trouble: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong and what to do, in one line; None: the topics are as they must be."""
+        return self._trouble
+
+    async def start(self) -> None:
+        """Connect, ask once, and go on asking.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._admin = AIOKafkaAdminClient(**connection(self._settings))
+        await start(self._admin, self._settings)
+        # `ensure_topics` has just checked the settings
+        self._checked_at = self._monotonic()
+        try:
+            await self.ask()
+        except KafkaError as error:
+            await self._admin.close()
+            raise unavailable(self._settings, error) from error
+        self._task = asyncio.create_task(self._ask_for_ever(), name="topic-watch")
+
+    async def stop(self) -> None:
+        """Stop asking and disconnect."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._admin is not None:
+            await self._admin.close()
+
+    async def ask(self) -> None:
+        """Ask once, and say what is new.
+
+        Raises:
+            KafkaError: the broker did not answer.
+        """
+        topics = await describe_topics(self._admin, [spec.name for spec in ALL_TOPICS])
+        missing = [spec.name for spec in ALL_TOPICS if spec.name not in topics]
+        anew = self._take_ids(topics) or missing != self._missing
+        self._missing = missing
+        now = self._monotonic()
+        pause = CHECK_EVERY_SECONDS if self._trouble is None else RECHECK_SECONDS
+        if anew or now - self._checked_at >= pause:
+            self._checked_at = now
+            self._check = await check_topics(self._admin, self._settings, topics)
+        self._check.wrong = [
+            *(
+                difference
+                for spec in ALL_TOPICS
+                if (topic := topics.get(spec.name)) is not None
+                and (difference := partitions_differ(spec, self._settings, topic.partitions))
+            ),
+            *(found for found in self._check.wrong if found.setting != PARTITIONS),
+        ]
+        self._tell(self._in_words())
+
+    def _take_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
+        """Note the ids; True if a topic was made anew."""
+        anew = False
+        for name, topic in topics.items():
+            before = self._ids.get(name)
+            if topic.id is None or topic.id == before:
+                continue
+            self._ids[name] = topic.id
+            if before is not None:
+                anew = True
+                log.warning("topic %s was deleted and made anew", name)
+            self._on_topic_id(name, topic.id, before)
+        return anew
+
+    def _in_words(self) -> str | None:
+        parts = []
+        if self._missing:
+            parts.append(
+                f"Topics do not exist any more: {listed(self._missing)}. A worker or an API that "
+                "starts makes them"
+            )
+        if self._check.trouble is not None:
+            parts.append(self._check.trouble)
+        return ". ".join(parts) or None
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble != self._trouble:
+            if trouble is not None:
+                log.error("%s", trouble)
+            else:
+                log.info("the topics are as they must be again")
+            self._trouble = trouble
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_EVERY_SECONDS)
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self.ask()
+            except TopicAuthorizationFailedError as error:
+                self._tell(
+                    f"The broker does not let this client see topic {error.args[0]}: grant "
+                    "Describe on it"
+                )
+            except (KafkaError, TimeoutError) as error:
+                # that the brokers are lost is said once, by BrokerReach
+                log.debug("the topics cannot be looked at now: %r", error)
+            except Exception:
+                # unwatched from here on, they would be believed
+                log.exception("the topics cannot be looked at now, trying again")

@@ -1,0 +1,172 @@
+"""So many pings a second by HTTP, for as long as it takes: most in batches, a tenth one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from tests.faults.load import until_accepted
+from tests.faults.stores import other_hours, other_zone
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Coroutine, Sequence
+
+    from stream_app.settings import Settings
+    from tests.faults.ledger import Ledger, Poll
+    from tests.faults.stores import Store
+
+SPAN: Final = timedelta(days=6)
+"""Polls lie so far before the reference time at the most: every one of them counts."""
+
+_TICK: Final = 0.2
+_SINGLES: Final = 0.1
+_MOST_AT_ONCE: Final = 200
+"""Requests on their way: beyond them the load is late, and says so by its count."""
+
+_CHANGE_SECONDS: Final = 1.0
+_DRAIN_SECONDS: Final = 120.0
+
+
+class SteadyLoad:
+    """Sends until `stop`; a fact that nobody answered 202 to is sent again, for ever.
+
+    Args:
+        settings: with the address of the API.
+        stores: about whom it sends.
+        ledger: where it notes what it sends and what was answered 202.
+        rate: pings a second.
+        randomness: chooses stores, times and statuses.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Sequence[Store],
+        ledger: Ledger,
+        *,
+        rate: int,
+        randomness: random.Random,
+    ) -> None:
+        self._address = f"http://{settings.api_host}:{settings.api_port}"
+        self._stores = stores
+        self._ledger = ledger
+        self._rate = rate
+        self._randomness = randomness
+        self._stopping = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def introduce(self) -> None:
+        """Send hours and zone of every store; from now on they exist."""
+        async with self._http() as self._client:
+            for store in self._stores:
+                if store.zone is not None:
+                    await self._put_zone(store, store.zone)
+                if store.hours is not None:
+                    await self._put_hours(store, store.hours)
+            await self._post_many([(store, self._some_poll(store)) for store in self._stores])
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._sending = asyncio.create_task(self._send())
+
+    def check(self) -> None:
+        """Raise what ended a sender."""
+        if self._sending is not None and self._sending.done():
+            self._sending.result()
+
+    async def stop(self) -> None:
+        """Send nothing new, and wait until all that was sent is answered 202."""
+        self._stopping.set()
+        if self._sending is not None:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._sending
+
+    async def abandon(self) -> None:
+        """End all requests at once."""
+        tasks = [*self._requests, *([self._sending] if self._sending else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self) -> None:
+        clock = asyncio.get_running_loop().time
+        async with self._http() as self._client, asyncio.TaskGroup() as requests:
+            requests.create_task(self._change_facts())
+            due = 0.0
+            before = clock()
+            while not self._stopping.is_set():
+                now = clock()
+                # what could not be sent in time is not made up for later
+                due = min(due + (now - before) * self._rate, self._rate)
+                before = now
+                if len(self._requests) < _MOST_AT_ONCE:
+                    count, due = int(due), due % 1
+                    for request in self._posts(count):
+                        task = requests.create_task(request)
+                        self._requests.add(task)
+                        task.add_done_callback(self._requests.discard)
+                await asyncio.sleep(_TICK)
+
+    def _posts(self, count: int) -> list[Coroutine[None, None, None]]:
+        chosen = self._randomness.choices(self._stores, k=count)
+        polls = [(store, self._some_poll(store)) for store in chosen]
+        singles = round(count * _SINGLES)
+        posts = [self._post_one(store, poll) for store, poll in polls[:singles]]
+        return [*posts, self._post_many(polls[singles:])] if count > singles else posts
+
+    async def _post_one(self, store: Store, poll: Poll) -> None:
+        instant, status = poll
+        body = {"status": status, "timestamp_utc": instant.isoformat()}
+        self._ledger.sending(store.id, [poll])
+        await until_accepted(lambda: self._client.post(f"/stores/{store.id}/status", json=body))
+        self._ledger.polls_acknowledged(store.id, [poll])
+
+    async def _post_many(self, polls: list[tuple[Store, Poll]]) -> None:
+        items = [
+            {"store_id": store.id, "status": status, "timestamp_utc": instant.isoformat()}
+            for store, (instant, status) in polls
+        ]
+        body = json.dumps(items)
+        for store, poll in polls:
+            self._ledger.sending(store.id, [poll])
+        answer = await until_accepted(
+            lambda: self._client.post(
+                "/status", data=body, headers={"Content-Type": "application/json"}
+            )
+        )
+        assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
+        for store, poll in polls:
+            self._ledger.polls_acknowledged(store.id, [poll])
+
+    async def _change_facts(self) -> None:
+        """Hours and zones change, one after the other: the last one counts."""
+        while not self._stopping.is_set():
+            store = self._randomness.choice(self._stores)
+            if self._randomness.random() < 0.5:
+                await self._put_zone(store, other_zone(self._randomness))
+            else:
+                await self._put_hours(store, other_hours(self._randomness))
+            await asyncio.sleep(_CHANGE_SECONDS)
+
+    async def _put_zone(self, store: Store, zone: str) -> None:
+        path, body = f"/stores/{store.id}/timezone", {"timezone_str": zone}
+        await until_accepted(lambda: self._client.put(path, json=body))
+        self._ledger.zones[store.id] = zone
+
+    async def _put_hours(self, store: Store, hours: list[tuple[int, str, str]]) -> None:
+        path, body = f"/stores/{store.id}/business_hours", {"hours": hours}
+        await until_accepted(lambda: self._client.put(path, json=body))
+        self._ledger.hours[store.id] = hours
+
+    def _some_poll(self, store: Store) -> Poll:
+        instant = store.reference - SPAN * self._randomness.random()
+        return instant, "active" if self._randomness.random() < 0.6 else "inactive"
+
+    def _http(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(self._address, timeout=aiohttp.ClientTimeout(total=30))

@@ -1,0 +1,188 @@
+"""Every codec on every topic, and batches that nobody can read, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import decode_dead_letter
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.domain.instants import HOUR, SECOND, format_instant
+from stream_app.kafka.clients import connection
+from tests.integration.raw_produce import send_raw
+from tests.integration.test_gateway import finished, gateway
+from tests.integration.topic_records import records_of
+from tests.integration.worker_process import running_worker
+from tests.kafka_batches import bomb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from api.gateway import Gateway
+    from stream_app.contracts.records import DeadLetter
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
+
+CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
+CONSUMED: Final = (
+    STORE_STATUS,
+    STORE_BUSINESS_HOURS,
+    STORE_TIMEZONES,
+    REPORT_REQUESTS,
+    STORE_QUERIES,
+)
+FOLLOWED: Final = (STORES, REPORT_RESULTS, QUERY_RESULTS, LATEST_POLLS, WATERMARKS)
+MOST_MEGABYTES: Final = 150 + 2 * 64
+"""A worker that has nothing to do takes 75, and two of its threads read from Kafka."""
+
+
+class Client:
+    """Any client of Kafka that has a codec set."""
+
+    def __init__(self, settings: Settings, codec: str | None) -> None:
+        self._settings = settings
+        self._producer = AIOKafkaProducer(
+            **connection(settings), acks="all", compression_type=codec
+        )
+
+    async def send(self, spec: TopicSpec, store_id: str, **fields: Any) -> None:
+        """One record of a store, on its partition."""
+        partition = partition_of(store_id.encode(), self._settings.partitions)
+        value = orjson.dumps({"store_id": store_id, **fields})
+        await self._producer.send_and_wait(spec.name, value, store_id.encode(), partition)
+
+    async def report(self, asked: Gateway, store_id: str, now: int) -> dict[str, Any]:
+        """The report of a store, asked for by Kafka."""
+        report_id = str(uuid.uuid4())
+        await self.send(
+            REPORT_REQUESTS, store_id, report_id=report_id, reference_time=format_instant(now)
+        )
+        while await asked.report_service.report(report_id) is None:  # noqa: ASYNC110  it is on its way
+            await asyncio.sleep(0.05)
+        state = await finished(asked, report_id)
+        assert state.status == "complete", state.reason
+        assert state.content is not None
+        return state.content
+
+
+@asynccontextmanager
+async def client_of(settings: Settings, codec: str | None = None) -> AsyncIterator[Client]:
+    client = Client(settings, codec)
+    await client._producer.start()
+    try:
+        yield client
+    finally:
+        await client._producer.stop()
+
+
+async def unreadable(settings: Settings) -> list[DeadLetter]:
+    """The dead letters of batches that cannot be read."""
+    letters = [
+        decode_dead_letter(record.value) for record in await records_of(settings, DEAD_LETTERS)
+    ]
+    return [letter for letter in letters if "last_offset" in letter.source]
+
+
+async def test_every_codec_is_read(kafka_settings: Settings, tmp_path: Path) -> None:
+    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    now = time.time_ns() // 1000 // HOUR * HOUR
+    async with running_worker(settings), gateway(settings) as asked:
+        for codec in CODECS:
+            store_id, other = str(uuid.uuid4()), str(uuid.uuid4())
+            async with client_of(settings, codec) as client:
+                await client.send(STORE_TIMEZONES, store_id, timezone_str="Asia/Tokyo")
+                always = [(day, "00:00", "24:00") for day in range(7)]
+                await client.send(STORE_BUSINESS_HOURS, store_id, hours=always)
+                await client.send(
+                    STORE_STATUS,
+                    store_id,
+                    status="active",
+                    timestamp_utc=format_instant(now - HOUR),
+                )
+                content = await client.report(asked, store_id, now)
+                await client.send(STORES, other)
+            assert content["timezone"] == "Asia/Tokyo", codec
+            assert content["business_hours"] is not None, codec
+            assert content["uptime_last_hour"] == 60, codec
+            assert await asked.store_service.store_exists(other), codec
+
+
+async def test_what_unpacks_to_too_much_is_a_dead_letter_once_and_costs_no_memory(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    """A batch that the broker takes, since it unpacks in a stream, and that nobody can read."""
+    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
+    partition = partition_of(store_id.encode(), settings.partitions)
+    packed = bomb(200)
+    expected = {}
+    before = len(await unreadable(settings))
+    async with running_worker(settings) as worker, gateway(settings) as asked:
+        for spec in CONSUMED:
+            offset = await send_raw(settings, spec.name, partition, packed)
+            expected[spec.name] = (partition, offset, offset)
+        for spec in FOLLOWED:
+            await send_raw(settings, spec.name, 0, packed)
+        async with client_of(settings) as client:
+            await client.send(
+                STORE_STATUS, store_id, status="active", timestamp_utc=format_instant(now - HOUR)
+            )
+            content = await client.report(asked, store_id, now)
+        assert content["uptime_last_hour"] == 60
+        assert await asked.store_service.store_exists(store_id)
+        assert await asked.trouble() is None
+        peak = peak_megabytes(worker._process.pid)
+        assert peak < MOST_MEGABYTES, f"{peak} MB"
+        assert await worker.stop() == 0
+    letters = (await unreadable(settings))[before:]
+    found = {
+        letter.source["topic"]: (
+            letter.source["partition"],
+            letter.source["offset"],
+            letter.source["last_offset"],
+        )
+        for letter in letters
+    }
+    assert found == expected
+    assert len(letters) == len(expected), "each once"
+    for letter in letters:
+        assert letter.reason == "unpacks to more than 64 MB"
+        assert (letter.original, letter.key) == (None, None)
+
+    # what was committed does not come again, and all of it is read anew by views
+    async with running_worker(settings), gateway(settings) as asked, client_of(settings) as client:
+        assert (await client.report(asked, store_id, now))["uptime_last_hour"] == 60
+    assert len(await unreadable(settings)) == before + len(expected)
+
+
+def peak_megabytes(pid: int) -> int:
+    """The most memory that a process has had resident."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("this system has no /proc")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) >> 10

@@ -1,0 +1,250 @@
+"""Topics that somebody else made, changed or deleted, on a broker of these tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.protocol.admin import DescribeConfigsRequest
+
+from producers.sink import RecordSink
+from stream_app.broker.choose import choose_broker
+from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.topic_rules import CHECKED_SETTINGS, differences
+from stream_app.contracts.topics import ALL_TOPICS, STORE_STATUS
+from stream_app.domain.instants import DAY, MINUTE
+from stream_app.errors import PrerequisiteError, WorkersBehindError
+from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.clients import connection
+from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
+from stream_app.kafka.topic_ids import describe_topics
+from stream_app.kafka.topic_watch import ASK_EVERY_SECONDS
+from stream_app.settings import Settings
+from tests.integration.test_gateway import gateway, now
+from tests.integration.worker_process import running_worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from api.gateway import Gateway
+
+pytestmark = pytest.mark.kafka
+
+POLLS = STORE_STATUS.name
+
+
+@pytest.fixture(scope="module")
+def own_broker(
+    tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None
+) -> Iterator[Settings]:
+    data_dir: Path = tmp_path_factory.mktemp("kafka")
+    settings = Settings.from_environment(os.environ, data_dir=data_dir, partitions=4)
+    broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
+    started = asyncio.run(broker.start(tied=True))
+    yield replace(settings, kafka_bootstrap=started.bootstrap)
+    asyncio.run(broker.stop())
+
+
+@pytest.fixture
+async def admin(own_broker: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**connection(own_broker))
+    await client.start()
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def settings(own_broker: Settings, admin: AIOKafkaAdminClient, tmp_path: Path) -> Settings:
+    """A broker without topics."""
+    await delete(admin, [spec.name for spec in ALL_TOPICS])
+    return replace(own_broker, data_dir=tmp_path)
+
+
+async def delete(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    await admin.delete_topics(names)
+    while await describe_topics(admin, names):  # noqa: ASYNC110  a broker
+        await asyncio.sleep(0.05)
+
+
+async def config_of(admin: AIOKafkaAdminClient, *names: str) -> dict[str, dict[str, str]]:
+    request = DescribeConfigsRequest([(TOPIC, name, None) for name in names])
+    response = await ask_any_broker(admin, request)
+    return {name: {e[0]: e[1] for e in entries} for _, _, _, name, entries in response.resources}
+
+
+async def until(condition: Any, seconds: float = 30.0) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):  # noqa: ASYNC110  other processes
+            await asyncio.sleep(0.05)
+        return found
+
+
+async def until_set(admin: AIOKafkaAdminClient, topic: str, setting: str, value: str) -> None:
+    """A broker answers with the old value for a moment."""
+
+    async def is_set() -> bool:
+        return (await config_of(admin, topic))[topic].get(setting) == value
+
+    await until(is_set)
+
+
+async def poll(settings: Settings, store_id: str) -> None:
+    async with RecordSink(settings) as sink:
+        value = encode_poll_batch(store_id, [(now() - MINUTE, True)])
+        await sink.send(STORE_STATUS, store_id.encode(), value)
+
+
+async def knows(asked: Gateway, store_id: str) -> bool:
+    try:
+        return await asked.store_service.store_exists(store_id)
+    except WorkersBehindError:
+        return False
+
+
+# -- at the start
+
+
+async def test_topics_made_with_kafkas_defaults_are_put_right(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await admin.create_topics(
+        [
+            NewTopic(
+                spec.name, spec.partitions(settings), 1, topic_configs={"segment.ms": "777777"}
+            )
+            for spec in ALL_TOPICS
+        ]
+    )
+
+    assert await ensure_topics(settings) == 0
+
+    await until_set(admin, ALL_TOPICS[-1].name, "cleanup.policy", ALL_TOPICS[-1].cleanup)
+    configs = await config_of(admin, *(spec.name for spec in ALL_TOPICS))
+    for spec in ALL_TOPICS:
+        assert configs[spec.name].keys() >= set(CHECKED_SETTINGS)
+        assert differences(spec, settings, configs[spec.name], 1) == []
+        assert configs[spec.name]["segment.ms"] == "777777", "an operator's own affair"
+    assert configs["stores"]["cleanup.policy"] == "compact"
+    assert configs[POLLS]["message.timestamp.type"] == "LogAppendTime"
+
+
+async def test_report_retention_that_grows_is_followed(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(settings)
+    await ensure_topics(replace(settings, report_retention=14 * DAY))
+
+    fortnight = str(14 * DAY // 1000)
+    for name in ("report-requests", "report-results", "webhooks"):
+        await until_set(admin, name, "retention.ms", fortnight)
+    await until_set(admin, "report-results", "min.compaction.lag.ms", fortnight)
+
+
+async def test_a_change_that_the_broker_refuses_is_in_its_words(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(settings)
+    # no lag can be longer than the longest lag
+    own = {"min.compaction.lag.ms": "1", "max.compaction.lag.ms": "5"}
+    await ask_any_broker(admin, IncrementalAlterConfigsRequest({"report-results": own}))
+    await until_set(admin, "report-results", "max.compaction.lag.ms", "5")
+
+    with pytest.raises(PrerequisiteError) as refused:
+        await ensure_topics(settings)
+
+    message = str(refused.value)
+    assert "report-results: min.compaction.lag.ms is 1, must be at least 604800000" in message
+    assert "max.compaction.lag.ms" in message
+
+
+# -- while running
+
+
+async def test_a_partition_that_is_added_is_not_silently_unread(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(settings)
+    log_file = settings.data_dir / "worker.log"
+    before, after = str(uuid.uuid4()), str(uuid.uuid4())
+    async with running_worker(settings, log_file=log_file), gateway(settings) as asked:
+        await poll(settings, before)
+        await until(lambda: knows(asked, before))
+        assert await asked.trouble() is None
+
+        await admin.create_partitions({POLLS: NewPartitions(5)})
+
+        trouble = await until(asked.trouble, seconds=15)
+        assert f"{POLLS}: partitions is 5, must be 4" in trouble
+        await until(lambda: _says(log_file, f"ERROR .*{POLLS}: partitions is 5"), seconds=15)
+        # whoever goes by the settings is heard as before
+        await poll(settings, after)
+        await until(lambda: knows(asked, after))
+
+    with pytest.raises(PrerequisiteError, match=f"{POLLS}: partitions is 5, must be 4"):
+        await ensure_topics(settings)
+
+
+async def _says(log_file: Path, pattern: str) -> bool:
+    return re.search(pattern, await asyncio.to_thread(log_file.read_text)) is not None
+
+
+async def test_a_source_topic_made_anew_is_waited_for_until_a_worker_has_it(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(settings)
+    old, new = str(uuid.uuid4()), str(uuid.uuid4())
+    async with gateway(settings) as asked:
+        async with running_worker(settings):
+            # the new topic reaches as far as the old one did: offsets alone do not tell
+            await poll(settings, old)
+            await until(lambda: knows(asked, old))
+        await delete(admin, [POLLS])
+        await ensure_topics(settings)
+        for _ in range(3):
+            await poll(settings, old)
+        await poll(settings, new)
+        await asyncio.sleep(2 * ASK_EVERY_SECONDS)
+
+        for question in (
+            asked.store_service.store_exists(new),
+            asked.store_service.page("", "", 10),
+            asked.store_service.store(new),
+        ):
+            with pytest.raises(WorkersBehindError):
+                await question
+        trouble = await asked.trouble()
+        assert trouble is not None
+        assert "have no worker now" in trouble
+
+        async with running_worker(settings):
+            await until(lambda: knows(asked, new))
+            assert new in await asked.store_service.page("", "", 10)
+
+
+async def test_a_worker_whose_topic_is_made_anew_ends_and_reads_it_when_it_is_back(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(settings)
+    log_file = settings.data_dir / "worker.log"
+    old, new = str(uuid.uuid4()), str(uuid.uuid4())
+    async with gateway(settings) as asked:
+        async with running_worker(settings, log_file=log_file) as worker:
+            for _ in range(5):
+                await poll(settings, old)
+            await until(lambda: knows(asked, old))
+            await delete(admin, [POLLS])
+            await ensure_topics(settings)
+            await poll(settings, new)
+            assert await asyncio.wait_for(worker.ended(), 30) == 1
+        assert f"topic {POLLS} was deleted and made anew" in log_file.read_text()
+
+        async with running_worker(settings):
+            await until(lambda: knows(asked, new))
+            assert await asked.store_service.store_exists(old)

@@ -1,0 +1,163 @@
+"""Brokers with topics, as the requests about topics see them."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import (
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.protocol.admin import DescribeConfigsRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.kafka.protocol import NO_ID, DescribeTopicsRequest, IncrementalAlterConfigsRequest
+
+if TYPE_CHECKING:
+    from aiokafka.admin import NewTopic
+
+    from stream_app.settings import Settings
+
+_IDS = count(1)
+
+
+@dataclass(slots=True)
+class FakeTopic:
+    """A topic with the settings that it has, the broker's defaults included."""
+
+    partitions: int
+    replicas: int
+    config: dict[str, str]
+    number: int = field(default_factory=lambda: next(_IDS))
+
+    @property
+    def raw_id(self) -> bytes:
+        return self.number.to_bytes(16, "big")
+
+    @property
+    def id(self) -> str:
+        return base64.urlsafe_b64encode(self.raw_id).decode().rstrip("=")
+
+
+class FakeTopics:
+    """Stands in for the admin client of brokers.
+
+    Attributes:
+        topics: what exists, by name.
+        altered: every change that was asked for, as (topic, setting, value).
+        refuses: the error code and message with which changes of a topic are refused.
+        hidden: topics whose settings this client may not read.
+        unseen: topics that it may not see at all.
+        down: nodes that do not answer.
+        tells_ids: whether the brokers know topic ids.
+        asked: the kinds of the requests that came.
+        created: the topics that were created, in order.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = {
+            spec.name: FakeTopic(
+                spec.partitions(settings), settings.replication, spec.configs(settings)
+            )
+            for spec in ALL_TOPICS
+        }
+        self.altered: list[tuple[str, str, str]] = []
+        self.refuses: dict[str, tuple[int, str | None]] = {}
+        self.hidden: set[str] = set()
+        self.unseen: set[str] = set()
+        self.down: set[int] = set()
+        self.tells_ids = True
+        self.nodes = (1, 2, 3)
+        self.asked: list[str] = []
+        self.created: list[str] = []
+        brokers = lambda: [SimpleNamespace(nodeId=node) for node in self.nodes]  # noqa: E731
+        self._client = SimpleNamespace(cluster=SimpleNamespace(brokers=brokers), send=self._send)
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def find_coordinator(self, _group: str) -> int:
+        return 1
+
+    async def create_topics(self, wanted: list[NewTopic]) -> Any:
+        self.created += [new.name for new in wanted]
+        for new in wanted:
+            self.topics[new.name] = FakeTopic(
+                new.num_partitions, new.replication_factor, dict(new.topic_configs)
+            )
+        return SimpleNamespace(topic_errors=[(new.name, 0, None) for new in wanted])
+
+    def configs(self, name: str, **changes: str) -> dict[str, str]:
+        """Change settings of a topic; underscores stand for dots."""
+        config = self.topics[name].config
+        config.update({setting.replace("_", "."): value for setting, value in changes.items()})
+        return config
+
+    async def _send(self, node: int, request: Any) -> Any:
+        if node in self.down:
+            raise KafkaConnectionError
+        self.asked.append(type(request).__name__)
+        match request:
+            case DescribeTopicsRequest():
+                if not self.tells_ids:
+                    raise NotImplementedError
+                return self._described(request._topics)
+            case MetadataRequest():
+                assert request._allow_auto_topic_creation is False
+                return self._described(request._topics or [])
+            case DescribeConfigsRequest():
+                return SimpleNamespace(resources=[self._config(*r) for r in request._resources])
+            case IncrementalAlterConfigsRequest():
+                return SimpleNamespace(
+                    resources=[
+                        self._alter(name, values) for name, values in request._topics.items()
+                    ]
+                )
+            case _:
+                raise AssertionError(request)
+
+    def _described(self, names: list[str]) -> Any:
+        topics = [self._description(name) for name in names]
+        return SimpleNamespace(to_object=lambda: {"topics": topics})
+
+    def _description(self, name: str) -> dict[str, Any]:
+        topic = self.topics.get(name)
+        if name in self.unseen:
+            code = TopicAuthorizationFailedError.errno
+        else:
+            code = 0 if topic else UnknownTopicOrPartitionError.errno
+        partitions = topic.partitions if topic else 0
+        replicas = topic.replicas if topic else 0
+        description: dict[str, Any] = {"error_code": code, "topic": name}
+        if self.tells_ids:
+            description["partition_replicas"] = [replicas] * partitions
+            description["topic_id"] = topic.raw_id if topic else NO_ID
+        else:
+            description["partitions"] = [{"replicas": list(range(replicas))}] * partitions
+        return description
+
+    def _config(self, _kind: int, name: str, wanted: list[str]) -> tuple[Any, ...]:
+        if name in self.hidden:
+            return TopicAuthorizationFailedError.errno, "no", 2, name, []
+        if name not in self.topics:
+            return UnknownTopicOrPartitionError.errno, None, 2, name, []
+        found = {"retention.ms": "604800000"} | self.topics[name].config
+        entries = [(key, found[key], False, 1, False, []) for key in wanted if key in found]
+        return 0, None, 2, name, entries
+
+    def _alter(self, name: str, values: dict[str, str]) -> tuple[Any, ...]:
+        self.altered += [(name, setting, value) for setting, value in values.items()]
+        code, message = self.refuses.get(name, (0, None))
+        if code == 0:
+            self.topics[name].config.update(values)
+        return code, message, 2, name

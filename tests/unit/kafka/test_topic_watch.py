@@ -1,0 +1,200 @@
+"""What a running process says of its topics, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+
+from stream_app.contracts.topics import ALL_TOPICS, STORE_STATUS
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import topic_watch as module
+from stream_app.kafka.topic_watch import TopicWatch
+from tests.agent_fakes import settings_with
+from tests.topic_fakes import FakeTopic, FakeTopics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+POLLS = STORE_STATUS.name
+
+
+class Desk:
+    """A watch over fake brokers, on a clock that a test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.topics = FakeTopics(settings_with())
+        self.ids: list[tuple[str, str, str | None]] = []
+        self.now = 0.0
+        monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **_: self.topics)
+        monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 3600.0)
+        self.watch = TopicWatch(self.topics.settings, self.hear, lambda: self.now)
+
+    def hear(self, topic: str, topic_id: str, before: str | None) -> None:
+        self.ids.append((topic, topic_id, before))
+
+    async def ask(self, seconds: float = 2.0) -> str | None:
+        self.now += seconds
+        await self.watch.ask()
+        return self.watch.trouble
+
+    def checks(self) -> int:
+        return self.topics.asked.count("DescribeConfigsRequest")
+
+
+@pytest.fixture
+async def desk(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Desk]:
+    caplog.set_level(logging.INFO)
+    desk = Desk(monkeypatch)
+    await desk.watch.start()
+    yield desk
+    await desk.watch.stop()
+
+
+async def test_topics_as_they_must_be_are_no_trouble(desk: Desk) -> None:
+    assert desk.watch.trouble is None
+    assert {name for name, _, before in desk.ids if before is None} == set(desk.topics.topics)
+    assert desk.checks() == 0, "the start has just checked them"
+
+
+async def test_the_settings_are_looked_at_now_and_then(desk: Desk) -> None:
+    for _ in range(60):
+        await desk.ask(2.0)
+    assert desk.checks() == 2
+
+
+async def test_a_partition_that_was_added_is_said_at_once_and_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.topics.topics[POLLS].partitions = 5
+
+    trouble = await desk.ask()
+    for _ in range(5):
+        assert await desk.ask() == trouble
+
+    assert trouble is not None
+    assert f"{POLLS}: partitions is 5, must be 4" in trouble
+    assert "docs/how-to/cluster.md" in trouble
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [trouble]
+
+    desk.topics.topics[POLLS].partitions = 4
+    assert await desk.ask() is None
+    assert caplog.messages[-1] == "the topics are as they must be again"
+
+
+async def test_a_setting_that_changes_is_put_right_with_one_line(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.topics.configs("stores", cleanup_policy="delete")
+    for _ in range(40):
+        assert await desk.ask() is None
+    assert desk.topics.altered == [("stores", "cleanup.policy", "compact")]
+    assert len(caplog.messages) == 1
+
+
+async def test_a_setting_that_may_not_be_changed_is_trouble_until_it_is_right(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.topics.configs("stores", cleanup_policy="delete")
+    desk.topics.refuses = {"stores": (TopicAuthorizationFailedError.errno, None)}
+
+    trouble = await desk.ask(60.0)
+    assert trouble is not None
+    assert "stores: cleanup.policy is delete, must be compact" in trouble
+    await desk.ask(10.0)
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [trouble]
+
+    desk.topics.configs("stores", cleanup_policy="compact")
+    assert await desk.ask(5.0) is None
+
+
+async def test_a_topic_that_is_made_anew_has_a_new_id_and_its_settings_are_looked_at(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = desk.topics.topics[POLLS]
+    desk.ids.clear()
+    # as a broker makes it that makes topics by itself
+    made = FakeTopic(4, 1, {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"})
+    desk.topics.topics[POLLS] = made
+
+    assert await desk.ask() is None
+
+    assert desk.ids == [(POLLS, made.id, before.id)]
+    assert desk.topics.altered == [(POLLS, "message.timestamp.type", "LogAppendTime")]
+    assert f"topic {POLLS} was deleted and made anew" in caplog.messages
+
+
+async def test_a_topic_that_is_gone_is_named(desk: Desk) -> None:
+    gone = desk.topics.topics.pop(POLLS)
+
+    trouble = await desk.ask()
+
+    assert trouble is not None
+    assert trouble.startswith(f"Topics do not exist any more: {POLLS}. ")
+    assert "CreateTopics" not in desk.topics.asked
+    desk.topics.topics[POLLS] = gone
+    assert await desk.ask() is None
+
+
+async def test_a_broker_that_is_away_changes_nothing(desk: Desk) -> None:
+    desk.topics.topics[POLLS].partitions = 5
+    trouble = await desk.ask()
+    desk.topics.down = {1, 2, 3}
+    with pytest.raises(KafkaConnectionError):
+        await desk.ask()
+    assert desk.watch.trouble == trouble
+
+
+async def test_without_a_broker_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    desk.topics.down = {1, 2, 3}
+    with pytest.raises(BrokerUnavailableError):
+        await desk.watch.start()
+    await desk.watch.stop()
+
+
+async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    await desk.watch.start()
+    answers: list[Any] = [KafkaConnectionError(), ValueError("unheard of"), None]
+    asked = asyncio.Event()
+
+    async def ask() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(desk.watch, "ask", ask)
+    await asyncio.wait_for(asked.wait(), 5)
+    await desk.watch.stop()
+
+
+async def test_a_topic_that_may_not_be_seen_any_more_is_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(monkeypatch)
+    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    await desk.watch.start()
+    desk.topics.unseen = {POLLS}
+    while desk.watch.trouble is None:  # noqa: ASYNC110  another task asks
+        await asyncio.sleep(0)
+    assert desk.watch.trouble.endswith(f"see topic {POLLS}: grant Describe on it")
+    desk.topics.unseen = set()
+    while desk.watch.trouble is not None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await desk.watch.stop()
+
+
+@pytest.mark.parametrize("spec", ALL_TOPICS, ids=lambda spec: spec.name)
+async def test_partitions_of_every_topic_are_counted(desk: Desk, spec: Any) -> None:
+    desk.topics.topics[spec.name].partitions += 1
+    trouble = await desk.ask()
+    assert trouble is not None
+    assert f"{spec.name}: partitions is " in trouble
