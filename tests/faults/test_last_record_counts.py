@@ -171,7 +171,7 @@ async def read_from_the_beginning(product: Deployment) -> None:
             # the broker counts a worker as a member until it leaves or its session ends
             while not await _committed(consumer, beginning):  # noqa: ASYNC110  the group tells nobody
 =======
-            # a worker whose leaving the broker did not hear is a member until its session is over
+            # the broker counts a worker as a member until it leaves or its session ends
             while not await _committed(consumer, beginning):  # noqa: ASYNC110  another process
 >>>>>>> restore
                 await asyncio.sleep(1)
