@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -64,6 +65,7 @@ class Desk:
         consumer.assignment = lambda: {POLLS}
         consumer.app = SimpleNamespace(tables=SimpleNamespace(changelog_topics={CHANGELOG.topic}))
         consumer._held = set()
+        consumer._fetchable = asyncio.Event()
         consumer._active_partitions = set()
         consumer._paused_partitions = {POLLS, CHANGELOG}
         self.consumer = consumer
@@ -133,21 +135,44 @@ async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
 # -- when records of the sources come
 
 
-async def test_sources_are_fetched_from_when_the_rebalance_is_over(desk: Desk) -> None:
-    """Faust empties its queues after it has resumed them: the first record could be lost."""
-    desk.consumer.resume_partitions({POLLS, CHANGELOG})
-    assert desk.consumer._active_partitions == {CHANGELOG}
+async def test_a_partition_is_fetched_from_when_it_is_owned_and_not_before(desk: Desk) -> None:
+    """Faust resumes everything at the end of a rebalance, with positions that are not set yet."""
+    other = TP(POLLS.topic, 1)
+    desk.consumer.resume_partitions({POLLS, other})
+    assert desk.consumer._active_partitions == set()
 
-    desk.consumer.resume_sources()
-    assert desk.consumer._active_partitions == {POLLS, CHANGELOG}
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS}
+    desk.consumer.fetch_partition(0)
+    desk.consumer.fetch_partition(1)
+    assert desk.consumer._active_partitions == {POLLS, other}
 
 
-async def test_a_rebalance_that_begins_meanwhile_holds_them_further(desk: Desk) -> None:
+async def test_a_rebalance_that_begins_meanwhile_holds_it_further(desk: Desk) -> None:
     desk.consumer.resume_partitions({POLLS})
     desk.consumer.pause_partitions({POLLS})
 
-    desk.consumer.resume_sources()
+    desk.consumer.fetch_partition(0)
     assert desk.consumer._active_partitions == set()
+
+
+async def test_a_partition_that_somebody_else_claimed_is_held(desk: Desk) -> None:
+    desk.consumer.resume_partitions({POLLS})
+    desk.consumer.fetch_partition(0)
+
+    desk.consumer.hold_partition(0)
+    assert desk.consumer._active_partitions == set()
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS}
+
+
+async def test_faust_makes_no_seek_of_its_own(desk: Desk) -> None:
+    """Where a partition is read on is set when its facts are restored."""
+    desk.consumer._read_offset = {POLLS: 7}
+
+    await desk.consumer.perform_seek()
+
+    assert desk.consumer._read_offset == {POLLS: 7}
 
 
 # -- runs of records
