@@ -14,7 +14,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.records import DeadLetter
 
-RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete", "cluster"]
+RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete"]
 """Why a partition's database is removed and read back from its changelog:
 
 - `damaged`: RocksDB found a block that it cannot read.
@@ -36,13 +43,11 @@ RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomp
 - `ahead`: the database is at an offset that its changelog has not reached.
 - `no_checkpoint`: the database does not say up to which record it agrees with its changelog.
 - `incomplete`: the records between its checkpoint and the end cannot all be accounted for.
-- `cluster`: the database comes from another Kafka cluster.
 """
 
 LetterClass = Literal[
     "invalid",
     "ahead_of_clock",
-    "too_old",
     "too_many_polls",
     "too_large",
     "unreadable",
@@ -53,7 +58,6 @@ LetterClass = Literal[
 
 - `invalid`: the record is not what its topic holds.
 - `ahead_of_clock`: a poll is dated further ahead of the broker's clock than is tolerated.
-- `too_old`: a poll lies further back than polls are kept.
 - `too_many_polls`: a store has more polls in one week than are kept.
 - `too_large`: a record does not fit where it has to go.
 - `unreadable`: a batch of records cannot be unpacked.
@@ -70,7 +74,6 @@ _LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
     ("too_many_polls", re.compile(r".*more than \d+ polls of one store in one week", re.DOTALL)),
     ("lost", re.compile(r"lost: ")),
     ("too_large", re.compile(r"too large")),
-    ("too_old", re.compile(r".*older than STORE_UPTIME_RETENTION", re.DOTALL)),
 )
 
 _LAST_OFFSET: Final = "last_offset"
@@ -161,6 +164,9 @@ def letter_source(letter: DeadLetter) -> str:
 
 def new_registry() -> CollectorRegistry:
     """Make a registry with what every process of this product tells about itself."""
+    # the time of its creation, as a series of its own beside each counter and histogram, is
+    # process_start_time_seconds again; the library can leave it out for the whole process only
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Gauge(
@@ -441,7 +447,7 @@ def _read(sources: WorkerSources) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "store_uptime_changelog_unacknowledged_bytes",
-        "Bytes of the values of these records.",
+        "Bytes of the values of changelog records that the broker has yet to acknowledge.",
         value=waiting.value_bytes,
     )
 

@@ -45,6 +45,7 @@ class FakeLog:
         errors: raised by the next calls, in order.
         on_fetch: called for every fetch before it is answered.
         most_at_once: how many fetches ever ran together.
+        gate: while it is not set, no fetch is answered.
     """
 
     batches: list[ReadBatch] = field(default_factory=list)
@@ -55,7 +56,11 @@ class FakeLog:
     errors: list[Exception] = field(default_factory=list)
     on_fetch: Callable[[], None] = lambda: None
     most_at_once: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
     _running: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     @property
     def last(self) -> int:
@@ -118,6 +123,7 @@ class FakeLog:
         try:
             self.on_fetch()
             await asyncio.sleep(0)
+            await self.gate.wait()
         finally:
             self._running -= 1
         if self.errors:

@@ -60,6 +60,7 @@ _Date = Annotated[
 ]
 # a whole number that every reader of JSON keeps as it is
 _Count = Annotated[int, Field(strict=True, ge=0, le=1 << 53)]
+_Offset = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
 _Number = Annotated[float, Field(strict=True, ge=0, le=1 << 53, allow_inf_nan=False)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Status = Literal["active", "inactive"]
@@ -128,7 +129,7 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
     | {
         "reference_time": Required[_Instant],
         "business_hours": _Hours | None,
-        "input_offsets": dict[_Name, dict[_Name, _Count]],
+        "input_offsets": dict[_Name, dict[_Name, _Offset]],
         "days": list[_Row],
         "windows": list[_Detail],
         "intervals": list[_Detail],
@@ -140,7 +141,7 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
 
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 _BASIS_OF_PIECE: Final[TypeAdapter[Any]] = TypeAdapter(_Basis)
-_OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Count])
+_OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Offset])
 _NAMES: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[list[_Name], Field(max_length=MAX_COLUMNS)])
 
 

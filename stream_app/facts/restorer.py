@@ -245,7 +245,8 @@ class Restorer:
             await asyncio.sleep(_RETRY_SECONDS)
         if end - start > 1:
             log.info(
-                "partition %d is restored from changelog offset %d to %d: %d records, %d empty offsets",
+                "partition %d is restored from changelog offset %d to %d: %d records, %d offsets "
+                "without one",
                 self._partition,
                 start,
                 end,

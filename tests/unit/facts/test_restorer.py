@@ -16,7 +16,8 @@ from stream_app.errors import TableError
 from stream_app.facts import restorer as module
 from stream_app.facts.database import START, FactsDatabase, checkpoint_after, record_digest
 from stream_app.facts.keys import CLAIM_KEY, POSITION_KEY, ZONE_TAG, bucket_key, store_key
-from stream_app.facts.restorer import Restorer
+from stream_app.facts.restorer import STALL_SECONDS, Restorer
+from stream_app.kafka.log_reader import FETCH_BYTES
 from tests.agent_fakes import settle, store_in
 from tests.changelog_fakes import UNAVAILABLE, FakeLog, LogRecord, content_of
 
@@ -417,14 +418,26 @@ async def test_a_database_that_holds_offsets_without_a_record_alone_is_kept(desk
 async def test_brokers_that_are_away_are_waited_for(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STALL_SECONDS", -1)
     desk.log.add((A, b"1")).add((B, b"2"))
     await desk.restorer.restore(1)
-    desk.log.errors = [UNAVAILABLE] * 6
+    loop = asyncio.get_running_loop()
+    time, later = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: time() + later)
+    away = {1: 5, FETCH_BYTES: 9}  # by the size that is asked for
 
+    def fail() -> None:
+        nonlocal later
+        size = desk.log.fetched[-1][1]
+        if away[size]:
+            away[size] -= 1
+            # all together longer than a restore may stand still
+            later += STALL_SECONDS / 2
+            desk.log.errors = [UNAVAILABLE]
+
+    desk.log.on_fetch = fail
     await desk.restorer.restore(2)
 
-    assert desk.log.errors == []
+    assert set(away.values()) == {0}
     assert desk.content() == {A: b"1", B: b"2"}
     assert desk.removed == []
 

@@ -16,6 +16,12 @@ from stream_app.contracts.records import (
     encode_poll_batch,
     encode_zone,
 )
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    RecordOrigin,
+    Revision,
+    encode_origin,
+)
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,
@@ -26,12 +32,19 @@ from stream_app.domain.buckets import BucketLayout, kind_of
 from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.errors import TableError
-from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    encode_fact,
+    encode_rows,
+    store_key,
+)
 from stream_app.metrics import WorkerMetrics
 from stream_app.watchman import kept_records, watchman
 from stream_app.watchman.watchman import Watchman
 from tests.agent_fakes import Failures, FakeFacts, FakeOwnership, settings_with, store_in
-from tests.unit.watchman.topics import Topics
+from tests.unit.watchman.topics import TopicRecord, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,10 +93,11 @@ class Product:
             self.random,
         )
 
-    def tell(self, topic: str, value: bytes) -> None:
-        offset = self.topics.add(topic, 0, value, self.now)
+    def tell(self, topic: str, value: bytes, **told: Any) -> TopicRecord:
+        offset = self.topics.add(topic, 0, value, self.now, **told)
         self.partition.begin(topic, offset, offset + 1)
         self.partition.frontiers[topic].finish(offset)
+        return self.topics.records[topic, 0][offset]
 
     def polls(self, store: str, polls: Iterable[tuple[int, bool]]) -> None:
         polls = list(polls)
@@ -103,12 +117,14 @@ class Product:
         self.partition.newest_poll = max(self.partition.newest_poll or 0, newest)
 
     def hours(self, store: str, rows: list[tuple[int, str, str]]) -> None:
-        self.tell(STORE_BUSINESS_HOURS.name, encode_hours(store, rows))
-        self.facts.content[0, store_key(store) + HOURS_TAG] = encode_rows(rows)
+        record = self.tell(STORE_BUSINESS_HOURS.name, encode_hours(store, rows))
+        value = encode_fact(Revision.of(record), encode_rows(rows))
+        self.facts.content[0, store_key(store) + HOURS_TAG] = value
 
     def zone(self, store: str, name: str) -> None:
-        self.tell(STORE_TIMEZONES.name, encode_zone(store, name))
-        self.facts.content[0, store_key(store) + ZONE_TAG] = name.encode()
+        record = self.tell(STORE_TIMEZONES.name, encode_zone(store, name))
+        value = encode_fact(Revision.of(record), name.encode())
+        self.facts.content[0, store_key(store) + ZONE_TAG] = value
 
     def live(self, hours: int) -> None:
         """Live for a time: polls as they happen, late ones, hours and zones that change."""
@@ -225,6 +241,19 @@ async def test_a_zone_that_is_not_that_of_the_topic_is_found(errors: list[str]) 
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
     assert "zone is Asia/Tokyo" in errors[0]
+
+
+async def test_an_older_record_that_was_forwarded_late_convicts_nobody(errors: list[str]) -> None:
+    product = Product()
+    product.live(30)
+    older = RecordOrigin(product.now // 1000, 3, 7)
+    product.now += HOUR
+    product.zone(STORES[2], "Europe/Paris")
+    header = (ORIGIN_HEADER, encode_origin(older))
+    product.tell(STORE_TIMEZONES.name, encode_zone(STORES[2], "Asia/Tokyo"), headers=(header,))
+    await product.watch()
+    assert product.outcomes() == (3, 0, 0)
+    assert errors == []
 
 
 async def test_a_poll_that_a_worker_refused_convicts_nobody(errors: list[str]) -> None:
