@@ -130,7 +130,7 @@ async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_ne
 
 async def test_a_watermark_says_of_which_topic_it_is(desk: Desk) -> None:
     desk.progress.set_topic_id(POLLS, "an-id")
-    await desk.ownership.take({0}, {(POLLS, 0): 17})
+    desk.adopt(0, {POLLS: 17})
     assert Watermark(POLLS, 0, 17, topic_id="an-id") in desk.progress.watermarks
     assert Watermark(ZONES, 0, 0) in desk.progress.watermarks
 
