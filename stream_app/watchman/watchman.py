@@ -169,8 +169,9 @@ class Watchman:
         partition = self._random.choice(owned)
         store_ids = self._choose_stores(partition)
         consumer = self._new_consumer(self._settings)
-        await start(consumer, self._settings)
         try:
+            # whoever stops the watchman may cut this off too
+            await start(consumer, self._settings)
             checks = await self._read(partition.number, consumer, store_ids)
             for store_id in store_ids:
                 self._metrics.watchman_checked(await self._check(checks, store_id))

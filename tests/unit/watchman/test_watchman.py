@@ -46,7 +46,7 @@ from stream_app.metrics import WorkerMetrics
 from stream_app.watchman import kept_records, watchman
 from stream_app.watchman.watchman import Watchman
 from tests.agent_fakes import Failures, FakeFacts, FakeOwnership, settings_with, store_in
-from tests.unit.watchman.topics import TopicRecord, Topics
+from tests.unit.watchman.topics import FakeConsumer, TopicRecord, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -432,6 +432,26 @@ async def test_zero_means_never() -> None:
     await product.watchman.start()
     assert product.watchman._task is None
     await product.watchman.stop()
+
+
+async def test_a_connection_that_is_cut_off_while_it_is_made_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    product = Product(watchman=1)
+    product.live(1)
+    made: list[FakeConsumer] = []
+    connecting = asyncio.Event()
+
+    async def for_ever(consumer: FakeConsumer) -> None:
+        made.append(consumer)
+        connecting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FakeConsumer, "start", for_ever)
+    await product.watchman.start()
+    await connecting.wait()
+    await product.watchman.stop()
+    assert [consumer.stopped for consumer in made] == [True]
 
 
 async def test_a_round_that_fails_is_followed_by_others(
