@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from api.fleet_report import named_rows
+from api.fleet_report import fields_of, named_rows
+from api.fleet_view import FIGURE_FIELDS
 from stream_app.contracts.requests import FleetRequest
 from stream_app.errors import StoreUptimeError
 
@@ -246,8 +247,13 @@ class FleetService:
         except StoreUptimeError as error:
             log.warning("the overview has no new figures: %s", error)
             return
+        content = state.content or {}
+        if not set(fields_of(content)) >= FIGURE_FIELDS:
+            # a record that no worker of this version wrote stands in the place of the answer
+            log.warning("the overview has no new figures: the answer has other columns")
+            return
         parts = self._reports.pieces(state.report_id).parts
-        await self._view.set_figures(named_rows(state.content or {}, parts))
+        await self._view.set_figures(named_rows(content, parts))
         self.figures_at = now
         for watcher in self._watchers:
             watcher.tell([], more=True)

@@ -290,6 +290,9 @@ class FleetView:
 
 _FIGURES: Final = (*FIGURE_NAMES, "coverage")
 
+FIGURE_FIELDS: Final = frozenset(_FIGURES)
+"""The fields that a row must have for `set_figures`."""
+
 
 def _store_now(row: tuple[Any, ...]) -> StoreNow:
     store_id, state, timezone, polled, active, changes_at, figures, _ = row

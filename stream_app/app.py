@@ -241,6 +241,7 @@ def create_app(
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
+    topics = TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail))
     outbox = Outbox(settings, metrics, fail)
     latest = LatestPolls(outbox)
     committable = Committable()
@@ -276,16 +277,18 @@ def create_app(
         outbox,
         highwaters,
         progress,
-        TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail)),
+        topics,
         ownership,
         latest,
         gaps,
         BrokerReach(highwaters),
         committable,
         assignment,
-        StatefulAssignor(assignment.copies, settings.standby, assignment.set_standby),
+        StatefulAssignor(
+            settings.partitions, assignment.copies, settings.standby, assignment.set_standby
+        ),
         Watchman(settings, ownership, facts, metrics, fail, clock),
-        WorkerServer(settings, folder, metrics, lags.look),
+        WorkerServer(settings, folder, metrics, lags.look, lambda: topics.trouble),
     )
 
     async def seek(topic: str, partition: int, offset: int) -> None:

@@ -94,6 +94,7 @@ class RestoreService:
         self._restorers: dict[int, Restorer] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._began: dict[int, float] = {}
+        self._followed: set[int] = set()
 
     async def start(self) -> None:
         """Connect, and open the databases that are there."""
@@ -129,14 +130,19 @@ class RestoreService:
         await self.stop_restore(partition)
         await asyncio.shield(self._start(partition, self.of(partition).restore(end)))
 
-    def follow(self, partition: int) -> None:
+    async def follow(self, partition: int) -> None:
         """Keep a copy of a partition up to date, beside its owner's."""
-        if partition not in self.running:
-            task = self._start(partition, self.of(partition).follow())
-            task.add_done_callback(partial(_log_end_of_standby, partition))
+        if partition in self.running & self._followed:
+            return
+        # a restore that goes on would end at its claim
+        await self.stop_restore(partition)
+        self._followed.add(partition)
+        task = self._start(partition, self.of(partition).follow())
+        task.add_done_callback(partial(_log_end_of_standby, partition))
 
     async def stop_restore(self, partition: int) -> None:
         """Stop what reads a partition's changelog; its database stays at its checkpoint."""
+        self._followed.discard(partition)
         task = self._running.pop(partition, None)
         if task is not None:
             task.cancel()
@@ -241,10 +247,11 @@ class PartitionAssignment:
 
         The facts table stays open until `close_all`, for what is in flight.
         """
-        self._owned_before = self._ownership.owned
+        # nothing is owned any more where this is called twice before the next assignment
+        self._owned_before |= self._ownership.owned
         self._streams_ready.clear()
         self._cancel_takeovers()
-        self._revoked = self._ownership.revoke(self._assigned)
+        self._revoked += self._ownership.revoke(self._assigned)
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
 
@@ -283,7 +290,7 @@ class PartitionAssignment:
         for partition in self._restores.running - partitions - standby:
             await self._restores.stop_restore(partition)
         for partition in sorted(standby):
-            self._restores.follow(partition)
+            await self._restores.follow(partition)
         self._begin(partitions)
 
     def on_streams_ready(self) -> None:
@@ -360,6 +367,8 @@ class PartitionAssignment:
         self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
     ) -> None:
         await asyncio.sleep(after)
+        # a standby that still follows would read the claim itself, and be ahead of it
+        await self._restores.stop_restore(partition)
         claim = await self._claim(partition)
         await self._restores.restore(partition, claim)
         await self._streams_ready.wait()
@@ -393,6 +402,9 @@ class PartitionAssignment:
         database = self._restores.databases.of(number)
         summary = await summarize(database)
         known = decode_positions(database.get(POSITION_KEY))
+        if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
+            # somebody else applied more records after the ends were asked for
+            group = await self._read_offsets([number], after=0)
         starts = {
             (spec.name, number): (
                 start_offset(spec.name, number, known.get(spec.name), group, first_claim=claim == 0)

@@ -51,6 +51,8 @@ class StatefulAssignor(AbstractPartitionAssignor):
     """The assignor of one worker; all its methods run in the consumer's thread.
 
     Args:
+        partitions: how many partitions are owned by workers; one that somebody added to a topic has
+            no state and no owner.
         held: tells which copies of partitions this worker has.
         standbys: how many workers besides the owner keep a copy of each partition's state.
         on_standby: called with the partitions that this worker shall keep a copy of.
@@ -58,10 +60,12 @@ class StatefulAssignor(AbstractPartitionAssignor):
 
     def __init__(
         self,
+        partitions: int,
         held: Callable[[], Copies],
         standbys: int,
         on_standby: Callable[[frozenset[int]], None],
     ) -> None:
+        self._partitions = partitions
         self._held = held
         self._standbys = standbys
         self._on_standby = on_standby
@@ -83,7 +87,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
         topics = sorted({topic for member in members.values() for topic in member.subscription})
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
         held = {name: _held_by(member.user_data) for name, member in members.items()}
-        partitions = range(counts.get(REPORT_REQUESTS.name, 0))
+        partitions = range(min(counts.get(REPORT_REQUESTS.name, 0), self._partitions))
         owners = share_out(partitions, held)
         copies = standbys_of(owners, held, self._standbys)
         return {

@@ -39,6 +39,7 @@ class WorkerServer:
         folder: this worker's; the address in use is written there.
         metrics: what `/metrics` shows, and whether the worker is ready.
         look: looks up, before each answer of `/metrics`, what must be asked for.
+        topics_trouble: what is wrong with the topics, in one line; None: nothing.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class WorkerServer:
         folder: Path,
         metrics: WorkerMetrics,
         look: Callable[[], Awaitable[None]],
+        topics_trouble: Callable[[], str | None],
     ) -> None:
         self._host = settings.worker_host
         self._port = settings.worker_port
         self._file = folder / ADDRESS_FILE
         self._metrics = metrics
         self._look = look
+        self._topics_trouble = topics_trouble
         self._runner: web.AppRunner | None = None
         self._delays: asyncio.Task[None] | None = None
 
@@ -107,8 +110,8 @@ class WorkerServer:
         return web.json_response({"status": "ok"})
 
     async def _get_readiness(self, _request: web.Request) -> web.Response:
-        """200 when this worker owns all partitions that it is assigned, 503 until then."""
-        reason = self._metrics.not_ready()
+        """200 when the topics are as they must be and this worker owns all that it is assigned."""
+        reason = self._topics_trouble() or self._metrics.not_ready()
         if reason is None:
             return web.json_response({"status": "ready"})
         status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -17,9 +17,11 @@ from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.kafka.protocol import DescribeTopicsRequest, IncrementalAlterConfigsRequest
+from stream_app.kafka.protocol import NO_ID, DescribeTopicsRequest, IncrementalAlterConfigsRequest
 
 if TYPE_CHECKING:
+    from aiokafka.admin import NewTopic
+
     from stream_app.settings import Settings
 
 _IDS = count(1)
@@ -55,6 +57,7 @@ class FakeTopics:
         down: nodes that do not answer.
         tells_ids: whether the brokers know topic ids.
         asked: the kinds of the requests that came.
+        created: the topics that were created, in order.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,6 +76,7 @@ class FakeTopics:
         self.tells_ids = True
         self.nodes = (1, 2, 3)
         self.asked: list[str] = []
+        self.created: list[str] = []
         brokers = lambda: [SimpleNamespace(nodeId=node) for node in self.nodes]  # noqa: E731
         self._client = SimpleNamespace(cluster=SimpleNamespace(brokers=brokers), send=self._send)
 
@@ -81,6 +85,17 @@ class FakeTopics:
 
     async def close(self) -> None:
         pass
+
+    async def find_coordinator(self, _group: str) -> int:
+        return 1
+
+    async def create_topics(self, wanted: list[NewTopic]) -> Any:
+        self.created += [new.name for new in wanted]
+        for new in wanted:
+            self.topics[new.name] = FakeTopic(
+                new.num_partitions, new.replication_factor, dict(new.topic_configs)
+            )
+        return SimpleNamespace(topic_errors=[(new.name, 0, None) for new in wanted])
 
     def configs(self, name: str, **changes: str) -> dict[str, str]:
         """Change settings of a topic; underscores stand for dots."""
@@ -122,14 +137,13 @@ class FakeTopics:
         else:
             code = 0 if topic else UnknownTopicOrPartitionError.errno
         partitions = topic.partitions if topic else 0
-        replicas = list(range(topic.replicas)) if topic else []
-        description = {
-            "error_code": code,
-            "topic": name,
-            "partitions": [{"replicas": replicas} for _ in range(partitions)],
-        }
-        if self.tells_ids and topic:
-            description["topic_id"] = topic.raw_id
+        replicas = topic.replicas if topic else 0
+        description: dict[str, Any] = {"error_code": code, "topic": name}
+        if self.tells_ids:
+            description["partition_replicas"] = [replicas] * partitions
+            description["topic_id"] = topic.raw_id if topic else NO_ID
+        else:
+            description["partitions"] = [{"replicas": list(range(replicas))}] * partitions
         return description
 
     def _config(self, _kind: int, name: str, wanted: list[str]) -> tuple[Any, ...]:

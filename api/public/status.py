@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.badge import uptime_share
-from api.fleet_report import named_rows
+from api.fleet_report import fields_of, named_rows
 from api.fleet_view import STATES, local_time, moment
 from stream_app.contracts.requests import FleetRequest
 from stream_app.domain.form import ReportForm
@@ -142,7 +142,12 @@ class PublicStatus:
         except StoreUptimeError as error:
             log.warning("the status page has no new days: %s", error)
             return
+        content = answer.content or {}
+        if not set(_DAY_FIELDS) <= set(fields_of(content)):
+            # a record that no worker of this version wrote stands in the place of the answer
+            log.warning("the status page has no new days: the answer has other columns")
+            return
         days: dict[str, list[dict[str, Any]]] = {}
-        for row in named_rows(answer.content or {}, self._reports.pieces(answer.report_id).parts):
+        for row in named_rows(content, self._reports.pieces(answer.report_id).parts):
             days.setdefault(row["store_id"], []).append({name: row[name] for name in _DAY_FIELDS})
         self._days = days

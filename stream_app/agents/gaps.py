@@ -8,6 +8,7 @@ be empty: a record that was missed is read again, and one that the log has lost 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +58,11 @@ class LostInput:
 
     async def tell(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
         """Tell that the records `[first, end)` of a topic are gone, unless that is told already."""
-        if any(r.topic == topic and r.first <= first and end <= r.end for r in owned.lost):
+        for told in owned.lost:
+            if told.topic == topic and told.first <= first < told.end:
+                # the log may have lost more since
+                first = told.end
+        if first >= end:
             return
         reason = (
             f"lost: the records of {topic}/{owned.number} from offset {first} to {end - 1} were "
@@ -153,6 +158,9 @@ class GapSkipper:
                 found = (await self._gaps.look({(topic, owned.number): gap}))[topic, owned.number]
             except BrokerUnavailableError as error:
                 log.warning("%s/%d waits before offset %d: %s", topic, owned.number, first, error)
+                await asyncio.sleep(LOOK_SECONDS)
+                if owned.revoked.is_set():
+                    return None
                 continue
             if owned.revoked.is_set():
                 return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Required
 
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -60,6 +60,7 @@ _Date = Annotated[
 ]
 # a whole number that every reader of JSON keeps as it is
 _Count = Annotated[int, Field(strict=True, ge=0, le=1 << 53)]
+_Offset = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
 _Number = Annotated[float, Field(strict=True, ge=0, le=1 << 53, allow_inf_nan=False)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Status = Literal["active", "inactive"]
@@ -107,6 +108,8 @@ _BASIS: Final[dict[str, Any]] = {
 }
 
 _DETAIL: Final[dict[str, Any]] = _FIGURES | {
+    "start": Required[_Instant],
+    "end": Required[_Instant],
     "name": _Text,
     "open": _Flag,
     "status": Literal["active", "inactive", "unknown"],
@@ -124,9 +127,9 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
     _FIGURES
     | _BASIS
     | {
-        "reference_time": _Instant,
+        "reference_time": Required[_Instant],
         "business_hours": _Hours | None,
-        "input_offsets": dict[_Name, dict[_Name, _Count]],
+        "input_offsets": dict[_Name, dict[_Name, _Offset]],
         "days": list[_Row],
         "windows": list[_Detail],
         "intervals": list[_Detail],
@@ -138,7 +141,7 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
 
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 _BASIS_OF_PIECE: Final[TypeAdapter[Any]] = TypeAdapter(_Basis)
-_OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Count])
+_OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Offset])
 _NAMES: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[list[_Name], Field(max_length=MAX_COLUMNS)])
 
 
@@ -147,12 +150,11 @@ def check_report(report: dict[str, Any], columns: tuple[str, ...]) -> None:
 
     Args:
         report: what it says.
-        columns: the names of the values that its CSV has.
+        columns: the names of the values that its CSV has, as `check_names` takes them.
 
     Raises:
         RecordError: a value, or a name, is none that could be answered.
     """
-    _check_names(columns)
     _check(_REPORT, report, "the report")
     unknown = [column for column in columns if column not in _FIGURES]
     if unknown:
@@ -171,7 +173,7 @@ def check_rows(rows: object, fields: tuple[str, ...]) -> None:
     Raises:
         RecordError: a value, or a name, is none that could be answered.
     """
-    _check_names(fields)
+    check_names(fields)
     _check(_rows_of(fields), rows, "rows")
 
 
@@ -193,7 +195,12 @@ def check_offsets(offsets: object) -> None:
     _check(_OFFSETS, offsets, "input_offsets")
 
 
-def _check_names(names: tuple[str, ...]) -> None:
+def check_names(names: tuple[str, ...]) -> None:
+    """Check the names of a row's values.
+
+    Raises:
+        RecordError: the first is not the store's id, or one is there twice or is no name.
+    """
     _check(_NAMES, list(names), "a name of a column")
     if not names or names[0] != "store_id" or len(set(names)) < len(names):
         raise RecordError("the columns do not begin with store_id, or one is there twice")

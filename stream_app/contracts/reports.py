@@ -22,6 +22,7 @@ import orjson
 from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
 from stream_app.contracts.report_fields import (
     check_basis,
+    check_names,
     check_offsets,
     check_report,
     check_rows,
@@ -182,6 +183,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
 def _check_columns(report: dict[str, Any]) -> None:
     """Refuse what nobody could answer: it would stand in the way of the true one."""
     columns = names_in(report, "columns", CSV_HEADER)
+    check_names(columns)
     rows = report.get("days", [report])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecordError("days are not a list of objects")

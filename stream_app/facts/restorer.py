@@ -55,6 +55,9 @@ class Log(Protocol):
     async def beginning(self, topic: str, partition: int) -> int:
         """The first offset that the log still has."""
 
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset behind the last record that may be read now."""
+
 
 @dataclass(slots=True)
 class RestoreProgress:
@@ -155,15 +158,14 @@ class Restorer:
         Raises:
             TableError: the database fails.
         """
-        fetched = await self._retry(lambda: self._fetch(0, max_bytes=1))
-        await self._verify(fetched.end)
+        await self._verify(await self._retry(lambda: self._log.end(self._topic, self._partition)))
         while True:
             position = self._database.checkpoint.next_offset
             self.progress = RestoreProgress(position, position, position)
             try:
                 fetched = await self._fetch(position)
             except OffsetOutOfRangeError:
-                self._database.remove("is not a part of its changelog", "ahead")
+                await self._retry(lambda at=position: self._follow_from_elsewhere(at))  # type: ignore[misc]
                 continue
             except BrokerUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -172,6 +174,14 @@ class Restorer:
             self._apply(fetched, fetched.end)
             idle = self._database.checkpoint.next_offset == position
             await asyncio.sleep(_IDLE_SECONDS if idle else 0)
+
+    async def _follow_from_elsewhere(self, position: int) -> None:
+        """Go on where the log begins, or anew where it ends before the database."""
+        beginning = await self._log.beginning(self._topic, self._partition)
+        if beginning > position:
+            await self._step_over_deleted(position, beginning)
+        else:
+            self._database.remove("is not a part of its changelog", "ahead")
 
     async def _verify(self, end: int) -> None:
         """Remove the database if it is not a prefix of the changelog below `end`.
@@ -233,6 +243,16 @@ class Restorer:
                     f"offset {position} and goes to {end}"
                 )
             await asyncio.sleep(_RETRY_SECONDS)
+        if end - start > 1:
+            log.info(
+                "partition %d is restored from changelog offset %d to %d: %d records, %d offsets "
+                "without one",
+                self._partition,
+                start,
+                end,
+                self._records,
+                self._emptied,
+            )
         return self._records + self._emptied == end - start
 
     def _apply(self, fetched: FetchedLog, end: int) -> None:

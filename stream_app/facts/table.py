@@ -98,8 +98,8 @@ class OpenPartition:
         """
         if len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
-        self._overlay[key] = value
         batch = self._producer.add(self._database.partition, key, value)
+        self._overlay[key] = value
         entries = self._in_flight.get(batch)
         if entries is None:
             entries = self._in_flight[batch] = []
@@ -121,8 +121,13 @@ class OpenPartition:
             return
         error = sent.exception()
         if error is not None:
+            # the changelog may hold it or not: with what comes behind it, the database would be
+            # no prefix of the changelog any more
+            self._revoked = True
             if isinstance(error, ProducerFenced):
                 self._on_fenced(self._database.partition)
+            else:
+                self._fail(error)
             return
         # the batches of a partition are acknowledged in their order
         last_offset = sent.result().first_offset + batch.count - 1

@@ -56,6 +56,10 @@ async def ensure_topics(settings: Settings) -> int:
         created = await _create_missing(admin, settings)
         await _check(admin, settings)
         await _wait_for_coordinator(admin)
+    except TopicAuthorizationFailedError as error:
+        raise PrerequisiteError(
+            f"the broker does not let this client see topic {error.args[0]}: grant Describe on it"
+        ) from None
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
@@ -95,7 +99,7 @@ async def cluster_id(settings: Settings) -> str:
 
 
 async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int:
-    existing = set(await admin.list_topics())
+    existing = await describe_topics(admin, [spec.name for spec in ALL_TOPICS])
     wanted = [
         NewTopic(
             name=spec.name,
@@ -120,13 +124,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int
 
 
 async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    try:
-        topics = await _all_topics(admin)
-    except TopicAuthorizationFailedError as error:
-        raise PrerequisiteError(
-            f"the broker does not let this client see topic {error.args[0]}: grant Describe on it"
-        ) from None
-    check = await check_topics(admin, settings, topics)
+    check = await check_topics(admin, settings, await _all_topics(admin))
     for remark in check.remarks:
         log.warning("%s", remark)
     if check.trouble is not None:

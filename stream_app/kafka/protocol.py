@@ -8,6 +8,7 @@ are (Kafka 2.3), where the AlterConfigs that aiokafka has takes back every setti
 from __future__ import annotations
 
 import random
+from io import SEEK_CUR
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import (
@@ -28,6 +29,7 @@ from aiokafka.protocol.types import (
     Schema,
     String,
     TaggedFields,
+    UnsignedVarInt32,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +82,37 @@ class _Uuid:
         return value.hex()
 
 
+class _ReplicaCounts:
+    """An array of partitions, of which only the numbers of replicas are read.
+
+    A process asks every two seconds; decoded field by field, thirteen topics with 64 partitions
+    each would hold up its event loop for 30 ms.
+    """
+
+    @staticmethod
+    def decode(data: BytesIO) -> list[int]:
+        counts = []
+        for _ in range(UnsignedVarInt32.decode(data) - 1):
+            # error code, partition, leader, leader epoch
+            data.seek(2 + 4 + 4 + 4, SEEK_CUR)
+            # replicas, in-sync replicas, offline replicas
+            sizes = [_skip_array(data) for _ in range(3)]
+            TaggedFields.decode(data)
+            counts.append(sizes[0])
+        return counts
+
+    @staticmethod
+    def repr(value: list[int]) -> str:
+        return repr(value)
+
+
+def _skip_array(data: BytesIO) -> int:
+    """Step over a compact array of 32-bit numbers; how many there are."""
+    size = max(0, int(UnsignedVarInt32.decode(data)) - 1)
+    data.seek(4 * size, SEEK_CUR)
+    return size
+
+
 class _MetadataResponse_v11(Response):  # noqa: N801  aiokafka's notation
     API_KEY = 3
     API_VERSION = 11
@@ -104,19 +137,7 @@ class _MetadataResponse_v11(Response):  # noqa: N801  aiokafka's notation
                 ("topic", CompactString("utf-8")),
                 ("topic_id", _Uuid),
                 ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
+                ("partition_replicas", _ReplicaCounts),
                 ("topic_authorized_operations", Int32),
                 ("tags", TaggedFields),
             ),

@@ -141,8 +141,11 @@ class RawBatch:
         """It was written in a transaction."""
         return bool(self.attributes & _TRANSACTIONAL_BIT)
 
-    def chunks(self) -> Iterator[list[Any]]:
+    def chunks(self, unpacked: Callable[[int], None] = lambda _: None) -> Iterator[list[Any]]:
         """The records, up to `CHUNK_RECORDS` at a time, with offsets that rise.
+
+        Args:
+            unpacked: told how many bytes were unpacked, with the bound where they were too many.
 
         Raises:
             UnreadableBatchError: the rest cannot be read.
@@ -150,7 +153,7 @@ class RawBatch:
         if self.error is not None:
             raise UnreadableBatchError(self.error)
         records: list[Any] = []
-        batch = DefaultRecordBatch(_plain(self))
+        batch = DefaultRecordBatch(_plain(self, unpacked))
         try:
             for record in self._in_order(batch):
                 records.append(record)
@@ -216,7 +219,7 @@ def _raw_batch(base: int, data: memoryview, following: memoryview) -> RawBatch:
     return RawBatch(base, end, max_timestamp, producer_id, attributes, data, error)
 
 
-def _plain(batch: RawBatch) -> memoryview:
+def _plain(batch: RawBatch, unpacked: Callable[[int], None]) -> memoryview:
     """The batch as if its producer had not compressed it.
 
     Raises:
@@ -235,9 +238,11 @@ def _plain(batch: RawBatch) -> memoryview:
         size = unpack(batch.data[_HEADER.size :], plain[_HEADER.size :])
     except (_FullError, cramjam.DecompressionError, zlib.error, struct.error, ValueError) as error:
         if isinstance(error, _FullError) or str(error) == _CRAMJAM_FULL:
+            unpacked(MAX_UNPACKED_BYTES)
             bound = MAX_UNPACKED_BYTES >> 20
             raise UnreadableBatchError(f"unpacks to more than {bound} MB") from error
         raise UnreadableBatchError(f"cannot be unpacked as {name}: {error}") from error
+    unpacked(size)
     plain[: _HEADER.size] = batch.data[: _HEADER.size]
     _ATTRIBUTES.pack_into(plain, _ATTRIBUTES_AT, batch.attributes & ~_CODEC_BITS)
     return plain[: _HEADER.size + size]

@@ -8,15 +8,23 @@ looked up when a fetch is answered. `pyproject.toml` bounds the version of aioka
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from stream_app.kafka.record_batches import RawBatch, UnreadableBatchError, has_batch, raw_batches
+from stream_app.kafka.record_batches import (
+    MAX_UNPACKED_BYTES,
+    RawBatch,
+    UnreadableBatchError,
+    has_batch,
+    raw_batches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,6 +113,33 @@ class FetchedBatches:
         return len(self.data)
 
 
+class _Turn(threading.local):
+    """What was unpacked in this thread since its event loop went round.
+
+    aiokafka hands out all that was fetched at once: forty small batches that unpack to 64 MB each
+    would be all in memory, and nothing else would run until the last one is unpacked.
+    """
+
+    unpacked = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what comes next has to wait."""
+        return self.unpacked >= MAX_UNPACKED_BYTES
+
+    def count(self, unpacked: int) -> None:
+        """Note that so many bytes were unpacked."""
+        if not self.unpacked:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self.unpacked += unpacked
+
+    def _begin(self) -> None:
+        self.unpacked = 0
+
+
+_turn: Final = _Turn()
+
+
 class SafePartitionRecords(fetcher.PartitionRecords):
     """The records in what was fetched, one after the other, for aiokafka's consumer."""
 
@@ -112,6 +147,9 @@ class SafePartitionRecords(fetcher.PartitionRecords):
 
     def _unpack_records(self) -> Iterator[Any]:
         for batch in raw_batches(self._records.data):
+            if _turn.is_over:
+                # to aiokafka this is the end of what was fetched: it fetches the rest again
+                return
             if not self._is_left_out(batch):
                 yield from self._records_in(batch)
             self._move_to(batch.next_offset)
@@ -136,7 +174,7 @@ class SafePartitionRecords(fetcher.PartitionRecords):
         first = batch.base_offset
         reason = None
         try:
-            for chunk in batch.chunks():
+            for chunk in batch.chunks(_turn.count):
                 for record in chunk:
                     first = record.offset + 1
                     # a batch is fetched whole, also where only its end is wanted

@@ -82,9 +82,9 @@ class TopicCheck:
             )
         if any(difference.setting == PARTITIONS for difference in self.wrong):
             advice.append(
-                f"Set {PREFIX}PARTITIONS to the number that the topics were made with; Kafka "
-                f"cannot take partitions away: {GUIDE} says how to move the records of those that "
-                "were added"
+                f"Nobody reads partitions that were added: {GUIDE} says how to move their records "
+                "and make the topic anew. If the topics were made with another number, set "
+                f"{PREFIX}PARTITIONS to it"
             )
         return advice
 

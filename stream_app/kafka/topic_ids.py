@@ -91,12 +91,14 @@ async def describe_topics(
         # a partition without a leader exists
         if code not in (0, LeaderNotAvailableError.errno):
             raise for_code(code)(topic["topic"])
-        partitions = topic["partitions"]
+        replicas = topic.get("partition_replicas")
+        if replicas is None:
+            replicas = [len(partition["replicas"]) for partition in topic["partitions"]]
         descriptions[topic["topic"]] = TopicDescription(
             name=topic["topic"],
             id=_text_of(topic.get("topic_id", NO_ID)),
-            partitions=len(partitions),
-            replicas=min((len(partition["replicas"]) for partition in partitions), default=0),
+            partitions=len(replicas),
+            replicas=min(replicas, default=0),
         )
     return descriptions
 

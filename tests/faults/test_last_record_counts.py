@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import CommitFailedError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_hours, encode_zone
@@ -164,13 +165,25 @@ async def read_from_the_beginning(product: Deployment) -> None:
             for number in range(settings.partitions)
         ]
         consumer.assign(sources)
-        await consumer.commit(await consumer.beginning_offsets(sources))
+        beginning = await consumer.beginning_offsets(sources)
+        async with asyncio.timeout(60):
+            # a worker whose leaving the broker did not hear is a member until its session is over
+            while not await _committed(consumer, beginning):  # noqa: ASYNC110  another process
+                await asyncio.sleep(1)
     finally:
         await consumer.stop()
     for worker in product.workers.values():
         worker.mark()
     await product.start_workers()
     await product.shared_out()
+
+
+async def _committed(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
+    try:
+        await consumer.commit(offsets)
+    except CommitFailedError:
+        return False
+    return True
 
 
 async def compact(settings: Settings, clients: Clients) -> None:

@@ -111,10 +111,12 @@ COMPACTED: Final = (STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name)
 KEYS: Final = (STORE.encode(), None, b"", b"\xff", b"k" * 10_000)
 
 
-async def test_poison_on_every_topic(faulty: UnderLoad) -> None:
-    async with faulty("16: poison records of every kind on every topic", workers=2) as scene:
-        sent = await _poison(scene)
-        await _odd_but_good(scene)
+@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
+async def test_poison_on_every_topic(faulty: UnderLoad, codec: str | None) -> None:
+    fault = f"16: poison records of every kind on every topic, {codec or 'not compressed'}"
+    async with faulty(fault, workers=2) as scene:
+        sent = await _poison(scene, codec)
+        await _odd_but_good(scene, codec or "gzip")
         scene.refused = len(sent)
         letters = await dead_letters(scene.product.settings)
         while len(letters) < len(sent):
@@ -131,12 +133,16 @@ async def test_poison_on_every_topic(faulty: UnderLoad) -> None:
             assert worker.said(r"refused store-status/\d/\d+: ")
 
 
-async def _poison(scene: Scenario) -> dict[tuple[Any, ...], tuple[bytes | None, bytes | None]]:
+async def _poison(
+    scene: Scenario, codec: str | None
+) -> dict[tuple[Any, ...], tuple[bytes | None, bytes | None]]:
     """Where each refused record stands, and what it holds."""
     sent: dict[tuple[Any, ...], tuple[bytes | None, bytes | None]] = {}
     partitions = scene.product.settings.partitions
     right = partition_of(STORE.encode(), partitions)
-    async with AIOKafkaProducer(**connection(scene.product.settings), acks="all") as kafka:
+    async with AIOKafkaProducer(
+        **connection(scene.product.settings), acks="all", compression_type=codec
+    ) as kafka:
         for topic, values in REFUSED.items():
             for number, value in enumerate(values.values()):
                 key = KEYS[number % len(KEYS)]
@@ -153,7 +159,7 @@ async def _poison(scene: Scenario) -> dict[tuple[Any, ...], tuple[bytes | None, 
     return sent
 
 
-async def _odd_but_good(scene: Scenario) -> None:
+async def _odd_but_good(scene: Scenario, codec: str) -> None:
     """What looks wrong and is not: it counts like everything else."""
     store = scene.stores[0]
     polls = [
@@ -171,7 +177,7 @@ async def _odd_but_good(scene: Scenario) -> None:
     async with AIOKafkaProducer(
         **connection(scene.product.settings),
         acks="all",
-        compression_type="gzip",
+        compression_type=codec,
         max_request_size=8_000_000,
     ) as kafka:
         # more than a plain record may hold, compressed to less, under another store's key

@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "cache_dir": Path("~/.cache/store-uptime").expanduser(),
     "partitions": 8,
     "replication": 1,
+    "standby": 0,
     "api_host": "127.0.0.1",
     "api_port": 8000,
     "public_stores": "",

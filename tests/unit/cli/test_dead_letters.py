@@ -87,10 +87,14 @@ def test_one_line_a_letter_the_newest_first(topic: FakeReader) -> None:
     topic.add_letter(DeadLetter(http, "not JSON", b"{"), NOON_MS + 2000)
     topic.add_letter(DeadLetter({"http": "7c9f", "path": "/status"}, "why", b"{"), NOON_MS + 2000)
     topic.add_letter(of_record(None), NOON_MS + 3000)
+    batch = of_record(None)
+    batch.source["last_offset"] = 79
+    topic.add_letter(batch, NOON_MS + 4000)
     result = run("list")
     assert result.exit_code == 0
     assert result.stderr == ""
     assert result.stdout.splitlines() == [
+        "       5  2024-03-10T12:00:04Z  store-status/3/70-79  not JSON  |  (no value)",
         "       4  2024-03-10T12:00:03Z  store-status/3/70  not JSON  |  (no value)",
         "       3  2024-03-10T12:00:02Z  /status (7c9f)  why  |  {",
         "       2  2024-03-10T12:00:02Z  /status (7c9e, item 2)  not JSON  |  {",

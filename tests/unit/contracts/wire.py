@@ -146,7 +146,7 @@ further = {
 }
 contents = st.builds(
     lambda public, more: more | public,
-    st.fixed_dictionaries(public, optional=further),
+    st.fixed_dictionaries(public | {"reference_time": st.just(NOON)}, optional=further),
     st.dictionaries(st.text(), figures),
 )
 rows = st.tuples(*public.values(), *(further[name] for name in FURTHER_FIELDS)).map(list)

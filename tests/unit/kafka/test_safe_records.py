@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from typing import Any
@@ -69,7 +70,7 @@ def marker(kind: int, base: int, producer: int) -> bytes:
 
 
 @pytest.mark.parametrize("codec", NAMES)
-def test_the_records_of_every_codec_are_those_that_aiokafka_reads(codec: str) -> None:
+async def test_the_records_of_every_codec_are_those_that_aiokafka_reads(codec: str) -> None:
     data = batch_of([b"a", None, b"c"], codec, base=5) + batch_of([b"d"], codec, base=8)
     ours = fetched(data, 6)
     theirs = fetched(data, 6, reader=fetcher.PartitionRecords, read=MemoryRecords)
@@ -77,14 +78,14 @@ def test_the_records_of_every_codec_are_those_that_aiokafka_reads(codec: str) ->
     assert ours.next_fetch_offset == theirs.next_fetch_offset == 9
 
 
-def test_a_batch_that_cannot_be_read_is_one_range_and_is_stepped_over() -> None:
+async def test_a_batch_that_cannot_be_read_is_one_range_and_is_stepped_over() -> None:
     data = batch_of([b"a"]) + flipped(batch_of([b"b"] * 3, base=1)) + batch_of([b"c"], base=4)
     records = fetched(data)
     assert told(records) == [b"a", (1, 3), b"c"]
     assert records.next_fetch_offset == 5
 
 
-def test_it_says_where_it_stands_and_why() -> None:
+async def test_it_says_where_it_stands_and_why() -> None:
     (range_,) = fetched(with_codec(batch_of([b"a"] * 2, base=7), 6), 7)
     assert range_ == UnreadableRecords("stores", 3, 7, 7, 8, 1_001, "unknown codec 6")
     assert str(range_) == "stores/3: offsets 7 to 8 cannot be read: unknown codec 6"
@@ -93,7 +94,7 @@ def test_it_says_where_it_stands_and_why() -> None:
     assert last_offset(range_) == 8
 
 
-def test_a_reader_that_begins_in_the_middle_names_the_same_range() -> None:
+async def test_a_reader_that_begins_in_the_middle_names_the_same_range() -> None:
     """So a dead letter of it has the same key, whoever writes it and whenever."""
     (whole,) = fetched(flipped(batch_of([b"a"] * 5, base=10)), 10)
     (rest,) = fetched(flipped(batch_of([b"a"] * 5, base=10)), 13)
@@ -101,18 +102,18 @@ def test_a_reader_that_begins_in_the_middle_names_the_same_range() -> None:
     assert (rest.offset, rest.last_offset) == (13, 14)
 
 
-def test_what_was_passed_is_not_told_again() -> None:
+async def test_what_was_passed_is_not_told_again() -> None:
     assert told(fetched(flipped(batch_of([b"a"] * 5, base=10)), 15)) == []
 
 
-def test_of_a_batch_that_is_damaged_in_the_middle_the_beginning_is_read() -> None:
+async def test_of_a_batch_that_is_damaged_in_the_middle_the_beginning_is_read() -> None:
     data = batch_of([b"a", b"b", b"c"], "lz4", damage=lambda plain: plain[:-2])
     records = fetched(data + batch_of([b"d"], base=3))
     assert told(records) == [b"a", b"b", (2, 2), b"d"]
     assert told(fetched(data, 1)) == [b"b", (2, 2)]
 
 
-def test_a_batch_of_many_records_is_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_of_many_records_is_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_batches, "CHUNK_RECORDS", 2)
     assert told(fetched(batch_of([b"%d" % n for n in range(5)], "zstd"), 1)) == [
         b"1",
@@ -122,19 +123,19 @@ def test_a_batch_of_many_records_is_read_in_portions(monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_the_position_goes_on_with_every_record() -> None:
+async def test_the_position_goes_on_with_every_record() -> None:
     records = fetched(batch_of([b"a"] * 3) + flipped(batch_of([b"b"] * 4, base=3)))
     assert [records.next_fetch_offset for _ in records] == [1, 2, 3, 7]
 
 
-def test_what_compaction_emptied_moves_the_position_on() -> None:
+async def test_what_compaction_emptied_moves_the_position_on() -> None:
     records = fetched(sealed(with_last_delta(batch_of([]), 9), 0))
     assert told(records) == []
     assert records.next_fetch_offset == 10
 
 
 @pytest.mark.parametrize("isolation", [READ_COMMITTED, READ_UNCOMMITTED])
-def test_aborted_transactions_are_left_out_where_committed_records_are_asked_for(
+async def test_aborted_transactions_are_left_out_where_committed_records_are_asked_for(
     isolation: int,
 ) -> None:
     def of(producer: int, value: bytes, base: int) -> bytes:
@@ -165,14 +166,16 @@ def test_aborted_transactions_are_left_out_where_committed_records_are_asked_for
     assert told(theirs) == expected
 
 
-def test_readable_leaves_out_what_is_not_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_readable_leaves_out_what_is_not_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     records = fetched(flipped(batch_of([b"a"])) + batch_of([b"b"], base=1))
     with caplog.at_level(logging.ERROR):
         assert told(readable(records)) == [b"b"]
     assert caplog.messages == [f"stores/3: offsets 0 to 0 cannot be read: {CHECKSUM}"]
 
 
-def test_what_is_incomplete_is_nothing_yet() -> None:
+async def test_what_is_incomplete_is_nothing_yet() -> None:
     batch = batch_of([b"a"])
     assert FetchedBatches(batch).has_next()
     for data in (b"", None, batch[:5], batch[:-1], struct.pack(">qi", 0, -1) + bytes(90)):
@@ -192,3 +195,38 @@ async def test_aiokafka_reads_with_it() -> None:
     assert {"MemoryRecords", "PartitionRecords"} <= set(answered.__code__.co_names)
     assert vars(safe_records)["fetcher"] is fetcher
     await consumer.stop()
+
+
+async def test_no_more_is_unpacked_at_once_than_one_batch_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(safe_records, "MAX_UNPACKED_BYTES", 10_000)
+    large = [batch_of([b"x" * 6_000], "zstd", base=number) for number in range(3)]
+    first, second = fetched(b"".join(large)), fetched(large[0])
+    assert len(told(first)) == 2
+    assert (first.next_fetch_offset, second.next_fetch_offset) == (2, 0)
+    assert told(second) == [], "another partition waits likewise, and is fetched again"
+
+    await asyncio.sleep(0)
+    assert len(told(fetched(large[2], first.next_fetch_offset))) == 1
+    assert len(told(fetched(large[0]))) == 1
+
+
+async def test_what_unpacks_to_too_much_counts_as_much_as_it_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record_batches, "MAX_UNPACKED_BYTES", 5_000)
+    monkeypatch.setattr(safe_records, "MAX_UNPACKED_BYTES", 5_000)
+    bombs = [batch_of([b"x" * 6_000], "gzip", base=number) for number in range(3)]
+    at = 0
+    for number in range(3):
+        records = fetched(b"".join(bombs[at:]), at)
+        assert told(records) == [(number, number)]
+        at = records.next_fetch_offset
+        await asyncio.sleep(0)
+
+
+async def test_what_is_not_compressed_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_records, "MAX_UNPACKED_BYTES", 1)
+    data = b"".join(batch_of([b"x"], base=number) for number in range(9))
+    assert len(told(fetched(data))) == 9

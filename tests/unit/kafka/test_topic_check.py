@@ -27,14 +27,8 @@ CHANGELOG = "store-uptime-facts-changelog"
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> FakeTopics:
     fake = FakeTopics(settings_with())
-    fake.list_topics = lambda: _list(fake)  # type: ignore[attr-defined]
-    fake.find_coordinator = lambda _group: _list(fake)  # type: ignore[attr-defined]
     monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **_: fake)
     return fake
-
-
-async def _list(fake: FakeTopics) -> list[str]:
-    return list(fake.topics)
 
 
 async def checked(topics: FakeTopics, settings: Settings | None = None) -> TopicCheck:
@@ -52,6 +46,16 @@ async def refusal(topics: FakeTopics) -> str:
 
 async def test_topics_as_they_must_be_are_left_alone(topics: FakeTopics) -> None:
     assert await ensure_topics(topics.settings) == 0
+    assert topics.altered == []
+
+
+async def test_topics_that_do_not_exist_are_made_as_they_must_be(topics: FakeTopics) -> None:
+    names = list(topics.topics)
+    del topics.topics["stores"], topics.topics["watermarks"]
+    topics.down = {2}
+    assert await ensure_topics(topics.settings) == 2
+    assert sorted(topics.created) == ["stores", "watermarks"]
+    assert sorted(topics.topics) == sorted(names)
     assert topics.altered == []
 
 

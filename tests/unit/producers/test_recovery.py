@@ -218,3 +218,11 @@ def test_whatever_a_letter_holds_it_is_read_or_refused(
         with suppress(RecordError):
             fact = recovered(tried).fact
             assert parse_uuid(fact.store_id) == fact.store_id
+
+
+@pytest.mark.parametrize("topic", [STORE_STATUS, STORE_TIMEZONES, REPORT_REQUESTS])
+def test_of_a_batch_that_could_not_be_read_nothing_can_be_sent_again(topic: TopicSpec) -> None:
+    letter = of_topic(topic, None)
+    letter.source["last_offset"] = 79
+    with pytest.raises(NotReplayableError, match="nothing of a batch"):
+        recovered(letter)

@@ -11,10 +11,12 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
 from api.webhooks import courier as courier_module
 from api.webhooks.courier import Courier
+from api.webhooks.ledger import Ledger
 from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.safe_records import UnreadableRecords
 from tests.fakes import SETTINGS, FakeRecord
 from tests.unit.api.answers import REPORT
 
@@ -410,3 +412,33 @@ async def test_a_commit_that_failed_is_made_again(group: Group, runs: Runs, cour
     await asyncio.sleep(0.01)
     consumer.commit_error = None
     await until(lambda: group.committed_of() == 1)
+
+
+async def test_what_cannot_be_read_is_a_dead_letter_and_is_done_with(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    place = TopicPartition(WEBHOOKS.name, 0)
+    group.logs[place].append(UnreadableRecords(*place, 0, 0, 0, 0, "unknown codec 5"))  # type: ignore[arg-type]
+    group.add("1")
+    await couriers()
+    await until(lambda: runs.begun == ["1"])
+    runs.end("1")
+    await until(lambda: group.committed_of() == 2)
+    (letter,) = runs.letters
+    assert (letter.reason, letter.original) == ("unknown codec 5", None)
+    assert letter.source == {"topic": "webhooks", "partition": 0, "offset": 0, "last_offset": 0}
+
+
+async def test_a_range_that_cannot_be_read_is_committed_as_a_whole() -> None:
+    owned = courier_module._Owned(Ledger(4), (4, ""))
+    letters: list[DeadLetter] = []
+
+    async def bury(letter: DeadLetter) -> None:
+        letters.append(letter)
+
+    courier = Courier(SETTINGS, None, bury, lambda: True)  # type: ignore[arg-type]
+    courier._take(owned, UnreadableRecords(WEBHOOKS.name, 0, 4, 4, 9, 0, "why"))
+    assert owned.ledger.offset < 10
+    await asyncio.gather(*owned.running)
+    assert owned.ledger.offset == 10
+    assert len(letters) == 1

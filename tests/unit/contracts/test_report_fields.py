@@ -1,0 +1,164 @@
+"""Values of reports that nobody could answer are refused where a result is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_app.contracts.report_fields import MAX_COLUMNS
+from stream_app.contracts.reports import Piece, ReportEvent, decode_event, encode_event
+from stream_app.errors import RecordError
+from tests.report_contents import FORMS, fleet_content, store_content
+
+REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+WINDOW = FORMS["window"]
+
+TEXTS: tuple[Any, ...] = (5, True, [], {}, "a\r\nSet-Cookie: b", "a\0b", "\x1b[2J", "x" * 2_000)
+NUMBERS: tuple[Any, ...] = ("5", True, [], {}, -1, 2**60)
+INSTANTS: tuple[Any, ...] = (5, "soon", "2024-02-30T00:00:00Z", "2024-03-10", "2024-03-10T12:00Z")
+COUNTS: tuple[Any, ...] = (*NUMBERS, 1.5)
+DETAILS: tuple[Any, ...] = (5, "x", {}, [5], [["x"]])
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "store_id": (*TEXTS, "shop 7", "=1+1"),
+    "timezone": TEXTS,
+    "hours_version": TEXTS,
+    "lookback": TEXTS,
+    "stale_after": TEXTS,
+    "tzdata_version": TEXTS,
+    "default_status": (*TEXTS, "asleep"),
+    "reference_time": INSTANTS,
+    "uptime_last_hour": (*COUNTS, None),
+    "downtime_last_day": (*NUMBERS, None),
+    "polls_counted": (*COUNTS, None),
+    "coverage": NUMBERS,
+    "business_hours": (5, "x", {}, [5], [[0, "09:00"]], [[0, 9, 17]], [["0", "a", "b"]]),
+    "input_offsets": (5, [], "x", {"a": 5}, {"a": {"0": "7"}}, {"a\r\n": {"0": 7}}),
+    "windows": (*DETAILS, [{"start": "soon"}], [{"coverage": "all"}]),
+    "intervals": (*DETAILS, [{"open": 1}], [{"status": "asleep"}], [{"counted_as": 5}]),
+    "local_days": (*DETAILS, [{"date": "Monday"}], [{"uptime_minutes": "5"}]),
+    "incidents": (*DETAILS, [{"start": 5}], [{"cause": "rain"}], [{"downtime_seconds": "1"}]),
+    "days": (5, "x", {}, [5]),
+    "columns": (5, "x", [], [5], ["store_id", "store_id"], ["timezone"], ["store_id", "a\nb"]),
+}
+
+
+def read(report: dict[str, Any]) -> ReportEvent:
+    value = {
+        "report_id": REPORT,
+        "status": "complete",
+        "at": "2024-03-10T12:00:00Z",
+        "report": report,
+    }
+    return decode_event(orjson.dumps(value))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_workers_write_is_read_in_every_form(name: str) -> None:
+    content = store_content(FORMS[name], detailed=True)
+    assert read(content).report == orjson.loads(orjson.dumps(content))
+    head, rows = fleet_content(FORMS[name])
+    piece = Piece(
+        part=0,
+        parts=1,
+        attempt="one",
+        piece=0,
+        pieces=1,
+        reference_time=7,
+        rows=rows,
+        basis={name: head[name] for name in ("lookback", "default_status")},
+        input_offsets={"store-status": 7},
+        columns=head["columns"],
+    )
+    event = ReportEvent(REPORT, "running", 7, piece=piece)
+    assert decode_event(encode_event(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"), [(field, value) for field, values in WRONG.items() for value in values]
+)
+def test_a_value_that_nobody_could_answer_is_refused(field: str, wrong: Any) -> None:
+    content = store_content(WINDOW, detailed=True)
+    with pytest.raises(RecordError) as refused:
+        read({**content, field: wrong})
+    reason = str(refused.value)
+    assert "\n" not in reason
+    assert len(reason) < 200
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [("date", "Monday"), ("start", "soon"), ("uptime_minutes", "5"), ("coverage", True)],
+)
+def test_so_is_one_of_a_day(field: str, wrong: Any) -> None:
+    content = store_content(FORMS["daily"])
+    first, *rest = content["days"]
+    with pytest.raises(RecordError):
+        read({**content, "days": [{**first, field: wrong}, *rest]})
+
+
+@pytest.mark.parametrize("missing", ["timezone", "coverage", "business_hours", "input_offsets"])
+def test_what_earlier_versions_did_not_tell_may_be_missing(missing: str) -> None:
+    content = store_content(WINDOW)
+    del content[missing]
+    assert read(content).report is not None
+
+
+def test_what_later_versions_tell_is_read_as_far_as_a_row_may_hold_it() -> None:
+    content = store_content(WINDOW)
+    more = {"columns": [*content["columns"], "mood"]}
+    for good in ("fine", 5, 0.5, True, None):
+        assert read({**content, **more, "mood": good}).report is not None
+    for bad in ([], {}, "a\nb"):
+        with pytest.raises(RecordError):
+            read({**content, **more, "mood": bad})
+    assert read({**content, "not a column": {"of": ["any", "kind"]}}).report is not None
+
+
+def test_a_row_has_a_bounded_number_of_columns() -> None:
+    content = store_content(WINDOW)
+    names = [f"c{number}" for number in range(MAX_COLUMNS)]
+    with pytest.raises(RecordError, match="a name of a column"):
+        read({**content, **dict.fromkeys(names, 1), "columns": ["store_id", *names]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [["x"]]},
+        {"rows": 5},
+        {"rows": [5]},
+        {"basis": {"lookback": "a\r\nb"}},
+        {"basis": {"default_status": 5}},
+        {"basis": []},
+        {"input_offsets": {"store-status": "7"}},
+        {"input_offsets": {"a\nb": 7}},
+        {"columns": ["timezone"]},
+        {"further": ["store_id"]},
+    ],
+    ids=str,
+)
+def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> None:
+    _, rows = fleet_content(WINDOW)
+    event = ReportEvent(
+        REPORT, "running", 7, piece=Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, WINDOW.columns)
+    )
+    value = orjson.loads(encode_event(event))
+    assert decode_event(orjson.dumps(value)).piece is not None
+    value["piece"] |= change
+    with pytest.raises(RecordError):
+        decode_event(orjson.dumps(value))
+
+
+@pytest.mark.parametrize("wrong", [5, None, [], "a\r\nb", "x\0"])
+@pytest.mark.parametrize("column", [0, 7, 8])
+def test_a_text_of_a_row_is_one_line(column: int, wrong: Any) -> None:
+    _, rows = fleet_content(WINDOW)
+    rows[0][column] = wrong
+    event = ReportEvent(
+        REPORT, "running", 7, piece=Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, WINDOW.columns)
+    )
+    with pytest.raises(RecordError):
+        decode_event(encode_event(event))
