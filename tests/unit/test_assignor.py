@@ -166,7 +166,7 @@ def test_of_two_copies_the_better_one_is_kept() -> None:
 def test_copies_are_spread_over_the_workers() -> None:
     owners: dict[str, list[int]] = {"one": list(range(8)), "two": [], "three": []}
 
-    kept = standbys_of(owners, dict.fromkeys(owners, {}), 1)
+    kept = standbys_of(owners, {worker: {} for worker in owners}, 1)
 
     assert [len(kept[worker]) for worker in owners] == [0, 4, 4]
 
@@ -209,8 +209,8 @@ def test_each_worker_is_assigned_its_partitions_of_all_topics() -> None:
     assignment = one.assignor.assign(Cluster(), members)
 
     topics = {spec.name for spec in CONSUMED_TOPICS}
-    assert assigned(assignment, "one") == dict.fromkeys(topics, [1, 3, 5, 7])
-    assert assigned(assignment, "two") == dict.fromkeys(topics, [0, 2, 4, 6])
+    assert assigned(assignment, "one") == {topic: [1, 3, 5, 7] for topic in topics}
+    assert assigned(assignment, "two") == {topic: [0, 2, 4, 6] for topic in topics}
     two.assignor.on_assignment(assignment["two"])
     assert two.standby == [frozenset({1, 3, 5, 7})]
 
