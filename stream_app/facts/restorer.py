@@ -133,11 +133,6 @@ class Restorer:
                 self._partition,
             )
         await self._verify(end)
-        if self._database.checkpoint == START and end > 0:
-            log.info(
-                "no database of partition %d here: it is read back from the changelog",
-                self._partition,
-            )
         if not await self._read_to(end):
             log.error(
                 "partition %d: offsets of its changelog are unaccounted for: it is restored from "
