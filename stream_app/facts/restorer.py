@@ -127,6 +127,11 @@ class Restorer:
         Raises:
             TableError: the database fails, or the restore stands still.
         """
+        if end > 0 and self._database.checkpoint == START:
+            log.info(
+                "no database of partition %d here: it is read back from the changelog",
+                self._partition,
+            )
         await self._verify(end)
         if self._database.checkpoint == START and end > 0:
             log.info(

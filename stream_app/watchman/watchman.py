@@ -23,14 +23,13 @@ from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, 
 from stream_app.explain.claim import claim_of
 from stream_app.explain.evidence import gather
 from stream_app.explain.verdict import judge
-from stream_app.kafka.clients import start, unavailable
+from stream_app.kafka.clients import start, stop, unavailable
 from stream_app.watchman.kept_records import KeptRecords, NotComparableError, new_consumer
 from stream_app.watchman.window import choose_window, known_from, reading_span
 
 if TYPE_CHECKING:
     from stream_app.agents.ownership import OwnedPartition, Ownership
     from stream_app.explain.claim import Claim
-    from stream_app.explain.verdict import Verdict
     from stream_app.metrics import CheckOutcome, WorkerMetrics
     from stream_app.settings import Settings
     from stream_app.watchman.window import Window
@@ -145,8 +144,11 @@ class Watchman:
             except TableError as error:
                 self._fail(error)
                 return
-            except (BrokerUnavailableError, TimeoutError) as error:
-                log.debug("the watchman gives a round up: %s", error or "it takes too long")
+            except TimeoutError:
+                log.debug("the watchman gives a round up: it takes too long")
+                self._metrics.watchman_checked("not_comparable")
+            except BrokerUnavailableError as error:
+                log.debug("the watchman gives a round up: %s", error)
             except Exception:
                 log.exception("the watchman gives a round up")
 
@@ -167,8 +169,9 @@ class Watchman:
         partition = self._random.choice(owned)
         store_ids = self._choose_stores(partition)
         consumer = self._new_consumer(self._settings)
-        await start(consumer, self._settings)
         try:
+            # whoever stops the watchman may cut this off too
+            await start(consumer, self._settings)
             checks = await self._read(partition.number, consumer, store_ids)
             for store_id in store_ids:
                 self._metrics.watchman_checked(await self._check(checks, store_id))
@@ -176,7 +179,7 @@ class Watchman:
             log.debug("the watchman gives a round up: %s", error)
             self._metrics.watchman_checked("not_comparable")
         finally:
-            await consumer.stop()
+            await stop(consumer)
 
     def _choose_stores(self, owned: OwnedPartition) -> list[str]:
         chosen = self._random.sample(tuple(owned.stores), min(ROUND_STORES, len(owned.stores)))
@@ -252,12 +255,10 @@ class Watchman:
                 return "not_comparable"
             await self._read_newest(checks)
             # minute by minute: too long for the event loop
-            verdict = await asyncio.to_thread(self._recompute, checks.kept, claim)
-            if verdict.outcome == "agrees":
-                return "agrees"
-            if verdict.outcome == "cannot be recomputed":
-                return "not_comparable"
-            found = (claim, verdict.reasons)
+            outcome, differences = await asyncio.to_thread(self._recompute, checks, claim)
+            if outcome != "differs":
+                return outcome
+            found = (claim, differences)
         if await self._refused(checks, store_id):
             return "not_comparable"
         _tell(checks.number, *found)
@@ -290,9 +291,21 @@ class Watchman:
             return None
         return claim_of(orjson.loads(orjson.dumps(content)), None, self._settings.partitions)
 
-    def _recompute(self, kept: KeptRecords, claim: Claim) -> Verdict:
-        evidence = asyncio.run(gather(kept, claim, self._settings.future_tolerance))
-        return judge(claim, evidence, self._settings.default_timezone)
+    def _recompute(self, checks: _Round, claim: Claim) -> tuple[CheckOutcome, list[str]]:
+        """Compare a report with what the topics say; the outcome, and what differs."""
+        settings = self._settings
+        evidence = asyncio.run(gather(checks.kept, claim, settings.future_tolerance))
+        if claim.hours and not evidence.hours:
+            return "not_comparable", []
+        if claim.timezone != settings.default_timezone and not evidence.zones:
+            return "not_comparable", []
+        # a topic that was deleted and made anew begins at its first offset, and lacks polls that
+        # the table holds: such a topic is one that has lost its oldest records
+        evidence.oldest = 1 if checks.first == 0 else 0
+        verdict = judge(claim, evidence, settings.default_timezone)
+        if verdict.outcome == "cannot be recomputed":
+            return "not_comparable", []
+        return verdict.outcome, verdict.reasons
 
     async def _refused(self, checks: _Round, store_id: str) -> bool:
         """Whether a worker has kept one of the store's records as a dead letter."""

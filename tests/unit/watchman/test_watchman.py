@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from array import array
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,12 @@ from stream_app.facts.keys import (
     encode_rows,
     store_key,
 )
+from stream_app.kafka.frontier import Frontier
 from stream_app.metrics import WorkerMetrics
 from stream_app.watchman import kept_records, watchman
 from stream_app.watchman.watchman import Watchman
 from tests.agent_fakes import Failures, FakeFacts, FakeOwnership, settings_with, store_in
-from tests.unit.watchman.topics import TopicRecord, Topics
+from tests.unit.watchman.topics import FakeConsumer, TopicRecord, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -256,6 +258,33 @@ async def test_an_older_record_that_was_forwarded_late_convicts_nobody(errors: l
     assert errors == []
 
 
+async def test_topics_that_were_made_anew_convict_nobody(errors: list[str]) -> None:
+    product = Product()
+    product.live(24 * 9)
+    for store in STORES:
+        product.hours(store, HOURS)
+        product.zone(store, "Asia/Tokyo")
+    product.topics.records.clear()
+    product.partition.frontiers = {t: Frontier(0) for t in product.partition.frontiers}
+    product.live(1)
+    await product.watch()
+    assert product.outcomes() == (0, 0, 3)
+    assert errors == []
+
+
+async def test_a_status_that_was_turned_round_is_found(errors: list[str]) -> None:
+    product = Product()
+    product.live(30)
+    key = store_key(STORES[0])
+    for (partition, name), value in list(product.facts.content.items()):
+        if name.startswith(key) and name[16:17] in (b"c", b"d"):
+            turned = [poll ^ 1 for poll in from_bytes(value)]
+            product.facts.content[partition, name] = to_bytes(array("q", turned))
+    await product.watch()
+    assert product.outcomes() == (2, 1, 0)
+    assert len(errors) == 1
+
+
 async def test_a_poll_that_a_worker_refused_convicts_nobody(errors: list[str]) -> None:
     product = Product()
     product.live(30)
@@ -403,6 +432,26 @@ async def test_zero_means_never() -> None:
     await product.watchman.start()
     assert product.watchman._task is None
     await product.watchman.stop()
+
+
+async def test_a_connection_that_is_cut_off_while_it_is_made_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    product = Product(watchman=1)
+    product.live(1)
+    made: list[FakeConsumer] = []
+    connecting = asyncio.Event()
+
+    async def for_ever(consumer: FakeConsumer) -> None:
+        made.append(consumer)
+        connecting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FakeConsumer, "start", for_ever)
+    await product.watchman.start()
+    await connecting.wait()
+    await product.watchman.stop()
+    assert [consumer.stopped for consumer in made] == [True]
 
 
 async def test_a_round_that_fails_is_followed_by_others(
