@@ -39,7 +39,7 @@ async def test_the_files_of_a_worker_cannot_grow(faulty: UnderLoad, tmp_path: Pa
         # the next start has a new file to write to, comes no further than that, and says why
         worker.mark()
         await worker.wait_until_said(FAILS)
-        while await product.readiness() == "ready":
+        while await product.readiness() == "ready":  # noqa: ASYNC110  the product is another process
             await asyncio.sleep(0.1)
         told = [line for line in product.lines if line.startswith("worker-1 ended")]
         assert TOO_LARGE in told[0]
