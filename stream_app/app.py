@@ -259,6 +259,7 @@ def create_app(
         FactsDatabases(folder, metrics.database_removed),
         reader,
         metrics,
+        settings.partitions,
     )
     assignment = PartitionAssignment(
         GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost

@@ -202,6 +202,7 @@ class Desk:
             FactsDatabases(folder, self.metrics.database_removed),
             self.changelog,  # type: ignore[arg-type]
             self.metrics,
+            PARTITIONS,
         )
         self.assignment = PartitionAssignment(
             self.group,  # type: ignore[arg-type]
@@ -487,7 +488,7 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
 async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
     """Each assignment claims anew, and goes on where the one before it was cut off."""
     for number in range(10):
-        desk.log().add((number.to_bytes(16) + ZONE_TAG, b"UTC"))
+        desk.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
     for partitions in ((0, 1), (1,), (0,), (0, 2)):
         await desk.assign(*partitions)
         for _ in range(turns):
@@ -497,7 +498,7 @@ async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
 
     owned = desk.ownership.get(0)
     assert owned is not None
-    assert owned.stores == {number.to_bytes(16) for number in range(10)}
+    assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
     assert desk.log().offsets == sorted(desk.log().offsets)
     assert desk.failures.errors == []
 
