@@ -21,7 +21,7 @@ async def healthz(_request: web.Request) -> web.Response:
 
 @routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
-    """200 when reports can be answered; 503 without a broker, or while workers recover."""
+    """200 when reports can be answered; 503 while the broker, a topic or a worker is not ready."""
     trouble = await request.app[GATEWAY].trouble()
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)

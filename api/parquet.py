@@ -7,8 +7,10 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_app.contracts.report_fields import KNOWN_FIELDS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.contracts.reports import Row
 
@@ -42,7 +44,8 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
 
     schema: dict[str, Any] = {name: _type(polars, name) for name in fields}
     frame = polars.DataFrame(schema=schema).pipe(_typed)
-    left = iter(rows)
+    unknown = {place for place, name in enumerate(fields) if name not in KNOWN_FIELDS}
+    left = iter(_as_texts(rows, unknown) if unknown else rows)
     while chunk := list(islice(left, _CHUNK_ROWS)):
         part = polars.DataFrame(chunk, schema=schema, orient="row").pipe(_typed)
         frame.vstack(part, in_place=True)
@@ -52,8 +55,17 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
     return file.getvalue()
 
 
+def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
+    """The rows, with texts in the columns of a later version, whose type is not known here."""
+    for row in rows:
+        yield [
+            str(value) if place in places and value is not None else value
+            for place, value in enumerate(row)
+        ]
+
+
 def _type(polars: Any, name: str) -> Any:
-    if name in _TEXTS or name in _INSTANTS or name == "date":
+    if name in _TEXTS or name in _INSTANTS or name == "date" or name not in KNOWN_FIELDS:
         return polars.String
     return polars.Int64 if name in _WHOLE else polars.Float64
 

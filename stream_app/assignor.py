@@ -104,8 +104,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
 
     def on_assignment(self, assignment: Any) -> None:
         """Take note of the copies that this worker shall keep."""
-        content = orjson.loads(assignment.user_data or b"{}")
-        self._on_standby(frozenset(content.get("standby", ())))
+        self._on_standby(_standby_in(assignment.user_data))
 
 
 def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str, list[int]]:
@@ -188,3 +187,12 @@ def _held_by(user_data: bytes | None) -> Copies:
         }
     except (AttributeError, TypeError, ValueError):
         return {}
+
+
+def _standby_in(user_data: bytes | None) -> frozenset[int]:
+    """The partitions of which the leader wants a copy here; none where it said something else."""
+    try:
+        standby = orjson.loads(user_data or b"{}").get("standby", ())
+        return frozenset(p for p in standby if type(p) is int and p >= 0)
+    except (AttributeError, TypeError, ValueError):
+        return frozenset()

@@ -40,6 +40,8 @@ _UUID: Final = re.compile(
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STATUS: Final = {"active": True, "inactive": False}
 _SHOWN: Final = 60
+_MOST: Final = 2**63 - 1
+"""The largest number that a database takes."""
 
 
 def shown(value: object) -> str:
@@ -124,7 +126,7 @@ def count_of(content: dict[str, Any], name: str, least: int) -> int:
         RecordError: it is no such number.
     """
     count = field_of(content, name)
-    if type(count) is not int or count < least:
+    if type(count) is not int or not least <= count <= _MOST:
         raise RecordError(f"{name} is not a number from {least} on: {shown(count)}")
     return count
 

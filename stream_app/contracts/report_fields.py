@@ -100,6 +100,9 @@ _FIGURES: Final[dict[str, Any]] = {
 }
 """The values of a row by their names."""
 
+KNOWN_FIELDS: Final = frozenset(_FIGURES)
+"""The names of a row's values whose type is known."""
+
 _BASIS: Final[dict[str, Any]] = {
     "lookback": _Text,
     "default_status": _Status,

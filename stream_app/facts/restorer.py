@@ -127,12 +127,12 @@ class Restorer:
         Raises:
             TableError: the database fails, or the restore stands still.
         """
-        await self._verify(end)
-        if self._database.checkpoint == START and end > 0:
+        if end > 0 and self._database.checkpoint == START:
             log.info(
                 "no database of partition %d here: it is read back from the changelog",
                 self._partition,
             )
+        await self._verify(end)
         if not await self._read_to(end):
             log.error(
                 "partition %d: offsets of its changelog are unaccounted for: it is restored from "

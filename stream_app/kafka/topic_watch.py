@@ -75,14 +75,15 @@ class TopicWatch:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        self._admin = AIOKafkaAdminClient(**connection(self._settings))
-        await start(self._admin, self._settings)
+        admin = AIOKafkaAdminClient(**connection(self._settings))
+        await start(admin, self._settings)
+        self._admin = admin
         # `ensure_topics` has just checked the settings
         self._checked_at = self._monotonic()
         try:
             await self.ask()
         except KafkaError as error:
-            await self._admin.close()
+            await self.stop()
             raise unavailable(self._settings, error) from error
         self._task = asyncio.create_task(self._ask_for_ever(), name="topic-watch")
 
@@ -94,6 +95,7 @@ class TopicWatch:
             self._task = None
         if self._admin is not None:
             await self._admin.close()
+            self._admin = None
 
     async def ask(self) -> None:
         """Ask once, and say what is new.

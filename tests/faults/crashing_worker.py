@@ -20,7 +20,9 @@ from stream_app.agents.outbox import Outbox
 from stream_app.agents.ownership import Ownership
 from stream_app.cli.main import main as store_uptime
 from stream_app.consumer import UptimeConsumer
-from stream_app.facts.table import FactsTable
+from stream_app.facts.restorer import Restorer
+from stream_app.facts.table import FactsTable, OpenPartition
+from stream_app.kafka.fenced import FencedProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,11 +88,11 @@ def _handed_to_the_changelog(point: CrashPoint) -> None:
 
 
 def _in_the_changelog_but_not_local(point: CrashPoint) -> None:
-    _before(FactsTable, "_on_logged", point)
+    _before(OpenPartition, "_on_acknowledged", point)
 
 
 def _local_but_not_acknowledged(point: CrashPoint) -> None:
-    _after(FactsTable, "_on_logged", point)
+    _after(OpenPartition, "_on_acknowledged", point)
 
 
 def _before_the_acknowledgement(point: CrashPoint) -> None:
@@ -129,11 +131,29 @@ def _before_a_store_is_registered(point: CrashPoint) -> None:
     Ownership.applied = crashing_applied  # type: ignore[method-assign]
 
 
-def _claimed_but_not_recovered(point: CrashPoint) -> None:
-    _after_coroutine(FactsTable, "claim", point)
+def _claimed_but_not_restored(point: CrashPoint) -> None:
+    _after_coroutine(FencedProducer, "claim", point)
 
 
-def _recovered_but_not_taken(point: CrashPoint) -> None:
+def _in_the_middle_of_a_restore(point: CrashPoint) -> None:
+    """Behind a write of the restorer, which has more to read before it reaches its claim."""
+    apply = Restorer._apply
+
+    def crashing_apply(self: Restorer, fetched: Any, end: int) -> None:
+        apply(self, fetched, end)
+        if self._database.checkpoint.next_offset < end:
+            point.reached()
+
+    Restorer._apply = crashing_apply  # type: ignore[method-assign]
+    Restorer._fetch = _fetch_one_batch  # type: ignore[method-assign]
+
+
+async def _fetch_one_batch(self: Restorer, offset: int, **_: int) -> Any:
+    """In a short changelog one fetch would reach the claim."""
+    return await self._log.fetch(self._topic, self._partition, offset, max_bytes=1)
+
+
+def _restored_but_not_owned(point: CrashPoint) -> None:
     _before(FactsTable, "open", point)
 
 
@@ -150,8 +170,9 @@ def _before_a_report_is_complete(point: CrashPoint) -> None:
 
 POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {
     # what makes the worker die there, and the how manieth time it comes there
-    "claimed, not recovered": (_claimed_but_not_recovered, 1),
-    "recovered, not taken": (_recovered_but_not_taken, 1),
+    "claimed, not restored": (_claimed_but_not_restored, 1),
+    "in the middle of a restore": (_in_the_middle_of_a_restore, 2),
+    "restored, not owned": (_restored_but_not_owned, 1),
     "before a store is registered": (_before_a_store_is_registered, 1),
     "handed to the changelog": (_handed_to_the_changelog, 30),
     "in the changelog, not local": (_in_the_changelog_but_not_local, 30),

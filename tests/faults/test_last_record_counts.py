@@ -167,7 +167,7 @@ async def read_from_the_beginning(product: Deployment) -> None:
         consumer.assign(sources)
         beginning = await consumer.beginning_offsets(sources)
         async with asyncio.timeout(60):
-            # a worker whose leaving the broker did not hear is a member until its session is over
+            # the broker counts a worker as a member until it leaves or its session ends
             while not await _committed(consumer, beginning):  # noqa: ASYNC110  another process
                 await asyncio.sleep(1)
     finally:

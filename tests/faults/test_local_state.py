@@ -39,7 +39,9 @@ async def test_the_folder_of_a_worker_is_deleted(faulty: UnderLoad) -> None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             await scene.load.acknowledged(300)
             await worker.start()
-            await worker.wait_until_said("it is read back from the changelog")
+            await worker.wait_until_said(
+                r"no database of partition \d here: it is read back from the changelog"
+            )
             await worker.wait_until_said(OWNS)
             await scene.recovered()
 

@@ -95,7 +95,7 @@ async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Set
     async with gateway(kafka_settings) as asked:
         trouble = await asked.trouble()
     assert trouble is not None
-    assert "have no worker now" in trouble
+    assert "no worker owns partitions" in trouble
 
 
 async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> None:

@@ -221,7 +221,7 @@ async def test_a_source_topic_made_anew_is_waited_for_until_a_worker_has_it(
                 await question
         trouble = await asked.trouble()
         assert trouble is not None
-        assert "have no worker now" in trouble
+        assert "no worker owns partitions" in trouble
 
         async with running_worker(settings):
             await until(lambda: knows(asked, new))

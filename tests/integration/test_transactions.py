@@ -12,12 +12,12 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from stream_app.kafka.holes import empty_ranges
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
 from stream_app.domain.instants import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
+from stream_app.kafka.offset_gaps import OffsetGap, OffsetGaps
 from tests.integration.test_gateway import finished, gateway
 from tests.integration.worker_process import running_worker
 
@@ -83,8 +83,15 @@ async def test_reports_and_commits_go_on_over_the_markers(
     assert code == 0
     assert await committed(settings, partition) == last + 1
     where = (STORE_STATUS.name, partition)
-    assert await empty_ranges(settings, {where: (last + 1, end)}) == {where}
-    assert await empty_ranges(settings, {where: (last, end)}) == set()
+    gaps = OffsetGaps(settings)
+    await gaps.start()
+    try:
+        empty = await gaps.look({where: (last + 1, end)})
+        assert empty == {where: OffsetGap(lost_end=last + 1, next_offset=end)}
+        held = await gaps.look({where: (last - 1, end)})
+        assert held == {where: OffsetGap(lost_end=last - 1, next_offset=last)}
+    finally:
+        await gaps.stop()
 
 
 async def committed(settings: Settings, partition: int) -> int:

@@ -468,6 +468,7 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
         await asyncio.sleep(0)
 
     desk.assignment.revoke_all()
+    desk.assignment.close_all()
     desk.consumer.fetching.clear()
     desk.steps.clear()
     for _ in range(3):

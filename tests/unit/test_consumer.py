@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -11,18 +12,22 @@ import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
 from aiokafka.util import commit_structure_validate
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from stream_app.agents.committable import Committable
 from stream_app.consumer import ConsumerThread, RunScheduler, UptimeConsumer
 from stream_app.kafka.runs import Run
-from tests.agent_fakes import FakeEvent, FakeMessage
+from stream_app.kafka.safe_records import UnreadableRecords
+from tests.agent_fakes import FakeEvent, FakeMessage, settle
 
 if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 POLLS = TP("store-status", 0)
-CHANGELOG = TP("a-changelog", 0)
+ZONES = TP("store-timezones", 0)
+REQUESTS = TP("report-requests", 0)
+OTHERS = TP("store-status", 1)
 
 
 class Skipped:
@@ -62,10 +67,11 @@ class Desk:
         consumer._waiting_for_ack = None
         consumer._commit = thread._commit
         consumer.assignment = lambda: {POLLS}
-        consumer.app = SimpleNamespace(tables=SimpleNamespace(changelog_topics={CHANGELOG.topic}))
         consumer._held = set()
         consumer._active_partitions = set()
-        consumer._paused_partitions = {POLLS, CHANGELOG}
+        consumer._paused_partitions = {POLLS, ZONES, REQUESTS, OTHERS}
+        consumer._fetchable = asyncio.Event()
+        consumer.flow_active = True
         self.consumer = consumer
 
     async def commit(self) -> bool:
@@ -130,24 +136,80 @@ async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
     assert desk.kafka.committed == []
 
 
-# -- when records of the sources come
+# -- when records of a partition come
 
 
-async def test_sources_are_fetched_from_when_the_rebalance_is_over(desk: Desk) -> None:
-    """Faust empties its queues after it has resumed them: the first record could be lost."""
-    desk.consumer.resume_partitions({POLLS, CHANGELOG})
-    assert desk.consumer._active_partitions == {CHANGELOG}
-
-    desk.consumer.resume_sources()
-    assert desk.consumer._active_partitions == {POLLS, CHANGELOG}
-
-
-async def test_a_rebalance_that_begins_meanwhile_holds_them_further(desk: Desk) -> None:
-    desk.consumer.resume_partitions({POLLS})
-    desk.consumer.pause_partitions({POLLS})
-
-    desk.consumer.resume_sources()
+async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(desk: Desk) -> None:
+    """Faust resumes all of them at the end of a rebalance, wherever their positions are."""
+    desk.consumer.resume_partitions({POLLS, ZONES, REQUESTS, OTHERS})
     assert desk.consumer._active_partitions == set()
+
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS}
+
+    desk.consumer.fetch_partition(1)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS, OTHERS}
+
+
+async def test_a_rebalance_that_begins_meanwhile_holds_all_further(desk: Desk) -> None:
+    desk.consumer.resume_partitions({POLLS, OTHERS})
+    desk.consumer.pause_partitions({POLLS, OTHERS})
+
+    desk.consumer.fetch_partition(0)
+
+    assert desk.consumer._active_partitions == set()
+
+
+async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(desk: Desk) -> None:
+    desk.consumer.assignment = lambda: {POLLS, ZONES, OTHERS}
+    desk.consumer.resume_partitions({POLLS, ZONES, OTHERS})
+    desk.consumer.fetch_partition(0)
+    desk.consumer.fetch_partition(1)
+
+    desk.consumer.hold_partition(0)
+    assert desk.consumer._active_partitions == {OTHERS}
+
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, OTHERS}
+
+
+async def test_faust_leaves_the_positions_alone(desk: Desk) -> None:
+    """It would seek to what is committed, behind or before what the table has."""
+
+    async def seek(*_: Any) -> None:
+        raise AssertionError
+
+    desk.consumer.seek = desk.consumer._perform_seek = seek
+
+    await desk.consumer.perform_seek()
+
+
+async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(desk: Desk) -> None:
+    """Faust sleeps for a second where no partition is active."""
+    asked: list[set[TP]] = []
+
+    async def wait(_self: Any, _timeout: float) -> Any:
+        asked.append(set(desk.consumer._active_partitions))
+        return {}, desk.consumer._active_partitions
+
+    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
+    desk.consumer.resume_partitions({POLLS})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("faust.transport.consumer.Consumer._wait_next_records", wait)
+        waiting = asyncio.create_task(desk.consumer._wait_next_records(10_000))
+        await settle()
+        assert asked == []
+
+        desk.consumer.fetch_partition(0)
+        await waiting
+
+    assert asked == [{POLLS}]
+
+
+async def test_nothing_is_asked_for_while_no_partition_is_restored(desk: Desk) -> None:
+    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
+
+    assert await desk.consumer._wait_next_records(0) == ({}, set())
 
 
 # -- runs of records
@@ -170,11 +232,9 @@ def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
 
 
 def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
-    requests = TP("report-requests", 0)
     fetched = {
         POLLS: [record(offset) for offset in range(4_500)],
-        requests: [record(offset, requests.topic) for offset in range(2)],
-        CHANGELOG: [record(offset, CHANGELOG.topic) for offset in range(3)],
+        REQUESTS: [record(offset, REQUESTS.topic) for offset in range(2)],
     }
 
     handed_out: dict[TP, list[Any]] = {tp: [] for tp in fetched}
@@ -182,8 +242,7 @@ def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
         handed_out[tp].append(each)
 
     assert [len(run.records) for run in handed_out[POLLS]] == [2000, 2000, 500]
-    assert handed_out[requests] == fetched[requests]
-    assert handed_out[CHANGELOG] == fetched[CHANGELOG]
+    assert handed_out[REQUESTS] == fetched[REQUESTS]
 
 
 def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
@@ -191,12 +250,40 @@ def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
     desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
 
     message = desk.consumer._to_message(POLLS, Run([record(7), record(9)]))
-    single = desk.consumer._to_message(CHANGELOG, record(3, CHANGELOG.topic))
+    single = desk.consumer._to_message(REQUESTS, record(3, REQUESTS.topic))
 
     assert (message.tp, message.offset, message.generation_id) == (POLLS, 9, 4)
     assert [each.offset for each in message.records] == [7, 9]
     assert message.timestamp == 1_700_000_000.123
     assert (single.offset, single.value) == (3, b"v")
+
+
+def test_a_range_that_cannot_be_read_is_among_the_records_and_counts_to_its_end() -> None:
+    desk = Desk()
+    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+    unreadable = UnreadableRecords(REQUESTS.topic, 0, 5, 5, 8, 1_700_000_000_123, "damaged")
+    fetched = {REQUESTS: [record(4, REQUESTS.topic), unreadable, record(9, REQUESTS.topic)]}
+
+    first, middle, last = [each for _, each in RunScheduler().iterate(fetched)]
+    message = desk.consumer._to_message(REQUESTS, middle)
+
+    assert (first.offset, last.offset) == (4, 9)
+    assert (message.offset, message.records) == (8, [unreadable])
+
+
+# -- who owns what
+
+
+def test_partitions_are_shared_out_by_our_assignor(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = SimpleNamespace()
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: consumer)
+    thread: Any = ConsumerThread.__new__(ConsumerThread)
+    thread.consumer = SimpleNamespace(assignor="ours")
+
+    thread._create_worker_consumer(None)
+
+    assert consumer._partition_assignment_strategy == ("ours",)
+    assert consumer._isolation_level == "read_committed"
 
 
 # -- nothing is fetched that nobody takes

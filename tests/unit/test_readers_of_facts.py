@@ -22,6 +22,7 @@ from tests.agent_fakes import (
     Failures,
     FakeEvent,
     FakeFacts,
+    FakeGaps,
     FakeOwnership,
     FakeStream,
     RecordingOutbox,
@@ -54,6 +55,10 @@ class Log:
             yield record
 
 
+async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
+    raise AssertionError
+
+
 async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
     facts, ownership = FakeFacts(), FakeOwnership()
     ownership.own(OWN)
@@ -65,6 +70,8 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
         outbox,
         LatestPolls(outbox),
         Committable(),
+        FakeGaps(),  # type: ignore[arg-type]
+        _never_sought,
         Failures(),
     )
     last = own[-1]

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 def test_databases_of_the_same_cluster_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "workers" / "worker-1"
     keep_to_cluster(folder, "one")
-    (folder / "facts-0.db").mkdir()
+    (folder / "facts" / "0").mkdir(parents=True)
 
     keep_to_cluster(folder, "one")
 
-    assert (folder / "facts-0.db").exists()
+    assert (folder / "facts" / "0").exists()
 
 
 def test_databases_of_another_cluster_are_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep_to_cluster(tmp_path / "worker-1", "one")
-    (tmp_path / "worker-1" / "facts-0.db").mkdir()
+    (tmp_path / "worker-1" / "facts" / "0").mkdir(parents=True)
     (tmp_path / "worker-2").mkdir()
 
     keep_to_cluster(tmp_path / "worker-1", "another")
 
-    assert not (tmp_path / "worker-1" / "facts-0.db").exists()
+    assert not (tmp_path / "worker-1" / "facts").exists()
     assert (tmp_path / "worker-2").exists()
     assert "of another Kafka cluster" in caplog.text
     caplog.clear()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Worker:
     def __init__(self, folder: Path, **overrides: Any) -> None:
         self.looks = 0
-        self.topics_trouble: str | None = None
         self.metrics = WorkerMetrics()
         self.file = folder / ADDRESS_FILE
+        self.topics_trouble: str | None = None
         self.server = WorkerServer(
             settings_with(**overrides),
             folder,
@@ -87,11 +87,16 @@ async def test_not_ready_tells_how_far_the_restores_are_until_all_is_owned(tmp_p
 
 async def test_not_ready_while_a_topic_is_not_as_it_must_be(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
-    worker.metrics.assigned(())
-    worker.topics_trouble = "store-status has 9 partitions"
-    async with worker.running() as session, session.get("/readyz") as response:
-        assert response.status == 503
-        assert (await response.json())["detail"] == "store-status has 9 partitions"
+    worker.metrics.assigned({1})
+    worker.metrics.owned({1})
+    worker.topics_trouble = "stores: cleanup.policy is delete, must be compact"
+    async with worker.running() as session:
+        async with session.get("/readyz") as response:
+            assert response.status == 503
+            assert (await response.json())["detail"] == worker.topics_trouble
+        worker.topics_trouble = None
+        async with session.get("/readyz") as response:
+            assert response.status == 200
 
 
 async def test_two_workers_of_one_machine_take_a_free_port_each(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
 )
 from stream_app.domain.instants import MINUTE
+from stream_app.facts.keys import decode_fact
 from stream_app.kafka.safe_records import UnreadableRecords
 from tests.agent_fakes import NOW, FakeEvent, FakeRecord, FakeStream, settle, store_in
 from tests.unit.agents.test_ingest import Desk as IngestDesk
@@ -76,7 +77,7 @@ async def test_the_records_around_it_are_applied() -> None:
         good(zones, 10, encode_zone(STORE, "Asia/Tokyo")),
     )
     await desk.run(*events, spec=zones)
-    assert [value for _, value in desk.facts.content.items()] == [b"Asia/Tokyo"]
+    assert [decode_fact(value)[1] for value in desk.facts.content.values()] == [b"Asia/Tokyo"]
     assert len(desk.outbox.letters) == 1
     assert desk.committable.offset(zones.name, 0) == 11
     assert desk.ownership.owned[0].applied(zones.name) == 11

@@ -127,6 +127,10 @@ def test_a_row_has_a_bounded_number_of_columns() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"part": 2**63},
+        {"parts": 2**64 - 1},
+        {"piece": -1},
+        {"pieces": 0},
         {"rows": [["x"]]},
         {"rows": 5},
         {"rows": [5]},

@@ -222,6 +222,22 @@ async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(de
     assert desk.removed == []
 
 
+async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await desk.restorer.restore(0)
+    assert caplog.messages == [], "there is nothing yet to read back"
+    desk.log.add((A, b"1")).add((B, b"2"))
+
+    await desk.restorer.restore(1)
+    await desk.restorer.restore(2)
+
+    assert caplog.messages == [
+        "no database of partition 3 here: it is read back from the changelog"
+    ]
+
+
 # -- cut off and gone on
 
 

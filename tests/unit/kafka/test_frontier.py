@@ -63,3 +63,18 @@ def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]
         frontier.finish(offset)
         unfinished.remove(offset)
     assert frontier.offset == begun[-1] + 1
+
+
+def test_the_next_offset_to_come_is_behind_all_that_was_begun_or_skipped() -> None:
+    frontier = Frontier(5)
+    assert frontier.next_offset == 5
+
+    frontier.begin(5, 9)
+    assert (frontier.offset, frontier.next_offset) == (5, 9)
+    frontier.begin(3, 4)
+    frontier.begin(7, 20)
+    assert frontier.next_offset == 9, "what comes again moves nothing"
+    frontier.finish(5)
+    frontier.skip_to(12)
+    frontier.skip_to(10)
+    assert (frontier.offset, frontier.next_offset) == (12, 12)

@@ -1,0 +1,105 @@
+"""A byte of a broker's log that has changed on its disk: a broker does not look, readers do."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.broker.local import LocalKafka
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store, encode_zone
+from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
+from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.clients import producer
+from stream_app.settings import Settings
+from tests.integration.test_gateway import gateway
+from tests.integration.topic_records import records_of
+from tests.integration.worker_process import running_worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from stream_app.contracts.topics import TopicSpec
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
+
+STORE = str(uuid.uuid4())
+CHECKSUM = "the checksum of the batch is wrong"
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[LocalKafka]:
+    settings = Settings.from_environment(os.environ, data_dir=tmp_path)
+    local = LocalKafka(settings.data_dir, settings.cache_dir)
+    yield local
+    await local.stop()
+
+
+async def send(settings: Settings, spec: TopicSpec, *values: bytes) -> None:
+    """Each in a batch of its own, on the partition of the store."""
+    client = producer(settings)
+    await client.start()
+    try:
+        for value in values:
+            partition = partition_of(STORE.encode(), settings.partitions)
+            await client.send_and_wait(spec.name, value, STORE.encode(), partition)
+    finally:
+        await client.stop()
+
+
+def change(folder: Path, before: bytes, after: bytes) -> None:
+    """Change bytes of the only segment that holds them."""
+    changed = 0
+    for segment in folder.glob("**/*.log"):
+        data = segment.read_bytes()
+        if before in data:
+            segment.write_bytes(data.replace(before, after))
+            changed += 1
+    assert changed == 1
+
+
+async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
+    broker: LocalKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = await broker.start()
+    settings = Settings.from_environment(
+        os.environ, data_dir=tmp_path / "worker", kafka_bootstrap=started.bootstrap
+    )
+    await ensure_topics(settings)
+    stores = [str(uuid.uuid4()) for _ in range(3)]
+    await send(settings, STORES, *(encode_store(StoreRecord(store)) for store in stores))
+    zones = ("Asia/Tokyo", "Europe/Rome", "Asia/Seoul")
+    await send(settings, STORE_TIMEZONES, *(encode_zone(STORE, zone) for zone in zones))
+    await broker.stop()
+    change(tmp_path / "kafka", stores[1].encode(), uuid.uuid4().bytes.hex().encode() + b"----")
+    change(tmp_path / "kafka", b"Europe/Rome", b"Europe/Oslo")
+    started = await broker.start()
+    settings = replace(settings, kafka_bootstrap=started.bootstrap)
+
+    async with gateway(settings) as asked:
+        assert await asked.store_service.store_exists(stores[0])
+        assert await asked.store_service.store_exists(stores[2])
+        partition = partition_of(STORE.encode(), settings.partitions)
+        for topic in ("stores", "store-timezones"):
+            told = f"{topic}/{partition}: offsets 1 to 1 cannot be read: {CHECKSUM}"
+            assert caplog.messages.count(told) == 1
+        async with running_worker(settings):
+            found = await asked.store_service.store(STORE)
+            assert found is not None
+            assert found.timezone == "Asia/Seoul"
+            letters: list[Any] = []
+            while not letters:
+                letters = await records_of(settings, DEAD_LETTERS)
+    (letter,) = map(decode_dead_letter, (record.value for record in letters))
+    assert letter.reason == CHECKSUM
+    assert letter.source == {
+        "topic": "store-timezones",
+        "partition": partition,
+        "offset": 1,
+        "last_offset": 1,
+    }

@@ -1,0 +1,111 @@
+"""What the brokers say of a group: commits that are there, ends of all partitions, ids."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS, STORE_STATUS
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import start_offsets as module
+from stream_app.kafka.start_offsets import GroupOffsetsReader
+from tests.agent_fakes import settings_with
+
+TOPICS = [spec.name for spec in CONSUMED_TOPICS]
+
+
+class Admin:
+    """The brokers, for an administrator."""
+
+    def __init__(self) -> None:
+        self.committed: dict[tuple[str, int], int] = {}
+        self.error: Exception | None = None
+        self.closed = 0
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def list_consumer_group_offsets(self, group: str, *, partitions: list[Any]) -> Any:
+        assert group == APP_ID
+        if self.error is not None:
+            raise self.error
+        return {tp: SimpleNamespace(offset=self.committed.get(tp, -1)) for tp in partitions}
+
+
+class Reader:
+    """A log reader for which every partition lies between two offsets."""
+
+    async def beginning(self, topic: str, partition: int) -> int:
+        return 10 + partition + 100 * TOPICS.index(topic)
+
+    async def end(self, topic: str, partition: int) -> int:
+        return 50 + partition + 100 * TOPICS.index(topic)
+
+
+@pytest.fixture
+def admin(monkeypatch: pytest.MonkeyPatch) -> Admin:
+    admin = Admin()
+    monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **_: admin)
+
+    async def describe(_: Any, names: list[str]) -> dict[str, Any]:
+        return {name: SimpleNamespace(id=f"id of {name}") for name in names} | {
+            STORE_STATUS.name: SimpleNamespace(id=None)
+        }
+
+    monkeypatch.setattr(module, "describe_topics", describe)
+    return admin
+
+
+@pytest.fixture
+async def offsets(admin: Admin) -> GroupOffsetsReader:  # noqa: ARG001  it is the one it asks
+    reader = GroupOffsetsReader(settings_with(), Reader())  # type: ignore[arg-type]
+    await reader.start()
+    return reader
+
+
+async def test_what_is_committed_is_told_and_what_is_not_is_left_out(
+    offsets: GroupOffsetsReader, admin: Admin
+) -> None:
+    admin.committed = {(STORE_STATUS.name, 1): 30, (STORE_STATUS.name, 3): 0}
+
+    group = await offsets.read([1, 3])
+
+    assert group.committed == {(STORE_STATUS.name, 1): 30, (STORE_STATUS.name, 3): 0}
+
+
+async def test_each_partition_has_its_own_beginning_and_end(offsets: GroupOffsetsReader) -> None:
+    group = await offsets.read([1, 3])
+
+    places = {(topic, partition) for topic in TOPICS for partition in (1, 3)}
+    assert set(group.beginnings) == set(group.ends) == places
+    for topic, partition in places:
+        assert group.beginnings[topic, partition] == 10 + partition + 100 * TOPICS.index(topic)
+        assert group.ends[topic, partition] == 50 + partition + 100 * TOPICS.index(topic)
+
+
+async def test_an_id_that_the_brokers_do_not_tell_is_left_out(offsets: GroupOffsetsReader) -> None:
+    group = await offsets.read([1])
+
+    assert group.topic_ids == {
+        topic: f"id of {topic}" for topic in TOPICS if topic != STORE_STATUS.name
+    }
+
+
+async def test_brokers_that_are_away_are_told(offsets: GroupOffsetsReader, admin: Admin) -> None:
+    admin.error = KafkaConnectionError("gone")
+
+    with pytest.raises(BrokerUnavailableError):
+        await offsets.read([1])
+
+
+async def test_it_is_stopped_with_its_connection(offsets: GroupOffsetsReader, admin: Admin) -> None:
+    await offsets.stop()
+    await GroupOffsetsReader(settings_with(), Reader()).stop()  # type: ignore[arg-type]
+
+    assert admin.closed == 1
