@@ -348,7 +348,7 @@ async def test_what_the_changelog_lost_is_told_by_the_owner(desk: Desk) -> None:
 
 
 async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.log(1).gate.clear()
 
     await desk.assign(0, 1, 2)
@@ -409,7 +409,7 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
     desk: Desk,
 ) -> None:
     for number in range(4):
-        desk.log(1).add((STORE + ZONE_TAG, b"%d" % number))
+        desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
     held_at = len(desk.log(1).batches) - 2
 
     def hold() -> None:
@@ -435,12 +435,12 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
 
     assert desk.changelog.claimed == [0, 1, 1]
     assert desk.log(1).offsets == [0, 1, 2, 3, 4], "it went on at its checkpoint"
-    assert desk.facts.get(1, STORE + ZONE_TAG) == b"3"
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"3"
     assert desk.failures.errors == []
 
 
 async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
 
     def hold() -> None:
         if len(desk.log(1).offsets) == 2:
@@ -665,7 +665,7 @@ async def test_a_restore_that_fails_between_two_assignments_ends_nothing(desk: D
 
 async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk: Desk) -> None:
     desk.log(0).add((STORE + ZONE_TAG, b"UTC"))
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     await desk.assign(0, 1)
     await desk.owned(0, 1)
     await desk.assign(1)
@@ -680,7 +680,7 @@ async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk:
 
 
 async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.assignment.set_standby(frozenset({0, 1}))
     await desk.assign(0)
     await desk.owned(0)
@@ -688,7 +688,7 @@ async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> 
 
     assert desk.changelog.claimed == [0], "its owner goes on writing"
     assert desk.restores.running == {1}
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
     await desk.until(lambda: desk.restores.databases.of(1).reached == 2)
 
 
@@ -707,17 +707,17 @@ async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_m
 
 
 async def test_a_standby_that_becomes_the_owner_reads_the_difference(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.assignment.set_standby(frozenset({1}))
     await desk.assign(0)
     await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
     desk.assignment.set_standby(frozenset())
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
     await desk.assign(0, 1)
     await desk.owned(0, 1)
 
-    assert desk.facts.get(1, STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
     assert desk.log(1).offsets.count(0) == 1
 
 
@@ -725,7 +725,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
     desk: Desk,
 ) -> None:
     """The restore alone would end at its claim, and nobody would follow."""
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.log(1).gate.clear()
     await desk.assign(1)
     await desk.until(lambda: desk.restores.running == {1})
@@ -733,7 +733,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 
     await desk.assign(0)
     desk.log(1).gate.set()
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
     await desk.until(lambda: desk.restores.databases.of(1).reached == desk.log(1).last)
 
@@ -741,7 +741,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 async def test_a_standby_that_fails_is_told_and_ends_no_worker(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
     desk.assignment.set_standby(frozenset({1}))
 
