@@ -812,3 +812,18 @@ def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCapture
         "store-status/0 ends at offset 100 and was read up to 101: it is read from its beginning",
         "store-status was deleted and made anew: it is read from its beginning",
     ]
+
+
+async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Desk) -> None:
+    """Somebody widened the topics and raised the setting: figures would be split in two."""
+    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+
+    await desk.assign(1)
+    await desk.until(lambda: bool(desk.failures.errors))
+
+    (error,) = desk.failures.errors
+    assert str(error) == (
+        "partition 1 holds facts of stores that belong to partition 0 with STORE_UPTIME_PARTITIONS="
+        f"{PARTITIONS}: set it back to what it was when the topics were made"
+    )
+    assert desk.ownership.owned == frozenset()
