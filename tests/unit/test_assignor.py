@@ -190,7 +190,7 @@ class Worker:
 
     def __init__(self, held: Copies | None = None, standbys: int = 0) -> None:
         self.standby: list[frozenset[int]] = []
-        self.assignor = StatefulAssignor(lambda: held or {}, standbys, self.standby.append)
+        self.assignor = StatefulAssignor(8, lambda: held or {}, standbys, self.standby.append)
 
     def metadata(self) -> Any:
         told = self.assignor.metadata({spec.name for spec in CONSUMED_TOPICS})

@@ -18,6 +18,7 @@ from producers import sink as sink_module
 from producers.ping_sinks import HttpPings, KafkaPings
 from producers.simulation import Ping
 from producers.tally import Tally
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import decode_poll_batch
 from stream_app.domain.instants import SECOND
 from stream_app.errors import StoreUptimeError
@@ -306,7 +307,10 @@ class ProducerDouble:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send(self, topic: str, *, value: bytes, key: bytes) -> asyncio.Future[Metadata]:
+    async def send(
+        self, topic: str, *, value: bytes, key: bytes, partition: int
+    ) -> asyncio.Future[Metadata]:
+        assert partition == partition_of(key, SETTINGS.partitions)
         future = asyncio.get_running_loop().create_future()
         self.sent.append((topic, key, value))
         if self.error is not None:
