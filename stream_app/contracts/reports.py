@@ -233,7 +233,7 @@ def _piece_in(content: dict[str, Any]) -> Piece | None:
         input_offsets=_offsets_in(piece),
         columns=columns,
         further=further,
-        lost_input=lost_input_in(piece),
+        lost_input=tuple(lost_input_in(piece)),
     )
 
 
