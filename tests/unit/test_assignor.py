@@ -188,9 +188,7 @@ class Cluster:
 class Worker:
     """An assignor with what it holds, and what it was told to keep."""
 
-    def __init__(
-        self, held: Copies | None = None, standbys: int = 0, partitions: int = 8
-    ) -> None:
+    def __init__(self, held: Copies | None = None, standbys: int = 0, partitions: int = 8) -> None:
         self.standby: list[frozenset[int]] = []
         self.assignor = StatefulAssignor(
             partitions, lambda: held or {}, standbys, self.standby.append
