@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
@@ -37,6 +38,7 @@ from stream_app.errors import TopicReplacedError
 from stream_app.facts.databases import FactsDatabases
 from stream_app.facts.table import CHANGELOG, FactsTable
 from stream_app.kafka.clients import tls_context
+from stream_app.kafka.group import leave_group
 from stream_app.kafka.log_reader import LogReader
 from stream_app.kafka.offset_gaps import OffsetGaps
 from stream_app.kafka.offsets import Highwaters
@@ -56,7 +58,7 @@ from stream_app.watchman.watchman import Watchman
 from stream_app.worker_server import WorkerServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from stream_app.settings import Settings
@@ -88,12 +90,14 @@ class UptimeApp(faust.App):
 
     Attributes:
         parts: set by `create_app` before the app starts.
+        leave: likewise; gives this worker's place in the group up.
         failure: likewise; ends this worker.
         last_resort: likewise; makes sure that it ends.
     """
 
     logger = logging.getLogger("faust.app")
     parts: Parts
+    leave: Callable[[], Awaitable[None]]
     failure: Failure
     last_resort: LastResort
 
@@ -103,6 +107,7 @@ class UptimeApp(faust.App):
             committable=self.parts.committable,
             assignor=self.parts.assignor,
             on_empty=self.parts.assignment.on_empty,
+            leave=self.leave,
             callback=self.topics.on_message,
             on_partitions_revoked=self._on_partitions_revoked,
             on_partitions_assigned=self._on_partitions_assigned,
@@ -237,6 +242,7 @@ def create_app(
     )
     app.failure = fail = Failure(app)
     app.last_resort = LastResort()
+    app.leave = partial(leave_group, settings, member_id)
     metrics = WorkerMetrics()
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
@@ -253,6 +259,7 @@ def create_app(
         FactsDatabases(folder, metrics.database_removed),
         reader,
         metrics,
+        settings.partitions,
     )
     assignment = PartitionAssignment(
         GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost

@@ -19,17 +19,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 
 from stream_app.agents.ownership import OwnedPartition
 from stream_app.assignor import Copy
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.contracts.watermarks import RestoreStatus
-from stream_app.errors import BrokerUnavailableError, RevokedError
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError, RevokedError
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.facts.partition_records import (
     SourcePosition,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from stream_app.agents.ownership import Ownership
     from stream_app.facts.databases import FactsDatabases
     from stream_app.facts.restorer import RestoreProgress
+    from stream_app.facts.summary import PartitionSummary
     from stream_app.facts.table import FactsTable
     from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
@@ -67,6 +70,9 @@ STATUS_SECONDS: Final = 0.5
 _LAST_POSITIONS_SECONDS: Final = 2.0
 """A rebalance waits no longer for the last source positions: they save reading, no more."""
 
+_STORES_TO_CHECK: Final = 100
+"""Stores of a partition that are looked at for the partition they belong to."""
+
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
 """A claim that met another one waits so long for the group to say who owns the partition."""
@@ -82,11 +88,17 @@ class RestoreService:
         databases: the local databases.
         reader: reads the changelog.
         metrics: counts what cannot be read.
+        partitions: the setting, which says what partition a store belongs to.
     """
 
     def __init__(
-        self, databases: FactsDatabases, reader: LogReader, metrics: WorkerMetrics
+        self,
+        databases: FactsDatabases,
+        reader: LogReader,
+        metrics: WorkerMetrics,
+        partitions: int,
     ) -> None:
+        self._partitions = partitions
         self.databases = databases
         self.metrics = metrics
         self._reader = reader
@@ -147,6 +159,24 @@ class RestoreService:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def summarize(self, partition: int) -> PartitionSummary:
+        """What is known of the stores of a restored partition.
+
+        Raises:
+            PrerequisiteError: its stores belong to other partitions now.
+            TableError: the database cannot be read to its end.
+        """
+        summary = await summarize(self.databases.of(partition))
+        for store in islice(summary.stores, _STORES_TO_CHECK):
+            right = partition_of(str(UUID(bytes=store)).encode(), self._partitions)
+            if right != partition:
+                raise PrerequisiteError(
+                    f"partition {partition} holds facts of stores that belong to partition {right} "
+                    f"with STORE_UPTIME_PARTITIONS={self._partitions}: set it back to what it was "
+                    "when the topics were made"
+                )
+        return summary
 
     def status(self, partition: int) -> RestoreStatus:
         """How far the restore of a partition is."""
@@ -400,7 +430,7 @@ class PartitionAssignment:
 
     async def _own(self, number: int, claim: int, group: GroupOffsets) -> None:
         database = self._restores.databases.of(number)
-        summary = await summarize(database)
+        summary = await self._restores.summarize(number)
         known = decode_positions(database.get(POSITION_KEY))
         if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
             # somebody else applied more records after the ends were asked for

@@ -130,13 +130,14 @@ class ConsumerThread(AIOKafkaConsumerThread):
         return await super()._fetch_records(consumer, active_partitions, *arguments, **options)
 
     async def on_thread_stop(self) -> None:
-        """Leave the group for good if we were asked to stop."""
-        if not self.app.crashed:
-            # A member with a name of its own leaves its place in the group free until it comes
-            # back, or its session is over. One that is asked to stop gives its place up, and a
-            # member without such a name does.
-            self._ensure_consumer()._coordinator._group_instance_id = None  # noqa: SLF001
+        """Leave the group for good if we were asked to stop.
+
+        A member with a name of its own keeps its place in the group until it comes back, or its
+        session is over. One that is asked to stop gives its place up.
+        """
         await super().on_thread_stop()
+        if not self.app.crashed:
+            await self.consumer.leave()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
@@ -161,6 +162,7 @@ class UptimeConsumer(Consumer):
         transport: Faust's.
         committable: where the agents take their events.
         assignor: shares the partitions out in the group.
+        leave: gives this worker's place in the group up; called in the consumer's thread.
         on_empty: called when nothing is in flight any more, before partitions are given up.
         arguments: Faust's own.
     """
@@ -174,8 +176,10 @@ class UptimeConsumer(Consumer):
         committable: Committable,
         assignor: Any,
         on_empty: Callable[[], Awaitable[None]],
+        leave: Callable[[], Awaitable[None]],
         **arguments: Any,
     ) -> None:
+        self.leave = leave
         self._committable = committable
         self._on_empty = on_empty
         self.assignor = assignor

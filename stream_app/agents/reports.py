@@ -315,7 +315,7 @@ class Reports:
                 basis=calculation.basis,
                 input_offsets=calculation.input_offsets,
                 columns=request.form.columns,
-                lost_input=calculation.lost_input,
+                lost_input=tuple(calculation.lost_input),
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
             futures.append(await self._outbox.report(event, results))

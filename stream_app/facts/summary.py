@@ -46,7 +46,7 @@ async def summarize(database: FactsDatabase) -> PartitionSummary:
         store = key[:STORE_BYTES]
         summary.stores.add(store)
         bucket = bucket_of(key)
-        if bucket is not None:
+        if bucket is not None and value:
             summary.kinds.add(kind_of(bucket))
             poll = from_bytes(value[-8:])[0]
             summary.latest[store] = later(poll, summary.latest.get(store, poll))

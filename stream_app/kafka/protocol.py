@@ -2,7 +2,8 @@
 
 `DescribeTopicsRequest` is Metadata in the version that tells topic ids (Kafka 2.8);
 `IncrementalAlterConfigsRequest` changes single settings of a topic and leaves the others as they
-are (Kafka 2.3), where the AlterConfigs that aiokafka has takes back every setting it does not name.
+are (Kafka 2.3), where the AlterConfigs that aiokafka has takes back every setting it does not name;
+`LeaveGroupRequest` is the version that names a member by its instance id (Kafka 2.4).
 """
 
 from __future__ import annotations
@@ -238,3 +239,52 @@ class IncrementalAlterConfigsRequest(Request[_IncrementalAlterConfigsRequest_v0]
             for topic, values in self._topics.items()
         ]
         return request_struct_class(resources, False)
+
+
+class _LeaveGroupResponse_v3(Response):  # noqa: N801  aiokafka's notation
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "members",
+            Array(
+                ("member_id", String("utf-8")),
+                ("group_instance_id", String("utf-8")),
+                ("error_code", Int16),
+            ),
+        ),
+    )
+
+
+class _LeaveGroupRequest_v3(RequestStruct):  # noqa: N801  aiokafka's notation
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = _LeaveGroupResponse_v3
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        (
+            "members",
+            Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8"))),
+        ),
+    )
+
+
+class LeaveGroupRequest(Request[_LeaveGroupRequest_v3]):
+    """Takes a static member out of a group, whatever member id it has now.
+
+    Args:
+        group: the group's name.
+        instance_id: the name by which the group knows the member.
+    """
+
+    API_KEY = 13
+
+    def __init__(self, group: str, instance_id: str) -> None:
+        self._group = group
+        self._instance_id = instance_id
+
+    def build(self, request_struct_class: type[_LeaveGroupRequest_v3]) -> Any:
+        """Make the request of this version."""
+        return request_struct_class(self._group, [("", self._instance_id)])

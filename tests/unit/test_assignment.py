@@ -203,6 +203,7 @@ class Desk:
             FactsDatabases(folder, self.metrics.database_removed),
             self.changelog,  # type: ignore[arg-type]
             self.metrics,
+            PARTITIONS,
         )
         self.assignment = PartitionAssignment(
             self.group,  # type: ignore[arg-type]
@@ -348,7 +349,7 @@ async def test_what_the_changelog_lost_is_told_by_the_owner(desk: Desk) -> None:
 
 
 async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.log(1).gate.clear()
 
     await desk.assign(0, 1, 2)
@@ -422,7 +423,7 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
     desk: Desk,
 ) -> None:
     for number in range(4):
-        desk.log(1).add((STORE + ZONE_TAG, b"%d" % number))
+        desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
     held_at = len(desk.log(1).batches) - 2
 
     def hold() -> None:
@@ -448,12 +449,12 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
 
     assert desk.changelog.claimed == [0, 1, 1]
     assert desk.log(1).offsets == [0, 1, 2, 3, 4], "it went on at its checkpoint"
-    assert desk.facts.get(1, STORE + ZONE_TAG) == b"3"
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"3"
     assert desk.failures.errors == []
 
 
 async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
 
     def hold() -> None:
         if len(desk.log(1).offsets) == 2:
@@ -501,7 +502,7 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
 async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
     """Each assignment claims anew, and goes on where the one before it was cut off."""
     for number in range(10):
-        desk.log().add((number.to_bytes(16) + ZONE_TAG, b"UTC"))
+        desk.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
     for partitions in ((0, 1), (1,), (0,), (0, 2)):
         await desk.assign(*partitions)
         for _ in range(turns):
@@ -511,7 +512,7 @@ async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
 
     owned = desk.ownership.get(0)
     assert owned is not None
-    assert owned.stores == {number.to_bytes(16) for number in range(10)}
+    assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
     assert desk.log().offsets == sorted(desk.log().offsets)
     assert desk.failures.errors == []
 
@@ -744,7 +745,7 @@ async def test_a_restore_that_fails_between_two_assignments_ends_nothing(desk: D
 
 async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk: Desk) -> None:
     desk.log(0).add((STORE + ZONE_TAG, b"UTC"))
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     await desk.assign(0, 1)
     await desk.owned(0, 1)
     await desk.assign(1)
@@ -759,7 +760,7 @@ async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk:
 
 
 async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.assignment.set_standby(frozenset({0, 1}))
     await desk.assign(0)
     await desk.owned(0)
@@ -767,7 +768,7 @@ async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> 
 
     assert desk.changelog.claimed == [0], "its owner goes on writing"
     assert desk.restores.running == {1}
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
     await desk.until(lambda: desk.restores.databases.of(1).reached == 2)
 
 
@@ -786,17 +787,17 @@ async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_m
 
 
 async def test_a_standby_that_becomes_the_owner_reads_the_difference(desk: Desk) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.assignment.set_standby(frozenset({1}))
     await desk.assign(0)
     await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
     desk.assignment.set_standby(frozenset())
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
     await desk.assign(0, 1)
     await desk.owned(0, 1)
 
-    assert desk.facts.get(1, STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
     assert desk.log(1).offsets.count(0) == 1
 
 
@@ -804,7 +805,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
     desk: Desk,
 ) -> None:
     """The restore alone would end at its claim, and nobody would follow."""
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.log(1).gate.clear()
     await desk.assign(1)
     await desk.until(lambda: desk.restores.running == {1})
@@ -812,7 +813,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 
     await desk.assign(0)
     desk.log(1).gate.set()
-    desk.log(1).add((STORE + ZONE_TAG, b"Asia/Gaza"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
     await desk.until(lambda: desk.restores.databases.of(1).reached == desk.log(1).last)
 
@@ -820,7 +821,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 async def test_a_standby_that_fails_is_told_and_ends_no_worker(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     desk.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
     desk.assignment.set_standby(frozenset({1}))
 
@@ -891,3 +892,18 @@ def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCapture
         "store-status/0 ends at offset 100 and was read up to 101: it is read from its beginning",
         "store-status was deleted and made anew: it is read from its beginning",
     ]
+
+
+async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Desk) -> None:
+    """Somebody widened the topics and raised the setting: figures would be split in two."""
+    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+
+    await desk.assign(1)
+    await desk.until(lambda: bool(desk.failures.errors))
+
+    (error,) = desk.failures.errors
+    assert str(error) == (
+        "partition 1 holds facts of stores that belong to partition 0 with STORE_UPTIME_PARTITIONS="
+        f"{PARTITIONS}: set it back to what it was when the topics were made"
+    )
+    assert desk.ownership.owned == frozenset()
