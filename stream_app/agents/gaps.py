@@ -69,16 +69,18 @@ class LostInput:
             "deleted from the log before a worker had applied them"
         )
         log.error("%s; reports of this partition say so", reason)
-        lost = LostRange(topic, owned.number, first, end, self._clock())
-        owned.lost.append(lost)
-        self._facts.put(owned.number, LOST_KEY, encode_lost(owned.lost))
-        self._metrics.records_lost(topic, end - first)
         source: dict[str, str | int] = {
             "topic": topic,
             "partition": owned.number,
             "offset": first,
         }
-        await self._outbox.dead_letter(DeadLetter(source, reason, None))
+        # the letter first: a crash in between tells it once more, under the same key
+        await asyncio.shield(await self._outbox.dead_letter(DeadLetter(source, reason, None)))
+        if owned.revoked.is_set():
+            return
+        owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
+        self._facts.put(owned.number, LOST_KEY, encode_lost(owned.lost))
+        self._metrics.records_lost(topic, end - first)
 
 
 class GapSkipper:

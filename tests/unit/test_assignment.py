@@ -22,13 +22,14 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.errors import BrokerUnavailableError, TableError
+from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.facts import restorer
 from stream_app.facts.databases import FactsDatabases
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY, ZONE_TAG, store_key
 from stream_app.facts.partition_records import (
     LostRange,
     SourcePosition,
+    decode_positions,
     encode_lost,
     encode_positions,
 )
@@ -372,6 +373,19 @@ async def test_nothing_is_owned_before_the_streams_are_ready(desk: Desk) -> None
     await desk.owned(0)
 
 
+async def test_the_streams_of_the_last_assignment_are_not_those_of_this_one(desk: Desk) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+
+    await desk.assign(0, 1, ready=False)
+    await desk.until(lambda: sorted(desk.changelog.claimed) == [0, 0, 1])
+    await settle()
+    assert desk.ownership.owned == frozenset()
+
+    desk.assignment.on_streams_ready()
+    await desk.owned(0, 1)
+
+
 async def test_without_partitions_nothing_is_claimed(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -500,6 +514,72 @@ async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
     assert owned is not None
     assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
     assert desk.log().offsets == sorted(desk.log().offsets)
+    assert desk.failures.errors == []
+
+
+def written_positions(desk: Desk) -> dict[str, int]:
+    """The last source positions in the changelog of partition 0."""
+    written = [
+        record.value
+        for batch in desk.log().batches
+        for record in batch.records
+        if record.key == POSITION_KEY
+    ]
+    return {t: p.offset for t, p in decode_positions(written[-1] if written else None).items()}
+
+
+async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_before_the_end(
+    desk: Desk,
+) -> None:
+    """The next owner would read it again."""
+    await desk.assign(0)
+    await desk.owned(0)
+    taken = desk.committable.take(FakeEvent(FakeMessage(b"")))
+    desk.assignment.revoke_all()
+    desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
+    taken.ack()
+
+    await desk.assignment.on_empty()
+    assert written_positions(desk)[POLLS] == 1
+    records = len(desk.log().batches)
+    await desk.assignment.on_empty()
+
+    assert len(desk.log().batches) == records
+    desk.assignment.close_all()
+    with pytest.raises(RevokedError):
+        desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+
+
+async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.committable.take(FakeEvent(FakeMessage(b"")))
+    desk.assignment.revoke_all()
+
+    await desk.assignment.on_empty()
+
+    assert written_positions(desk) == {}
+
+
+@pytest.mark.parametrize("trouble", ["fenced", "the broker is away", "closed"])
+async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.committable.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.assignment.revoke_all()
+    sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(desk.changelog, "add", lambda *_: FakeBatchOfOne(sent))
+    if trouble == "fenced":
+        sent.set_exception(ProducerFenced())
+    elif trouble == "closed":
+        desk.facts.revoke(0)
+    else:
+        monkeypatch.setattr(module, "_LAST_POSITIONS_SECONDS", 0)
+
+    await desk.assignment.on_empty()
+
     assert desk.failures.errors == []
 
 

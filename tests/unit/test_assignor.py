@@ -188,9 +188,11 @@ class Cluster:
 class Worker:
     """An assignor with what it holds, and what it was told to keep."""
 
-    def __init__(self, held: Copies | None = None, standbys: int = 0) -> None:
+    def __init__(self, held: Copies | None = None, standbys: int = 0, partitions: int = 8) -> None:
         self.standby: list[frozenset[int]] = []
-        self.assignor = StatefulAssignor(8, lambda: held or {}, standbys, self.standby.append)
+        self.assignor = StatefulAssignor(
+            partitions, lambda: held or {}, standbys, self.standby.append
+        )
 
     def metadata(self) -> Any:
         told = self.assignor.metadata({spec.name for spec in CONSUMED_TOPICS})
@@ -233,6 +235,14 @@ def test_a_topic_with_fewer_partitions_is_assigned_as_far_as_it_goes() -> None:
 
     assert assigned(assignment, "one")[STORE_STATUS.name] == [0, 1, 2]
     assert assigned(assignment, "one")[REPORT_REQUESTS.name] == list(range(8))
+
+
+def test_a_partition_that_somebody_added_to_a_topic_has_no_owner() -> None:
+    worker = Worker(partitions=6)
+
+    assignment = worker.assignor.assign(Cluster(), {"one": worker.metadata()})
+
+    assert assigned(assignment, "one")[STORE_STATUS.name] == list(range(6))
 
 
 def test_a_topic_that_the_brokers_do_not_know_yet_is_assigned_to_nobody() -> None:
