@@ -31,12 +31,18 @@ from stream_app.assignor import Copy
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.contracts.watermarks import RestoreStatus
-from stream_app.errors import BrokerUnavailableError, PrerequisiteError, RevokedError
+from stream_app.errors import (
+    BrokerUnavailableError,
+    PrerequisiteError,
+    RevokedError,
+    TableError,
+)
 from stream_app.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.facts.partition_records import (
     SourcePosition,
     decode_lost,
     decode_positions,
+    encode_positions,
 )
 from stream_app.facts.restorer import Restorer
 from stream_app.facts.summary import summarize
@@ -66,6 +72,9 @@ after so long: longer than the group needs to notice a member that is gone."""
 
 STATUS_SECONDS: Final = 0.5
 """Restores are told to the other processes this often."""
+
+STREAMS_SECONDS: Final = 60.0
+"""Faust resumes its streams right after an assignment; later than this it never does."""
 
 _LAST_POSITIONS_SECONDS: Final = 2.0
 """A rebalance waits no longer for the last source positions: they save reading, no more."""
@@ -327,21 +336,34 @@ class PartitionAssignment:
         """The rebalance is over: partitions may be fetched."""
         self._streams_ready.set()
 
-    def on_fenced(self, partition: int) -> None:
-        """Somebody else has claimed a partition: it is given up, and claimed again if it stays."""
+    def on_interrupted(self, partition: int, fenced: bool) -> None:
+        """Give a partition up that this worker cannot write alone, and take it over again.
+
+        Args:
+            partition: one that is owned.
+            fenced: whether another worker has claimed it. The group will say whose it is: only if
+                it stays is it claimed again. Else a stray record stands in its changelog.
+        """
         if self._ownership.get(partition) is None:
             return
-        log.warning(
-            "partition %d was claimed by another worker while this one was paused or cut off: "
-            "what was in flight is applied there",
-            partition,
-        )
-        self._restores.metrics.fenced()
+        if fenced:
+            self._restores.metrics.fenced()
+            log.warning(
+                "partition %d was claimed by another worker while this one was paused or cut off: "
+                "what was in flight is applied there",
+                partition,
+            )
+        else:
+            log.error(
+                "somebody else writes to the changelog of partition %d: it is restored again, in "
+                "the log's order",
+                partition,
+            )
         self._ownership.revoke([partition])
         self._facts.revoke(partition)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.hold_partition(partition)
-        self._begin([partition], after=RECLAIM_SECONDS)
+        self._begin([partition], after=RECLAIM_SECONDS if fenced else 0.0)
 
     async def stop(self) -> None:
         """Stop taking over."""
@@ -400,8 +422,16 @@ class PartitionAssignment:
         # a standby that still follows would read the claim itself, and be ahead of it
         await self._restores.stop_restore(partition)
         claim = await self._claim(partition)
-        await self._restores.restore(partition, claim)
-        await self._streams_ready.wait()
+        # with the claim itself: what this worker writes next stands right behind it
+        await self._restores.restore(partition, claim + 1)
+        try:
+            async with asyncio.timeout(STREAMS_SECONDS):
+                await self._streams_ready.wait()
+        except TimeoutError as error:
+            raise TableError(
+                f"partition {partition} is restored, and Faust has not resumed its streams within "
+                f"{STREAMS_SECONDS:g} s"
+            ) from error
         await self._own(partition, claim, await asyncio.shield(offsets))
 
     async def _claim(self, partition: int) -> int:
@@ -435,15 +465,21 @@ class PartitionAssignment:
         if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
             # somebody else applied more records after the ends were asked for
             group = await self._read_offsets([number], after=0)
+        positions = {
+            spec.name: source_position(
+                spec.name, number, known.get(spec.name), group, first_claim=claim == 0
+            )
+            for spec in SOURCE_TOPICS
+        }
         starts = {
-            (spec.name, number): (
-                start_offset(spec.name, number, known.get(spec.name), group, first_claim=claim == 0)
-                if spec in SOURCE_TOPICS
-                else group.committed.get((spec.name, number), group.beginnings[spec.name, number])
+            spec.name: start_offset(
+                group.committed.get((spec.name, number)),
+                group.beginnings[spec.name, number],
+                positions.get(spec.name),
             )
             for spec in CONSUMED_TOPICS
         }
-        for (topic, _), offset in starts.items():
+        for topic, offset in starts.items():
             await self._consumer.seek(TP(topic, number), offset)
         # from here on without a pause: a rebalance cannot come in between
         owned = OwnedPartition(
@@ -451,15 +487,15 @@ class PartitionAssignment:
             stores=summary.stores,
             newest_poll=summary.newest_poll,
             kinds=summary.kinds,
-            frontiers={s.name: Frontier(starts[s.name, number]) for s in SOURCE_TOPICS},
-            positions={
-                s.name: SourcePosition(group.topic_ids.get(s.name, ""), starts[s.name, number])
-                for s in SOURCE_TOPICS
-            },
+            frontiers={spec.name: Frontier(starts[spec.name]) for spec in SOURCE_TOPICS},
+            positions=positions,
             lost=decode_lost(database.get(LOST_KEY)),
         )
         self._committable.reset(number)
-        self._facts.open(database, self.on_fenced)
+        self._facts.open(database, self.on_interrupted)
+        if positions != known:
+            # known from the beginning on: what the log loses before the first record is lost too
+            self._facts.put(number, POSITION_KEY, encode_positions(positions))
         self._ownership.adopt(owned, summary.latest)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.fetch_partition(number)
@@ -469,18 +505,15 @@ class PartitionAssignment:
             await self._lost.tell(owned, CHANGELOG, first, end)
 
 
-def start_offset(
+def source_position(
     topic: str,
     partition: int,
     known: SourcePosition | None,
     group: GroupOffsets,
     *,
     first_claim: bool,
-) -> int:
-    """Where a source partition is read on.
-
-    The position in the changelog decides: it says up to where the facts are there. The group's
-    commit is only ever followed backwards, since reading records again changes nothing.
+) -> SourcePosition:
+    """How far a source partition is in the facts.
 
     Args:
         topic: the source topic.
@@ -490,29 +523,47 @@ def start_offset(
         first_claim: whether nobody has ever owned the partition, so that it has no facts.
     """
     key = (topic, partition)
-    committed = group.committed.get(key)
+    topic_id = group.topic_ids.get(topic, "")
+    beginning, end = group.beginnings[key], group.ends[key]
     if known is None:
+        committed = group.committed.get(key)
         if committed is None:
             # what a log lost before the very first worker came is told; what earlier versions of
             # this product had applied before they wrote positions is not lost
-            return 0 if first_claim else group.beginnings[key]
-        offset = committed
-    else:
-        topic_id = group.topic_ids.get(topic)
-        if known.topic_id and topic_id and known.topic_id != topic_id:
-            log.warning("%s was deleted and made anew: it is read from its beginning", topic)
-            return group.beginnings[key]
-        offset = known.offset if committed is None else min(known.offset, committed)
-    if offset > group.ends[key]:
+            return SourcePosition(topic_id, 0 if first_claim else beginning)
+        known = SourcePosition(topic_id, committed)
+    if known.topic_id and topic_id and known.topic_id != topic_id:
+        log.warning("%s was deleted and made anew: it is read from its beginning", topic)
+        return SourcePosition(topic_id, beginning)
+    if known.offset > end:
         log.warning(
             "%s/%d ends at offset %d and was read up to %d: it is read from its beginning",
             topic,
             partition,
-            group.ends[key],
-            offset,
+            end,
+            known.offset,
         )
-        return group.beginnings[key]
-    return offset
+        return SourcePosition(topic_id, beginning)
+    return SourcePosition(topic_id or known.topic_id, known.offset)
+
+
+def start_offset(committed: int | None, beginning: int, position: SourcePosition | None) -> int:
+    """Where a partition is read on.
+
+    The position in the changelog decides. The group's commit is only ever followed backwards, and
+    not before the log's beginning: reading records again changes nothing.
+
+    Args:
+        committed: what the group has committed; None: nothing.
+        beginning: the first offset that the log still has.
+        position: of a source; None for a topic of requests, of which the commit alone tells.
+    """
+    if position is None:
+        return beginning if committed is None else committed
+    if committed is None or committed > position.offset:
+        return position.offset
+    # records between the beginning and the position were applied, and what lies before is gone
+    return max(committed, min(beginning, position.offset))
 
 
 def _raise(error: BaseException) -> None:

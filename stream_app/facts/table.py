@@ -49,7 +49,8 @@ class OpenPartition:
     Args:
         database: restored up to the claim.
         producer: of the changelog; the partition is claimed in it.
-        on_fenced: called when somebody else has claimed the partition since.
+        on_interrupted: called with whether somebody else has claimed the partition since; if not,
+            somebody else's records stand in the changelog between those of this worker.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -57,12 +58,12 @@ class OpenPartition:
         self,
         database: FactsDatabase,
         producer: FencedProducer,
-        on_fenced: Callable[[int], None],
+        on_interrupted: Callable[[int, bool], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._database = database
         self._producer = producer
-        self._on_fenced = on_fenced
+        self._on_interrupted = on_interrupted
         self._fail = fail
         self._overlay: dict[bytes, bytes] = {}
         self._in_flight: dict[Batch, list[tuple[bytes, bytes]]] = {}
@@ -125,12 +126,18 @@ class OpenPartition:
             # no prefix of the changelog any more
             self._revoked = True
             if isinstance(error, ProducerFenced):
-                self._on_fenced(self._database.partition)
+                self._on_interrupted(self._database.partition, True)
             else:
                 self._fail(error)
             return
         # the batches of a partition are acknowledged in their order
-        last_offset = sent.result().first_offset + batch.count - 1
+        first_offset = sent.result().first_offset
+        if first_offset != self._database.checkpoint.next_offset:
+            # a restore reads what stands between in the log's order
+            self._revoked = True
+            self._on_interrupted(self._database.partition, False)
+            return
+        last_offset = first_offset + batch.count - 1
         try:
             self._database.write(entries, checkpoint_after(last_offset, *entries[-1]))
         except TableError as table_error:
@@ -166,9 +173,11 @@ class FactsTable:
         """Send what is waiting and disconnect."""
         await self.producer.stop()
 
-    def open(self, database: FactsDatabase, on_fenced: Callable[[int], None]) -> OpenPartition:
+    def open(
+        self, database: FactsDatabase, on_interrupted: Callable[[int, bool], None]
+    ) -> OpenPartition:
         """Open a partition that is claimed and restored."""
-        opened = OpenPartition(database, self.producer, on_fenced, self._fail)
+        opened = OpenPartition(database, self.producer, on_interrupted, self._fail)
         self._open[database.partition] = opened
         return opened
 

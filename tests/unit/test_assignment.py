@@ -13,7 +13,12 @@ from stream_app import assignment as module
 from stream_app.agents.committable import Committable
 from stream_app.agents.latest import LatestPolls
 from stream_app.agents.ownership import OwnedPartition, Ownership
-from stream_app.assignment import PartitionAssignment, RestoreService, start_offset
+from stream_app.assignment import (
+    PartitionAssignment,
+    RestoreService,
+    source_position,
+    start_offset,
+)
 from stream_app.assignor import Copy
 from stream_app.contracts.topics import (
     CONSUMED_TOPICS,
@@ -268,9 +273,12 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> N
     await desk.assign(0)
     await desk.owned(0)
 
+    await settle()
+
     assert desk.steps == ["claim 0", "fetch 0"]
     assert desk.log().batches[1].records[0].key == CLAIM_KEY
-    assert desk.restores.databases.of(0).checkpoint.next_offset == 1
+    assert desk.log().batches[2].records[0].key == POSITION_KEY
+    assert desk.restores.databases.of(0).checkpoint.next_offset == 3
     owned = desk.ownership.get(0)
     assert owned is not None
     assert owned.stores == {STORE}
@@ -443,12 +451,12 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
     assert desk.restores.running == {1}
     desk.log(1).gate.set()
     desk.log(1).on_fetch = lambda: None
-    await desk.until(lambda: desk.restores.databases.of(1).reached == 4)
+    await desk.until(lambda: desk.restores.databases.of(1).reached == 5)
     await desk.assign(1)
     await desk.owned(1)
 
     assert desk.changelog.claimed == [0, 1, 1]
-    assert desk.log(1).offsets == [0, 1, 2, 3, 4], "it went on at its checkpoint"
+    assert desk.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
     assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"3"
     assert desk.failures.errors == []
 
@@ -558,7 +566,7 @@ async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
 
     await desk.assignment.on_empty()
 
-    assert written_positions(desk) == {}
+    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
 
 
 @pytest.mark.parametrize("trouble", ["fenced", "the broker is away", "closed"])
@@ -595,8 +603,8 @@ async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
     caplog.clear()
     desk.steps.clear()
 
-    desk.assignment.on_fenced(0)
-    desk.assignment.on_fenced(0)
+    desk.assignment.on_interrupted(0, fenced=True)
+    desk.assignment.on_interrupted(0, fenced=True)
     await settle()
 
     assert desk.ownership.owned == {1}
@@ -615,7 +623,7 @@ async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
     await desk.owned(0, 1)
     desk.log().add((CLAIM_KEY, b"another worker"), (STORE + ZONE_TAG, b"UTC"))
 
-    desk.assignment.on_fenced(0)
+    desk.assignment.on_interrupted(0, fenced=True)
     await desk.owned(0, 1)
 
     assert desk.changelog.claimed == [0, 1, 0]
@@ -646,7 +654,7 @@ async def test_a_rebalance_ends_the_wait_for_the_next_claim(
     await desk.assign(0, 1)
     await desk.owned(0, 1)
     monkeypatch.setattr(module, "RECLAIM_SECONDS", 10_000)
-    desk.assignment.on_fenced(0)
+    desk.assignment.on_interrupted(0, fenced=True)
     await settle()
 
     await desk.assign(0)
@@ -707,7 +715,7 @@ async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
 
     (error,) = desk.failures.errors
     assert str(error) == (
-        "the restore of partition 0 stands still: it is at changelog offset 0 and goes to 1"
+        "the restore of partition 0 stands still: it is at changelog offset 0 and goes to 2"
     )
     assert desk.ownership.owned == frozenset()
 
@@ -748,9 +756,10 @@ async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk:
     desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
     await desk.assign(0, 1)
     await desk.owned(0, 1)
+    await settle()
     await desk.assign(1)
     await desk.owned(1)
-    told = {0: Copy(1, owned=False), 1: Copy(2, owned=True)}
+    told = {0: Copy(3, owned=False), 1: Copy(4, owned=True)}
     assert desk.assignment.copies() == told
 
     desk.assignment.revoke_all()
@@ -859,10 +868,11 @@ STARTS: dict[str, tuple[SourcePosition | None, GroupOffsets, bool, int]] = {
     "a commit below the position": (known(40), group(20), False, 20),
     "the position at the end": (known(100), group(), False, 100),
     "a position below the beginning: what is gone is told": (known(5), group(), False, 5),
-    "a commit below the beginning": (known(40), group(5), False, 5),
+    "a commit below the beginning: what was applied is not lost": (known(40), group(5), False, 10),
+    "a commit and a position below the beginning": (known(5), group(3), False, 5),
     "a position beyond the end": (known(101), group(), False, 10),
     "a commit beyond the end": (None, group(101), False, 10),
-    "a position beyond the end and a commit within": (known(101), group(60), False, 60),
+    "a position beyond the end and a commit within": (known(101), group(60), False, 10),
     "the topic was made anew": (known(40, "another"), group(30), False, 10),
     "the topic was made anew and has outgrown it": (known(40, "another"), group(), False, 10),
     "an id that is not known": (known(40, ""), group(), False, 40),
@@ -881,12 +891,20 @@ STARTS: dict[str, tuple[SourcePosition | None, GroupOffsets, bool, int]] = {
 def test_where_a_source_is_read_on(
     position: SourcePosition | None, offsets: GroupOffsets, first_claim: bool, start: int
 ) -> None:
-    assert start_offset(POLLS, 0, position, offsets, first_claim=first_claim) == start
+    place = (POLLS, 0)
+    found = source_position(*place, position, offsets, first_claim=first_claim)
+    committed = offsets.committed.get(place)
+    assert start_offset(committed, offsets.beginnings[place], found) == start
+
+
+def test_requests_are_read_on_where_the_group_is() -> None:
+    assert start_offset(None, 10, None) == 10
+    assert start_offset(30, 10, None) == 30
 
 
 def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    start_offset(POLLS, 0, known(101), group(), first_claim=False)
-    start_offset(POLLS, 0, known(40, "another"), group(), first_claim=False)
+    source_position(POLLS, 0, known(101), group(), first_claim=False)
+    source_position(POLLS, 0, known(40, "another"), group(), first_claim=False)
 
     assert caplog.messages == [
         "store-status/0 ends at offset 100 and was read up to 101: it is read from its beginning",
@@ -907,3 +925,34 @@ async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Des
         f"{PARTITIONS}: set it back to what it was when the topics were made"
     )
     assert desk.ownership.owned == frozenset()
+
+
+async def test_positions_are_known_from_the_first_owner_on(desk: Desk) -> None:
+    """What the log loses before a partition's first record is read is lost, and told."""
+    await desk.assign(0)
+    await desk.owned(0)
+    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
+    desk.group.beginning = 5
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 0
+    assert [r.key for b in desk.log().batches for r in b.records].count(POSITION_KEY) == 1
+
+
+async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_logs_order(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+
+    desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+    await settle()
+    await desk.owned(0)
+
+    assert "somebody else writes to the changelog of partition 0" in caplog.text
+    assert desk.changelog.claimed == [0, 0]
+    assert desk.facts.get(0, STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.failures.errors == []

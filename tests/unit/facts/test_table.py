@@ -54,7 +54,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.failures = Failures()
-        self.fenced: list[int] = []
+        self.interrupted: list[tuple[int, bool]] = []
         self.removed: list[RemovalReason] = []
         self.producer = FakeFencedProducer()
         self.facts = FactsTable(settings_with(), self.failures)
@@ -67,7 +67,7 @@ class Desk:
 
     def open(self) -> None:
         for database in self.databases:
-            self.facts.open(database, self.fenced.append)
+            self.facts.open(database, lambda *what: self.interrupted.append(what))
 
     def content(self, partition: int = 0) -> dict[bytes, bytes]:
         """What the database itself holds."""
@@ -77,6 +77,14 @@ class Desk:
         return self.databases[partition].checkpoint
 
     async def arrive(self, position: int, offset: int) -> None:
+        """The changelog holds what was sent, right behind what the database has."""
+        sent = self.producer.sent[position]
+        assert sent.partition is not None
+        if self.checkpoint(sent.partition) == START:
+            self.databases[sent.partition].write((), START.at(offset))
+        await self.arrive_at(position, offset)
+
+    async def arrive_at(self, position: int, offset: int) -> None:
         self.producer.sent[position].arrive(offset)
         await settle()
 
@@ -161,11 +169,11 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
         assert desk.facts.put(0, key, value) is shared
     assert desk.facts.unacknowledged == 3
 
-    shared.sent.set_result(Acknowledged(10, 0))
+    shared.sent.set_result(Acknowledged(0, 0))
     await settle()
 
     assert desk.content() == {b"a": b"3", b"b": b"2"}
-    assert desk.checkpoint() == checkpoint_after(12, b"a", b"3")
+    assert desk.checkpoint() == checkpoint_after(2, b"a", b"3")
     assert len(writes) == 1
     assert desk.overlay() == {}
 
@@ -195,7 +203,7 @@ async def test_behind_a_write_that_failed_nothing_is_stored(desk: Desk) -> None:
     desk.facts.put(1, b"c", b"3")
 
     await desk.fail(0, OSError("no answer in time"))
-    await desk.arrive(1, offset=8)
+    await desk.arrive_at(1, 0)
     await desk.arrive(2, offset=5)
 
     assert desk.content() == {}
@@ -232,9 +240,10 @@ async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> 
 async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
     desk.facts.put(0, b"k", b"v")
     rocks = desk.databases[0]._open()
+    assert desk.checkpoint() == START
     desk.databases[0]._rocks = FullDisk()
 
-    await desk.arrive(0, offset=3)
+    await desk.arrive_at(0, 0)
 
     (error,) = desk.failures.errors
     assert isinstance(error, TableError)
@@ -327,7 +336,7 @@ async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(desk: Desk
 
     await desk.fail(0, ProducerFenced())
 
-    assert desk.fenced == [0]
+    assert desk.interrupted == [(0, True)]
     assert desk.failures.errors == []
     assert desk.content() == {}
     assert desk.checkpoint() == START
@@ -341,7 +350,7 @@ async def test_of_a_revoked_partition_a_fenced_write_is_no_news(desk: Desk) -> N
     await desk.fail(0, ProducerFenced())
     await desk.fail(1, OSError("closed"))
 
-    assert desk.fenced == []
+    assert desk.interrupted == []
     assert desk.failures.errors == []
 
 
@@ -386,3 +395,22 @@ async def test_a_summary_lets_others_run(desk: Desk) -> None:
     task.cancel()
 
     assert turns >= 5
+
+
+@pytest.mark.parametrize("offset", [13, 11, -1])
+async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
+    desk: Desk, offset: int
+) -> None:
+    """Somebody else's record stands between, or the broker does not tell where ours is."""
+    desk.facts.put(0, b"a", b"1")
+    await desk.arrive(0, offset=11)
+    desk.facts.put(0, b"b", b"2")
+    desk.facts.put(0, b"c", b"3")
+
+    await desk.arrive_at(1, offset)
+    await desk.arrive_at(2, 12)
+
+    assert desk.interrupted == [(0, False)]
+    assert desk.content() == {b"a": b"1"}
+    assert desk.checkpoint().next_offset == 12
+    assert desk.failures.errors == []
