@@ -90,6 +90,10 @@ class Deployment:
             stop_limit=40,
         )
 
+    def another_worker(self, name: str) -> ChildProcess:
+        """A further worker, which is not started and which whoever asks for it must stop."""
+        return self._process(name, "worker", "--name", name)
+
     def pids(self, *names: str) -> dict[str, int]:
         """Process ids of `worker`, `api` and `broker`, or of some of them."""
         pids = {

@@ -17,6 +17,7 @@ from benchmarks.lines import (
     latency,
     replay,
     restart,
+    takeover,
     views,
     write_cost,
 )
@@ -30,6 +31,7 @@ LINES: Final[tuple[Line, ...]] = (
     latency.LINE,
     views.LINE,
     restart.LINE,
+    takeover.LINE,
     computation.LINE,
     write_cost.LINE,
     http_pings.LINE,
