@@ -421,6 +421,7 @@ class PartitionAssignment:
         await asyncio.sleep(after)
         # a standby that still follows would read the claim itself, and be ahead of it
         await self._restores.stop_restore(partition)
+        await self._ownership.tell_restore(RestoreStatus(partition, 0, 0))
         claim = await self._claim(partition)
         # with the claim itself: what this worker writes next stands right behind it
         await self._restores.restore(partition, claim + 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.reports import ReportEvent
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.contracts.watermarks import Watermark
+    from stream_app.contracts.watermarks import RestoreStatus, Watermark
 
 PARTITIONS = 4
 NOW = 1_733_000_000 * 1_000_000
@@ -242,6 +242,7 @@ class RecordingOutbox:
         self.latest: list[tuple[bytes, int]] = []
         self.registered: list[bytes] = []
         self.told: list[Watermark] = []
+        self.restores: list[RestoreStatus] = []
         self.tell_error: BaseException | None = None
         self.on_register: Callable[[], None] = lambda: None
 
@@ -274,6 +275,9 @@ class RecordingOutbox:
     def register(self, stores: Iterable[bytes]) -> None:
         self.registered += stores
         self.on_register()
+
+    async def restore_status(self, status: RestoreStatus) -> None:
+        self.restores.append(status)
 
     async def tell(self, watermarks: Iterable[Watermark]) -> None:
         error, self.tell_error = self.tell_error, None

@@ -27,6 +27,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
+from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.facts import restorer
 from stream_app.facts.databases import FactsDatabases
@@ -956,3 +957,20 @@ async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_log
     assert desk.changelog.claimed == [0, 0]
     assert desk.facts.get(0, STORE + ZONE_TAG) == b"Asia/Gaza"
     assert desk.failures.errors == []
+
+
+async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned(
+    desk: Desk,
+) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.log().gate.clear()
+    await desk.assign(0)
+    await desk.until(lambda: desk.restores.status(0).to_do > 0)
+    assert desk.outbox.restores == [RestoreStatus(0, 0, 0)]
+
+    await desk.assignment._tell_restores()
+    assert desk.outbox.restores[1:] == [RestoreStatus(0, 0, 2)]
+    desk.log().gate.set()
+    await desk.owned(0)
+    await desk.assignment._tell_restores()
+    assert len(desk.outbox.restores) == 2
