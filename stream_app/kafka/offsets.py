@@ -1,15 +1,13 @@
-"""Offsets: how far topics reach, and where the workers' group goes on."""
+"""How far topics reach."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS
-from stream_app.kafka.clients import connection, safe_consumer, start, unavailable
+from stream_app.kafka.clients import safe_consumer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,35 +53,3 @@ class Highwaters:
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
-
-
-async def resume_offsets(
-    settings: Settings, partitions: Iterable[int]
-) -> dict[tuple[str, int], int]:
-    """The next offset of each consumed partition: the committed one, or the beginning.
-
-    Raises:
-        BrokerUnavailableError: no broker answers.
-    """
-    wanted = [
-        TopicPartition(spec.name, partition) for spec in CONSUMED_TOPICS for partition in partitions
-    ]
-    admin = AIOKafkaAdminClient(**connection(settings))
-    consumer = safe_consumer(settings)
-    await start(admin, settings)
-    try:
-        await start(consumer, settings)
-        try:
-            committed = await admin.list_consumer_group_offsets(APP_ID, partitions=wanted)
-            beginnings = await consumer.beginning_offsets(wanted)
-        finally:
-            await consumer.stop()
-    except KafkaError as error:
-        raise unavailable(settings, error) from error
-    finally:
-        await admin.close()
-    return {
-        # -1 is Kafka's word for: nothing committed
-        (tp.topic, tp.partition): max(committed[tp].offset if tp in committed else -1, beginning)
-        for tp, beginning in beginnings.items()
-    }
