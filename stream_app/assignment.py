@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types import TP
 
 from stream_app.agents.ownership import OwnedPartition
@@ -51,7 +51,7 @@ from stream_app.kafka.frontier import Frontier
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.gaps import LostInput
@@ -480,8 +480,7 @@ class PartitionAssignment:
             )
             for spec in CONSUMED_TOPICS
         }
-        for topic, offset in starts.items():
-            await self._consumer.seek(TP(topic, number), offset)
+        await self._seek(number, starts)
         # from here on without a pause: a rebalance cannot come in between
         owned = OwnedPartition(
             number,
@@ -504,6 +503,26 @@ class PartitionAssignment:
             self._log_owned()
         for first, end in self._restores.of(number).take_lost():
             await self._lost.tell(owned, CHANGELOG, first, end)
+
+    async def _seek(self, number: int, starts: Mapping[str, int]) -> None:
+        """Send the consumer to where each topic of a partition is read on.
+
+        Raises:
+            TableError: the consumer does not have the partition, and no rebalance comes.
+        """
+        try:
+            async with asyncio.timeout(STREAMS_SECONDS):
+                for topic, offset in starts.items():
+                    while True:
+                        try:
+                            await self._consumer.seek(TP(topic, number), offset)
+                        except IllegalStateError:
+                            # a rebalance has begun in the consumer's thread, and ends this here
+                            await asyncio.sleep(_RETRY_SECONDS)
+                        else:
+                            break
+        except TimeoutError as error:
+            raise TableError(f"the consumer does not have partition {number}") from error
 
 
 def source_position(

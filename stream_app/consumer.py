@@ -236,6 +236,19 @@ class UptimeConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Leave all positions alone: each one is set when its partition's facts are restored."""
 
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Seek in the consumer's own thread.
+
+        Faust calls aiokafka from this one. What the seek throws away of what was fetched is then
+        gone in the middle of a look at it, and the worker ended with a `KeyError`.
+        """
+        thread = self._thread
+
+        async def seek() -> None:
+            thread._ensure_consumer().seek(TopicPartition(*partition), offset)  # noqa: SLF001
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(seek(), thread.thread_loop))
+
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's
         if self.flow_active and not self._get_active_partitions():
             # Faust would sleep for a second, with records to fetch after a tenth of it

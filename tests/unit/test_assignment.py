@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import IllegalStateError, ProducerFenced
 from faust.types import TP
 
 from stream_app import assignment as module
@@ -974,3 +974,39 @@ async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned
     await desk.owned(0)
     await desk.assignment._tell_restores()
     assert len(desk.outbox.restores) == 2
+
+
+async def test_a_seek_that_meets_a_rebalance_ends_no_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer's thread gives partitions up before this one hears of it."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    seek, refused = desk.consumer.seek, [IllegalStateError("No current assignment")] * 3
+
+    async def refusing(partition: TP, offset: int) -> None:
+        if refused:
+            raise refused.pop()
+        await seek(partition, offset)
+
+    monkeypatch.setattr(desk.consumer, "seek", refusing)
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 0
+    assert desk.failures.errors == []
+
+
+async def test_a_consumer_that_never_has_the_partition_ends_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STREAMS_SECONDS", 0.01)
+
+    async def refusing(*_: Any) -> None:
+        raise IllegalStateError("No current assignment")
+
+    monkeypatch.setattr(desk.consumer, "seek", refusing)
+    await desk.assign(0)
+    while not desk.failures.errors:  # noqa: ASYNC110  a time limit passes
+        await asyncio.sleep(0.005)
+
+    assert str(desk.failures.errors[0]) == "the consumer does not have partition 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
+from aiokafka.structs import TopicPartition
 from aiokafka.util import commit_structure_validate
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
@@ -22,7 +24,7 @@ from stream_app.kafka.safe_records import UnreadableRecords
 from tests.agent_fakes import FakeEvent, FakeMessage, settle
 
 if TYPE_CHECKING:
-    from aiokafka.structs import OffsetAndMetadata, TopicPartition
+    from aiokafka.structs import OffsetAndMetadata
 
 POLLS = TP("store-status", 0)
 ZONES = TP("store-timezones", 0)
@@ -210,6 +212,26 @@ async def test_nothing_is_asked_for_while_no_partition_is_restored(desk: Desk) -
     desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
 
     assert await desk.consumer._wait_next_records(0) == ({}, set())
+
+
+async def test_a_seek_is_made_in_the_thread_that_fetches(desk: Desk) -> None:
+    """aiokafka's fetcher is not made for two threads: what one takes away the other looks at."""
+    made: list[tuple[int, Any, int]] = []
+    kafka = SimpleNamespace(
+        seek=lambda tp, offset: made.append((threading.get_ident(), tp, offset)),
+    )
+    loop = asyncio.new_event_loop()
+    fetching = threading.Thread(target=loop.run_forever)
+    fetching.start()
+    desk.consumer._thread = SimpleNamespace(_ensure_consumer=lambda: kafka, thread_loop=loop)
+    try:
+        await desk.consumer._seek(POLLS, 7)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        await asyncio.to_thread(fetching.join)
+        loop.close()
+
+    assert made == [(fetching.ident, TopicPartition(POLLS.topic, POLLS.partition), 7)]
 
 
 # -- runs of records
