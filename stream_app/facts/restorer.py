@@ -122,12 +122,13 @@ class Restorer:
         """Read the changelog up to an offset, from the database's checkpoint on.
 
         Args:
-            end: the offset of the claim; all records below it are final.
+            end: the offset behind the claim; all records below it are final.
 
         Raises:
             TableError: the database fails, or the restore stands still.
         """
-        if end > 0 and self._database.checkpoint == START:
+        # a changelog that holds the claim alone has nothing to read back
+        if end > 1 and self._database.checkpoint == START:
             log.info(
                 "no database of partition %d here: it is read back from the changelog",
                 self._partition,

@@ -228,13 +228,14 @@ async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
     caplog.set_level("INFO")
     await desk.restorer.restore(0)
     assert caplog.messages == [], "there is nothing yet to read back"
-    desk.log.add((A, b"1")).add((B, b"2"))
+    desk.log.add((A, b"1")).add((B, b"2")).add((A, b"3"))
 
-    await desk.restorer.restore(1)
     await desk.restorer.restore(2)
+    await desk.restorer.restore(3)
 
     assert caplog.messages == [
-        "no database of partition 3 here: it is read back from the changelog"
+        "no database of partition 3 here: it is read back from the changelog",
+        "partition 3 is restored from changelog offset 0 to 2: 2 records, 0 offsets without one",
     ]
 
 
