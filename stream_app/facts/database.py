@@ -198,8 +198,13 @@ class FactsDatabase:
         """Close the files."""
         rocks, self._rocks = self._rocks, None
         self._checkpoint = None
-        if rocks is not None:
+        if rocks is None:
+            return
+        try:
             rocks.close()
+        except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
+            # what it could not write out is in the changelog, and read back
+            log.warning("the database of partition %d cannot be closed: %s", self.partition, error)
 
     def failed(self, error: Exception) -> TableError:
         """The error for a database that fails; a damaged one does not live to the next start."""

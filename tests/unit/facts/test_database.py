@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -392,3 +393,17 @@ async def test_a_database_that_is_locked_is_not_removed(desk: Desk) -> None:
     assert desk.path().exists()
     assert desk.removed == []
     other.close()
+
+
+def test_one_whose_folder_was_deleted_while_it_was_open_closes_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RocksDB writes out what it has when it is closed; a worker that stops ends with 0."""
+    database = FactsDatabase(3, tmp_path / "3", lambda _: None)
+    database.write([(bytes(17), b"UTC")], START.at(5))
+    shutil.rmtree(tmp_path / "3")
+
+    database.close()
+
+    assert "the database of partition 3 cannot be closed: IO error" in caplog.text
+    assert database.reached == 0
