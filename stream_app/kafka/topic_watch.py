@@ -15,6 +15,7 @@ from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.topic_check import TopicCheck, check_topics, listed
 from stream_app.kafka.topic_ids import describe_topics
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,7 +63,7 @@ class TopicWatch:
         self._check = TopicCheck()
         self._checked_at = float("-inf")
         self._trouble: str | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._asking = PeriodicTask("topic-watch", ASK_EVERY_SECONDS, self._ask_in_time)
 
     @property
     def trouble(self) -> str | None:
@@ -85,14 +86,11 @@ class TopicWatch:
         except KafkaError as error:
             await self.stop()
             raise unavailable(self._settings, error) from error
-        self._task = asyncio.create_task(self._ask_for_ever(), name="topic-watch")
+        self._asking.start()
 
     async def stop(self) -> None:
         """Stop asking and disconnect."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._asking.stop()
         if self._admin is not None:
             await self._admin.close()
             self._admin = None
@@ -156,20 +154,15 @@ class TopicWatch:
                 log.info("the topics are as they must be again")
             self._trouble = trouble
 
-    async def _ask_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(ASK_EVERY_SECONDS)
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await self.ask()
-            except TopicAuthorizationFailedError as error:
-                self._tell(
-                    f"The broker does not let this client see topic {error.args[0]}: grant "
-                    "Describe on it"
-                )
-            except (KafkaError, TimeoutError) as error:
-                # that the brokers are lost is said once, by BrokerReach
-                log.debug("the topics cannot be looked at now: %r", error)
-            except Exception:
-                # unwatched from here on, they would be believed
-                log.exception("the topics cannot be looked at now, trying again")
+    async def _ask_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self.ask()
+        except TopicAuthorizationFailedError as error:
+            self._tell(
+                f"The broker does not let this client see topic {error.args[0]}: grant "
+                "Describe on it"
+            )
+        except (KafkaError, TimeoutError) as error:
+            # that the brokers are lost is said once, by BrokerReach
+            log.debug("the topics cannot be looked at now: %r", error)

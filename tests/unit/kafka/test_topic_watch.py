@@ -25,12 +25,12 @@ POLLS = STORE_STATUS.name
 class Desk:
     """A watch over fake brokers, on a clock that a test moves."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, pause: float = 3600.0) -> None:
         self.topics = FakeTopics(settings_with())
         self.ids: list[tuple[str, str, str | None]] = []
         self.now = 0.0
         monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **_: self.topics)
-        monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 3600.0)
+        monkeypatch.setattr(module, "ASK_EVERY_SECONDS", pause)
         self.watch = TopicWatch(self.topics.settings, self.hear, lambda: self.now)
 
     def hear(self, topic: str, topic_id: str, before: str | None) -> None:
@@ -159,8 +159,7 @@ async def test_without_a_broker_it_does_not_start(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(monkeypatch)
-    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    desk = Desk(monkeypatch, pause=0)
     await desk.watch.start()
     answers: list[Any] = [KafkaConnectionError(), ValueError("unheard of"), None]
     asked = asyncio.Event()
@@ -179,8 +178,7 @@ async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.Monk
 async def test_a_topic_that_may_not_be_seen_any_more_is_trouble(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk = Desk(monkeypatch)
-    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    desk = Desk(monkeypatch, pause=0)
     await desk.watch.start()
     desk.topics.unseen = {POLLS}
     while desk.watch.trouble is None:  # noqa: ASYNC110  another task asks
