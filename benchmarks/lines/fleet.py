@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from benchmarks.errors import BenchmarkError, NotRunError
+from benchmarks.errors import BenchmarkError
+from benchmarks.fleet_report import fleet_report
 from benchmarks.inputs import STORES
 from benchmarks.line import Figure, Line, cpu_figures
 from benchmarks.processes import CpuMeter, resident_megabytes
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
 
-_ASK_AGAIN: Final = 0.005
 _LIMIT: Final = 180.0
-_MISSING: Final = (404, 405)
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
@@ -29,7 +27,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
     bench.say("a report of all stores")
     cpu = CpuMeter(product.pids())
     async with aiohttp.ClientSession(product.address) as session:
-        seconds, text = await product.while_running(_report(session), _LIMIT, "fleet report")
+        seconds, text = await product.while_running(_timed(session), _LIMIT, "fleet report")
     rows = text.count("\n") - 1
     if rows < STORES:
         raise BenchmarkError(f"the fleet report has {rows:,} rows, not {STORES:,}")
@@ -45,22 +43,10 @@ async def measure(bench: Bench) -> Mapping[str, float]:
     }
 
 
-async def _report(session: aiohttp.ClientSession) -> tuple[float, str]:
+async def _timed(session: aiohttp.ClientSession) -> tuple[float, str]:
     begin = time.perf_counter()
-    async with session.post("/trigger_report") as response:
-        if response.status in _MISSING:
-            raise NotRunError("this version has no POST /trigger_report for all stores")
-        if response.status != 202:
-            raise BenchmarkError(f"POST /trigger_report: {response.status}")
-        report_id = (await response.json())["report_id"]
-    while True:
-        async with session.get(f"/get_report/{report_id}") as response:
-            text = await response.text()
-            if response.status == 200:
-                return time.perf_counter() - begin, text
-            if response.status != 202:
-                raise BenchmarkError(f"the fleet report: {response.status} {text[:100]}")
-        await asyncio.sleep(_ASK_AGAIN)
+    text = await fleet_report(session)
+    return time.perf_counter() - begin, text
 
 
 LINE: Final = Line(

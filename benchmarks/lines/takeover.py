@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.fleet_report import fleet_report
 from benchmarks.line import Figure, Line
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _SUPERVISOR_SECONDS: Final = 1.0
 
 _SETTLE_SECONDS: Final = 3.0
 _LIMIT: Final = 60.0
-_LOOK: Final = 0.005
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
@@ -84,19 +84,10 @@ async def _start_again(worker: ChildProcess) -> None:
 
 
 async def _report(product: Deployment) -> float:
-    """Ask for a report of all stores until one is complete; when it was (`perf_counter`)."""
+    """Ask for a report of all stores; when it was complete (`perf_counter`)."""
     async with asyncio.timeout(_LIMIT), aiohttp.ClientSession(product.address) as session:
-        async with session.post("/trigger_report") as response:
-            if response.status != 202:
-                raise BenchmarkError(f"POST /trigger_report: {response.status}")
-            report_id = (await response.json())["report_id"]
-        while True:
-            async with session.get(f"/get_report/{report_id}") as response:
-                if response.status == 200:
-                    return time.perf_counter()
-                if response.status != 202:
-                    raise BenchmarkError(f"GET /get_report: {response.status}")
-            await asyncio.sleep(_LOOK)
+        await fleet_report(session)
+    return time.perf_counter()
 
 
 LINE: Final = Line(

@@ -31,8 +31,8 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.instants import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
+from tests.integration.gateways import finished, gateway
 from tests.integration.raw_produce import send_raw
-from tests.integration.test_gateway import finished, gateway
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker
 from tests.kafka_batches import bomb

@@ -16,7 +16,7 @@ from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.clients import producer
 from stream_app.settings import Settings
-from tests.integration.test_gateway import gateway
+from tests.integration.gateways import gateway
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker
 

@@ -27,7 +27,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, format_instant
 from stream_app.processes.environment import environment_of
-from tests.integration.test_gateway import now
+from tests.integration.gateways import now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from stream_app.contracts.records import encode_poll_batch
 from stream_app.contracts.requests import FleetRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.instants import HOUR, MINUTE
-from tests.integration.test_gateway import finished, gateway, now
+from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:

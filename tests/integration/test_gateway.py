@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,49 +15,15 @@ from stream_app.contracts.requests import ReportRequest
 from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.domain.instants import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError
+from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from api.report_log import ReportState
     from stream_app.settings import Settings
 
 pytestmark = pytest.mark.kafka
-
-
-def now() -> int:
-    return time.time_ns() // 1000
-
-
-@asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway that has connected."""
-    started = Gateway(settings, now)
-    await started.start()
-    try:
-        while not await connected(started):  # noqa: ASYNC110  another task connects
-            await asyncio.sleep(0.02)
-        yield started
-    finally:
-        await started.stop()
-
-
-async def connected(tried: Gateway) -> bool:
-    try:
-        return await tried.report_service.report(str(uuid.uuid4())) is None
-    except BrokerUnavailableError:
-        return False
-
-
-async def finished(asked: Gateway, report_id: str) -> ReportState:
-    while True:
-        state = await asked.report_service.report(report_id)
-        assert state is not None
-        if state.status in {"complete", "failed"}:
-            return state
-        await asyncio.sleep(0.02)
 
 
 def a_request() -> ReportRequest:

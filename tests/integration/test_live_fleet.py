@@ -19,7 +19,7 @@ from stream_app.contracts.requests import FleetRequest, ReportRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import HOUR, MINUTE, WEEK, format_instant
-from tests.integration.test_gateway import finished, gateway, now
+from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask
 from stream_app.kafka.topic_ids import describe_topics
 from stream_app.kafka.topic_watch import ASK_EVERY_SECONDS
 from stream_app.settings import Settings
-from tests.integration.test_gateway import gateway, now
+from tests.integration.gateways import gateway, now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:

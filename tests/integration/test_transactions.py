@@ -18,7 +18,7 @@ from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
 from stream_app.domain.instants import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
 from stream_app.kafka.offset_gaps import OffsetGap, OffsetGaps
-from tests.integration.test_gateway import finished, gateway
+from tests.integration.gateways import finished, gateway
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from stream_app.domain.instants import HOUR, format_instant
 from stream_app.kafka.clients import connection
 from stream_app.processes.environment import environment_of
 from stream_app.processes.ports import free_ports
-from tests.integration.test_gateway import now
+from tests.integration.gateways import now
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker
 from tests.unit.api.webhooks.receiver import SECRET, Receiver
