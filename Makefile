@@ -21,7 +21,7 @@ demo: setup ## the main job on the sample data: broker, worker, API, replay, rep
 test: setup ## the whole test suite, on a real Kafka
 	@$(BIN)/python -m pytest
 
-faults: setup ## break the running product under load in twenty-one ways; half an hour, ends with a table
+faults: setup ## break the running product under load in twenty-two ways; half an hour, ends with a table
 	@$(BIN)/python -m pytest -m faults tests/faults
 
 soak: setup ## live pings while workers come and go every few seconds, then a comparison; MINUTES=20 SEED=1
