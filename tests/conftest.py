@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from stream_app.broker.choose import choose_broker
 from stream_app.kafka.admin import ensure_topics
@@ -16,6 +18,12 @@ from stream_app.settings import PREFIX, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+hypothesis_settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("untimed")
+"""An example may take as long as it takes, on a busy machine too: no test is about speed."""
 
 
 @pytest.fixture(scope="session", autouse=True)
