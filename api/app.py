@@ -22,6 +22,7 @@ from api import (
 )
 from api.documents import DOCUMENTS, Documents
 from api.event_stream import EventStreams
+from api.host_and_origin import own_hosts_only
 from api.keys import (
     BODIES,
     DEFAULT_TIMEZONE,
@@ -79,7 +80,14 @@ def create_app(gateway: Gateway) -> web.Application:
         streams.begin_to_stop()
 
     gateway.metrics.read_open_streams(streams.open_count)
-    app = web.Application(middlewares=[counted(gateway.metrics), problem_middleware])
+    settings = gateway.settings
+    app = web.Application(
+        middlewares=[
+            counted(gateway.metrics),
+            own_hosts_only(settings.api_host, settings),
+            problem_middleware,
+        ]
+    )
     app[GATEWAY] = gateway
     app[REPORTS] = gateway.report_service
     app[STORES] = gateway.store_service
@@ -88,8 +96,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app[EVENT_STREAMS] = streams
     app[WEBHOOKS] = gateway.webhooks
     app[BODIES] = gateway.bodies
-    app[DEFAULT_TIMEZONE] = gateway.settings.default_timezone
-    app[DOCUMENTS] = Documents(app, gateway.settings)
+    app[DEFAULT_TIMEZONE] = settings.default_timezone
+    app[DOCUMENTS] = Documents(app, settings)
     app.cleanup_ctx.extend([run_gateway, watch_delays])
     app.on_shutdown.append(begin_to_stop)
     for module in _ROUTES:

@@ -53,7 +53,7 @@ async def get_fleet(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/fleet/events")
+@routes.get("/fleet/events", allow_head=False)
 async def fleet_events(request: web.Request) -> web.StreamResponse:
     """What changes in the fleet, or with one store, as server-sent events."""
     known_only(request, "store_id")

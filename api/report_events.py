@@ -11,7 +11,7 @@ from stream_app.contracts.reports import FINAL
 routes = web.RouteTableDef()
 
 
-@routes.get("/reports/{report_id}/events")
+@routes.get("/reports/{report_id}/events", allow_head=False)
 async def report_events(request: web.Request) -> web.StreamResponse:
     """Every step of a report; the stream ends with complete or failed."""
     service = request.app[REPORTS]

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytz
 
+from stream_app.authority import Authority, parse_authority
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, SettingsError
 
@@ -142,6 +143,29 @@ def _host(text: str) -> str:
     return host
 
 
+def api_names(text: str) -> tuple[Authority, ...]:
+    """The hosts of `NAME,NAME:PORT,...`; one without a port stands for all ports.
+
+    Raises:
+        ValueError: not such a text.
+    """
+    names = []
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        name = parse_authority(part.strip())
+        if name is None or name.port == 0:
+            raise ValueError(
+                f"{part.strip()[:60]!r} is not NAME, NAME:PORT or an address ([...] for IPv6)"
+            )
+        names.append(name)
+    return tuple(names)
+
+
+def _api_names(text: str) -> str:
+    return ",".join(map(str, api_names(text)))
+
+
 def _path(text: str) -> Path:
     if not text.strip():
         raise ValueError("is empty; . is the current folder")
@@ -238,6 +262,11 @@ class Settings:
     )
     api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
+    api_names: str = _setting(
+        "",
+        _api_names,
+        "names besides its addresses that the API and the status page answer to: NAME, NAME:PORT",
+    )
     public_stores: str = _setting(
         "", _named_stores, "stores of the public status page, ID or ID=NAME, ...; empty: no page"
     )

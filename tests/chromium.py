@@ -18,8 +18,8 @@ NO_CHROMIUM = "no Chromium: apt-get install -y --no-install-recommends chromium"
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A running one without a window."""
+async def chromium(*options: str) -> AsyncIterator[Browser]:
+    """A running one without a window, with further options of its command line."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip(NO_CHROMIUM)
@@ -28,7 +28,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
     async with async_playwright() as playwright:
         # the sandbox of Chromium refuses to run as root
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        arguments = [*options, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
         browser = await playwright.chromium.launch(executable_path=path, args=arguments)
         try:
             yield browser

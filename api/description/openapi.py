@@ -18,8 +18,9 @@ from api.description import (
     store_views,
     stores,
 )
-from api.description.operation import FAILURE
+from api.description.operation import FAILURE, FOREIGN
 from api.description.schemas import Schemas
+from api.host_and_origin import SAFE_METHODS
 from stream_app import __version__
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def openapi(app: web.Application) -> dict[str, Any]:
                 "operationId": handler.__name__,
                 "tags": [group],
                 "summary": (inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
-                **_operation(operation, schemas),
+                **_operation(operation, schemas, changes=method not in SAFE_METHODS),
             }
     return {
         "openapi": "3.1.0",
@@ -114,7 +115,7 @@ def _routes(app: web.Application) -> Iterator[tuple[tuple[str, str], Any]]:
             yield (route.method, route.resource.canonical), route.handler
 
 
-def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if operation.text:
         told["description"] = operation.text
@@ -126,7 +127,7 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
             "required": operation.body.required,
             "content": _content(operation.body.content, schemas),
         }
-    answers = {**FAILURE, **operation.answers}
+    answers = {**FAILURE, **(FOREIGN if changes else {}), **operation.answers}
     told["responses"] = {
         str(status): _answer(answers[status], schemas) for status in sorted(answers)
     }

@@ -111,4 +111,11 @@ def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
     }
 
 
-FAILURE: Final = {500: problem("An error that nobody expected; the log of the API tells more.")}
+FAILURE: Final = {
+    421: problem("The host of the request is no name of this server."),
+    500: problem("An error that nobody expected; the log of the API tells more."),
+}
+"""Answers that any operation may give."""
+
+FOREIGN: Final = {403: problem("A page of another site asks for a change.")}
+"""Answers that any operation may give that changes something."""

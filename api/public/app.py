@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.badge import WINDOWS, fleet_badge, store_badge
 from api.badges import picture
+from api.host_and_origin import own_hosts_only
 from api.pages import answer, asset_named, load
 from api.problems import ProblemError, problem_middleware
 from api.public.status import PublicStatus
@@ -28,10 +29,18 @@ routes = web.RouteTableDef()
 
 
 def public_app(gateway: Gateway) -> web.Application:
-    """The application over a gateway that another one starts and stops."""
+    """The application over a gateway that another one starts and stops, as a part of another."""
     app = web.Application(middlewares=[problem_middleware])
     app[STATUS] = gateway.public_status
     app.add_routes(routes)
+    return app
+
+
+def public_site(gateway: Gateway) -> web.Application:
+    """The same as a server of its own, which goes by its own address."""
+    app = public_app(gateway)
+    settings = gateway.settings
+    app.middlewares.insert(0, own_hosts_only(settings.public_host, settings))
     return app
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from api.app import create_app
 from api.gateway import Gateway
 from api.outgoing import ANSWER_SECONDS
-from api.public.app import public_app
+from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
@@ -69,7 +69,7 @@ async def _serve(settings: Settings) -> None:
         for address in runner.addresses:
             log.info("listening on http://%s:%s", *address[:2])
         if settings.public_port:
-            public = web.AppRunner(public_app(gateway), access_log=None)
+            public = web.AppRunner(public_site(gateway), access_log=None)
             await public.setup()
             try:
                 host, port = settings.public_host, settings.public_port

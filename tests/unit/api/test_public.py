@@ -15,7 +15,7 @@ from api.app import create_app
 from api.badge import fleet_badge, store_badge
 from api.fleet_view import StoreNow
 from api.public import status as module
-from api.public.app import public_app
+from api.public.app import public_site
 from stream_app.contracts.reports import FURTHER_FIELDS
 from stream_app.contracts.requests import FleetRequest
 from stream_app.domain.form import ReportForm
@@ -124,7 +124,7 @@ def shown() -> FakeGateway:
 @pytest.fixture
 async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
     """Who reaches the page's own port only; the API beside it keeps the fleet."""
-    async with TestClient(TestServer(public_app(shown))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(public_site(shown))) as client:  # type: ignore[arg-type]
         yield client
 
 
@@ -217,7 +217,7 @@ async def test_it_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
 
 async def test_without_chosen_stores_there_is_no_page() -> None:
     gateway: Any = gateway_of("")
-    async with TestClient(TestServer(public_app(gateway))) as client:
+    async with TestClient(TestServer(public_site(gateway))) as client:
         for path in ("/", "/status.json", "/badges/fleet.svg", f"/badges/{STORE}.svg"):
             detail = await problem_of(await client.get(path), HTTPStatus.NOT_FOUND)
             assert "STORE_UPTIME_PUBLIC_STORES" in detail
