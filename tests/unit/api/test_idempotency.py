@@ -100,7 +100,7 @@ async def test_a_key_of_no_use_is_422(client: TestClient, gateway: FakeGateway, 
 async def test_a_key_that_is_not_utf8_is_422(client: TestClient, gateway: FakeGateway) -> None:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
         + b"Idempotency-Key: \xff\r\nContent-Length: 0\r\n\r\n"
     )
     answer = await reader.read()
