@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from producers.file_format import HEAD_BYTES, printed, why_no_csv
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ CHUNK_BYTES: Final = 2 << 20
 
 MAX_LINE_BYTES: Final = 64 << 10
 """Longer lines are refused; no more of one is ever held."""
+
+MAX_CHUNK_LINES: Final = 64 << 10
+"""A chunk of more lines is cut: a line costs its reader memory, however short it is."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -41,21 +45,31 @@ class Chunk:
 class LineFile:
     """An open file, read once from front to back (so that a pipe will do).
 
+    Attributes:
+        name: the file as it was named, on one line.
+        size: in bytes, as it lies there.
+
     Raises:
-        StoreUptimeError: the file is missing, unreadable or, where named .gz, no gzip file.
+        StoreUptimeError: the file is missing, unreadable or surely no CSV, packed by gzip or not.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = printed(path)
         try:
             self._raw = path.open("rb")
             self.size = os.fstat(self._raw.fileno()).st_size
-            packed = self._raw.peek(2)[:2] == _GZIP_MAGIC
+            head = self._raw.peek(HEAD_BYTES)[:HEAD_BYTES]
         except OSError as error:
             raise self._unreadable(error) from None
-        if not packed and path.suffix == ".gz" and self.size:
-            self._raw.close()
-            raise StoreUptimeError(f"{path}: named .gz, but not a gzip file")
+        packed = head.startswith(_GZIP_MAGIC)
+        if not packed:
+            reason = why_no_csv(head)
+            if reason is None and path.suffix.lower() == ".gz" and self.size:
+                reason = "named .gz, but not a gzip file"
+            if reason is not None:
+                self._raw.close()
+                raise StoreUptimeError(f"{self.name}: {reason}")
         self._stream: BinaryIO = self._raw
         if packed:
             self._stream = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=self._raw)))
@@ -70,22 +84,27 @@ class LineFile:
         self._raw.close()
 
     def chunks(self) -> Iterator[Chunk]:
-        """All lines.
+        """All lines, long stretches of blank ones aside.
 
         Of a line longer than MAX_LINE_BYTES only the beginning may come; it is still longer
         than MAX_LINE_BYTES.
 
         Raises:
-            StoreUptimeError: the file cannot be read to its end.
+            StoreUptimeError: the file cannot be read to its end, or what gzip packed is no CSV.
         """
         line = 1
         rest = b""
+        looked_at = self._stream is self._raw
         while block := self._read():
             data = rest + block
+            if not looked_at:
+                looked_at = True
+                if (reason := why_no_csv(data[:HEAD_BYTES])) is not None:
+                    raise StoreUptimeError(f"{self.name}: what gzip packed is {reason}")
             end = data.rfind(b"\n") + 1
             rest = data[end:]
             if end:
-                yield Chunk(line, data[:end])
+                yield from _pieces(line, data[:end])
                 line += data.count(b"\n", 0, end)
             # one byte more may be the \r of a line end
             if len(rest) > MAX_LINE_BYTES + 1:
@@ -107,9 +126,29 @@ class LineFile:
         try:
             return self._stream.read(CHUNK_BYTES)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise StoreUptimeError(f"{self.path}: a damaged gzip file: {error}") from None
+            raise StoreUptimeError(f"{self.name}: a damaged gzip file: {error}") from None
         except OSError as error:
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: OSError) -> StoreUptimeError:
-        return StoreUptimeError(f"{self.path}: cannot be read: {error.strerror or error}")
+        return StoreUptimeError(f"{self.name}: cannot be read: {error.strerror or error}")
+
+
+def _pieces(line: int, data: bytes) -> Iterator[Chunk]:
+    """Whole lines as one chunk, or as many as it takes to keep each within MAX_CHUNK_LINES."""
+    if data.count(b"\n") <= MAX_CHUNK_LINES:
+        yield Chunk(line, data)
+        return
+    if data.isspace():
+        # who reads on may stop in between, and sees how far it is
+        yield Chunk(line, b"\n")
+        return
+    start = 0
+    while start < len(data):
+        # a line has a byte at the least
+        end = data.find(b"\n", start + MAX_CHUNK_LINES - 1) + 1 or len(data)
+        piece = data[start:end]
+        if not piece.isspace():
+            yield Chunk(line, piece)
+        line += piece.count(b"\n")
+        start = end

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -142,7 +141,7 @@ def _row(kind_name: str, header: str, line: bytes | None) -> Recovered:
     if kind is None:
         raise NotReplayableError(f"nothing is known of rows of {kind_name[:100]}")
     try:
-        columns = find_columns(header.split(","), kind, Path("its header"))
+        columns = find_columns(header.split(","), kind, "its header")
     except StoreUptimeError as error:
         raise NotReplayableError(str(error)) from None
     values = pick_values(line or b"", columns)

@@ -5,10 +5,11 @@ They are a few for each store, so they are held whole and read row by row.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from producers.csv_source import Columns, Refused, pick_values
 from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH, parse_uuid
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from producers.csv_source import Table
+
+
+_STORE_ID: Final = re.compile(
+    rb"(?<![0-9a-f])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
+)
+"""The store that a row is about, whatever else is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,16 @@ class Registry:
         Raises:
             RecordError: the row cannot be accepted.
         """
-        values = pick_values(line, columns)
-        if values is None:
-            return None
-        store_id = parse_uuid(values[0])
         try:
+            values = pick_values(line, columns)
+            if values is None:
+                return None
+            store_id = parse_uuid(values[0])
             row, opens = hours_row(*values[1:])
         except RecordError:
-            self.refused_hours[store_id] += 1
+            stores = {parse_uuid(found.decode()) for found in _STORE_ID.findall(line)}
+            if len(stores) == 1:
+                self.refused_hours[stores.pop()] += 1
             raise
         rows = self.hours.setdefault(store_id, {})
         if row in rows:

@@ -12,8 +12,9 @@ from producers.csv_source import HOURS, POLLS, ZONES, Table
 from producers.poll_rows import PollChunk, StoreNumbers, read_polls
 from producers.refusals import Refusals
 from producers.registry_rows import Registry, RegistryChunk, read_hours, read_zones
+from producers.retention import OldPolls
 from producers.sink import RecordSink
-from producers.summary import Summary, registry_warnings
+from producers.summary import Summary, old_poll_warnings, registry_warnings
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import StoreUptimeError
@@ -47,11 +48,25 @@ TICK_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReplayFiles:
-    """The files of a replay, in the order in which they are read."""
+    """The files of a replay, in the order in which they are read.
+
+    Attributes:
+        notes: lines about the choice of these files.
+    """
 
     status: Sequence[Path] = ()
     hours: Sequence[Path] = ()
     zones: Sequence[Path] = ()
+    notes: Sequence[str] = ()
+
+    def missing(self, default_zone: str) -> Iterator[str]:
+        """Lines about the kinds of which there is no file, and what that comes to."""
+        if self.status and not self.hours:
+            yield "no hours: all stores count as open 24/7, but those whose hours were sent before"
+        if self.status and not self.zones:
+            yield f"no zones: {default_zone} applies, but to stores whose zone was sent before"
+        if not self.status:
+            yield "no polls: only hours and zones are sent"
 
 
 async def replay_files(
@@ -84,6 +99,9 @@ async def replay_files(
     with ExitStack() as opened:
         # the view last, so that what is shown at the end is shown within it
         opened.enter_context(view)
+        summary.notes = list(files.missing(settings.default_timezone))
+        for note in (*files.notes, *summary.notes):
+            view.note(note)
         hours, zones, polls = (
             [opened.enter_context(closing(Table(path, kind))) for path in paths]
             for kind, paths in ((HOURS, files.hours), (ZONES, files.zones), (POLLS, files.status))
@@ -124,6 +142,7 @@ class _Run:
                     count.rows += chunk.accepted + chunk.duplicates
                     count.duplicates += chunk.duplicates
                     await self._hold(chunk.refused)
+        self.summary.without_hours = list(registry.without_hours())
         for warning in registry_warnings(registry, self.settings.default_timezone):
             self.view.note(warning)
         for store_id, rows in registry.hours.items():
@@ -149,6 +168,7 @@ class _Run:
     async def send_polls(self, tables: Sequence[Table], speed: float) -> None:
         """Send the polls, grouped over windows of many or paced by their times."""
         stores = StoreNumbers()
+        old = OldPolls(self.settings.retention)
         window: list[pl.DataFrame] = []
         held = 0
         for table in tables:
@@ -163,21 +183,24 @@ class _Run:
                         "give it fewer, or leave --speed out"
                     )
                 if not speed and held >= WINDOW_POLLS:
-                    await self._send_grouped(await self._join(window), stores)
+                    await self._send_grouped(await self._join(window, old), stores)
                     window.clear()
                     held = 0
-        polls = await self._join(window)
+        polls = await self._join(window, old)
         window.clear()
         if speed:
             await self._send_paced(polls, stores, speed)
         else:
             await self._send_grouped(polls, stores)
+        for warning in old_poll_warnings(old.counts(stores.ids), self.settings.retention):
+            self.view.note(warning)
 
     def _latest(self) -> int:
         return self.clock() + self.settings.future_tolerance
 
-    async def _join(self, window: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    async def _join(self, window: Sequence[pl.DataFrame], old: OldPolls) -> pl.DataFrame:
         polls = await asyncio.to_thread(join_polls, window)
+        await asyncio.to_thread(old.add, polls)
         repeated = sum(frame.height for frame in window) - polls.height
         self.summary.kinds[POLLS.name].duplicates += repeated
         return polls
@@ -218,12 +241,15 @@ class _Run:
         """The chunks of a file, read in a thread; their refused rows are counted."""
         count = self.summary.kinds[table.kind.name]
         count.files += 1
-        rows_before = count.rows
-        self.view.start(f"reading {table.path}", table.file.size)
+        rows_before, refused_before = count.rows, count.refused
+        self.view.start(f"reading {table.name}", table.file.size)
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
             count.rows += len(chunk.refused)
             count.refused += len(chunk.refused)
             yield chunk
             self.view.advance(table.file.position())
-        if count.rows == rows_before:
-            self.view.note(f"{table.path}: no rows")
+        rows = count.rows - rows_before
+        if not rows:
+            self.view.note(f"{table.name}: no rows")
+        elif count.refused - refused_before == rows:
+            self.summary.refused_whole.append(table.name)

@@ -12,6 +12,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
+from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,9 @@ class Summary:
         topics: what was sent.
         seconds: how long it took.
         interrupted: True where it was stopped from outside.
+        notes: lines about the kinds of which there was no file.
+        refused_whole: names of the files of which every row was refused.
+        without_hours: the stores of which every row of hours was refused.
     """
 
     kinds: dict[str, KindCount] = field(
@@ -58,6 +62,9 @@ class Summary:
     topics: Mapping[str, SinkCount] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+    refused_whole: list[str] = field(default_factory=list)
+    without_hours: list[str] = field(default_factory=list)
 
     def sent(self, kind: str) -> SinkCount:
         """What the topic of a kind got."""
@@ -87,6 +94,18 @@ class Summary:
             )
         )
 
+    def refusal(self) -> str | None:
+        """What was refused so that reports are not what was meant, in one line; None: nothing."""
+        parts = []
+        if self.refused_whole:
+            parts.append(f"every row was refused of {_named(self.refused_whole)}")
+        if self.without_hours:
+            parts.append(
+                "all hours were refused, so that none or earlier ones apply, of "
+                f"{len(self.without_hours):,} stores: {_named(self.without_hours)}"
+            )
+        return "; ".join(parts) or None
+
     def lines(self) -> Iterator[str]:
         """The summary as lines of text."""
         yield (
@@ -102,10 +121,17 @@ class Summary:
                 )
         rate = self.rows / self.seconds if self.seconds else 0.0
         yield f"{self.rows:,} rows in {self.seconds:.1f} s: {rate:,.0f} rows/s"
+        yield from self.notes
         if self.interrupted:
             yield "stopped before the end; running the same again is safe, doubles change nothing"
         elif not self.complete:
             yield "not every good row was acknowledged; running the same again is safe"
+
+
+def _named(names: Sequence[str]) -> str:
+    text = ", ".join(names[:WARNINGS_SHOWN])
+    more = len(names) - WARNINGS_SHOWN
+    return text if more <= 0 else f"{text} and {more:,} more"
 
 
 def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
@@ -136,6 +162,23 @@ def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
             for store_id, rows in registry.without_hours().items()
         ],
         "stores of which every row of hours is refused",
+    )
+
+
+def old_poll_warnings(old: Mapping[str, int], retention: int) -> Iterator[str]:
+    """Lines about polls that no report will count.
+
+    Args:
+        old: how many such polls each store has.
+        retention: µs; how far behind a store's newest poll its polls are kept.
+    """
+    yield from _first(
+        [
+            f"store {store_id}: {polls:,} of its polls are more than STORE_UPTIME_RETENTION "
+            f"({format_duration(retention)}) older than its newest one: they may not be kept"
+            for store_id, polls in old.items()
+        ],
+        "stores with polls older than the retention",
     )
 
 

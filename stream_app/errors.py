@@ -4,6 +4,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── SettingsError                a setting is wrong                     (exit 2)
 ├── PrerequisiteError            something to install or to free first  (exit 3)
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
+├── RefusedRowsError             what was sent is not what was meant    (exit 5)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
@@ -38,6 +39,15 @@ class BrokerUnavailableError(StoreUptimeError):
     """No broker answered at the bootstrap addresses in time."""
 
     exit_code = 4
+
+
+class RefusedRowsError(StoreUptimeError):
+    """All rows of a file, or all hours of a store, were refused: reports are not what was meant.
+
+    Every good row was acknowledged all the same.
+    """
+
+    exit_code = 5
 
 
 class WorkersBehindError(StoreUptimeError):

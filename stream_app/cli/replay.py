@@ -5,47 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from producers.folder import FolderFiles, find_files
 from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
 from stream_app.cli.options import data_dir_option, read_settings
-from stream_app.errors import BrokerUnavailableError, StoreUptimeError
+from stream_app.errors import BrokerUnavailableError, RefusedRowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-FILE_NAMES: Final = {
-    "status": ("store_status.csv",),
-    "hours": ("store_business_hours.csv", "menu_hours.csv"),
-    "zones": ("store_timezones.csv", "timezones.csv"),
-}
-"""The names under which --from looks for each kind of file; each may end in .gz as well."""
-
-
-def find_files(folder: Path) -> ReplayFiles:
-    """The input files of a folder, by their names.
-
-    Raises:
-        StoreUptimeError: the folder has none, or has one plain and packed.
-    """
-    found: dict[str, list[Path]] = {kind: [] for kind in FILE_NAMES}
-    for kind, names in FILE_NAMES.items():
-        for name in names:
-            there = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-            if len(there) > 1:
-                raise StoreUptimeError(
-                    f"{folder} has {there[0].name} and {there[1].name}: name one of them "
-                    f"with --{kind}, or take one away"
-                )
-            found[kind] += there
-    if not any(found.values()):
-        names_text = ", ".join(name for names in FILE_NAMES.values() for name in names)
-        raise StoreUptimeError(f"{folder} has none of {names_text} (or .gz of them)")
-    return ReplayFiles(**found)
+    from collections.abc import Callable, Sequence
 
 
 def _option(name: str, what: str) -> Callable[[Any], Any]:
@@ -68,7 +40,8 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Take the files of a folder by their usual names.",
+    help="Take the CSV files of a folder, by their usual names or else by their headers; those "
+    "that are not taken are named.",
 )
 @click.option(
     "--speed",
@@ -98,18 +71,23 @@ def replay(
     """Send CSV files of polls, business hours and time zones.
 
     Bad rows are shown, counted and kept in the dead-letters topic; the good ones all arrive.
-    Running it again is safe: doubles change nothing. Exit code 0: every good row was
-    acknowledged.
+    Running it again is safe: doubles change nothing.
+
+    Exit code 0: every good row was acknowledged. 5: so it was, but every row of a file, or all
+    hours of a store, were refused; the last lines name them. 4: no broker, or not every good row
+    was acknowledged. 1 or 2: a file, an option or a setting is wrong.
     """
     settings = read_settings(data_dir=data_dir)
-    files = find_files(folder) if folder is not None else ReplayFiles()
-    files = ReplayFiles(
-        status=[*files.status, *status],
-        hours=[*files.hours, *hours],
-        zones=[*files.zones, *zones],
-    )
-    if not (files.status or files.hours or files.zones):
+    named: dict[str, Sequence[Path]] = {"polls": status, "hours": hours, "zones": zones}
+    if folder is None and not any(named.values()):
         raise click.UsageError("nothing to send: give --status, --hours, --zones or --from")
+    found = FolderFiles() if folder is None else find_files(folder, named)
+    files = ReplayFiles(
+        status=[*found.taken.get("polls", ()), *status],
+        hours=[*found.taken.get("hours", ()), *hours],
+        zones=[*found.taken.get("zones", ()), *zones],
+        notes=found.notes,
+    )
     summary = Summary()
     try:
         asyncio.run(
@@ -128,3 +106,6 @@ def replay(
             click.echo("\n".join(summary.lines()))
     if not summary.complete:
         raise BrokerUnavailableError("the brokers did not acknowledge every good row")
+    refusal = summary.refusal()
+    if refusal is not None:
+        raise RefusedRowsError(refusal)

@@ -247,6 +247,38 @@ async def test_a_paced_replay_sends_by_the_time_of_the_polls(
     assert min(counts.values()) > 1, "in slices, not at once"
 
 
+def test_a_store_without_any_good_hours_is_an_exit_code_of_its_own(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
+    header = "store_id,day,start_time_local,end_time_local"
+    hours = csv_file(
+        tmp_path / "Menu hours.csv",
+        header,
+        f"{store(6)},0,9 am,17:00",
+        f"{store(7)},0,09:00,17:00",
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "stream_app.cli.main", "replay", "--from", hours.parent],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "STORE_UPTIME_KAFKA_BOOTSTRAP": kafka_settings.kafka_bootstrap,
+            "STORE_UPTIME_PARTITIONS": str(kafka_settings.partitions),
+            "STORE_UPTIME_REPLICATION": str(kafka_settings.replication),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 5, process.stderr
+    assert process.stdout.splitlines()[1].split()[:4] == ["hours", "1", "2", "1"]
+    assert process.stderr.splitlines()[-1] == (
+        "store-uptime: all hours were refused, so that none or earlier ones apply, of 1 stores: "
+        f"{store(6)}"
+    )
+
+
 def test_ctrl_c_stops_cleanly_with_a_summary(kafka_settings: Settings, tmp_path: Path) -> None:
     path = csv_file(
         tmp_path / "polls.csv",

@@ -8,11 +8,14 @@ from producers.csv_source import (
     HOURS,
     POLLS,
     ZONES,
+    Columns,
     Kind,
     Refused,
     Table,
     columns_text,
     find_columns,
+    kinds_of,
+    pick_values,
     split_line,
 )
 from producers.lines import MAX_LINE_BYTES
@@ -35,6 +38,7 @@ def open_table(folder: Path, content: bytes, kind: Kind = POLLS) -> Table:
     [
         (POLLS, "store_id,status,timestamp_utc", (0, 1, 2)),
         (POLLS, " timestamp_utc , Store_ID,STATUS\r\n", (1, 2, 0)),
+        (POLLS, "sep=,\nstore_id,status,timestamp_utc", (0, 1, 2)),
         (POLLS, "\ufeffstore_id,note,status,timestamp_utc,note\n", (0, 2, 3)),
         (POLLS, '\n \n"store id","status","timestamp utc"', (0, 1, 2)),
         (HOURS, "store_id,dayOfWeek,start_time_local,end_time_local", (0, 1, 2, 3)),
@@ -50,7 +54,7 @@ def test_finds_the_columns_wherever_they_are(
     assert columns.positions == positions
     # as a dead letter has it
     names = columns_text(columns, kind).split(",")
-    assert find_columns(names, kind, tmp_path) == columns
+    assert find_columns(names, kind, "its header") == columns
 
 
 def test_a_refused_row_says_how_to_read_it(tmp_path: Path) -> None:
@@ -76,7 +80,18 @@ def test_a_refused_row_says_how_to_read_it(tmp_path: Path) -> None:
     [
         (b"store_id,state,at\n1,2,3\n", r"input.csv: no column status, timestamp_utc for polls"),
         (b"status,status,store_id,timestamp_utc", "more than one column status"),
-        (b"store_id;status;timestamp_utc", "no column store_id, status, timestamp_utc"),
+        (b'"store_id";"status";"timestamp_utc"', "columns are separated by ';': save it with comm"),
+        (b"store_id\tstatus\ttimestamp_utc", "columns are separated by tabs"),
+        (b"store_id|status|timestamp_utc", r"columns are separated by '\|'"),
+        (b"sep=;\nstore_id;status;timestamp_utc", "columns are separated by ';'"),
+        (
+            b"0a0a0a0a-1111-4222-8333-444444444444,active,2023-01-22 12:09:39 UTC\n",
+            "input.csv:1: a row where the header should be: put store_id,status,timestamp_utc befo",
+        ),
+        (
+            b'"store_id","status","no\nte","timestamp_utc"',
+            "a quoted field does not end in its line",
+        ),
         ("store_id,status,timestamp_utc".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"\n\xffstore_id,status", r"input.csv:2: no header of a CSV: not UTF-8"),
         (b"x" * 70_000, "input.csv:1: no header of a CSV: longer than"),
@@ -127,3 +142,40 @@ def test_splits_a_line(line: bytes, fields: list[str]) -> None:
 def test_quotes_that_do_not_match_are_refused(line: bytes) -> None:
     with pytest.raises(RecordError, match="quotes: "):
         split_line(line)
+
+
+def test_only_the_values_of_a_row_need_to_be_utf8() -> None:
+    columns = Columns(4, (0, 1, 3))
+    assert pick_values(b"a,b,Caf\xe9,c", columns) == ["a", "b", "c"]
+    with pytest.raises(RecordError, match="not UTF-8: byte 0xe9 in column 2"):
+        pick_values("a,\u00fcb".encode() + b"\xe9,x,c", columns)
+
+
+def test_a_tail_of_nul_bytes_says_what_it_may_be() -> None:
+    with pytest.raises(RecordError, match="NUL bytes: was the file written to its end"):
+        split_line(b"\0" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("header", "kinds"),
+    [
+        ("store_id,status,timestamp_utc", [POLLS]),
+        ("day,store_id,start_time_local,end_time_local", [HOURS]),
+        ("store_id,timezone_str", [ZONES]),
+        ("store_id,status,timestamp_utc,timezone_str", [POLLS, ZONES]),
+        ("store_id,price", []),
+        ("store_id;price", []),
+        ("", []),
+    ],
+)
+def test_a_header_tells_the_kind(tmp_path: Path, header: str, kinds: list[Kind]) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text(header, encoding="utf-8")
+    assert kinds_of(path) == kinds
+
+
+def test_a_header_of_a_kind_with_another_separator_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text("store_id;timezone_str", encoding="utf-8")
+    with pytest.raises(StoreUptimeError, match="separated by ';'"):
+        kinds_of(path)

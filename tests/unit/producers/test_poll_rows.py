@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from producers import lines
 from producers.csv_source import POLLS, Refused, Table, columns_text
 from producers.poll_rows import StoreNumbers, parse_poll_line, read_polls
+from producers.quoted_lines import join_rows
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError
 
@@ -39,16 +40,18 @@ def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[
 def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
     """Row by row, as the semantics say it: the reference."""
     table = Table(path, POLLS)
-    table.close()
     assert table.columns is not None
     stores = StoreNumbers()
     polls: list[Poll] = []
     refused: list[Refused] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[1:], 2):
+    content = path.read_bytes()
+    joined = join_rows(content, table.columns.count, table.columns.positions, last=True)
+    table.close()
+    for number, line in enumerate(joined.data.split(b"\n")[1:], 2):
         try:
             poll = parse_poll_line(line, table.columns, stores, LATEST)
         except RecordError as error:
-            row = line.removesuffix(b"\r")
+            row = joined.joined.get(number - 1, line).removesuffix(b"\r")
             refused.append(
                 Refused(
                     str(path),
@@ -272,10 +275,10 @@ def test_a_bad_row_is_refused_with_its_line_and_its_bytes_and_the_others_arrive(
     assert [(row.line, row.reason) for row in refused] == [
         (4, "2 columns where the header has 3"),
         (5, "4 columns where the header has 3"),
-        (6, "not UTF-8: byte 0xff at position 1"),
+        (6, "not UTF-8: byte 0xff in column 1"),
         (7, "store_id is not a UUID: 'nobody'"),
         (8, "status is neither active nor inactive: 'asleep'"),
-        (9, "quotes: unexpected end of data"),
+        (9, "quotes: a quoted field does not end in its line"),
         (10, "not a time: 'soon'"),
         (11, "in the future: 2023-02-01T00:00:00.000001Z"),
     ]

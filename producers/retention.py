@@ -1,0 +1,69 @@
+"""Polls of a run that lie further behind their store's newest poll than the workers keep them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SCHEMA: Final = pl.Schema({"store": pl.UInt32, "newest": pl.Int64, "old": pl.UInt32})
+
+
+class OldPolls:
+    """Counts them for each store, window by window.
+
+    Those of a window that only a later window makes too old are not counted.
+
+    Args:
+        retention: µs; the setting RETENTION.
+    """
+
+    def __init__(self, retention: int) -> None:
+        self._retention = retention
+        self._stores = pl.DataFrame(schema=_SCHEMA)
+
+    def add(self, polls: pl.DataFrame) -> None:
+        """Look at polls, as `join_polls` gives them."""
+        if polls.is_empty():
+            return
+        runs = polls["store"].rle().struct.unnest()
+        ends = runs["len"].cum_sum()
+        found = pl.DataFrame(
+            {
+                "store": runs["value"],
+                "newest": polls["instant"].gather(ends - 1),
+                "oldest": polls["instant"].gather(ends - runs["len"]),
+            }
+        )
+        known = (
+            pl.concat([self._stores, found.select("store", "newest", old=pl.lit(0, pl.UInt32))])
+            .group_by("store")
+            .agg(pl.col("newest").max(), pl.col("old").sum())
+        )
+        kept_from = found.join(known, on="store", how="left", suffix="_known").select(
+            "store", "oldest", kept_from=pl.col("newest_known") - self._retention
+        )
+        with_old = kept_from.filter(pl.col("oldest") < pl.col("kept_from"))
+        if not with_old.is_empty():
+            old = (
+                polls.join(with_old, on="store")
+                .filter(pl.col("instant") < pl.col("kept_from"))
+                .group_by("store")
+                .agg(more=pl.len())
+            )
+            known = known.join(old, on="store", how="left").with_columns(
+                old=pl.col("old") + pl.col("more").fill_null(0).cast(pl.UInt32)
+            )
+        self._stores = known.select(_SCHEMA.names())
+
+    def counts(self, store_ids: Sequence[str]) -> dict[str, int]:
+        """How many such polls each store has that has any.
+
+        Args:
+            store_ids: the id of each store number.
+        """
+        found = self._stores.filter(pl.col("old") > 0).sort("store")
+        return {store_ids[store]: old for store, _, old in found.iter_rows()}
