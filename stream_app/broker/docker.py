@@ -107,9 +107,7 @@ class DockerKafka:
                 if not up.ok:
                     raise BrokerUnavailableError(f"Docker cannot start Kafka: {_reason(up)}")
             bootstrap = f"{LOOPBACK}:{port}"
-            await wait_until_answering(
-                bootstrap, 1, limit=_READY_LIMIT, still_starting=lambda: None
-            )
+            await wait_until_answering(bootstrap, 1, limit=_READY_LIMIT)
         return Started(bootstrap, 1, already_running)
 
     async def stop(self) -> bool:

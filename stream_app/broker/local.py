@@ -212,9 +212,11 @@ class LocalKafka:
                         "(`store-uptime kafka stop`) and start it again"
                     )
 
-    def _require_all(self) -> None:
+    async def _require_all(self) -> None:
         for node in self._nodes:
             if node.pid is None:
+                # with the last of its log
+                await node.wait()
                 raise BrokerUnavailableError(
                     f"{node.name} has ended: {node.last_words() or 'no word of why'}; "
                     f"log: {node.log}"

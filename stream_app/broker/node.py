@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.broker.properties import log4j2_configuration, server_properties
 from stream_app.errors import BrokerUnavailableError
-from stream_app.processes.child import POLL, spawn
+from stream_app.processes.child import POLL
 from stream_app.processes.folders import make_folder, write_whole
 from stream_app.processes.identity import is_ours
-from stream_app.processes.logfile import last_line
+from stream_app.processes.logfile import LogPlace, end_of, last_line
+from stream_app.processes.logged_process import spawn
 from stream_app.processes.program import run_program
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from stream_app.broker.cluster import Cluster, NodeAddress
+    from stream_app.processes.logged_process import LoggedProcess
 
 _JVM_FLAGS: Final = (
     # measured on 2 cores: ready in 1.6 s instead of 2.4, and a third of G1's CPU under load
@@ -84,8 +85,8 @@ class KafkaNode:
         self._folder = folder / f"node-{address.id}"
         self._properties = self._folder / "server.properties"
         self._log_dir = log_dir
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = (0, 0)
+        self._process: LoggedProcess | None = None
+        self._log_start = [LogPlace(), LogPlace()]
 
     @property
     def name(self) -> str:
@@ -153,7 +154,7 @@ class KafkaNode:
         if self.pid is not None:
             return
         launch = self._needed_launch()
-        self._log_start = (_size(self.console), _size(self.log))
+        self._log_start = [end_of(self.console), end_of(self.log)]
         self._process = spawn(
             launch.command("kafka.Kafka", str(self._properties)),
             log=self.console,
@@ -168,7 +169,10 @@ class KafkaNode:
         process = self._process
         while self.pid is not None:  # noqa: ASYNC110 - nobody tells of a stranger's end
             await asyncio.sleep(POLL)
-        return process.returncode if process is not None else None
+        if process is None:
+            return None
+        await process.log_written()
+        return process.returncode
 
     async def stop(self, limit: float = 20.0) -> None:
         """SIGTERM, and SIGKILL after `limit` seconds; returns when it has ended."""
@@ -213,10 +217,3 @@ class KafkaNode:
         if self.launch is None:
             raise RuntimeError("the cluster of this node was not started from here")
         return self.launch
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

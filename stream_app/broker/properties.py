@@ -77,7 +77,7 @@ def log4j2_configuration(node_id: int) -> str:
     <RollingFile name="file" fileName="{path}" filePattern="{path}.%i">
       <PatternLayout pattern="%d %p %m (%c)%n"/>
       <SizeBasedTriggeringPolicy size="10MB"/>
-      <DefaultRolloverStrategy max="2"/>
+      <DefaultRolloverStrategy max="2" fileIndex="min"/>
     </RollingFile>
   </Appenders>
   <Loggers>

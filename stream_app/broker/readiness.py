@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from stream_app.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 _PAUSE: Final = 0.1
 _ANSWER_LIMIT_MS: Final = 3000
@@ -27,8 +27,16 @@ async def answering_nodes(bootstrap: str) -> int:
     return 0
 
 
+async def _nothing_to_see() -> None:
+    """Whoever watches over the processes will say what becomes of them."""
+
+
 async def wait_until_answering(
-    bootstrap: str, nodes: int, *, limit: float, still_starting: Callable[[], None]
+    bootstrap: str,
+    nodes: int,
+    *,
+    limit: float,
+    still_starting: Callable[[], Awaitable[None]] = _nothing_to_see,
 ) -> None:
     """Wait until every node answers that all are alive.
 
@@ -45,7 +53,7 @@ async def wait_until_answering(
     """
     deadline = asyncio.get_running_loop().time() + limit
     while True:
-        still_starting()
+        await still_starting()
         answers = [await answering_nodes(address) for address in bootstrap.split(",")]
         if min(answers) >= nodes:
             return

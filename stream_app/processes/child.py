@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
-import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from stream_app.errors import PrerequisiteError
-from stream_app.processes import tie
-from stream_app.processes.folders import make_folder
-from stream_app.processes.logfile import last_line, open_log
+from stream_app.processes.logfile import LogPlace, end_of, last_line
+from stream_app.processes.logged_process import LoggedProcess, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 POLL: Final = 0.05
 """Seconds between looks at a process; portable, and cheap enough for a handful."""
@@ -46,54 +40,6 @@ class Supervised(Protocol):
 
     def last_words(self) -> str:
         """The line of its log that says most about its end."""
-
-
-def spawn(
-    command: Sequence[str],
-    *,
-    log: Path,
-    environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
-    tied: bool = True,
-) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, its output appended to `log`.
-
-    The session keeps Ctrl-C in a terminal from reaching it: its parent stops it in order.
-
-    Args:
-        command: program and arguments.
-        log: where standard output and error go.
-        environment: all variables of the child; None: ours.
-        folder: its working folder; None: ours.
-        tied: whether the kernel kills it when we die without stopping it (Linux).
-
-    Raises:
-        PrerequisiteError: the program or the folder of the log does not exist or cannot be used.
-        RuntimeError: a tied start outside the main thread. The kernel sends the signal when the
-            *thread* that started the child ends.
-    """
-    if tied:
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("a tied child must be started from the main thread")
-        # -I -S: nothing of the caller's environment, and no time lost on site-packages
-        shim = [sys.executable, "-I", "-S", str(Path(tie.__file__)), str(os.getpid())]
-        command = [*shim, *command]
-    make_folder(log.parent)
-    descriptor = open_log(log)
-    try:
-        return subprocess.Popen(  # noqa: S603 - commands come from this package
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise PrerequisiteError(f"cannot start {command[0]}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
 
 
 class ChildProcess:
@@ -124,8 +70,8 @@ class ChildProcess:
         self._environment = environment
         self._folder = folder
         self._stop_limit = stop_limit
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
+        self._process: LoggedProcess | None = None
+        self._log_start = LogPlace()
 
     @property
     def name(self) -> str:
@@ -150,18 +96,19 @@ class ChildProcess:
         """
         if self.pid is not None:
             return
-        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        self._log_start = end_of(self._log)
         self._process = spawn(
             self._command, log=self._log, environment=self._environment, folder=self._folder
         )
 
     async def wait(self) -> int | None:
-        """Wait for its end; its exit code, -N for signal N, None where it never started."""
+        """Wait for its end and its log; its exit code, -N for signal N, None: it never started."""
         if self._process is None:
             return None
         # asyncio's own way would tie the child to the life of one event loop
         while (code := self._process.poll()) is None:  # noqa: ASYNC110 - as said above
             await asyncio.sleep(POLL)
+        await self._process.log_written()
         return code
 
     async def stop(self) -> None:
@@ -175,9 +122,9 @@ class ChildProcess:
             async with asyncio.timeout(self._stop_limit):
                 await self.wait()
         if self._process.poll() is None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             await self.wait()
 
     def last_words(self) -> str:
         """The last error that its log holds since its start, or the last line."""
-        return last_line(self._log, since=(self._log_start,))
+        return last_line(self._log, since=[self._log_start])

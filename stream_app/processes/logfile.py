@@ -1,16 +1,15 @@
-"""Log files of child processes: appended, bounded, and quoted in error lines."""
+"""What the log of a child process says about its end."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
-
-LARGEST_LOG: Final = 10_000_000
-"""Bytes from which the next start moves a log aside."""
 
 _TAIL: Final = 262_144
 _LONGEST: Final = 240
@@ -27,31 +26,43 @@ _CAUSE: Final = re.compile(
 """What the system refused: the errors behind such a line follow from it."""
 
 
-def open_log(path: Path) -> int:
-    """A descriptor that appends to the log; a large old one becomes `NAME.log.1`."""
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """A place in a log that may be moved aside later.
+
+    Attributes:
+        file: number of the file in its file system; 0: there was no log.
+        size: how long it was.
+    """
+
+    file: int = 0
+    size: int = 0
+
+
+def end_of(log: Path) -> LogPlace:
+    """Where a log ends now."""
     try:
-        if path.stat().st_size > LARGEST_LOG:
-            path.replace(path.with_name(path.name + ".1"))
-    except FileNotFoundError:
-        pass
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        state = log.stat()
+    except OSError:
+        return LogPlace()
+    return LogPlace(state.st_ino, state.st_size)
 
 
-def last_line(*paths: Path, since: tuple[int, ...] | None = None) -> str:
+def last_line(*logs: Path, since: Sequence[LogPlace] | None = None) -> str:
     """The line that tells most about an end.
 
     That is the last one in which the system refused something, or else the last error in the
     logs, or the last line.
 
     Args:
-        paths: the logs, the more telling one last.
-        since: sizes of the logs at the start of the process, to leave out older lines.
+        logs: the more telling one last.
+        since: the ends of the logs at the start of the process, to leave out older lines.
     """
     last = ""
     error = ""
     cause = ""
-    for index, path in enumerate(paths):
-        for line in _lines(path, since[index] if since else 0):
+    for index, log in enumerate(logs):
+        for line in _lines(log, since[index] if since else LogPlace()):
             last = line
             if _TELLING.search(line):
                 error = line
@@ -67,15 +78,26 @@ def _shortened(line: str) -> str:
     return f"{line[: _LONGEST - _LONGEST_END - 5]} ... {line[-_LONGEST_END:]}"
 
 
-def _lines(path: Path, start: int) -> list[str]:
-    try:
-        with path.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            # a log that was moved aside since begins anew
-            log.seek(max(start if start <= end else 0, end - _TAIL))
-            text = log.read().decode(errors="replace")
-    except OSError:
-        return []
+def _lines(log: Path, since: LogPlace) -> list[str]:
+    newest = _tail(log, since)
+    # the newest log may have just begun
+    older = b"" if _is(log, since) else _tail(log.with_name(f"{log.name}.1"), since)
+    text = (older + newest)[-_TAIL:].decode(errors="replace")
     text = _TERMINAL.sub("", text)
     # lines of a stack trace are indented and say nothing on their own
     return [line.strip() for line in text.splitlines() if line.strip() and not line[0].isspace()]
+
+
+def _is(log: Path, place: LogPlace) -> bool:
+    return end_of(log).file == place.file
+
+
+def _tail(log: Path, since: LogPlace) -> bytes:
+    try:
+        with log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = since.size if _is(log, since) and since.size <= end else 0
+            file.seek(max(start, end - _TAIL))
+            return file.read()
+    except OSError:
+        return b""

@@ -170,7 +170,7 @@ class Process:
     @property
     def begun_at(self) -> int:
         """Where the lines of the process that runs now begin in its log."""
-        return self._child._log_start
+        return self._child._log_start.size
 
     @property
     def log_size(self) -> int:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.errors import PrerequisiteError
-from stream_app.processes.child import ChildProcess, spawn
+from stream_app.processes.child import ChildProcess
 from stream_app.processes.identity import command_line
+from stream_app.processes.log_writer import LARGEST_LOG
+from stream_app.processes.logged_process import spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +136,81 @@ def test_a_tied_start_outside_the_main_thread_is_refused(tmp_path: Path) -> None
     thread.start()
     thread.join()
     assert refusals == ["a tied child must be started from the main thread"]
+
+
+FLOODS = """
+import itertools, signal, sys
+for number in range(400_000):
+    print(f"line {number} of a flood that is longer than every log together may become")
+print("up", flush=True)
+signal.pause()
+"""
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.iterdir()}
+
+
+async def test_the_log_of_a_child_that_floods_is_bounded_while_it_runs(tmp_path: Path) -> None:
+    child = python("floods", FLOODS, tmp_path)
+    await child.start()
+    await log_has(child, "up\n")
+    sizes = sizes_of(tmp_path)
+    assert sorted(sizes) == ["floods.log", "floods.log.1", "floods.log.2"]
+    assert max(sizes.values()) <= LARGEST_LOG
+    await child.stop()
+
+
+async def test_a_log_writer_that_is_killed_is_replaced_and_the_child_goes_on(
+    tmp_path: Path,
+) -> None:
+    code = "import sys\nprint('up', flush=True)\nfor line in open(sys.argv[1]): print(line, end='')"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    child = ChildProcess("tells", [sys.executable, "-c", code, str(fifo)], log_dir=tmp_path)
+    await child.start()
+    await log_has(child, "up")
+    assert child._process
+    child._process._writer.kill()
+    child._process._writer.wait()
+    with fifo.open("w") as told:
+        told.write("one\n" * 2 + "ERROR the end\n")
+    assert await child.wait() == 0
+    assert child.log.read_text().splitlines()[:3] == ["up", "one", "ERROR the end"]
+    assert child.last_words().endswith("ERROR the end")
+
+
+UNTIED = """
+import pathlib, sys
+from stream_app.processes.logged_process import spawn
+process = spawn([sys.executable, "-c", sys.argv[2]], log=pathlib.Path(sys.argv[1]), tied=False)
+print(process.pid, flush=True)
+import signal
+signal.pause()
+"""
+
+TELLS_FOR_EVER = """
+import sys, time
+for number in range(100_000):
+    print(f"line {number} of more than the pipe holds", flush=True)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_parent_that_is_killed_or_stopped_blocks_no_child(
+    number: int, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", UNTIED, log, TELLS_FOR_EVER, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    pid = int(await parent.stdout.readline())
+    os.kill(parent.pid, number)
+    while "done" not in log.read_text():  # noqa: ASYNC110 - a file tells nobody
+        await asyncio.sleep(0.01)
+    if number == signal.SIGSTOP:
+        parent.kill()
+    await parent.wait()
+    await gone(pid)

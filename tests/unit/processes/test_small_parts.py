@@ -52,17 +52,16 @@ def test_a_process_is_known_by_its_arguments() -> None:
     assert not is_ours(2**22 + 1, marker), "above the largest process id"
 
 
-def test_a_large_log_is_moved_aside_at_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logfile, "LARGEST_LOG", 3)
-    path = tmp_path / "worker-1.log"
-    for text in (b"old!", b"new"):
-        descriptor = logfile.open_log(path)
-        os.write(descriptor, text)
-        os.close(descriptor)
-    assert path.read_bytes() == b"new"
-    assert (tmp_path / "worker-1.log.1").read_bytes() == b"old!"
+def test_the_last_error_is_found_in_a_log_that_was_moved_aside_since(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ERROR of an earlier start\n")
+    began = logfile.end_of(log)
+    with log.open("a") as file:
+        file.write("ERROR no port\n")
+    log.rename(tmp_path / "log.1")
+    log.write_text("stopped\n")
+    assert logfile.last_line(log, since=[began]) == "ERROR no port"
+    assert logfile.last_line(log, since=[logfile.end_of(log)]) == ""
 
 
 @pytest.mark.parametrize(
