@@ -17,6 +17,7 @@ from stream_app.kafka.admin import cluster_id, ensure_topics
 from stream_app.processes.collector import collect_less
 from stream_app.processes.folders import write_whole
 from stream_app.processes.lock import locked_at_once
+from stream_app.processes.run_file import worker_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ def run(settings: Settings, name: str) -> None:
         PrerequisiteError: the topics are not as the settings say, the folder cannot be written, or
             another worker runs in it.
     """
-    folder = settings.data_dir / "workers" / name
+    folder = worker_folder(settings.data_dir, name)
     busy = f"a worker already runs in {folder}: give this one another --name"
     with locked_at_once(folder.with_name(f"{name}.lock"), busy=busy):
         asyncio.run(ensure_topics(settings))

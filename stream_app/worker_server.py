@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from stream_app.errors import PrerequisiteError
 from stream_app.processes.folders import write_whole
+from stream_app.processes.run_file import ADDRESS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
-
-ADDRESS_FILE: Final = "http-address"
-"""The file in a worker's folder that holds the server's address while the worker runs."""
 
 RETRY_SECONDS: Final = 5
 """When to ask again whether a worker is ready."""

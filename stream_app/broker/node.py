@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stream_app.broker.properties import log4j2_configuration, server_properties
+from stream_app.broker.properties import LOOPBACK, log4j2_configuration, server_properties
+from stream_app.broker.readiness import answers_kafka
 from stream_app.errors import BrokerUnavailableError
 from stream_app.processes.child import POLL
 from stream_app.processes.folders import make_folder, write_whole
@@ -163,6 +164,10 @@ class KafkaNode:
             tied=launch.tied,
         )
         self._remember(self._process.pid)
+
+    async def answers(self, limit: float) -> bool:
+        """Whether it answers in Kafka's protocol within `limit` seconds."""
+        return await answers_kafka(f"{LOOPBACK}:{self.address.port}", limit)
 
     async def wait(self) -> int | None:
         """Wait for its end; its exit code, None where another process started it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 _PAUSE: Final = 0.1
 _ANSWER_LIMIT_MS: Final = 3000
+
+_LENGTH_BYTES: Final = 4
+_ANSWER_BEGINNING: Final = b"live"
+"""The number by which a request and its answer belong together, as four bytes."""
+
+# length; key of ApiVersions, version 0, the number, no client id
+_API_VERSIONS_REQUEST: Final = struct.pack(">ihh4sh", 10, 18, 0, _ANSWER_BEGINNING, -1)
 
 
 async def answering_nodes(bootstrap: str) -> int:
@@ -63,6 +71,23 @@ async def wait_until_answering(
                 f"{sum(map(bool, answers))} of {nodes} nodes answer"
             )
         await asyncio.sleep(_PAUSE)
+
+
+async def answers_kafka(address: str, limit: float) -> bool:
+    """Whether a broker answers within `limit` seconds: which requests it takes, asked by nobody.
+
+    Every client asks so before it logs in.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(limit):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            with closing(writer):
+                writer.write(_API_VERSIONS_REQUEST)
+                answer = await reader.readexactly(len(_ANSWER_BEGINNING) + _LENGTH_BYTES)
+    except (OSError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
+        return False
+    return answer[_LENGTH_BYTES:] == _ANSWER_BEGINNING
 
 
 async def _is_open(address: str) -> bool:

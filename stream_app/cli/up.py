@@ -12,6 +12,7 @@ import click
 from stream_app.broker.choose import begun_nodes
 from stream_app.cli.kafka import nodes_option
 from stream_app.cli.options import data_dir_option
+from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import running_stack
 from stream_app.settings import PREFIX, Settings
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many workers."
 )
+@click.option(
+    "--probe-period",
+    type=click.FloatRange(0),
+    default=USUAL.period_seconds,
+    show_default=True,
+    help="Seconds between two questions to each process whether it is alive; one that leaves "
+    f"{USUAL.failure_threshold} in a row unanswered is killed and started again. 0: never asked.",
+)
 def up(
     *,
     data_dir: Path | None,
@@ -40,6 +49,7 @@ def up(
     api_port: int | None,
     nodes: int | None,
     workers: int,
+    probe_period: float,
 ) -> None:
     """Run broker (unless one is named), workers and API until Ctrl-C or SIGTERM."""
     settings = stack_settings(
@@ -47,7 +57,9 @@ def up(
     )
 
     async def run() -> None:
-        async with running_stack(settings, nodes=nodes, workers=workers, say=click.echo) as stack:
+        async with running_stack(
+            settings, nodes=nodes, workers=workers, say=click.echo, liveness=Liveness(probe_period)
+        ) as stack:
             click.echo(f"ready at {stack.api} (data in {stack.settings.data_dir})")
             await stack.run_for_ever()
 

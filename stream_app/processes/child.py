@@ -7,11 +7,12 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from stream_app.processes.liveness import answers_http
 from stream_app.processes.logfile import LogPlace, end_of, last_line
 from stream_app.processes.logged_process import LoggedProcess, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 POLL: Final = 0.05
@@ -29,14 +30,24 @@ class Supervised(Protocol):
     def log(self) -> Path:
         """Where it logs."""
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+
     async def start(self) -> None:
         """Start it; a second start after an end is fine."""
+
+    async def answers(self, limit: float) -> bool:
+        """Whether it answers a question within `limit` seconds; a paused process does not."""
 
     async def wait(self) -> int | None:
         """Wait for its end; its exit code, -N for signal N, None where nobody can know."""
 
     async def stop(self) -> None:
         """End it within a time limit; nothing to do where it has ended."""
+
+    async def kill(self) -> None:
+        """End it with SIGKILL; nothing to do where it has ended."""
 
     def last_words(self) -> str:
         """The line of its log that says most about its end."""
@@ -52,6 +63,8 @@ class ChildProcess:
         environment: all variables of the child; None: ours.
         folder: its working folder; None: ours.
         stop_limit: seconds from SIGTERM to SIGKILL.
+        health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None:
+            it has none yet, or never.
     """
 
     def __init__(
@@ -63,6 +76,7 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         stop_limit: float = 15.0,
+        health: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._name = name
         self._command = list(command)
@@ -70,6 +84,7 @@ class ChildProcess:
         self._environment = environment
         self._folder = folder
         self._stop_limit = stop_limit
+        self._health = health
         self._process: LoggedProcess | None = None
         self._log_start = LogPlace()
 
@@ -111,6 +126,11 @@ class ChildProcess:
         await self._process.log_written()
         return code
 
+    async def answers(self, limit: float) -> bool:
+        """Whether its HTTP server answers within `limit` seconds."""
+        address = self._health()
+        return address is not None and await answers_http(f"{address}/healthz", limit)
+
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after the time limit; returns when it has ended."""
         if self._process is None or self.pid is None:
@@ -121,7 +141,11 @@ class ChildProcess:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_limit):
                 await self.wait()
-        if self._process.poll() is None:
+        await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it has ended."""
+        if self._process is not None and self.pid is not None:
             self._process.send_signal(signal.SIGKILL)
             await self.wait()
 

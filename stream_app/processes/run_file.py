@@ -19,6 +19,9 @@ LOCK: Final = "up.lock"
 
 FILE: Final = "run.json"
 
+ADDRESS_FILE: Final = "http-address"
+"""The file in a worker's folder that holds the address of its server while the worker runs."""
+
 
 _ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 
@@ -49,6 +52,19 @@ def running_stack_of(data_dir: Path) -> RunFile | None:
     try:
         return RunFile(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
+        return None
+
+
+def worker_folder(data_dir: Path, name: str) -> Path:
+    """The folder of the worker of this name alone."""
+    return data_dir / "workers" / name
+
+
+def worker_address(data_dir: Path, name: str) -> str | None:
+    """Where a worker's own server is, such as `http://127.0.0.1:9464`; None: it has not said."""
+    try:
+        return (worker_folder(data_dir, name) / ADDRESS_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
         return None
 
 

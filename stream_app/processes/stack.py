@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -17,9 +18,17 @@ from stream_app.kafka.admin import ensure_topics
 from stream_app.processes.child import ChildProcess
 from stream_app.processes.environment import environment_of
 from stream_app.processes.folders import make_folder
+from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.lock import locked
 from stream_app.processes.ports import free_ports, require_free
-from stream_app.processes.run_file import FILE, LOCK, RunFile, configured_address, running_stack_of
+from stream_app.processes.run_file import (
+    FILE,
+    LOCK,
+    RunFile,
+    configured_address,
+    running_stack_of,
+    worker_address,
+)
 from stream_app.processes.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -78,11 +87,12 @@ async def running_stack(
     workers: int = 1,
     say: Callable[[str], None],
     programs: Programs | None = None,
+    liveness: Liveness = USUAL,
 ) -> AsyncIterator[Stack]:
     """Start broker (unless one is named), topics, workers and API; yield when all is ready.
 
-    Leaving the block stops the API, then the workers, then the broker. Whatever dies in between
-    is started again. Must run in the main thread.
+    Leaving the block stops the API, then the workers, then the broker. Whatever dies or freezes
+    in between is started again. Must run in the main thread.
 
     Args:
         settings: `api_port` 0 takes any free port; `replication` above the number of nodes of a
@@ -91,6 +101,7 @@ async def running_stack(
         workers: how many workers, each with its own folder.
         say: takes one line for the person at every step.
         programs: other programs than this product's, for tests.
+        liveness: how often the processes are asked whether they are alive.
 
     Raises:
         PrerequisiteError: the data dir is in use, the port is in use, something to install.
@@ -102,7 +113,7 @@ async def running_stack(
     async with AsyncExitStack() as ends:
         await ends.enter_async_context(_sole_user(settings))
         settings = _with_api_port(settings)
-        supervisor = Supervisor(say)
+        supervisor = Supervisor(say, liveness=liveness)
         settings = await _start_broker(settings, nodes, supervisor, say, ends)
         # registered after the broker's end, so that it runs before: API, workers, broker
         ends.push_async_callback(supervisor.stop)
@@ -174,7 +185,8 @@ async def _start_processes(
     say: Callable[[str], None],
 ) -> None:
     environment = environment_of(settings, os.environ)
-    log_dir = settings.data_dir / "logs"
+    data_dir = settings.data_dir
+    log_dir = data_dir / "logs"
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     await supervisor.start(
         *(
@@ -184,12 +196,19 @@ async def _start_processes(
                 log_dir=log_dir,
                 environment=environment,
                 stop_limit=_WORKER_STOP_LIMIT,
+                health=partial(worker_address, data_dir, name),
             )
             for name in names
         )
     )
     await supervisor.start(
-        ChildProcess("api", programs.api, log_dir=log_dir, environment=environment)
+        ChildProcess(
+            "api",
+            programs.api,
+            log_dir=log_dir,
+            environment=environment,
+            health=partial(configured_address, settings),
+        )
     )
     say(f"started {', '.join(names)} and the API; logs in {log_dir}")
 

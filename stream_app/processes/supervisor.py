@@ -1,4 +1,4 @@
-"""Children started in order, started again when they die, stopped in reverse order."""
+"""Children started in order, started again when they die or freeze, stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
+from stream_app.processes.liveness import USUAL, FailedProbes, Liveness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stream_app.processes.child import Supervised
 
@@ -27,10 +28,12 @@ class Supervisor:
     A child that ends is started again after a pause that doubles up to `longest_pause` and
     begins anew once the child has lived for `steady_after`. Until `settle()` a child that ends
     for its settings or for something missing makes `failure()` raise instead: starting it again
-    cannot help, and the person is still watching.
+    cannot help, and the person is still watching. A child that runs and answers no probe is
+    killed, which makes it a child that ends.
 
     Args:
         say: takes one line for the person.
+        liveness: how often children are asked, and when they are given up.
         first_pause: seconds before the first new start.
         longest_pause: seconds, at most, before any.
         steady_after: seconds of life that make an earlier death forgotten.
@@ -40,17 +43,25 @@ class Supervisor:
         self,
         say: Callable[[str], None],
         *,
+        liveness: Liveness = USUAL,
         first_pause: float = 1.0,
         longest_pause: float = 30.0,
         steady_after: float = 60.0,
     ) -> None:
         self._say = say
+        self._liveness = liveness
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._steady_after = steady_after
         self._settled = False
+        self._children: list[Supervised] = []
         self._ends = AsyncExitStack()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def children(self) -> Sequence[Supervised]:
+        """What is kept running."""
+        return self._children
 
     async def start(self, *children: Supervised) -> None:
         """Start children and keep them running until `stop()`, which stops them together.
@@ -66,9 +77,13 @@ class Supervisor:
 
     def watch(self, *children: Supervised) -> None:
         """Keep children running that were started, and will be stopped, elsewhere."""
+        self._children += children
         for child in children:
             task = asyncio.create_task(self._keep(child), name=f"supervise {child.name}")
             self._ends.push_async_callback(_cancelled, task)
+            if self._liveness.period_seconds:
+                probes = asyncio.create_task(self._probe(child), name=f"probe {child.name}")
+                self._ends.push_async_callback(_cancelled, probes)
 
     def settle(self) -> None:
         """From now on every end is met with a new start."""
@@ -93,6 +108,24 @@ class Supervisor:
             await self._restart_for_ever(child)
         except Exception as error:  # noqa: BLE001 - failure() raises it again
             self._fail(error)
+
+    async def _probe(self, child: Supervised) -> None:
+        clock = asyncio.get_running_loop().time
+        period, threshold = self._liveness.period_seconds, self._liveness.failure_threshold
+        failed = FailedProbes()
+        while True:
+            began = clock()
+            pid = child.pid
+            answered = pid is not None and await child.answers(period)
+            # an answer, or none, of a process that has ended meanwhile says nothing
+            failed.add(pid if pid == child.pid else None, answered=answered)
+            if failed.count >= threshold:
+                self._say(
+                    f"{child.name} runs and has not answered {failed.count} probes in a row "
+                    f"({failed.count * period:g} s): it is killed; log: {child.log}"
+                )
+                await child.kill()
+            await asyncio.sleep(max(0.0, began + period - clock()))
 
     async def _restart_for_ever(self, child: Supervised) -> None:
         clock = asyncio.get_running_loop().time

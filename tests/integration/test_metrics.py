@@ -22,7 +22,7 @@ from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.facts.databases import FactsDatabases
 from stream_app.facts.keys import bucket_of
-from stream_app.worker_server import ADDRESS_FILE
+from stream_app.processes.run_file import ADDRESS_FILE
 from tests.fakes import now
 from tests.faults.deployment import deployment
 from tests.integration.worker_process import running_worker

@@ -11,7 +11,8 @@ import pytest
 
 from stream_app.errors import PrerequisiteError
 from stream_app.metrics import Reading, Unacknowledged, WorkerMetrics, WorkerSources
-from stream_app.worker_server import ADDRESS_FILE, WorkerServer
+from stream_app.processes.run_file import ADDRESS_FILE
+from stream_app.worker_server import WorkerServer
 from tests.agent_fakes import settings_with
 
 if TYPE_CHECKING:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from dataclasses import replace
@@ -11,8 +13,9 @@ import pytest
 
 from stream_app.errors import PrerequisiteError
 from stream_app.processes import stack
+from stream_app.processes.liveness import Liveness
 from stream_app.processes.run_file import api_address, configured_address
-from stream_app.processes.stack import Programs, running_stack
+from stream_app.processes.stack import Programs, Stack, running_stack
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,3 +129,22 @@ def test_the_address_under_which_the_api_is_reached(
     host: str, address: str, settings: Settings
 ) -> None:
     assert configured_address(replace(settings, api_host=host, api_port=80)) == address
+
+
+async def test_a_process_that_freezes_is_started_again(settings: Settings) -> None:
+    said: list[str] = []
+    quick = Liveness(period_seconds=0.05, failure_threshold=3)
+    async with running_stack(
+        settings, say=said.append, programs=PROGRAMS, liveness=quick
+    ) as running:
+        pid = pid_of("api", running)
+        os.kill(pid, signal.SIGSTOP)
+        while pid_of("api", running) in (None, pid):  # noqa: ASYNC110 - the stack tells nobody
+            await asyncio.sleep(0.01)
+    assert any(line.startswith("api runs and has not answered 3 probes") for line in said)
+    assert any(line.startswith("api ended (signal 9); starting it again") for line in said)
+    assert not any(line.startswith("worker-1") for line in said), "it answers nobody, as ever"
+
+
+def pid_of(name: str, running: Stack) -> int | None:
+    return next(child.pid for child in running.supervisor.children if child.name == name)

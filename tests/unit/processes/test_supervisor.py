@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.errors import PrerequisiteError, SettingsError
+from stream_app.processes.liveness import Liveness
 from stream_app.processes.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class FakeChild:
         self.record = record
         self.starts = 0
         self.refuses = False
+        self.pid: int | None = 2**22 + 1  # above the largest process id
+        self.answer = True
+        self.probes = 0
         self._ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -30,7 +34,16 @@ class FakeChild:
             raise PrerequisiteError("no room")
         self.starts += 1
         self.record.append(f"start {self.name}")
+        self.pid = (self.pid or 0) + 1
         self._ended = asyncio.get_running_loop().create_future()
+
+    async def answers(self, _limit: float) -> bool:
+        self.probes += 1
+        return self.answer
+
+    async def kill(self) -> None:
+        self.record.append(f"kill {self.name}")
+        self.end(-9)
 
     async def wait(self) -> int | None:
         return await asyncio.shield(self._ended)
@@ -147,3 +160,43 @@ async def test_a_group_that_starts_in_part_is_still_stopped(record: list[str]) -
         await supervisor.start(first, second)
     await supervisor.stop()
     assert record == ["start a", "stop a", "stop b"]
+
+
+QUICK = Liveness(period_seconds=0.001, failure_threshold=6)
+
+
+async def test_a_child_that_answers_no_probe_is_killed_and_started_again(
+    record: list[str],
+) -> None:
+    supervisor = Supervisor(record.append, liveness=QUICK, first_pause=0.0)
+    child, other = FakeChild("api", record), FakeChild("worker-1", record)
+    await supervisor.start(child, other)
+    await until(lambda: child.probes > 1)
+    child.answer = False
+    await until(lambda: child.starts == 2)
+    child.answer = True
+    told = "api runs and has not answered 6 probes in a row (0.006 s): it is killed"
+    assert record[2].startswith(told)
+    assert record[3] == "kill api"
+    assert record[4].startswith("api ended (signal 9); starting it again")
+    assert other.starts == 1
+    await supervisor.stop()
+
+
+async def test_a_child_that_still_starts_is_asked_and_not_killed(record: list[str]) -> None:
+    supervisor = Supervisor(record.append, liveness=QUICK)
+    child = FakeChild("worker-1", record)
+    child.answer = False
+    await supervisor.start(child)
+    await until(lambda: child.probes > 20)
+    assert record == ["start worker-1"]
+    await supervisor.stop()
+
+
+async def test_without_a_period_nobody_is_asked(record: list[str]) -> None:
+    supervisor = Supervisor(record.append, liveness=Liveness(0))
+    child = FakeChild("api", record)
+    await supervisor.start(child)
+    assert not [task for task in asyncio.all_tasks() if "probe" in task.get_name()]
+    await supervisor.stop()
+    assert child.probes == 0

@@ -1,0 +1,92 @@
+"""Is a process that runs still alive, or frozen? It is asked, as Kubernetes asks its containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """How often a child is asked, and when it is given up.
+
+    Attributes:
+        period_seconds: from one probe to the next, and the longest that one waits for an answer;
+            0: no probes, for a process that is looked at with a debugger.
+        failure_threshold: probes in a row without an answer after which a child is frozen.
+    """
+
+    period_seconds: float = 5.0
+    failure_threshold: int = 6
+
+
+USUAL: Final = Liveness()
+
+
+class FailedProbes:
+    """Counts the probes in a row that a process has not answered.
+
+    Probes are counted, and not the time since the last answer: a laptop that was asleep for an
+    hour has asked nobody meanwhile, and each of its processes answers the next probe. A process
+    that has never answered is still starting, which takes as long as it takes, unless it is
+    stopped by a signal; one that a debugger holds is left alone.
+    """
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._has_answered = False
+        self.count = 0
+
+    def add(self, pid: int | None, *, answered: bool) -> None:
+        """Take in a probe.
+
+        Args:
+            pid: the process that was asked; None: none runs, which others notice.
+            answered: whether it did.
+        """
+        if pid != self._pid:
+            self._pid, self._has_answered, self.count = pid, False, 0
+        if answered:
+            self._has_answered, self.count = True, 0
+        elif pid is not None and is_held_by_debugger(pid):
+            self.count = 0
+        elif pid is not None and (self._has_answered or is_stopped(pid)):
+            self.count += 1
+
+
+async def answers_http(url: str, limit: float) -> bool:
+    """Whether a server answers a GET, with whatever status, within `limit` seconds."""
+    timeout = aiohttp.ClientTimeout(total=limit)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            session.get(url),
+        ):
+            return True
+    except (aiohttp.ClientError, OSError):  # TimeoutError is one
+        return False
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process; False where nothing tells (outside Linux)."""
+    return _status(pid, "State").startswith("T")
+
+
+def is_held_by_debugger(pid: int) -> bool:
+    """Whether another process traces this one; False where nothing tells (outside Linux)."""
+    return _status(pid, "TracerPid") not in ("", "0")
+
+
+def _status(pid: int, field: str) -> str:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return value.strip()
+    return ""
