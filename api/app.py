@@ -43,6 +43,14 @@ if TYPE_CHECKING:
 
     from api.gateway import Gateway
 
+SERVER_OPTIONS: Final = {
+    # bodies are unpacked where what comes of them is counted
+    "auto_decompress": False,
+    # the rest of a body that was refused is not read: the connection is closed
+    "lingering_time": 0.0,
+}
+"""How a server of ours reads requests."""
+
 _ROUTES: Final = (
     badges,
     diff,
@@ -86,7 +94,8 @@ def create_app(gateway: Gateway) -> web.Application:
             counted(gateway.metrics),
             own_hosts_only(settings.api_host, settings),
             problem_middleware,
-        ]
+        ],
+        handler_args=SERVER_OPTIONS,
     )
     app[GATEWAY] = gateway
     app[REPORTS] = gateway.report_service

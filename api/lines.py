@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import RecordError
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 Line = tuple[int, bytes | RecordError, bytes]
 """Number from 0, the line or why there is none, and what is to be kept of it if it is refused."""
+
+
+_NOT_BLANK: Final = re.compile(rb"\S")
 
 
 class LineTooLongError(RecordError):
@@ -32,11 +36,21 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
         """The lines that end in this chunk; the iterator must be read to its end."""
-        first, *others = chunk.split(b"\n")
-        self._grow(first)
-        for line in others:
+        start = 0
+        while True:
+            if not (self._rest or self._skipping):
+                # space before a line is none of it; a million blank lines are passed over at once
+                found = _NOT_BLANK.search(chunk, start)
+                begin = len(chunk) if found is None else found.start()
+                self._number += chunk.count(b"\n", start, begin)
+                start = begin
+            end = chunk.find(b"\n", start)
+            if end < 0:
+                self._grow(chunk[start:])
+                return
+            self._grow(chunk[start:end])
             yield from self._end()
-            self._grow(line)
+            start = end + 1
 
     def finish(self) -> Iterator[Line]:
         """The last line, where no line break ends it."""
@@ -58,5 +72,5 @@ class LineSplitter:
         if skipped:
             reason = f"the line is longer than {self._limit:,} bytes; its beginning is kept"
             yield number, LineTooLongError(reason), line
-        elif not line.isspace() and line:
+        elif line:
             yield number, line, line

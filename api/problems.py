@@ -41,6 +41,9 @@ class ProblemError(Exception):
         detail: one line for a person.
         retry_after: seconds after which to try again; None: trying again does not help.
         members: further fields of the answer's body.
+
+    Attributes:
+        headers: further headers of the answer.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class ProblemError(Exception):
         self.status = status
         self.detail = detail
         self.retry_after = retry_after
+        self.headers: dict[str, str] = {}
         self.members = members
         super().__init__(detail)
 
@@ -86,7 +90,11 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     try:
         return await handler(request)
     except ProblemError as error:
-        return problem(error.status, error.detail, retry_after=error.retry_after, **error.members)
+        response = problem(
+            error.status, error.detail, retry_after=error.retry_after, **error.members
+        )
+        response.headers.update(error.headers)
+        return response
     except RecordError as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     except ReportError as error:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
-from aiohttp import ClientError, web
+from aiohttp import ClientError, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from api.budget import Budget
+from api.content_coding import (
+    ACCEPTED,
+    IDENTITY,
+    PIECE_BYTES,
+    CodingError,
+    RatioError,
+    Unpacker,
+)
 from api.problems import RETRY_SECONDS, ProblemError
+from stream_app.contracts.records import shown
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 READING_BYTES: Final = 96 << 20
 """Bytes of bodies that all requests together may hold, read and parsed."""
@@ -26,6 +36,9 @@ PARSED_BYTES: Final = 4
 
 CHUNK_BYTES: Final = 256 << 10
 """More than one read hands over: what a streamed body holds at once."""
+
+MAX_PACKED_BYTES: Final = 64 << 20
+"""The largest body that comes packed, also where it unpacks to nothing. Routes bound the rest."""
 
 IDLE_SECONDS: Final = 30.0
 """How long a client may send nothing in the middle of a body."""
@@ -88,6 +101,7 @@ class RequestBody:
         self._bodies = bodies
         self._budget = bodies.budget
         self._held = 0
+        self._chunks: AsyncIterator[bytes] | None = None
 
     async def __aenter__(self) -> Self:
         self._bodies.opened(self)
@@ -138,38 +152,99 @@ class RequestBody:
         """
         self._hold(CHUNK_BYTES + line_bytes)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, or the rest of it, as it comes.
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, or the rest of it, as it comes and unpacked; other requests run in between.
 
         Raises:
-            ProblemError: it came too slowly, or not to its end.
+            ProblemError: it came too slowly, not to its end, or packed in a way that is not known
+                or unpacks to too much.
         """
+        if self._chunks is None:
+            self._chunks = self._unpacked()
+        return self._chunks
+
+    async def _unpacked(self) -> AsyncIterator[bytes]:
+        unpacker = _unpacker_of(self._request)
+        end = asyncio.get_running_loop().time() + WHOLE_SECONDS
+        while chunk := await self._next(end):
+            if unpacker is None:
+                yield chunk
+            else:
+                for piece in _pieces(unpacker, chunk):
+                    if piece:
+                        yield piece
+                    await asyncio.sleep(0)
+                if unpacker.packed > MAX_PACKED_BYTES:
+                    raise _too_large(f"the body is larger than {MAX_PACKED_BYTES:,} bytes")
+            # what has come already does not make anybody wait: without this nobody else would run
+            await asyncio.sleep(0)
+        if unpacker is not None:
+            with _coding_errors():
+                unpacker.finish()
+
+    async def _next(self, end: float) -> bytes:
+        """The next bytes as they came; empty at the end."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + WHOLE_SECONDS
-        while True:
-            try:
-                async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
-                    chunk = await self._request.content.readany()
-            except TimeoutError:
-                raise ProblemError(
-                    HTTPStatus.REQUEST_TIMEOUT,
-                    f"the body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
-                    f"{WHOLE_SECONDS:g} s in all, are the most",
-                ) from None
-            except BodiesStoppingError:
-                raise stopping() from None
-            except (RequestPayloadError, HttpProcessingError, ClientError, OSError) as error:
-                raise ProblemError(
-                    HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
-                ) from None
-            if not chunk:
-                return
-            yield chunk
+        try:
+            async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
+                return await self._request.content.read(PIECE_BYTES)
+        except TimeoutError:
+            raise ProblemError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
+                f"{WHOLE_SECONDS:g} s in all, are the most",
+            ) from None
+        except BodiesStoppingError:
+            raise stopping() from None
+        except (RequestPayloadError, HttpProcessingError, ClientError, OSError) as error:
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
+            ) from None
 
     def _hold(self, amount: int) -> None:
         if not self._budget.try_take(amount):
             raise OverloadedError("too many large bodies are being read: try again in a moment")
         self._held += amount
+
+
+def _unpacker_of(request: web.Request) -> Unpacker | None:
+    """What unpacks a body; None: it is not packed."""
+    codings = request.headers.getall(hdrs.CONTENT_ENCODING, [])
+    names = [name.strip().lower() for coding in codings for name in coding.split(",")]
+    packed = [name for name in names if name not in IDENTITY]
+    if not packed:
+        return None
+    try:
+        # one within another is what nobody needs
+        (coding,) = packed
+        return Unpacker(coding)
+    except (KeyError, ValueError):
+        unknown = ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Encoding {shown(', '.join(codings))} cannot be read: send {ACCEPTED}, or "
+            "the body as it is",
+        )
+        unknown.headers["Accept-Encoding"] = ACCEPTED
+        raise unknown from None
+
+
+def _pieces(unpacker: Unpacker, chunk: bytes) -> Iterator[bytes]:
+    with _coding_errors():
+        yield from unpacker.feed(chunk)
+
+
+@contextmanager
+def _coding_errors() -> Iterator[None]:
+    try:
+        yield
+    except CodingError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, str(error)) from None
+    except RatioError as error:
+        raise _too_large(str(error)) from None
+
+
+def _too_large(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
 def stopping() -> ProblemError:

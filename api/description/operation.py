@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from api.content_coding import ACCEPTED, MAX_RATIO
 from api.description.shapes import Problem, Seconds
 from api.request_body import IDLE_SECONDS, WHOLE_SECONDS
 
@@ -106,7 +107,12 @@ def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
             f"{WHOLE_SECONDS:g} s in all, are the most.",
             shape=shape,
         ),
-        413: problem(limit, shape=shape),
+        413: problem(f"{limit} Or it unpacks to {MAX_RATIO} times itself.", shape=shape),
+        415: Answer(
+            f"The Content-Encoding is none of {ACCEPTED}.",
+            {PROBLEM: shape},
+            {"Accept-Encoding": Header("The encodings that are read.")},
+        ),
         429: problem("Too much came at once.", retry=True, shape=shape),
     }
 

@@ -158,6 +158,10 @@ CALLS = [
     Call(ASK, 400, {}, {"data": "no"}),
     Call(ASK, 404, {}, store=UNKNOWN),
     Call(ASK, 413, {}, {"data": b" " * (MAX_BODY_BYTES + 1)}),
+    *(
+        Call(label, 415, {}, {"data": "{}", "headers": {"Content-Encoding": "rot13"}})
+        for label in (ASK, ASK_ALL, POLL, POLLS, HOURS, ZONE)
+    ),
     Call(ASK, 422, {}, store="7"),
     Call(ASK, 429, BUSY, {"json": {}}),
     Call(ASK, 503, AWAY),
