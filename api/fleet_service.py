@@ -17,6 +17,7 @@ from uuid import uuid4
 from api.fleet_report import fields_of, named_rows
 from api.fleet_view import FIGURE_FIELDS
 from stream_app.contracts.requests import FleetRequest
+from stream_app.domain.instants import SECOND
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ TICK_SECONDS: Final = 1.0
 
 FIGURES_SECONDS: Final = 60.0
 """Age at which the figures of all stores are asked for again, while somebody looks at them."""
+
+FIGURES_SHARE: Final = 10
+"""The figures of many stores take the workers long: they rest that many times as long between."""
 
 FIRST_FIGURES_SECONDS: Final = 1.0
 """For which the first look waits for them."""
@@ -107,7 +111,7 @@ class FleetService:
         self._watchers: set[Watcher] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._figures: asyncio.Task[None] | None = None
-        self._figures_asked = float("-inf")
+        self._figures_due = float("-inf")
         self.figures_at: int | None = None
         """µs; reference time of the figures."""
 
@@ -147,7 +151,8 @@ class FleetService:
         """
         self._require()
         await self._first_figures()
-        return self._view.page(query, await self._advanced())
+        await self._advanced()
+        return await self._view.page(query)
 
     async def store(self, store_id: str) -> StoreNow | None:
         """A store as it is now; None where it is unknown.
@@ -156,7 +161,8 @@ class FleetService:
             BrokerUnavailableError: nothing is known, there is no broker.
         """
         self._require()
-        found = self._view.stores([store_id], await self._advanced())
+        await self._advanced()
+        found = self._view.stores([store_id])
         return found[0] if found else None
 
     async def store_with_figures(self, store_id: str) -> StoreNow | None:
@@ -171,7 +177,8 @@ class FleetService:
 
     async def counts(self) -> dict[str, int]:
         """How many stores are in each state, and in all."""
-        return self._view.counts(await self._advanced())
+        await self._advanced()
+        return self._view.counts()
 
     def zones(self) -> list[str]:
         """The zones of all stores, in order."""
@@ -179,7 +186,8 @@ class FleetService:
 
     async def stores(self, store_ids: list[str]) -> list[StoreNow]:
         """Some stores as they are now."""
-        return self._view.stores(store_ids, await self._advanced())
+        await self._advanced()
+        return self._view.stores(store_ids)
 
     @contextmanager
     def watch(self, store_id: str | None = None) -> Iterator[Watcher]:
@@ -213,6 +221,8 @@ class FleetService:
 
     async def _tell(self) -> None:
         if not self._watchers:
+            # the first look at many stores takes a while: nobody should have to wait for it
+            await self._view.look_at_new()
             # what nobody was told is read with the first page
             self._view.take_changed()
             return
@@ -233,17 +243,25 @@ class FleetService:
         if self._figures is not None and not self._figures.done():
             return self._figures
         now = self.now()
-        due = time.monotonic() - self._figures_asked >= FIGURES_SECONDS
-        if now is None or not due:
+        if now is None or time.monotonic() < self._figures_due:
             return None
-        self._figures_asked = time.monotonic()
         self._figures = asyncio.create_task(self._read_figures(now), name="figures")
         return self._figures
 
     async def _read_figures(self, now: int) -> None:
+        asked = time.monotonic()
+        try:
+            await self._ask_and_keep(now)
+        finally:
+            took = time.monotonic() - asked
+            self._figures_due = asked + max(FIGURES_SECONDS, FIGURES_SHARE * took)
+
+    async def _ask_and_keep(self, now: int) -> None:
         request = FleetRequest(str(uuid4()), reference_time=now)
         try:
-            state = await self._reports.answer(request)
+            state = await self._reports.answer(
+                request, patience=self._settings.report_deadline / SECOND
+            )
         except StoreUptimeError as error:
             log.warning("the overview has no new figures: %s", error)
             return

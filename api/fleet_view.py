@@ -7,6 +7,7 @@ so that a look at the fleet touches only the stores whose instant has passed.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -21,7 +22,6 @@ from stream_app.domain.zones import find_zone, zone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
     from stream_app.settings import Settings
@@ -40,26 +40,67 @@ LOOK_AHEAD: Final = 8 * DAY
 """Weekly hours that ever change do so within it, whatever the clock does."""
 
 _TURN_STORES: Final = 500
+"""Stores that are changed between two looks at everything else."""
 
-_STATE: Final = """CASE
-    WHEN NOT open THEN 'closed'
-    WHEN polled IS NULL OR polled <= :stale THEN 'unknown'
-    WHEN active THEN 'up'
-    ELSE 'down' END"""
+SLICE_STORES: Final = 5_000
+"""Stores that are read between two looks at everything else."""
 
-_RANK: Final = (
-    "CASE state "
-    + " ".join(f"WHEN '{state}' THEN {rank}" for rank, state in enumerate(STATES))
-    + " END"
+_DOWN, _UNKNOWN, _UP, _CLOSED = (
+    STATES.index(state) for state in ("down", "unknown", "up", "closed")
 )
-_ORDERS: Final[dict[Sort, str]] = {
-    "worst": f"{_RANK}, down_day DESC NULLS LAST, store_id",
-    "id": "store_id",
-    "last_poll": "polled DESC NULLS LAST, store_id",
+
+_SCHEMA: Final = """
+CREATE INDEX store_look_at ON store (look_at);
+CREATE INDEX store_worst ON store (rank, worst, store_id, zone) WHERE rank IS NOT NULL;
+CREATE INDEX store_polled ON store (polled_order, store_id, zone, rank) WHERE rank IS NOT NULL;
+-- how many stores are in each zone and state: kept by difference, whoever changes a store
+CREATE TABLE tally (
+    zone TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    stores INTEGER NOT NULL,
+    PRIMARY KEY (zone, rank)
+) WITHOUT ROWID;
+CREATE TRIGGER store_tallied AFTER UPDATE OF zone, rank ON store
+WHEN OLD.zone IS NOT NEW.zone OR OLD.rank IS NOT NEW.rank
+BEGIN
+    UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
+    INSERT INTO tally SELECT NEW.zone, NEW.rank, 0
+    WHERE NOT EXISTS (SELECT 1 FROM tally WHERE zone = NEW.zone AND rank = NEW.rank);
+    UPDATE tally SET stores = stores + 1 WHERE zone = NEW.zone AND rank = NEW.rank;
+END;
+CREATE TRIGGER store_gone AFTER DELETE ON store WHEN OLD.rank IS NOT NULL
+BEGIN
+    UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
+END;
+"""
+
+_RANK: Final = f"""CASE
+    WHEN NOT :open THEN {_CLOSED}
+    WHEN polled IS NULL OR polled <= :stale THEN {_UNKNOWN}
+    WHEN active THEN {_UP}
+    ELSE {_DOWN} END"""
+"""The number of a store's state, of which `open` is known."""
+
+_NEVER_STALE: Final = -(1 << 62)
+_BEHIND_ALL: Final = "g"
+"""Sorts behind every store id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order of the stores, and how SQLite is to read them in it."""
+
+    source: str
+    key: tuple[str, ...]
+
+
+_ORDERS: Final[dict[Sort, _Order]] = {
+    # of one state: its index begins with it
+    "worst": _Order("store INDEXED BY store_worst", ("worst", "store_id")),
+    "id": _Order("store", ("store_id",)),
+    "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
 }
-_COLUMNS: Final = (
-    f"store_id, {_STATE} AS state, zone, polled, active, changes_at, figures, down_day"
-)
+_COLUMNS: Final = "store_id, rank, zone, polled, active, changes_at, figures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +167,31 @@ class FleetQuery:
     offset: int = 0
 
 
+@dataclass(slots=True)
+class _Walk:
+    """A way through stores in order.
+
+    Attributes:
+        ranks: the numbers of the states that are looked for.
+        order: of the stores.
+        among: the stores that are read, in SQL.
+        where: which of them match, likewise.
+        values: for it.
+        after: the key of the store behind which to go on.
+    """
+
+    ranks: tuple[int, ...]
+    order: _Order
+    among: str
+    where: list[str]
+    values: dict[str, Any]
+    after: tuple[Any, ...]
+
+
 class FleetView:
     """The stores of the registry as they are now.
+
+    What is shown of a store, and the counts of states, are of the last `advance`.
 
     Args:
         database: the registry's.
@@ -136,11 +200,15 @@ class FleetView:
 
     def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:
         self._database = database
+        # one by one: a script would end the transaction that is open
+        for statement in _statements(_SCHEMA):
+            database.execute(statement)
         self._settings = settings
         self._changed: dict[str, None] = {}
         self._more_changed = False
-        self._seen_stale: int | None = None
+        self._stale: int | None = None
         self._now = 0
+        self._advancing = asyncio.Lock()
 
     def on_record(self, record: Any) -> None:
         """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
@@ -156,38 +224,80 @@ class FleetView:
 
     def _polled(self, store_id: str, instant: int, active: int) -> None:
         changed = self._database.execute(
-            "INSERT INTO store (store_id, polled, active) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (store_id) DO UPDATE SET polled = ?2, active = ?3"
+            "INSERT INTO store (store_id, polled, polled_order, active) VALUES (?1, ?2, -?2, ?3)"  # noqa: S608  ours
+            " ON CONFLICT (store_id) DO UPDATE SET"
+            " polled = ?2, polled_order = -?2, active = ?3, rank ="
+            f" CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank"
+            f" WHEN ?2 <= ?4 THEN {_UNKNOWN} WHEN ?3 THEN {_UP} ELSE {_DOWN} END"
             # of one instant the inactive poll stays, whatever came first
             " WHERE polled IS NULL OR polled < ?2 OR (polled = ?2 AND active > ?3)",
-            (store_id, instant, active),
+            (store_id, instant, active, _NEVER_STALE if self._stale is None else self._stale),
         )
         if changed.rowcount:
             self._note(store_id)
 
     async def advance(self, now: int) -> None:
-        """Open and close what has opened and closed by now, some stores at a time."""
-        if now < self._now:
-            # the first poll of old ones came: until then there was only the wall clock
-            self._database.execute("UPDATE store SET look_at = 0")
-        self._now = now
+        """Open, close and grow stale what has by now, some stores at a time."""
+        async with self._advancing:
+            before, self._now = self._now, now
+            if now < before:
+                # the first poll of old ones came: until then there was only the wall clock
+                await self._look_again(now)
+            await self._grow_stale(now - self._settings.stale_after)
+            await self._open_and_close(now)
+
+    async def look_at_new(self) -> None:
+        """Look at the stores that came since the last `advance`, as of then."""
+        async with self._advancing:
+            if self._stale is not None:
+                await self._open_and_close(0)
+
+    async def _look_again(self, now: int) -> None:
+        """Have the stores looked at again of which is known how they are after an instant."""
+        after: str | None = ""
+        while after is not None:
+            last = self._database.execute(
+                "SELECT store_id FROM store WHERE store_id > ? ORDER BY store_id LIMIT 1 OFFSET ?",
+                (after, _TURN_STORES - 1),
+            ).fetchone()
+            end = None if last is None else last[0]
+            self._database.execute(
+                "UPDATE store SET look_at = 0"
+                " WHERE store_id > ?1 AND (?2 IS NULL OR store_id <= ?2) AND looked_at > ?3",
+                (after, end, now),
+            )
+            after = end
+            await asyncio.sleep(0)
+
+    async def _open_and_close(self, due: int) -> None:
+        """Look at the stores whose state may have changed by an instant; at new ones always."""
+        now = self._now
         known: dict[tuple[bytes | None, str | None], tuple[Any, ...]] = {}
         while rows := self._database.execute(
             "SELECT store_id, hours, timezone FROM store WHERE look_at <= ? LIMIT ?",
-            (now, _TURN_STORES),
+            (due, _TURN_STORES),
         ).fetchall():
             for store_id, hours, timezone in rows:
                 opening = known.get((hours, timezone))
                 if opening is None:
                     opening = known[hours, timezone] = self._opening(hours, timezone, now)
+                zone, is_open, changes_at, look_at = opening
                 self._database.execute(
-                    "UPDATE store SET zone = ?, open = ?, changes_at = ?, look_at = ?"
-                    " WHERE store_id = ?",
-                    (*opening, store_id),
+                    "UPDATE store SET zone = :zone, open = :open, changes_at = :changes_at,"  # noqa: S608  ours
+                    f" look_at = :look_at, looked_at = :now, rank = {_RANK}"
+                    " WHERE store_id = :store_id",
+                    {
+                        "zone": zone,
+                        "open": is_open,
+                        "changes_at": changes_at,
+                        "look_at": look_at,
+                        "now": now,
+                        "stale": self._stale,
+                        "store_id": store_id,
+                    },
                 )
                 self._note(store_id)
             await asyncio.sleep(0)
-        self._note_stale(now)
 
     def _opening(
         self, hours: bytes | None, timezone: str | None, now: int
@@ -201,16 +311,31 @@ class FleetView:
         changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
         return str(tz), is_open, None if changes_at == end else changes_at, changes_at
 
-    def _note_stale(self, now: int) -> None:
-        """Note the stores whose newest poll has grown too old since the last look."""
-        stale = now - self._settings.stale_after
-        if self._seen_stale is not None and self._seen_stale < stale:
-            for (store_id,) in self._database.execute(
-                "SELECT store_id FROM store WHERE polled > ? AND polled <= ?",
-                (self._seen_stale, stale),
-            ):
+    async def _grow_stale(self, stale: int) -> None:
+        """Change the state of open stores whose newest poll has grown too old since, or young."""
+        before, self._stale = self._stale, stale
+        if before is None or before == stale:
+            # without a look before, no store has a state yet
+            return
+        # the order is that of the newest poll backwards
+        after: tuple[int, str] = (-max(before, stale) - 1, _BEHIND_ALL)
+        end = -min(before, stale)
+        while rows := self._database.execute(
+            "SELECT polled_order, store_id, rank FROM store INDEXED BY store_polled"
+            " WHERE rank IS NOT NULL AND (polled_order, store_id) > (?, ?) AND polled_order < ?"
+            " ORDER BY polled_order, store_id LIMIT ?",
+            (*after, end, _TURN_STORES),
+        ).fetchall():
+            for _, store_id, rank in rows:
+                if rank in (None, _CLOSED):
+                    continue
+                self._database.execute(
+                    f"UPDATE store SET rank = {_RANK} WHERE store_id = :store_id",  # noqa: S608  ours
+                    {"open": True, "stale": stale, "store_id": store_id},
+                )
                 self._note(store_id)
-        self._seen_stale = stale
+            after = rows[-1][:2]
+            await asyncio.sleep(0)
 
     def _note(self, store_id: str) -> None:
         if len(self._changed) < MAX_CHANGED:
@@ -224,53 +349,126 @@ class FleetView:
         self._changed, self._more_changed = {}, False
         return changed, more
 
-    def counts(self, now: int) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """How many stores are in each state, and in all."""
         found: dict[str, int] = dict.fromkeys(STATES, 0)
-        found |= dict(
-            self._database.execute(
-                f"SELECT {_STATE} AS state, count(*) FROM store GROUP BY state",  # noqa: S608  ours
-                {"stale": now - self._settings.stale_after},
-            )
-        )
+        for rank, stores in self._database.execute(
+            "SELECT rank, sum(stores) FROM tally GROUP BY rank"
+        ):
+            found[STATES[rank]] = stores
         return {**found, "total": sum(found.values())}
 
     def zones(self) -> list[str]:
         """The zones of all stores, in order."""
         rows = self._database.execute(
-            "SELECT DISTINCT zone FROM store WHERE zone IS NOT NULL ORDER BY zone"
+            "SELECT DISTINCT zone FROM tally WHERE stores > 0 ORDER BY zone"
         )
         return [name for (name,) in rows]
 
-    def page(self, query: FleetQuery, now: int) -> tuple[int, list[StoreNow]]:
-        """How many stores a query finds, and those of its page."""
-        where = ["zone IS NOT NULL"]
-        values: dict[str, Any] = {"stale": now - self._settings.stale_after}
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+        """How many stores a query finds, and those of its page.
+
+        The stores are read in order, a slice at a time, so that a page far behind keeps nobody
+        else waiting; what changes its place meanwhile may be missing, or there twice.
+        """
+        matching = 0
+        found: list[str] = []
+        for walk in self._walks(query):
+            known = None if query.part else self._tallied(walk.ranks, query.timezone)
+            if known is not None:
+                behind = matching + known
+                if behind <= query.offset or len(found) == query.limit:
+                    matching = behind
+                    continue
+            of_walk = 0
+            while True:
+                skip = max(0, query.offset - matching - of_walk)
+                size, page, last = self._slice(walk, skip, query.limit - len(found))
+                of_walk += size
+                found += page
+                await asyncio.sleep(0)
+                if last is None or (known is not None and len(found) == query.limit):
+                    break
+                walk.after = last
+            matching += of_walk if known is None else known
+        return matching, self.stores(found)
+
+    def _walks(self, query: FleetQuery) -> list[_Walk]:
+        """The ways through the stores that a query needs, one behind the other."""
+        ranks = sorted(map(STATES.index, query.states or STATES))
+        where: list[str] = []
+        values: dict[str, Any] = {}
         if query.timezone is not None:
             where.append("zone = :zone")
             values["zone"] = query.timezone
         if query.part:
             where.append("instr(store_id, :part) > 0")
             values["part"] = query.part
-        if query.states:
-            names = [f":state{number}" for number in range(len(query.states))]
-            where.append(f"state IN ({', '.join(names)})")
-            values |= {name[1:]: state for name, state in zip(names, query.states, strict=True)}
-        found = f"FROM (SELECT {_COLUMNS} FROM store) WHERE {' AND '.join(where)}"  # noqa: S608  names of ours
-        (matching,) = self._database.execute(f"SELECT count(*) {found}", values).fetchone()
-        rows = self._database.execute(
-            f"SELECT * {found} ORDER BY {_ORDERS[query.sort]} LIMIT :limit OFFSET :offset",
-            {**values, "limit": query.limit, "offset": query.offset},
-        )
-        return int(matching), [_store_now(row) for row in rows]
+        order = _ORDERS[query.sort]
+        if query.sort == "worst":
+            return [
+                _Walk((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
+                for rank in ranks
+            ]
+        if len(ranks) < len(STATES):
+            where.append(f"rank IN ({', '.join(map(str, ranks))})")
+        first = ("",) if query.sort == "id" else (-(1 << 62), "")
+        return [_Walk(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
 
-    def stores(self, store_ids: Sequence[str], now: int) -> list[StoreNow]:
+    def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
+        (stores,) = self._database.execute(
+            f"SELECT sum(stores) FROM tally WHERE rank IN ({', '.join(map(str, ranks))})"  # noqa: S608  numbers of ours
+            " AND (?1 IS NULL OR zone = ?1)",
+            (timezone,),
+        ).fetchone()
+        return stores or 0
+
+    def _slice(
+        self, walk: _Walk, skip: int, limit: int
+    ) -> tuple[int, list[str], tuple[Any, ...] | None]:
+        """Look at the next SLICE_STORES stores of a walk.
+
+        Returns:
+            how many of them match; behind the first `skip` of these the ids of the next ones,
+            `limit` at most; the place at which to go on, None at the end.
+        """
+        key = ", ".join(walk.order.key)
+        start = ", ".join(f":after{number}" for number in range(len(walk.order.key)))
+        columns = ", ".join(dict.fromkeys((*walk.order.key, "zone", "rank")))
+        rows = (
+            f"SELECT {columns} FROM {walk.order.source}"  # noqa: S608  names of ours
+            f" WHERE {walk.among} AND ({key}) > ({start}) ORDER BY {key}"
+        )
+        values: dict[str, Any] = {
+            **walk.values,
+            **{f"after{number}": part for number, part in enumerate(walk.after)},
+            "slice": SLICE_STORES,
+        }
+        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(walk.where) or 'true'}"
+        execute = self._database.execute
+        (size,) = execute(f"SELECT count(*) {some}", values).fetchone()
+        page: list[str] = []
+        if size > skip and limit:
+            page = [
+                store_id
+                for (store_id,) in execute(
+                    f"SELECT store_id {some} LIMIT :limit OFFSET :skip",
+                    {**values, "limit": limit, "skip": skip},
+                )
+            ]
+        last = execute(
+            f"SELECT {key} FROM ({rows} LIMIT 1 OFFSET :slice - 1)",  # noqa: S608  names of ours
+            values,
+        ).fetchone()
+        return size, page, last
+
+    def stores(self, store_ids: Sequence[str]) -> list[StoreNow]:
         """Some stores as they are now; those that are unknown are left out."""
         found = []
         for store_id in store_ids:
             row = self._database.execute(
-                f"SELECT {_COLUMNS} FROM store WHERE store_id = :store_id AND zone IS NOT NULL",  # noqa: S608  ours
-                {"stale": now - self._settings.stale_after, "store_id": store_id},
+                f"SELECT {_COLUMNS} FROM store WHERE store_id = ? AND rank IS NOT NULL",  # noqa: S608  ours
+                (store_id,),
             ).fetchone()
             if row is not None:
                 found.append(_store_now(row))
@@ -281,8 +479,8 @@ class FleetView:
         for count, report in enumerate(reports):
             figures = {name: report[name] for name in _FIGURES}
             self._database.execute(
-                "UPDATE store SET figures = ?, down_day = ? WHERE store_id = ?",
-                (orjson.dumps(figures), report["downtime_last_day"], report["store_id"]),
+                "UPDATE store SET figures = ?, worst = ? WHERE store_id = ?",
+                (orjson.dumps(figures), -report["downtime_last_day"], report["store_id"]),
             )
             if count % _TURN_STORES == 0:
                 await asyncio.sleep(0)
@@ -295,13 +493,24 @@ FIGURE_FIELDS: Final = frozenset(_FIGURES)
 
 
 def _store_now(row: tuple[Any, ...]) -> StoreNow:
-    store_id, state, timezone, polled, active, changes_at, figures, _ = row
+    store_id, rank, timezone, polled, active, changes_at, figures = row
     return StoreNow(
         store_id=store_id,
-        state=state,
+        state=STATES[rank],
         timezone=timezone,
         polled=polled,
         active=bool(active),
         changes_at=changes_at,
         figures=None if figures is None else orjson.loads(figures),
     )
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script whose triggers end with a line of `END;`."""
+    statements, statement = [], ""
+    for line in script.strip().splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            statements.append(statement)
+            statement = ""
+    return statements

@@ -35,19 +35,25 @@ CREATE TABLE store (
     -- which record each of them was read from (contracts.revisions)
     hours_revision BLOB,
     timezone_revision BLOB,
-    -- what `api.fleet_view` adds: the zone that counts, whether it is open, when that changes
+    -- what `api.fleet_view` adds: the zone that counts, whether it is open, when that changes,
+    -- and the number of its state, of which indexes and counts are kept there
     zone TEXT,
     open INTEGER,
     changes_at INTEGER,
     look_at INTEGER NOT NULL DEFAULT 0,
+    looked_at INTEGER,
     polled INTEGER,
     active INTEGER,
+    rank INTEGER,
     figures BLOB,
-    down_day REAL
+    -- what the orders of the fleet sort by: the newest poll and the downtime, negative
+    polled_order INTEGER NOT NULL DEFAULT 9223372036854775807,
+    worst REAL NOT NULL DEFAULT 9e999
 ) WITHOUT ROWID;
-CREATE INDEX store_look_at ON store (look_at);
-CREATE INDEX store_polled ON store (polled);
 """
+
+_CACHE_KIB: Final = 16_384
+"""Of its pages that are kept in memory: ids come in no order, so each touches others."""
 
 _Fact = Literal["hours", "timezone"]
 
@@ -103,6 +109,7 @@ class Registry:
         # thrown away at exit: nothing of it needs to survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._database.executescript(_SCHEMA)
         # never ended: this connection is the only one that reads, and a transaction for every
         # record would cost several times as much

@@ -101,8 +101,12 @@ class ReportService:
         await self._send(topic, request.key, encode_request(request))
         self._log.requested(request, self._clock(), query=query)
 
-    async def answer(self, request: AnyRequest) -> ReportState:
+    async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:
         """Ask and wait for the answer.
+
+        Args:
+            request: what is asked.
+            patience: seconds for which it is waited for.
 
         Returns:
             a complete report.
@@ -115,7 +119,7 @@ class ReportService:
         with self.changes.of(request.report_id) as changed:
             await self.request_report(request, query=True)
             try:
-                async with asyncio.timeout(QUERY_SECONDS):
+                async with asyncio.timeout(patience):
                     while True:
                         state = self._log.get(request.report_id)
                         if state is not None and state.status in FINAL:
@@ -124,7 +128,7 @@ class ReportService:
                         changed.clear()
             except TimeoutError:
                 raise WorkersBehindError(
-                    f"no worker answered within {QUERY_SECONDS:g} s: it may be starting, or busy"
+                    f"no worker answered within {patience:g} s: it may be starting, or busy"
                 ) from None
         if state.status == "failed":
             raise ReportError(state.reason or "it failed")

@@ -246,7 +246,7 @@ class FakeGateway:
         )
         self.reports.setdefault(request.report_id, state)
 
-    async def answer(self, request: AnyRequest) -> ReportState:
+    async def answer(self, request: AnyRequest, **_: Any) -> ReportState:
         self._answer()
         self.queries.append(request)
         content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")

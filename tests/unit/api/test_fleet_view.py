@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from stream_app.errors import RecordError
 from tests.fakes import SETTINGS, FakeRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
 
 NOON = 1_710_072_000_000_000  # Sunday 2024-03-10T12:00:00Z; 07:00 in Chicago, whose clock changed
 NINE_TO_FIVE = [(day, "09:00", "17:00") for day in range(7)]
@@ -67,7 +68,7 @@ class Desk:
 
     async def states(self, now: int, **query: Any) -> dict[str, State]:
         await self.view.advance(now)
-        matching, stores = self.view.page(FleetQuery(**query), now)
+        matching, stores = await self.view.page(FleetQuery(**query))
         assert matching >= len(stores)
         return {found.store_id: found.state for found in stores}
 
@@ -96,7 +97,7 @@ async def test_states(desk: Desk) -> None:
         store(4): "unknown",
         store(5): "closed",
     }
-    assert desk.view.counts(NOON) == {"up": 2, "down": 1, "unknown": 2, "closed": 1, "total": 6}
+    assert desk.view.counts() == {"up": 2, "down": 1, "unknown": 2, "closed": 1, "total": 6}
 
 
 async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
@@ -113,7 +114,7 @@ async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
     ]:
         desk.poll(store(0), now)
         await desk.view.advance(now)
-        (found,) = desk.view.stores([store(0)], now)
+        (found,) = desk.view.stores([store(0)])
         assert (found.state, found.changes_at, found.timezone) == (
             state,
             changes_at,
@@ -129,7 +130,7 @@ async def test_hours_that_never_change(desk: Desk, rows: Any, state: State) -> N
     for now in (NOON, NOON + 7 * DAY, NOON + 100 * DAY):
         desk.poll(store(0), now)
         await desk.view.advance(now)
-        (found,) = desk.view.stores([store(0)], now)
+        (found,) = desk.view.stores([store(0)])
         assert (found.state, found.changes_at) == (state, None)
 
 
@@ -162,7 +163,7 @@ async def test_an_older_poll_changes_nothing_and_of_one_instant_the_inactive_one
             desk.poll(store(seed), instant, active=active)
 
     await desk.view.advance(NOON)
-    found = desk.view.stores([store(seed) for seed in range(8)], NOON)
+    found = desk.view.stores([store(seed) for seed in range(8)])
     assert {(one.polled, one.active) for one in found} == {(NOON - 1, False)}
 
 
@@ -182,7 +183,7 @@ async def test_the_worst_come_first(desk: Desk) -> None:
 
     assert list(await desk.states(NOON)) == [store(n) for n in (3, 1, 4, 2, 0, 5)]
     assert list(await desk.states(NOON, sort="id")) == [store(n) for n in range(6)]
-    (found,) = desk.view.stores([store(3)], NOON)
+    (found,) = desk.view.stores([store(3)])
     assert found.figures is not None
     assert found.figures["downtime_last_day"] == 20.0
 
@@ -200,7 +201,7 @@ async def test_filters_and_pages(desk: Desk) -> None:
     assert list(await desk.states(NOON, sort="last_poll", limit=3, offset=4)) == [
         store(n) for n in (4, 5, 6)
     ]
-    assert desk.view.page(FleetQuery(limit=3), NOON)[0] == 10
+    assert (await desk.view.page(FleetQuery(limit=3)))[0] == 10
     assert desk.view.zones() == ["America/Chicago", "Europe/Paris"]
 
 
@@ -240,13 +241,14 @@ async def test_a_look_touches_only_the_stores_whose_instant_has_passed(desk: Des
     for number in range(50):
         desk.hours(store(number), [(6, f"{7 + number // 10:02}:00", "23:00")])
     await desk.view.advance(NOON)
-    looked: list[str] = []
+    looked: set[str] = set()
+    # a statement is told again for each trigger that it fires
     desk.registry.database.set_trace_callback(
-        lambda sql: looked.append(sql) if sql.startswith("UPDATE") else None
+        lambda sql: looked.add(sql) if sql.startswith("UPDATE store") else None
     )
 
     await desk.view.advance(NOON + MINUTE)
-    assert looked == []
+    assert not looked
     await desk.view.advance(NOON + HOUR)
     assert len(looked) == 10
 
@@ -260,7 +262,7 @@ async def test_at_any_instant_it_is_open_as_its_local_clock_says(desk: Desk) -> 
     now = NOON
     for _ in range(60):
         await desk.view.advance(now)
-        found = desk.view.stores([store(number) for number in range(40)], now)
+        found = desk.view.stores([store(number) for number in range(40)])
         for one, name in zip(found, zones, strict=True):
             local = to_datetime(now).astimezone(pytz.timezone(name))
             assert (one.state != "closed") == (9 <= local.hour < 17), (name, local)
@@ -274,9 +276,169 @@ def test_a_record_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
     assert desk.view.take_changed() == ([], False)
 
 
-def test_the_orders_and_states_are_sql_that_runs(desk: Desk) -> None:
+async def test_the_orders_and_states_are_sql_that_runs(desk: Desk) -> None:
     for sort in module.SORTS:
         try:
-            desk.view.page(FleetQuery(states=module.STATES, sort=sort), NOON)
+            await desk.view.page(FleetQuery(states=module.STATES, sort=sort))
         except sqlite3.Error as error:
             pytest.fail(f"{sort}: {error}")
+
+
+class Steps:
+    """Counts what SQLite does: hundreds of its machine's instructions, in all and in one go.
+
+    Attributes:
+        total: of everything that was awaited.
+        longest: the most between two looks at the event loop.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.total = self.longest = self._since = 0
+        desk.registry.database.set_progress_handler(self._count, 100)
+
+    def _count(self) -> int:
+        self.total += 1
+        self._since += 1
+        self.longest = max(self.longest, self._since)
+        return 0
+
+    async def of(self, waiting: Awaitable[Any]) -> Any:
+        self.total = self.longest = self._since = 0
+        ended = False
+
+        async def look_in_between() -> None:
+            while not ended:
+                self._since = 0
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(look_in_between())
+        try:
+            return await waiting
+        finally:
+            ended = True
+            await beside
+
+
+async def _full_desk(desk: Desk, first: int, end: int) -> None:
+    for number in range(first, end):
+        desk.poll(store(number), NOON - number % 7 * HOUR, active=number % 2 == 0)
+        if number % 10 == 0:
+            desk.zone(store(number), "Europe/Paris")
+    await desk.view.advance(NOON)
+
+
+async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_STORES", 50)
+    steps = Steps(desk)
+
+    async def look() -> list[int]:
+        desk.view.counts()
+        desk.view.zones()
+        took = []
+        for query in (
+            *(FleetQuery(sort=sort, limit=20) for sort in module.SORTS),
+            FleetQuery(states=("up",), limit=20),
+            FleetQuery(states=("closed",), limit=20),
+            FleetQuery(timezone="Asia/Tokyo", limit=20),
+        ):
+            await steps.of(desk.view.page(query))
+            took.append(steps.total)
+        return took
+
+    await _full_desk(desk, 0, 400)
+    few = await look()
+    await _full_desk(desk, 400, 4_000)
+    assert desk.view.counts()["total"] == 4_000
+    for before, now in zip(few, await look(), strict=True):
+        assert now <= before + 5 + before // 4
+
+
+async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_STORES", 100)
+    monkeypatch.setattr(module, "_TURN_STORES", 20)
+    await _full_desk(desk, 0, 4_000)
+    steps = Steps(desk)
+
+    for query in (
+        *(FleetQuery(sort=sort, offset=3_960, limit=20) for sort in module.SORTS),
+        FleetQuery(timezone="Europe/Paris", sort="id", offset=380),
+        FleetQuery(part="0f3", sort="last_poll"),
+    ):
+        await steps.of(desk.view.page(query))
+        assert steps.longest <= 60, query
+    for now in (NOON - 3 * HOUR, NOON + 3 * HOUR):
+        await steps.of(desk.view.advance(now))
+        assert steps.total > 5_000
+        assert steps.longest <= 250
+
+
+@pytest.mark.parametrize("sort", module.SORTS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"states": ("up", "unknown")},
+        {"timezone": "Europe/Paris"},
+        {"part": "7-0000"},
+        {"part": "000-4", "timezone": "Europe/Paris", "states": ("up", "unknown")},
+    ],
+    ids=str,
+)
+async def test_pages_are_the_parts_of_one_list(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, query: dict[str, Any], sort: module.Sort
+) -> None:
+    monkeypatch.setattr(module, "SLICE_STORES", 7)
+    await _full_desk(desk, 0, 100)
+    matching, whole = await desk.view.page(FleetQuery(**query, sort=sort, limit=200))
+    assert matching == len(whole) > 0
+
+    for limit in (1, 3, 50):
+        pages = []
+        for offset in range(0, matching + limit, limit):
+            found = await desk.view.page(FleetQuery(**query, sort=sort, limit=limit, offset=offset))
+            assert found[0] == matching
+            pages += found[1]
+        assert pages == whole
+
+
+async def test_counts_are_those_of_the_stores_whatever_happened(desk: Desk) -> None:
+    rng = random.Random(7)
+    now = NOON
+    for _ in range(400):
+        number = rng.randrange(12)
+        match rng.randrange(5):
+            case 0:
+                desk.poll(store(number), now - rng.randrange(4 * HOUR), active=rng.random() < 0.5)
+            case 1:
+                desk.hours(store(number), rng.choice([NINE_TO_FIVE, [], [(2, "01:00", "02:00")]]))
+            case 2:
+                desk.zone(store(number), rng.choice(["Europe/Paris", "Asia/Tokyo", "Nowhere"]))
+            case 3:
+                desk.exists(store(number))
+            case _:
+                now += rng.randrange(-3 * HOUR, 6 * HOUR)
+        await desk.view.advance(now)
+        stores = (await desk.view.page(FleetQuery(limit=100)))[1]
+        counted = dict.fromkeys(module.STATES, 0)
+        for one in stores:
+            stale = one.polled is None or one.polled <= now - SETTINGS.stale_after
+            opened = one.state if one.state == "closed" else "unknown" if stale else None
+            assert one.state == (opened or ("up" if one.active else "down"))
+            counted[one.state] += 1
+        assert desk.view.counts() == {**counted, "total": len(stores)}
+        assert desk.view.zones() == sorted({one.timezone for one in stores})
+
+
+async def test_new_stores_are_looked_at_while_nobody_asks(desk: Desk) -> None:
+    desk.poll(store(0), NOON)
+    await desk.view.look_at_new()
+    assert desk.view.counts()["total"] == 0
+
+    await desk.view.advance(NOON)
+    desk.poll(store(1), NOON)
+    await desk.view.look_at_new()
+    assert desk.view.counts()["total"] == 2
