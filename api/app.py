@@ -35,8 +35,9 @@ from api.keys import (
     WEBHOOKS,
 )
 from api.metrics import counted
+from api.parameters import described_parameters_only
 from api.problems import problem_middleware
-from api.public.app import public_app
+from api.public.app import MOUNTED_AT, public_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,6 +95,7 @@ def create_app(gateway: Gateway) -> web.Application:
             counted(gateway.metrics),
             own_hosts_only(settings.api_host, settings),
             problem_middleware,
+            described_parameters_only(),
         ],
         handler_args=SERVER_OPTIONS,
     )
@@ -111,5 +113,5 @@ def create_app(gateway: Gateway) -> web.Application:
     app.on_shutdown.append(begin_to_stop)
     for module in _ROUTES:
         app.add_routes(module.routes)
-    app.add_subapp("/public/", public_app(gateway))
+    app.add_subapp(f"{MOUNTED_AT}/", public_app(gateway))
     return app

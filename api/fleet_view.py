@@ -153,7 +153,7 @@ class FleetQuery:
     Attributes:
         states: empty: all.
         timezone: None: all.
-        part: of the store id; empty: all.
+        part: of the store id, with its dashes or without; empty: all.
         sort: the order.
         limit: how many at most.
         offset: how many are left out before.
@@ -402,7 +402,9 @@ class FleetView:
             where.append("zone = :zone")
             values["zone"] = query.timezone
         if query.part:
-            where.append("instr(store_id, :part) > 0")
+            # an id may be given without its dashes, and so may a part of one
+            shape = "store_id" if "-" in query.part else "replace(store_id, '-', '')"
+            where.append(f"instr({shape}, :part) > 0")
             values["part"] = query.part
         order = _ORDERS[query.sort]
         if query.sort == "worst":

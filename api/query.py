@@ -1,4 +1,4 @@
-"""Parameters of a request's query."""
+"""Values of a request's query: `api.parameters` has refused what is unknown, repeated or empty."""
 
 from __future__ import annotations
 
@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _Name = TypeVar("_Name", bound=str)
-
-
-def known_only(request: web.Request, *names: str) -> None:
-    """Refuse parameters that mean nothing here: a misspelt one must not be ignored.
-
-    Raises:
-        RecordError: there is one.
-    """
-    unknown = sorted(set(request.query) - set(names))
-    if unknown:
-        *most, last = names or ("none",)
-        known = f"{', '.join(most)} and {last}" if most else last
-        raise RecordError(f"unknown parameters: {shown(', '.join(unknown))}; known are {known}")
 
 
 def whole_number(request: web.Request, name: str, default: int, most: int) -> int:
@@ -51,19 +38,19 @@ def one_of(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
         RecordError: it is none of them.
     """
     text = request.query.get(name)
-    if not text:
+    if text is None:
         return known[0]
     return _known(name, text, known)
 
 
 def several_of(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
-    """Some of some names, with commas between or said more than once; empty: none is said.
+    """Some of some names, with commas between or said more than once; without it: none.
 
     Raises:
         RecordError: one is none of them.
     """
     told = [text.strip() for part in request.query.getall(name, []) for text in part.split(",")]
-    return tuple(dict.fromkeys(_known(name, text, known) for text in told if text))
+    return tuple(dict.fromkeys(_known(name, text, known) for text in told))
 
 
 def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:
@@ -80,7 +67,7 @@ def instant(request: web.Request, name: str) -> int | None:
         RecordError: it is no instant.
     """
     text = request.query.get(name)
-    if not text:
+    if text is None:
         return None
     try:
         return parse_instant(text)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.fleet_view import last_poll, local_time, moment
 from api.keys import FLEET, REPORTS, STORES
-from api.query import instant, known_only, whole_number
+from api.query import instant, whole_number
 from api.reports import check_room
 from api.stores import unknown_store
 from stream_app.contracts.records import parse_uuid, shown
@@ -35,7 +35,6 @@ routes = web.RouteTableDef()
 @routes.get("/stores/{store_id}/summary")
 async def summary(request: web.Request) -> web.Response:
     """A store as it is now, and its three windows."""
-    known_only(request)
     names = (*_BASIS, "business_hours", "reference_time", "windows")
     content = await _ask(request, None, ReportForm(), ("windows",), names)
     service = request.app[FLEET]
@@ -62,7 +61,6 @@ async def summary(request: web.Request) -> web.Response:
 @routes.get("/stores/{store_id}/timeline")
 async def timeline(request: web.Request) -> web.Response:
     """The intervals of a span, and its days: open or not, active, inactive or unknown."""
-    known_only(request, "from", "to")
     end, form = _span(request)
     names = ("start", "end", "coverage", *_BASIS, "intervals")
     content = await _ask(request, end, form, ("timeline", "days"), (*names, "local_days"))
@@ -78,7 +76,6 @@ async def timeline(request: web.Request) -> web.Response:
 @routes.get("/stores/{store_id}/incidents")
 async def incidents(request: web.Request) -> web.Response:
     """The incidents of a span, the newest one first."""
-    known_only(request, "from", "to", "limit", "after")
     limit = whole_number(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
     after = instant(request, "after")
     end, form = _span(request)

@@ -5,7 +5,6 @@ A PUT makes the store where it does not exist: a store exists once any input nam
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -15,14 +14,13 @@ from aiohttp import web
 
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
 from api.problems import ProblemError, accepted
-from api.query import known_only, whole_number
+from api.query import whole_number
 from api.refused import refused_is_kept, whole_body
 from api.request_body import RequestBody, json_in
 from stream_app.contracts.bodies import hours_in, zone_in
-from stream_app.contracts.records import parse_uuid, shown
+from stream_app.contracts.records import parse_uuid, parse_uuid_prefix, shown
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.zones import find_zone
-from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +37,6 @@ MAX_PAGE_STORES: Final = 1_000
 
 _EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
 _EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
-_PREFIX: Final = re.compile(r"[0-9a-f-]{0,36}")
 
 routes = web.RouteTableDef()
 
@@ -98,19 +95,17 @@ async def get_store(request: web.Request) -> web.Response:
 @routes.get("/stores")
 async def get_stores(request: web.Request) -> web.Response:
     """The ids of all stores, a page at a time."""
-    known_only(request, "prefix", "limit", "after")
     query = request.query
-    prefix = query.get("prefix", "").strip().lower()
-    if not _PREFIX.fullmatch(prefix):
-        raise RecordError(f"prefix is not the beginning of a store id: {shown(prefix)}")
-    after = parse_uuid(query["after"], "after") if query.get("after") else ""
+    prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
+    after = parse_uuid(query["after"], "after") if "after" in query else ""
     limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     # one more tells whether there is a next page
     found = await request.app[STORES].page(prefix, after, limit + 1)
     page = found[:limit]
     following = None
     if len(found) > limit:
-        following = "/stores?" + urlencode({"prefix": prefix, "limit": limit, "after": page[-1]})
+        told = {"prefix": prefix} if prefix else {}
+        following = "/stores?" + urlencode({**told, "limit": limit, "after": page[-1]})
     return _json({"store_ids": page, "next": following})
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
+    _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5
@@ -63,7 +65,7 @@ class WorkerServer:
         Raises:
             PrerequisiteError: nobody can listen on that address, or the folder cannot be written.
         """
-        app = web.Application()
+        app = web.Application(middlewares=[_no_parameters])
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_health)
         app.router.add_get("/readyz", self._get_readiness)
@@ -112,15 +114,19 @@ class WorkerServer:
         reason = self._topics_trouble() or self._metrics.not_ready()
         if reason is None:
             return web.json_response({"status": "ready"})
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        return web.json_response(
-            {
-                "type": "about:blank",
-                "title": status.phrase,
-                "status": status.value,
-                "detail": reason,
-            },
-            status=status,
-            content_type="application/problem+json",
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        )
+        response = _problem(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        return response
+
+
+@web.middleware
+async def _no_parameters(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Refuse what nobody reads, as the API does."""
+    if request.query_string:
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no parameters are known here")
+    return await handler(request)
+
+
+def _problem(status: HTTPStatus, detail: str) -> web.Response:
+    content = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
+    return web.json_response(content, status=status, content_type="application/problem+json")

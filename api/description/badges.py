@@ -12,10 +12,9 @@ SVG: Final = "image/svg+xml"
 PICTURE: Final = Answer("The picture.", {SVG: str})
 WINDOW: Final = Parameter("window", "query", "Which one; without it: the week.", Window)
 AWAY: Final = unavailable("The broker is out of reach.")
-NO_PARAMETER: Final = problem("There are parameters, and it takes none.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
-    ("GET", "/badges/fleet.svg"): Operation(answers={200: PICTURE, 422: NO_PARAMETER, **AWAY}),
+    ("GET", "/badges/fleet.svg"): Operation(answers={200: PICTURE, **AWAY}),
     ("GET", "/badges/{store_id}.svg"): Operation(
         parameters=(STORE_ID, WINDOW),
         answers={

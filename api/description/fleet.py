@@ -127,16 +127,16 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "state",
                 "query",
                 "In any of these states; without it: all.",
-                list[State | Literal[""]],
+                Annotated[list[State], Field(min_length=1)],
             ),
-            Parameter("zone", "query", "In this time zone.", str),
+            Parameter("zone", "query", "In this time zone.", Annotated[str, Field(pattern=r"\S")]),
             Parameter(
                 "q",
                 "query",
-                "Part of the store id.",
-                Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{0,36}\s*$")],
+                "Part of the store id, with its dashes or without.",
+                Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{1,36}\s*$")],
             ),
-            Parameter("sort", "query", "The order; empty: the worst first.", Sort | Literal[""]),
+            Parameter("sort", "query", "The order; without it: the worst first.", Sort),
             Parameter(
                 "limit",
                 "query",
@@ -154,19 +154,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         ),
         answers={
             200: Answer("A page.", {JSON: FleetPage}),
-            422: problem("A parameter is unknown or has a value that it cannot have."),
+            422: problem("A parameter has a value that it cannot have."),
             **unavailable("The broker is out of reach."),
         },
     ),
     ("GET", "/fleet/events"): Operation(
         text=f"Server-sent events: the first at once, then one where something changed, at most "
         f"one in {TICK_SECONDS:g} s.",
-        parameters=(
-            Parameter("store_id", "query", "Changes of this store alone.", StoreId | Literal[""]),
-        ),
+        parameters=(Parameter("store_id", "query", "Changes of this store alone.", StoreId),),
         answers={
             200: Answer("The stream, which does not end by itself.", {STREAM: FleetEvent}),
-            422: problem("A parameter is unknown, or the store id is not a UUID."),
+            422: problem("The store id is not a UUID."),
             **unavailable(
                 f"The broker is out of reach, or {MAX_STREAMS} streams are open already."
             ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from api.description import (
@@ -18,7 +20,7 @@ from api.description import (
     store_views,
     stores,
 )
-from api.description.operation import FAILURE, FOREIGN
+from api.description.operation import BAD_QUERY, BAD_QUERY_TEXT, FAILURE, FOREIGN
 from api.description.schemas import Schemas
 from api.host_and_origin import SAFE_METHODS
 from stream_app import __version__
@@ -62,6 +64,7 @@ How long each store's systems were up during its own opening hours.
 A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
 by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
 zone. Ids and words are taken in any case and with spaces around them, ids also without dashes.
+A query parameter is refused where it is unknown, empty, or said twice and there is one of it.
 Errors are problems as in RFC 9457; where trying again helps, they say when.
 """
 
@@ -127,7 +130,12 @@ def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict
             "required": operation.body.required,
             "content": _content(operation.body.content, schemas),
         }
-    answers = {**FAILURE, **(FOREIGN if changes else {}), **operation.answers}
+    answers = {**FAILURE, **(FOREIGN if changes else {}), **BAD_QUERY, **operation.answers}
+    refused = operation.answers.get(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if refused is not None:
+        answers[HTTPStatus.UNPROCESSABLE_ENTITY.value] = replace(
+            refused, text=f"{refused.text} {BAD_QUERY_TEXT}"
+        )
     told["responses"] = {
         str(status): _answer(answers[status], schemas) for status in sorted(answers)
     }

@@ -73,7 +73,7 @@ class Operation:
     """A method of a path; its summary is the first line of its handler's docstring.
 
     Attributes:
-        answers: by status; `FAILURE` need not be named.
+        answers: by status; `FAILURE` and `BAD_QUERY` need not be named.
         text: what else there is to know.
         parameters: in the path, the query and the headers.
         body: of the request.
@@ -116,6 +116,10 @@ def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
         429: problem("Too much came at once.", retry=True, shape=shape),
     }
 
+
+BAD_QUERY_TEXT: Final = "A query parameter is unknown, said twice or empty."
+BAD_QUERY: Final = {422: problem(BAD_QUERY_TEXT)}
+"""Of every operation (`api.parameters`), besides what else it refuses with this status."""
 
 FAILURE: Final = {
     421: problem("The host of the request is no name of this server."),

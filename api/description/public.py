@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.description.badges import AWAY, NO_PARAMETER, PICTURE, WINDOW
+from api.description.badges import AWAY, PICTURE, WINDOW
 from api.description.fleet import Counts, LocalTime
 from api.description.operation import JSON, Answer, Operation, problem
 from api.description.stores import STORE_ID
@@ -69,13 +69,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         answers={
             200: Answer("The chosen stores.", {JSON: StatusPage}),
             404: _NO_PAGE,
-            422: NO_PARAMETER,
             **AWAY,
         }
     ),
-    ("GET", "/public/badges/fleet.svg"): Operation(
-        answers={200: PICTURE, 404: _NO_PAGE, 422: NO_PARAMETER, **AWAY}
-    ),
+    ("GET", "/public/badges/fleet.svg"): Operation(answers={200: PICTURE, 404: _NO_PAGE, **AWAY}),
     ("GET", "/public/badges/{store_id}.svg"): Operation(
         parameters=(STORE_ID, WINDOW),
         answers={

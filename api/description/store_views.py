@@ -1,7 +1,7 @@
 """What a store's polls come to. No `from __future__ import annotations`: pydantic reads it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -84,16 +84,15 @@ class IncidentsPage(TypedDict):
     """Where the next page is; null: this is the last one."""
 
 
-_Moment = Instant | Literal[""]
 _SPAN: Final = (
-    Parameter("from", "query", "Where the span begins; without it: seven days before.", _Moment),
-    Parameter("to", "query", "Where it ends; without it: by the reference clock.", _Moment),
+    Parameter("from", "query", "Where the span begins; without it: seven days before.", Instant),
+    Parameter("to", "query", "Where it ends; without it: by the reference clock.", Instant),
 )
 _AWAY: Final = unavailable(
     f"The broker is out of reach, or no worker answered within {QUERY_SECONDS:g} s."
 )
 _NO_SPAN: Final = problem(
-    "A parameter is unknown or has a value that it cannot have, the span is empty or longer than "
+    "A parameter has a value that it cannot have, the span is empty or longer than "
     f"{MAX_SPAN // DAY} days, or no poll of any store has come in yet."
 )
 
@@ -124,7 +123,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "after",
                 "query",
                 "The start of the one behind which the page begins: only earlier ones.",
-                _Moment,
+                Instant,
             ),
             Parameter(
                 "limit",

@@ -1,7 +1,7 @@
 """Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, Final, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -17,7 +17,7 @@ from api.description.operation import (
     unavailable,
 )
 from api.stores import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
-from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.records import MAX_HOURS_ROWS, UUID_PREFIX
 from stream_app.contracts.shapes.values import (
     ClosingTime,
     Day,
@@ -158,14 +158,14 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             Parameter(
                 "prefix",
                 "query",
-                "How the ids begin.",
-                Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{0,36}\s*$")],
+                "How the ids begin, with their dashes or without.",
+                Annotated[str, Field(pattern=rf"^\s*{UUID_PREFIX}\s*$")],
             ),
             Parameter(
                 "after",
                 "query",
-                "The id behind which the page begins; empty: the first page.",
-                StoreId | Literal[""],
+                "The id behind which the page begins; without it: the first page.",
+                StoreId,
             ),
             Parameter(
                 "limit",
@@ -178,7 +178,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         ),
         answers={
             200: Answer("A page of ids.", {JSON: StoresPage}),
-            422: problem("A parameter is unknown or has a value that it cannot have."),
+            422: problem("A parameter has a value that it cannot have."),
             **AWAY,
         },
     ),

@@ -13,15 +13,19 @@ from api.badge import WINDOWS, fleet_badge, store_badge
 from api.badges import picture
 from api.host_and_origin import own_hosts_only
 from api.pages import answer, asset_named, load
+from api.parameters import described_parameters_only
 from api.problems import ProblemError, problem_middleware
 from api.public.status import PublicStatus
-from api.query import known_only, one_of
+from api.query import one_of
 from stream_app.contracts.records import parse_uuid
 
 if TYPE_CHECKING:
     from api.gateway import Gateway
 
 STATUS: Final = web.AppKey("public_status", PublicStatus)
+
+MOUNTED_AT: Final = "/public"
+"""Where the API serves this application beside its own."""
 
 ASSETS: Final = load(Path(__file__).with_name("web"))
 
@@ -30,7 +34,7 @@ routes = web.RouteTableDef()
 
 def public_app(gateway: Gateway) -> web.Application:
     """The application over a gateway that another one starts and stops, as a part of another."""
-    app = web.Application(middlewares=[problem_middleware])
+    app = web.Application(middlewares=[problem_middleware, described_parameters_only(MOUNTED_AT)])
     app[STATUS] = gateway.public_status
     app.add_routes(routes)
     return app
@@ -60,7 +64,6 @@ async def asset(request: web.Request) -> web.Response:
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
     """What the page shows."""
-    known_only(request)
     return web.Response(
         body=orjson.dumps(await _chosen(request).content()),
         content_type="application/json",
@@ -71,14 +74,12 @@ async def status(request: web.Request) -> web.Response:
 @routes.get("/badges/fleet.svg")
 async def public_fleet_badge(request: web.Request) -> web.Response:
     """How many of the chosen stores that are open are up, as a picture."""
-    known_only(request)
     return picture(fleet_badge(await _chosen(request).counts()))
 
 
 @routes.get("/badges/{store_id}.svg")
 async def public_store_badge(request: web.Request) -> web.Response:
     """The uptime of a chosen store, as a picture."""
-    known_only(request, "window")
     window = one_of(request, "window", WINDOWS)
     store_id = parse_uuid(request.match_info["store_id"])
     chosen = _chosen(request)

@@ -37,6 +37,17 @@ MAX_ZONE_LENGTH: Final = 100
 _UUID: Final = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
 )
+_HEX: Final = "[0-9a-fA-F]"
+UUID_PREFIX: Final = (
+    f"({_HEX}{{1,7}}|{_HEX}{{8}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}"
+    f"(-?({_HEX}{{0,3}}|{_HEX}{{4}}-?{_HEX}{{0,12}})))))))"
+)
+"""How a UUID begins, as a regular expression: like the whole of one, with its dashes or without."""
+
+_UUID_PREFIX: Final = re.compile(UUID_PREFIX)
+_UUID_GROUPS: Final = (8, 12, 16, 20)
+"""Digits of a UUID that stand before each of its dashes."""
+
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STATUS: Final = {"active": True, "inactive": False}
 _SHOWN: Final = 60
@@ -68,6 +79,21 @@ def parse_uuid(text: object, what: str = "store_id") -> str:
         if _UUID.fullmatch(trimmed):
             return str(UUID(trimmed))
     raise RecordError(f"{what} is not a UUID: {shown(text)}")
+
+
+def parse_uuid_prefix(text: str, what: str) -> str:
+    """The canonical lower-case form of the beginning of a UUID, without a dash at its end.
+
+    Raises:
+        RecordError: no UUID begins so.
+    """
+    trimmed = text.strip().lower()
+    if not _UUID_PREFIX.fullmatch(trimmed):
+        raise RecordError(f"{what} is not the beginning of a UUID: {shown(text)}")
+    digits = trimmed.replace("-", "")
+    starts = (0, *_UUID_GROUPS)
+    groups = [digits[start:end] for start, end in zip(starts, (*_UUID_GROUPS, None), strict=True)]
+    return "-".join(group for group in groups if group)
 
 
 def parse_status(text: object) -> bool:

@@ -142,3 +142,15 @@ async def test_how_late_the_event_loop_is_is_looked_at_while_the_server_runs(
                 )
                 or 0
             )
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+async def test_no_parameter_is_ignored(tmp_path: Path, path: str) -> None:
+    worker = Worker(tmp_path)
+    async with worker.running() as session:
+        for query in ("?nonsense=1", "?nonsense"):
+            async with session.get(path + query) as response:
+                assert response.status == 422
+                assert response.headers["Content-Type"].startswith("application/problem+json")
+                detail = (await response.json(content_type=None))["detail"]
+                assert detail == "no parameters are known here"

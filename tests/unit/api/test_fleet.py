@@ -105,6 +105,9 @@ async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> N
     assert await ids("state=up&state=down&sort=id") == [UNKNOWN, STORE]
     assert await ids("zone=America/Chicago") == [STORE]
     assert await ids("q=0F5C") == [STORE]
+    # as any id may be given
+    assert await ids("q=5C1A3E9F2B") == await ids("q=5c1a3e-9f2b") == [STORE]
+    assert await ids("q=5c1a-3e9f") == []
     assert await ids("limit=1&page=2") == [STORE]
     assert await ids("page=3") == []
 

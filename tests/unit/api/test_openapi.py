@@ -235,7 +235,7 @@ CALLS = [
     Call(EVENTS, 422, {}, store="7"),
     Call(EVENTS, 503, AWAY),
     Call(INCIDENTS, 200, {}, {"params": {"limit": "2"}}),
-    Call(TIMELINE, 200, {}, {"params": {"from": "2024-03-09T00:00Z", "to": ""}}),
+    Call(TIMELINE, 200, {}, {"params": {"from": "2024-03-09T00:00Z"}}),
     Call(SUMMARY, 200, {"no poll": True}),
     *(
         call
@@ -278,12 +278,10 @@ CALLS = [
         for call in (
             Call(f"GET /public/{shown}", 200, {}),
             Call(f"GET /public/{shown}", 404, NO_PAGE),
-            Call(f"GET /public/{shown}", 422, {}, {"params": {"x": "1"}}),
             Call(f"GET /public/{shown}", 503, AWAY),
         )
     ),
     Call("GET /badges/fleet.svg", 200, {}),
-    Call("GET /badges/fleet.svg", 422, {}, {"params": {"x": "1"}}),
     Call("GET /badges/fleet.svg", 503, AWAY),
     Call("GET /healthz", 200, {}),
     Call("GET /readyz", 200, {}),

@@ -213,7 +213,7 @@ class TestPages:
         answer = await (await client.get("/stores")).json()
         assert answer == {"store_ids": sorted([*self.IDS, STORE]), "next": None}
 
-    @pytest.mark.parametrize("query", ["limit=7", "limit=1", "limit=26", "limit=25&prefix="])
+    @pytest.mark.parametrize("query", ["limit=7", "limit=1", "limit=26", "limit=25"])
     async def test_next_leads_through_all(self, client: TestClient, query: str) -> None:
         seen: list[str] = []
         link: str | None = f"/stores?{query}"
@@ -233,9 +233,29 @@ class TestPages:
         ids = sorted([*self.IDS, STORE])
         assert found == [i for i in ids if i.startswith(prefix.lower())]
 
+    @pytest.mark.parametrize("digits", range(1, 33))
+    async def test_prefix_without_dashes(self, client: TestClient, digits: int) -> None:
+        prefix = STORE.replace("-", "").upper()[:digits]
+        answer = await (await client.get("/stores", params={"prefix": prefix})).json()
+        assert STORE in answer["store_ids"]
+        with_dashes = STORE[: digits + sum(digits > dash for dash in (8, 12, 16, 20))]
+        assert answer == await (await client.get(f"/stores?prefix={with_dashes}")).json()
+
     @pytest.mark.parametrize(
         "query",
-        ["limit=0", "limit=1001", "limit=x", "limit=", "limit=-1", "prefix=g", "prefix=%25", "x=1"],
+        [
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "limit=",
+            "limit=-1",
+            "prefix=g",
+            "prefix=%25",
+            "prefix=-",
+            "prefix=1-",
+            "prefix=0f5c1a3e--9",
+            "x=1",
+        ],
     )
     async def test_a_wrong_question_is_422(self, client: TestClient, query: str) -> None:
         response = await client.get(f"/stores?{query}")
