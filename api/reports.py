@@ -14,7 +14,7 @@ from api.problems import ProblemError
 from api.report_answers import report_answer
 from api.request_body import BodyTooLargeError, RequestBody, json_in
 from api.stores import unknown_store
-from stream_app.contracts.records import parse_uuid
+from stream_app.contracts.records import known_fields_only, parse_uuid
 from stream_app.contracts.requests import (
     FORM_FIELDS,
     MAX_STORES_NAMED,
@@ -187,9 +187,7 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
     content = json_in(body, "a JSON object")
     if not isinstance(content, dict):
         raise RecordError("the body is not a JSON object")
-    unknown = sorted(set(content) - set(fields))
-    if unknown:
-        raise RecordError(f"the body has unknown fields: {', '.join(unknown)[:100]}")
+    known_fields_only(content, *fields)
     return content
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.batch_intake import LISTED_ITEMS, MAX_REFUSED_ITEMS
@@ -31,9 +31,9 @@ class PollBody(TypedDict):
     """Without it: now."""
 
 
-@with_config(ConfigDict(use_attribute_docstrings=True))
+@closed
 class PollItem(TypedDict):
-    """A poll of any store; further fields are passed over."""
+    """A poll of any store."""
 
     store_id: StoreId
     status: Status

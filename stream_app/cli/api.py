@@ -16,7 +16,7 @@ from api.gateway import Gateway
 from api.outgoing import ANSWER_SECONDS
 from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.collector import collect_less
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @data_dir_option
 @click.option("--api-host", help="Address to listen on (STORE_UPTIME_API_HOST).")
 @click.option(

@@ -17,7 +17,7 @@ import orjson
 from producers.letter_log import KeptLetter, LetterFilter, LetterLog, partition_reader
 from producers.letter_replay import LetterReplay, Outcome
 from producers.sink import RecordSink
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.instants import SECOND, format_instant, parse_instant
 from stream_app.errors import RecordError
@@ -43,7 +43,7 @@ _MAX_LISTED: Final = 100_000
 _Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=StrictGroup)
 def dead_letters() -> None:
     """Look at what was refused, and send it again.
 

@@ -19,7 +19,7 @@ from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
 from stream_app.cli.client import ApiClient
-from stream_app.cli.options import read_settings
+from stream_app.cli.options import StrictCommand, read_settings
 from stream_app.contracts.reports import report_csv
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.processes.signals import run_until_signalled
@@ -36,7 +36,7 @@ _HOURS: Final = "menu_hours.csv.gz"
 _ZONES: Final = "timezones.csv.gz"
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
 @click.option(
     "--data",

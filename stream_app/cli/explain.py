@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from producers.letter_log import partition_reader
 from stream_app.cli.client import ApiClient
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from stream_app.explain.account import content_of, lines_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("report_id")
 @click.option("--store", metavar="STORE_ID", help="Which row of a report of many stores.")
 @click.option(

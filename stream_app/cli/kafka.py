@@ -10,7 +10,7 @@ import click
 
 from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
 from stream_app.broker.jars import fetch_jars
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
 from stream_app.errors import PrerequisiteError
 from stream_app.processes.lock import is_locked
 from stream_app.processes.run_file import LOCK, running_stack_of
@@ -39,7 +39,7 @@ nodes_option = click.option(
 )
 
 
-@click.group("kafka")
+@click.group("kafka", cls=StrictGroup)
 def kafka() -> None:
     """A Kafka on this machine, in Docker or on Java."""
 

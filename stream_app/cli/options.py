@@ -1,14 +1,47 @@
-"""Options that several commands share, and the settings that come of them."""
+"""How commands read options, which ones several share, and the settings that come of them."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from stream_app.settings import Settings
+
+
+class StrictCommand(click.Command):
+    """A command that ignores nothing: an empty value, or an option said twice, is a usage error.
+
+    `--start ""` is mostly a variable of a script that was never set. Of an option that is there
+    twice click would take the last one alone.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Check what was said, then read it as click does."""
+        if not ctx.resilient_parsing:
+            values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter, times in Counter(order).items():
+                _check(ctx, parameter, values.get(parameter.name or ""), times)
+        return super().parse_args(ctx, args)
+
+
+class StrictGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = StrictCommand
+
+
+def _check(ctx: click.Context, parameter: click.Parameter, value: Any, times: int) -> None:
+    texts = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(text, str) and not text.strip() for text in texts):
+        raise click.BadParameter("empty: give it a value, or leave it out", ctx, parameter)
+    once = isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag)
+    if once and times > 1:
+        raise click.BadParameter(f"there {times} times: say it once", ctx, parameter)
+
 
 data_dir_option = click.option(
     "--data-dir",

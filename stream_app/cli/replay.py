@@ -13,7 +13,7 @@ from producers.folder import FolderFiles, find_files
 from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.errors import BrokerUnavailableError, RefusedRowsError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     )
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @_option("status", "polls: store_id,status,timestamp_utc")
 @_option("hours", "business hours: store_id,dayOfWeek,start_time_local,end_time_local")
 @_option("zones", "time zones: store_id,timezone_str")

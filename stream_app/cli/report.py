@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_app.cli.client import ApiClient
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.records import parse_uuid
 from stream_app.contracts.reports import content_rows
 from stream_app.contracts.requests import form_in
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 32
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("store_ids", nargs=-1, metavar="[STORE_ID]...")
 @click.option("--all", "every_store", is_flag=True, help="Every store, in the order of their ids.")
 @click.option(
@@ -65,7 +65,7 @@ def report(
         wanted = [parse_uuid(store_id) for store_id in store_ids]
         reference_time = None if at is None else parse_instant(at)
         told = {"start": start, "duration": duration, "daily": daily, "exact": exact}
-        asked = form_in({name: value for name, value in told.items() if value})
+        asked = form_in({name: value for name, value in told.items() if value is not None})
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)

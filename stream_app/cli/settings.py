@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.settings import describe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @data_dir_option
 def settings(data_dir: Path | None) -> None:
     """Print every setting with its value and where it comes from."""

@@ -12,7 +12,7 @@ import click
 from producers.live_view import default_live_view
 from producers.simulate import Plan, Played, play
 from producers.simulation import Simulation, Trouble
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.domain.instants import SECOND
 from stream_app.errors import StoreUptimeError
 from stream_app.processes.run_file import api_address
@@ -52,7 +52,7 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
     )
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option(
     "--stores",
     type=click.IntRange(1, MAX_STORES),

@@ -11,7 +11,7 @@ import click
 
 from stream_app.broker.choose import begun_nodes
 from stream_app.cli.kafka import nodes_option
-from stream_app.cli.options import data_dir_option
+from stream_app.cli.options import StrictCommand, data_dir_option
 from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import running_stack
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("up")
+@click.command("up", cls=StrictCommand)
 @data_dir_option
 @click.option("--api-host", help="Address that the API listens on (STORE_UPTIME_API_HOST).")
 @click.option(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from stream_app.cli.logs import log_to_stderr
-from stream_app.cli.options import data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.kafka.discovery import resolve_bootstrap
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @data_dir_option
 @click.option(
     "--name",

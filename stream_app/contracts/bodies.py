@@ -1,8 +1,8 @@
 """What the bodies of HTTP requests say about stores: the facts of records, in forms for people.
 
-Like records: lenient in what semantics allow, everything else refused with a reason. A call
-about one store refuses fields that it does not know, since a misspelt one would be taken for
-left out; items of many may carry more than is needed.
+Like records: lenient in what semantics allow, everything else refused with a reason. Fields that
+are not known are refused too, of a body as of each item in it: a misspelt one would be taken for
+left out, and a poll without its time is one of now.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from stream_app.contracts.records import (
     MAX_HOURS_ROWS,
     MAX_ZONE_LENGTH,
     field_of,
+    known_fields_only,
     parse_status,
     parse_uuid,
     shown,
@@ -28,17 +29,14 @@ _ROW_FIELDS: Final = {"dayOfWeek", "day", "start_time_local", "end_time_local"}
 
 
 def object_in(content: Any, *fields: str) -> dict[str, Any]:
-    """The content itself, where it is a JSON object with no other fields than these (if named).
+    """The content itself, where it is a JSON object with no other fields than these.
 
     Raises:
         RecordError: it is not.
     """
     if not isinstance(content, dict):
         raise RecordError(f"not a JSON object but {type(content).__name__}")
-    if fields and not content.keys() <= set(fields):
-        unknown = ", ".join(sorted(content.keys() - set(fields)))
-        known = " and ".join(fields)
-        raise RecordError(f"unknown fields: {unknown[:100]!r}; known are {known}")
+    known_fields_only(content, *fields)
     return content
 
 
@@ -59,13 +57,13 @@ def poll_item_in(content: Any, now: int) -> tuple[str, Poll]:
     """The store and the poll of one item of `POST /status`.
 
     Args:
-        content: `{"store_id", "status", "timestamp_utc"?}`, and whatever else.
+        content: `{"store_id", "status", "timestamp_utc"?}`.
         now: the instant of a poll that names none, µs.
 
     Raises:
         RecordError: it cannot be used.
     """
-    item = object_in(content)
+    item = object_in(content, "store_id", "status", "timestamp_utc")
     return parse_uuid(field_of(item, "store_id")), _poll(item, now)
 
 

@@ -2,6 +2,10 @@
 
 Readers are lenient in what semantics allow (case, spaces, zones) and refuse the rest with
 a reason; writers have one form. No function here does IO or asks for the time.
+
+Records that any client may write (polls, hours, zones, requests) have no other fields than their
+own, as the published schemas say: a misspelt field would be taken for left out. Records that only
+workers and the API write may have more, so that two versions can run side by side.
 """
 
 from __future__ import annotations
@@ -133,6 +137,19 @@ def object_of(value: bytes | None) -> dict[str, Any]:
     return content
 
 
+def known_fields_only(content: dict[str, Any], *known: str) -> None:
+    """Refuse fields that mean nothing here: a misspelt one must not be ignored.
+
+    Raises:
+        RecordError: there is one.
+    """
+    if not content.keys() <= set(known):
+        unknown = ", ".join(sorted(content.keys() - set(known)))
+        *most, last = known
+        names = f"{', '.join(most)} and {last}" if most else last
+        raise RecordError(f"unknown fields: {shown(unknown)}; known are {names}")
+
+
 def field_of(content: dict[str, Any], name: str) -> Any:
     """A field that must be there.
 
@@ -236,9 +253,11 @@ def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
     if "polls" not in content:
+        known_fields_only(content, "store_id", "status", "timestamp_utc")
         instant = parse_instant(field_of(content, "timestamp_utc"))
         active = parse_status(field_of(content, "status"))
         return PackedPolls(store_id, [instant << 1 | active]), []
+    known_fields_only(content, "store_id", "polls")
     items = content["polls"]
     if not isinstance(items, list):
         raise RecordError(f"polls is not a list but {type(items).__name__}")
@@ -309,6 +328,7 @@ def decode_hours(value: bytes | None) -> HoursRecord:
     """
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
+    known_fields_only(content, "store_id", "hours")
     items = field_of(content, "hours")
     if not isinstance(items, list):
         raise RecordError(f"hours is not a list but {type(items).__name__}")
@@ -345,6 +365,7 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
     """
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
+    known_fields_only(content, "store_id", "timezone_str")
     timezone = field_of(content, "timezone_str")
     if not isinstance(timezone, str):
         raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")

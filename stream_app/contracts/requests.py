@@ -12,7 +12,14 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
+from stream_app.contracts.records import (
+    count_of,
+    field_of,
+    known_fields_only,
+    object_of,
+    parse_uuid,
+    shown,
+)
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import (
     format_instant,
@@ -182,6 +189,8 @@ def decode_request(value: bytes | None) -> AnyRequest:
         raise RecordError(
             f"{told}: only one of them may be there" if told else "store_id is missing"
         )
+    further = ("details",) if named == ["store_id"] else ("part", "parts")
+    known_fields_only(content, *_FIELDS, *named, *further)
     if named == ["store_id"]:
         store_id = parse_uuid(content["store_id"])
         return ReportRequest(
@@ -191,6 +200,8 @@ def decode_request(value: bytes | None) -> AnyRequest:
         raise RecordError(f"scope is not {FLEET!r}: {shown(content['scope'])}")
     store_ids = stores_named(content["store_ids"]) if named == ["store_ids"] else None
     if "part" not in content:
+        if "parts" in content:
+            raise RecordError("part is missing")
         return FleetRequest(report_id, store_ids, reference_time, requested_at, form)
     if reference_time is None or requested_at is None:
         raise RecordError("a part without reference_time or requested_at")
@@ -244,6 +255,9 @@ def reference_in(content: dict[str, Any]) -> int | None:
 
 FORM_FIELDS: Final = ("start", "duration", "daily", "exact")
 """The fields of a request that say which figures it wants."""
+
+_FIELDS: Final = ("report_id", "reference_time", "end", *FORM_FIELDS, "requested_at")
+"""The fields that every request may have."""
 
 
 def form_in(content: dict[str, Any]) -> ReportForm:

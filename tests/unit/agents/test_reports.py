@@ -17,7 +17,7 @@ from stream_app.contracts import timelines
 from stream_app.contracts.reports import basis_of, hours_version
 from stream_app.contracts.requests import ReportRequest, decode_request, encode_request
 from stream_app.contracts.revisions import Revision
-from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_STATUS
+from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_QUERIES, STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
@@ -93,9 +93,8 @@ class Desk:
             FakeEvent(
                 FakeMessage(
                     encode_request(request) if isinstance(request, ReportRequest) else request,
-                    topic=REPORT_REQUESTS.name,
                     offset=offset,
-                    **of_each,
+                    **{"topic": REPORT_REQUESTS.name, **of_each},
                 )
             )
             for offset, request in enumerate(requests)
@@ -304,6 +303,18 @@ async def test_a_broken_table_fails_the_report(desk: Desk) -> None:
 
     assert desk.reason().startswith("internal error")
     assert event.acks == 1
+
+
+@pytest.mark.parametrize("topic", [REPORT_REQUESTS.name, STORE_QUERIES.name])
+async def test_a_misspelt_field_fails_the_report_and_is_kept(desk: Desk, topic: str) -> None:
+    content = {"report_id": REPORT, "store_id": STORE, "referenceTime": "2023-01-25T00:00:00Z"}
+    await desk.ask(orjson.dumps(content), topic=topic)
+    await desk.all_answered()
+    assert desk.statuses() == ["failed"]
+    assert desk.reason().startswith("unknown fields: 'referenceTime'; known are report_id, ")
+    (letter,) = desk.outbox.letters
+    assert letter.reason == desk.reason()
+    assert letter.source["topic"] == topic
 
 
 async def test_the_deadline_passes_while_it_waits() -> None:

@@ -168,7 +168,6 @@ def test_a_request_of_any_kafka_client_is_read() -> None:
         "report_id": REPORT.upper(),
         "store_id": STORE.replace("-", ""),
         "reference_time": "2024-03-10 12:00:00 UTC",
-        "sent_by": "somebody",
     }
     request = decode_request(json.dumps(value).encode())
     assert request == ReportRequest(REPORT, STORE, 1_710_072_000_000_000)

@@ -140,9 +140,8 @@ def test_a_live_ping_without_a_time_was_meant_when_it_came() -> None:
         (
             of_topic(
                 REPORT_REQUESTS,
-                json.dumps(
-                    {"report_id": STORE, "store_id": STORE, "x": "x" * MAX_RECORD_BYTES}
-                ).encode(),
+                json.dumps({"report_id": STORE, "store_id": STORE}).encode()
+                + b" " * MAX_RECORD_BYTES,
             ),
             "larger than the 1,000,000 bytes of a record",
         ),

@@ -1,0 +1,128 @@
+"""No field of a record that any client may write is ignored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pytest
+
+from stream_app.contracts.records import decode_dead_letter, encode_dead_letter
+from stream_app.contracts.shapes.records import SHAPES, PartRequest
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    FACTS_TABLE,
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+    WEBHOOKS,
+    changelog,
+)
+from stream_app.contracts.webhooks import Webhook, decode_webhook, encode_webhook
+from stream_app.errors import RecordError
+from tests.unit.contracts.wire import DECODERS, GOOD, NOON, REPORT, STORE, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLOSED: Mapping[str, tuple[str, ...]] = {
+    STORE_STATUS.name: ("poll", "polls"),
+    LATEST_POLLS.name: ("poll",),
+    STORE_BUSINESS_HOURS.name: ("hours",),
+    STORE_TIMEZONES.name: ("zone",),
+    REPORT_REQUESTS.name: ("request", "stores request", "fleet request", "part request"),
+    STORE_QUERIES.name: ("request", "stores request", "fleet request", "part request"),
+}
+"""What clients write; `latest-polls` has the form of a poll."""
+
+OPEN = {
+    STORES.name: "two versions may run side by side",
+    REPORT_RESULTS.name: "likewise",
+    QUERY_RESULTS.name: "likewise",
+    WATERMARKS.name: "likewise",
+    WEBHOOKS.name: "likewise",
+    DEAD_LETTERS.name: "likewise",
+    changelog(FACTS_TABLE).name: "binary, and the workers' own",
+}
+
+_REQUEST = {"report_id": REPORT, "reference_time": NOON, "requested_at": NOON}
+RECORDS: dict[str, dict[str, Any]] = {
+    **GOOD,
+    "request": {**_REQUEST, "store_id": STORE, "duration": "P1D", "details": ["windows"]},
+    "fleet request": {**_REQUEST, "scope": "fleet", "daily": True},
+    "stores request": {**_REQUEST, "store_ids": [STORE], "start": NOON, "exact": True},
+    "part request": {**_REQUEST, "store_ids": [STORE], "part": 1, "parts": 2},
+}
+KINDS = sorted({kind for kinds in CLOSED.values() for kind in kinds})
+
+
+def decoded(kind: str, content: dict[str, Any]) -> Any:
+    return DECODERS.get(kind, DECODERS["request"])(wire(content))
+
+
+def test_every_topic_is_one_or_the_other() -> None:
+    assert CLOSED.keys() | OPEN.keys() == SHAPES.keys()
+    assert not CLOSED.keys() & OPEN.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["timestamp", "referenceTime", "", "Store_Id", "store_id ", "\n"])
+def test_an_unknown_field_is_refused_and_named(kind: str, name: str) -> None:
+    decoded(kind, RECORDS[kind])
+    with pytest.raises(RecordError) as refused:
+        decoded(kind, {**RECORDS[kind], name: "2023-01-25T00:00:00Z"})
+    reason = str(refused.value)
+    assert reason.startswith(f"unknown fields: {name!r}; known are ")
+    assert "\n" not in reason
+    assert len(reason) < 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("poll", {"polls": [[1_700_000_000_000_000, 1]]}),
+        ("hours", {"timezone_str": "Europe/Berlin"}),
+        ("request", {"part": 1, "parts": 2}),
+        ("fleet request", {"details": ["windows"]}),
+        ("stores request", {"details": []}),
+        ("stores request", {"scope": "fleet"}),
+    ],
+)
+def test_what_belongs_to_another_record_is_refused(kind: str, other: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match=r"unknown fields|only one of them"):
+        decoded(kind, {**RECORDS[kind], **other})
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        (shape, kind)
+        for topic, kinds in CLOSED.items()
+        for shape, kind in zip(SHAPES[topic].values, kinds, strict=True)
+    ],
+)
+def test_the_fields_that_are_known_are_those_of_the_published_shape(shape: Any, kind: str) -> None:
+    published = set(get_type_hints(shape))
+    if shape is PartRequest:
+        # of all stores, or of those that it names
+        published -= {"scope"}
+    with pytest.raises(RecordError) as refused:
+        decoded(kind, {**RECORDS[kind], "?": 1})
+    known = str(refused.value).partition("; known are ")[2].replace(" and ", ", ").split(", ")
+    assert set(known) >= published
+    assert set(known) - published <= {"part", "parts", "end"}
+
+
+def test_what_only_this_product_writes_may_have_more() -> None:
+    for kind in ("store", "event", "watermark"):
+        assert decoded(kind, {**GOOD[kind], "later": 1}) == decoded(kind, GOOD[kind])
+    webhook = Webhook(REPORT, "https://hooks.example.com/", 5)
+    assert decode_webhook(encode_webhook(webhook)[:-1] + b',"later":1}') == webhook
+    letter = decode_dead_letter(b'{"source":{},"reason":"r","original":null,"later":1}')
+    assert decode_dead_letter(encode_dead_letter(letter)) == letter
