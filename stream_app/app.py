@@ -37,7 +37,6 @@ from stream_app.ending import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
 from stream_app.errors import TopicReplacedError
 from stream_app.facts.databases import FactsDatabases
 from stream_app.facts.table import CHANGELOG, FactsTable
-from stream_app.kafka.clients import tls_context
 from stream_app.kafka.group import leave_group
 from stream_app.kafka.log_reader import LogReader
 from stream_app.kafka.offset_gaps import OffsetGaps
@@ -54,6 +53,7 @@ from stream_app.metrics import (
     unowned_count,
 )
 from stream_app.source_lag import SourceLags
+from stream_app.tls import tls_context
 from stream_app.watchman.watchman import Watchman
 from stream_app.worker_server import WorkerServer
 

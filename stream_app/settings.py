@@ -1,7 +1,8 @@
 """Every setting, once: name, default, meaning; read from the environment.
 
 A setting `x` is the variable `STORE_UPTIME_X`. Durations are microseconds inside and
-`90s`, `15m`, `1h`, `7d` or a sum such as `1h30m` outside.
+`90s`, `15m`, `1h`, `7d` or a sum such as `1h30m` outside. A secret `y` may also stand in a file
+that `STORE_UPTIME_Y_FILE` names.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +21,8 @@ import pytz
 from stream_app.authority import Authority, parse_authority
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, SettingsError
+from stream_app.secret_files import ENDING, read_secret
+from stream_app.service_links import is_service_link, service_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -346,6 +350,9 @@ class Settings:
     )
     kafka_tls_cert_file: Path | None = _setting("", _optional_path, "client certificate")
     kafka_tls_key_file: Path | None = _setting("", _optional_path, "key of that certificate")
+    kafka_tls_key_password: str = _setting(
+        "", str, "password of that key, if it has one", secret=True
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> Settings:
@@ -353,25 +360,26 @@ class Settings:
 
         Raises:
             SettingsError: a value that cannot be used, or a STORE_UPTIME_ variable that is
-                no setting (a misspelt name must not be a silent default).
+                no setting (a misspelt name must not be a silent default). What Kubernetes makes
+                of its services is left out.
         """
         known = {PREFIX + f.name.upper(): f for f in fields(cls)}
-        for variable in environment:
-            if variable.startswith(PREFIX) and variable not in known:
-                raise SettingsError(
-                    f"{variable} is no setting; `store-uptime settings` lists them all"
-                )
+        own = _own_variables(environment)
         values: dict[str, Any] = {}
         for variable, setting in known.items():
             name = setting.name
             if overrides.get(name) is not None:
                 values[name] = overrides[name]
                 continue
-            text = environment.get(variable, setting.metadata["default"])
+            text = own.get(variable, setting.metadata["default"])
+            shown = "" if setting.metadata["secret"] else f"={text!r}"
+            path = own.get(variable + ENDING)
             try:
+                if path is not None:
+                    shown = f"{ENDING}={path!r}"
+                    text = _from_file(path, text)
                 values[name] = setting.metadata["parse"](text)
             except (ValueError, RecordError) as error:
-                shown = "" if setting.metadata["secret"] else f"={text!r}"
                 raise SettingsError(f"{variable}{shown}: {error}") from None
         settings = cls(**values)
         _check_together(settings)
@@ -381,6 +389,63 @@ class Settings:
     def default_active(self) -> bool:
         """The default status as the domain takes it."""
         return self.default_status == "active"
+
+
+def _variables() -> dict[str, bool]:
+    """The names of all variables that are settings; True for a secret's, and for its file's."""
+    names: dict[str, bool] = {}
+    for setting in fields(Settings):
+        secret = setting.metadata["secret"]
+        names[PREFIX + setting.name.upper()] = secret
+        if secret:
+            names[PREFIX + setting.name.upper() + ENDING] = secret
+    return names
+
+
+def _own_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are settings.
+
+    Raises:
+        SettingsError: one has the prefix and is none.
+    """
+    known = _variables()
+    own = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or is_service_link(variable, environment, known):
+            continue
+        if variable not in known:
+            raise SettingsError(f"{variable} is no setting; {_what_was_meant(variable, known)}")
+        own[variable] = text
+    return own
+
+
+def _what_was_meant(variable: str, known: Mapping[str, bool]) -> str:
+    names = [name.removeprefix(PREFIX) for name in known]
+    said = variable.removeprefix(PREFIX).upper()
+    longer = [name for name in names if set(said.split("_")) <= set(name.split("_"))]
+    near = longer or get_close_matches(said, names, n=1)
+    if near:
+        return f"was {PREFIX}{near[0]} meant?"
+    return "`store-uptime settings` lists them all where it is not set"
+
+
+def _from_file(path: str, text: str) -> str:
+    """The secret in a file; `text` is what the variable of the secret itself has."""
+    if text:
+        raise ValueError("the variable without _FILE is set too: leave one of them out")
+    return read_secret(_path(path))
+
+
+def links_instead_of_settings(environment: Mapping[str, str]) -> list[str]:
+    """One line for each setting whose variable Kubernetes made of a service; it is not used."""
+    known = _variables()
+    return [
+        f"{variable}={text} is an address that Kubernetes made of the service "
+        f"{service_name(variable)}, and no setting: write the setting into the pod's env to change "
+        "it, or say `enableServiceLinks: false` there"
+        for variable, text in environment.items()
+        if variable in known and is_service_link(variable, environment, known)
+    ]
 
 
 def _check_together(settings: Settings) -> None:
@@ -398,8 +463,8 @@ def _check_together(settings: Settings) -> None:
             "use it; say SASL_SSL (or SASL_PLAINTEXT to send the password unencrypted)"
         )
     if not protocol.endswith("SSL"):
-        for name in ("kafka_tls_ca_file", "kafka_tls_cert_file", "kafka_tls_key_file"):
-            if getattr(settings, name) is not None:
+        for name in (f.name for f in fields(settings) if f.name.startswith("kafka_tls_")):
+            if getattr(settings, name):
                 raise SettingsError(
                     f"{PREFIX}{name.upper()} is set but {said} would not use it; say SSL or "
                     "SASL_SSL"
@@ -407,6 +472,10 @@ def _check_together(settings: Settings) -> None:
     if bool(settings.kafka_tls_cert_file) != bool(settings.kafka_tls_key_file):
         raise SettingsError(
             f"{PREFIX}KAFKA_TLS_CERT_FILE and {PREFIX}KAFKA_TLS_KEY_FILE go together"
+        )
+    if settings.kafka_tls_key_password and not settings.kafka_tls_key_file:
+        raise SettingsError(
+            f"{PREFIX}KAFKA_TLS_KEY_PASSWORD is of no use without {PREFIX}KAFKA_TLS_KEY_FILE"
         )
     _check_webhooks(settings)
     if settings.retention < WEEK + settings.lookback:
@@ -442,6 +511,7 @@ class SettingLine:
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[SettingLine]:
     """Every setting with its value as text and its origin; secrets masked."""
+    own = _own_variables(environment)
     lines = []
     for setting in fields(Settings):
         variable = PREFIX + setting.name.upper()
@@ -452,7 +522,10 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[Setting
             text = format_duration(value)
         else:
             text = "" if value is None else str(value)
-        origin = _origin(environment.get(variable), value, setting.metadata)
+        if setting.metadata["secret"] and variable + ENDING in own:
+            origin = f"file {own[variable + ENDING]}"
+        else:
+            origin = _origin(own.get(variable), value, setting.metadata)
         lines.append(SettingLine(variable, text, origin, setting.metadata["help"]))
     return lines
 

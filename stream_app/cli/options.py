@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import click
 
-from stream_app.settings import Settings
+from stream_app.settings import Settings, links_instead_of_settings
+from stream_app.tls import tls_context
+
+log = logging.getLogger(__name__)
 
 
 class StrictCommand(click.Command):
@@ -54,6 +58,10 @@ def read_settings(**overrides: Any) -> Settings:
     """The settings of this process: options win over the environment.
 
     Raises:
-        SettingsError: a value that cannot be used.
+        SettingsError: a value, or a file that one names, that cannot be used.
     """
-    return Settings.from_environment(os.environ, **overrides)
+    settings = Settings.from_environment(os.environ, **overrides)
+    for line in links_instead_of_settings(os.environ):
+        log.info("%s", line)
+    tls_context(settings)
+    return settings

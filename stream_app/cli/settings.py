@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
-from stream_app.settings import describe
+from stream_app.settings import describe, links_instead_of_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,3 +22,5 @@ def settings(data_dir: Path | None) -> None:
     width = max(len(line.variable) for line in lines)
     for line in lines:
         click.echo(f"{line.variable:<{width}}  {line.value or '-'}  ({line.origin})  {line.help}")
+    for note in links_instead_of_settings(os.environ):
+        click.echo(note, err=True)

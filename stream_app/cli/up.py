@@ -16,6 +16,7 @@ from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import running_stack
 from stream_app.settings import PREFIX, Settings
+from stream_app.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,7 @@ def stack_settings(
         PrerequisiteError: the data dir cannot be read.
     """
     settings = Settings.from_environment(environment, **overrides)
+    tls_context(settings)
     if settings.kafka_bootstrap or f"{PREFIX}REPLICATION" in environment:
         return settings
     has_three = (nodes or begun_nodes(settings)) == 3

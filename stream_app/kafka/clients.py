@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +11,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.errors import BrokerUnavailableError, SettingsError
+from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import safe_records
+from stream_app.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,28 +41,6 @@ def connection(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_sasl_password,
         }
     return arguments
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context of these settings; None where the protocol has no TLS.
-
-    Raises:
-        SettingsError: a file is missing or is not what it should be.
-    """
-    if not settings.kafka_security_protocol.endswith("SSL"):
-        return None
-    ca_file = settings.kafka_tls_ca_file
-    try:
-        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        if settings.kafka_tls_cert_file and settings.kafka_tls_key_file:
-            context.load_cert_chain(
-                str(settings.kafka_tls_cert_file), str(settings.kafka_tls_key_file)
-            )
-    except OSError as error:
-        raise SettingsError(
-            f"the files of STORE_UPTIME_KAFKA_TLS_* cannot be used: {error.strerror or error}"
-        ) from error
-    return context
 
 
 def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from stream_app.secret_files import ENDING
 from stream_app.settings import PREFIX, describe
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[s
     for setting in fields(settings):
         if setting.metadata["secret"]:
             # described masked
-            variables[PREFIX + setting.name.upper()] = getattr(settings, setting.name)
+            variable = PREFIX + setting.name.upper()
+            variables[variable] = getattr(settings, setting.name)
+            variables.pop(variable + ENDING, None)
     # the log shows what a child says when it says it
     variables["PYTHONUNBUFFERED"] = "1"
     return variables

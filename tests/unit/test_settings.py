@@ -87,6 +87,7 @@ DEFAULTS: dict[str, Any] = {
     "kafka_tls_ca_file": None,
     "kafka_tls_cert_file": None,
     "kafka_tls_key_file": None,
+    "kafka_tls_key_password": "",
 }
 
 
@@ -290,6 +291,11 @@ def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
         (
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_KEY_FILE": "key.pem"},
             "KAFKA_TLS_CERT_FILE and",
+        ),
+        ({"KAFKA_TLS_KEY_PASSWORD": "hunter2"}, "KAFKA_TLS_KEY_PASSWORD is set"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_KEY_PASSWORD": "hunter2"},
+            "KAFKA_TLS_KEY_PASSWORD is of no use",
         ),
         ({"RETENTION": "8d", "LOOKBACK": "25h"}, "LOOKBACK=1d1h"),
     ],
