@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "STORE_UPTIME_"
 
+KAFKA_PREFIX: Final = f"{PREFIX}KAFKA_PREFIX"
+"""The one setting that is read before the others: see `contracts/names.py`."""
+
 MAX_PUBLIC_STORES: Final = 200
 """On one status page."""
 
@@ -133,6 +136,17 @@ def named_stores(text: str) -> dict[str, str]:
     if len(named) > MAX_PUBLIC_STORES:
         raise ValueError(f"{len(named)} stores, more than {MAX_PUBLIC_STORES}")
     return named
+
+
+_NAME_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
+
+
+def _name_prefix(text: str) -> str:
+    if not _NAME_PREFIX.fullmatch(text):
+        raise ValueError("more than 100 characters, or others than letters, digits and . _ -")
+    if text.startswith("__"):
+        raise ValueError("begins as Kafka's own topics do")
+    return text
 
 
 def _named_stores(text: str) -> str:
@@ -248,6 +262,11 @@ class Settings:
 
     kafka_bootstrap: str = _setting(
         "", _bootstrap, "HOST:PORT[,...] of the brokers; empty: start or find a local one"
+    )
+    kafka_prefix: str = _setting(
+        "",
+        _name_prefix,
+        "put before the name of every topic, group and transactional id, to share a cluster",
     )
     data_dir: Path = _setting(
         ".store-uptime", _path, "folder of all state: broker, tables, logs, ports in use"

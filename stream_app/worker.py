@@ -47,7 +47,8 @@ def run(settings: Settings, name: str) -> None:
     busy = f"a worker already runs in {folder}: give this one another --name"
     with locked_at_once(folder.with_name(f"{name}.lock"), busy=busy):
         asyncio.run(ensure_topics(settings))
-        keep_to_cluster(folder, asyncio.run(cluster_id(settings)))
+        # facts of another prefix are of another deployment, as those of another cluster are
+        keep_to_cluster(folder, settings.kafka_prefix + asyncio.run(cluster_id(settings)))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         app = create_app(settings, folder, member_id(folder), wall_clock)
@@ -93,7 +94,7 @@ def keep_to_cluster(folder: Path, cluster: str) -> None:
 
     Args:
         folder: of one worker; created where it does not exist.
-        cluster: the id of the cluster that this worker reads.
+        cluster: the prefix of the names and the id of the cluster that this worker reads.
 
     Raises:
         PrerequisiteError: the folder cannot be written.
@@ -104,8 +105,8 @@ def keep_to_cluster(folder: Path, cluster: str) -> None:
             if note.read_text() == cluster:
                 return
             log.warning(
-                "the databases in %s are of another Kafka cluster: they are removed, and built "
-                "from the changelog of this one",
+                "the databases in %s are of another Kafka cluster or another STORE_UPTIME_KAFKA_"
+                "PREFIX: they are removed, and built from the changelog of this one",
                 folder,
             )
             shutil.rmtree(folder)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from stream_app.contracts.names import prefixed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
-APP_ID: Final = "store-uptime"
+APP_ID: Final = prefixed("store-uptime")
 """Consumer group of the workers, and prefix of the table changelogs."""
 
 WEBHOOKS_GROUP: Final = f"{APP_ID}-webhooks"
@@ -42,7 +44,7 @@ class TopicSpec:
     """One topic as it is created.
 
     Attributes:
-        name: the topic's name.
+        name: the topic's full name in Kafka.
         key: what the record key is, in words.
         value: what the record value is, in words.
         copartitioned: True takes PARTITIONS partitions, False one partition.
@@ -98,31 +100,31 @@ class TopicSpec:
 
 
 STORE_STATUS: Final = TopicSpec(
-    name="store-status",
+    name=prefixed("store-status"),
     key="store id",
     value="one poll, or a batch of polls of one store",
     retention_ms=_WEEK_MS,
 )
 STORE_BUSINESS_HOURS: Final = TopicSpec(
-    name="store-business-hours",
+    name=prefixed("store-business-hours"),
     key=_STORE_OR_FORWARDED,
     value="all rows of a store",
     cleanup="compact",
 )
 STORE_TIMEZONES: Final = TopicSpec(
-    name="store-timezones",
+    name=prefixed("store-timezones"),
     key=_STORE_OR_FORWARDED,
     value="the zone of a store",
     cleanup="compact",
 )
 REPORT_REQUESTS: Final = TopicSpec(
-    name="report-requests",
+    name=prefixed("report-requests"),
     key="store id",
     value="a request for a report",
     retention_setting="report_retention",
 )
 REPORT_RESULTS: Final = TopicSpec(
-    name="report-results",
+    name=prefixed("report-results"),
     key="report id",
     value="status changes and the result",
     cleanup="compact,delete",
@@ -130,39 +132,39 @@ REPORT_RESULTS: Final = TopicSpec(
     config={"segment.ms": "3600000"},
 )
 WEBHOOKS: Final = TopicSpec(
-    name="webhooks",
+    name=prefixed("webhooks"),
     key="report id",
     value="who is told when a report is complete or failed",
     retention_setting="report_retention",
 )
 STORE_QUERIES: Final = TopicSpec(
-    name="store-queries",
+    name=prefixed("store-queries"),
     key="store id",
     value="a request whose answer nobody fetches later",
     retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 QUERY_RESULTS: Final = TopicSpec(
-    name="query-results",
+    name=prefixed("query-results"),
     key="report id",
     value="status changes and the answer",
     retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 LATEST_POLLS: Final = TopicSpec(
-    name="latest-polls",
+    name=prefixed("latest-polls"),
     key="store id",
     value="the newest poll of a store",
     cleanup="compact",
 )
 STORES: Final = TopicSpec(
-    name="stores",
+    name=prefixed("stores"),
     key="store id",
     value="a store that exists",
     cleanup="compact",
 )
 WATERMARKS: Final = TopicSpec(
-    name="watermarks",
+    name=prefixed("watermarks"),
     key="topic/partition",
     value="how far a source partition is applied, and its newest poll",
     copartitioned=False,
@@ -170,7 +172,7 @@ WATERMARKS: Final = TopicSpec(
     config={"segment.ms": "600000"},
 )
 DEAD_LETTERS: Final = TopicSpec(
-    name="dead-letters",
+    name=prefixed("dead-letters"),
     key="where the original stood",
     value="source, reason and the original bytes",
     copartitioned=False,

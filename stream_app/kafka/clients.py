@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from stream_app.contracts.names import NAME_PREFIX
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, SettingsError
 from stream_app.kafka import safe_records
+from stream_app.settings import KAFKA_PREFIX
 from stream_app.tls import tls_context
 
 if TYPE_CHECKING:
@@ -26,7 +28,17 @@ CLOSING_SECONDS: Final = 10.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments that any aiokafka client takes to reach the broker."""
+    """Keyword arguments that any aiokafka client takes to reach the broker.
+
+    Raises:
+        SettingsError: a file is not what it should be, or the settings are of another deployment
+            than the names of this process.
+    """
+    if settings.kafka_prefix != NAME_PREFIX:
+        raise SettingsError(
+            f"{KAFKA_PREFIX} was {NAME_PREFIX!r} when this process started and cannot be "
+            f"{settings.kafka_prefix!r} now: set it in the environment of the process"
+        )
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap,
         "security_protocol": settings.kafka_security_protocol,

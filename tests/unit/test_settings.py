@@ -54,6 +54,7 @@ def refusal(**said: str) -> str:
 
 DEFAULTS: dict[str, Any] = {
     "kafka_bootstrap": "",
+    "kafka_prefix": "",
     "data_dir": Path(".store-uptime"),
     "cache_dir": Path("~/.cache/store-uptime").expanduser(),
     "partitions": 8,
@@ -105,6 +106,7 @@ def test_every_setting_has_a_tested_default() -> None:
     [
         ("KAFKA_BOOTSTRAP", " a:9092, b:9093 ,", "a:9092,b:9093"),
         ("KAFKA_BOOTSTRAP", "[::1]:9092", "[::1]:9092"),
+        ("KAFKA_PREFIX", "Team_1.test-", "Team_1.test-"),
         ("DATA_DIR", "/var/lib/uptime", Path("/var/lib/uptime")),
         ("PARTITIONS", "1000", 1000),
         ("REPLICATION", "3", 3),
@@ -167,6 +169,12 @@ def test_the_default_status_as_the_domain_takes_it() -> None:
         ("KAFKA_BOOTSTRAP", "localhost:65536"),
         ("KAFKA_BOOTSTRAP", "localhost:²"),
         ("KAFKA_BOOTSTRAP", "a:9092,b"),
+        ("KAFKA_PREFIX", "a b"),
+        ("KAFKA_PREFIX", "a/"),
+        ("KAFKA_PREFIX", "é-"),
+        ("KAFKA_PREFIX", "a-\n"),
+        ("KAFKA_PREFIX", "__a"),
+        ("KAFKA_PREFIX", "a" * 101),
         ("WEBHOOK_HOSTS", "https://"),
         ("WEBHOOK_HOSTS", "ftp://a:1"),
         ("WEBHOOK_HOSTS", "http://a"),
