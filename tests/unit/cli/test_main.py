@@ -180,7 +180,7 @@ def test_settings_prints_each_with_value_and_origin(
         (
             "STORE_UPTIME_PARTITION",
             "3",
-            "STORE_UPTIME_PARTITION is no setting; `store-uptime settings` lists them all",
+            "STORE_UPTIME_PARTITION is no setting; was STORE_UPTIME_PARTITIONS meant?",
         ),
     ],
 )

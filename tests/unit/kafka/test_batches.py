@@ -176,9 +176,10 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
 
 async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> None:
     broker = Broker()
-    batches = RecordBatches(broker, linger=0.01)
+    # long enough for a busy machine to come to the next lines before it is over
+    batches = RecordBatches(broker, linger=0.5)
     batches.add("t", 0, b"k", b"1")
-    await asyncio.sleep(0.002)
+    await turn()
     batches.add("t", 1, b"k", b"2")
     batches.add("t", 0, b"k", b"3")
     await turn()
