@@ -9,8 +9,8 @@ from aiohttp import web
 from api.badge import WINDOWS, fleet_badge, store_badge
 from api.keys import FLEET
 from api.query import one_of
-from api.stores import unknown_store
-from stream_app.contracts.records import parse_uuid
+from api.store_views import store_as_answered
+from stream_app.errors import ReportError
 
 MAX_AGE_SECONDS: Final = 60
 """For which a picture may be shown again: so old its figures may be anyway."""
@@ -29,10 +29,11 @@ async def get_fleet_badge(request: web.Request) -> web.Response:
 async def get_store_badge(request: web.Request) -> web.Response:
     """The uptime of a store in a window, as a picture."""
     window = one_of(request, "window", WINDOWS)
-    store_id = parse_uuid(request.match_info["store_id"])
-    store = await request.app[FLEET].store_with_figures(store_id)
-    if store is None:
-        raise unknown_store(store_id)
+    try:
+        store = await store_as_answered(request)
+    except ReportError:
+        # such as before any poll came in: a picture that says so, not one that is broken
+        return picture(store_badge(None, window))
     return picture(store_badge(store, window))
 
 

@@ -24,6 +24,8 @@ from stream_app.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pytz.tzinfo import BaseTzInfo
+
     from stream_app.settings import Settings
 
 State = Literal["down", "unknown", "up", "closed"]
@@ -144,6 +146,16 @@ def local_time(timezone: str, now: int | None) -> str | None:
     if now is None or tz is None:
         return None
     return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
+
+
+def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:
+    """Whether a store with these hours is open, and when (µs) that changes; None: never."""
+    end = now + LOOK_AHEAD
+    weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
+    opened = union(open_intervals(weekly, tz, now, end))
+    is_open = bool(opened) and opened[0][0] == now
+    changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
+    return is_open, None if changes_at == end else changes_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +316,8 @@ class FleetView:
     ) -> tuple[str, bool, int | None, int]:
         """Zone, whether it is open, when that changes, and when to look again."""
         tz = zone(timezone, self._settings.default_timezone)
-        weekly = WeeklyHours.from_rows(tuple(row) for row in orjson.loads(hours or b"[]"))
-        end = now + LOOK_AHEAD
-        opened = union(open_intervals(weekly, tz, now, end))
-        is_open = bool(opened) and opened[0][0] == now
-        changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
-        return str(tz), is_open, None if changes_at == end else changes_at, changes_at
+        is_open, changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
+        return str(tz), is_open, changes_at, now + LOOK_AHEAD if changes_at is None else changes_at
 
     async def _grow_stale(self, stale: int) -> None:
         """Change the state of open stores whose newest poll has grown too old since, or young."""

@@ -8,10 +8,11 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from api.fleet_view import last_poll, local_time, moment
+from api.fleet_view import FIGURE_FIELDS, StoreNow, last_poll, local_time, moment
 from api.keys import FLEET, REPORTS, STORES
 from api.query import instant, whole_number
 from api.reports import check_room
+from api.store_state import store_from
 from api.stores import unknown_store
 from stream_app.contracts.records import parse_uuid, shown
 from stream_app.contracts.requests import ReportRequest
@@ -36,23 +37,15 @@ routes = web.RouteTableDef()
 async def summary(request: web.Request) -> web.Response:
     """A store as it is now, and its three windows."""
     names = (*_BASIS, "business_hours", "reference_time", "windows")
-    content = await _ask(request, None, ReportForm(), ("windows",), names)
-    service = request.app[FLEET]
-    store = await service.store(content["store_id"])
-    now = service.now()
-    state: dict[str, Any] = {"state": "unknown", "open_changes_at": None, "last_poll": None}
-    if store is not None:
-        state = {
+    content, store, now = await _as_answered(request, ("windows",), names)
+    return _json(
+        {
+            "store_id": store.store_id,
             "state": store.state,
             "open_changes_at": moment(store.changes_at),
             "last_poll": last_poll(store),
-        }
-    return _json(
-        {
-            "store_id": content["store_id"],
-            **state,
             "now": moment(now),
-            "local_time": local_time(content["timezone"], now),
+            "local_time": local_time(store.timezone, now),
             **_named(content, names),
         }
     )
@@ -99,6 +92,34 @@ async def incidents(request: web.Request) -> web.Response:
             "next": following,
         }
     )
+
+
+async def store_as_answered(request: web.Request) -> StoreNow:
+    """The store of a request's path, up to all that was acknowledged before the request.
+
+    Raises:
+        ProblemError: it is unknown.
+        ReportError: there is no answer, and why.
+    """
+    _, store, _ = await _as_answered(request, (), (*_BASIS, "business_hours", "reference_time"))
+    return store
+
+
+async def _as_answered(
+    request: web.Request, details: tuple[Detail, ...], names: Iterable[str]
+) -> tuple[dict[str, Any], StoreNow, int]:
+    """What the workers say of the store, the store as it follows from that, and the instant.
+
+    The view of the fleet hears of a poll a moment after its 202, the answer of a worker covers it.
+    """
+    content = await _ask(
+        request, None, ReportForm(), (*details, "last_poll"), (*names, "last_poll", *FIGURE_FIELDS)
+    )
+    service = request.app[FLEET]
+    now = parse_instant(content["reference_time"])
+    if service.clock_name == "wall":
+        now = max(now, service.now() or 0)
+    return content, store_from(content, now), now
 
 
 def _span(request: web.Request) -> tuple[int | None, ReportForm]:

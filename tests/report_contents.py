@@ -75,7 +75,7 @@ def store_content(form: ReportForm, *, detailed: bool = False) -> dict[str, Any]
     offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
     found = rows(form)
     content = report_content(form, found, NOON, BASIS, basis_of(SETTINGS), offsets, found[0])
-    details = details_content(DETAILS, observed(form), ZONE) if detailed else {}
+    details = details_content(DETAILS, observed(form), ZONE, 2 * NOON + 1) if detailed else {}
     return content | details
 
 

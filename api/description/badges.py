@@ -6,6 +6,7 @@ from typing import Final
 from api.badge import Window
 from api.description.operation import Answer, Operation, Parameter, problem, unavailable
 from api.description.stores import NO_STORE, STORE_ID
+from api.report_service import QUERY_SECONDS
 
 SVG: Final = "image/svg+xml"
 
@@ -21,7 +22,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: PICTURE,
             **NO_STORE,
             422: problem("The store id is not a UUID, or there is no such window."),
-            **AWAY,
+            **unavailable(
+                f"The broker is out of reach, or no worker answered within {QUERY_SECONDS:g} s."
+            ),
         },
     ),
 }

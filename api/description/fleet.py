@@ -19,18 +19,10 @@ from api.event_stream import MAX_STREAMS
 from api.fleet import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet_service import FIGURES_SECONDS, MAX_TOLD, TICK_SECONDS
 from api.fleet_view import Sort, State
-from stream_app.contracts.shapes.reports import WindowFigures
-from stream_app.contracts.shapes.values import Count, Coverage, Instant, Status, StoreId, closed
+from stream_app.contracts.shapes.reports import NewestPoll, WindowFigures
+from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
 
 LocalTime = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-
-
-@closed
-class NewestPoll(TypedDict):
-    """The newest poll of a store."""
-
-    status: Status
-    timestamp_utc: Instant
 
 
 @closed

@@ -6,13 +6,13 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.description.fleet import LocalTime, NewestPoll
+from api.description.fleet import LocalTime
 from api.description.operation import JSON, Answer, Operation, Parameter, problem, unavailable
 from api.description.stores import NO_STORE, STORE_ID
 from api.fleet_view import State
 from api.report_service import QUERY_SECONDS
 from api.store_views import PAGE_INCIDENTS
-from stream_app.contracts.shapes.reports import Incident, Interval, LocalDay, Window
+from stream_app.contracts.shapes.reports import Incident, Interval, LocalDay, NewestPoll, Window
 from stream_app.contracts.shapes.values import (
     Coverage,
     HoursRow,

@@ -18,7 +18,7 @@ from stream_app.facts.partition_records import encode_positions
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.latest import LatestPolls
@@ -51,6 +51,7 @@ class OwnedPartition:
         frontiers: what is applied, by source topic.
         positions: the source positions that its changelog holds.
         lost: source records that were deleted from the log before they were applied.
+        newest_polls: of each of its stores the newest poll in the table, packed.
         moved: set when `applied` changes.
         revoked: set when the partition is no longer owned.
     """
@@ -62,6 +63,7 @@ class OwnedPartition:
     frontiers: dict[str, Frontier] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
+    newest_polls: Mapping[bytes, int] = field(default_factory=dict)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -153,6 +155,8 @@ class Ownership:
         """
         # A crash may have come between a store's first fact and its registration
         self._outbox.register(partition.stores)
+        # the same one: what is noted there is known here
+        partition.newest_polls = latest
         self._latest.take(partition.number, latest)
         self._owned[partition.number] = partition
         for topic in partition.frontiers:

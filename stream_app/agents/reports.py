@@ -42,6 +42,7 @@ from stream_app.errors import (
     RevokedError,
     TableError,
 )
+from stream_app.facts.keys import store_key
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
@@ -241,7 +242,10 @@ class Reports:
         calculation = self._calculation(owned, request.form, reference)
         calculated = calculation.of(request.store_id)
         content = calculation.content(calculated) | details_content(
-            request.details, calculated.observed, calculated.tz
+            request.details,
+            calculated.observed,
+            calculated.tz,
+            owned.newest_polls.get(store_key(request.store_id)),
         )
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
         return await self._outbox.report(event, results)

@@ -122,6 +122,12 @@ _DETAIL: Final[dict[str, Any]] = _FIGURES | {
     "cause": Literal["reported", "silence"],
 }
 
+
+class _Poll(TypedDict):
+    status: _Status
+    timestamp_utc: _Instant
+
+
 _Row = TypedDict("_Row", _FIGURES, total=False)  # type: ignore[misc]  # names and types of one table
 _Basis = TypedDict("_Basis", _BASIS, total=False)  # type: ignore[misc]  # likewise
 _Detail = TypedDict("_Detail", _DETAIL, total=False)  # type: ignore[misc]  # likewise
@@ -138,6 +144,7 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
         "intervals": list[_Detail],
         "local_days": list[_Detail],
         "incidents": list[_Detail],
+        "last_poll": _Poll | None,
     },
     total=False,
 )

@@ -35,7 +35,7 @@ MAX_STORES_NAMED: Final = 10_000
 FLEET: Final = "fleet"
 """The scope of a request for all stores."""
 
-Detail = Literal["windows", "timeline", "days", "incidents"]
+Detail = Literal["windows", "timeline", "days", "incidents", "last_poll"]
 DETAILS: Final[tuple[Detail, ...]] = get_args(Detail)
 
 

@@ -1,9 +1,10 @@
-"""What is told of a store besides its figures: its timeline, its days, its incidents."""
+"""What is told of a store besides its figures: timeline, days, incidents, newest poll."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_app.contracts.records import status_name
 from stream_app.domain.form import ReportForm, rows_of
 from stream_app.domain.instants import SECOND, format_instant
 from stream_app.domain.timeline import incidents, timeline
@@ -30,9 +31,15 @@ MAX_INCIDENTS: Final = 2_000
 
 
 def details_content(
-    details: Iterable[Detail], observed: Observed, tz: BaseTzInfo
+    details: Iterable[Detail], observed: Observed, tz: BaseTzInfo, newest_poll: int | None
 ) -> dict[str, Any]:
     """What a request asks for besides the figures, by the names of its details.
+
+    Args:
+        details: what is asked for.
+        observed: the time that the figures are of.
+        tz: the store's zone.
+        newest_poll: of the store, packed, whatever the time asked for; None: it has no poll.
 
     Raises:
         ReportError: it does not fit a record.
@@ -48,7 +55,18 @@ def details_content(
                 content["local_days"] = _days(observed, tz)
             case "incidents":
                 content["incidents"] = _incidents(observed)
+            case "last_poll":
+                content["last_poll"] = _poll(newest_poll)
     return content
+
+
+def _poll(packed: int | None) -> dict[str, str] | None:
+    if packed is None:
+        return None
+    return {
+        "status": status_name(bool(packed & 1)),
+        "timestamp_utc": format_instant(packed >> 1),
+    }
 
 
 def _windows(observed: Observed) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ class StoreReportRequest(_Request):
     """A request for the report of one store."""
 
     store_id: StoreId
-    details: NotRequired[list[Literal["windows", "timeline", "days", "incidents"]]]
+    details: NotRequired[list[Literal["windows", "timeline", "days", "incidents", "last_poll"]]]
     """What is told besides the figures."""
 
 

@@ -168,7 +168,16 @@ class LostInput(TypedDict):
     """The offset behind the last lost record."""
 
 
+@closed
+class NewestPoll(TypedDict):
+    """The newest poll of a store."""
+
+    status: Status
+    timestamp_utc: Instant
+
+
 class _Detailed(TypedDict):
+    last_poll: NotRequired[NewestPoll | None]
     windows: NotRequired[list[Window]]
     intervals: NotRequired[list[Interval]]
     local_days: NotRequired[list[LocalDay]]

@@ -22,6 +22,7 @@ from stream_app.domain.form import ReportForm
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.settings import Settings, named_stores
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
+from tests.report_contents import store_content
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -81,9 +82,12 @@ async def test_a_badge_is_a_picture_that_runs_nothing(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.poll(STORE, NOON, active=True)
+    gateway.answers = [store_content(ReportForm(), detailed=True)] * 2
     for path, text in (
+        # of its own question to the workers, which covers the poll before it
+        (f"/badges/{STORE}.svg", "uptime week: 57.14%"),
+        (f"/badges/{STORE.upper()}.svg?window=hour", "uptime hour: 100%"),
         (f"/badges/{STORE}.svg", "uptime week: unknown"),
-        (f"/badges/{STORE.upper()}.svg?window=hour", "uptime hour: unknown"),
         ("/badges/fleet.svg", "stores up: 1 of 1"),
     ):
         response = await client.get(path)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from api.store_state import store_from
+from stream_app.contracts.records import encode_hours
 from stream_app.contracts.requests import ReportRequest
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS
 from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import HOUR, WEEK
+from stream_app.domain.instants import HOUR, WEEK, format_instant
 from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
 from tests.unit.api.answers import CONTENT, STORE, UNKNOWN, problem_of
 
@@ -34,6 +38,7 @@ ANSWER: dict[str, Any] = {
     "end": "2024-03-10T12:00:00Z",
     "coverage": 0.5,
     "windows": ["three windows"],
+    "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
     "intervals": ["intervals"],
     "local_days": ["days"],
     "incidents": [{"start": f"2024-03-{day:02}T12:00:00Z"} for day in (9, 8, 7, 6)],
@@ -43,8 +48,6 @@ ANSWER: dict[str, Any] = {
 async def test_the_summary_is_the_state_now_and_the_three_windows(
     client: TestClient, gateway: FakeGateway
 ) -> None:
-    gateway.poll(STORE, NOON - HOUR, active=True)
-    gateway.newest_poll = NOON
     gateway.answers = [ANSWER]
 
     response = await client.get(f"/stores/{STORE.upper()}/summary")
@@ -52,17 +55,67 @@ async def test_the_summary_is_the_state_now_and_the_three_windows(
     assert response.status == HTTPStatus.OK
     assert await response.json() == {
         **BASIS,
-        "state": "up",
+        "state": "closed",
         "now": "2024-03-10T12:00:00Z",
         "local_time": "2024-03-10T07:00:00-05:00",
-        "open_changes_at": None,
+        "open_changes_at": "2024-03-11T14:00:00Z",
         "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
         "business_hours": [[0, "09:00", "17:00"]],
         "reference_time": "2024-03-10T12:00:00Z",
         "windows": ["three windows"],
     }
     (asked,) = gateway.queries
-    assert asked == ReportRequest(asked.report_id, STORE, details=("windows",))
+    assert asked == ReportRequest(asked.report_id, STORE, details=("windows", "last_poll"))
+
+
+async def test_the_summary_covers_what_the_worker_answered_whatever_the_view_has_seen(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    """The view hears of a poll a moment after its 202, and of a new store too."""
+    gateway.poll(STORE, NOON - HOUR, active=True)
+    gateway.newest_poll = NOON - HOUR
+    last_poll = {"status": "inactive", "timestamp_utc": "2024-03-10T12:00:00Z"}
+    gateway.answers = [{**ANSWER, "business_hours": None, "last_poll": last_poll}]
+
+    body = await (await client.get(f"/stores/{STORE}/summary")).json()
+
+    assert (body["state"], body["last_poll"]) == ("down", last_poll)
+    assert body["now"] == body["reference_time"] == "2024-03-10T12:00:00Z"
+
+
+HOURS: list[list[tuple[int, str, str]]] = [
+    [],
+    [(6, "00:00", "24:00")],
+    [(6, "07:00", "07:30")],
+    [(6, "06:00", "07:00")],
+    [(0, "09:00", "17:00")],
+    [(6, "07:00", "07:00")],
+]
+POLLED = [None, NOON - 3 * HOUR, NOON - 2 * HOUR, NOON - 2 * HOUR + 1, NOON, NOON + 1]
+
+
+@pytest.mark.parametrize("active", [False, True])
+async def test_the_state_is_the_one_that_the_fleet_shows(
+    gateway: FakeGateway, *, active: bool
+) -> None:
+    for polled in POLLED:
+        for rows in HOURS:
+            store, poll = str(uuid4()), None
+            gateway.add_store(store)
+            gateway.know(STORE_BUSINESS_HOURS, store, encode_hours(store, rows))
+            if polled is not None:
+                gateway.poll(store, polled, active=active)
+                status = "active" if active else "inactive"
+                poll = {"status": status, "timestamp_utc": format_instant(polled)}
+            await gateway.view.advance(NOON)
+            (shown,) = gateway.view.stores([store])
+
+            content = {**ANSWER, "store_id": store, "business_hours": rows, "last_poll": poll}
+            answered = store_from(content, NOON)
+
+            assert answered.state == shown.state
+            assert answered.changes_at == shown.changes_at
+            assert (answered.polled, answered.active) == (shown.polled, shown.active)
 
 
 async def test_the_timeline_is_that_of_the_last_week(
