@@ -30,6 +30,7 @@ from benchmarks.tables import markdown_table, number
 from benchmarks.watermarks import Watermarks
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.processes.child import ChildProcess
+from stream_app.processes.environment import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,7 +174,8 @@ async def run_peer(
             *("--records", str(filled.records), "--json", str(output)),
         ],
         log_dir=bench.workspace / "logs",
-        environment=clean_environment(),
+        # how to log in to the broker is in the product's settings
+        environment=environment_of(product.settings, clean_environment()),
         folder=ROOT,
     )
     try:

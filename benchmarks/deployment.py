@@ -21,6 +21,7 @@ from benchmarks.processes import resident_megabytes
 from stream_app.broker.local import LocalKafka
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.child import ChildProcess
 from stream_app.processes.environment import environment_of
 from stream_app.processes.ports import free_ports
@@ -225,7 +226,7 @@ async def deployment(
         kafka = LocalKafka(folder, given.cache_dir, nodes=1)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = replace(given, kafka_bootstrap=started.bootstrap)
+        given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))
         await ensure_topics(given)
         product = Deployment(given, kafka)
         ends.push_async_callback(product.api.stop)

@@ -1,11 +1,16 @@
 // Polls in, a report out, through Kafka alone.
 //
-// Usage: java -cp "$(.venv/bin/store-uptime kafka jars)/*" examples/Report.java [BOOTSTRAP [STORE_ID]]
+// Usage: java -cp "$(.venv/bin/store-uptime kafka jars)/*" examples/Report.java \
+//     "$(.venv/bin/store-uptime kafka client-properties)" [STORE_ID]
+//
+// The first argument is a file that says where the broker is and how to log in to it.
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
-import java.util.Map;
+import java.util.Properties;
 import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -23,10 +28,13 @@ public class Report {
             "downtime_last_hour", "downtime_last_day", "downtime_last_week");
 
     public static void main(String[] arguments) throws Exception {
-        String bootstrap = arguments.length > 0 ? arguments[0] : "127.0.0.1:9092";
+        Properties broker = new Properties();
+        try (var file = Files.newBufferedReader(Path.of(arguments[0]))) {
+            broker.load(file);
+        }
         String store = arguments.length > 1 ? arguments[1] : "97dd66d5-660c-48eb-8b5a-792c529ec4dd";
         // --8<-- [start:report]
-        Map<String, Object> broker = Map.of("bootstrap.servers", bootstrap, "acks", "all");
+        broker.put("acks", "all");
         var text = new StringSerializer();
         var read = new StringDeserializer();
         try (var producer = new KafkaProducer<>(broker, text, text);

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from stream_app.broker.choose import choose_broker
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def kafka_broker(
     settings = Settings.from_environment(os.environ, data_dir=data_dir)
     broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
     started = asyncio.run(broker.start(tied=True))
-    yield replace(settings, kafka_bootstrap=started.bootstrap)
+    yield resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
     asyncio.run(broker.stop())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from aiokafka import AIOKafkaConsumer
 from stream_app.contracts.records import decode_packed_polls
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.polls import packed_set
+from stream_app.kafka.clients import connection
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +35,7 @@ SAMPLE_EVERY: Final = 37
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a peer.
+    """One run of a peer, whose environment has the product's settings: how to log in is there.
 
     Attributes:
         bootstrap: `HOST:PORT` of the broker.
@@ -45,6 +48,11 @@ class Job:
     shape: str
     records: int
     output: Path
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """Arguments of any aiokafka client."""
+        return connection(Settings.from_environment(os.environ, kafka_bootstrap=self.bootstrap))
 
     def done(self, seconds: float, checked: int, **further: float) -> None:
         """Write what the run took; `checked` stores were right."""
@@ -89,7 +97,7 @@ async def values(job: Job) -> Any:
     # without a group it is assigned all partitions of the topic, once it has started
     consumer = AIOKafkaConsumer(
         STORE_STATUS.name,
-        bootstrap_servers=job.bootstrap,
+        **job.connection,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.broker.interface import BrokerStatus, Started
 from stream_app.broker.jars import KAFKA_VERSION
+from stream_app.broker.password import make_password
 from stream_app.broker.properties import LOOPBACK
 from stream_app.broker.readiness import answering_nodes, wait_until_answering
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
+from stream_app.kafka.local_login import read_password
 from stream_app.processes.folders import make_folder, write_whole
 from stream_app.processes.lock import locked
 from stream_app.processes.ports import free_ports, is_free
@@ -103,11 +105,14 @@ class DockerKafka:
                 if port is None or not is_free(port):
                     (port,) = free_ports(1)
                 self._remember(port)
+                make_password(self._data_dir)
                 up = await self._compose("up", "--detach", limit=_PULL_LIMIT)
                 if not up.ok:
                     raise BrokerUnavailableError(f"Docker cannot start Kafka: {_reason(up)}")
             bootstrap = f"{LOOPBACK}:{port}"
-            await wait_until_answering(bootstrap, 1, limit=_READY_LIMIT)
+            await wait_until_answering(
+                bootstrap, 1, read_password(self._data_dir), limit=_READY_LIMIT
+            )
         return Started(bootstrap, 1, already_running)
 
     async def stop(self) -> bool:
@@ -133,7 +138,7 @@ class DockerKafka:
         bootstrap = f"{LOOPBACK}:{port}"
         if not await self._runs():
             return BrokerStatus(running=False, bootstrap=bootstrap, detail="not running")
-        alive = await answering_nodes(bootstrap)
+        alive = await answering_nodes(bootstrap, read_password(self._data_dir))
         detail = "1 of 1 nodes run and answer" if alive else "its container runs, nobody answers"
         return BrokerStatus(running=alive > 0, bootstrap=bootstrap, detail=detail)
 
@@ -165,6 +170,7 @@ class DockerKafka:
         port = self._port()
         if port is not None:
             environment["KAFKA_HOST_PORT"] = str(port)
+        environment["KAFKA_CLIENT_PASSWORD"] = read_password(self._data_dir) or ""
         return await run_program("docker", *arguments, limit=limit, environment=environment)
 
 

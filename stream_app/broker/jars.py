@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from stream_app.errors import PrerequisiteError
-from stream_app.processes.folders import make_folder
+from stream_app.processes.folders import SHARED_FOLDER, make_folder
 from stream_app.processes.lock import locked
 from stream_app.processes.program import run_program
 
@@ -69,7 +69,7 @@ async def _fetch(folder: Path) -> Path:
         raise PrerequisiteError(
             f"Maven is not on the PATH and Kafka's jars are not cached: {INSTALL}"
         )
-    make_folder(folder.parent)
+    make_folder(folder.parent, SHARED_FOLDER)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder.parent) as incoming:
         jars = Path(incoming) / "jars"
         finished = await run_program(

@@ -10,8 +10,10 @@ from stream_app.broker.interface import BrokerStatus, Started
 from stream_app.broker.jars import INSTALL, KAFKA_VERSION, fetch_jars
 from stream_app.broker.java import find_java
 from stream_app.broker.node import KafkaNode, Launch
+from stream_app.broker.password import make_password
 from stream_app.broker.readiness import answering_nodes, wait_until_answering
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
+from stream_app.kafka.local_login import read_password
 from stream_app.processes.folders import make_folder
 from stream_app.processes.lock import locked
 from stream_app.processes.ports import is_free
@@ -31,6 +33,7 @@ class LocalKafka:
     """Apache Kafka (KRaft) under `<data_dir>/kafka`, reachable from this machine only.
 
     The first start chooses free ports and keeps them; the data stays until the folder is removed.
+    Whoever connects must know the password in the data dir (`broker/password.py`).
 
     Args:
         data_dir: folder of all state.
@@ -122,7 +125,11 @@ class LocalKafka:
             BrokerUnavailableError: a node has ended, or the limit (seconds) is over.
         """
         await wait_until_answering(
-            self.bootstrap, len(self._nodes), limit=limit, still_starting=self._require_all
+            self.bootstrap,
+            len(self._nodes),
+            read_password(self._data_dir),
+            limit=limit,
+            still_starting=self._require_all,
         )
 
     async def stop(self) -> bool:
@@ -147,7 +154,7 @@ class LocalKafka:
         if not total:
             return BrokerStatus(running=False, bootstrap="", detail="never started")
         running = sum(node.pid is not None for node in self._nodes)
-        alive = await answering_nodes(self.bootstrap) if running else 0
+        alive = await self._answering() if running else 0
         if not running:
             detail = "not running"
         elif not alive:
@@ -155,6 +162,9 @@ class LocalKafka:
         else:
             detail = f"{min(alive, running)} of {total} nodes run and answer"
         return BrokerStatus(running=alive > 0, bootstrap=self.bootstrap, detail=detail)
+
+    async def _answering(self) -> int:
+        return await answering_nodes(self.bootstrap, read_password(self._data_dir))
 
     def _locked(self) -> AbstractAsyncContextManager[None]:
         busy = f"another process is starting or stopping the broker in {self._folder}"
@@ -187,12 +197,14 @@ class LocalKafka:
         else:
             cluster.renew_busy_ports()
         cluster.save(make_folder(self._folder))
+        # nodes that run were told theirs
+        password = (read_password if already_running else make_password)(self._data_dir)
         missing = [node for node in self._nodes if node.pid is None]
         for node in self._nodes:
             node.launch = launch
         try:
             for node in missing:
-                node.write_settings()
+                node.write_settings(password)
             await asyncio.gather(*(node.format() for node in missing))
             for node in missing:
                 await node.start()

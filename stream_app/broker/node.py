@@ -16,7 +16,7 @@ from stream_app.processes.child import POLL
 from stream_app.processes.folders import make_folder, write_whole
 from stream_app.processes.identity import is_ours
 from stream_app.processes.logfile import LogPlace, end_of, last_line
-from stream_app.processes.logged_process import spawn
+from stream_app.processes.logged_process import PRIVATE, spawn
 from stream_app.processes.program import run_program
 
 if TYPE_CHECKING:
@@ -113,11 +113,15 @@ class KafkaNode:
         pid = self.address.pid
         return pid if is_ours(pid, str(self._properties)) else None
 
-    def write_settings(self) -> None:
-        """Write what the node reads at its start; ports may have changed since the last one."""
+    def write_settings(self, password: str | None) -> None:
+        """Write what the node reads at its start; ports may have changed since the last one.
+
+        Args:
+            password: that it asks for and logs in to other nodes with; None: as they do without.
+        """
         make_folder(self._folder)
         make_folder(self._log_dir)
-        properties = server_properties(self.address, self._cluster.nodes)
+        properties = server_properties(self.address, self._cluster.nodes, password)
         write_whole(self._properties, properties)
         write_whole(self._folder / "log4j2.xml", log4j2_configuration(self.address.id))
 
@@ -139,6 +143,7 @@ class KafkaNode:
             limit=_FORMAT_LIMIT,
             environment=launch.environment(),
             folder=self._folder,
+            umask=PRIVATE,
         )
         if not finished.ok:
             said = (finished.errors + finished.output).strip().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stream_app.broker.password import accepting
 from stream_app.contracts.topics import MAX_STATE_BYTES
 
 if TYPE_CHECKING:
@@ -19,24 +20,35 @@ LARGEST_BATCH: Final = MAX_STATE_BYTES + 1_000_000
 _YEAR_MINUTES: Final = 365 * 24 * 60
 
 
-def server_properties(node: NodeAddress, nodes: Sequence[NodeAddress]) -> str:
+def server_properties(
+    node: NodeAddress, nodes: Sequence[NodeAddress], password: str | None = None
+) -> str:
     """The text of server.properties.
 
     All paths are relative to the node's folder, in which it runs: no path needs escaping.
+
+    Args:
+        node: whose settings.
+        nodes: all of the cluster.
+        password: asked of clients and of other nodes; None: nobody is asked, as all nodes of a
+            cluster do that an earlier version started and that still runs.
     """
+    # nodes find each other by the name of the listener: it stays where some of them run already
+    name = "CLIENT" if password else "PLAINTEXT"
+    protocol = "SASL_PLAINTEXT" if password else "PLAINTEXT"
     copies = min(3, len(nodes))
     in_sync = 2 if copies >= 3 else 1
     voters = ",".join(f"{other.id}@{LOOPBACK}:{other.controller_port}" for other in nodes)
-    client = f"PLAINTEXT://{LOOPBACK}:{node.port}"
-    settings = {
+    client = f"{name}://{LOOPBACK}:{node.port}"
+    settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": voters,
         "listeners": f"{client},CONTROLLER://{LOOPBACK}:{node.controller_port}",
         "advertised.listeners": client,
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": name,
+        "listener.security.protocol.map": f"{name}:{protocol},CONTROLLER:{protocol}",
         "log.dirs": "log",
         # topics are created on purpose (stream_app.kafka.admin), never by a first touch
         "auto.create.topics.enable": "false",
@@ -63,7 +75,19 @@ def server_properties(node: NodeAddress, nodes: Sequence[NodeAddress]) -> str:
         # 128 MB of heap by default; this is enough for 600,000 keys a pass
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
+    if password:
+        settings |= _login(password)
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _login(password: str) -> dict[str, str]:
+    return {
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": accepting(password),
+        "listener.name.controller.plain.sasl.jaas.config": accepting(password),
+    }
 
 
 def log4j2_configuration(node_id: int) -> str:

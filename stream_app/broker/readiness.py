@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from stream_app.contracts.names import NAME_PREFIX
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.clients import connection
+from stream_app.kafka.local_login import login_settings
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,11 +30,16 @@ _ANSWER_BEGINNING: Final = b"live"
 _API_VERSIONS_REQUEST: Final = struct.pack(">ihh4sh", 10, 18, 0, _ANSWER_BEGINNING, -1)
 
 
-async def answering_nodes(bootstrap: str) -> int:
-    """How many nodes the broker's metadata lists as alive; 0 where nobody answers."""
+async def answering_nodes(bootstrap: str, password: str | None) -> int:
+    """How many nodes the broker's metadata lists as alive; 0 where nobody answers.
+
+    Args:
+        bootstrap: HOST:PORT[,...].
+        password: of a local broker; None: it asks for none.
+    """
     for address in bootstrap.split(","):
         # a closed port is no reason for the client to log an error
-        if await _is_open(address) and (alive := await _listed_nodes(address)):
+        if await _is_open(address) and (alive := await _listed_nodes(address, password)):
             return alive
     return 0
 
@@ -42,6 +51,7 @@ async def _nothing_to_see() -> None:
 async def wait_until_answering(
     bootstrap: str,
     nodes: int,
+    password: str | None,
     *,
     limit: float,
     still_starting: Callable[[], Awaitable[None]] = _nothing_to_see,
@@ -53,6 +63,7 @@ async def wait_until_answering(
     Args:
         bootstrap: HOST:PORT[,...].
         nodes: how many must be alive.
+        password: as for `answering_nodes`.
         limit: seconds to wait at most.
         still_starting: called at each look; raises where waiting on is pointless.
 
@@ -62,7 +73,7 @@ async def wait_until_answering(
     deadline = asyncio.get_running_loop().time() + limit
     while True:
         await still_starting()
-        answers = [await answering_nodes(address) for address in bootstrap.split(",")]
+        answers = [await answering_nodes(address, password) for address in bootstrap.split(",")]
         if min(answers) >= nodes:
             return
         if asyncio.get_running_loop().time() >= deadline:
@@ -101,8 +112,11 @@ async def _is_open(address: str) -> bool:
         return True
 
 
-async def _listed_nodes(address: str) -> int:
-    client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=_ANSWER_LIMIT_MS)
+async def _listed_nodes(address: str, password: str | None) -> int:
+    settings = Settings.from_environment(
+        {}, kafka_bootstrap=address, kafka_prefix=NAME_PREFIX, **login_settings(password)
+    )
+    client = AIOKafkaClient(**connection(settings), request_timeout_ms=_ANSWER_LIMIT_MS)
     try:
         async with asyncio.timeout(2 * _ANSWER_LIMIT_MS / 1000):
             await client.bootstrap()

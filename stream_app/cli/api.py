@@ -16,7 +16,7 @@ from api.gateway import Gateway
 from api.outgoing import ANSWER_SECONDS
 from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
-from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, keep_private, read_settings
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.collector import collect_less
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 def api(data_dir: Path | None, api_host: str | None, api_port: int | None) -> None:
     """Run one API process against a broker."""
     log_to_stderr()
+    keep_private()
     settings = read_settings(data_dir=data_dir, api_host=api_host, api_port=api_port)
     asyncio.run(_serve(resolve_bootstrap(settings)))
 

@@ -1,4 +1,4 @@
-"""`store-uptime kafka start|stop|status|prepare|jars`: the local broker alone."""
+"""`store-uptime kafka start|stop|status|prepare|jars|client-properties`: the local broker alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import click
 
 from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
 from stream_app.broker.jars import fetch_jars
-from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
-from stream_app.errors import PrerequisiteError
+from stream_app.broker.password import write_client_properties
+from stream_app.cli.options import StrictGroup, data_dir_option, keep_private, read_settings
+from stream_app.errors import PrerequisiteError, SettingsError
+from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.processes.folders import make_private
 from stream_app.processes.lock import is_locked
 from stream_app.processes.run_file import LOCK, running_stack_of
 from stream_app.processes.signals import run_until_signalled
@@ -53,8 +56,10 @@ def start(data_dir: Path | None, nodes: int | None) -> None:
     The one line on standard output is made for: export $(store-uptime kafka start)
     """
     settings = read_settings(data_dir=data_dir)
+    keep_private()
 
     async def run() -> None:
+        make_private(settings.data_dir.expanduser().resolve(), _say)
         broker = await choose_local_broker(settings, nodes=nodes, say=_say)
         _say(f"starting {broker.description}")
         started = await broker.start(tied=False)
@@ -126,6 +131,23 @@ def jars(data_dir: Path | None) -> None:
         click.echo(await fetch_jars(settings.cache_dir))
 
     _run(run())
+
+
+@kafka.command("client-properties")
+@data_dir_option
+def client_properties(data_dir: Path | None) -> None:
+    """Print the name of a file by which Kafka's own commands and Java clients log in.
+
+    Made for: kafka-topics --command-config "$(store-uptime kafka client-properties)" ...
+    """
+    settings = read_settings(data_dir=data_dir)
+    if settings.kafka_bootstrap:
+        raise SettingsError(
+            f"{PREFIX}KAFKA_BOOTSTRAP names a broker: how to log in to it is for you to know; "
+            "without it this is about the broker of the data dir"
+        )
+    keep_private()
+    click.echo(write_client_properties(resolve_bootstrap(settings)))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from stream_app.processes.logged_process import PRIVATE
 from stream_app.settings import Settings, links_instead_of_settings
 from stream_app.tls import tls_context
 
@@ -52,6 +53,11 @@ data_dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of all state (STORE_UPTIME_DATA_DIR).",
 )
+
+
+def keep_private() -> None:
+    """From now on only this user can read the files that this process makes."""
+    os.umask(PRIVATE)
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -11,7 +11,7 @@ import click
 
 from stream_app.broker.choose import begun_nodes
 from stream_app.cli.kafka import nodes_option
-from stream_app.cli.options import StrictCommand, data_dir_option
+from stream_app.cli.options import StrictCommand, data_dir_option, keep_private
 from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import running_stack
@@ -53,6 +53,7 @@ def up(
     probe_period: float,
 ) -> None:
     """Run broker (unless one is named), workers and API until Ctrl-C or SIGTERM."""
+    keep_private()
     settings = stack_settings(
         os.environ, nodes=nodes, data_dir=data_dir, api_host=api_host, api_port=api_port
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream_app.cli.logs import log_to_stderr
-from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, keep_private, read_settings
 from stream_app.kafka.discovery import resolve_bootstrap
 
 if TYPE_CHECKING:
@@ -27,4 +27,5 @@ def worker(data_dir: Path | None, name: str) -> None:
     from stream_app.worker import run  # noqa: PLC0415  Faust takes a second to import
 
     log_to_stderr()
+    keep_private()
     run(resolve_bootstrap(read_settings(data_dir=data_dir)), name)

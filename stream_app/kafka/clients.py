@@ -14,6 +14,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import BrokerUnavailableError, SettingsError
 from stream_app.kafka import safe_records
+from stream_app.kafka.local_login import accept_unencrypted
 from stream_app.settings import KAFKA_PREFIX
 from stream_app.tls import tls_context
 
@@ -47,6 +48,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     if context is not None:
         arguments["ssl_context"] = context
     if settings.kafka_security_protocol.startswith("SASL"):
+        accept_unencrypted(settings.kafka_bootstrap)
         arguments |= {
             "sasl_mechanism": settings.kafka_sasl_mechanism,
             "sasl_plain_username": settings.kafka_sasl_username,

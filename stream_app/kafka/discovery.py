@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.local_login import login_settings, read_password
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +24,29 @@ CLUSTER_FILE: Final = "kafka/cluster.json"
 _LOOPBACK: Final = "127.0.0.1"
 
 
+DOCKER_FILE: Final = "kafka/docker.json"
+"""Written instead where that broker runs in Docker."""
+
+
 def resolve_bootstrap(settings: Settings) -> Settings:
     """The same settings with a broker: the one they name, or else the one of their data dir.
 
+    To the broker of the data dir they log in with its password, also where they name it.
+
     Raises:
         BrokerUnavailableError: no broker is named and none was started from the data dir.
+        PrerequisiteError: the password of the data dir cannot be read.
     """
-    if settings.kafka_bootstrap:
-        return settings
-    told = (_read_bootstrap(settings.data_dir / name) for name in (RUN_FILE, CLUSTER_FILE))
+    if not settings.kafka_bootstrap:
+        settings = replace(settings, kafka_bootstrap=_find_bootstrap(settings))
+    if settings.kafka_security_protocol == "PLAINTEXT" and _is_of_data_dir(settings):
+        return replace(settings, **login_settings(read_password(settings.data_dir)))
+    return settings
+
+
+def _find_bootstrap(settings: Settings) -> str:
+    files = (RUN_FILE, CLUSTER_FILE, DOCKER_FILE)
+    told = (_read_bootstrap(settings.data_dir / name) for name in files)
     found = [written_and_bootstrap for written_and_bootstrap in told if written_and_bootstrap]
     if not found:
         raise BrokerUnavailableError(
@@ -41,7 +56,14 @@ def resolve_bootstrap(settings: Settings) -> Settings:
         )
     # a run that was killed leaves its file behind: the later one is about what runs now
     _, bootstrap = max(found)
-    return replace(settings, kafka_bootstrap=bootstrap)
+    return bootstrap
+
+
+def _is_of_data_dir(settings: Settings) -> bool:
+    """Whether all addresses are those of the broker that was started from the data dir."""
+    told = (_read_bootstrap(settings.data_dir / name) for name in (CLUSTER_FILE, DOCKER_FILE))
+    own = {address for found in told if found for address in found[1].split(",")}
+    return own.issuperset(settings.kafka_bootstrap.split(","))
 
 
 def _read_bootstrap(path: Path) -> tuple[float, str] | None:

@@ -1,24 +1,40 @@
-"""Folders and small files of the data dir."""
+"""Folders and small files of the data dir: for this user alone."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import PrerequisiteError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+PRIVATE_FOLDER: Final = 0o700
+SHARED_FOLDER: Final = 0o755
+"""For what holds nothing of anybody's stores, such as Kafka's jars."""
 
-def make_folder(folder: Path) -> Path:
+PRIVATE_FILE: Final = 0o600
+
+_OTHERS: Final = 0o077
+_OURS: Final = frozenset({"kafka", "workers", "logs", "run.json", "up.lock"})
+"""What this product puts into a data dir."""
+
+
+def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
     """Create a folder with its parents where it does not exist.
 
     Raises:
         PrerequisiteError: it cannot be created or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for missing in _missing(folder):
+            missing.mkdir(mode, exist_ok=True)
+        if not folder.is_dir():
+            raise PrerequisiteError(f"cannot create the folder {folder}: there is a file")
     except OSError as error:
         raise PrerequisiteError(f"cannot create the folder {folder}: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -26,8 +42,64 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def make_private(data_dir: Path, say: Callable[[str], None]) -> Path:
+    """Create the data dir, or take from others the right to read one that was there before.
+
+    A folder that holds other things as well is left as it is, and what is ours in it is not.
+
+    Args:
+        data_dir: folder of all state.
+        say: takes one line for the person where something was not private.
+
+    Raises:
+        PrerequisiteError: it cannot be created or written.
+    """
+    make_folder(data_dir)
+    names = {path.name for path in data_dir.iterdir()}
+    is_ours_alone = names <= _OURS
+    private = [data_dir] if is_ours_alone else []
+    private += [data_dir / name for name in sorted(names & _OURS)]
+    opened = [path for path in private if _is_open_to_others(path)]
+    refused = [path for path in opened if not _close_to_others(path)]
+    if opened and not refused:
+        say(f"others could read {_listed(opened)}: from now on only you can")
+    elif refused:
+        say(f"others may read {_listed(refused)}: its mode cannot be changed")
+    if not is_ours_alone and _is_open_to_others(data_dir):
+        say(
+            f"the folder {data_dir} holds other things too, so its mode stays as it is: what "
+            "store-uptime keeps in it is for you alone"
+        )
+    return data_dir
+
+
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old or the new content, never a part."""
+    """Replace a file, readable by this user alone.
+
+    Whoever reads it sees the old or the new content, never a part.
+    """
     incoming = path.with_name(f".{path.name}.{os.getpid()}")
-    incoming.write_text(text, encoding="utf-8")
+    descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
     incoming.replace(path)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that do not exist, the outermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    return missing[::-1]
+
+
+def _is_open_to_others(path: Path) -> bool:
+    return bool(path.stat().st_mode & _OTHERS)
+
+
+def _close_to_others(path: Path) -> bool:
+    with suppress(OSError):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+    return not _is_open_to_others(path)
+
+
+def _listed(paths: list[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} and what is in it"

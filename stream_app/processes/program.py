@@ -37,8 +37,17 @@ async def run_program(
     limit: float,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    umask: int = -1,
 ) -> Finished:
-    """Run to the end, at most `limit` seconds; never raises for what the program does."""
+    """Run to the end, at most `limit` seconds; never raises for what the program does.
+
+    Args:
+        command: program and arguments.
+        limit: seconds.
+        environment: all its variables; None: ours.
+        folder: its working folder; None: ours.
+        umask: rights that files it makes do not have; -1: ours.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -47,6 +56,7 @@ async def run_program(
             stderr=asyncio.subprocess.PIPE,
             env=environment,
             cwd=folder,
+            umask=umask,
         )
     except OSError as error:
         return Finished(None, errors=f"{command[0]}: {error.strerror}")

@@ -15,9 +15,10 @@ import aiohttp
 from stream_app.broker.choose import choose_broker
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.child import ChildProcess
 from stream_app.processes.environment import environment_of
-from stream_app.processes.folders import make_folder
+from stream_app.processes.folders import make_private
 from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.lock import locked
 from stream_app.processes.ports import free_ports, require_free
@@ -111,6 +112,7 @@ async def running_stack(
     settings = replace(settings, data_dir=settings.data_dir.expanduser().resolve())
     programs = programs or Programs()
     async with AsyncExitStack() as ends:
+        make_private(settings.data_dir, say)
         await ends.enter_async_context(_sole_user(settings))
         settings = _with_api_port(settings)
         supervisor = Supervisor(say, liveness=liveness)
@@ -133,7 +135,7 @@ async def running_stack(
 
 @asynccontextmanager
 async def _sole_user(settings: Settings) -> AsyncIterator[None]:
-    data_dir = make_folder(settings.data_dir)
+    data_dir = settings.data_dir
     running = running_stack_of(data_dir)
     who = f": process {running.pid}, {running.api}" if running else ""
     busy = f"`store-uptime up` is already running on the data dir {data_dir}{who}"
@@ -174,7 +176,7 @@ async def _start_broker(
             f"STORE_UPTIME_REPLICATION={settings.replication} needs as many nodes, and the "
             f"local broker has {started.nodes}"
         )
-    return replace(settings, kafka_bootstrap=started.bootstrap)
+    return resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
 
 
 async def _start_processes(

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
+from stream_app.processes.environment import environment_of
+from stream_app.settings import PREFIX
 from tests.sample import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from stream_app.settings import Settings
 
 COMMAND = [sys.executable, "-m", "stream_app.cli.main"]
 
@@ -34,6 +38,17 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+def broker_environment(settings: Settings) -> dict[str, str]:
+    """Variables by which a command finds the broker of these settings, and logs in to it."""
+    names = ("KAFKA_", "PARTITIONS", "REPLICATION")
+    variables = environment_of(settings, {})
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.removeprefix(PREFIX).startswith(names)
+    }
 
 
 class Running:

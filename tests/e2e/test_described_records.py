@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,6 +17,8 @@ from stream_app.contracts.records import encode_poll
 from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.instants import LATEST
+from stream_app.kafka.clients import connection
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import Settings
 from tests.described_records import DescribedRecords
 from tests.e2e.product import Http, run, up
@@ -78,7 +79,7 @@ async def use(address: str, settings: Settings) -> None:
     asked = [("report-requests", request) for request in requests]
     asked += [("store-queries", query) for query in queries]
     ids = [str(uuid.uuid4()) for _ in asked]
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap) as producer:
+    async with AIOKafkaProducer(**connection(settings)) as producer:
         # single polls, the second one too far ahead of the clock
         for instant in (1_710_072_000_000_000, LATEST - 1):
             poll = encode_poll(store, instant, active=True)
@@ -110,9 +111,8 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
     with running:
         replayed = run("replay", *write_files(tmp_path), "--data-dir", str(tmp_path / "data"))
         assert "refused" in replayed.stdout + replayed.stderr
-        status = run("kafka", "status", "--data-dir", str(tmp_path / "data")).stdout
-        settings = replace(
-            Settings.from_environment(os.environ), kafka_bootstrap=status.strip().partition("=")[2]
+        settings = resolve_bootstrap(
+            Settings.from_environment(os.environ, data_dir=tmp_path / "data")
         )
         await use(address, settings)
 

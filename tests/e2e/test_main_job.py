@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import os
 import re
 import uuid
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.kafka.clients import connection
+from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.settings import Settings
 from tests.e2e.product import Http, Running, run, up
 from tests.minute_walk import HEADER
 from tests.sample import HOURS, STATUS, STATUS_2023, ZONES, Sample
@@ -96,9 +100,9 @@ async def test_a_request_straight_to_kafka_is_fetched_by_http(
 ) -> None:
     """From a client with another partitioner, on a partition that does not own the store."""
     store = some_stores(sample)[0]
-    bootstrap = run("kafka", "status", "--data-dir", str(data_dir)).stdout.strip().partition("=")[2]
+    settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=data_dir))
     reports = [str(uuid.uuid4()) for _ in range(8)]
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+    async with AIOKafkaProducer(**connection(settings)) as producer:
         for partition, report_id in enumerate(reports):
             value = f'{{"report_id": "{report_id}", "store_id": "{store}"}}'
             await producer.send_and_wait(
@@ -175,9 +179,9 @@ async def test_some_stores_in_one_report(address: str, sample: Sample) -> None:
 async def test_a_report_of_all_stores_may_be_asked_for_straight_from_kafka(
     address: str, data_dir: Path, sample: Sample
 ) -> None:
-    bootstrap = run("kafka", "status", "--data-dir", str(data_dir)).stdout.strip().partition("=")[2]
+    settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=data_dir))
     report_id = str(uuid.uuid4())
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+    async with AIOKafkaProducer(**connection(settings)) as producer:
         value = f'{{"report_id": "{report_id}", "scope": "fleet"}}'
         await producer.send_and_wait("report-requests", value.encode(), key=report_id.encode())
 

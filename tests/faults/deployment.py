@@ -16,6 +16,7 @@ import aiohttp
 
 from stream_app.broker.local import LocalKafka
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.child import ChildProcess
 from stream_app.processes.environment import environment_of
 from stream_app.processes.ports import free_ports
@@ -386,7 +387,7 @@ async def deployment(
         kafka = LocalKafka(data_dir, given.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = replace(given, kafka_bootstrap=started.bootstrap)
+        given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))
         await ensure_topics(given)
         product = Deployment(given, kafka)
         ends.push_async_callback(product.stop)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from stream_app.broker import node as node_module
+from stream_app.broker.password import accepting
 from stream_app.broker.properties import LOOPBACK, server_properties
 from stream_app.processes.ports import free_ports
 
@@ -104,11 +105,17 @@ async def second_network(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Netwo
     """Give the broker that is started next a second listener, which is reached through it."""
     port, broker_port = free_ports(2)
 
-    def properties(address: NodeAddress, nodes: list[NodeAddress]) -> str:
-        lines = dict(line.split("=", 1) for line in server_properties(address, nodes).splitlines())
+    def properties(
+        address: NodeAddress, nodes: list[NodeAddress], password: str | None = None
+    ) -> str:
+        text = server_properties(address, nodes, password)
+        lines = dict(line.split("=", 1) for line in text.splitlines())
         lines["listeners"] += f",BEHIND://{LOOPBACK}:{broker_port}"
         lines["advertised.listeners"] += f",BEHIND://{LOOPBACK}:{port}"
-        lines["listener.security.protocol.map"] += ",BEHIND:PLAINTEXT"
+        protocol = "SASL_PLAINTEXT" if password else "PLAINTEXT"
+        lines["listener.security.protocol.map"] += f",BEHIND:{protocol}"
+        if password:
+            lines["listener.name.behind.plain.sasl.jaas.config"] = accepting(password)
         return "".join(f"{name}={value}\n" for name, value in lines.items())
 
     monkeypatch.setattr(node_module, "server_properties", properties)

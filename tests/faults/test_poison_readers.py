@@ -25,7 +25,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.kafka.clients import connection
-from tests.e2e.product import run
+from tests.e2e.product import broker_environment, run
 from tests.faults.deployment import deployment
 from tests.faults.oracle import dead_letters
 from tests.faults.report_requests import Client, microseconds
@@ -229,7 +229,7 @@ async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
                 *arguments,
                 "--data-dir",
                 str(tmp_path),
-                STORE_UPTIME_KAFKA_BOOTSTRAP=product.settings.kafka_bootstrap,
+                **broker_environment(product.settings),
             )
             assert "Traceback" not in ended.stderr, ended.stderr
             # nothing that a terminal would obey

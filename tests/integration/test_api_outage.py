@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import create_app
 from api.gateway import Gateway
 from stream_app.broker.local import LocalKafka
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import Settings
 from tests.fakes import now
 from tests.integration.topic_records import polls_of
@@ -45,9 +47,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
     started = await broker.start()
     store, other = str(uuid.uuid4()), str(uuid.uuid4())
     path = f"/stores/{store}/status"
-    settings = Settings.from_environment(
-        os.environ, data_dir=tmp_path, kafka_bootstrap=started.bootstrap
-    )
+    settings = resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
     gateway = Gateway(settings, now)
     try:
         async with TestClient(TestServer(create_app(gateway))) as client:

@@ -15,7 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_app.broker.cluster import Cluster
 from stream_app.broker.local import LocalKafka
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.kafka.clients import producer
+from stream_app.kafka.clients import connection, producer
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.identity import command_line
 from stream_app.settings import Settings
 
@@ -59,8 +60,8 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-async def send(bootstrap: str, topic: str, *values: bytes) -> None:
-    client = producer(Settings.from_environment({}, kafka_bootstrap=bootstrap))
+async def send(settings: Settings, topic: str, *values: bytes) -> None:
+    client = producer(resolve_bootstrap(settings))
     await client.start()
     try:
         for value in values:
@@ -69,9 +70,12 @@ async def send(bootstrap: str, topic: str, *values: bytes) -> None:
         await client.stop()
 
 
-async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
+async def read(settings: Settings, topic: str, count: int) -> list[bytes]:
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, group_id="reader", auto_offset_reset="earliest"
+        topic,
+        **connection(resolve_bootstrap(settings)),
+        group_id="reader",
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
@@ -80,8 +84,8 @@ async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
         await consumer.stop()
 
 
-async def create(bootstrap: str, topic: str, copies: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def create(settings: Settings, topic: str, copies: int) -> None:
+    admin = AIOKafkaAdminClient(**connection(resolve_bootstrap(settings)))
     await admin.start()
     try:
         configs = {"max.message.bytes": str(MAX_STATE_BYTES)}
@@ -96,9 +100,9 @@ async def test_data_ports_and_offsets_outlive_a_restart(
     first = await broker.start()
     assert not first.already_running
     large = bytes(MAX_STATE_BYTES - 1000)
-    await create(first.bootstrap, "kept", 1)
-    await send(first.bootstrap, "kept", b"one", large)
-    assert await read(first.bootstrap, "kept", 1) == [b"one"]
+    await create(settings, "kept", 1)
+    await send(settings, "kept", b"one", large)
+    assert await read(settings, "kept", 1) == [b"one"]
 
     again = await LocalKafka(settings.data_dir, settings.cache_dir).start()
     assert (again.already_running, again.bootstrap) == (True, first.bootstrap)
@@ -108,7 +112,7 @@ async def test_data_ports_and_offsets_outlive_a_restart(
 
     second = await LocalKafka(settings.data_dir, settings.cache_dir).start()
     assert (second.already_running, second.bootstrap) == (False, first.bootstrap)
-    assert await read(second.bootstrap, "kept", 1) == [large], "the group goes on after `one`"
+    assert await read(settings, "kept", 1) == [large], "the group goes on after `one`"
 
 
 async def test_a_tied_broker_ends_with_a_launcher_that_is_killed(
@@ -167,8 +171,8 @@ async def test_a_node_of_three_can_be_killed_and_started_again(settings: Setting
     started = await broker.start()
     try:
         assert started.nodes == 3
-        await create(started.bootstrap, "copied", 3)
-        await send(started.bootstrap, "copied", b"one")
+        await create(settings, "copied", 3)
+        await send(settings, "copied", b"one")
         await broker.node(2).kill()
         assert broker.node(2).pid is None
         assert (await broker.status()).running
@@ -176,7 +180,7 @@ async def test_a_node_of_three_can_be_killed_and_started_again(settings: Setting
         await broker.wait_until_ready()
         broker.node(3).pause()
         broker.node(3).resume()
-        assert await read(started.bootstrap, "copied", 1) == [b"one"]
+        assert await read(settings, "copied", 1) == [b"one"]
     finally:
         # the last of three waits five seconds for the others' goodbye: a test need not
         await asyncio.gather(*(node.kill() for node in broker.nodes))

@@ -15,6 +15,7 @@ from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.clients import producer
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import Settings
 from tests.integration.gateways import gateway
 from tests.integration.topic_records import records_of
@@ -67,8 +68,13 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
     broker: LocalKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = await broker.start()
-    settings = Settings.from_environment(
-        os.environ, data_dir=tmp_path / "worker", kafka_bootstrap=started.bootstrap
+    settings = replace(
+        resolve_bootstrap(
+            Settings.from_environment(
+                os.environ, data_dir=tmp_path, kafka_bootstrap=started.bootstrap
+            )
+        ),
+        data_dir=tmp_path / "worker",
     )
     await ensure_topics(settings)
     stores = [str(uuid.uuid4()) for _ in range(3)]

@@ -32,7 +32,8 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
 )
 from stream_app.domain.instants import format_instant, parse_instant
-from tests.e2e.product import COMMAND, Http, up
+from stream_app.kafka.clients import connection
+from tests.e2e.product import COMMAND, Http, broker_environment, up
 from tests.sample import ROOT
 
 if TYPE_CHECKING:
@@ -47,18 +48,10 @@ NOON = parse_instant("2024-03-14T12:00:00Z")
 """A Thursday."""
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "STORE_UPTIME_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "STORE_UPTIME_PARTITIONS": str(settings.partitions),
-        "STORE_UPTIME_REPLICATION": str(settings.replication),
-    }
-
-
 @pytest.fixture(scope="module")
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running product on the broker of the tests."""
-    running, address = up(tmp_path_factory.mktemp("up"), **environment(kafka_settings))
+    running, address = up(tmp_path_factory.mktemp("up"), **broker_environment(kafka_settings))
     with running:
         yield address
 
@@ -71,7 +64,7 @@ def command(kafka_settings: Settings) -> Callable[..., subprocess.CompletedProce
         return subprocess.run(
             [*COMMAND, *arguments],
             cwd=ROOT,
-            env={**os.environ, **environment(kafka_settings), **more},
+            env={**os.environ, **broker_environment(kafka_settings), **more},
             input=given,
             capture_output=True,
             timeout=60,
@@ -116,7 +109,7 @@ async def report(address: str, store_id: str) -> dict[str, Any]:
 
 
 async def publish(settings: Settings, topic: str, value: bytes, key: bytes | None) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    producer = AIOKafkaProducer(**connection(settings))
     await producer.start()
     try:
         await producer.send_and_wait(topic, value, key)

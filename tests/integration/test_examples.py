@@ -101,9 +101,9 @@ def test_java_through_kafka_alone(product: tuple[str, Path]) -> None:
     address, folder = product
     store = str(uuid.uuid4())
     jars = run("kafka", "jars", "--data-dir", str(folder)).stdout.strip()
-    broker = run("kafka", "status", "--data-dir", str(folder)).stdout.strip().partition("=")[2]
+    login = run("kafka", "client-properties", "--data-dir", str(folder)).stdout.strip()
 
-    told = printed("java", "-cp", f"{jars}/*", EXAMPLES / "Report.java", broker, store)
+    told = printed("java", "-cp", f"{jars}/*", EXAMPLES / "Report.java", login, store)
 
     assert told == asyncio.run(report_of(address, store))
     assert told.splitlines()[1].split(",")[1:3] == ["60", "4.5"]

@@ -37,6 +37,7 @@ from stream_app.contracts.topics import (
 from stream_app.domain.instants import HOUR, SECOND, format_instant, parse_instant
 from stream_app.errors import StoreUptimeError
 from stream_app.kafka.clients import connection
+from tests.e2e.product import broker_environment
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -260,12 +261,7 @@ def test_a_store_without_any_good_hours_is_an_exit_code_of_its_own(
     process = subprocess.run(
         [sys.executable, "-m", "stream_app.cli.main", "replay", "--from", hours.parent],
         cwd=ROOT,
-        env=os.environ
-        | {
-            "STORE_UPTIME_KAFKA_BOOTSTRAP": kafka_settings.kafka_bootstrap,
-            "STORE_UPTIME_PARTITIONS": str(kafka_settings.partitions),
-            "STORE_UPTIME_REPLICATION": str(kafka_settings.replication),
-        },
+        env=os.environ | broker_environment(kafka_settings),
         capture_output=True,
         text=True,
         timeout=120,
@@ -289,12 +285,7 @@ def test_ctrl_c_stops_cleanly_with_a_summary(kafka_settings: Settings, tmp_path:
     process = subprocess.Popen(
         [sys.executable, "-m", "stream_app.cli.main", "replay", "--status", path, "--speed", "1"],
         cwd=ROOT,
-        env=os.environ
-        | {
-            "STORE_UPTIME_KAFKA_BOOTSTRAP": kafka_settings.kafka_bootstrap,
-            "STORE_UPTIME_PARTITIONS": str(kafka_settings.partitions),
-            "STORE_UPTIME_REPLICATION": str(kafka_settings.replication),
-        },
+        env=os.environ | broker_environment(kafka_settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

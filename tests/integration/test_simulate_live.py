@@ -20,7 +20,7 @@ from producers.simulate import register_stores
 from producers.simulation import Simulation, Trouble
 from producers.tally import Tally
 from stream_app.domain.instants import DAY, LATEST, MINUTE, SECOND, to_datetime
-from tests.e2e.product import Http, Running, run, up
+from tests.e2e.product import Http, Running, broker_environment, run, up
 from tests.minute_walk import csv_row, walk
 
 if TYPE_CHECKING:
@@ -35,19 +35,11 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 TROUBLE = Trouble(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=0.2)
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "STORE_UPTIME_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "STORE_UPTIME_PARTITIONS": str(settings.partitions),
-        "STORE_UPTIME_REPLICATION": str(settings.replication),
-    }
-
-
 @pytest.fixture(scope="module")
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running product with two workers on the broker of the tests."""
     running, address = up(
-        tmp_path_factory.mktemp("up"), "--workers", "2", **environment(kafka_settings)
+        tmp_path_factory.mktemp("up"), "--workers", "2", **broker_environment(kafka_settings)
     )
     with running:
         yield address
@@ -124,7 +116,7 @@ def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
     arguments = ["simulate", "--stores", "40", "--every", "500ms", "--seed", "13"]
     arguments += ["--skewed", "0.5", "--register", "--record", str(path), "--api", address]
     arguments += ["--data-dir", str(tmp_path / "unused")]
-    with Running(*arguments, **environment(kafka_settings)) as running:
+    with Running(*arguments, **broker_environment(kafka_settings)) as running:
         running.wait_for(r"hours and zones of 40 stores are registered")
         # a line of figures comes once stores have pinged for ten seconds
         running.wait_for(r"pings/s sent, .* acknowledged in .* of 40 stores down")
@@ -145,7 +137,7 @@ def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
     listed = run(
         *("dead-letters", "list", "--reason", "ahead of the clock", "--since", began),
         *("--limit", "100000", "--data-dir", str(tmp_path / "unused")),
-        **environment(kafka_settings),
+        **broker_environment(kafka_settings),
     )
     assert listed.returncode == 0, listed.stderr
     # a request that is sent again is refused again

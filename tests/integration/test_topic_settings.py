@@ -22,6 +22,7 @@ from stream_app.domain.instants import DAY, MINUTE
 from stream_app.errors import PrerequisiteError, WorkersBehindError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.clients import connection
+from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
 from stream_app.kafka.topic_ids import describe_topics
 from stream_app.kafka.topic_watch import ASK_EVERY_SECONDS
@@ -48,7 +49,7 @@ def own_broker(
     settings = Settings.from_environment(os.environ, data_dir=data_dir, partitions=4)
     broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
     started = asyncio.run(broker.start(tied=True))
-    yield replace(settings, kafka_bootstrap=started.bootstrap)
+    yield resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
     asyncio.run(broker.stop())
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.peers.environment import run
-from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments
+from benchmarks.peers.job import SAMPLE_EVERY, Job, check, job_of_arguments
 
 FOLDER = Path(__file__).parent
 TARGET = FOLDER / "target"
@@ -26,9 +26,9 @@ def build() -> None:
         run(["mvn", "--quiet", "--batch-mode", "--file", str(FOLDER / "pom.xml"), "package"])
 
 
-async def forget(bootstrap: str, application: str) -> None:
+async def forget(job: Job, application: str) -> None:
     """Delete the topics that an application made."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**job.connection)
     await admin.start()
     try:
         made = [topic for topic in await admin.list_topics() if topic.startswith(application)]
@@ -59,7 +59,7 @@ def main() -> None:
             )
             told = json.loads(output.read_text(encoding="utf-8"))
         finally:
-            asyncio.run(forget(job.bootstrap, application))
+            asyncio.run(forget(job, application))
     job.done(told["seconds"], check(job, told["stores"]), cpu=told["cpu"])
 
 

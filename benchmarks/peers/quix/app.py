@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import uuid
@@ -14,6 +15,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from quixstreams import Application, State
+from quixstreams.kafka.configuration import ConnectionConfig
 
 DAY = 24 * 3600 * 1_000_000
 SPAN = {"bulk": 7 * DAY, "live": DAY}
@@ -35,6 +37,20 @@ def union(one: list[int], other: list[int]) -> list[int]:
     return sorted(kept.values())
 
 
+def connection(bootstrap: str) -> dict[str, str]:
+    """How to reach the broker, and to log in to it where the environment says how."""
+    told = {"bootstrap.servers": bootstrap}
+    password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
+    if password:
+        told |= {
+            "security.protocol": "sasl_plaintext",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": os.environ["STORE_UPTIME_KAFKA_SASL_USERNAME"],
+            "sasl.password": password,
+        }
+    return told
+
+
 def main() -> None:
     """BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY OUT"""
     bootstrap, shape, records, sample_every, output = sys.argv[1:]
@@ -44,7 +60,7 @@ def main() -> None:
     group = f"quix-{uuid.uuid4()}"
     with TemporaryDirectory(prefix="store-uptime-quix-") as folder:
         app = Application(
-            bootstrap,
+            ConnectionConfig.from_librdkafka_dict(connection(bootstrap)),
             consumer_group=group,
             auto_offset_reset="earliest",
             state_dir=Path(folder),
@@ -76,7 +92,7 @@ def main() -> None:
         app.run(count=int(records), collect=False)
         seconds = time.perf_counter() - began
         cpu = time.process_time()
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient(connection(bootstrap))
     made = [name for name in admin.list_topics(timeout=10).topics if group in name]
     for deleted in admin.delete_topics(made).values():
         deleted.result()

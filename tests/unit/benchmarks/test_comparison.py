@@ -9,6 +9,7 @@ from benchmarks import comparison
 from benchmarks.bench import Bench
 from benchmarks.comparison import Filled, in_turn, ratios, run_peer
 from benchmarks.errors import BenchmarkError, NotRunError
+from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def measured(root: Path) -> dict[str, float]:
-    product = SimpleNamespace(settings=SimpleNamespace(kafka_bootstrap="127.0.0.1:1"))
+    product = SimpleNamespace(settings=SETTINGS)
     bench = Bench(root / "workspace", print)
     bench.workspace.mkdir()
     return await run_peer(bench, product, "floor", "live", Filled(records=7, polls=9))  # type: ignore[arg-type]

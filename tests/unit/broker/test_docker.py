@@ -9,6 +9,7 @@ import pytest
 from stream_app.broker import docker
 from stream_app.broker.docker import DockerKafka
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.local_login import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ def calls(
     programs("rm", f'exec {os.path.realpath("/bin/rm")} "$@"')
     programs(
         "docker",
-        f"""echo "port=$KAFKA_HOST_PORT $*" >> '{record}'
+        f"""echo "port=$KAFKA_HOST_PORT $* password=$KAFKA_CLIENT_PASSWORD" >> '{record}'
 case "$*" in
 *" up "*) touch '{runs}';;
 *" ps "*) [ -e '{runs}' ] && echo 0123456789ab; exit 0;;
@@ -48,7 +49,11 @@ async def test_the_container_is_started_once_on_a_port_that_is_kept(
     started = await DockerKafka(settings.data_dir).start()
     port = started.bootstrap.removeprefix("127.0.0.1:")
     assert not started.already_running
+    password = read_password(settings.data_dir)
     up = next(call for call in calls() if " up " in call)
+    up, told = up.rsplit(" password=", 1)
+    assert told == password
+    assert len(password) == 32
     assert up.startswith(f"port={port} compose --project-name store-uptime-")
     assert f"--file {docker.compose_file()} up --detach" in up
 
@@ -57,7 +62,7 @@ async def test_the_container_is_started_once_on_a_port_that_is_kept(
     assert sum(" up " in call for call in calls()) == 1
 
     assert await DockerKafka(settings.data_dir).stop()
-    assert calls()[-1].endswith(" down"), "without --volumes: the data stays"
+    assert " down password=" in calls()[-1], "without --volumes: the data stays"
     assert not await DockerKafka(settings.data_dir).stop()
     assert (await DockerKafka(settings.data_dir).start()).bootstrap == started.bootstrap
 

@@ -20,17 +20,26 @@ WHERE_IT_LISTENS = {
     "listeners",
     "log.dirs",
 }
+BETWEEN_NODES = {
+    "listener.name.controller.plain.sasl.jaas.config",
+    "sasl.mechanism.controller.protocol",
+    "sasl.mechanism.inter.broker.protocol",
+}
+"""In the container, whose other listeners are its own loopback's, no node logs in to another."""
+
+LOGIN = "listener.name.client.plain.sasl.jaas.config"
+PASSWORD = "correct-horse_battery"  # noqa: S105 - an example
 
 
-def properties(nodes: int) -> dict[str, str]:
+def properties(nodes: int, password: str | None = PASSWORD) -> dict[str, str]:
     cluster = Cluster.new(nodes)
-    lines = server_properties(cluster.nodes[0], cluster.nodes).splitlines()
+    lines = server_properties(cluster.nodes[0], cluster.nodes, password).splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
 def compose_environment() -> dict[str, str]:
-    found = re.findall(r"^ {6}KAFKA_([A-Z_]+): \"?([^\"\n]*)\"?$", COMPOSE, re.MULTILINE)
-    return {name.lower().replace("_", "."): value for name, value in found}
+    found = re.findall(r"^ {6}KAFKA_([A-Z_]+): (.*)$", COMPOSE, re.MULTILINE)
+    return {name.lower().replace("_", "."): value.strip('"') for name, value in found}
 
 
 def test_compose_publishes_on_the_loopback_address_only() -> None:
@@ -43,16 +52,37 @@ def test_compose_publishes_on_the_loopback_address_only() -> None:
 
 
 def test_compose_runs_the_pinned_version() -> None:
-    assert re.findall(r"image: (.*)", COMPOSE) == [f"apache/kafka:{KAFKA_VERSION}"]
+    (image,) = re.findall(r"image: (.*)", COMPOSE)
+    assert re.fullmatch(rf"apache/kafka:{re.escape(KAFKA_VERSION)}@sha256:[0-9a-f]{{64}}", image)
 
 
 def test_compose_and_java_run_with_the_same_settings() -> None:
     java = properties(1)
     in_docker = compose_environment()
     in_docker.pop("heap.opts")
-    assert in_docker.keys() == java.keys()
-    for name in java.keys() - WHERE_IT_LISTENS:
+    assert in_docker.keys() == java.keys() - BETWEEN_NODES
+    for name in in_docker.keys() - WHERE_IT_LISTENS - {LOGIN}:
         assert in_docker[name] == java[name], name
+
+
+def test_only_who_knows_the_password_is_let_in() -> None:
+    java = properties(3)
+    protocols = java["listener.security.protocol.map"]
+    assert protocols == "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"
+    assert f'user_store-uptime="{PASSWORD}"' in java[LOGIN]
+    in_docker = compose_environment()
+    assert in_docker["listener.security.protocol.map"].startswith(
+        "CLIENT:${KAFKA_CLIENT_PASSWORD:+SASL_}PLAINTEXT,"
+    )
+    assert 'user_store-uptime="${KAFKA_CLIENT_PASSWORD:-}"' in in_docker[LOGIN]
+    listening = in_docker["listeners"].split(",")
+    assert [each for each in listening if "//127.0.0.1:" not in each] == ["CLIENT://0.0.0.0:9092"]
+
+
+def test_nodes_that_join_others_without_a_password_ask_for_none() -> None:
+    joining = properties(3, None)
+    assert joining["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    assert not [name for name in joining if "sasl" in name]
 
 
 @pytest.mark.parametrize(("nodes", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])

@@ -12,8 +12,10 @@ import pytest
 from stream_app.errors import PrerequisiteError
 from stream_app.processes import logfile
 from stream_app.processes.environment import environment_of
+from stream_app.processes.folders import make_folder, make_private, write_whole
 from stream_app.processes.identity import command_line, is_ours
 from stream_app.processes.lock import locked
+from stream_app.processes.logged_process import spawn
 from stream_app.processes.ports import free_ports, is_free, require_free
 from stream_app.processes.program import run_program
 from stream_app.processes.run_file import LOCK, RunFile, running_stack_of
@@ -162,3 +164,50 @@ async def test_a_run_file_left_by_a_crash_is_not_believed(tmp_path: Path) -> Non
     assert running_stack_of(tmp_path) is None
     async with locked(tmp_path / LOCK, limit=0, busy="unused"):
         assert running_stack_of(tmp_path) == run
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {path.name: f"{path.stat().st_mode & 0o777:o}" for path in [folder, *folder.iterdir()]}
+
+
+def test_a_new_data_dir_is_for_this_user_alone(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = make_private(tmp_path / "deep" / "data", said.append)
+    write_whole(folder / "run.json", "{}")
+    make_folder(folder / "kafka" / "node-1")
+    assert modes(folder) == {"data": "700", "run.json": "600", "kafka": "700"}
+    assert modes(folder.parent)["deep"] == "700"
+    assert said == []
+
+
+def test_a_data_dir_that_others_could_read_is_tightened_with_a_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "kafka").mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    for path in (folder, folder / "kafka"):
+        path.chmod(0o755)
+    said: list[str] = []
+    make_private(folder, said.append)
+    assert modes(folder) == {"data": "700", "kafka": "700", "run.json": "600"}
+    assert said == [f"others could read {folder} and what is in it: from now on only you can"]
+    make_private(folder, said.append)
+    assert len(said) == 1, "once"
+
+
+def test_of_a_folder_with_other_things_only_ours_is_tightened(tmp_path: Path) -> None:
+    for name in ("photos", "kafka"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+    tmp_path.chmod(0o755)
+    said: list[str] = []
+    make_private(tmp_path, said.append)
+    assert modes(tmp_path) == {tmp_path.name: "755", "photos": "755", "kafka": "700"}
+    assert said[0].startswith(f"others could read {tmp_path / 'kafka'}: ")
+    assert said[1].startswith(f"the folder {tmp_path} holds other things too")
+
+
+def test_a_child_makes_files_for_this_user_alone(tmp_path: Path) -> None:
+    process = spawn(["touch", str(tmp_path / "made")], log=tmp_path / "log", tied=False)
+    while process.poll() is None:
+        os.sched_yield()
+    assert modes(tmp_path)["made"] == modes(tmp_path)["log"] == "600"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.discovery import CLUSTER_FILE, RUN_FILE, resolve_bootstrap
+from stream_app.kafka.discovery import CLUSTER_FILE, DOCKER_FILE, RUN_FILE, resolve_bootstrap
+from stream_app.kafka.local_login import PASSWORD_FILE
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,36 @@ CLUSTER = {
         {"id": 2, "port": 2003, "controller_port": 2004, "pid": 9},
     ],
 }
+
+
+DOCKER = {"project": "x", "port": 3001, "bootstrap": "127.0.0.1:3001"}
+
+
+@pytest.mark.parametrize("file", [CLUSTER_FILE, DOCKER_FILE])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_to_the_broker_of_the_data_dir_one_logs_in(
+    tmp_path: Path, file: str, is_named: bool
+) -> None:
+    write(tmp_path / file, CLUSTER if file == CLUSTER_FILE else DOCKER)
+    settings = Settings.from_environment({}, data_dir=tmp_path)
+    assert resolve_bootstrap(settings).kafka_security_protocol == "PLAINTEXT", "of before"
+    (tmp_path / PASSWORD_FILE).write_text("secret\n")
+    bootstrap = resolve(tmp_path).split(",")[0] if is_named else None
+    settings = Settings.from_environment({}, data_dir=tmp_path, kafka_bootstrap=bootstrap)
+    found = resolve_bootstrap(settings)
+    assert (found.kafka_security_protocol, found.kafka_sasl_mechanism) == (
+        "SASL_PLAINTEXT",
+        "PLAIN",
+    )
+    assert (found.kafka_sasl_username, found.kafka_sasl_password) == ("store-uptime", "secret")
+
+
+def test_another_broker_is_not_told_the_password(tmp_path: Path) -> None:
+    write(tmp_path / CLUSTER_FILE, CLUSTER)
+    (tmp_path / PASSWORD_FILE).write_text("secret\n")
+    for bootstrap in ("broker:9092", "127.0.0.1:2001,broker:9092", "127.0.0.1:20011"):
+        settings = Settings.from_environment({}, data_dir=tmp_path, kafka_bootstrap=bootstrap)
+        assert resolve_bootstrap(settings) == settings
 
 
 def test_a_named_broker_is_taken(tmp_path: Path) -> None:

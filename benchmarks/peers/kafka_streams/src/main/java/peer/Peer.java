@@ -170,6 +170,16 @@ public final class Peer {
         CountDownLatch done = new CountDownLatch(1);
         Properties settings = new Properties();
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, told[0]);
+        String password = System.getenv("STORE_UPTIME_KAFKA_SASL_PASSWORD");
+        if (password != null && !password.isEmpty()) {
+            settings.put("security.protocol", "SASL_PLAINTEXT");
+            settings.put("sasl.mechanism", "PLAIN");
+            settings.put(
+                    "sasl.jaas.config",
+                    "org.apache.kafka.common.security.plain.PlainLoginModule required username=\""
+                            + System.getenv("STORE_UPTIME_KAFKA_SASL_USERNAME")
+                            + "\" password=\"" + password + "\";");
+        }
         settings.put(StreamsConfig.APPLICATION_ID_CONFIG, told[4]);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, told[5]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
