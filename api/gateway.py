@@ -79,11 +79,11 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.metrics = ApiMetrics()
-        self._folder = tempfile.TemporaryDirectory(prefix="store-uptime-api-")
-        folder = Path(self._folder.name)
         changes = Changes()
-        self._report_log = ReportLog(folder / "reports.sqlite", changes.tell)
-        self._registry = Registry(folder / "stores.sqlite", settings.partitions)
+        # open files without a name: whatever ends this process, nothing is left behind
+        with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
+            self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.tell)
+            self._registry = Registry(Path(folder) / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
         self._topics = TopicWatch(
@@ -172,7 +172,6 @@ class Gateway:
         await self._link.stop()
         self._registry.close()
         self._report_log.close()
-        self._folder.cleanup()
 
     async def trouble(self) -> str | None:
         """Why reports cannot be answered now, in one line; None: they can."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import tempfile
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
 from api.gateway import Gateway
 from tests.fakes import SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOLD = "stores cannot be read: TopicAuthorizationFailedError('stores')"
 
@@ -37,3 +42,28 @@ async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, nu
     assert await gateway.trouble() == TOLD
     tail._trouble = None
     assert await gateway.trouble() is None
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_nothing_is_left_behind_by_an_end_of_any_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gateway = Gateway(SETTINGS, lambda: 0)
+    assert names_in(tmp_path) == [], "its files have no name that could outlive it"
+    database = gateway._registry.database
+    # more than is held in memory
+    database.execute("PRAGMA cache_size = 10")
+    ids = [(str(UUID(int=number)), b"x" * 1000) for number in range(5000)]
+    database.executemany("INSERT INTO store (store_id, figures) VALUES (?, ?)", ids)
+    assert database.execute("SELECT count(*), sum(length(figures)) FROM store").fetchone() == (
+        5000,
+        5_000_000,
+    )
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert names_in(tmp_path) == []
+    gateway._registry.close()
+    gateway._report_log.close()
