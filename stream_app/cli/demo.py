@@ -3,105 +3,183 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import gzip
 import os
+import sys
 import tempfile
 import time
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 
 from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
 from stream_app.cli.client import ApiClient
-from stream_app.cli.options import StrictCommand, read_settings
+from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.cli.program_name import command_line
+from stream_app.cli.sample import HOURS, POLLS, ZONES, check_sample, first_stores, sample_folder
 from stream_app.contracts.reports import report_csv
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
+from stream_app.processes.folders import make_folder
+from stream_app.processes.ports import is_free
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import Stack, running_stack
+from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from stream_app.settings import Settings
 
-SAMPLE: Final = Path(__file__).parents[2] / "data"
 STORES_SHOWN: Final = 8
 
-_POLLS: Final = "store_status.csv.gz"
-_HOURS: Final = "menu_hours.csv.gz"
-_ZONES: Final = "timezones.csv.gz"
+MARKER: Final = "demo"
+"""File of a data dir that holds the sample: the sample is never mixed into other data."""
+
+INTERRUPTED: Final = 130
+"""Exit code of a command that Ctrl-C ended before its work was done."""
 
 
 @click.command(cls=StrictCommand)
 @click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
+@data_dir_option
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=SAMPLE,
-    show_default="the sample of the checkout",
-    help="Folder of the sample data.",
+    help="Folder of the sample data; default: the sample that comes with this program.",
 )
-def demo(*, keep: bool, data: Path) -> None:
-    """Start everything, replay the sample data, ask for reports, print them, stop everything."""
-    missing = [name for name in (_POLLS, _HOURS, _ZONES) if not (data / name).is_file()]
-    if missing:
-        raise PrerequisiteError(f"the sample data is not there: {data} has no {missing[0]}")
-    settings = read_settings()
-    if "STORE_UPTIME_API_PORT" not in os.environ:
-        settings = replace(settings, api_port=0)
-    with tempfile.TemporaryDirectory(prefix="store-uptime-demo-") as folder:
-        settings = replace(settings, data_dir=Path(folder))
-        asyncio.run(run_until_signalled(_demo(settings, data, keep=keep)))
+def demo(*, keep: bool, data_dir: Path | None, data: Path | None) -> None:
+    """Start everything, replay the sample data, ask for reports, print them, stop everything.
 
-
-async def _demo(settings: Settings, data: Path, *, keep: bool) -> None:
+    With --keep the product stays up: at its usual port where that is free, with its state in
+    its usual folder, so that the other commands find it and `store-uptime up` goes on with it.
+    Without, the state is in a temporary folder, which is removed, and the port is any free one.
+    """
+    sample = data or sample_folder()
+    check_sample(sample)
+    settings = read_settings(data_dir=data_dir)
     began = time.monotonic()
-    console = Console(stderr=True)
 
     def say(line: str) -> None:
-        console.print(f"[{time.monotonic() - began:5.1f} s] {line}", markup=False, highlight=False)
+        click.echo(f"[{time.monotonic() - began:5.1f} s] {line}", err=True)
 
-    async with running_stack(settings, say=say) as stack:
-        say(f"ready at {stack.api}")
-        await _replay(stack, data)
-        store_ids = _stores_of(data / _POLLS)
-        say(f"asking for the reports of {len(store_ids)} of the stores")
-        async with ApiClient(stack.api, stack.settings.report_deadline) as client:
-            reports = [await client.report(store_id) for store_id in store_ids]
-        say(f"uptime and downtime before {reports[0]['reference_time']}:")
-        click.echo(report_csv(reports), nl=False)
-        if keep:
-            say(f"the API stays up at {stack.api}; Ctrl-C stops everything. Try:")
-            say(f"  curl -X POST {stack.api}/trigger_report/{store_ids[0]}")
-            say(f"  store-uptime report {store_ids[0]} --api {stack.api}")
-            await stack.run_for_ever()
+    settings = replace(settings, api_port=demo_port(settings, os.environ, keep=keep, say=say))
+    run = _Demo(sample, keep=keep, say=say)
+    with state_folder(settings.data_dir if keep or data_dir else None) as folder:
+        asyncio.run(run_until_signalled(run.work(replace(settings, data_dir=folder))))
     say("everything is stopped")
+    sys.exit(0 if run.done else INTERRUPTED)
 
 
-async def _replay(stack: Stack, data: Path) -> None:
-    summary = Summary()
-    await replay_files(
-        ReplayFiles(status=[data / _POLLS], hours=[data / _HOURS], zones=[data / _ZONES]),
-        stack.settings,
-        view=default_view(),
-        summary=summary,
-        clock=lambda: time.time_ns() // 1000,
-    )
-    click.echo("\n".join(summary.lines()), err=True)
-    if not summary.complete:
-        raise BrokerUnavailableError("the broker did not acknowledge every good row")
+def demo_port(
+    settings: Settings, environment: Mapping[str, str], *, keep: bool, say: Callable[[str], None]
+) -> int:
+    """The port for the API; 0 is any free one.
+
+    One that the environment names is taken. A demo that stays up takes the usual one where it is
+    free; one that ends by itself leaves that port alone.
+    """
+    if f"{PREFIX}API_PORT" in environment:
+        return settings.api_port
+    if not keep:
+        return 0
+    if is_free(settings.api_port, settings.api_host):
+        return settings.api_port
+    say(f"port {settings.api_port} is in use: the API takes another one, which is named below")
+    return 0
 
 
-def _stores_of(polls: Path) -> list[str]:
-    """The first stores of the sample, in the order in which they come."""
-    stores: dict[str, None] = {}
-    with gzip.open(polls, "rt", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            stores.setdefault(row["store_id"])
-            if len(stores) == STORES_SHOWN:
-                break
-    return list(stores)
+@contextmanager
+def state_folder(folder: Path | None) -> Iterator[Path]:
+    """The data dir of a demo: the given one, or a temporary one that is removed afterwards.
+
+    Raises:
+        PrerequisiteError: it cannot be written, or it holds data that is not the sample.
+    """
+    if folder is None:
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix="store-uptime-demo-")
+        except OSError as error:
+            raise PrerequisiteError(
+                f"cannot make a temporary folder: {error.strerror}: free some space, or name "
+                "another place in TMPDIR"
+            ) from None
+        with temporary as made:
+            yield Path(made)
+        return
+    marker = make_folder(folder.expanduser()) / MARKER
+    if not marker.exists():
+        if any(folder.expanduser().iterdir()):
+            raise PrerequisiteError(
+                f"{folder} holds data already, and the sample is not mixed into it: name "
+                "another folder with --data-dir, or look at what is there with "
+                f"`{command_line('up')}`"
+            )
+        marker.touch()
+    yield folder
+
+
+@dataclass
+class _Demo:
+    """One run of the demo.
+
+    Attributes:
+        sample: folder of the files to replay.
+        keep: stay up afterwards.
+        say: takes one line for the person at every step.
+        done: the reports have been printed.
+    """
+
+    sample: Path
+    keep: bool
+    say: Callable[[str], None]
+    done: bool = False
+
+    async def work(self, settings: Settings) -> None:
+        """Do the main job once; with `keep`, run until cancelled."""
+        if settings.kafka_bootstrap:
+            self.say(f"the sample goes to the broker at {settings.kafka_bootstrap}")
+        async with running_stack(settings, say=self.say) as stack:
+            self.say(f"ready at {stack.api}")
+            await self._replay(stack)
+            store_ids = first_stores(self.sample, STORES_SHOWN)
+            self.say(f"asking for the reports of {len(store_ids)} of the stores")
+            async with ApiClient(stack.api, stack.settings.report_deadline) as client:
+                reports = [await client.report(store_id) for store_id in store_ids]
+            self.say(f"uptime and downtime before {reports[0]['reference_time']}:")
+            click.echo(report_csv(reports), nl=False)
+            self.done = True
+            if self.keep:
+                self._invite(stack, settings.data_dir, store_ids[0])
+                await stack.run_for_ever()
+
+    async def _replay(self, stack: Stack) -> None:
+        summary = Summary()
+        await replay_files(
+            ReplayFiles(
+                status=[self.sample / POLLS],
+                hours=[self.sample / HOURS],
+                zones=[self.sample / ZONES],
+            ),
+            stack.settings,
+            view=default_view(),
+            summary=summary,
+            clock=lambda: time.time_ns() // 1000,
+        )
+        click.echo("\n".join(summary.lines()), err=True)
+        if not summary.complete:
+            raise BrokerUnavailableError("the broker did not acknowledge every good row")
+
+    def _invite(self, stack: Stack, data_dir: Path, store_id: str) -> None:
+        """Say what can be done now; commands stand on lines of their own, to be copied whole."""
+        self.say("open this address, or try these commands in another terminal:")
+        click.echo(f"{stack.api}/", err=True)
+        click.echo(f"curl -X POST {stack.api}/trigger_report/{store_id}", err=True)
+        report = ["report", store_id]
+        if data_dir != read_settings().data_dir:
+            report += ["--data-dir", str(data_dir)]
+        click.echo(command_line(*report), err=True)
+        self.say(f"the API stays up at {stack.api}; Ctrl-C stops everything")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 32
 
+_IDS_SHOWN: Final = 10
+"""Of how many reports the ids are printed beside the CSV."""
+
 
 @click.command(cls=StrictCommand)
 @click.argument("store_ids", nargs=-1, metavar="[STORE_ID]...")
@@ -58,7 +61,10 @@ def report(
     address: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Ask for reports and print them: a row a store, or a row a store and day."""
+    """Ask for reports and print them: a row a store, or a row a store and day.
+
+    The id of each report goes to standard error: `store-uptime explain` takes it.
+    """
     if every_store == bool(store_ids):
         raise click.UsageError("name stores, or say --all")
     try:
@@ -72,9 +78,11 @@ def report(
     address = address or api_address(settings)
     failures: list[tuple[str, str]] = []
     if every_store:
-        reports = asyncio.run(_fleet(settings, address, reference_time, asked))
+        report_id, reports = asyncio.run(_fleet(settings, address, reference_time, asked))
+        report_ids = [report_id]
     else:
         reports, failures = asyncio.run(_reports(settings, address, wanted, reference_time, asked))
+        report_ids = [each["report_id"] for each in reports]
     if form == "csv":
         text = csv_text(
             chain.from_iterable(content_rows(each)[1] for each in reports), asked.columns
@@ -85,6 +93,10 @@ def report(
         sys.stdout.write(text)
     else:
         output.write_text(text)
+    for report_id in report_ids[:_IDS_SHOWN]:
+        click.echo(f"report {report_id}", err=True)
+    if len(report_ids) > _IDS_SHOWN:
+        click.echo(f"and {len(report_ids) - _IDS_SHOWN} more: --format json names all", err=True)
     for store_id, reason in failures:
         click.echo(f"store-uptime: no report of store {store_id}: {reason}", err=True)
     sys.exit(1 if failures else 0)
@@ -92,7 +104,7 @@ def report(
 
 async def _fleet(
     settings: Settings, address: str, reference_time: int | None, form: ReportForm
-) -> list[dict[str, Any]]:
+) -> tuple[str, list[dict[str, Any]]]:
     async with ApiClient(address, settings.report_deadline) as client:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("all stores", total=None)
@@ -102,7 +114,7 @@ async def _fleet(
                 lambda done, parts: progress.update(bar, completed=done, total=parts),
             )
     columns = content.get("columns", CSV_HEADER)
-    return [{**row, "columns": columns} for row in content["reports"]]
+    return content["report_id"], [{**row, "columns": columns} for row in content["reports"]]
 
 
 async def _reports(
