@@ -31,7 +31,11 @@ bench: setup $(BENCH_STAMP) ## what it costs, on a real Kafka, beside other ways
 	@$(BIN)/python -m benchmarks --runs $(or $(RUNS),3) $(if $(ONLY),--only $(ONLY))
 
 docs: setup $(DOCS_STAMP) ## the documentation as a site, into site/; SERVE=1: on this machine, renewed as it is written
-	@$(BIN)/mkdocs $(if $(SERVE),serve,build --quiet)
+	@$(if $(SERVE),$(BIN)/mkdocs serve,$(BUILD_DOCS))
+
+# Not with --quiet: warnings do not count then. What is merely told is left out of the output.
+BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict >$(VENV)/docs.log 2>&1 && echo site/index.html \
+	|| { grep -v '^INFO' $(VENV)/docs.log >&2; exit 1; }
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .

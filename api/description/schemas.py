@@ -7,10 +7,21 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from api.description.field_docs import field_docs
+
 _KEY: Final = "shape"
 
 
 class _Generator(GenerateJsonSchema):
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        """The schema, with the meaning of each field that says it in a docstring."""
+        described = super().typed_dict_schema(schema)
+        docs = field_docs(schema["cls"])
+        for name, field in described.get("properties", {}).items():
+            if name in docs:
+                field["description"] = docs[name]
+        return described
+
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  pydantic's own hook
         """Never: a field's title would only repeat its name."""
         return False

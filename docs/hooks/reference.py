@@ -1,17 +1,24 @@
-"""The reference pages of the site, written from the code each time the site is built."""
+"""What the site has beside the pages of `docs/`.
+
+The reference pages are written from the code each time the site is built. Pictures that stand
+elsewhere in the checkout are copied, and so is the text of each page, which it links to.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from mkdocs.structure.files import File
+from record_fields import referred, shape_section, with_their_parts
 
 from api.app import create_app
 from api.description.asyncapi import asyncapi
 from api.description.openapi import openapi
 from api.gateway import Gateway
 from stream_app.cli.main import cli
+from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.settings import Settings, defaults
 
 if TYPE_CHECKING:
@@ -19,6 +26,12 @@ if TYPE_CHECKING:
 
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+_ROOT = Path(__file__).parents[2]
+
+_COPIED = {"../benchmarks/results/growth.svg": "pictures/growth.svg"}
+"""Pictures outside of `docs/`, as pages name them, and their place in the site."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -29,10 +42,31 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "settings": _settings,
         "commands": _commands,
     }
+    for page in list(files.documentation_pages()):
+        text = File.generated(config, _source_of(page.src_uri), abs_src_path=page.abs_src_path)
+        files.append(text)
     for name, lines in pages.items():
         content = "\n".join(lines()) + "\n"
         files.append(File.generated(config, f"reference/{name}.md", content=content))
+    for named, place in _COPIED.items():
+        path = str(_ROOT / "docs" / named)
+        files.append(File.generated(config, place, abs_src_path=path))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001  mkdocs' own names
+    """Name copied pictures by their place in the site, and end with where the page is written."""
+    for named, place in _COPIED.items():
+        markdown = markdown.replace(f"({named})", f"({place})")
+    source = _source_of(page.file.src_uri)
+    if files.get_file_from_path(source) is None:
+        return f"{markdown}\n\n---\n\n*Made from the code by `docs/hooks/reference.py`.*\n"
+    up = "../" * page.file.src_uri.count("/")
+    return f"{markdown}\n\n---\n\n*Written in [docs/{page.file.src_uri}]({up}{source}).*\n"
+
+
+def _source_of(uri: str) -> str:
+    return f"sources/{uri}.txt"
 
 
 def _default_settings() -> Settings:
@@ -68,7 +102,7 @@ def _http() -> Iterator[str]:
             yield "|---|---|---|"
             for status, answer in operation["responses"].items():
                 bodies = ", ".join(f"`{media}`" for media in answer.get("content", {}))
-                yield f"| {status} | {_cell(answer['description'])} | {bodies} |"
+                yield f"| {status} | {_cell(answer['description'])} | {bodies or '-'} |"
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:
@@ -83,29 +117,80 @@ def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _topics() -> Iterator[str]:
-    document = asyncapi(_default_settings())
+    settings = _default_settings()
+    document = asyncapi(settings)
+    schemas = document["components"]["schemas"]
     yield "# Topics"
     yield ""
-    yield "`/asyncapi.json` of a running API has every field of every record."
-    for name, channel in document["channels"].items():
+    yield "Values are JSON. `/asyncapi.json` of a running API says the same to programs."
+    described: set[str] = set()
+    for topic in ALL_TOPICS:
         yield ""
-        yield f"## {name}"
+        yield f"## {topic.name}"
         yield ""
-        yield channel.get("description", "")
-        kafka = channel.get("bindings", {}).get("kafka", {})
-        settings = {
-            key: value for key, value in kafka.items() if key not in {"topic", "bindingVersion"}
-        }
-        configuration = settings.pop("topicConfiguration", {})
+        yield f"Key: {topic.key}. Value: {topic.value}."
         yield ""
         yield "| setting | default |"
         yield "|---|---|"
-        for key, value in {**settings, **configuration}.items():
-            yield f"| {key} | `{value}` |"
-        for key in channel.get("messages", {}):
-            message = document["components"]["messages"][key]
+        yield f"| partitions | {topic.partitions(settings)} |"
+        yield f"| copies | {settings.replication} |"
+        for name, value in topic.configs(settings).items():
+            yield f"| `{name}` | {_topic_setting(name, value)} |"
+        own = list(document["channels"][topic.name]["messages"])
+        if own:
+            again = [name for name in own if name in described]
             yield ""
-            yield f"**{key}**: {message.get('summary') or message.get('description') or ''}"
+            yield "Records: " + ", ".join(f"[{name}](#{name.lower()})" for name in own) + "."
+            for name in own:
+                if name not in again:
+                    yield from shape_section(name, schemas, level=3)
+            described |= set(own)
+        else:
+            yield ""
+            yield "Its records are binary, and the workers' own."
+        headers = document["channels"][topic.name]["messages"] and _headers(document, own)
+        for header, name in (headers or {}).items():
+            yield ""
+            yield f"A record may have the header `{header}`: [{name}](#{name.lower()})."
+    parts = with_their_parts(described | _named_by_headers(document), schemas) - described
+    yield ""
+    yield "## Parts of records"
+    for name in sorted(parts):
+        yield from shape_section(name, schemas, level=3)
+
+
+def _headers(document: dict[str, Any], messages: list[str]) -> dict[str, str]:
+    """The shapes of the headers that the records of a topic may have, by the header's name."""
+    return {
+        header: name
+        for message in messages
+        for header, shape in document["components"]["messages"][message]
+        .get("headers", {})
+        .get("properties", {})
+        .items()
+        for name in referred(shape)
+    }
+
+
+def _named_by_headers(document: dict[str, Any]) -> set[str]:
+    return set(_headers(document, list(document["components"]["messages"])).values())
+
+
+def _topic_setting(name: str, value: str) -> str:
+    """A topic's setting as a person reads it."""
+    if name.endswith(".ms"):
+        return "for ever" if value == "-1" else _duration(int(value))
+    if name.endswith(".bytes"):
+        return "no limit" if value == "-1" else f"{int(value) // 1_000_000} MB"
+    return f"`{value.replace(',', ', ')}`"
+
+
+def _duration(milliseconds: int) -> str:
+    for length, name in ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute")):
+        if milliseconds % length == 0:
+            count = milliseconds // length
+            return f"{count} {name}{'' if count == 1 else 's'}"
+    return f"{milliseconds} ms"
 
 
 def _commands() -> Iterator[str]:

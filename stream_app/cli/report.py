@@ -106,7 +106,8 @@ async def _fleet(
     settings: Settings, address: str, reference_time: int | None, form: ReportForm
 ) -> tuple[str, list[dict[str, Any]]]:
     async with ApiClient(address, settings.report_deadline) as client:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("all stores", total=None)
             content = await client.fleet_report(
                 reference_time,
@@ -129,7 +130,8 @@ async def _reports(
     places = asyncio.Semaphore(_AT_ONCE)
     console = Console(stderr=True)
     async with ApiClient(address, settings.report_deadline) as client:
-        with Progress(console=console, disable=len(store_ids) < _AT_ONCE) as progress:
+        few = len(store_ids) < _AT_ONCE
+        with Progress(console=console, disable=few or not console.is_terminal) as progress:
             bar = progress.add_task("reports", total=len(store_ids))
 
             async def one(store_id: str) -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
-import sys
+from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 import pytest
 
 from api.app import create_app
+from api.description.asyncapi import asyncapi
 from api.description.openapi import openapi
 from stream_app.cli.main import cli
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.settings import defaults
+from stream_app.settings import Settings, defaults
 from tests.fakes import FakeGateway
+from tests.shown_commands import blocks_of, make_checkout
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/README.md"]
+ALL_MARKDOWN = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "data/README.md"]
 
 COMMAND = re.compile(r"(?:\.venv/bin/)?store-uptime ([a-z-]+.*)")
 CALL = re.compile(
@@ -29,11 +35,13 @@ CALL = re.compile(
 
 
 def code_lines(page: Path) -> list[str]:
-    """Lines that a reader copies: indented or fenced."""
-    text = page.read_text(encoding="utf-8")
-    fenced = re.findall(r"```(?:bash|text)\n(.*?)```", text, flags=re.DOTALL)
-    indented = re.findall(r"^ {4}(\S.*)$", text, flags=re.MULTILINE)
-    return [*indented, *(line for block in fenced for line in block.splitlines())]
+    """Lines that a reader copies."""
+    fenced = re.findall(
+        r"^ *```(?:bash|text)\n(.*?)^ *```$",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+    return [line for block in fenced for line in block.splitlines()]
 
 
 def commands() -> list[str]:
@@ -67,7 +75,7 @@ def test_commands_are_shown_at_all() -> None:
 def test_every_call_that_is_shown_is_there() -> None:
     known = [
         re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path))
-        for path in [*openapi(create_app(FakeGateway()))["paths"], "/public/", "/"]  # type: ignore[arg-type]
+        for path in [*openapi(create_app(FakeGateway()))["paths"], "/public", "/"]  # type: ignore[arg-type]
     ]
     shown = {
         (match[2] or match[3]).rstrip("/.") or "/"
@@ -78,22 +86,169 @@ def test_every_call_that_is_shown_is_there() -> None:
     assert [path for path in shown if not any(each.fullmatch(path) for each in known)] == []
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` does; a warning is an error there."""
+NOT_RUN = {
+    "README.md": 1,
+    "docs/how-to/cluster.md": 2,
+    "docs/how-to/pings.md": 1,
+    "docs/how-to/reports.md": 1,
+    "docs/performance.md": 1,
+}
+"""How many blocks of a page no test can run; tests/e2e/test_shown_commands.py runs all others."""
+
+
+def test_what_cannot_be_run_is_counted() -> None:
+    blocks = {str(page.relative_to(ROOT)): blocks_of(page) for page in PAGES}
+    skipped = {name: [block for block in of if block.not_run] for name, of in blocks.items()}
+    assert {name: len(of) for name, of in skipped.items() if of} == NOT_RUN
+    run = [block for of in blocks.values() for block in of if not block.not_run]
+    assert len(run) > 30
+
+
+@pytest.mark.parametrize("page", ALL_MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_fenced(page: Path) -> None:
+    """What is only indented becomes prose as soon as a line before it moves."""
+    text = re.sub(r"^( *)```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    after_blank = re.compile(r"(?:^|\n\n) {4,}(?![-*0-9])\S.*")
+    assert after_blank.findall(text) == [], "put it between ```bash and ```"
+
+
+@dataclass(frozen=True)
+class Docs:
+    """A folder like a checkout, in which the documentation can be built as `make docs` does."""
+
+    folder: Path
+
+    def built(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", "docs"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+
+
+def docs_in(folder: Path) -> Docs:
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("the site's tools are not there: make docs")
-    folder = tmp_path_factory.mktemp("site")
-    built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    make_checkout(folder, "mkdocs.yml", "examples", "benchmarks", "README.md")
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    (folder / ".venv/.set-up-docs").touch()
+    return Docs(folder)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    docs = docs_in(tmp_path_factory.mktemp("checkout"))
+    built = docs.built()
     assert built.returncode == 0, built.stderr
-    return folder
+    assert built.stdout.splitlines()[-1] == "site/index.html"
+    return docs.folder / "site"
+
+
+@pytest.mark.parametrize(
+    ("additions", "complaints"),
+    [
+        (
+            ["[gone](gone.md)", "[gone](tutorial.md#gone)", "![gone](pictures/gone.png)"],
+            # and a page that nobody can find
+            ["gone.md", "#gone", "gone.png", "lost.md"],
+        ),
+        (['--8<-- "examples/gone.py"'], ["gone.py"]),
+    ],
+)
+def test_a_warning_makes_the_build_fail(
+    tmp_path: Path, additions: list[str], complaints: list[str]
+) -> None:
+    docs = docs_in(tmp_path)
+    with (docs.folder / "docs/index.md").open("a") as page:
+        page.write("\n".join(["", *additions]))
+    (docs.folder / "docs/how-to/lost.md").write_text("# Lost\n")
+    built = docs.built()
+    assert built.returncode != 0
+    assert [each for each in complaints if each not in built.stderr] == []
+    assert "INFO" not in built.stderr
+
+
+class _Names(HTMLParser):
+    """What a page refers to, and the anchors that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refers_to: list[str] = []
+        self.anchors: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value and (name == "id" or (tag == "a" and name == "name")):
+                self.anchors.add(value)
+            elif value and (name in {"href", "src"}) and not re.match(r"[a-z]+:", value):
+                self.refers_to.append(value)
+
+
+def names_of(page: Path) -> _Names:
+    names = _Names()
+    names.feed(page.read_text(encoding="utf-8"))
+    return names
+
+
+def test_every_picture_and_link_of_the_site_is_there(site: Path) -> None:
+    pages = {page: names_of(page) for page in site.rglob("*.html")}
+    missing = []
+    for page, names in pages.items():
+        if page.name == "404.html":
+            continue  # its addresses begin at the root of whatever host serves it
+        for named in names.refers_to:
+            path, _, anchor = named.partition("#")
+            target = (page.parent / unquote(path)).resolve() if path else page
+            target = target / "index.html" if target.is_dir() else target
+            known = pages[target].anchors if target in pages else set()
+            if not target.is_file() or (anchor and target in pages and anchor not in known):
+                missing.append(f"{page.relative_to(site)}: {named}")
+    assert missing == []
+    pictures = sum(len(re.findall("<img", page.read_text(encoding="utf-8"))) for page in pages)
+    assert pictures > 0
+
+
+BEGINS_WITH_A_COMMAND = re.compile(
+    r"<p>\s*(?:\$ |\.venv/|store-uptime |make |curl |export |docker |kafka-|python3? |pip |cat )"
+)
+
+
+def test_no_command_of_the_site_is_prose_and_nothing_is_left_unread(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert BEGINS_WITH_A_COMMAND.findall(text) == [], page
+        shown = re.sub(r"<[^>]+>", "", text)
+        assert re.findall(r"-- ?8 ?(?:<|&lt;)", shown) == [], page
+        assert re.findall(r"^.*(?:```|\]\(|^\|---).*$", shown, flags=re.M) == [], page
+        empty = re.findall(r"<strong>[^<]+</strong>:?\s*(?:</p>|</li>)", text)
+        assert [each for each in empty if ":" in each] == [], page
+
+
+def test_every_field_of_every_record_is_described(site: Path) -> None:
+    """Name, type and meaning of each, in a row of its shape's table."""
+    page = (site / "reference/topics.html").read_text(encoding="utf-8")
+    sections = dict(re.findall(r'<h3 id="([a-z0-9]+)".*?(<tbody>.*?</tbody>)', page, flags=re.S))
+    schemas = asyncapi(Settings.from_environment({}, kafka_bootstrap="x:1"))["components"]
+    for name, schema in schemas["schemas"].items():
+        rows = re.findall(r"<tr>\s*(.*?)\s*</tr>", sections[name.lower()], flags=re.S)
+        cells = [
+            [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall("<td>.*?</td>", row, re.S)]
+            for row in rows
+        ]
+        assert [row[0] for row in cells] == list(schema["properties"]), name
+        assert [row for row in cells if not all(row) or row[2] == "Optional."] == [], name
+
+
+def test_topic_settings_are_for_people(site: Path) -> None:
+    page = (site / "reference/topics.html").read_text(encoding="utf-8")
+    shown = re.sub(r"<[^>]+>", "", page)
+    assert "7 days" in shown
+    assert "compact, delete" in shown
+    assert "604800000" not in shown
+    assert "[&#39;" not in shown
 
 
 def test_the_site_asks_no_other_host(site: Path) -> None:

@@ -48,7 +48,9 @@ class PollRecord(TypedDict):
 
     store_id: StoreId
     status: Status
+    """What the store said of itself."""
     timestamp_utc: Instant
+    """When the poll was made."""
 
 
 @closed
@@ -69,6 +71,7 @@ class RecordOrigin(TypedDict):
     partition: Count
     """Of the same topic."""
     offset: Count
+    """In that partition."""
 
 
 @closed
@@ -86,6 +89,7 @@ class ZoneRecord(TypedDict):
 
     store_id: StoreId
     timezone_str: ZoneName
+    """IANA name of the zone."""
 
 
 class FigureChoice(TypedDict):
@@ -107,6 +111,7 @@ class _Request(FigureChoice):
     reference_time: NotRequired[Instant]
     """Where the time ends, also called `end`; without it, by the deployment's reference clock."""
     end: NotRequired[Instant]
+    """Another name of `reference_time`."""
     requested_at: NotRequired[Instant]
     """When it was first asked for; without it, when the broker took the record."""
 
@@ -125,6 +130,7 @@ class FleetReportRequest(_Request):
     """A request for one report of all stores."""
 
     scope: Literal["fleet"]
+    """All stores that there are."""
 
 
 @closed
@@ -132,6 +138,7 @@ class StoresReportRequest(_Request):
     """A request for one report of the stores it names."""
 
     store_ids: StoreIds
+    """The stores."""
 
 
 @closed
@@ -140,11 +147,17 @@ class PartRequest(FigureChoice):
 
     report_id: ReportId
     part: Count
+    """Which part, from 0 on: the number of the partition."""
     parts: Annotated[int, Field(ge=1)]
+    """How many parts the report has."""
     scope: NotRequired[Literal["fleet"]]
+    """All stores of the partition."""
     store_ids: NotRequired[StoreIds]
+    """The stores of the partition that are asked for."""
     reference_time: Instant
+    """Where the time ends."""
     requested_at: Instant
+    """When the report was first asked for."""
 
 
 @closed
@@ -153,7 +166,9 @@ class ReportRunning(TypedDict):
 
     report_id: ReportId
     status: Literal["running"]
+    """How far the report is."""
     at: Instant
+    """When this was written."""
 
 
 @closed
@@ -166,13 +181,19 @@ class Piece(TypedDict):
     """Rows of one part of a report of many stores."""
 
     part: Count
+    """Which part of the report, from 0 on."""
     parts: Annotated[int, Field(ge=1)]
+    """How many parts the report has."""
     attempt: str
     """Which making of the part: pieces of different ones do not go together."""
     piece: Count
+    """Which piece of the part, from 0 on."""
     pieces: Annotated[int, Field(ge=1)]
+    """How many pieces the part has."""
     reference_time: Instant
+    """Where the time of the figures ends."""
     basis: Basis
+    """The settings that the figures rest on."""
     input_offsets: dict[str, Count]
     """By source topic: up to where the partition's records are in the figures."""
     columns: list[str]
@@ -191,8 +212,11 @@ class ReportPiece(TypedDict):
 
     report_id: ReportId
     status: Literal["running"]
+    """How far the report is."""
     at: Instant
+    """When this was written."""
     piece: Piece
+    """The rows."""
 
 
 @closed
@@ -201,8 +225,11 @@ class ReportComplete(TypedDict):
 
     report_id: ReportId
     status: Literal["complete"]
+    """How far the report is."""
     at: Instant
+    """When this was written."""
     report: StoreReport
+    """The figures, and what they rest on."""
 
 
 @closed
@@ -211,8 +238,11 @@ class ReportFailed(TypedDict):
 
     report_id: ReportId
     status: Literal["failed"]
+    """How far the report is."""
     at: Instant
+    """When this was written."""
     reason: str
+    """Why there is none."""
 
 
 @closed
@@ -227,8 +257,11 @@ class WatermarkRecord(TypedDict):
     """Everything below `applied` of a source partition is in the tables of its owner."""
 
     topic: str
+    """A source topic."""
     partition: Count
+    """One of its partitions."""
     applied: Count
+    """The first offset that is not applied yet."""
     newest_poll: Microseconds | None
     """Of all stores of the partition, in microseconds since 1970."""
     topic_id: NotRequired[str | None]
@@ -246,6 +279,7 @@ class RestoreStatusRecord(TypedDict):
     to_do: Count
     """Changelog records that are still to read."""
     seconds_left: Count | None
+    """How long the rest will take, as it looks now; null: nobody can say yet."""
 
 
 @closed
@@ -254,7 +288,9 @@ class WebhookRecord(TypedDict):
 
     report_id: ReportId
     url: str
+    """Where the news is sent."""
     requested_at: Instant
+    """When the report was asked for."""
 
 
 @closed
@@ -262,8 +298,11 @@ class RecordSource(TypedDict):
     """A record of a topic."""
 
     topic: str
+    """The topic."""
     partition: Count
+    """Its partition."""
     offset: Count
+    """The offset in it."""
     last_offset: NotRequired[Count]
     """Of several records that cannot be read."""
 
@@ -273,7 +312,9 @@ class FileSource(TypedDict):
     """A row of a file."""
 
     file: str
+    """The path, as it was given."""
     line: Count
+    """The number of the line; the header is line 1."""
     kind: NotRequired[str]
     """What the rows of the file are."""
     columns: NotRequired[str]
@@ -287,6 +328,7 @@ class RequestSource(TypedDict):
     http: Uuid
     """Of the request."""
     path: str
+    """The path of the request."""
     item: NotRequired[Count]
     """The index in a JSON array, the line in NDJSON."""
 
@@ -296,6 +338,7 @@ class Binary(TypedDict):
     """Bytes that are not UTF-8."""
 
     base64: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+    """The bytes in base64."""
 
 
 @closed
@@ -303,7 +346,9 @@ class DeadLetterRecord(TypedDict):
     """What was refused, why, and where it stood."""
 
     source: RecordSource | FileSource | RequestSource
+    """Where it stood."""
     reason: str
+    """Why it was refused, in words."""
     original: str | Binary | None
     """As it came; null: a record without a value."""
     key: str | Binary | None

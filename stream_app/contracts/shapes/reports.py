@@ -25,40 +25,60 @@ class WindowFigures(TypedDict):
     """Of the last hour in minutes, of the last day and week in hours."""
 
     uptime_last_hour: Annotated[int, Field(ge=0, le=60)]
+    """Minutes up in the last hour."""
     uptime_last_day: Annotated[float, Field(ge=0, le=24)]
+    """Hours up in the last 24 hours, to two decimals."""
     uptime_last_week: Annotated[float, Field(ge=0, le=168)]
+    """Hours up in the last 7 days, to two decimals."""
     downtime_last_hour: Annotated[int, Field(ge=0, le=60)]
+    """Minutes down in the last hour."""
     downtime_last_day: Annotated[float, Field(ge=0, le=24)]
+    """Hours down in the last 24 hours, to two decimals."""
     downtime_last_week: Annotated[float, Field(ge=0, le=168)]
+    """Hours down in the last 7 days, to two decimals."""
 
 
 class ExactWindowFigures(TypedDict):
     """The same in seconds, exactly."""
 
     uptime_last_hour_seconds: Annotated[float, Field(ge=0, le=3600)]
+    """Seconds up in the last hour."""
     uptime_last_day_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    """Seconds up in the last 24 hours."""
     uptime_last_week_seconds: Annotated[float, Field(ge=0, le=604_800)]
+    """Seconds up in the last 7 days."""
     downtime_last_hour_seconds: Annotated[float, Field(ge=0, le=3600)]
+    """Seconds down in the last hour."""
     downtime_last_day_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    """Seconds down in the last 24 hours."""
     downtime_last_week_seconds: Annotated[float, Field(ge=0, le=604_800)]
+    """Seconds down in the last 7 days."""
 
 
 class SpanFigures(TypedDict):
     """Of a span of time, in minutes."""
 
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     uptime_minutes: Count
+    """Open minutes that count as up."""
     downtime_minutes: Count
+    """Open minutes that count as down."""
 
 
 class ExactSpanFigures(TypedDict):
     """Of a span of time, in seconds, exactly."""
 
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     uptime_seconds: Seconds
+    """Open seconds that count as up."""
     downtime_seconds: Seconds
+    """Open seconds that count as down."""
 
 
 class _OfDay(TypedDict):
@@ -68,6 +88,7 @@ class _OfDay(TypedDict):
 
 class _Backed(TypedDict):
     polls_counted: Count
+    """How many polls lie in the time; of a whole span, also in the lookback before it."""
     coverage: Coverage
     """The share of open time that some poll backs; null: there is no open time."""
 
@@ -108,11 +129,17 @@ class Window(TypedDict):
     """One of the three windows, all in minutes."""
 
     name: Literal["last_hour", "last_day", "last_week"]
+    """Which window."""
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     uptime_minutes: Count
+    """Open minutes that count as up."""
     downtime_minutes: Count
+    """Open minutes that count as down."""
     coverage: Coverage
+    """The share of open time that some poll backs; null: there is no open time."""
 
 
 @closed
@@ -120,7 +147,9 @@ class Interval(TypedDict):
     """A time in which nothing changes, the longest possible."""
 
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     open: bool
     """Whether it lies in business hours."""
     status: Literal["active", "inactive", "unknown"]
@@ -134,11 +163,17 @@ class LocalDay(TypedDict):
     """A day of the store's own calendar, as far as it lies in the span."""
 
     date: Date
+    """Of the store's own calendar."""
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     uptime_minutes: Count
+    """Open minutes that count as up."""
     downtime_minutes: Count
+    """Open minutes that count as down."""
     coverage: Coverage
+    """The share of open time that some poll backs; null: there is no open time."""
 
 
 @closed
@@ -146,7 +181,9 @@ class Incident(TypedDict):
     """A longest time that counts as inactive, with business hours in it."""
 
     start: Instant
+    """Where it begins."""
     end: Instant
+    """Where it ends; this instant is outside."""
     ongoing: bool
     """It reaches the end, and nothing has told that it is over."""
     began_earlier: bool
@@ -162,8 +199,11 @@ class LostInput(TypedDict):
     """Source records that the log deleted before any worker had applied them."""
 
     topic: str
+    """The source topic."""
     partition: Count
+    """Its partition."""
     first_offset: Count
+    """The offset of the first lost record."""
     end_offset: Count
     """The offset behind the last lost record."""
 
@@ -179,9 +219,13 @@ class NewestPoll(TypedDict):
 class _Detailed(TypedDict):
     last_poll: NotRequired[NewestPoll | None]
     windows: NotRequired[list[Window]]
+    """The three windows; only where they were asked for."""
     intervals: NotRequired[list[Interval]]
+    """The timeline; only where it was asked for."""
     local_days: NotRequired[list[LocalDay]]
+    """Day by day; only where they were asked for."""
     incidents: NotRequired[list[Incident]]
+    """Only where they were asked for."""
 
 
 class _Report(_OfStore, _Backed, SettingsUsed, _Detailed):
@@ -222,6 +266,7 @@ class DailyReport(_Report):
     """A span of a store's time day by day."""
 
     days: list[DayFigures] | list[ExactDayFigures]
+    """The local days, the earliest first."""
 
 
 StoreReport = WindowReport | ExactWindowReport | SpanReport | ExactSpanReport | DailyReport

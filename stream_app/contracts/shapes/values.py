@@ -19,8 +19,14 @@ EXAMPLE_REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 _UUID: Final[dict[str, Any]] = {"format": "uuid"}
 
 Uuid = Annotated[str, Field(json_schema_extra=_UUID)]
-StoreId = Annotated[str, Field(json_schema_extra=_UUID, examples=[EXAMPLE_STORE])]
-ReportId = Annotated[str, Field(json_schema_extra=_UUID, examples=[EXAMPLE_REPORT])]
+StoreId = Annotated[
+    str,
+    Field(json_schema_extra=_UUID, examples=[EXAMPLE_STORE], description="Which store."),
+]
+ReportId = Annotated[
+    str,
+    Field(json_schema_extra=_UUID, examples=[EXAMPLE_REPORT], description="Which report."),
+]
 Status = Literal["active", "inactive"]
 Instant = Annotated[
     str,

@@ -84,9 +84,11 @@ def test_a_folder_is_the_demos_again(tmp_path: Path) -> None:
 
 def test_the_sample_is_not_mixed_into_other_data(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
-    with pytest.raises(PrerequisiteError, match="holds data already") as error:
-        with state_folder(tmp_path):
-            pass
+    with (
+        pytest.raises(PrerequisiteError, match="holds data already") as error,
+        state_folder(tmp_path),
+    ):
+        pass
     assert "--data-dir" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
     assert [each.name for each in tmp_path.iterdir()] == ["kafka"]
@@ -95,17 +97,21 @@ def test_the_sample_is_not_mixed_into_other_data(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     for folder in (tmp_path / "state", tmp_path / "state" / "below"):
-        with pytest.raises(PrerequisiteError, match="cannot create the folder"):
-            with state_folder(folder):
-                pass
+        with (
+            pytest.raises(PrerequisiteError, match="cannot create the folder"),
+            state_folder(folder),
+        ):
+            pass
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # root may write everywhere: the system's answer is what it would be for anybody else
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(PrerequisiteError, match="cannot write in the folder"):
-        with state_folder(tmp_path):
-            pass
+    with (
+        pytest.raises(PrerequisiteError, match="cannot write in the folder"),
+        state_folder(tmp_path),
+    ):
+        pass
 
 
 def test_no_room_for_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +119,11 @@ def test_no_room_for_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
-    with pytest.raises(PrerequisiteError, match=r"No space left on device.*TMPDIR"):
-        with state_folder(None):
-            pass
+    with (
+        pytest.raises(PrerequisiteError, match=r"No space left on device.*TMPDIR"),
+        state_folder(None),
+    ):
+        pass
 
 
 def test_a_temporary_folder_is_removed() -> None:

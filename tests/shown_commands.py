@@ -1,0 +1,110 @@
+"""The commands that a page of the documentation shows, as a test can run them.
+
+A fenced block of `bash` is what a reader types. A fenced block of `text` right after it, with
+nothing but blank lines or prose between, is what is then printed: `...` stands for any text of a
+line, a line of `...` alone for any lines. Before a block a comment may say how it is meant:
+
+    <!-- block: keeps running -->               until Ctrl-C, while the next blocks are typed
+    <!-- block: after Ctrl-C, keeps running --> what kept running before is stopped first
+    <!-- block: exit code 1 -->
+    <!-- block: not run, REASON -->             it needs what no test has
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.sample import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FENCE: Final = re.compile(
+    r"(?:^<!-- block: (?P<meant>[^\n]*?) -->\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+_MEANT: Final = re.compile(
+    r"(?P<stop>after Ctrl-C)?(?:, )?(?P<stays>keeps running)?"
+    r"|exit code (?P<code>[0-9]+)"
+    r"|not run, (?P<reason>.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a reader types at one place.
+
+    Attributes:
+        line: of the page, of its first command.
+        text: the commands.
+        promised: what the page says that they print; None: it says nothing.
+        stays: it runs until Ctrl-C.
+        stops_earlier: what keeps running is ended by Ctrl-C first.
+        exit_code: that of the last command.
+        not_run: why no test can run it; empty: one can.
+    """
+
+    line: int
+    text: str
+    promised: str | None = None
+    stays: bool = False
+    stops_earlier: bool = False
+    exit_code: int = 0
+    not_run: str = ""
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The blocks of a page, in their order."""
+    text = page.read_text(encoding="utf-8")
+    fences = list(_FENCE.finditer(text))
+    blocks = []
+    for number, fence in enumerate(fences):
+        if fence["language"] != "bash":
+            assert not fence["meant"], f"{page}: only a bash block is run: {fence[0]}"
+            continue
+        following = fences[number + 1] if number + 1 < len(fences) else None
+        promised = None
+        if (
+            following is not None
+            and following["language"] == "text"
+            and not re.search(r"^#", text[fence.end() : following.start()], flags=re.MULTILINE)
+        ):
+            promised = following["text"]
+        meant = _MEANT.fullmatch(fence["meant"] or "")
+        assert meant is not None, f"{page}: what does {fence['meant']!r} mean?"
+        blocks.append(
+            Block(
+                line=text.count("\n", 0, fence.start("text")) + 1,
+                text=fence["text"],
+                promised=promised,
+                stays=meant["stays"] is not None,
+                stops_earlier=meant["stop"] is not None,
+                exit_code=int(meant["code"] or 0),
+                not_run=meant["reason"] or "",
+            )
+        )
+    return blocks
+
+
+def make_checkout(folder: Path, *further: str) -> None:
+    """Make a folder look like a checkout that `make setup` has been run in."""
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(ROOT / ".venv/bin")
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", *further):
+        (folder / name).symlink_to(ROOT / name)
+    # what make looks at: newer than all that it was made from
+    (folder / ".venv/.set-up").touch()
+
+
+def pattern_of(promised: str) -> str:
+    """A regular expression for what a page promises: whole lines, in their order."""
+    lines = []
+    for line in promised.splitlines():
+        if line.strip() == "...":
+            lines.append(r"(?:.*\n)*?")
+        else:
+            lines.append(".*".join(re.escape(part) for part in line.split("...")) + r" *\n")
+    return "".join(lines)
