@@ -42,6 +42,16 @@ GROUPS: Final[Mapping[str, Mapping[tuple[str, str], Operation]]] = {
 }
 """Of every route, by method and path, in groups as a reader meets them."""
 
+GROUP_TEXTS: Final = {
+    "fleet": "All stores as they are now: states, events, badges, the public status page.",
+    "reports": "Ask for uptime and downtime of any time, follow a report, fetch it, compare it.",
+    "polls": "Send what stores say of themselves.",
+    "stores": "Business hours and time zones of stores, and one store's timeline and incidents.",
+    "health": "For load balancers, and for Prometheus.",
+    "documents": "This description, for people and for programs.",
+}
+"""What each group is for, in a sentence."""
+
 OPERATIONS: Final = {
     key: operation for group in GROUPS.values() for key, operation in group.items()
 }
@@ -59,7 +69,7 @@ NOT_DESCRIBED: Final = {
 TITLE: Final = "Store uptime"
 
 _TEXT: Final = """\
-How long each store's systems were up during its own opening hours.
+How long each store's systems were up during its own business hours.
 
 A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
 by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
@@ -105,7 +115,7 @@ def openapi(app: web.Application) -> dict[str, Any]:
             "description": _TEXT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": group} for group in GROUPS],
+        "tags": [{"name": group, "description": GROUP_TEXTS[group]} for group in GROUPS],
         "paths": paths,
         "components": {"schemas": schemas.definitions},
     }

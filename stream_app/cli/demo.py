@@ -39,9 +39,6 @@ STORES_SHOWN: Final = 8
 MARKER: Final = "demo"
 """File of a data dir that holds the sample: the sample is never mixed into other data."""
 
-INTERRUPTED: Final = 130
-"""Exit code of a command that Ctrl-C ended before its work was done."""
-
 
 @click.command(cls=StrictCommand)
 @click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")

@@ -44,7 +44,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="store-uptime")
 def cli() -> None:
-    """How long each shop's systems were up during its own opening hours."""
+    """How long each shop's systems were up during its own business hours."""
 
 
 def main() -> None:

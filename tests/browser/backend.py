@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from api import pages
+from api import documents, pages
+from api.app import create_app
 from api.problems import ProblemError, problem_middleware
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data
 from tests.browser.public import CannedStatus
 from tests.browser.streams import Streams
+from tests.fakes import FakeGateway
 
 if TYPE_CHECKING:
     Store = dict[str, Any]
@@ -60,6 +62,9 @@ class Backend:
         """The application; one a backend."""
         app = web.Application(middlewares=[self._watch, problem_middleware, self._fail])
         app.add_routes(pages.routes)
+        app.add_routes(documents.routes)
+        gateway: Any = FakeGateway()
+        app[documents.DOCUMENTS] = documents.Documents(create_app(gateway), gateway.settings)
         app.add_subapp("/public/", self.public.app())
         app.add_routes(
             [

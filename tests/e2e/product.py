@@ -18,6 +18,7 @@ from stream_app.settings import PREFIX
 from tests.sample import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from stream_app.settings import Settings
@@ -54,13 +55,19 @@ def broker_environment(settings: Settings) -> dict[str, str]:
 class Running:
     """A command that stays up until it is stopped; `wait_for` reads what it says."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        command: Sequence[str] = COMMAND,
+        folder: Path = ROOT,
+        **environment: str,
+    ) -> None:
         self.lines: list[str] = []
         self._heard = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=ROOT,
+            [*command, *arguments],
+            cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,65 @@
+"""The page that shows every call of the API and tries it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from api.description.openapi import GROUP_TEXTS, GROUPS, OPERATIONS
+from tests.browser.axe_core import violations
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from tests.browser.conftest import OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def shown(page: Page) -> None:
+    await expect(page.locator(".opblock-tag")).to_have_count(len(GROUPS))
+
+
+async def open_every_group(page: Page) -> None:
+    for group in GROUPS:
+        await page.locator(f"#operations-tag-{group} button.expand-operation").click()
+    await expect(page.locator(".opblock-summary-path")).to_have_count(len(OPERATIONS))
+
+
+async def test_groups_are_closed_each_with_a_sentence(open_page: OpenPage) -> None:
+    async with open_page("/docs") as page:
+        await shown(page)
+        await expect(page.locator(".opblock-summary-path")).to_have_count(0)
+        for group, text in GROUP_TEXTS.items():
+            await expect(page.locator(f"#operations-tag-{group}")).to_contain_text(text)
+        await open_every_group(page)
+
+
+async def test_the_way_back(open_page: OpenPage) -> None:
+    async with open_page("/docs") as page:
+        await shown(page)
+        await expect(page.locator("main")).to_have_count(0)
+        await page.get_by_role("link", name="Store uptime", exact=True).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_everybody_can_read_it(open_page: OpenPage, scheme: str) -> None:
+    """Colours are the page's to choose; how Swagger UI nests and labels its parts is its own."""
+
+    async def too_pale() -> list[str]:
+        return [each for each in await violations(page) if each.startswith("color-contrast")]
+
+    async with open_page("/docs", color_scheme=scheme) as page:
+        await shown(page)
+        background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+        assert await violations(page) == []
+        await open_every_group(page)
+        assert await too_pale() == []
+        await page.locator("#operations-polls-post_status .opblock-summary-control").click()
+        await page.get_by_role("button", name="Try it out").click()
+        await expect(page.get_by_role("button", name="Execute")).to_be_visible()
+        assert await too_pale() == []

@@ -1,0 +1,131 @@
+"""The demo as somebody runs it who installed the wheel and has no checkout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.processes.ports import free_ports
+from tests.e2e.product import Running
+from tests.minute_walk import HEADER
+from tests.sample import ROOT, STATUS, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+MOST_BYTES = 4_000_000
+"""Of the wheel: the sample is a megabyte, Swagger UI and the rest another one."""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`store-uptime` in an environment of its own, into which the wheel alone was installed.
+
+    What the wheel depends on is found where the tests have it; this checkout is not.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    assert wheel.stat().st_size < MOST_BYTES
+
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    python = folder / "venv/bin/python"
+    (site,) = (folder / "venv/lib").glob("python*/site-packages")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
+    subprocess.run([*install, "--quiet", str(wheel)], check=True, capture_output=True)
+    # a path alone: the editable install of the checkout beside it is not followed
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    where = subprocess.run(
+        [python, "-c", "import stream_app, api, producers; print(stream_app.__file__)"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert where.stdout.startswith(str(site))
+    return folder / "venv/bin/store-uptime"
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which a command runs and leaves nothing behind."""
+    yield tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_needs_no_checkout(
+    program: Path, empty: Path, environment: dict[str, str]
+) -> None:
+    demo = subprocess.run(
+        [program, "demo"],
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stderr
+    assert str(ROOT) not in demo.stderr
+    sample = Sample([STATUS])
+    assert demo.stdout.startswith(HEADER)
+    rows = list(csv.reader(io.StringIO(demo.stdout)))[1:]
+    assert len(rows) == 8
+    for row in rows:
+        assert ",".join(row) == sample.csv_row(row[0], sample.newest_poll).rstrip()
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(program: Path, empty: Path) -> None:
+    with Running("demo", command=[str(program)], folder=empty) as demo:
+        demo.wait_for(r"broker at")
+        assert demo.stop(signal.SIGINT) == 130
+    assert demo.lines[-1].endswith("everything is stopped")
+    assert "Traceback" not in "\n".join(demo.lines)
+    assert not any(line.startswith("store_id,") for line in demo.lines)
+
+
+def test_two_demos_at_once(program: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """The second is refused in one line: the folder is in use, or the port that was named."""
+    first, second = tmp_path / "one", tmp_path / "other"
+    first.mkdir()
+    second.mkdir()
+    kept = ("demo", "--keep")
+    port = {"STORE_UPTIME_API_PORT": str(free_ports(1)[0])}
+    named = {**environment, **port}
+    with Running(*kept, command=[str(program)], folder=first, **port) as demo:
+        address = demo.wait_for(r"the API stays up at (http://\S+);")[1]
+        again = subprocess.run(
+            [program, *kept], cwd=first, env=named, capture_output=True, text=True, check=False
+        )
+        assert again.returncode == 3
+        assert again.stdout == ""
+        (line,) = again.stderr.splitlines()
+        assert re.search(rf"already running on .*: process {demo.process.pid}, {address}", line)
+
+        taken = subprocess.run(
+            [program, *kept], cwd=second, env=named, capture_output=True, text=True, check=False
+        )
+        assert taken.returncode == 3
+        (line,) = taken.stderr.splitlines()
+        assert f":{port['STORE_UPTIME_API_PORT']} (address already in use)" in line
+        assert demo.stop(signal.SIGINT) == 0
+    assert demo.lines[-1].endswith("everything is stopped")
