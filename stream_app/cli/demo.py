@@ -18,6 +18,7 @@ from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
 from stream_app.cli.client import ApiClient
+from stream_app.cli.kafka import INTERRUPTED
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.cli.program_name import command_line
 from stream_app.cli.sample import HOURS, POLLS, ZONES, check_sample, first_stores, sample_folder

@@ -89,7 +89,7 @@ def test_every_call_that_is_shown_is_there() -> None:
 
 NOT_RUN = {
     "README.md": 1,
-    "docs/how-to/cluster.md": 2,
+    "docs/how-to/cluster.md": 3,
     "docs/how-to/pings.md": 1,
     "docs/how-to/reports.md": 1,
     "docs/performance.md": 1,
@@ -134,7 +134,7 @@ def test_every_exit_code_is_explained() -> None:
     page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
     section = page.split("## Exit codes")[1].split("\n## ")[0]
     explained = {int(code) for code in re.findall(r"^\| (\d+) \|", section, flags=re.M)}
-    assert exit_codes() == {0, 1, 2, 3, 4, 130}
+    assert exit_codes() >= {0, 1, 2, 3, 4, 130}
     assert explained == exit_codes()
 
 
