@@ -213,11 +213,14 @@ class NewestPoll(TypedDict):
     """The newest poll of a store."""
 
     status: Status
+    """What the store said of itself."""
     timestamp_utc: Instant
+    """When the poll was made."""
 
 
 class _Detailed(TypedDict):
     last_poll: NotRequired[NewestPoll | None]
+    """The newest poll at or before the end; only where it was asked for. Null: none."""
     windows: NotRequired[list[Window]]
     """The three windows; only where they were asked for."""
     intervals: NotRequired[list[Interval]]
