@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from producers.csv_source import Columns, Refused, pick_values
 from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH, parse_uuid
-from stream_app.domain.hours import Row, WeeklyHours
+from stream_app.domain.hours import Row, WeeklyHours, parse_day
 from stream_app.domain.zones import find_zone
 from stream_app.errors import RecordError
 
@@ -112,10 +112,7 @@ class Registry:
 @lru_cache(maxsize=65536)
 def hours_row(day: str, start: str, end: str) -> tuple[Row, bool]:
     """The row, and whether it opens the store at all; stores share most of their rows."""
-    digits = day.strip()
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
-        raise RecordError(f"day is not 0 (Monday) to 6 (Sunday): {day[:60]!r}")
-    row = (int(digits), start.strip(), end.strip())
+    row = (parse_day(day), start.strip(), end.strip())
     return row, not WeeklyHours.from_rows([row]).never_open_rows
 
 

@@ -14,11 +14,11 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 import pytz
 
 from stream_app.authority import Authority, parse_authority
+from stream_app.domain.identifiers import canonical_uuid
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, SettingsError
 from stream_app.secret_files import ENDING, read_secret
@@ -36,8 +36,8 @@ MAX_PUBLIC_STORES: Final = 200
 """On one status page."""
 
 _UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
-_DURATION: Final = re.compile(r"(?:\d+(?:ms|[dhms]))+")
-_DURATION_PART: Final = re.compile(r"(\d+)(ms|[dhms])")
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:ms|[dhms]))+")
+_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|[dhms])")
 
 
 def parse_duration(text: str) -> int:
@@ -126,10 +126,9 @@ def named_stores(text: str) -> dict[str, str]:
         if not part.strip():
             continue
         told, _, name = part.partition("=")
-        try:
-            store_id = str(UUID(told.strip()))
-        except ValueError:
-            raise ValueError(f"{told.strip()[:60]!r} is not a store id, which is a UUID") from None
+        store_id = canonical_uuid(told)
+        if store_id is None:
+            raise ValueError(f"{told.strip()[:60]!r} is not a store id, which is a UUID")
         if store_id in named:
             raise ValueError(f"store {store_id} is named twice")
         named[store_id] = name.strip() or store_id

@@ -17,7 +17,7 @@ from api.description.operation import (
     unavailable,
 )
 from api.stores import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
-from stream_app.contracts.records import MAX_HOURS_ROWS, UUID_PREFIX
+from stream_app.contracts.records import MAX_HOURS_ROWS
 from stream_app.contracts.shapes.values import (
     ClosingTime,
     Day,
@@ -27,6 +27,7 @@ from stream_app.contracts.shapes.values import (
     ZoneName,
     closed,
 )
+from stream_app.domain.identifiers import UUID_PREFIX
 
 
 @closed

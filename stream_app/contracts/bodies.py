@@ -18,7 +18,7 @@ from stream_app.contracts.records import (
     parse_uuid,
     shown,
 )
-from stream_app.domain.hours import Row, WeeklyHours
+from stream_app.domain.hours import Row, WeeklyHours, whole_day
 from stream_app.domain.instants import parse_instant
 from stream_app.errors import RecordError
 
@@ -121,18 +121,14 @@ def _poll(content: dict[str, Any], now: int) -> Poll:
 
 def _row(item: Any) -> Row:
     match item:
-        case [int() | float() as day, str() as start, str() as end] if _is_whole(day):
-            return int(day), start.strip(), end.strip()
+        case [number, str() as start, str() as end] if (day := whole_day(number)) is not None:
+            return day, start.strip(), end.strip()
         case {"start_time_local": str() as start, "end_time_local": str() as end}:
             days = [item[name] for name in ("dayOfWeek", "day") if name in item]
-            if len(days) == 1 and _is_whole(days[0]) and item.keys() <= _ROW_FIELDS:
-                return int(days[0]), start.strip(), end.strip()
+            day = whole_day(days[0]) if len(days) == 1 else None
+            if day is not None and item.keys() <= _ROW_FIELDS:
+                return day, start.strip(), end.strip()
     raise RecordError(
         "neither [day, start, end] nor an object of dayOfWeek (a number), start_time_local and "
         f"end_time_local: {shown(item)}"
     )
-
-
-def _is_whole(day: Any) -> bool:
-    """Whether it is a whole number: JSON has one kind of number, and 1.0 is 1."""
-    return type(day) is int or (type(day) is float and day in range(7))

@@ -11,16 +11,16 @@ workers and the API write may have more, so that two versions can run side by si
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import lshift, or_
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import orjson
 
 from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.domain.hours import whole_day
+from stream_app.domain.identifiers import canonical_prefix, canonical_uuid, is_canonical
 from stream_app.domain.instants import LATEST, check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
@@ -38,21 +38,6 @@ _MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
 MAX_ZONE_LENGTH: Final = 100
 """Characters that the name of a zone may have."""
 
-_UUID: Final = re.compile(
-    r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
-)
-_HEX: Final = "[0-9a-fA-F]"
-UUID_PREFIX: Final = (
-    f"({_HEX}{{1,7}}|{_HEX}{{8}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}"
-    f"(-?({_HEX}{{0,3}}|{_HEX}{{4}}-?{_HEX}{{0,12}})))))))"
-)
-"""How a UUID begins, as a regular expression: like the whole of one, with its dashes or without."""
-
-_UUID_PREFIX: Final = re.compile(UUID_PREFIX)
-_UUID_GROUPS: Final = (8, 12, 16, 20)
-"""Digits of a UUID that stand before each of its dashes."""
-
-_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STATUS: Final = {"active": True, "inactive": False}
 _SHOWN: Final = 60
 _MOST: Final = 2**63 - 1
@@ -76,12 +61,9 @@ def parse_uuid(text: object, what: str = "store_id") -> str:
     Raises:
         RecordError: not a UUID.
     """
-    if isinstance(text, str):
-        if _CANONICAL.fullmatch(text):
-            return text
-        trimmed = text.strip()
-        if _UUID.fullmatch(trimmed):
-            return str(UUID(trimmed))
+    uuid = canonical_uuid(text) if isinstance(text, str) else None
+    if uuid is not None:
+        return uuid
     raise RecordError(f"{what} is not a UUID: {shown(text)}")
 
 
@@ -91,13 +73,10 @@ def parse_uuid_prefix(text: str, what: str) -> str:
     Raises:
         RecordError: no UUID begins so.
     """
-    trimmed = text.strip().lower()
-    if not _UUID_PREFIX.fullmatch(trimmed):
+    prefix = canonical_prefix(text)
+    if prefix is None:
         raise RecordError(f"{what} is not the beginning of a UUID: {shown(text)}")
-    digits = trimmed.replace("-", "")
-    starts = (0, *_UUID_GROUPS)
-    groups = [digits[start:end] for start, end in zip(starts, (*_UUID_GROUPS, None), strict=True)]
-    return "-".join(group for group in groups if group)
+    return prefix
 
 
 def parse_status(text: object) -> bool:
@@ -289,7 +268,7 @@ def _plain_batch(value: bytes | None) -> PackedPolls | None:
     store_id = value[13:49].decode("latin-1")
     brackets = value[59:-1].translate(None, b"0123456789")
     if (
-        not _CANONICAL.fullmatch(store_id)
+        not is_canonical(store_id)
         or brackets != b"[" + b"[,]," * (len(brackets) // 4 - 1) + b"[,]]"
         or value[-1:] != b"}"
     ):
@@ -337,7 +316,7 @@ def decode_hours(value: bytes | None) -> HoursRecord:
     rows: list[tuple[int, str, str]] = []
     for index, item in enumerate(items):
         match item:
-            case [int() as day, str() as start, str() as end] if type(day) is int:
+            case [number, str() as start, str() as end] if (day := whole_day(number)) is not None:
                 rows.append((day, start, end))
             case _:
                 raise RecordError(f"row {index}: not [day, start, end]: {shown(item)}")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Row = tuple[int, str, str]
 """`(day, start, end)`: 0 = Monday, local times of day as text."""
 
-_TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?")
+_TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,20}))?)?")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?")
 
 _LAST_MICROSECOND: Final = DAY - 1
 """23:59:59.999999: how files write "to the end of the day" without 24:00."""
@@ -28,8 +29,37 @@ _FIRST_MONDAY: Final = 4 * DAY
 """1970-01-05T00:00 on any clock; the epoch was a Thursday."""
 
 
+def whole_day(number: object) -> int | None:
+    """The day that a number names: 0.0 is 0, since JSON has one kind of number.
+
+    Returns:
+        the day as it is, in a week or not; None: it is no whole number.
+    """
+    if type(number) is int:
+        return number
+    # of a larger one nobody can say whether it is whole
+    if type(number) is float and number.is_integer() and abs(number) < 1 << 53:
+        return int(number)
+    return None
+
+
+def parse_day(text: str) -> int:
+    """The day that the text of a number names, as a file has it.
+
+    Raises:
+        RecordError: it is no whole number.
+    """
+    trimmed = text.strip()
+    day = whole_day(float(trimmed)) if _NUMBER.fullmatch(trimmed) else None
+    if day is None:
+        raise RecordError(f"day is not 0 (Monday) to 6 (Sunday): {text[:60]!r}")
+    return day
+
+
 def parse_time_of_day(text: str, *, end: bool = False) -> int:
     """Read `H:MM`, `HH:MM`, `HH:MM:SS` or `HH:MM:SS.ffffff`, with spaces around it or not.
+
+    Digits of a second beyond the sixth are cut off, as those of an instant are.
 
     Args:
         text: a local time of day.
@@ -56,7 +86,7 @@ def _clock_reading(text: str) -> int:
         int(hours) * HOUR
         + int(minutes) * MINUTE
         + int(seconds) * SECOND
-        + int(fraction.ljust(6, "0"))
+        + int(fraction.ljust(6, "0")[:6])
     )
     if int(minutes) > 59 or int(seconds) > 59 or reading > DAY:
         raise RecordError(f"no clock shows this time of day: {text.strip()[:60]!r}")

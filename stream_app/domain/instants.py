@@ -7,7 +7,7 @@ exactly, compare fast and know no zone, so no clock change can bend a difference
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from stream_app.errors import RecordError
@@ -24,13 +24,29 @@ LATEST: Final = 4_102_444_800 * SECOND
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_DATE_AND_SEPARATOR: Final = re.compile(r"[\dW-]+[T ]", re.IGNORECASE)
 _UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
+_LONGEST_TEXT: Final = 60
+
+# what programs write; every version of Python reads it alike
+_USUAL_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:\.[0-9]{3}(?:[0-9]{3})?)?Z"
+)
+# ISO 8601, and nothing that depends on what a version of Python takes for it
+_ANY_TIME: Final = re.compile(
+    r"(?P<year>[0-9]{4})"
+    r"(?:-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})|(?P<month_>[0-9]{2})(?P<day_>[0-9]{2})"
+    r"|-?W(?P<week>[0-9]{2})(?:-?(?P<weekday>[1-7]))?)"
+    r"[T ](?P<hour>[0-9]{2})"
+    r"(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?)?"
+    r" ?(?P<zone>Z|(?P<sign>[+-])(?P<zone_hour>[01][0-9]|2[0-3])"
+    r"(?::?(?P<zone_minute>[0-5][0-9])(?::?(?P<zone_second>[0-5][0-9]))?)?)?"
+)
 
 
 _ISO_DURATION: Final = re.compile(
-    r"P(?=.)(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
-    r"(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})(?:\.(\d{1,6}))?S)?)?"
+    r"P(?=.)(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?(?:T(?=.)(?:([0-9]{1,6})H)?"
+    r"(?:([0-9]{1,6})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,6}))?S)?)?"
 )
 
 
@@ -78,6 +94,8 @@ def to_datetime(instant: int) -> datetime:
 def parse_instant(text: object) -> int:
     """Read ISO 8601 or `YYYY-MM-DD HH:MM:SS[.ffffff] UTC`; no zone means UTC.
 
+    `24:00` is the end of a day, digits of a second beyond the sixth are cut off.
+
     Returns:
         microseconds since the epoch.
 
@@ -86,36 +104,63 @@ def parse_instant(text: object) -> int:
     """
     if not isinstance(text, str):
         raise RecordError(f"the time is not a text but {type(text).__name__}")
-    if text[-1:] == "Z" and text[10:11] == "T" and text[4:5] == text[7:8] == "-":
+    if _USUAL_TIME.fullmatch(text):
         # what programs write, in a third of the time
         try:
-            moment = datetime.fromisoformat(text[:-1])
+            since = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
         except ValueError:
-            moment = _EPOCH
-        if moment.tzinfo is None:
-            since = moment - _NAIVE_EPOCH
-            return check_instant(
-                (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
-            )
+            raise RecordError(f"not a time: {text!r}") from None
+        return check_instant((since.days * 86_400 + since.seconds) * SECOND + since.microseconds)
     trimmed = text.strip()
     bare = _UTC_SUFFIX.sub("", trimmed)
-    if len(bare) < len("2024-01-01T00") or len(bare) > 40:
+    # RFC 3339 lets T and Z be small
+    match = _ANY_TIME.fullmatch(bare.upper()) if len(bare) <= _LONGEST_TEXT else None
+    if match is None:
         raise RecordError(f"not a time: {trimmed[:60]!r}")
-    # fromisoformat takes any character between date and time, even one more digit
-    if not _DATE_AND_SEPARATOR.match(bare):
-        raise RecordError(f"not a time: {trimmed[:60]!r}")
-    try:
-        # RFC 3339 lets T and Z be small, Python only T
-        moment = datetime.fromisoformat(bare.upper())
-    except ValueError:
-        raise RecordError(f"not a time: {trimmed[:60]!r}") from None
-    if bare is not trimmed and bare != trimmed and moment.tzinfo is not None:
+    if bare != trimmed and match["zone"]:
         raise RecordError(f"a time with two zones: {trimmed[:60]!r}")
     try:
-        instant = from_datetime(moment)
-    except OverflowError:
-        raise RecordError(f"a time outside 1970 to 2100: {trimmed[:60]!r}") from None
+        instant = _midnight(match) + _time_of_day(match) - _offset(match)
+    except ValueError:
+        raise RecordError(f"not a time: {trimmed[:60]!r}") from None
     return check_instant(instant)
+
+
+def _midnight(match: re.Match[str]) -> int:
+    """When the date of a time begins, by a clock without an offset; µs.
+
+    Raises:
+        ValueError: there is no such date.
+    """
+    year = int(match["year"])
+    if match["week"]:
+        day = date.fromisocalendar(year, int(match["week"]), int(match["weekday"] or 1))
+    else:
+        day = date(year, int(match["month"] or match["month_"]), int(match["day"] or match["day_"]))
+    return (day - _EPOCH.date()).days * DAY
+
+
+def _time_of_day(match: re.Match[str]) -> int:
+    """Microseconds of the day; `24:00` is its end, digits beyond the sixth are cut off.
+
+    Raises:
+        ValueError: no clock shows that.
+    """
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    micros = int(((match["fraction"] or "") + "000000")[:6])
+    time = hour * HOUR + minute * MINUTE + second * SECOND + micros
+    if minute > 59 or second > 59 or time > DAY:
+        raise ValueError("no clock shows that")
+    return time
+
+
+def _offset(match: re.Match[str]) -> int:
+    """Microseconds that a time's clock is ahead of UTC."""
+    if match["sign"] is None:
+        return 0
+    hour, minute, second = (int(match[f"zone_{n}"] or 0) for n in ("hour", "minute", "second"))
+    ahead = hour * HOUR + minute * MINUTE + second * SECOND
+    return -ahead if match["sign"] == "-" else ahead
 
 
 def check_instant(instant: int) -> int:

@@ -41,11 +41,11 @@ Microseconds = Annotated[int, Field(ge=0, lt=LATEST)]
 Count = Annotated[int, Field(ge=0)]
 Day = Annotated[int, Field(ge=0, le=6)]
 
-_MINUTES: Final = "[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
+_MINUTES: Final = "[0-5][0-9](:[0-5][0-9]([.][0-9]{1,20})?)?"
 _CLOCK: Final = f"([01]?[0-9]|2[0-3]):{_MINUTES}"
 OpeningTime = Annotated[str, Field(pattern=f"^{_CLOCK}$", examples=["09:00"])]
 ClosingTime = Annotated[
-    str, Field(pattern=f"^({_CLOCK}|24:00(:00([.]0{{1,6}})?)?)$", examples=["17:00:00"])
+    str, Field(pattern=f"^({_CLOCK}|24:00(:00([.]0{{1,20}})?)?)$", examples=["17:00:00"])
 ]
 HoursRow = tuple[Day, OpeningTime, ClosingTime]
 """`[day, start, end]`: 0 is Monday, local times of day."""

@@ -33,13 +33,16 @@ MONDAY, TUESDAY, SUNDAY = 0, 1, 6
         ("09:05:07.000001", 9 * HOUR + 5 * MINUTE + 7 * SECOND + 1),
         ("00:00:00.5", SECOND // 2),
         ("23:59:59.999999", DAY - 1),
+        ("09:05:07.0000019999", 9 * HOUR + 5 * MINUTE + 7 * SECOND + 1),
     ],
 )
 def test_a_time_of_day(text: str, expected: int) -> None:
     assert parse_time_of_day(text) == expected
 
 
-@pytest.mark.parametrize("text", ["24:00", "24:00:00", "24:00:00.000000", "23:59:59.999999"])
+@pytest.mark.parametrize(
+    "text", ["24:00", "24:00:00", "24:00:00.000000", "23:59:59.999999", "23:59:59.9999999"]
+)
 def test_the_end_of_the_day(text: str) -> None:
     assert parse_time_of_day(text, end=True) == DAY
 
@@ -66,7 +69,7 @@ def test_24_00_cannot_start_hours(text: str) -> None:
         "09:00 AM",
         "009:00",
         "09:00:00.",
-        "09:00:00.0000001",
+        "09:00:00.000000000000000000001",
         "\uff19:00",
     ],
 )

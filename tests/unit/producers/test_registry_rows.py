@@ -63,7 +63,7 @@ def test_the_rows_of_a_store_come_together_over_all_files(tmp_path: Path) -> Non
     ("row", "reason"),
     [
         (f"{A},7,09:00,17:00", "day 7 is not 0"),
-        (f"{A},-1,09:00,17:00", "day is not 0"),
+        (f"{A},-1,09:00,17:00", "day -1 is not 0"),
         (f"{A},Monday,09:00,17:00", "day is not 0"),
         (f"{A},\u0661,09:00,17:00", "day is not 0"),
         (f"{A},,09:00,17:00", "day is not 0"),

@@ -1,0 +1,51 @@
+"""UUIDs, which stores and reports are known by: every form of one that is read, and the one that is
+written.
+
+Read are the canonical form and the same without dashes, in any case and with spaces around it.
+Braces and `urn:uuid:` are read nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import UUID
+
+_HEX: Final = "[0-9a-fA-F]"
+UUID_PREFIX: Final = (
+    f"({_HEX}{{1,7}}|{_HEX}{{8}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}"
+    f"(-?({_HEX}{{0,3}}|{_HEX}{{4}}-?{_HEX}{{0,12}})))))))"
+)
+"""How a UUID begins, as a regular expression: like the whole of one, with its dashes or without."""
+
+_UUID_PREFIX: Final = re.compile(UUID_PREFIX)
+_UUID: Final = re.compile(f"{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}")
+_CANONICAL: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DIGITS_BEFORE_DASHES: Final = (8, 12, 16, 20)
+
+
+def is_canonical(text: str) -> bool:
+    """Whether a text is a UUID in the form that is written."""
+    return _CANONICAL.fullmatch(text) is not None
+
+
+def canonical_uuid(text: str) -> str | None:
+    """The form of a UUID that is written; None: the text is no UUID."""
+    if _CANONICAL.fullmatch(text):
+        return text
+    trimmed = text.strip()
+    return str(UUID(trimmed)) if _UUID.fullmatch(trimmed) else None
+
+
+def canonical_prefix(text: str) -> str | None:
+    """How UUIDs in the written form begin that begin with a text; None: no UUID begins so.
+
+    A dash at the end is left out, since what follows it is not known.
+    """
+    trimmed = text.strip().lower()
+    if not _UUID_PREFIX.fullmatch(trimmed):
+        return None
+    digits = trimmed.replace("-", "")
+    ends = (*_DIGITS_BEFORE_DASHES, len(digits))
+    groups = [digits[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    return "-".join(group for group in groups if group)

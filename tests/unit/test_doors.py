@@ -1,0 +1,289 @@
+"""One value has one meaning at every door: files, bodies, queries, Kafka and the command line."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from click.testing import CliRunner
+
+from api.app import create_app
+from producers.csv_source import HOURS, POLLS, Table
+from producers.poll_rows import StoreNumbers, read_polls
+from producers.registry_rows import Registry, read_hours
+from stream_app.cli import report as report_command
+from stream_app.cli.dead_letters import _instant
+from stream_app.cli.main import cli
+from stream_app.contracts.records import decode_hours, decode_poll_batch
+from stream_app.contracts.requests import decode_request
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import LATEST, parse_instant
+from stream_app.errors import RecordError
+from stream_app.settings import Settings
+from tests.fakes import FakeGateway
+from tests.unit.contracts.wire import wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+STORE = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
+REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+REFUSED = "refused"
+
+DAY_BEGINS = parse_instant("2023-01-25T00:00:00Z")
+TIMES: dict[str, Any] = {
+    "2023-01-25T00:00:00Z": DAY_BEGINS,
+    "2023-01-24T24:00:00Z": DAY_BEGINS,
+    "2023-01-24T24:00Z": DAY_BEGINS,
+    "2023-01-24T24:00:00.000Z": DAY_BEGINS,
+    "2023-01-24 24:00:00 UTC": DAY_BEGINS,
+    "20230124T240000Z": DAY_BEGINS,
+    "2023-W04-2T24:00:00Z": DAY_BEGINS,
+    "2023-01-24T24:00:00-00:00": DAY_BEGINS,
+    "2023-01-24T18:00:00-06:00": DAY_BEGINS,
+    "2023-01-24 18:00:00 -06:00": DAY_BEGINS,
+    "2023-01-25T00:00:00.123456789Z": DAY_BEGINS + 123_456,
+    "2023-01-25T00:00:00.9999999Z": DAY_BEGINS + 999_999,
+    "2022-12-31T24:00:00Z": parse_instant("2023-01-01T00:00:00Z"),
+    "2024-02-28T24:00:00Z": parse_instant("2024-02-29T00:00:00Z"),
+    "2023-01-24T24:00:01Z": REFUSED,
+    "2023-01-24T24:01:00Z": REFUSED,
+    "2023-01-24T24:00:00.000001Z": REFUSED,
+    "2023-01-24T25:00:00Z": REFUSED,
+    "2023-01-24T23:59:60Z": REFUSED,
+    "2023-01-24T23:60:00Z": REFUSED,
+    "2023-01-24T00:00:00+24:00": REFUSED,
+    "2023-01-24T00:00:00+01:60": REFUSED,
+    "2023-02-30T00:00:00Z": REFUSED,
+    "2023-01-24T1:00:00Z": REFUSED,
+    "2023-01-24": REFUSED,
+    "\uff12\uff10\uff12\uff13-01-24T00:00:00Z": REFUSED,
+    "2023-01-24T00:00:\u0660\u0660Z": REFUSED,
+    "1674604800": REFUSED,
+    "2099-12-31T24:00:00Z": REFUSED,
+}
+
+HOURS_ROWS: dict[tuple[str, str, str], Any] = {
+    ("0", "09:00", "17:00"): ((9, 17),),
+    ("0.0", "09:00", "17:00"): ((9, 17),),
+    ("-0", "09:00", "17:00"): ((9, 17),),
+    ("0e0", "09:00", "17:00"): ((9, 17),),
+    ("6.000", "09:00", "17:00"): ((6 * 24 + 9, 6 * 24 + 17),),
+    ("0", "00:00", "24:00"): ((0, 24),),
+    ("0", "00:00", "24:00:00.000"): ((0, 24),),
+    ("0", "00:00", "23:59:59.999999"): ((0, 24),),
+    ("0", "00:00", "23:59:59.9999999"): ((0, 24),),
+    ("0", "00:00", "23:59:59.999999999"): ((0, 24),),
+    ("0.5", "09:00", "17:00"): REFUSED,
+    ("7", "09:00", "17:00"): REFUSED,
+    ("7.0", "09:00", "17:00"): REFUSED,
+    ("-1", "09:00", "17:00"): REFUSED,
+    ("1e9", "09:00", "17:00"): REFUSED,
+    ("0", "24:00", "17:00"): REFUSED,
+    ("0", "09:00", "24:00:01"): REFUSED,
+    ("0", "09:00", "25:00"): REFUSED,
+    ("0", "09:00", "5 PM"): REFUSED,
+    ("0", "", ""): REFUSED,
+}
+HOUR = 3_600_000_000
+
+IDS: dict[str, Any] = {
+    STORE: STORE,
+    STORE.upper(): STORE,
+    STORE.replace("-", ""): STORE,
+    STORE.replace("-", "").upper(): STORE,
+    STORE.replace("-", "", 1): STORE,
+    f" {STORE} ": STORE,
+    f"{{{STORE}}}": REFUSED,
+    f"urn:uuid:{STORE}": REFUSED,
+    STORE[:-1]: REFUSED,
+    STORE + "0": REFUSED,
+    STORE.replace("-", "_"): REFUSED,
+    STORE.replace("-", "--", 1): REFUSED,
+    "-".join(STORE.replace("-", "")): REFUSED,
+    STORE.replace("9", "\uff19", 1): REFUSED,
+}
+
+
+def outcome(read: Any, *values: Any) -> Any:
+    try:
+        return read(*values)
+    except (RecordError, ValueError, click.BadParameter):
+        return REFUSED
+
+
+@pytest.fixture
+async def gateway() -> FakeGateway:
+    return FakeGateway(STORE)
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+        yield client
+
+
+def poll_of_file(tmp_path: Path, store_id: str, time: str) -> Any:
+    """The store and the instant of the one row of a file."""
+    path = tmp_path / "polls.csv"
+    path.write_text(f"store_id,status,timestamp_utc\n{store_id},active,{time}\n")
+    stores = StoreNumbers()
+    table = Table(path, POLLS)
+    (chunk,) = [chunk for chunk in read_polls(table, stores, lambda: LATEST) if chunk]
+    table.close()
+    rows = chunk.accepted.rows()
+    assert len(rows) + len(chunk.refused) == 1
+    return (stores.ids[rows[0][0]], rows[0][1]) if rows else REFUSED
+
+
+def poll_of_record(store_id: str, time: str) -> Any:
+    value = wire({"store_id": store_id, "status": "active", "timestamp_utc": time})
+    batch, _ = decode_poll_batch(value)
+    return batch.store_id, batch.polls[0][0]
+
+
+async def polls_sent(gateway: FakeGateway) -> Any:
+    sent = [(store, instant) for store, polls in gateway.broker.polls() for instant, _ in polls]
+    gateway.broker.records.clear()
+    return sent[0] if sent else REFUSED
+
+
+async def time_of_query(client: Any, gateway: FakeGateway, time: str) -> Any:
+    gateway.queries.clear()
+    await client.get(f"/stores/{STORE}/timeline", params={"to": time})
+    return gateway.queries[0].reference_time if gateway.queries else REFUSED
+
+
+async def time_of_trigger(client: Any, gateway: FakeGateway, field: str, time: str) -> Any:
+    gateway.requests.clear()
+    response = await client.post(f"/trigger_report/{STORE}", json={field: time})
+    if response.status == HTTPStatus.ACCEPTED:
+        return gateway.requests[0].reference_time
+    assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    return REFUSED
+
+
+def time_of_command(monkeypatch: pytest.MonkeyPatch, time: str) -> Any:
+    asked: list[Any] = []
+
+    async def reports(*arguments: Any) -> Any:
+        asked.append(arguments[3])
+        return [], []
+
+    monkeypatch.setattr(report_command, "_reports", reports)
+    result = CliRunner().invoke(cli, ["report", STORE, "--at", time, "--api", "http://h:1"])
+    assert result.exit_code == (0 if asked else 2), result.output
+    return asked[0] if asked else REFUSED
+
+
+@pytest.mark.parametrize(("time", "instant"), TIMES.items())
+async def test_a_time(
+    client: TestClient[Any, Any],
+    gateway: FakeGateway,
+    tmp_path: Path,
+    time: str,
+    instant: Any,
+) -> None:
+    poll = instant if instant == REFUSED else (STORE, instant)
+    request = {"report_id": REPORT, "store_id": STORE, "reference_time": time}
+    assert poll_of_file(tmp_path, STORE, time) == poll
+    assert outcome(poll_of_record, STORE, time) == poll
+    item = {"status": "active", "timestamp_utc": time}
+    await client.post(f"/stores/{STORE}/status", json=item)
+    assert await polls_sent(gateway) == poll
+    await client.post("/status", json=[{"store_id": STORE, **item}])
+    assert await polls_sent(gateway) == poll
+    assert outcome(lambda: decode_request(wire(request)).reference_time) == instant
+    assert await time_of_trigger(client, gateway, "reference_time", time) == instant
+    assert await time_of_trigger(client, gateway, "end", time) == instant
+    assert await time_of_query(client, gateway, time) == instant
+
+
+@pytest.mark.parametrize(("time", "instant"), TIMES.items())
+def test_a_time_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, time: str, instant: Any
+) -> None:
+    assert time_of_command(monkeypatch, time) == instant
+    option: Any = None
+    assert outcome(_instant, option, option, time) == instant
+
+
+def hours_of_file(tmp_path: Path, row: tuple[str, str, str]) -> Any:
+    path = tmp_path / "hours.csv"
+    path.write_text(
+        f"store_id,dayOfWeek,start_time_local,end_time_local\n{STORE},{','.join(row)}\n"
+    )
+    registry = Registry()
+    table = Table(path, HOURS)
+    list(read_hours(table, registry))
+    table.close()
+    rows = registry.hours.get(STORE)
+    return REFUSED if rows is None else WeeklyHours.from_rows(rows).intervals
+
+
+@pytest.mark.parametrize(("row", "hours"), HOURS_ROWS.items())
+async def test_a_row_of_hours(
+    client: TestClient[Any, Any],
+    gateway: FakeGateway,
+    tmp_path: Path,
+    row: tuple[str, str, str],
+    hours: Any,
+) -> None:
+    day, start, end = row
+    in_json = f'[{day},"{start}","{end}"]'
+    named = f'{{"day":{day},"start_time_local":"{start}","end_time_local":"{end}"}}'
+    expected = hours
+    if hours != REFUSED:
+        expected = tuple((first * HOUR, last * HOUR) for first, last in hours)
+
+    def of_record(value: bytes) -> Any:
+        return WeeklyHours.from_rows(decode_hours(value).hours).intervals
+
+    record = f'{{"store_id":"{STORE}","hours":[{in_json}]}}'.encode()
+    assert hours_of_file(tmp_path, row) == expected
+    assert outcome(of_record, record) == expected
+    for told in (in_json, named):
+        gateway.broker.records.clear()
+        await client.put(f"/stores/{STORE}/business_hours", data=f'{{"hours":[{told}]}}')
+        sent = [r.value for r in gateway.broker.records if r.topic == "store-business-hours"]
+        assert (of_record(sent[0]) if sent else REFUSED) == expected
+
+
+@pytest.mark.parametrize(("text", "store_id"), IDS.items())
+async def test_an_id(
+    client: TestClient[Any, Any],
+    gateway: FakeGateway,
+    tmp_path: Path,
+    text: str,
+    store_id: Any,
+) -> None:
+    time = "2023-01-25T00:00:00Z"
+    poll = store_id if store_id == REFUSED else (store_id, DAY_BEGINS)
+    found = HTTPStatus.UNPROCESSABLE_ENTITY if store_id == REFUSED else HTTPStatus.OK
+    assert poll_of_file(tmp_path, text, time) == poll
+    assert outcome(poll_of_record, text, time) == poll
+    await client.post(
+        "/status", json=[{"store_id": text, "status": "active", "timestamp_utc": time}]
+    )
+    assert await polls_sent(gateway) == poll
+    # aiohttp knows no path with braces in it
+    in_path = HTTPStatus.NOT_FOUND if "{" in text else found
+    assert (await client.get(f"/stores/{text}")).status == in_path
+    assert (await client.get("/stores", params={"after": text})).status == found
+    if store_id != REFUSED:
+        answer = await client.get("/stores", params={"prefix": text})
+        assert await answer.json() == {"store_ids": [STORE], "next": None}
+    request = {"report_id": text, "store_id": text}
+    asked = outcome(lambda: decode_request(wire(request)))
+    assert (asked if asked == REFUSED else asked.store_id) == store_id
+    assert (asked if asked == REFUSED else asked.report_id) == store_id
+    environment = {"STORE_UPTIME_PUBLIC_STORES": text}
+    try:
+        shown = Settings.from_environment(environment).public_stores
+    except Exception:  # noqa: BLE001  whichever error says so
+        shown = REFUSED
+    assert shown == (store_id if store_id == REFUSED else f"{STORE}={STORE}")
