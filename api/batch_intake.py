@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import orjson
 
+from api.json_items import Item
 from api.lines import LineTooLongError
 from api.outgoing import outcome
+from api.problems import NOT_KEPT, ProblemError
+from api.refused_items import RefusedItems
 from stream_app.contracts.bodies import poll_item_in
-from stream_app.contracts.records import KEPT_BYTES
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from api.ingestion import Ingestion
     from stream_app.contracts.bodies import Poll
@@ -24,9 +28,6 @@ if TYPE_CHECKING:
 
 SLICE_ITEMS: Final = 100
 """Items between two looks at other requests; fewer than a record may hold."""
-
-LISTED_ITEMS: Final = 1_000
-"""Refused items that an answer lists; the others it only counts."""
 
 MAX_REFUSED_ITEMS: Final = 100_000
 """Beyond so many refused items a body is not what it should be."""
@@ -44,37 +45,41 @@ class BatchIntake:
 
     Attributes:
         accepted: items that the broker has acknowledged.
-        refused: items that were refused.
 
     Args:
         ingestion: where they go.
         path: of the request, for the dead letters.
+        try_hold: takes bytes of the memory for bodies, or says that there is no room.
     """
 
-    def __init__(self, ingestion: Ingestion, path: str) -> None:
+    def __init__(self, ingestion: Ingestion, path: str, try_hold: Callable[[int], bool]) -> None:
         self.accepted = 0
-        self.refused = 0
         self._ingestion = ingestion
-        self._path = path
-        self._request_id = str(uuid4())
-        self._listed: list[dict[str, Any]] = []
+        self._source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
+        self._refused = RefusedItems(try_hold)
+        self._not_kept = ""
         self._waiting: deque[tuple[asyncio.Future[Acknowledged], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
 
-    async def take_lines(self, lines: Iterable[tuple[int, bytes | RecordError, bytes]]) -> None:
-        """Take `(index, line, original)`; an error for a line stands for one that was cut off."""
-        await self._take(_parsed(lines))
+    async def finish(self, body: bytes | None = None) -> None:
+        """Wait until the broker holds everything that was taken, and what was refused.
 
-    async def take_items(self, items: Iterable[tuple[int, Any]], body: bytes) -> None:
-        """Take `(index, content)` of at most SLICE_ITEMS parsed items of a body."""
-        await self._take(((index, item, None) for index, item in items), body)
-
-    async def finish(self) -> None:
-        """Wait until the broker holds everything that was taken.
+        Args:
+            body: all of it, where it is at hand.
 
         Raises:
+            OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: it did not acknowledge in time.
         """
+        while self._waiting:
+            await self._settle_oldest()
+        letters = self._refused.letters(self._source, body, accepted=self.accepted)
+        if len(letters) == 1:
+            if not await self._ingestion.keep(letters[0]):
+                self._not_kept = NOT_KEPT
+            return
+        for letter in letters:
+            self._waiting.append((await self._ingestion.keep_one_of_many(letter), []))
         while self._waiting:
             await self._settle_oldest()
 
@@ -84,19 +89,34 @@ class BatchIntake:
             if sent.done() and not sent.cancelled() and sent.exception() is None:
                 self._tally(entries, sent.result().append_time)
         self._waiting.clear()
-        return {"accepted": self.accepted, "refused": self.refused}
+        return {"accepted": self.accepted, "refused": self._refused.count}
 
     def answer(self) -> dict[str, Any]:
-        """The counts, and the refused items by index and reason, as far as they are listed."""
-        items = sorted(self._listed, key=lambda item: item["index"])
-        answer: dict[str, Any] = {**self.counts(), "items": items}
-        if self.refused > len(items):
-            answer["not_listed"] = self.refused - len(items)
-        return answer
+        """The counts, and the refused items by index and reason, as far as they are listed.
 
-    async def _take(
-        self, items: Iterable[tuple[int, Any, bytes | None]], body: bytes = b""
-    ) -> None:
+        Raises:
+            ProblemError: nothing of the body was accepted.
+        """
+        counts = self.counts()
+        listed = sorted(self._refused.listed, key=lambda item: item["index"])
+        answer: dict[str, Any] = {**counts, "items": listed}
+        if self._refused.count > len(listed):
+            answer["not_listed"] = self._refused.count - len(listed)
+        if self.accepted:
+            return answer
+        detail = "the body holds no item"
+        if self._refused.count:
+            detail = self._refused.summary(accepted=0) + self._not_kept
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, **answer)
+
+    async def take(self, items: Iterable[Item]) -> None:
+        """Take some items, at most SLICE_ITEMS.
+
+        Raises:
+            TooManyRefusedError: of this body too many were refused.
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker is out of reach.
+        """
         while self._unacknowledged > UNACKNOWLEDGED_ITEMS:
             await self._settle_oldest()
         now = self._ingestion.clock()
@@ -111,12 +131,7 @@ class BatchIntake:
             except RecordError as error:
                 reason = str(error)
             if reason is not None:
-                await self._refuse(
-                    index,
-                    reason,
-                    _written(item, body) if original is None else original,
-                    truncated=isinstance(item, LineTooLongError),
-                )
+                self._refuse(Item(index, item, original), reason)
                 continue
             by_store.setdefault(store_id, []).append(poll)
             entries.setdefault(store_id, []).append((index, poll[0]))
@@ -128,26 +143,19 @@ class BatchIntake:
             self._unacknowledged += len(entries_of_store)
         self._waiting.extend(by_batch.items())
 
-    async def _refuse(self, index: int, reason: str, original: bytes, *, truncated: bool) -> None:
-        if self.refused >= MAX_REFUSED_ITEMS:
+    def _refuse(self, item: Item, reason: str) -> None:
+        if self._refused.count >= MAX_REFUSED_ITEMS:
             raise TooManyRefusedError
-        source: dict[str, str | int] = {
-            "http": self._request_id,
-            "path": self._path,
-            "item": index,
-        }
-        kept = await self._ingestion.refuse_item(source, reason, original, truncated=truncated)
-        self._list(index, reason)
-        self._waiting.append((kept, []))
-        self._unacknowledged += 1
-        while self._unacknowledged > UNACKNOWLEDGED_ITEMS:
-            await self._settle_oldest()
+        original = _written(item.content) if item.original is None else item.original
+        truncated = isinstance(item.content, LineTooLongError)
+        self._refused.add(item.number, reason, original, truncated=truncated)
+        self._ingestion.polls_counted.refused += 1
 
     async def _settle_oldest(self) -> None:
         sent, entries = self._waiting[0]
         taken = await outcome(sent)
         self._waiting.popleft()
-        self._unacknowledged -= len(entries) or 1
+        self._unacknowledged -= len(entries)
         self._tally(entries, taken)
 
     def _tally(self, entries: list[tuple[int, int]], taken: int) -> None:
@@ -158,32 +166,14 @@ class BatchIntake:
                 self.accepted += 1
             else:
                 # the worker keeps it as a dead letter
-                self._list(index, reason)
+                self._refused.note(index, reason)
+                self._ingestion.polls_counted.refused += 1
         self._ingestion.polls_counted.accepted += self.accepted - accepted
 
-    def _list(self, index: int, reason: str) -> None:
-        self.refused += 1
-        self._ingestion.polls_counted.refused += 1
-        if len(self._listed) < LISTED_ITEMS:
-            self._listed.append({"index": index, "reason": reason})
 
-
-def _parsed(
-    lines: Iterable[tuple[int, bytes | RecordError, bytes]],
-) -> Iterable[tuple[int, Any, bytes]]:
-    for index, line, original in lines:
-        item: Any = line
-        if isinstance(line, bytes):
-            try:
-                item = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                item = RecordError(f"not JSON: {error}")
-        yield index, item, original
-
-
-def _written(item: Any, body: bytes) -> bytes:
+def _written(item: Any) -> bytes:
     try:
         return orjson.dumps(item)
     except orjson.JSONEncodeError:
-        # orjson reads deeper nesting than it writes: keep what surely holds it
-        return body[:KEPT_BYTES]
+        # orjson reads deeper nesting than it writes
+        return json.dumps(item).encode()

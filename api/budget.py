@@ -3,7 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class TokenBucket:
+    """How often something may happen: `at_once` times, and `per_second` in the long run.
+
+    Args:
+        per_second: how fast it fills again.
+        at_once: what it holds.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        at_once: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_second = per_second
+        self._at_once = at_once
+        self._monotonic = monotonic
+        self._left = at_once
+        self._filled_at = monotonic()
+
+    def take(self, amount: float = 1) -> bool:
+        """Take so much, or nothing where there is less."""
+        now = self._monotonic()
+        self._left = min(self._at_once, self._left + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if amount > self._left:
+            return False
+        self._left -= amount
+        return True
 
 
 class Budget:

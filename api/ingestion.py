@@ -9,8 +9,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from api.budget import TokenBucket
 from api.outgoing import Outgoing, outcome, overloaded
 from stream_app.contracts.records import (
+    KEPT_BYTES,
     DeadLetter,
     ahead_of_clock,
     bounded_dead_letter,
@@ -39,6 +41,17 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+LETTERS_PER_SECOND: Final = 10.0
+"""Refused bodies that are kept, in the long run; an attacker must not push out those of others."""
+
+LETTERS_AT_ONCE: Final = 1_000.0
+
+LETTER_BYTES: Final = 64 << 10
+"""Of a refused body, that count as one more letter."""
+
+LOGGED_CHARACTERS: Final = 200
+"""Of a path or a reason in a line of the log."""
 
 POLL_BYTES: Final = 320
 """What a poll costs of the budget until it is acknowledged: its share of a record, who waits."""
@@ -69,7 +82,8 @@ class Ingestion:
     ) -> None:
         self.clock = clock
         self.polls_counted = metrics.polls
-        self._dead_letters = metrics.dead_letters
+        self._metrics = metrics
+        self._letters = TokenBucket(LETTERS_PER_SECOND, LETTERS_AT_ONCE)
         self._tolerance = settings.future_tolerance
         self._outgoing = outgoing
         self._require = require
@@ -162,30 +176,42 @@ class Ingestion:
 
     async def refuse(
         self, path: str, reason: str, original: bytes, *, truncated: bool = False
-    ) -> None:
+    ) -> bool:
         """Keep a body that is refused as a whole, or its beginning.
+
+        Returns:
+            whether it is kept: not all are, where they come too fast.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
-        log.info("refused %s: %s", path, reason)
-        self._require()
         source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
-        letter = DeadLetter(source, reason, original, truncated=truncated)
-        self._dead_letters.count(letter)
-        value = bounded_dead_letter(letter)
-        await outcome(self._outgoing.start(DEAD_LETTERS, dead_letter_key(letter), value))
+        whole = len(original) <= KEPT_BYTES and not truncated
+        return await self.keep(
+            DeadLetter(source, reason, original[:KEPT_BYTES], truncated=not whole)
+        )
 
-    async def refuse_item(
-        self,
-        source: dict[str, str | int],
-        reason: str,
-        original: bytes,
-        *,
-        truncated: bool = False,
-    ) -> asyncio.Future[Acknowledged]:
-        """Keep one refused item of many, or its beginning, waiting a while for room.
+    async def keep(self, letter: DeadLetter) -> bool:
+        """Keep a letter about a body of which nothing, or hardly anything, was accepted.
+
+        Returns:
+            whether it is kept: not all are, where they come too fast.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        self._require()
+        if not self._letters.take(1 + len(letter.original or b"") / LETTER_BYTES):
+            self._metrics.letters_not_kept += 1
+            return False
+        log.info("refused %s: %s", letter.source["path"], letter.reason[:LOGGED_CHARACTERS])
+        await outcome(self._outgoing.start(DEAD_LETTERS, *self._record_of(letter)))
+        return True
+
+    async def keep_one_of_many(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
+        """Keep a letter about one refused item of a body, waiting a while for room.
 
         Returns:
             what becomes of it; for `outcome`.
@@ -195,11 +221,11 @@ class Ingestion:
             BrokerUnavailableError: the broker is out of reach.
         """
         self._require()
-        letter = DeadLetter(source, reason, original, truncated=truncated)
-        self._dead_letters.count(letter)
-        return await self._outgoing.start_patiently(
-            DEAD_LETTERS, dead_letter_key(letter), bounded_dead_letter(letter)
-        )
+        return await self._outgoing.start_patiently(DEAD_LETTERS, *self._record_of(letter))
+
+    def _record_of(self, letter: DeadLetter) -> tuple[bytes, bytes]:
+        self._metrics.dead_letters.count(letter)
+        return dead_letter_key(letter), bounded_dead_letter(letter)
 
     async def _publish(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
         self._require()

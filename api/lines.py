@@ -15,6 +15,7 @@ Line = tuple[int, bytes | RecordError, bytes]
 
 
 _NOT_BLANK: Final = re.compile(rb"\S")
+_TWO_OBJECTS: Final = b"}{"
 
 
 class LineTooLongError(RecordError):
@@ -46,9 +47,9 @@ class LineSplitter:
                 start = begin
             end = chunk.find(b"\n", start)
             if end < 0:
-                self._grow(chunk[start:])
+                yield from self._grow(chunk[start:])
                 return
-            self._grow(chunk[start:end])
+            yield from self._grow(chunk[start:end])
             yield from self._end()
             start = end + 1
 
@@ -56,12 +57,20 @@ class LineSplitter:
         """The last line, where no line break ends it."""
         yield from self._end()
 
-    def _grow(self, piece: bytes) -> None:
-        if not self._skipping:
-            self._rest += piece
-            if len(self._rest) > self._limit:
+    def _grow(self, piece: bytes) -> Iterator[Line]:
+        if self._skipping:
+            return
+        self._rest += piece
+        while len(self._rest) > self._limit:
+            # objects that lost the line ends between them are cut there
+            cut = 1 + self._rest.rfind(_TWO_OBJECTS, 0, self._limit)
+            if not cut:
                 self._skipping = True
                 del self._rest[self._limit :]
+                return
+            line = bytes(self._rest[:cut])
+            del self._rest[:cut]
+            yield self._number, line, line
 
     def _end(self) -> Iterator[Line]:
         number, line = self._number, bytes(self._rest)
@@ -70,7 +79,10 @@ class LineSplitter:
         self._rest.clear()
         self._skipping = False
         if skipped:
-            reason = f"the line is longer than {self._limit:,} bytes; its beginning is kept"
+            reason = (
+                f"the line is longer than {self._limit:,} bytes; its beginning is kept (curl -d "
+                "takes the line ends out: use --data-binary)"
+            )
             yield number, LineTooLongError(reason), line
         elif line:
             yield number, line, line

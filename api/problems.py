@@ -29,6 +29,9 @@ RETRY_SECONDS: Final = 5
 BUSY_SECONDS: Final = 1
 """When to try again where only too much came at once."""
 
+NOT_KEPT: Final = "; it is not kept as a dead letter, since too much is refused just now"
+"""What the answer says besides, where the dead letters come too fast."""
+
 _SHOWN: Final = 200
 """Characters of a request that a detail repeats."""
 
@@ -105,7 +108,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after=BUSY_SECONDS)
     except BrokerUnavailableError as error:
         # one line for the lost broker is enough (stream_app.kafka.reach), not one a request
-        log.debug("%s %s: %s", request.method, request.rel_url.raw_path, error)
+        log.debug("%s %s: %s", request.method, request.rel_url.raw_path[:_SHOWN], error)
         return problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the Kafka broker is out of reach; try again later",
@@ -126,7 +129,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
             raise
         return problem(HTTPStatus(error.status), error.text or error.reason)
     except Exception:
-        log.exception("%s %s", request.method, request.rel_url.raw_path)
+        log.exception("%s %s", request.method, request.rel_url.raw_path[:_SHOWN])
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the API tells more"
         )

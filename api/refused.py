@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.keys import INGESTION
-from api.problems import ProblemError
+from api.problems import NOT_KEPT, ProblemError
 from api.request_body import BodyTooLargeError
+from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     from api.request_body import RequestBody
 
+MAX_PATH: Final = 200
+"""Characters of a path that are kept: those of every route are fewer."""
+
 
 def path_of(request: web.Request) -> str:
     """The path as a dead letter names it."""
-    return request.rel_url.raw_path
+    return request.rel_url.raw_path[:MAX_PATH]
 
 
 @asynccontextmanager
@@ -41,10 +45,14 @@ async def refused_is_kept(
     except (RecordError, ProblemError) as error:
         request.app[INGESTION].polls_counted.refused += polls
         # there is nothing to keep of an empty body
-        if original.strip():
-            await request.app[INGESTION].refuse(
-                path_of(request), str(error), original, truncated=truncated
+        kept = not original.removeprefix(BYTE_ORDER_MARK).strip() or await request.app[
+            INGESTION
+        ].refuse(path_of(request), str(error), original, truncated=truncated)
+        if not kept:
+            status = (
+                error.status if isinstance(error, ProblemError) else HTTPStatus.UNPROCESSABLE_ENTITY
             )
+            raise ProblemError(status, f"{error}{NOT_KEPT}") from None
         raise
 
 

@@ -14,6 +14,7 @@ from api.problems import ProblemError
 from api.report_answers import report_answer
 from api.request_body import BodyTooLargeError, RequestBody, json_in
 from api.stores import unknown_store
+from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.contracts.records import known_fields_only, parse_uuid
 from stream_app.contracts.requests import (
     FORM_FIELDS,
@@ -182,7 +183,7 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
             body = await reading.read(limit)
         except BodyTooLargeError as error:
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
-    if not body.strip():
+    if not body.removeprefix(BYTE_ORDER_MARK).strip():
         return {}
     content = json_in(body, "a JSON object")
     if not isinstance(content, dict):

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import orjson
 from aiohttp import ClientError, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
@@ -21,7 +20,9 @@ from api.content_coding import (
     RatioError,
     Unpacker,
 )
+from api.json_items import SLICE_BYTES
 from api.problems import RETRY_SECONDS, ProblemError
+from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
 from stream_app.contracts.records import shown
 from stream_app.errors import OverloadedError
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 READING_BYTES: Final = 96 << 20
 """Bytes of bodies that all requests together may hold, read and parsed."""
 
-PARSED_BYTES: Final = 4
-"""What a byte of JSON costs further once it is parsed."""
+PARSED_BYTES: Final = 24
+"""What a byte of JSON costs further once it is parsed, as `{},{}` does at most."""
 
 CHUNK_BYTES: Final = 256 << 10
 """More than one read hands over: what a streamed body holds at once."""
@@ -137,12 +138,19 @@ class RequestBody:
         return bytes(data)
 
     def hold_parsed(self, body: bytes) -> None:
-        """Take what a body will hold when it is parsed.
+        """Take what a body holds while a slice of it is parsed.
 
         Raises:
             OverloadedError: the bodies of all requests hold as much as they may.
         """
-        self._hold(PARSED_BYTES * len(body))
+        self._hold(PARSED_BYTES * min(len(body), SLICE_BYTES))
+
+    def try_hold(self, amount: int) -> bool:
+        """Take some more, if there is room."""
+        if not self._budget.try_take(amount):
+            return False
+        self._held += amount
+        return True
 
     def hold_stream(self, line_bytes: int) -> None:
         """Take what a body holds that is read line by line.
@@ -202,9 +210,8 @@ class RequestBody:
             ) from None
 
     def _hold(self, amount: int) -> None:
-        if not self._budget.try_take(amount):
+        if not self.try_hold(amount):
             raise OverloadedError("too many large bodies are being read: try again in a moment")
-        self._held += amount
 
 
 def _unpacker_of(request: web.Request) -> Unpacker | None:
@@ -262,11 +269,11 @@ def json_in(body: bytes, expected: str) -> Any:
     Raises:
         ProblemError: there is none.
     """
-    if not body.strip():
+    if not body.removeprefix(BYTE_ORDER_MARK).strip():
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {expected}"
         )
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
+        return parse_json(body)
+    except NotJsonError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {error}") from None

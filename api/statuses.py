@@ -6,26 +6,26 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from api.batch_intake import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooManyRefusedError
+from api.json_items import Item, ObjectReader, array_slices
 from api.keys import BODIES, INGESTION
 from api.lines import LineSplitter
 from api.problems import BUSY_SECONDS, RETRY_SECONDS, ProblemError, accepted
 from api.refused import path_of, refused_is_kept, whole_body
 from api.request_body import RequestBody, json_in, stopping
 from stream_app.contracts.bodies import poll_in
+from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, foreign_encoding
 from stream_app.contracts.records import parse_uuid, status_name
 from stream_app.domain.instants import format_instant
 from stream_app.errors import BrokerUnavailableError, OverloadedError, RecordError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from api.lines import Line
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ _NDJSON: Final = frozenset(
         "application/json-lines",
     }
 )
+_TELLING_BYTES: Final = 4
+"""After spaces, that tell the encoding of a body and what kind of JSON it is."""
+
 _EXPECTED: Final = 'an object such as {"status": "active", "timestamp_utc": "2024-01-01T00:00:00Z"}'
 _EXPECTED_MANY: Final = 'a JSON array, or lines, of {"store_id", "status", "timestamp_utc"}'
 
@@ -85,51 +88,70 @@ async def post_status(request: web.Request) -> web.Response:
 async def post_statuses(request: web.Request) -> web.Response:
     """Polls of many stores; one that is refused refuses no other."""
     async with RequestBody(request, request.app[BODIES]) as body:
-        chunks = body.chunks()
-        beginning = await _beginning(chunks)
-        if request.content_type in _NDJSON or beginning.lstrip().startswith(b"{"):
-            return await _take_stream(request, body, beginning, chunks)
-        return await _take_array(request, body, beginning)
+        beginning = await _beginning(body.chunks())
+        async with refused_is_kept(request, beginning, truncated=True):
+            encoding = foreign_encoding(beginning)
+            if encoding is not None:
+                raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {encoding}; send UTF-8")
+        text = beginning.removeprefix(BYTE_ORDER_MARK).lstrip()
+        in_lines = request.content_type in _NDJSON and not text.startswith(b"[")
+        intake = BatchIntake(request.app[INGESTION], path_of(request), body.try_hold)
+        if in_lines or text.startswith(b"{"):
+            return await _take_stream(request, body, beginning, intake)
+        return await _take_array(request, body, beginning, intake)
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
-    """The body up to and with the first chunk that is not blank."""
+    """The body up to and with the first bytes that tell what it is."""
     beginning = b""
     async for chunk in chunks:
         beginning += chunk
-        if not chunk.isspace() or len(beginning) > MAX_POLL_BYTES:
-            return beginning
-    if beginning:
-        return beginning
-    raise ProblemError(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {_EXPECTED_MANY}"
-    )
+        if len(beginning) > MAX_POLL_BYTES:
+            break
+        if len(beginning.removeprefix(BYTE_ORDER_MARK).lstrip()) >= _TELLING_BYTES:
+            break
+    return beginning
 
 
-async def _take_array(request: web.Request, body: RequestBody, beginning: bytes) -> web.Response:
+async def _take_array(
+    request: web.Request, body: RequestBody, beginning: bytes, intake: BatchIntake
+) -> web.Response:
     data = await whole_body(request, body, MAX_ARRAY_BYTES, beginning)
     body.hold_parsed(data)
     async with refused_is_kept(request, data):
-        items = json_in(data, _EXPECTED_MANY)
-        if not isinstance(items, list):
-            raise RecordError(f"the body is neither of these: {_EXPECTED_MANY}")
-    intake = BatchIntake(request.app[INGESTION], path_of(request))
+        # all of it before the first item is taken: half an array is none
+        await _check_array(request, data)
     async with _counted(intake):
-        numbered = enumerate(items)
-        while part := list(islice(numbered, SLICE_ITEMS)):
-            await intake.take_items(part, data)
+        index = 0
+        for items in array_slices(data):
+            numbered = (Item(place, item, None) for place, item in enumerate(items, index))
+            await _take(request, intake, numbered)
+            index += len(items)
+        await intake.finish(data)
+        return accepted(intake.answer())
+
+
+async def _check_array(request: web.Request, data: bytes) -> None:
+    if not data.removeprefix(BYTE_ORDER_MARK).strip():
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {_EXPECTED_MANY}"
+        )
+    try:
+        for _ in array_slices(data):
             await _between_slices(request)
-        await intake.finish()
-    return accepted(intake.answer())
+    except NotJsonError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {error}") from None
+    except RecordError:
+        raise RecordError(f"the body is neither of these: {_EXPECTED_MANY}") from None
 
 
 async def _take_stream(
-    request: web.Request, body: RequestBody, chunk: bytes, chunks: AsyncIterator[bytes]
+    request: web.Request, body: RequestBody, chunk: bytes, intake: BatchIntake
 ) -> web.Response:
     body.hold_stream(MAX_POLL_BYTES)
-    intake = BatchIntake(request.app[INGESTION], path_of(request))
-    splitter = LineSplitter(MAX_POLL_BYTES)
+    splitter, reader = LineSplitter(MAX_POLL_BYTES), ObjectReader(MAX_POLL_BYTES)
     size = 0
+    chunk = chunk.removeprefix(BYTE_ORDER_MARK)
     async with _counted(intake):
         while chunk:
             size += len(chunk)
@@ -139,16 +161,16 @@ async def _take_stream(
                     f"the body is larger than {MAX_STREAM_BYTES:,} bytes: the items before that "
                     "count, send the others in a body of their own",
                 )
-            await _take_lines(request, intake, splitter.feed(chunk))
-            chunk = await anext(chunks, b"")
-        await _take_lines(request, intake, splitter.finish())
+            await _take(request, intake, reader.feed(splitter.feed(chunk)))
+            chunk = await anext(body.chunks(), b"")
+        await _take(request, intake, chain(reader.feed(splitter.finish()), reader.finish()))
         await intake.finish()
-    return accepted(intake.answer())
+        return accepted(intake.answer())
 
 
-async def _take_lines(request: web.Request, intake: BatchIntake, lines: Iterator[Line]) -> None:
-    while part := list(islice(lines, SLICE_ITEMS)):
-        await intake.take_lines(part)
+async def _take(request: web.Request, intake: BatchIntake, items: Iterator[Item]) -> None:
+    while part := list(islice(items, SLICE_ITEMS)):
+        await intake.take(part)
         await _between_slices(request)
 
 

@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from producers.csv_source import HOURS, KINDS, POLLS, find_columns, pick_values
 from producers.registry_rows import hours_row
 from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
+from stream_app.contracts.json_text import parse_json
 from stream_app.contracts.records import (
     HoursRecord,
     PollBatch,
@@ -165,10 +164,7 @@ def _request_item(path: str, body: bytes | None, taken: int, *, whole: bool) -> 
             "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
             "post it again"
         )
-    try:
-        content = orjson.loads(body or b"")
-    except orjson.JSONDecodeError as error:
-        raise RecordError(f"not JSON: {error}") from None
+    content = parse_json(body or b"")
     if of_a_store is None:
         store_id, poll = poll_item_in(content, taken)
         return PollBatch(store_id, [poll])

@@ -55,6 +55,8 @@ NO_SCHEMA_TELLS: Final = (
     "a time outside 1970 to 2100",
     # the operator, who lists where webhooks may go
     "webhooks are off here",
+    # NDJSON is a text to a schema
+    "no item is accepted",
     # two fields together
     "only one of them may be there",
     "they mean the same, say one",

@@ -6,7 +6,7 @@ from typing import Annotated, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.batch_intake import LISTED_ITEMS, MAX_REFUSED_ITEMS
+from api.batch_intake import MAX_REFUSED_ITEMS
 from api.description.operation import (
     JSON,
     Answer,
@@ -18,6 +18,7 @@ from api.description.operation import (
 )
 from api.description.shapes import Problem
 from api.description.stores import STORE_ID
+from api.refused_items import LISTED_ITEMS
 from api.statuses import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
 from stream_app.contracts.shapes.values import Count, Instant, Status, StoreId, closed
 
@@ -79,6 +80,10 @@ class ItemsProblem(Problem):
     """Items that the broker holds."""
     refused: NotRequired[Count]
     """Items that were refused by themselves."""
+    items: NotRequired[Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]]
+    """The refused ones, where none was accepted."""
+    not_listed: NotRequired[Annotated[int, Field(ge=1)]]
+    """How many more were refused."""
 
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
@@ -97,8 +102,12 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         text="Sent twice, a poll counts once.",
         body=Body(
             f"A JSON array of at most {MAX_ARRAY_BYTES:,} bytes, or NDJSON of at most "
-            f"{MAX_STREAM_BYTES:,} bytes, one item a line.",
-            {JSON: list[PollItem], "application/x-ndjson": str},
+            f"{MAX_STREAM_BYTES:,} bytes, one item a line. Objects over several lines are taken "
+            "too.",
+            {
+                JSON: Annotated[list[PollItem], Field(min_length=1)],
+                "application/x-ndjson": Annotated[str, Field(min_length=1)],
+            },
         ),
         answers={
             202: Answer("The broker holds all items but the refused ones.", {JSON: PollsAnswer}),
@@ -107,7 +116,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 ItemsProblem,
             ),
             422: problem(
-                f"No such body, or more than {MAX_REFUSED_ITEMS:,} items are refused.",
+                "No such body, or no item of it is accepted, or more than "
+                f"{MAX_REFUSED_ITEMS:,} are refused.",
                 shape=ItemsProblem,
             ),
             **unavailable("The broker is out of reach: send all again.", ItemsProblem),

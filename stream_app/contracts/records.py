@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from stream_app.contracts.json_text import parse_json
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain.hours import whole_day
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid, is_canonical
@@ -107,10 +108,7 @@ def object_of(value: bytes | None) -> dict[str, Any]:
     """
     if value is None:
         raise RecordError("the record has no value")
-    try:
-        content = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(f"not JSON: {error}") from None
+    content = parse_json(value)
     if not isinstance(content, dict):
         raise RecordError(f"not a JSON object but {type(content).__name__}")
     return content

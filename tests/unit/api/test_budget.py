@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.budget import Budget
+from api.budget import Budget, TokenBucket
 
 
 async def test_no_more_than_the_limit_is_in_hand() -> None:
@@ -69,3 +69,17 @@ async def test_who_is_cancelled_while_given_gives_it_back() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert budget.used == 0
+
+
+def test_a_bucket_gives_what_it_holds_and_fills_slowly() -> None:
+    now = 100.0
+    bucket = TokenBucket(2, 10, lambda: now)
+    assert bucket.take(7)
+    assert not bucket.take(4)
+    assert bucket.take(3)
+    now += 1.5
+    assert bucket.take(3)
+    assert not bucket.take(0.1)
+    now += 1e6
+    assert not bucket.take(10.1), "it holds no more than that"
+    assert bucket.take(10)

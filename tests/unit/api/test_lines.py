@@ -23,13 +23,25 @@ def test_lines_with_and_without_a_line_break_at_the_end() -> None:
     assert split([b"a\nbc\n"]) == split([b"a\nbc"]) == [(0, b"a", b"a"), (1, b"bc", b"bc")]
 
 
+def test_objects_without_line_ends_between_them_are_cut_where_there_are_too_many() -> None:
+    assert split([b"{1}{2}{3}{4}\n{5}"]) == [
+        (0, b"{1}{2}", b"{1}{2}"),
+        (0, b"{3}{4}", b"{3}{4}"),
+        (1, b"{5}", b"{5}"),
+    ]
+
+
 def test_blank_lines_count_and_are_left_out() -> None:
     assert split([b"\n\r\n \na\r\n"]) == [(3, b"a\r", b"a\r")]
 
 
 def test_a_line_above_the_limit_is_an_error_of_its_own() -> None:
     (long, after) = split([b"123456789012", b"3456\nok\n"])
-    assert long == (0, "the line is longer than 8 bytes; its beginning is kept", b"12345678")
+    number, reason, kept = long
+    assert (number, kept) == (0, b"12345678")
+    assert isinstance(reason, str)
+    assert reason.startswith("the line is longer than 8 bytes; its beginning is kept")
+    assert "--data-binary" in reason
     assert after == (1, b"ok", b"ok")
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import batch_intake, outgoing, request_body, statuses
+from api import batch_intake, ingestion, json_items, outgoing, refused_items, request_body, statuses
 from api.app import create_app
 from api.ingestion import POLL_BYTES
+from api.problems import NOT_KEPT
 from api.statuses import MAX_POLL_BYTES
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.topics import STORE_STATUS
+from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS
 from stream_app.domain.instants import HOUR, format_instant
 from stream_app.errors import BrokerUnavailableError
 from tests.fakes import SETTINGS, FakeGateway, now
@@ -98,6 +99,8 @@ class TestOne:
             (b"[]", HTTPStatus.UNPROCESSABLE_ENTITY, "not a JSON object but list"),
             (b"{}", HTTPStatus.UNPROCESSABLE_ENTITY, "status is missing"),
             (b'{"status": "up"}', HTTPStatus.UNPROCESSABLE_ENTITY, "neither active nor inactive"),
+            ('{"status": "active"}'.encode("utf-16"), HTTPStatus.BAD_REQUEST, "UTF-16; send UTF-8"),
+            (b'{"status": "active"}{}', HTTPStatus.BAD_REQUEST, "not JSON"),
             (b'{"status": 1}', HTTPStatus.UNPROCESSABLE_ENTITY, "neither active nor inactive"),
             (
                 b'{"status": "active", "timestamp_utc": 5}',
@@ -292,6 +295,225 @@ class TestSilentBroker:
         )
 
 
+class TestForms:
+    """What a person sends who does not know NDJSON, and what programs make of it."""
+
+    TWO = (GOOD, OTHER)
+    PRETTY = tuple(json.dumps(item, indent=2).encode() for item in TWO)
+    FLAT = tuple(json.dumps(item).encode() for item in TWO)
+
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "marked"])
+    @pytest.mark.parametrize("lines", [True, False], ids=["ndjson", "form"])
+    @pytest.mark.parametrize(
+        ("body", "stores"),
+        [
+            (PRETTY[0], 1),
+            (PRETTY[0].replace(b"\n", b"\r\n") + b"\r\n", 1),
+            (b"\n".join(PRETTY), 2),
+            (b"\n\n".join(PRETTY) + b"\n", 2),
+            (b"".join(PRETTY), 2),
+            (b"".join(FLAT), 2),
+            (b" ".join(FLAT), 2),
+            (FLAT[0] + b"\n" + PRETTY[1], 2),
+            (PRETTY[0] + b"\n" + FLAT[1], 2),
+            (PRETTY[0] + FLAT[1], 2),
+            (b"[" + b",".join(FLAT) + b"]", 2),
+            (b" \n[\n" + b",\n".join(PRETTY) + b"\n]\n", 2),
+            (b"[" + FLAT[0] + b"]", 1),
+        ],
+    )
+    async def test_it_is_taken(
+        self,
+        client: TestClient,
+        gateway: FakeGateway,
+        body: bytes,
+        stores: int,
+        lines: bool,
+        mark: bytes,
+    ) -> None:
+        kind = "application/x-ndjson" if lines else "application/x-www-form-urlencoded"
+        response = await client.post("/status", data=mark + body, headers={"Content-Type": kind})
+        answer = await response.json(content_type=None)
+        assert response.status == HTTPStatus.ACCEPTED, answer
+        assert (answer["accepted"], answer["refused"]) == (stores, 0)
+        assert len(gateway.broker.polls()) == stores
+
+    async def test_a_large_file_without_its_line_ends_is_taken(self, client: TestClient) -> None:
+        """As `curl -d @polls.ndjson` sends it."""
+        response = await client.post("/status", data=json.dumps(GOOD).encode() * 2000)
+        assert (await response.json())["accepted"] == 2000
+
+    async def test_where_that_cannot_be_the_reason_names_what_to_use(
+        self, client: TestClient
+    ) -> None:
+        body = b'{"store_id": "' + b"x" * 2 * MAX_POLL_BYTES
+        response = await client.post("/status", data=body)
+        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        assert "--data-binary" in answer["detail"]
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            b'{"store_id": "x", "status": "act',
+            b'{"store_id": ',
+            b"{",
+            b'{"a": [1, 2}',
+            b"}{",
+            b"{{{{",
+            b'{"a": "b" "c"}',
+            b",",
+            b'{"a": 1},',
+            b"]",
+            b"\xff\xfe",
+        ],
+    )
+    async def test_a_broken_line_refuses_no_other(
+        self, client: TestClient, gateway: FakeGateway, broken: bytes
+    ) -> None:
+        body = ndjson(GOOD) + broken + b"\n" + ndjson(OTHER, OTHER)
+        answer = await (await client.post("/status", data=body)).json()
+        assert answer["accepted"] == 3
+        assert answer["refused"] >= 1
+        assert answer["items"][0]["index"] == 1
+        assert gateway.broker.dead_letters()[0].original is not None
+
+    async def test_an_object_that_never_ends_is_refused(self, client: TestClient) -> None:
+        body = ndjson(GOOD) + b'{"store_id": "x",\n"a": [\n' + b"1,\n" * 100_000
+        answer = await (await client.post("/status", data=body)).json()
+        assert answer["accepted"] == 1
+        assert answer["refused"] > 1
+
+    @pytest.mark.parametrize("name", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+    @pytest.mark.parametrize("form", ["array", "lines", "object"])
+    async def test_other_encodings_are_told(
+        self, client: TestClient, gateway: FakeGateway, name: str, form: str
+    ) -> None:
+        text = {
+            "array": json.dumps([GOOD]),
+            "lines": ndjson(GOOD, OTHER).decode(),
+            "object": json.dumps(GOOD, indent=1),
+        }[form]
+        detail = await problem_of(
+            await client.post("/status", data=text.encode(name)), HTTPStatus.BAD_REQUEST
+        )
+        assert detail == f"the body is {name.upper()[:6]}; send UTF-8"
+        assert len(gateway.broker.dead_letters()) == 1
+
+    async def test_half_an_array_is_none(self, client: TestClient, gateway: FakeGateway) -> None:
+        whole = json.dumps([GOOD] * 2000).encode()
+        for body in (
+            whole[:-1],
+            whole[:-2] + b"]",
+            whole[: len(whole) // 2] + b"]",
+            whole[:-1] + b",]",
+            whole.replace(b"}, {", b"}, , {", 1500).replace(b"}, , {", b"}, {", 1499),
+            whole[:-1] + b"}]",
+            whole + b"]",
+            whole + whole,
+            whole + b"\n" + whole,
+        ):
+            response = await client.post("/status", data=body)
+            assert response.status == HTTPStatus.BAD_REQUEST
+        assert gateway.broker.polls() == []
+
+    @pytest.mark.parametrize(
+        "items",
+        [
+            [GOOD] * 3000,
+            [1] * 100_000,
+            [[]] * 60_000,
+            ["a, b"] * 30_000,
+            [{**GOOD, "more": [{"a": 1}, {"b": [2, 3]}]}] * 1500,
+            [GOOD, "x" * 50_000] * 5,
+        ],
+        ids=["polls", "numbers", "lists", "texts", "nested", "long"],
+    )
+    async def test_a_large_array_is_taken_slice_by_slice(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, items: list[Any]
+    ) -> None:
+        sizes = []
+        take = batch_intake.BatchIntake.take
+
+        async def counted_take(intake: Any, part: Any) -> None:
+            sizes.append(len(part))
+            await take(intake, part)
+
+        monkeypatch.setattr(batch_intake.BatchIntake, "take", counted_take)
+        for indent in (None, 1):
+            sizes.clear()
+            data = json.dumps(items, indent=indent).encode()
+            assert len(data) > json_items.SLICE_BYTES
+            response = await client.post("/status", data=data)
+            answer = await response.json(content_type=None)
+            assert response.status != HTTPStatus.BAD_REQUEST, answer
+            assert answer["accepted"] + answer["refused"] == len(items) == sum(sizes)
+            assert answer["accepted"] == items.count(GOOD)
+            assert max(sizes) <= 100
+            slices = [len(json.dumps(part)) for part in json_items.array_slices(data)]
+            assert max(slices) < 3 * json_items.SLICE_BYTES
+
+
+class TestLetters:
+    """Refused bodies are kept, but an attacker does not push out those of others."""
+
+    @pytest.fixture
+    def gateway(self, monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
+        monkeypatch.setattr(ingestion, "LETTERS_PER_SECOND", 0.0)
+        monkeypatch.setattr(ingestion, "LETTERS_AT_ONCE", 3.0)
+        return FakeGateway(STORE)
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            (ONE, b"{}"),
+            (ONE, b"no"),
+            ("/status", b"[1, 2]"),
+            ("/status", b"{}\n{}"),
+            ("/status", b"7"),
+        ],
+    )
+    async def test_too_many_are_not_kept_and_the_answer_and_a_metric_say_so(
+        self, client: TestClient, gateway: FakeGateway, path: str, body: bytes
+    ) -> None:
+        details = [
+            (await (await client.post(path, data=body)).json(content_type=None))["detail"]
+            for _ in range(4)
+        ]
+        assert [NOT_KEPT in detail for detail in details] == [False, False, True, True]
+        assert len(gateway.broker.dead_letters()) == 2
+        assert gateway.metrics.letters_not_kept == 2
+        assert (
+            "store_uptime_dead_letters_not_kept_total 2.0"
+            in await (await client.get("/metrics")).text()
+        )
+
+    async def test_a_large_one_counts_as_many(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        large = b'"' + b"x" * 3 * ingestion.LETTER_BYTES
+        response = await client.post("/status", data=large)
+        assert response.status == HTTPStatus.BAD_REQUEST
+        assert NOT_KEPT in (await response.json(content_type=None))["detail"]
+        await client.post("/status", data=b"7")
+        assert len(gateway.broker.dead_letters()) == 1
+
+    async def test_items_beside_accepted_ones_are_all_kept(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        await client.post("/status", data=ndjson(GOOD, *range(10)))
+        assert len(gateway.broker.dead_letters()) == 10
+
+    async def test_of_a_long_path_the_beginning_is_kept_and_logged(
+        self, client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        await client.post(f"/stores/{'x' * 5000}/status", data=b"{}")
+        (letter,) = gateway.broker.dead_letters()
+        assert len(str(letter.source["path"])) == 200
+        (logged,) = (record for record in caplog.records if record.name.startswith("api"))
+        assert len(logged.getMessage()) < 500
+
+
 class TestMany:
     @pytest.mark.parametrize(
         ("data", "headers"),
@@ -359,23 +581,107 @@ class TestMany:
         kept = [(letter.original, letter.truncated) for letter in gateway.broker.dead_letters()]
         assert kept == [(b"nonsense", False), (long[:MAX_POLL_BYTES], True)]
 
-    async def test_all_refused_is_still_202(self, client: TestClient) -> None:
-        response = await client.post("/status", json=[7])
-        assert response.status == HTTPStatus.ACCEPTED
-        assert (await response.json())["accepted"] == 0
+    @pytest.mark.parametrize("form", ["array", "lines"])
+    async def test_a_body_of_which_nothing_is_accepted_is_422_and_one_dead_letter(
+        self, client: TestClient, gateway: FakeGateway, form: str
+    ) -> None:
+        data = json.dumps(self.BAD).encode() if form == "array" else ndjson(*self.BAD)
+        kind = "application/json" if form == "array" else "application/x-ndjson"
+        response = await client.post("/status", data=data, headers={"Content-Type": kind})
+        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        assert (answer["accepted"], answer["refused"]) == (0, len(self.BAD))
+        assert [item["index"] for item in answer["items"]] == [0, 1, 2, 3, 4]
+        assert answer["detail"].startswith(
+            "no item is accepted (5 refused); item 0: not a JSON object but int"
+        )
+        (letter,) = gateway.broker.dead_letters()
+        assert letter.original == data.rstrip()
+        assert letter.reason == answer["detail"]
+        assert letter.source["path"] == "/status"
+        assert "item" not in letter.source
+        assert not letter.truncated
 
-    async def test_an_empty_array_is_nothing_to_take(self, client: TestClient) -> None:
-        response = await client.post("/status", json=[])
-        assert response.status == HTTPStatus.ACCEPTED
-        assert await response.json() == {"accepted": 0, "refused": 0, "items": []}
+    async def test_of_one_item_alone_the_letter_can_be_sent_again(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        response = await client.post("/status", json=[{**GOOD, "status": "up"}])
+        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        assert (answer["accepted"], answer["refused"]) == (0, 1)
+        (letter,) = gateway.broker.dead_letters()
+        assert letter.source["item"] == 0
+        assert json.loads(letter.original or b"") == {**GOOD, "status": "up"}
+        assert letter.reason == answer["items"][0]["reason"]
+
+    @pytest.mark.parametrize(
+        ("body", "headers"),
+        [
+            (b"[]", {}),
+            (b"[ \n ]", {}),
+            (b"\xef\xbb\xbf[]", {}),
+            (b"", {}),
+            (b" \n\n", {}),
+            (b"\xef\xbb\xbf", {}),
+            (b"", {"Content-Type": "application/x-ndjson"}),
+            (b" \r\n\t\n", {"Content-Type": "application/x-ndjson"}),
+            (b"\xef\xbb\xbf\n", {"Content-Type": "application/x-ndjson"}),
+            (b"[]", {"Content-Type": "application/x-ndjson"}),
+            (b"\n" * 3_000_000, {}),
+        ],
+    )
+    async def test_nothing_at_all_is_422(
+        self, client: TestClient, gateway: FakeGateway, body: bytes, headers: Any
+    ) -> None:
+        response = await client.post("/status", data=body, headers=headers)
+        answer = await response.json(content_type=None)
+        assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert "holds no item" in answer["detail"] or "is empty" in answer["detail"]
+        assert gateway.broker.records == []
 
     async def test_only_the_first_refused_items_are_listed(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(batch_intake, "LISTED_ITEMS", 2)
+        monkeypatch.setattr(refused_items, "LISTED_ITEMS", 2)
         answer = await (await client.post("/status", json=[1, 2, 3, 4, GOOD])).json()
         assert [item["index"] for item in answer["items"]] == [0, 1]
         assert (answer["accepted"], answer["refused"], answer["not_listed"]) == (1, 4, 2)
+
+    @pytest.mark.parametrize("form", ["array", "lines"])
+    async def test_more_refused_items_than_are_letters_of_their_own_are_one(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, form: str
+    ) -> None:
+        monkeypatch.setattr(refused_items, "MAX_LETTERS", 3)
+        items = [GOOD, *range(4)]
+        data = json.dumps(items).encode() if form == "array" else ndjson(*items)
+        answer = await (await client.post("/status", data=data)).json()
+        assert (answer["accepted"], answer["refused"]) == (1, 4)
+        (letter,) = gateway.broker.dead_letters()
+        assert letter.reason == "accepted: 1, refused: 4; item 1: not a JSON object but int"
+        assert letter.original == b"0\n1\n2"
+        assert letter.truncated
+        assert "item" not in letter.source
+
+    async def test_so_are_those_that_are_too_large_to_be_held(
+        self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(refused_items, "KEPT_BYTES", 2 * MAX_POLL_BYTES)
+        large = [{"store_id": "x" * 60_000} for _ in range(5)]
+        answer = await (await client.post("/status", data=ndjson(GOOD, *large))).json()
+        assert (answer["accepted"], answer["refused"]) == (1, 5)
+        (letter,) = gateway.broker.dead_letters()
+        assert letter.truncated
+        assert (letter.original or b"").count(b"store_id") == 2
+        assert gateway.bodies.budget.used == 0
+
+    async def test_a_few_bytes_become_no_more_than_a_letter(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
+        for data in (b"[" + b"1," * 50_000 + b"1]", b"1\n" * 50_000, ndjson(GOOD) + b"1\n" * 9_999):
+            headers = {"Content-Type": "application/x-ndjson"}
+            response = await client.post("/status", data=data, headers=headers)
+            assert (await response.json(content_type=None))["refused"] > 9_000
+        letters = [r for r in gateway.broker.records if r.topic == DEAD_LETTERS.name]
+        assert len(letters) == 3
+        assert sum(len(record.value) for record in letters) < 200_000
 
     async def test_too_many_refused_items_end_a_body(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
@@ -423,7 +729,8 @@ class TestMany:
         body = f"[{'[' * 900}{']' * 900}, {json.dumps(GOOD)}]".encode()
         answer = await (await client.post("/status", data=body)).json()
         assert (answer["accepted"], answer["refused"]) == (1, 1)
-        assert gateway.broker.dead_letters()[0].original == body
+        (letter,) = gateway.broker.dead_letters()
+        assert letter.original == b"[" * 900 + b"]" * 900
 
     async def test_an_array_above_its_limit_is_413(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,106 @@
+"""The refused items of one body, until it is known how they are best kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stream_app.contracts.records import KEPT_BYTES, DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LETTERS: Final = 1_000
+"""Refused items of a body that are dead letters of their own; more are one together."""
+
+LISTED_ITEMS: Final = 1_000
+"""Refused items that an answer lists; the others it only counts."""
+
+
+class _Refused(NamedTuple):
+    number: int
+    reason: str
+    original: bytes
+    truncated: bool
+
+
+class RefusedItems:
+    """What was refused of a body, in bounded memory.
+
+    Attributes:
+        count: how many items were refused.
+        listed: the first of them, by index and reason.
+
+    Args:
+        try_hold: takes bytes of the memory for bodies, or says that there is no room.
+    """
+
+    def __init__(self, try_hold: Callable[[int], bool]) -> None:
+        self.count = 0
+        self.listed: list[dict[str, Any]] = []
+        self._try_hold = try_hold
+        self._kept: list[_Refused] = []
+        self._kept_bytes = 0
+        self._all_kept = True
+        self._ours = 0
+
+    def note(self, number: int, reason: str) -> None:
+        """Count an item that somebody else keeps."""
+        self.count += 1
+        if len(self.listed) < LISTED_ITEMS:
+            self.listed.append({"index": number, "reason": reason})
+
+    def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:
+        """Count an item, and keep it if there is room."""
+        self.note(number, reason)
+        self._ours += 1
+        cost = len(original) + len(reason)
+        self._all_kept = (
+            self._all_kept
+            and len(self._kept) < MAX_LETTERS
+            and self._kept_bytes + cost <= KEPT_BYTES
+            and self._try_hold(cost)
+        )
+        if self._all_kept or not self._kept:
+            self._kept.append(_Refused(number, reason, original, truncated))
+            self._kept_bytes += cost
+
+    def letters(
+        self, source: dict[str, str | int], body: bytes | None, *, accepted: int
+    ) -> list[DeadLetter]:
+        """Take the dead letters out: one an item, or one for all.
+
+        Args:
+            source: of the request.
+            body: all of it, where it is at hand.
+            accepted: how many items of it were accepted.
+        """
+        kept, self._kept = self._kept, []
+        ours, self._ours = self._ours, 0
+        if not ours:
+            return []
+        alone = ours == self.count == 1
+        if self._all_kept and (accepted or alone):
+            return [
+                DeadLetter(
+                    {**source, "item": item.number},
+                    item.reason,
+                    item.original,
+                    truncated=item.truncated,
+                )
+                for item in kept
+            ]
+        original = b"\n".join(item.original for item in kept)
+        whole = self._all_kept and not any(item.truncated for item in kept)
+        if body is not None and not accepted:
+            original, whole = body[:KEPT_BYTES], len(body) <= KEPT_BYTES
+        return [DeadLetter(source, self.summary(accepted), original, truncated=not whole)]
+
+    def summary(self, accepted: int) -> str:
+        """How many were refused, and why the first one was."""
+        first = self.listed[0]
+        outcome = (
+            f"accepted: {accepted:,}, refused: {self.count:,}"
+            if accepted
+            else f"no item is accepted ({self.count:,} refused)"
+        )
+        return f"{outcome}; item {first['index']}: {first['reason']}"
