@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stream_app.broker import cluster, docker
 from stream_app.broker.docker import DockerKafka, docker_problem
 from stream_app.broker.interface import BrokerStatus, Started
-from stream_app.broker.jars import INSTALL, cached_jars
-from stream_app.broker.java import find_java
+from stream_app.broker.jars import INSTALL, KAFKA, cached_jars, trouble_with
+from stream_app.broker.java import NoJava, find_java
 from stream_app.broker.local import LocalKafka
 from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
 
@@ -35,7 +35,7 @@ class NamedBroker:
         """None."""
         return ()
 
-    async def prepare(self) -> None:
+    async def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to fetch."""
 
     async def start(self, *, tied: bool = True) -> Started:  # noqa: ARG002 - nothing is started
@@ -94,13 +94,13 @@ async def choose_local_broker(
                 f"the data dir {settings.data_dir} was begun with Docker, and {problem}: start "
                 "Docker, or use another --data-dir"
             )
-        await begun.prepare()
+        await begun.prepare(say)
         return begun
     problem = "three nodes run on Java only" if nodes == 3 else await docker_problem()
     if problem is None:
         in_docker = DockerKafka(settings.data_dir)
         try:
-            await in_docker.prepare()
+            await in_docker.prepare(say)
         except PrerequisiteError as error:
             problem = str(error)
             say(f"{problem}; trying Java")
@@ -110,12 +110,10 @@ async def choose_local_broker(
     missing = await _missing_for_java(settings)
     if missing:
         raise PrerequisiteError(
-            f"no way to run Kafka here ({problem}; {missing}): {INSTALL}, or start Docker, or "
-            "name a broker in STORE_UPTIME_KAFKA_BOOTSTRAP"
+            f"no way to run Kafka here ({problem}; {missing.reason}): {missing.remedy}, or start "
+            "Docker, or name a broker in STORE_UPTIME_KAFKA_BOOTSTRAP"
         )
-    if cached_jars(settings.cache_dir) is None:
-        say(f"fetching {on_java.description} into {settings.cache_dir.expanduser()} (once)")
-    await on_java.prepare()
+    await on_java.prepare(say)
     return on_java
 
 
@@ -163,9 +161,11 @@ async def running_bootstrap(settings: Settings) -> str | None:
     return status.bootstrap if status and status.running else None
 
 
-async def _missing_for_java(settings: Settings) -> str | None:
-    if await find_java() is None:
-        return "there is no Java 17 or later"
+async def _missing_for_java(settings: Settings) -> NoJava | None:
+    java = await find_java()
+    if isinstance(java, NoJava):
+        return java
     if shutil.which("mvn") is None and cached_jars(settings.cache_dir) is None:
-        return "there is no Maven to fetch Kafka"
+        trouble = trouble_with(KAFKA.folder(settings.cache_dir))
+        return NoJava(f"there is no Maven to fetch Kafka: {trouble}", INSTALL)
     return None

@@ -22,6 +22,7 @@ from stream_app.processes.ports import free_ports, is_free
 from stream_app.processes.program import Finished, run_program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
 COMPOSE_FILE: Final = "docker-compose.kafka.yml"
@@ -77,8 +78,11 @@ class DockerKafka:
         """None: Docker watches over it."""
         return ()
 
-    async def prepare(self) -> None:
+    async def prepare(self, say: Callable[[str], None]) -> None:
         """Pull the image where Docker does not have it.
+
+        Args:
+            say: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: it cannot be pulled, with Docker's reason.
@@ -87,6 +91,7 @@ class DockerKafka:
         name = image.output.strip()
         if name and (await self._docker("image", "inspect", name, limit=_COMMAND_LIMIT)).ok:
             return
+        say(f"pulling {self.description}")
         pulled = await self._compose("pull", "--quiet", limit=_PULL_LIMIT)
         if not pulled.ok:
             raise PrerequisiteError(f"Docker cannot pull Kafka's image: {_reason(pulled)}")

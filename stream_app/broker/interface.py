@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stream_app.processes.child import Supervised
 
@@ -48,8 +48,11 @@ class Broker(Protocol):
     def description(self) -> str:
         """Such as `Kafka 4.3.1 on Java 17`."""
 
-    async def prepare(self) -> None:
+    async def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch what a start needs; after it a start needs no network.
+
+        Args:
+            say: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: something to install, or no network.

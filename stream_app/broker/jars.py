@@ -1,4 +1,9 @@
-"""Apache Kafka as jars, fetched once by Maven into a cache that all checkouts share."""
+"""Apache Kafka as jars, fetched once by Maven into a cache that all checkouts share.
+
+What is run is what this version was tested with: every jar is compared with a SHA-256 in this
+package, each time that it is about to be used, and there may be no other jar in its folder, since
+Java takes them all.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,19 @@ import hashlib
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import PrerequisiteError
 from stream_app.processes.folders import SHARED_FOLDER, make_folder
 from stream_app.processes.lock import locked
 from stream_app.processes.program import run_program
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
 
 KAFKA_VERSION: Final = "4.3.1"
 
@@ -21,84 +32,164 @@ INSTALL: Final = (
     "`brew install maven`)"
 )
 
-_POM: Final = Path(__file__).with_name("pom.xml")
-_COMPLETE: Final = "complete"
 _LIMIT: Final = 900.0
 _HELP: Final = re.compile(r"\s*->\s*\[Help \d+\].*")
 
 
-def jar_folder(cache_dir: Path) -> Path:
-    """Where the jars of this version and this list of dependencies belong."""
-    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    return cache_dir.expanduser().resolve() / f"kafka-{KAFKA_VERSION}-{digest}"
+@dataclass(frozen=True, slots=True)
+class JarSet:
+    """Jars that are fetched together.
+
+    Attributes:
+        name: of its folder in the cache.
+        pom: what Maven is asked for.
+        checksums: the SHA-256 of every jar, as `sha256sum` writes it.
+    """
+
+    name: str
+    pom: Path
+    checksums: Path
+
+    def folder(self, cache_dir: Path) -> Path:
+        """Where the jars of this version and this list of dependencies belong."""
+        digest = hashlib.sha256(self.pom.read_bytes()).hexdigest()[:12]
+        return cache_dir.expanduser().resolve() / f"{self.name}-{KAFKA_VERSION}-{digest}"
+
+    def expected(self) -> dict[str, str]:
+        """The SHA-256 of each jar by its name."""
+        lines = self.checksums.read_text(encoding="utf-8").splitlines()
+        return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def cached_jars(cache_dir: Path) -> Path | None:
-    """The folder of the jars if all that were fetched are there."""
-    folder = jar_folder(cache_dir)
+_HERE: Final = Path(__file__).parent
+
+KAFKA: Final = JarSet("kafka", _HERE / "pom.xml", _HERE / "jars.sha256")
+"""The broker, and a Java client."""
+
+TOOLS: Final = JarSet("kafka-tools", _HERE / "tools-pom.xml", _HERE / "tools-jars.sha256")
+"""The same with Kafka's own commands."""
+
+
+def cached_jars(cache_dir: Path, jars: JarSet = KAFKA) -> Path | None:
+    """The folder of the jars if it holds them, unchanged, and no others."""
+    folder = jars.folder(cache_dir)
+    return None if trouble_with(folder, jars) else folder
+
+
+def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
+    """What is wrong with a folder of jars, in a few words; None: nothing."""
     try:
-        names = (folder / _COMPLETE).read_text(encoding="utf-8").split()
-    except OSError:
-        return None
-    return folder if names and all((folder / name).is_file() for name in names) else None
+        found = {path.name: _sha256(path, path.stat()) for path in folder.glob("*.jar")}
+    except OSError as error:
+        return f"{folder} cannot be read ({error.strerror})"
+    expected = jars.expected()
+    if not found:
+        return f"{folder} is not there"
+    if wrong := sorted(
+        name for name in expected if found.get(name, "") not in ("", expected[name])
+    ):
+        return f"{folder / wrong[0]} is not the jar that Apache published"
+    if missing := sorted(expected.keys() - found.keys()):
+        return f"{folder / missing[0]} is missing"
+    if further := sorted(found.keys() - expected.keys()):
+        return f"{folder / further[0]} does not belong there"
+    return None
 
 
-async def fetch_jars(cache_dir: Path) -> Path:
-    """The folder of the jars; Maven fetches them where the cache does not have them.
+async def fetch_jars(
+    cache_dir: Path, jars: JarSet = KAFKA, *, say: Callable[[str], None] = lambda _: None
+) -> Path:
+    """The folder of the jars; Maven fetches them where the cache does not have them, unchanged.
 
     Two callers at once fetch once. What Maven leaves behind when it is interrupted is never
     taken for complete.
 
+    Args:
+        cache_dir: folder of all sets.
+        jars: which ones.
+        say: takes one line for the person where something is fetched.
+
     Raises:
-        PrerequisiteError: no Maven, or Maven cannot fetch them; with Maven's reason.
+        PrerequisiteError: no Maven, or Maven cannot fetch them, with Maven's reason; or what it
+            fetches is not what it should be.
     """
-    found = cached_jars(cache_dir)
+    found = cached_jars(cache_dir, jars)
     if found is not None:
         return found
-    folder = jar_folder(cache_dir)
+    folder = jars.folder(cache_dir)
     lock = folder.with_name(f".{folder.name}.lock")
     busy = f"another process is still fetching Kafka into {folder.parent}"
+    make_folder(folder.parent, SHARED_FOLDER)
     async with locked(lock, limit=_LIMIT, busy=busy):
         # another caller may have fetched them while this one waited
-        return cached_jars(cache_dir) or await _fetch(folder)
-
-
-async def _fetch(folder: Path) -> Path:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise PrerequisiteError(
-            f"Maven is not on the PATH and Kafka's jars are not cached: {INSTALL}"
-        )
-    make_folder(folder.parent, SHARED_FOLDER)
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder.parent) as incoming:
-        jars = Path(incoming) / "jars"
-        finished = await run_program(
-            maven,
-            "--quiet",
-            "--batch-mode",
-            "--strict-checksums",
-            "-Dstyle.color=never",
-            "--file",
-            str(_POM),
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={jars}",
-            limit=_LIMIT,
-            folder=Path(incoming),
-        )
-        names = sorted(path.name for path in jars.glob("*.jar"))
-        if not finished.ok or not names:
-            reason = _reason(finished.output + "\n" + finished.errors)
-            raise PrerequisiteError(f"Maven cannot fetch Kafka {KAFKA_VERSION}: {reason}")
-        _publish(jars, names, folder)
+        trouble = trouble_with(folder, jars)
+        if trouble is not None:
+            why = f": {trouble}" if folder.exists() else ""
+            say(f"fetching Kafka {KAFKA_VERSION} into {folder.parent}{why}")
+            await _fetch(folder, jars)
     return folder
 
 
-def _publish(jars: Path, names: list[str], folder: Path) -> None:
-    """Make the fetched jars the cached ones, in one step."""
-    (jars / _COMPLETE).write_text("\n".join(names) + "\n", encoding="utf-8")
-    # what is there is incomplete: someone removed jars by hand
-    shutil.rmtree(folder, ignore_errors=True)
-    jars.replace(folder)
+async def _fetch(folder: Path, jars: JarSet) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        trouble = trouble_with(folder, jars)
+        raise PrerequisiteError(
+            f"Maven is not on the PATH and Kafka's jars are not cached ({trouble}): {INSTALL}"
+        )
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder.parent) as incoming:
+        place = Path(incoming)
+        await _run_maven(maven, place, jars)
+        if trouble_with(place / "jars", jars):
+            # Maven believes its own cache, where someone may have changed a jar: once more without
+            shutil.rmtree(place / "jars")
+            await _run_maven(maven, place, jars, f"-Dmaven.repo.local={place / 'repository'}")
+        trouble = trouble_with(place / "jars", jars)
+        if trouble:
+            raise PrerequisiteError(
+                f"{trouble.replace(f'{place}/jars/', '')}, as Maven fetched it, so nothing of it "
+                "is run: ask whoever runs the mirror that ~/.m2/settings.xml names, or start "
+                "Docker, or name a broker in STORE_UPTIME_KAFKA_BOOTSTRAP"
+            )
+        # what is there is not what it should be
+        shutil.rmtree(folder, ignore_errors=True)
+        (place / "jars").replace(folder)
+
+
+async def _run_maven(maven: str, place: Path, jars: JarSet, *further: str) -> None:
+    """Let Maven write the jars into `<place>/jars`.
+
+    Raises:
+        PrerequisiteError: it cannot, with its reason.
+    """
+    finished = await run_program(
+        maven,
+        "--quiet",
+        "--batch-mode",
+        "--strict-checksums",
+        "-Dstyle.color=never",
+        *further,
+        "--file",
+        str(jars.pom),
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={place / 'jars'}",
+        limit=_LIMIT,
+        folder=place,
+    )
+    if not finished.ok:
+        reason = _reason(finished.output + "\n" + finished.errors)
+        raise PrerequisiteError(f"Maven cannot fetch Kafka {KAFKA_VERSION}: {reason}")
+
+
+def _sha256(path: Path, state: os.stat_result) -> str:
+    return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, *_state: int) -> str:
+    """Once a process for a file that does not change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(said: str) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.broker.cluster import Cluster
 from stream_app.broker.interface import BrokerStatus, Started
-from stream_app.broker.jars import INSTALL, KAFKA_VERSION, fetch_jars
-from stream_app.broker.java import find_java
+from stream_app.broker.jars import KAFKA_VERSION, fetch_jars
+from stream_app.broker.java import NoJava, find_java
 from stream_app.broker.node import KafkaNode, Launch
 from stream_app.broker.password import make_password
 from stream_app.broker.readiness import answering_nodes, wait_until_answering
@@ -19,7 +19,7 @@ from stream_app.processes.lock import locked
 from stream_app.processes.ports import is_free
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -27,6 +27,10 @@ _LOCK_LIMIT: Final = 120.0
 _READY_LIMIT: Final = 90.0
 _HEAP_ALONE: Final = "512m"
 _HEAP_OF_SEVERAL: Final = "384m"
+
+
+def _silent(_line: str) -> None:
+    """For starts that nobody watches."""
 
 
 class LocalKafka:
@@ -90,13 +94,16 @@ class LocalKafka:
                 f"{self._wanted}: say --nodes {has}, or use another --data-dir"
             )
 
-    async def prepare(self) -> None:
+    async def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the jars; after it a start needs no network.
+
+        Args:
+            say: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: no Java or Maven, or Maven cannot fetch the jars.
         """
-        await self._launch(tied=True)
+        await self._launch(tied=True, say=say)
 
     async def start(self, *, tied: bool = True) -> Started:
         """Start the nodes that do not run, and wait until all answer.
@@ -170,11 +177,11 @@ class LocalKafka:
         busy = f"another process is starting or stopping the broker in {self._folder}"
         return locked(self._folder / "lock", limit=_LOCK_LIMIT, busy=busy)
 
-    async def _launch(self, *, tied: bool) -> Launch:
+    async def _launch(self, *, tied: bool, say: Callable[[str], None] = _silent) -> Launch:
         java = await find_java()
-        if java is None:
-            raise PrerequisiteError(f"no Java 17 or later: {INSTALL}")
-        jars = await fetch_jars(self._cache_dir)
+        if isinstance(java, NoJava):
+            raise PrerequisiteError(f"{java.reason}: {java.remedy}")
+        jars = await fetch_jars(self._cache_dir, say=say)
         count = len(self._nodes) or self._wanted or 1
         heap = _HEAP_ALONE if count == 1 else _HEAP_OF_SEVERAL
         return Launch(java.program, jars, heap, tied)

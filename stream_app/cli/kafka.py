@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
-from stream_app.broker.jars import fetch_jars
+from stream_app.broker.jars import KAFKA, TOOLS, fetch_jars
 from stream_app.broker.password import write_client_properties
+from stream_app.broker.tools import BIN, write_commands
 from stream_app.cli.options import StrictGroup, data_dir_option, keep_private, read_settings
 from stream_app.errors import PrerequisiteError, SettingsError
 from stream_app.kafka.discovery import resolve_bootstrap
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 NOT_RUNNING: Final = 3
 """Exit code of `status` without a running broker, as service managers use it."""
+
+_LOGIN: Final = (
+    '--bootstrap-server "$(store-uptime kafka status | cut -d= -f2)" '
+    '--command-config "$(store-uptime kafka client-properties)"'
+)
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -120,15 +126,24 @@ def prepare(data_dir: Path | None, nodes: int | None) -> None:
 
 @kafka.command("jars")
 @data_dir_option
-def jars(data_dir: Path | None) -> None:
+@click.option("--tools", is_flag=True, help="With Kafka's own commands, kafka-topics and others.")
+def jars(data_dir: Path | None, *, tools: bool) -> None:
     """Print the folder of Kafka's jars, fetched if need be: for Java programs.
 
     Made for: java -cp "$(store-uptime kafka jars)/*" Program.java
+
+    With --tools, Kafka's own commands are in its folder `bin`, made for:
+    "$(store-uptime kafka jars --tools)/bin/kafka-topics" --bootstrap-server ... --list
     """
     settings = read_settings(data_dir=data_dir)
 
     async def run() -> None:
-        click.echo(await fetch_jars(settings.cache_dir))
+        folder = await fetch_jars(settings.cache_dir, TOOLS if tools else KAFKA, say=_say)
+        if tools:
+            commands = write_commands(folder)
+            _say(f"in {folder / BIN}: {', '.join(commands)}; to list the topics of a local broker:")
+            _say(f'  "{folder / BIN}/kafka-topics" --list {_LOGIN}')
+        click.echo(folder)
 
     _run(run())
 

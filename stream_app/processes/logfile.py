@@ -21,7 +21,8 @@ _TELLING: Final = re.compile(
 
 _CAUSE: Final = re.compile(
     "No space left on device|File too large|Disk quota exceeded|Read-only file system"
-    "|Input/output error|Too many open files"
+    "|Input/output error|Too many open files|Cannot allocate memory|OutOfMemoryError"
+    "|Could not (?:reserve enough|allocate)|insufficient memory"
 )
 """What the system refused: the errors behind such a line follow from it."""
 

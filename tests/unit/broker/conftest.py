@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_app.broker.jars import JarSet
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,14 +38,21 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def maven(tmp_path: Path, programs: Callable[[str, str], Path]) -> Callable[..., Callable[[], int]]:
+def maven(
+    tmp_path: Path, programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Callable[[], int]]:
     """A Maven that writes two jars, or fails after the first: `maven(fail=True)`.
+
+    `maven(wrong=1)`: what it writes the first time is not what Apache published; `wrong=2`: nor
+    is it the second time.
 
     Returns a function that counts its calls so far.
     """
     calls = tmp_path / "maven-calls"
+    empty = hashlib.sha256(b"").hexdigest()
+    monkeypatch.setattr(JarSet, "expected", lambda _: {"a.jar": empty, "b.jar": empty})
 
-    def install(*, fail: bool = False) -> Callable[[], int]:
+    def install(*, fail: bool = False, wrong: int = 0) -> Callable[[], int]:
         ending = (
             "echo '[ERROR] Cannot resolve kafka_2.13: Network is unreachable -> [Help 1]'\n"
             "echo '[ERROR] To see the full stack trace, use -e'\nexit 1"
@@ -54,12 +63,15 @@ def maven(tmp_path: Path, programs: Callable[[str, str], Path]) -> Callable[...,
             "mvn",
             f"""
 [ "$1" = -v ] && exit 0
-echo call >> '{calls}'
+echo "call $*" >> '{calls}'
 for argument in "$@"; do
   case "$argument" in -DoutputDirectory=*) out="${{argument#-DoutputDirectory=}}";; esac
 done
 mkdir -p "$out"
 touch "$out/a.jar"
+called=0
+while read -r _; do called=$((called + 1)); done < '{calls}'
+[ $called -le {wrong} ] && echo rubbish > "$out/a.jar"
 {ending}
 """,
         )

@@ -78,7 +78,7 @@ async def test_java_where_docker_cannot_pull_the_image(
     maven()
     said: list[str] = []
     assert isinstance(await choose_broker(settings, say=said.append), LocalKafka)
-    assert said[0] == "Docker cannot pull Kafka's image: no such host; trying Java"
+    assert said[1] == "Docker cannot pull Kafka's image: no such host; trying Java"
 
 
 async def test_three_nodes_run_on_java(
@@ -104,8 +104,8 @@ async def test_cached_jars_need_no_maven(
     ("with_java", "reason"),
     [
         (None, "there is no Java 17 or later"),
-        ("1.8.0_392", "there is no Java 17 or later"),
-        ("17.0.1", "there is no Maven to fetch Kafka"),
+        ("1.8.0_392", "java is Java 8): install"),
+        ("17.0.1", "there is no Maven to fetch Kafka: "),
     ],
 )
 async def test_with_nothing_the_error_says_what_to_install(

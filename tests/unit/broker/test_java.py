@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.broker.java import Java, find_java
+from stream_app.broker.java import Java, NoJava, find_java
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,13 @@ async def test_java_17_or_later_is_found(
     version: str, found: int | None, java: Callable[[str], Path]
 ) -> None:
     program = java(version)
-    assert await find_java() == (Java(str(program), found) if found else None)
+    java_found = await find_java()
+    if found:
+        assert java_found == Java(str(program), found)
+    else:
+        assert isinstance(java_found, NoJava)
+        assert re.search(rf"{re.escape(str(program))} is Java (8|11)$", java_found.reason)
+        assert "install Java 17" in java_found.remedy
 
 
 async def test_mavens_own_java_serves_where_the_path_has_a_stub(
@@ -49,4 +56,64 @@ async def test_java_home_goes_before_the_path(
 
 @pytest.mark.usefixtures("programs")
 async def test_no_java_at_all() -> None:
-    assert await find_java() is None
+    none = await find_java()
+    assert isinstance(none, NoJava)
+    assert none.reason == "there is no Java 17 or later"
+
+
+CODE_CACHE = """echo '[0.003s][warning][os,thread] Failed to start thread' >&2
+echo 'Error occurred during initialization of VM' >&2
+echo 'Could not reserve enough space for code cache (245760K)' >&2
+exit 1"""
+
+INSUFFICIENT = """echo '#' >&2
+echo '# There is insufficient memory for the Java Runtime Environment to continue.' >&2
+echo '# An error report file with more information is saved as:' >&2
+exit 1"""
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "remedy"),
+    [
+        (
+            CODE_CACHE,
+            "Error occurred during initialization of VM: Could not reserve enough space for code "
+            "cache (245760K)",
+            "more memory",
+        ),
+        (
+            INSUFFICIENT,
+            "There is insufficient memory for the Java Runtime Environment to continue",
+            "more memory",
+        ),
+        (
+            "echo 'error while loading shared libraries: libjli.so' >&2; exit 127",
+            "error while loading shared libraries: libjli.so",
+            "mend that",
+        ),
+        ("exit 4", "it ended with 4 and said nothing", "mend that"),
+    ],
+)
+async def test_a_java_that_cannot_start_is_not_taken_for_none(
+    script: str, reason: str, remedy: str, programs: Callable[[str, str], Path]
+) -> None:
+    program = programs("java", script)
+    none = await find_java()
+    assert isinstance(none, NoJava)
+    assert none.reason.endswith(f": {program} cannot be started: {reason}")
+    assert remedy in none.remedy
+    assert ("install Java" in none.remedy) == (remedy == "mend that")
+
+
+async def test_a_java_that_may_not_be_executed_and_a_java_home_that_leads_nowhere(
+    java: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = java("17.0.1")
+    program.chmod(0o644)
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    none = await find_java()
+    assert isinstance(none, NoJava)
+    assert "/nowhere/bin/java cannot be started: No such file or directory" in none.reason
+    assert f"{program} cannot be started: Permission denied" in none.reason
+    program.chmod(0o755)
+    assert await find_java() == Java(str(program), 17), "the one on the PATH serves"

@@ -87,7 +87,7 @@ async def test_a_node_that_dies_at_start_says_why(
     programs(
         "java",
         """case "$*" in
-        -version) echo 'openjdk version "17"' >&2;;
+        *-version) echo 'openjdk version "17"' >&2;;
         *kafka.Kafka*) echo 'ERROR Exiting Kafka: disk full'; echo '  at Some.stack'; exit 1;;
         esac""",
     )
@@ -108,7 +108,7 @@ async def test_a_storage_tool_that_fails_says_why(
     programs(
         "java",
         """case "$*" in
-        -version) echo 'openjdk version "17"' >&2;;
+        *-version) echo 'openjdk version "17"' >&2;;
         *StorageTool*) echo 'No space left on device' >&2; exit 1;;
         esac""",
     )

@@ -73,6 +73,14 @@ def test_the_last_error_is_found_in_a_log_that_was_moved_aside_since(tmp_path: P
         ("one\ntwo\n", "two"),
         ("two\n\x1b[?25h\n", "two"),
         ("ERROR no port\nstopped\n", "ERROR no port"),
+        (
+            "Error occurred during initialization of VM\nCould not reserve enough space for heap\n",
+            "Could not reserve enough space for heap",
+        ),
+        (
+            "Terminating due to java.lang.OutOfMemoryError: Java heap space\nbye\n",
+            "Terminating due to java.lang.OutOfMemoryError: Java heap space",
+        ),
         ("java.io.IOException: disk full\n\tat a.b.C\n\nbye\n", "java.io.IOException: disk full"),
     ],
 )
