@@ -1,4 +1,4 @@
-"""The demo as somebody runs it who installed the wheel and has no checkout."""
+"""The product, the demo above all, as somebody runs it who installed the wheel alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import venv
 from typing import TYPE_CHECKING
 
 import pytest
+import trove_classifiers
 
 from stream_app.processes.ports import free_ports
 from tests.e2e.product import Running
@@ -92,6 +93,45 @@ def test_the_demo_needs_no_checkout(
     assert len(rows) == 8
     for row in rows:
         assert ",".join(row) == sample.csv_row(row[0], sample.newest_poll).rstrip()
+
+
+def test_the_broker_is_prepared_and_everything_starts(
+    program: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    told = run("--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "replay" in told.stdout
+    prepared = run("kafka", "prepare")
+    assert prepared.returncode == 0, prepared.stderr
+    assert "to be used: Kafka" in prepared.stderr
+    with Running("up", "--api-port", "0", command=[str(program)], folder=tmp_path) as up:
+        up.wait_for(r"^ready at (http://\S+)")
+        status = run("kafka", "status")
+        assert (status.returncode, status.stdout.count("=")) == (0, 1), status.stderr
+        assert up.stop() == 0
+    assert [path.name for path in tmp_path.iterdir()] == [".store-uptime"]
+
+
+def test_it_says_what_it_is(program: Path) -> None:
+    (metadata,) = program.parents[1].glob("lib/python*/site-packages/store_uptime-*/METADATA")
+    told = metadata.read_text()
+    classifiers = set(re.findall(r"^Classifier: (.*)$", told, re.MULTILINE))
+    assert classifiers
+    assert classifiers <= set(trove_classifiers.classifiers), "what package indexes know"
+    # private members of theirs are used, or their minor releases change things
+    for name in ("aiokafka", "rocksdict"):
+        assert re.search(rf"^Requires-Dist: {name}<", told, re.MULTILINE)
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing(program: Path, empty: Path) -> None:

@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/README.md"]
 ALL_MARKDOWN = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "data/README.md"]
 
-COMMAND = re.compile(r"(?:\.venv/bin/)?store-uptime ([a-z-]+.*)")
+# up to the end of a substitution, `$(...)`, or of a step of a pipeline
+COMMAND = re.compile(r"(?:\.venv/bin/)?store-uptime ([a-z-]+[^)|\n]*)")
 CALL = re.compile(
     r"(GET|POST|PUT) (/[a-z_./{}A-Z-]*)|(?:localhost:8000|localhost:8080)(/[A-Za-z0-9_./-]+)"
 )
