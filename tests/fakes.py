@@ -20,6 +20,7 @@ from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
 from api.registry import TOPICS, Registry
 from api.report_log import Pieces, ReportState
+from api.report_service import QUERY_SECONDS
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from api.webhooks.service import Webhooks
@@ -246,7 +247,7 @@ class FakeGateway:
         )
         self.reports.setdefault(request.report_id, state)
 
-    async def answer(self, request: AnyRequest, **_: Any) -> ReportState:
+    async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:  # noqa: ARG002
         self._answer()
         self.queries.append(request)
         content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
