@@ -7,10 +7,10 @@ BENCH_STAMP := $(VENV)/.set-up-bench
 DOCS_STAMP := $(VENV)/.set-up-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults soak bench docs check format lock clean
+.PHONY: help setup demo test faults soak bench docs screenshots check format lock clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## .venv with the console script, and the broker's jars where there is no Docker
 	@$(BIN)/store-uptime kafka prepare
@@ -36,6 +36,9 @@ docs: setup $(DOCS_STAMP) ## the documentation as a site, into site/; SERVE=1: o
 # Not with --quiet: warnings do not count then. What is merely told is left out of the output.
 BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict >$(VENV)/docs.log 2>&1 && echo site/index.html \
 	|| { grep -v '^INFO' $(VENV)/docs.log >&2; exit 1; }
+
+screenshots: setup ## the pictures of the pages in docs/pictures, taken of a running demo (needs Chromium)
+	@$(BIN)/python docs/screenshots.py
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .

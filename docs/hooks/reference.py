@@ -148,8 +148,7 @@ def _topics() -> Iterator[str]:
         else:
             yield ""
             yield "Its records are binary, and the workers' own."
-        headers = document["channels"][topic.name]["messages"] and _headers(document, own)
-        for header, name in (headers or {}).items():
+        for header, name in _headers(document, own).items():
             yield ""
             yield f"A record may have the header `{header}`: [{name}](#{name.lower()})."
     parts = with_their_parts(described | _named_by_headers(document), schemas) - described

@@ -108,16 +108,24 @@ def state_folder(folder: Path | None) -> Iterator[Path]:
         with temporary as made:
             yield Path(made)
         return
-    marker = make_folder(folder.expanduser()) / MARKER
-    if not marker.exists():
-        if any(folder.expanduser().iterdir()):
-            raise PrerequisiteError(
-                f"{folder} holds data already, and the sample is not mixed into it: name "
-                "another folder with --data-dir, or look at what is there with "
-                f"`{command_line('up')}`"
-            )
-        marker.touch()
+    try:
+        _claim(folder)
+    except OSError as error:
+        raise PrerequisiteError(f"cannot use the folder {folder}: {error.strerror}") from None
     yield folder
+
+
+def _claim(folder: Path) -> None:
+    """Mark a folder as the demo's, which it must be already or be empty."""
+    marker = make_folder(folder.expanduser()) / MARKER
+    if marker.exists():
+        return
+    if any(folder.expanduser().iterdir()):
+        raise PrerequisiteError(
+            f"{folder} holds data already, and the sample is not mixed into it: name another "
+            f"folder with --data-dir, or look at what is there with `{command_line('up')}`"
+        )
+    marker.touch()
 
 
 @dataclass

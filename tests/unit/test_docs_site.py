@@ -108,8 +108,15 @@ def test_what_cannot_be_run_is_counted() -> None:
 
 @pytest.mark.parametrize("page", ALL_MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_is_fenced(page: Path) -> None:
-    """What is only indented becomes prose as soon as a line before it moves."""
-    text = re.sub(r"^( *)```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    """What is only indented becomes prose as soon as a line before it moves.
+
+    And it says `bash` where it is typed: what is called otherwise nobody would run.
+    """
+    whole = page.read_text(encoding="utf-8")
+    assert "~~~" not in whole
+    languages = set(re.findall(r"^ *```(.*)\n(?:.*\n)*?^ *```$", whole, flags=re.M))
+    assert languages <= {"bash", "text", "python", "java"}
+    text = re.sub(r"^( *)```.*?^ *```$", "", whole, flags=re.M | re.S)
     after_blank = re.compile(r"(?:^|\n\n) {4,}(?![-*0-9])\S.*")
     assert after_blank.findall(text) == [], "put it between ```bash and ```"
 
@@ -137,6 +144,18 @@ def test_every_exit_code_is_explained() -> None:
     explained = {int(code) for code in re.findall(r"^\| (\d+) \|", section, flags=re.M)}
     assert exit_codes() >= {0, 1, 2, 3, 4, 130}
     assert explained == exit_codes()
+
+
+def test_pictures_are_small_and_of_both_colours() -> None:
+    """`make screenshots` takes them."""
+    pictures = {path.stem: path.stat().st_size for path in (ROOT / "docs/pictures").glob("*.png")}
+    names = {name.rpartition("-")[0] for name in pictures}
+    assert names == {"fleet", "store", "report", "public", "phone"}
+    assert set(pictures) == {f"{name}-{scheme}" for name in names for scheme in ("light", "dark")}
+    assert max(pictures.values()) < 250_000
+    assert sum(pictures.values()) < 1_500_000
+    shown = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in pictures if f"pictures/{name}.png" not in shown] == []
 
 
 def test_home_has_every_page() -> None:
@@ -217,7 +236,7 @@ class _Names(HTMLParser):
         for name, value in attrs:
             if value and (name == "id" or (tag == "a" and name == "name")):
                 self.anchors.add(value)
-            elif value and (name in {"href", "src"}) and not re.match(r"[a-z]+:", value):
+            elif value and (name in {"href", "src", "srcset"}) and not re.match(r"[a-z]+:", value):
                 self.refers_to.append(value)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SETTINGS = Settings.from_environment({})
 
@@ -109,6 +109,18 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "access", lambda *_: False)
     with (
         pytest.raises(PrerequisiteError, match="cannot write in the folder"),
+        state_folder(tmp_path),
+    ):
+        pass
+
+
+def test_a_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    with (
+        pytest.raises(PrerequisiteError, match=r"cannot use the folder .*No space left"),
         state_folder(tmp_path),
     ):
         pass
