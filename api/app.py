@@ -20,6 +20,7 @@ from api import (
     store_views,
     stores,
 )
+from api.connections import SERVER_OPTIONS
 from api.documents import DOCUMENTS, Documents
 from api.event_stream import EventStreams
 from api.host_and_origin import own_hosts_only
@@ -38,19 +39,12 @@ from api.metrics import counted
 from api.parameters import described_parameters_only
 from api.problems import problem_middleware
 from api.public.app import MOUNTED_AT, public_app
+from api.response_headers import complete_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gateway import Gateway
-
-SERVER_OPTIONS: Final = {
-    # bodies are unpacked where what comes of them is counted
-    "auto_decompress": False,
-    # the rest of a body that was refused is not read: the connection is closed
-    "lingering_time": 0.0,
-}
-"""How a server of ours reads requests."""
 
 _ROUTES: Final = (
     badges,
@@ -111,6 +105,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[DOCUMENTS] = Documents(app, settings)
     app.cleanup_ctx.extend([run_gateway, watch_delays])
     app.on_shutdown.append(begin_to_stop)
+    app.on_response_prepare.append(complete_headers)
     for module in _ROUTES:
         app.add_routes(module.routes)
     app.add_subapp(f"{MOUNTED_AT}/", public_app(gateway))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_STREAMS: Final = 500
 """That one process serves at once; each costs a connection and some kilobytes."""
 
+MAX_STREAMS_OF_A_CLIENT: Final = 100
+"""Of one address: all users behind a proxy share its own."""
+
 KEEP_ALIVE_SECONDS: Final = 15.0
 """After which a silent stream says that it is there, and finds out whether anybody listens."""
 
@@ -68,16 +71,24 @@ class EventStream:
 
 
 class EventStreams:
-    """All streams of this process."""
+    """All streams of this process.
 
-    def __init__(self, limit: int = MAX_STREAMS) -> None:
+    Args:
+        limit: how many there may be.
+        limit_of_a_client: how many of them one address may have.
+    """
+
+    def __init__(
+        self, limit: int = MAX_STREAMS, limit_of_a_client: int = MAX_STREAMS_OF_A_CLIENT
+    ) -> None:
         self._limit = limit
-        self._open = 0
+        self._limit_of_a_client = limit_of_a_client
+        self._open: list[web.Request] = []
         self._stopping = asyncio.Event()
 
     def open_count(self) -> int:
         """How many streams are open."""
-        return self._open
+        return len(self._open)
 
     def begin_to_stop(self) -> None:
         """End all streams."""
@@ -90,13 +101,10 @@ class EventStreams:
         Raises:
             ProblemError: there are too many.
         """
-        if self._open >= self._limit:
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._limit} event streams are open already",
-                retry_after=RETRY_SECONDS,
-            )
-        self._open += 1
+        reason = self._why_too_many(request)
+        if reason is not None:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=RETRY_SECONDS)
+        self._open.append(request)
         try:
             response = web.StreamResponse(
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -111,4 +119,17 @@ class EventStreams:
             # who listened went away: that is how such streams end
             pass
         finally:
-            self._open -= 1
+            self._open.remove(request)
+
+    def _why_too_many(self, request: web.Request) -> str | None:
+        # one whose client has left ends with its next write, and takes nobody's place until then
+        live = [each for each in self._open if _is_connected(each)]
+        if len(live) >= self._limit or len(self._open) >= 2 * self._limit:
+            return f"{self._limit} event streams are open already"
+        if sum(each.remote == request.remote for each in live) >= self._limit_of_a_client:
+            return f"{self._limit_of_a_client} event streams of {request.remote} are open already"
+        return None
+
+
+def _is_connected(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()

@@ -338,6 +338,11 @@ class Settings:
     report_retention: int = _setting(
         "7d", _duration(HOUR, 4000 * DAY), "how long a report can be fetched"
     )
+    dead_letters_mb: int = _setting(
+        "1000",
+        _whole(100, 100_000_000),
+        "how many MB of dead letters are kept, for 30 days at most; the oldest go first",
+    )
     webhook_hosts: str = _setting(
         "",
         _webhook_hosts,

@@ -17,6 +17,7 @@ from api.parameters import described_parameters_only
 from api.problems import ProblemError, problem_middleware
 from api.public.status import PublicStatus
 from api.query import one_of
+from api.response_headers import complete_headers
 from stream_app.contracts.records import parse_uuid
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def public_site(gateway: Gateway) -> web.Application:
     app = public_app(gateway)
     settings = gateway.settings
     app.middlewares.insert(0, own_hosts_only(settings.public_host, settings))
+    app.on_response_prepare.append(complete_headers)
     return app
 
 

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from aiohttp import web
 
 from api.app import create_app
+from api.connections import Connections, most_connections, raise_descriptor_limit
 from api.gateway import Gateway
 from api.outgoing import ANSWER_SECONDS
 from api.public.app import public_site
@@ -43,9 +44,11 @@ def api(data_dir: Path | None, api_host: str | None, api_port: int | None) -> No
     asyncio.run(_serve(resolve_bootstrap(settings)))
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, name: str) -> None:
+async def _listen(
+    connections: Connections, runner: web.AppRunner, host: str, port: int, name: str
+) -> list[Any]:
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await connections.listen(runner, host, port)
     except OSError as error:
         raise PrerequisiteError(
             f"cannot listen on {host}:{port} ({error.strerror}): free the port, or name another "
@@ -60,26 +63,31 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(name, stop.set)
     collect_less()
     gateway = Gateway(settings, lambda: time.time_ns() // 1000)
+    connections = Connections(most_connections(raise_descriptor_limit()))
     # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off
     runner = web.AppRunner(
         create_app(gateway), access_log=None, shutdown_timeout=ANSWER_SECONDS + 2
     )
     await runner.setup()
     try:
-        await _listen(runner, settings.api_host, settings.api_port, "--api-port")
-        for address in runner.addresses:
+        addresses = await _listen(
+            connections, runner, settings.api_host, settings.api_port, "--api-port"
+        )
+        for address in addresses:
             log.info("listening on http://%s:%s", *address[:2])
         if settings.public_port:
             public = web.AppRunner(public_site(gateway), access_log=None)
             await public.setup()
             try:
                 host, port = settings.public_host, settings.public_port
-                await _listen(public, host, port, "STORE_UPTIME_PUBLIC_PORT")
+                await _listen(connections, public, host, port, "STORE_UPTIME_PUBLIC_PORT")
                 log.info("the status page is at http://%s:%s", host, port)
                 await stop.wait()
             finally:
+                connections.stop_listening()
                 await public.cleanup()
         await stop.wait()
         log.info("stopping")
     finally:
+        connections.stop_listening()
         await runner.cleanup()

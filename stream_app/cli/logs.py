@@ -7,30 +7,55 @@ import time
 from typing import Final
 
 REPEAT_SECONDS: Final = 60.0
-"""A library's complaint is shown at most this often: one lost broker is one line, not thousands."""
+"""What repeats itself is shown at most this often: one lost broker is one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")
-_REPETITIVE: Final = ("aiokafka", "faust", "mode")
+_REPETITIVE: Final = ("aiokafka", "faust", "mode", "aiohttp.server", "asyncio", "api.connections")
+"""Loggers whose lines come as often as a client or a lost broker likes."""
+
+_MOST_KINDS: Final = 1_000
+"""Kinds of lines that are told apart; asyncio's name objects, which have no end."""
+
+_SHOWN: Final = 200
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a library's message through once per interval, whatever its arguments are."""
+    """Lets a kind of line through once per interval; the next one says how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: dict[tuple[str, str], float] = {}
+        self._shown: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show the record; ours always are."""
+        """Whether to show the record; ours are, but those that any client can cause."""
         if not record.name.startswith(_REPETITIVE):
             return True
+        error = record.exc_info[1] if record.exc_info else None
         # the format, not the text: libraries have a bounded number of these
-        message = (record.name, str(record.msg)[:100])
-        last = self._shown.get(message)
+        line = str(record.msg).partition("\n")[0][:100]
+        kind = (record.name, line, type(error).__name__)
+        last, left_out = self._shown.get(kind, (None, 0))
         if last is not None and record.created - last < REPEAT_SECONDS:
+            self._shown[kind] = (last, left_out + 1)
             return False
-        self._shown[message] = record.created
+        if len(self._shown) >= _MOST_KINDS:
+            self._shown.clear()
+        self._shown[kind] = (record.created, 0)
+        if record.name == "aiohttp.server" or isinstance(error, OSError):
+            _in_one_line(record, error)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} more such lines since the last one)"
+            record.args = None
         return True
+
+
+def _in_one_line(record: logging.LogRecord, error: BaseException | None) -> None:
+    """Without a stack: what a client sends, or that there are no more descriptors, needs none."""
+    told = "" if error is None else f": {error!r}"[:_SHOWN]
+    record.msg = " ".join(f"{record.getMessage()[:_SHOWN]}{told}".split())
+    record.args = None
+    record.exc_info = None
+    record.exc_text = None
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

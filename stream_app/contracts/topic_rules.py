@@ -2,7 +2,8 @@
 
 A topic may be made by an operator, by a broker that makes topics by itself, or by an earlier
 version. A setting that would lose records or falsify times is a difference. A setting that keeps
-more than is needed is not: longer retention, larger records, more copies, other segments.
+more than is needed is not: longer retention, larger records, more copies, other segments. A
+bound in bytes follows its setting in both directions: it is there so that the disk does not fill.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def _dated_by_the_broker(found: str, required: str) -> bool:
 _RULES: Final[dict[str, _Rule]] = {
     "cleanup.policy": _Rule(_same_policies, "{}"),
     "retention.ms": _Rule(_kept_for, "at least {}"),
-    "retention.bytes": _Rule(_same, "{} (no bound)"),
+    "retention.bytes": _Rule(_same, "{}"),
     "max.message.bytes": _Rule(_at_least, "at least {}"),
     "min.compaction.lag.ms": _Rule(_at_least, "at least {}"),
     "message.timestamp.type": _Rule(_dated_by_the_broker, "{}"),

@@ -51,6 +51,7 @@ class TopicSpec:
         cleanup: Kafka's cleanup.policy.
         retention_ms: how long records are kept where the policy deletes; -1 for ever.
         retention_setting: name of the Settings field (µs) that overrides retention_ms.
+        max_mb_setting: name of the Settings field that bounds its size, in MB; None: no bound.
         max_message_bytes: the largest record.
         config: further topic settings.
     """
@@ -62,6 +63,7 @@ class TopicSpec:
     cleanup: Cleanup = "delete"
     retention_ms: int = _FOREVER_MS
     retention_setting: str | None = None
+    max_mb_setting: str | None = None
     max_message_bytes: int = MAX_RECORD_BYTES
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,6 +76,12 @@ class TopicSpec:
         if self.retention_setting is None:
             return self.retention_ms
         return int(getattr(settings, self.retention_setting)) // 1000
+
+    def max_bytes(self, settings: Settings) -> int:
+        """Bytes beyond which the oldest records of a partition go; -1: there is no bound."""
+        if self.max_mb_setting is None:
+            return -1
+        return int(getattr(settings, self.max_mb_setting)) * 1_000_000
 
     def configs(self, settings: Settings) -> dict[str, str]:
         """Kafka's topic configuration under these settings."""
@@ -92,7 +100,7 @@ class TopicSpec:
         if "delete" in self.cleanup:
             configs["retention.ms"] = retention_ms
             # nothing goes before its time, unread perhaps, because there is much of it
-            configs["retention.bytes"] = "-1"
+            configs["retention.bytes"] = str(self.max_bytes(settings))
         if self.cleanup == "compact,delete":
             # the first final status of a report is the one that counts: keep all until they expire
             configs["min.compaction.lag.ms"] = retention_ms
@@ -177,7 +185,11 @@ DEAD_LETTERS: Final = TopicSpec(
     value="source, reason and the original bytes",
     copartitioned=False,
     retention_ms=30 * 24 * 3600 * 1000,
+    # anybody who may send can fill it, and a full disk is worse than a lost letter
+    max_mb_setting="dead_letters_mb",
     max_message_bytes=MAX_STATE_BYTES,
+    # whole segments go: without this the bound could be exceeded by a gigabyte
+    config={"segment.bytes": "67108864"},
 )
 
 

@@ -233,6 +233,45 @@ async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
     assert EventStreams()._limit == event_stream.MAX_STREAMS
 
 
+async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
+    watched.app[EVENT_STREAMS]._limit_of_a_client = 1  # type: ignore[index]
+    async with watched.get("/fleet/events") as response:
+        await anext(events_of(response))
+        refused = await watched.get("/fleet/events")
+        detail = await problem_of(refused, HTTPStatus.SERVICE_UNAVAILABLE)
+        assert detail == "1 event streams of 127.0.0.1 are open already"
+    assert EventStreams()._limit_of_a_client == event_stream.MAX_STREAMS_OF_A_CLIENT
+    assert event_stream.MAX_STREAMS_OF_A_CLIENT < event_stream.MAX_STREAMS
+
+
+async def test_the_place_of_one_that_left_is_free_before_its_next_write(
+    watched: TestClient,
+) -> None:
+    streams = watched.app[EVENT_STREAMS]  # type: ignore[index]
+    streams._limit = 1
+    response = await watched.get("/fleet/events")
+    await anext(events_of(response))
+    (request,) = streams._open
+    response.close()
+    async with asyncio.timeout(10):
+        while request.transport is not None:  # noqa: ASYNC110  the server's side
+            await asyncio.sleep(0.001)
+    async with watched.get("/fleet/events") as again:
+        assert again.status == HTTPStatus.OK
+    # yet they cannot pile up
+    streams._open = [request, request]
+    assert (await watched.get("/fleet/events")).status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+async def test_there_is_no_head_of_a_stream(watched: TestClient, gateway: FakeGateway) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "pending")
+    for path in ("/fleet/events", f"/reports/{REPORT}/events"):
+        response = await watched.head(path)
+        assert response.status == HTTPStatus.METHOD_NOT_ALLOWED
+        assert response.headers["Allow"] == "GET"
+    assert watched.app[EVENT_STREAMS].open_count() == 0  # type: ignore[index]
+
+
 async def test_a_reader_that_went_away_makes_room(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,12 +279,12 @@ async def test_a_reader_that_went_away_makes_room(
     streams = watched.app[EVENT_STREAMS]  # type: ignore[index]
     response = await watched.get("/fleet/events")
     await anext(events_of(response))
-    assert streams._open == 1
+    assert streams.open_count() == 1
 
     response.close()
 
     async with asyncio.timeout(10):
-        while streams._open:  # noqa: ASYNC110  nothing tells of it from outside
+        while streams.open_count():  # noqa: ASYNC110  nothing tells of it from outside
             await asyncio.sleep(0.01)
 
 

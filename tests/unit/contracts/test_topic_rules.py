@@ -74,6 +74,7 @@ def test_a_topic_as_we_make_it_is_as_it_must_be(spec: TopicSpec, replication: in
             {
                 "message.timestamp.type": "LogAppendTime",
                 "retention.ms": str(30 * DAY_MS),
+                "retention.bytes": "1000000000",
                 "max.message.bytes": "8000000",
             },
         ),
@@ -118,10 +119,21 @@ def test_longer_and_larger_is_left_alone(setting: str, smaller: str, larger: str
     assert found("dead-letters", required | {setting: larger}) == {}
 
 
-@pytest.mark.parametrize("name", [s.name for s in ALL_TOPICS if "delete" in s.cleanup])
+UNBOUNDED = [s.name for s in ALL_TOPICS if "delete" in s.cleanup and s.name != "dead-letters"]
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
 def test_nothing_goes_because_there_is_much_of_it(name: str) -> None:
     config = TOPICS[name].configs(settings_with()) | {"retention.bytes": "1000000"}
     assert found(name, config) == {"retention.bytes": "-1"}
+
+
+@pytest.mark.parametrize("now", ["-1", "999999999", "1000000001", "1"])
+def test_the_bound_of_dead_letters_follows_its_setting_up_and_down(now: str) -> None:
+    config = TOPICS["dead-letters"].configs(settings_with()) | {"retention.bytes": now}
+    assert found("dead-letters", config) == {"retention.bytes": "1000000000"}
+    settings = settings_with(dead_letters_mb=250)
+    assert found("dead-letters", config, settings) == {"retention.bytes": "250000000"}
 
 
 def test_bounds_that_delete_nothing_are_left_alone() -> None:

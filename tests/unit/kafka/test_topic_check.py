@@ -94,7 +94,7 @@ async def test_what_may_not_be_changed_is_one_message_for_all_topics(topics: Fak
 
     assert "stores: cleanup.policy is delete, must be compact" in message
     assert "store-status: message.timestamp.type is CreateTime, must be LogAppendTime" in message
-    assert "store-status: retention.bytes is 7, must be -1 (no bound)" in message
+    assert "store-status: retention.bytes is 7, must be -1" in message
     assert "TopicAuthorizationFailedError" in message
     assert "Policy says no" in message
     assert "grant AlterConfigs" in message

@@ -1,0 +1,26 @@
+"""Headers that every answer has, also one about an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import hdrs
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+SERVER: Final = "store-uptime"
+"""The name alone: a version tells an attacker what to try."""
+
+
+async def complete_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add what a response does not say itself, before it is sent."""
+    add_headers(response)
+
+
+def add_headers(response: web.StreamResponse) -> None:
+    """As `complete_headers`, for a response that no application prepares."""
+    # no browser takes figures for a page, and neither it nor a proxy keeps them
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    response.headers[hdrs.SERVER] = SERVER
