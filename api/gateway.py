@@ -28,6 +28,7 @@ from api.report_service import ReportService
 from api.request_body import READING_BYTES, Bodies
 from api.store_service import StoreService
 from api.webhooks.service import Webhooks
+from stream_app.contracts.access import api_process
 from stream_app.contracts.topics import (
     LATEST_POLLS,
     QUERY_RESULTS,
@@ -38,7 +39,7 @@ from stream_app.contracts.topics import (
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.progress import Progress
-from stream_app.kafka.reach import BrokerReach
+from stream_app.kafka.reach import LOST, BrokerReach
 from stream_app.kafka.tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
@@ -85,9 +86,12 @@ class Gateway:
             self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.tell)
             self._registry = Registry(Path(folder) / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
+        self._reach = BrokerReach(settings, self._highwaters)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
         self._topics = TopicWatch(
-            settings, lambda topic, topic_id, _before: self._progress.set_topic_id(topic, topic_id)
+            settings,
+            api_process(settings),
+            lambda topic, topic_id, _before: self._progress.set_topic_id(topic, topic_id),
         )
         reports_tail = TopicTail(
             settings,
@@ -106,7 +110,7 @@ class Gateway:
         ]
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, BrokerReach(self._highwaters), self._progress, self._topics],
+            readers=[self._highwaters, self._reach, self._progress, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
@@ -180,7 +184,7 @@ class Gateway:
         try:
             await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
         except BrokerUnavailableError:
-            return "the Kafka broker is out of reach"
+            return self._reach.trouble or LOST
         for followed in self._followed:
             if followed.trouble is not None:
                 return followed.trouble

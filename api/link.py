@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from api.ending import bounded, cancel
 from api.outgoing import ANSWER_SECONDS
+from stream_app.contracts.access import api_process
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.batches import RecordBatches
@@ -173,7 +174,7 @@ class KafkaLink:
     async def _connect(self) -> None:
         while True:
             try:
-                await ensure_topics(self._settings)
+                await ensure_topics(self._settings, api_process(self._settings))
                 await self._open_producer()
                 for reader in self._readers:
                     await reader.start()

@@ -15,6 +15,7 @@ from producers.registry_rows import Registry, RegistryChunk, read_hours, read_zo
 from producers.retention import OldPolls
 from producers.sink import RecordSink
 from producers.summary import Summary, old_poll_warnings, registry_warnings
+from stream_app.contracts.access import Process
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import StoreUptimeError
@@ -109,7 +110,7 @@ async def replay_files(
         refusals = opened.enter_context(Refusals(rejects, view.note))
         try:
             settings = resolve_bootstrap(settings)
-            await ensure_topics(settings)
+            await ensure_topics(settings, Process.REPLAY)
             async with RecordSink(settings) as sink:
                 summary.topics = sink.counts
                 run = _Run(settings, view, summary, clock, refusals, sink)

@@ -12,6 +12,7 @@ from producers.pinger import Pinger
 from producers.poll_file import PollFile
 from producers.sink import RecordSink
 from producers.tally import Tally
+from stream_app.contracts.access import Process
 from stream_app.contracts.records import encode_hours, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES
 from stream_app.kafka.admin import ensure_topics
@@ -141,7 +142,7 @@ async def play(
         opened.enter_context(view)
         if plan.via == "kafka" or plan.register:
             settings = resolve_bootstrap(settings)
-            await ensure_topics(settings)
+            await ensure_topics(settings, Process.SIMULATE)
         if plan.register:
             await register_stores(simulation, settings)
             view.note(f"hours and zones of {len(simulation.store_ids):,} stores are registered")

@@ -22,6 +22,7 @@ from stream_app.agents.reports import Reports
 from stream_app.assignment import PartitionAssignment, RestoreService
 from stream_app.assignor import StatefulAssignor
 from stream_app.consumer import RunScheduler, UptimeConsumer
+from stream_app.contracts.access import Process
 from stream_app.contracts.topics import (
     APP_ID,
     CONSUMED_TOPICS,
@@ -247,7 +248,8 @@ def create_app(
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
     progress = Progress(settings, highwaters, time.monotonic)
-    topics = TopicWatch(settings, end_on_replaced(progress.set_topic_id, fail))
+    reach = BrokerReach(settings, highwaters)
+    topics = TopicWatch(settings, Process.WORKER, end_on_replaced(progress.set_topic_id, fail))
     outbox = Outbox(settings, metrics, fail)
     latest = LatestPolls(outbox)
     committable = Committable()
@@ -288,14 +290,14 @@ def create_app(
         ownership,
         latest,
         gaps,
-        BrokerReach(highwaters),
+        reach,
         committable,
         assignment,
         StatefulAssignor(
             settings.partitions, assignment.copies, settings.standby, assignment.set_standby
         ),
         Watchman(settings, ownership, facts, metrics, fail, clock),
-        WorkerServer(settings, folder, metrics, lags.look, lambda: topics.trouble),
+        WorkerServer(settings, folder, metrics, lags.look, lambda: reach.trouble or topics.trouble),
     )
 
     async def seek(topic: str, partition: int, offset: int) -> None:

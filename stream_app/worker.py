@@ -11,6 +11,7 @@ from uuid import uuid4
 import faust
 
 from stream_app.app import create_app, wall_clock
+from stream_app.contracts.access import Process
 from stream_app.ending import end_now
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
@@ -46,7 +47,7 @@ def run(settings: Settings, name: str) -> None:
     folder = worker_folder(settings.data_dir, name)
     busy = f"a worker already runs in {folder}: give this one another --name"
     with locked_at_once(folder.with_name(f"{name}.lock"), busy=busy):
-        asyncio.run(ensure_topics(settings))
+        asyncio.run(ensure_topics(settings, Process.WORKER))
         # facts of another prefix are of another deployment, as those of another cluster are
         keep_to_cluster(folder, settings.kafka_prefix + asyncio.run(cluster_id(settings)))
         loop = asyncio.new_event_loop()

@@ -9,15 +9,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.kafka.protocol import NO_ID, DescribeTopicsRequest, IncrementalAlterConfigsRequest
+from stream_app.kafka.protocol import (
+    NO_ID,
+    DescribeTopicsRequest,
+    GroupRightsRequest,
+    IncrementalAlterConfigsRequest,
+)
 
 if TYPE_CHECKING:
     from aiokafka.admin import NewTopic
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 _IDS = count(1)
+
+_ALL = (1 << 13) - 1
 
 
 @dataclass(slots=True)
@@ -54,6 +63,8 @@ class FakeTopics:
         refuses: the error code and message with which changes of a topic are refused.
         hidden: topics whose settings this client may not read.
         unseen: topics that it may not see at all.
+        forbidden: groups and transactional ids that it may not use.
+        operations: what it may do with a topic or a group, as bits; what is left out: all.
         down: nodes that do not answer.
         tells_ids: whether the brokers know topic ids.
         asked: the kinds of the requests that came.
@@ -72,6 +83,8 @@ class FakeTopics:
         self.refuses: dict[str, tuple[int, str | None]] = {}
         self.hidden: set[str] = set()
         self.unseen: set[str] = set()
+        self.forbidden: set[str] = set()
+        self.operations: dict[str, int] = {}
         self.down: set[int] = set()
         self.tells_ids = True
         self.nodes = (1, 2, 3)
@@ -86,7 +99,9 @@ class FakeTopics:
     async def close(self) -> None:
         pass
 
-    async def find_coordinator(self, _group: str) -> int:
+    async def find_coordinator(self, name: str, kind: int = 0) -> int:
+        if name in self.forbidden:
+            raise (TransactionalIdAuthorizationFailed if kind else GroupAuthorizationFailedError)
         return 1
 
     async def create_topics(self, wanted: list[NewTopic]) -> Any:
@@ -117,6 +132,9 @@ class FakeTopics:
                 return self._described(request._topics or [])
             case DescribeConfigsRequest():
                 return SimpleNamespace(resources=[self._config(*r) for r in request._resources])
+            case GroupRightsRequest():
+                allowed = self.operations.get(request._group, _ALL)
+                return SimpleNamespace(groups=[(0, request._group, "", "", "", [], allowed)])
             case IncrementalAlterConfigsRequest():
                 return SimpleNamespace(
                     resources=[
@@ -142,6 +160,7 @@ class FakeTopics:
         if self.tells_ids:
             description["partition_replicas"] = [replicas] * partitions
             description["topic_id"] = topic.raw_id if topic else NO_ID
+            description["topic_authorized_operations"] = self.operations.get(name, _ALL)
         else:
             description["partitions"] = [{"replicas": list(range(replicas))}] * partitions
         return description

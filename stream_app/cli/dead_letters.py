@@ -18,6 +18,7 @@ from producers.letter_log import KeptLetter, LetterFilter, LetterLog, partition_
 from producers.letter_replay import LetterReplay, Outcome
 from producers.sink import RecordSink
 from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
+from stream_app.contracts.access import Process
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.instants import SECOND, format_instant, parse_instant
 from stream_app.errors import RecordError
@@ -109,7 +110,7 @@ def list_(
     shorten: Callable[[KeptLetter], Any] = _row if form == "json" else _line
 
     async def read() -> tuple[list[Any], int]:
-        async with _log(settings) as (log, _):
+        async with _log(settings, Process.LIST_LETTERS) as (log, _):
             return await log.newest(wanted, limit, shorten)
 
     found, more = asyncio.run(read())
@@ -134,7 +135,7 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
 
     async def read() -> KeptLetter:
-        async with _log(settings) as (log, _):
+        async with _log(settings, Process.LIST_LETTERS) as (log, _):
             return await log.one(number)
 
     kept = asyncio.run(read())
@@ -226,7 +227,7 @@ async def _replay(
         if lines <= _SHOWN_LETTERS:
             click.echo(_printable(line), err=True)
 
-    async with _log(settings) as (log, reader):
+    async with _log(settings, Process.REPLAY_LETTERS) as (log, reader):
         letters = log.oldest_first(wanted)
         if numbers:
             letters = _named(log, numbers, value)
@@ -246,9 +247,11 @@ async def _replay(
 
 
 @asynccontextmanager
-async def _log(settings: Settings) -> AsyncIterator[tuple[LetterLog, PartitionReader]]:
+async def _log(
+    settings: Settings, process: Process
+) -> AsyncIterator[tuple[LetterLog, PartitionReader]]:
     # a broker that never saw a dead letter has no topic to ask for
-    await ensure_topics(settings)
+    await ensure_topics(settings, process)
     async with partition_reader(settings) as reader:
         yield await LetterLog.open(reader), reader
 

@@ -14,12 +14,14 @@ from rich.progress import Progress
 from producers.letter_log import partition_reader
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.contracts.access import Process
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from stream_app.explain.account import content_of, lines_of
 from stream_app.explain.claim import claim_of
 from stream_app.explain.evidence import gather
 from stream_app.explain.verdict import judge
+from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.run_file import api_address
 
@@ -74,6 +76,7 @@ async def _evidence(settings: Settings, claim: Claim) -> Evidence:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"partition {claim.partition}", total=None)
+        await ensure_topics(settings, Process.EXPLAIN)
         async with partition_reader(settings) as reader:
             return await gather(
                 reader,

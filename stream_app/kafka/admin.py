@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     KafkaError,
     TopicAlreadyExistsError,
@@ -20,14 +23,20 @@ from aiokafka.errors import (
     for_code,
 )
 
-from stream_app.contracts.topics import ALL_TOPICS, APP_ID
+from stream_app.contracts.access import ACCESS, Process
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
-from stream_app.kafka.topic_check import check_topics
-from stream_app.kafka.topic_ids import describe_topics
+from stream_app.kafka.rights import (
+    missing_elsewhere,
+    missing_in_words,
+    missing_on_topics,
+    principal,
+)
+from stream_app.kafka.topic_check import check_topics, listed
+from stream_app.kafka.topic_ids import look_at_topics
 
 if TYPE_CHECKING:
-    from stream_app.kafka.topic_ids import TopicDescription
+    from stream_app.kafka.topic_ids import TopicsSeen
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,27 +48,30 @@ _VISIBLE_TRIES: Final = 50
 _VISIBLE_PAUSE_SECONDS: Final = 0.1
 
 
-async def ensure_topics(settings: Settings) -> int:
+async def ensure_topics(settings: Settings, process: Process = Process.UP) -> int:
     """Create the topics that do not exist yet; check the others and put their settings right.
+
+    Asks for what the process uses, and for nothing else.
+
+    Args:
+        settings: how to reach the broker, and what the topics must be.
+        process: whose topics, groups and rights are meant.
 
     Returns:
         how many were created.
 
     Raises:
         BrokerUnavailableError: no broker answers.
-        PrerequisiteError: a topic cannot be created, or is not as it must be and cannot be put
-            right from here.
+        PrerequisiteError: a topic cannot be created, is not as it must be and cannot be put right
+            from here, or the process lacks a right.
     """
     admin = AIOKafkaAdminClient(**connection(settings))
     await start(admin, settings)
     try:
-        created = await _create_missing(admin, settings)
-        await _check(admin, settings)
-        await _wait_for_coordinator(admin)
-    except TopicAuthorizationFailedError as error:
-        raise PrerequisiteError(
-            f"the broker does not let this client see topic {error.args[0]}: grant Describe on it"
-        ) from None
+        created = await _create_missing(admin, settings, process)
+        for group in ACCESS[process].groups:
+            await _wait_for_coordinator(admin, group)
+        await _check(admin, settings, process)
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
@@ -67,7 +79,7 @@ async def ensure_topics(settings: Settings) -> int:
     return created
 
 
-async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
+async def _wait_for_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
     """Ask for the group's coordinator until there is one.
 
     A new cluster makes its topic of offsets at the first question, and answers with errors
@@ -75,9 +87,12 @@ async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
     """
     for _ in range(_COORDINATOR_TRIES):
         try:
-            await admin.find_coordinator(APP_ID)
+            await admin.find_coordinator(group)
         except GroupCoordinatorNotAvailableError:
             await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
+        except GroupAuthorizationFailedError:
+            # which is said with the other rights that are missing
+            return
         else:
             return
 
@@ -98,8 +113,9 @@ async def cluster_id(settings: Settings) -> str:
         await admin.close()
 
 
-async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int:
-    existing = await describe_topics(admin, [spec.name for spec in ALL_TOPICS])
+async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, process: Process) -> int:
+    topics = ACCESS[process].topics
+    seen = await look_at_topics(admin, [spec.name for spec in topics])
     wanted = [
         NewTopic(
             name=spec.name,
@@ -107,36 +123,54 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> int
             replication_factor=settings.replication,
             topic_configs=spec.configs(settings),
         )
-        for spec in ALL_TOPICS
-        if spec.name not in existing
+        for spec in topics
+        if spec.name not in seen.found and spec.name not in seen.hidden
     ]
     if not wanted:
         return 0
     response = await admin.create_topics(wanted)
+    refused: dict[str, list[str]] = defaultdict(list)
     for name, code, message in response.topic_errors:
         # another process of this product may be creating the same topics right now
         if code not in (0, TopicAlreadyExistsError.errno):
-            raise PrerequisiteError(
-                f"the broker does not create topic {name}: {message or for_code(code).__name__}"
+            refused[_why_not_created(code, message)].append(name)
+    if refused:
+        raise PrerequisiteError(
+            "; ".join(
+                f"the broker does not create {'topics' if len(names) > 1 else 'topic'} "
+                f"{listed(names)} for {principal(settings)}: {why}"
+                for why, names in refused.items()
             )
+        )
     log.info("created %d topics", len(wanted))
     return len(wanted)
 
 
-async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    check = await check_topics(admin, settings, await _all_topics(admin))
+def _why_not_created(code: int, message: str | None) -> str:
+    if code in (TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno):
+        return "grant Create on these names, or make them as the page on topics says"
+    return message or str(for_code(code).__name__)
+
+
+async def _check(admin: AIOKafkaAdminClient, settings: Settings, process: Process) -> None:
+    seen = await _all_topics(admin, process)
+    missing = missing_on_topics(process, seen) + await missing_elsewhere(admin, process)
+    words = missing_in_words(missing, process, settings)
+    if words is not None:
+        raise PrerequisiteError(words)
+    check = await check_topics(admin, settings, seen.found, read_settings=ACCESS[process].checks)
     for remark in check.remarks:
         log.warning("%s", remark)
     if check.trouble is not None:
         raise PrerequisiteError(check.trouble)
 
 
-async def _all_topics(admin: AIOKafkaAdminClient) -> dict[str, TopicDescription]:
+async def _all_topics(admin: AIOKafkaAdminClient, process: Process) -> TopicsSeen:
     """The topics, once the broker that is asked has heard of each: it may be just made."""
-    names = [spec.name for spec in ALL_TOPICS]
+    names = [spec.name for spec in ACCESS[process].topics]
     for _ in range(_VISIBLE_TRIES):
-        topics = await describe_topics(admin, names)
-        if len(topics) == len(names):
+        seen = await look_at_topics(admin, names)
+        if len(seen.found) + len(seen.hidden) == len(names):
             break
         await asyncio.sleep(_VISIBLE_PAUSE_SECONDS)
-    return topics
+    return seen

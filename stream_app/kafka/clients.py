@@ -7,14 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from stream_app.contracts.names import NAME_PREFIX
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import BrokerUnavailableError, SettingsError
 from stream_app.kafka import safe_records
+from stream_app.kafka.diagnosis import why_unusable
 from stream_app.kafka.local_login import accept_unencrypted
+from stream_app.kafka.rights import GUIDE, principal
 from stream_app.settings import KAFKA_PREFIX
 from stream_app.tls import tls_context
 
@@ -23,6 +32,16 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
+
+_NO_RIGHT: Final = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+STARTING_SECONDS: Final = 20.0
+"""A client that is started has so long to find the brokers."""
 
 CLOSING_SECONDS: Final = 10.0
 """A client that is stopped has so long to send what it holds: a lost broker may never take it."""
@@ -105,21 +124,33 @@ async def stop(client: Any, first: Callable[[], Awaitable[None]] | None = None) 
 
 
 async def start(client: Any, settings: Settings) -> None:
-    """Start a client, or stop it and say in one line that the broker is out of reach.
+    """Start a client, or stop it and say in one line why the broker cannot be used.
 
     Raises:
-        BrokerUnavailableError: nobody answered at the bootstrap addresses.
+        BrokerUnavailableError: nobody answered at the bootstrap addresses, or whoever did does not
+            let this client in.
     """
     try:
-        await client.start()
-    except KafkaError as error:
+        # a port that takes connections and says nothing would be waited for longer
+        async with asyncio.timeout(STARTING_SECONDS):
+            await client.start()
+    except (KafkaError, OSError, ValueError, TimeoutError) as error:
         # the admin client alone calls it close
         await (client.stop() if hasattr(client, "stop") else client.close())
+        cause = await why_unusable(settings, connection(settings))
+        if cause is not None:
+            raise BrokerUnavailableError(cause.text) from error
         raise unavailable(settings, error) from error
 
 
 def unavailable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
-    """The error for a broker that did not answer."""
+    """The error for a broker that did not answer, or does not let this client do something."""
+    if isinstance(error, _NO_RIGHT):
+        return BrokerUnavailableError(
+            f"the broker does not let {principal(settings)} do what this process needs "
+            f"({type(error).__name__}: {', '.join(map(str, error.args)) or 'unnamed'}): {GUIDE} "
+            "lists the rights"
+        )
     detail = "" if isinstance(error, KafkaConnectionError) else f" ({type(error).__name__})"
     return BrokerUnavailableError(
         f"no Kafka broker answers at {settings.kafka_bootstrap}{detail}: start one with "

@@ -1,6 +1,7 @@
 """Requests of Kafka's protocol that aiokafka does not have, in its own notation.
 
-`DescribeTopicsRequest` is Metadata in the version that tells topic ids (Kafka 2.8);
+`DescribeTopicsRequest` is Metadata in the version that tells topic ids (Kafka 2.8), and
+`GroupRightsRequest` is DescribeGroups: both tell what this client may do;
 `IncrementalAlterConfigsRequest` changes single settings of a topic and leaves the others as they
 are (Kafka 2.3), where the AlterConfigs that aiokafka has takes back every setting it does not name;
 `LeaveGroupRequest` is the version that names a member by its instance id (Kafka 2.4).
@@ -18,6 +19,7 @@ from aiokafka.errors import (
     NodeNotReadyError,
     RequestTimedOutError,
 )
+from aiokafka.protocol.admin import DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Array,
@@ -44,6 +46,9 @@ TOPIC: Final = 2
 
 NO_ID: Final = bytes(16)
 """The id of a topic that has none."""
+
+NOT_TOLD: Final = -(2**31)
+"""Instead of the operations that a client may do: the broker says nothing of them."""
 
 _SET: Final = 0
 
@@ -166,7 +171,7 @@ class _MetadataRequest_v11(RequestStruct):  # noqa: N801  aiokafka's notation
 
 
 class DescribeTopicsRequest(Request[_MetadataRequest_v11]):
-    """Asks for topics by name; none is created by the question."""
+    """Asks for topics by name, and for what this client may do; none is created by the question."""
 
     API_KEY = 3
 
@@ -176,7 +181,7 @@ class DescribeTopicsRequest(Request[_MetadataRequest_v11]):
     def build(self, request_struct_class: type[_MetadataRequest_v11]) -> Any:
         """The request in the version that the broker knows."""
         topics: list[Any] = [(NO_ID, name, {}) for name in self._topics]
-        return request_struct_class(topics, False, False, {})
+        return request_struct_class(topics, False, True, {})
 
 
 class _IncrementalAlterConfigsResponse_v0(Response):  # noqa: N801  aiokafka's notation
@@ -288,3 +293,28 @@ class LeaveGroupRequest(Request[_LeaveGroupRequest_v3]):
     def build(self, request_struct_class: type[_LeaveGroupRequest_v3]) -> Any:
         """Make the request of this version."""
         return request_struct_class(self._group, [("", self._instance_id)])
+
+
+class _DescribeGroupsRequest_v3(RequestStruct):  # noqa: N801  aiokafka's notation
+    API_KEY = 15
+    API_VERSION = 3
+    # aiokafka itself reads the answer as one of version 2, which does not tell the operations
+    RESPONSE_TYPE = DescribeGroupsResponse_v3
+    SCHEMA = Schema(("groups", Array(String("utf-8"))), ("include_authorized_operations", Boolean))
+
+
+class GroupRightsRequest(Request[_DescribeGroupsRequest_v3]):
+    """Asks what this client may do with a group, which need not exist.
+
+    Args:
+        group: the group's name.
+    """
+
+    API_KEY = 15
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(self, request_struct_class: type[_DescribeGroupsRequest_v3]) -> Any:
+        """The request in the version that the broker knows."""
+        return request_struct_class([self._group], True)

@@ -1,4 +1,4 @@
-"""One line when the brokers are lost, and one when they are back."""
+"""One line when the brokers are lost, with the reason, and one when they are back."""
 
 from __future__ import annotations
 
@@ -8,27 +8,45 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.topics import WATERMARKS
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.clients import connection
+from stream_app.kafka.diagnosis import why_unusable
 
 if TYPE_CHECKING:
     from stream_app.kafka.offsets import Highwaters
+    from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ASK_EVERY_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 3.0
+DIAGNOSE_EVERY_SECONDS: Final = 10.0
+"""While the brokers are lost, the reason is looked for so often: it may become another one."""
+
+LOST: Final = "the Kafka broker is out of reach"
 
 
 class BrokerReach:
     """Asks the brokers all the while; the clients' own complaints name connections, not causes.
 
     Args:
+        settings: how to reach the brokers.
         highwaters: started before this and stopped after it.
     """
 
-    def __init__(self, highwaters: Highwaters) -> None:
+    def __init__(self, settings: Settings, highwaters: Highwaters) -> None:
+        self._settings = settings
         self._highwaters = highwaters
         self._lost_at: float | None = None
+        self._diagnosed_at = float("-inf")
+        self._cause: str | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the brokers cannot be used now, in one line; None: they answered last."""
+        if self._lost_at is None:
+            return None
+        return self._cause or LOST
 
     async def start(self) -> None:
         """Begin to ask."""
@@ -57,8 +75,21 @@ class BrokerReach:
         except (BrokerUnavailableError, TimeoutError):
             if self._lost_at is None:
                 self._lost_at = now
-                log.warning("the Kafka broker is out of reach: what comes in waits for it")
+                self._diagnosed_at = float("-inf")
+                log.warning("%s: what comes in waits for it", LOST)
+            await self._diagnose(now)
         else:
             if self._lost_at is not None:
                 log.info("the Kafka broker answers again, after %.0f s", now - self._lost_at)
-                self._lost_at = None
+                self._lost_at = self._cause = None
+
+    async def _diagnose(self, now: float) -> None:
+        if now - self._diagnosed_at < DIAGNOSE_EVERY_SECONDS:
+            return
+        self._diagnosed_at = now
+        found = await why_unusable(self._settings, connection(self._settings))
+        # that nobody is there has just been said
+        cause = None if found is None or found.nobody else found.text
+        if cause is not None and cause != self._cause:
+            log.error("%s", cause)
+        self._cause = cause

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import (
     IncompatibleBrokerVersion,
@@ -25,6 +25,7 @@ from stream_app.contracts.topic_rules import (
 )
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
+from stream_app.kafka.rights import GUIDE
 from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
-
-GUIDE: Final = "docs/how-to/cluster.md"
-"""The page that says what an operator can do."""
 
 
 @dataclass(slots=True)
@@ -96,7 +94,11 @@ def listed(names: Iterable[str]) -> str:
 
 
 async def check_topics(
-    admin: AIOKafkaAdminClient, settings: Settings, topics: Mapping[str, TopicDescription]
+    admin: AIOKafkaAdminClient,
+    settings: Settings,
+    topics: Mapping[str, TopicDescription],
+    *,
+    read_settings: bool = True,
 ) -> TopicCheck:
     """Read the configuration of topics, and put right what the broker lets this client change.
 
@@ -108,12 +110,13 @@ async def check_topics(
         admin: a client that is started.
         settings: say what the topics must be.
         topics: the topics that exist, by name.
+        read_settings: False looks at the number of partitions alone.
 
     Raises:
         KafkaError: the broker did not answer.
     """
     check = TopicCheck()
-    configs = await _read_configs(admin, topics, check)
+    configs = await _read_configs(admin, topics, check) if read_settings else {}
     for spec in ALL_TOPICS:
         topic = topics.get(spec.name)
         if topic is None:

@@ -14,13 +14,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     KafkaError,
     LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.kafka.clients import connection, start, unavailable
-from stream_app.kafka.protocol import NO_ID, DescribeTopicsRequest, ask_any_broker
+from stream_app.kafka.protocol import NO_ID, NOT_TOLD, DescribeTopicsRequest, ask_any_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,12 +38,28 @@ class TopicDescription:
         id: the topic's id, written as Kafka's own tools write it; None: this broker tells none.
         partitions: number of partitions.
         replicas: copies of the partition that has the fewest.
+        operations: what this client may do with it, a bit for each code of Kafka's operations;
+            None: the brokers do not tell.
     """
 
     name: str
     id: str | None
     partitions: int
     replicas: int
+    operations: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsSeen:
+    """What the brokers say of some topics.
+
+    Attributes:
+        found: those that exist, by name.
+        hidden: those that this client may not see, whether they exist or not.
+    """
+
+    found: dict[str, TopicDescription]
+    hidden: tuple[str, ...]
 
 
 async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
@@ -77,16 +94,32 @@ async def describe_topics(
     Raises:
         KafkaError: the broker did not answer, or does not let this client see a topic.
     """
+    seen = await look_at_topics(admin, names)
+    if seen.hidden:
+        raise TopicAuthorizationFailedError(*seen.hidden)
+    return seen.found
+
+
+async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsSeen:
+    """The same, with the topics that this client may not see.
+
+    Raises:
+        KafkaError: the broker did not answer.
+    """
     wanted = list(names)
     try:
         response = await ask_any_broker(admin, DescribeTopicsRequest(wanted))
     except NotImplementedError:
         # a broker of before 2.8, or one that only speaks Kafka's protocol: no ids
         response = await ask_any_broker(admin, MetadataRequest(wanted, False))
-    descriptions: dict[str, TopicDescription] = {}
+    found: dict[str, TopicDescription] = {}
+    hidden = []
     for topic in response.to_object()["topics"]:
         code = topic["error_code"]
         if code == UnknownTopicOrPartitionError.errno:
+            continue
+        if code == TopicAuthorizationFailedError.errno:
+            hidden.append(topic["topic"])
             continue
         # a partition without a leader exists
         if code not in (0, LeaderNotAvailableError.errno):
@@ -94,13 +127,15 @@ async def describe_topics(
         replicas = topic.get("partition_replicas")
         if replicas is None:
             replicas = [len(partition["replicas"]) for partition in topic["partitions"]]
-        descriptions[topic["topic"]] = TopicDescription(
+        operations = topic.get("topic_authorized_operations", NOT_TOLD)
+        found[topic["topic"]] = TopicDescription(
             name=topic["topic"],
             id=_text_of(topic.get("topic_id", NO_ID)),
             partitions=len(replicas),
             replicas=min(replicas, default=0),
+            operations=None if operations == NOT_TOLD else operations,
         )
-    return descriptions
+    return TopicsSeen(found, tuple(hidden))
 
 
 def _text_of(topic_id: bytes) -> str | None:

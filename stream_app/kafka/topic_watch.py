@@ -8,18 +8,21 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError
 
+from stream_app.contracts.access import ACCESS
 from stream_app.contracts.topic_rules import PARTITIONS, partitions_differ
-from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.rights import missing_elsewhere, missing_in_words, missing_on_topics
 from stream_app.kafka.topic_check import TopicCheck, check_topics, listed
-from stream_app.kafka.topic_ids import describe_topics
+from stream_app.kafka.topic_ids import look_at_topics
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stream_app.contracts.access import Process
+    from stream_app.kafka.rights import MissingRight
     from stream_app.kafka.topic_ids import TopicDescription
     from stream_app.settings import Settings
 
@@ -43,6 +46,7 @@ class TopicWatch:
 
     Args:
         settings: how to reach the broker, and what the topics must be.
+        process: whose topics, groups and rights are meant.
         on_topic_id: called with a topic's name, its id, and the id that it had before or None,
             when the id becomes known and whenever it changes.
         monotonic: a clock in seconds that never goes back.
@@ -51,16 +55,20 @@ class TopicWatch:
     def __init__(
         self,
         settings: Settings,
+        process: Process,
         on_topic_id: Callable[[str, str, str | None], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._process = process
+        self._specs = ACCESS[process].topics
         self._on_topic_id = on_topic_id
         self._monotonic = monotonic
         self._admin: Any = None
         self._ids: dict[str, str] = {}
         self._missing: list[str] = []
         self._check = TopicCheck()
+        self._rights: list[MissingRight] = []
         self._checked_at = float("-inf")
         self._trouble: str | None = None
         self._asking = PeriodicTask("topic-watch", ASK_EVERY_SECONDS, self._ask_in_time)
@@ -101,25 +109,32 @@ class TopicWatch:
         Raises:
             KafkaError: the broker did not answer.
         """
-        topics = await describe_topics(self._admin, [spec.name for spec in ALL_TOPICS])
-        missing = [spec.name for spec in ALL_TOPICS if spec.name not in topics]
+        seen = await look_at_topics(self._admin, [spec.name for spec in self._specs])
+        topics = seen.found
+        missing = [
+            spec.name
+            for spec in self._specs
+            if spec.name not in topics and spec.name not in seen.hidden
+        ]
         anew = self._take_ids(topics) or missing != self._missing
         self._missing = missing
         now = self._monotonic()
         pause = CHECK_EVERY_SECONDS if self._trouble is None else RECHECK_SECONDS
         if anew or now - self._checked_at >= pause:
             self._checked_at = now
+            self._rights = await missing_elsewhere(self._admin, self._process)
             self._check = await check_topics(self._admin, self._settings, topics)
         self._check.wrong = [
             *(
                 difference
-                for spec in ALL_TOPICS
+                for spec in self._specs
                 if (topic := topics.get(spec.name)) is not None
                 and (difference := partitions_differ(spec, self._settings, topic.partitions))
             ),
             *(found for found in self._check.wrong if found.setting != PARTITIONS),
         ]
-        self._tell(self._in_words())
+        rights = missing_on_topics(self._process, seen) + self._rights
+        self._tell(self._in_words(rights))
 
     def _take_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
         """Note the ids; True if a topic was made anew."""
@@ -135,8 +150,13 @@ class TopicWatch:
             self._on_topic_id(name, topic.id, before)
         return anew
 
-    def _in_words(self) -> str | None:
+    def _in_words(self, rights: list[MissingRight]) -> str | None:
         parts = []
+        words = missing_in_words(rights, self._process, self._settings)
+        if words is not None:
+            parts.append(words[0].upper() + words[1:])
+            # settings that may not be read are among them
+            self._check.unreadable = []
         if self._missing:
             parts.append(
                 f"Topics do not exist any more: {listed(self._missing)}. A worker or an API that "
@@ -158,11 +178,6 @@ class TopicWatch:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.ask()
-        except TopicAuthorizationFailedError as error:
-            self._tell(
-                f"The broker does not let this client see topic {error.args[0]}: grant "
-                "Describe on it"
-            )
         except (KafkaError, TimeoutError) as error:
             # that the brokers are lost is said once, by BrokerReach
             log.debug("the topics cannot be looked at now: %r", error)

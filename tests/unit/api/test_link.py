@@ -94,7 +94,7 @@ class Reader:
 
 class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *producers: Producer) -> None:
-        async def no_topics(_: Any) -> int:
+        async def no_topics(*_: Any) -> int:
             return 0
 
         monkeypatch.setattr(module, "ensure_topics", no_topics)

@@ -56,7 +56,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     reader = FakeReader()
 
     @asynccontextmanager
-    async def log(_settings: Any) -> AsyncIterator[Any]:
+    async def log(_settings: Any, _process: Any) -> AsyncIterator[Any]:
         fake: Any = reader
         yield await LetterLog.open(fake), fake
 

@@ -62,6 +62,10 @@ class Product:
         return await asyncio.to_thread(CliRunner().invoke, explain_module.explain, command)
 
 
+async def no_topics(*_: object) -> int:
+    return 0
+
+
 @pytest.fixture
 async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
     topics = topics_of(CASE)
@@ -71,6 +75,7 @@ async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
         yield FakeReader(topics)
 
     monkeypatch.setattr(explain_module, "partition_reader", reader)
+    monkeypatch.setattr(explain_module, "ensure_topics", no_topics)
     monkeypatch.setattr(explain_module, "read_settings", lambda **_: SETTINGS)
     monkeypatch.setattr(explain_module, "resolve_bootstrap", lambda settings: settings)
     gateway: Any = FakeGateway(STORE)

@@ -33,6 +33,6 @@ async def test_it_asks_until_there_is_one_but_not_for_ever(
     monkeypatch.setattr(module, "_COORDINATOR_PAUSE_SECONDS", 0)
     cluster: Any = NewCluster(not_yet)
 
-    await _wait_for_coordinator(cluster)
+    await _wait_for_coordinator(cluster, APP_ID)
 
     assert cluster.asked == [APP_ID] * questions

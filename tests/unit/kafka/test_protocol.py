@@ -10,6 +10,7 @@ from aiokafka.protocol.types import CompactArray, Int16, Int32, TaggedFields
 
 from stream_app.kafka.protocol import (
     DescribeTopicsRequest,
+    GroupRightsRequest,
     IncrementalAlterConfigsRequest,
     _ReplicaCounts,
 )
@@ -44,10 +45,15 @@ def built(request: Any, key: int, version: int) -> bytes:
 
 
 def test_topics_are_asked_for_by_name_and_none_is_created() -> None:
-    # two topics: no id, name, no tags; no creation, no operations, no tags
+    # two topics: no id, name, no tags; no creation, with operations, no tags
     assert built(DescribeTopicsRequest(["ab", "c"]), 3, 13) == (
-        b"\x03" + bytes(16) + b"\x03ab\x00" + bytes(16) + b"\x02c\x00" + b"\x00\x00\x00"
+        b"\x03" + bytes(16) + b"\x03ab\x00" + bytes(16) + b"\x02c\x00" + b"\x00\x01\x00"
     )
+
+
+def test_a_group_is_asked_for_with_what_this_client_may_do() -> None:
+    assert built(GroupRightsRequest("ab"), 15, 5) == b"\0\0\0\x01\0\x02ab\x01"
+    assert GroupRightsRequest("g").prepare({15: (0, 5)}).RESPONSE_TYPE.API_VERSION == 3
 
 
 def test_single_settings_are_set() -> None:

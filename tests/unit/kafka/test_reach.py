@@ -9,10 +9,15 @@ import pytest
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import reach as module
-from stream_app.kafka.reach import BrokerReach
+from stream_app.kafka.diagnosis import Unusable
+from stream_app.kafka.reach import LOST, BrokerReach
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
 class Highwaters:
@@ -36,7 +41,7 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     caplog.set_level("INFO")
     highwaters = Highwaters()
-    reach = BrokerReach(highwaters)  # type: ignore[arg-type]
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
 
     for answer in ("now", trouble, trouble, "now", "now", trouble):
         highwaters.answer = answer
@@ -55,7 +60,7 @@ async def test_it_asks_until_it_is_stopped(
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
     highwaters = Highwaters()
-    reach = BrokerReach(highwaters)  # type: ignore[arg-type]
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
     await reach.start()
     highwaters.answer = "refused"
     for _ in range(100):
@@ -66,3 +71,36 @@ async def test_it_asks_until_it_is_stopped(
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
+
+
+async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: list[Unusable | None] = [None]
+
+    async def why(*_: object) -> Unusable | None:
+        return found[0]
+
+    monkeypatch.setattr(module, "why_unusable", why)
+    monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
+    highwaters = Highwaters()
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    await reach.ask()
+    assert reach.trouble is None
+
+    highwaters.answer = "refused"
+    for cause in (None, Unusable("nobody", nobody=True)):
+        found[0] = cause
+        await reach.ask()
+        assert reach.trouble == LOST
+    found[0] = Unusable("the password is wrong", nobody=False)
+    for _ in range(3):
+        await reach.ask()
+        assert reach.trouble == "the password is wrong"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        "the password is wrong"
+    ]
+
+    highwaters.answer = "now"
+    await reach.ask()
+    assert reach.trouble is None

@@ -48,7 +48,7 @@ events: list[str] = []
 
 @pytest.fixture(autouse=True)
 def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ensure_topics(_settings: Settings) -> None:
+    async def ensure_topics(_settings: Settings, _process: object) -> None:
         pass
 
     monkeypatch.setattr(replay_module, "ensure_topics", ensure_topics)

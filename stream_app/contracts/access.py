@@ -1,0 +1,154 @@
+"""What each process does with the topics, the groups and the transactional ids, and so may do.
+
+The checks at the start ask for this and for nothing else, and the table in
+`docs/how-to/cluster.md` is made of it. Who adds a topic to a process adds it here: the tests on a
+broker with ACLs give each process exactly these rights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.topics import (
+    ALL_TOPICS,
+    APP_ID,
+    CONSUMED_TOPICS,
+    DEAD_LETTERS,
+    FACTS_TABLE,
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    REQUEST_TOPICS,
+    SOURCE_TOPICS,
+    STORE_BUSINESS_HOURS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+    WEBHOOKS,
+    WEBHOOKS_GROUP,
+    changelog,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+
+class Operation(StrEnum):
+    """An operation of Kafka's ACLs, as Kafka's own commands write it."""
+
+    READ = "Read"
+    WRITE = "Write"
+    DESCRIBE = "Describe"
+    DESCRIBE_CONFIGS = "DescribeConfigs"
+
+
+class Process(StrEnum):
+    """A kind of process that speaks to Kafka."""
+
+    UP = "up"
+    WORKER = "worker"
+    API = "api"
+    API_WITH_WEBHOOKS = "api, with webhooks"
+    REPLAY = "replay"
+    SIMULATE = "simulate"
+    LIST_LETTERS = "dead-letters list, show"
+    REPLAY_LETTERS = "dead-letters replay"
+    EXPLAIN = "explain"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one kind of process uses.
+
+    Attributes:
+        reads: topics of which it reads records.
+        writes: topics to which it sends records.
+        looks_at: topics of which it asks how far they reach, or that it makes.
+        checks: whether it compares the settings of all these topics with what they must be.
+        groups: the consumer groups that it is in.
+        transactional: topics for each partition of which it has a transactional id.
+    """
+
+    reads: tuple[TopicSpec, ...] = ()
+    writes: tuple[TopicSpec, ...] = ()
+    looks_at: tuple[TopicSpec, ...] = ()
+    checks: bool = True
+    groups: tuple[str, ...] = ()
+    transactional: tuple[TopicSpec, ...] = ()
+
+    @property
+    def topics(self) -> tuple[TopicSpec, ...]:
+        """All topics that it uses, once each."""
+        used = _names((*self.reads, *self.writes, *self.looks_at))
+        return tuple(spec for spec in ALL_TOPICS if spec.name in used)
+
+    def operations(self, spec: TopicSpec) -> tuple[Operation, ...]:
+        """What it must be allowed to do with a topic, what the other operations imply left out."""
+        done = [
+            operation
+            for operation, specs in ((Operation.READ, self.reads), (Operation.WRITE, self.writes))
+            if spec.name in _names(specs)
+        ]
+        if self.checks:
+            done.append(Operation.DESCRIBE_CONFIGS)
+        # Read and Write imply Describe; DescribeConfigs does not
+        if Operation.READ not in done and Operation.WRITE not in done:
+            done.insert(0, Operation.DESCRIBE)
+        return tuple(done)
+
+
+def _names(specs: Iterable[TopicSpec]) -> frozenset[str]:
+    return frozenset(spec.name for spec in specs)
+
+
+_CHANGELOG: Final = changelog(FACTS_TABLE)
+_REGISTRY: Final = (STORE_BUSINESS_HOURS, STORE_TIMEZONES)
+_RESULTS: Final = (REPORT_RESULTS, QUERY_RESULTS)
+
+_WORKER: Final = Access(
+    # the watchman reads the dead letters
+    reads=(*CONSUMED_TOPICS, WATERMARKS, DEAD_LETTERS, _CHANGELOG),
+    # records that came on another store's partition are sent on to where they belong
+    writes=(
+        *CONSUMED_TOPICS,
+        *_RESULTS,
+        LATEST_POLLS,
+        STORES,
+        WATERMARKS,
+        DEAD_LETTERS,
+        _CHANGELOG,
+    ),
+    groups=(APP_ID,),
+    transactional=(_CHANGELOG,),
+)
+_API_READS: Final = (*REQUEST_TOPICS, *_RESULTS, STORES, *_REGISTRY, LATEST_POLLS, WATERMARKS)
+_API_WRITES: Final = (*CONSUMED_TOPICS, DEAD_LETTERS)
+
+ACCESS: Final[dict[Process, Access]] = {
+    Process.UP: Access(looks_at=ALL_TOPICS),
+    Process.WORKER: _WORKER,
+    Process.API: Access(reads=_API_READS, writes=_API_WRITES),
+    Process.API_WITH_WEBHOOKS: Access(
+        reads=(*_API_READS, WEBHOOKS),
+        writes=(*_API_WRITES, WEBHOOKS),
+        groups=(WEBHOOKS_GROUP,),
+    ),
+    Process.REPLAY: Access(writes=(*SOURCE_TOPICS, DEAD_LETTERS)),
+    Process.SIMULATE: Access(writes=SOURCE_TOPICS),
+    Process.LIST_LETTERS: Access(reads=(DEAD_LETTERS,), checks=False),
+    Process.REPLAY_LETTERS: Access(
+        reads=(DEAD_LETTERS, *_REGISTRY), writes=(*SOURCE_TOPICS, REPORT_REQUESTS, WEBHOOKS)
+    ),
+    Process.EXPLAIN: Access(reads=SOURCE_TOPICS, checks=False),
+}
+
+
+def api_process(settings: Settings) -> Process:
+    """The kind of an API process with these settings."""
+    return Process.API_WITH_WEBHOOKS if settings.webhook_hosts else Process.API
