@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.kafka.clients import connection, producer
-from tests.e2e.product import Http, run, up
+from tests.e2e.product import Http, broker_environment, run, up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ async def until_known(address: str, store_id: str) -> None:
 async def test_two_prefixes_on_one_cluster(kafka_broker: Settings, tmp_path: Path) -> None:
     environments = {
         prefix: {
-            "STORE_UPTIME_KAFKA_BOOTSTRAP": kafka_broker.kafka_bootstrap,
+            **broker_environment(kafka_broker),
             "STORE_UPTIME_KAFKA_PREFIX": prefix,
             "STORE_UPTIME_PARTITIONS": "2",
             "STORE_UPTIME_DATA_DIR": str(tmp_path / prefix),
