@@ -83,6 +83,7 @@ async def _event(service: FleetService, changed: list[str], *, more: bool) -> di
             {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
             for store in stores
         ],
+        "removed": sorted(set(changed) - {store.store_id for store in stores}),
         "more": more,
     }
 

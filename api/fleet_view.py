@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import orjson
 
+from api.registry import drop_if_gone
 from stream_app.contracts.records import decode_packed_polls, status_name
+from stream_app.contracts.removal import taken_back_in
 from stream_app.domain.hours import WeeklyHours, open_intervals
 from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
@@ -70,9 +72,10 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM tally WHERE zone = NEW.zone AND rank = NEW.rank);
     UPDATE tally SET stores = stores + 1 WHERE zone = NEW.zone AND rank = NEW.rank;
 END;
-CREATE TRIGGER store_gone AFTER DELETE ON store WHEN OLD.rank IS NOT NULL
+CREATE TRIGGER store_gone AFTER DELETE ON store
 BEGIN
     UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
+    SELECT note_changed(OLD.store_id);
 END;
 """
 
@@ -212,6 +215,7 @@ class FleetView:
 
     def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:
         self._database = database
+        database.create_function("note_changed", 1, self._note)
         # one by one: a script would end the transaction that is open
         for statement in _statements(_SCHEMA):
             database.execute(statement)
@@ -228,6 +232,10 @@ class FleetView:
         Raises:
             RecordError: it cannot be used, as a whole or in part.
         """
+        gone = taken_back_in(record)
+        if gone is not None:
+            self._no_poll(gone)
+            return
         told, refused = decode_packed_polls(record.value)
         for poll in told.polls:
             self._polled(told.store_id, poll >> 1, poll & 1)
@@ -247,6 +255,17 @@ class FleetView:
         )
         if changed.rowcount:
             self._note(store_id)
+
+    def _no_poll(self, store_id: str) -> None:
+        """The polls of a store were taken back."""
+        self._database.execute(
+            "UPDATE store SET polled = NULL, polled_order = 9223372036854775807, active = NULL,"  # noqa: S608  ours
+            f" rank = CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank ELSE {_UNKNOWN} END"
+            " WHERE store_id = ?",
+            (store_id,),
+        )
+        self._note(store_id)
+        drop_if_gone(self._database, store_id)
 
     async def advance(self, now: int) -> None:
         """Open, close and grow stale what has by now, some stores at a time."""
@@ -352,7 +371,7 @@ class FleetView:
             self._more_changed = True
 
     def take_changed(self) -> tuple[list[str], bool]:
-        """The stores that changed since the last call, and whether there are more of them."""
+        """The stores that changed or went since the last call, and whether there are more."""
         changed, more = list(self._changed), self._more_changed
         self._changed, self._more_changed = {}, False
         return changed, more

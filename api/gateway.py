@@ -7,6 +7,7 @@ bounded time.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from pathlib import Path
@@ -127,6 +128,9 @@ class Gateway:
         self.store_service = StoreService(
             self._registry,
             read=lambda: self._link.in_time(stores_tail.catch_up()),
+            read_all=lambda: self._link.in_time(
+                asyncio.gather(stores_tail.catch_up(), latest_tail.catch_up())
+            ),
             applied=self._progress.catch_up,
             require=self._link.require,
         )

@@ -21,6 +21,7 @@ from stream_app.contracts.records import (
     encode_poll_batch,
     encode_zone,
 )
+from stream_app.contracts.removal import encode_removal
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,
@@ -173,6 +174,24 @@ class Ingestion:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
+
+    async def remove(self, store_id: str) -> None:
+        """Take back all that was told of a store: hours, zone and polls.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: the broker did not acknowledge all of it in time; some of it
+                may have been taken back.
+        """
+        self._require()
+        key = store_id.encode()
+        sent = [
+            self._outgoing.start(STORE_BUSINESS_HOURS, key, None),
+            self._outgoing.start(STORE_TIMEZONES, key, None),
+            self._outgoing.start(STORE_STATUS, key, encode_removal(store_id)),
+        ]
+        for one in sent:
+            await outcome(one)
 
     async def refuse(
         self, path: str, reason: str, original: bytes, *, truncated: bool = False

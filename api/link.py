@@ -129,7 +129,13 @@ class KafkaLink:
             raise BrokerUnavailableError(self._trouble)
 
     def send(
-        self, topic: TopicSpec, partition: int, key: bytes, value: bytes, *, at_once: bool = False
+        self,
+        topic: TopicSpec,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        *,
+        at_once: bool = False,
     ) -> asyncio.Future[Acknowledged]:
         """Hand a record over; a partition's go in the order of calls.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_app.kafka.batches import Acknowledged
     from stream_app.settings import Settings
 
-    Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[Acknowledged]]
+    Send = Callable[[TopicSpec, int, bytes, bytes | None], asyncio.Future[Acknowledged]]
 
 ANSWER_SECONDS: Final = 5.0
 """No HTTP request waits longer than this for the broker or the workers."""
@@ -97,7 +97,7 @@ class Outgoing:
             )
 
     def begin(
-        self, topic: TopicSpec, key: bytes, value: bytes, cost: int
+        self, topic: TopicSpec, key: bytes, value: bytes | None, cost: int
     ) -> asyncio.Future[Acknowledged]:
         """Send a record whose cost has been taken; it is given back at the end.
 
@@ -126,7 +126,9 @@ class Outgoing:
         if not sent.cancelled() and sent.exception() is None:
             partition.acknowledged = self._monotonic()
 
-    def start(self, topic: TopicSpec, key: bytes, value: bytes) -> asyncio.Future[Acknowledged]:
+    def start(
+        self, topic: TopicSpec, key: bytes, value: bytes | None
+    ) -> asyncio.Future[Acknowledged]:
         """Take the cost and send, as `begin`.
 
         Raises:
@@ -134,7 +136,7 @@ class Outgoing:
             BrokerUnavailableError: it cannot be sent now.
         """
         self.check(topic, key)
-        cost = RECORD_BYTES + len(key) + len(value)
+        cost = RECORD_BYTES + len(key) + len(value or b"")
         if not self.budget.try_take(cost):
             raise overloaded()
         return self.begin(topic, key, value, cost)

@@ -15,6 +15,7 @@ import orjson
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import decode_hours, decode_store, decode_zone
+from stream_app.contracts.removal import taken_back_in
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.domain.hours import WeeklyHours
@@ -30,6 +31,8 @@ TOPICS: Final = (STORES, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 _SCHEMA: Final = """
 CREATE TABLE store (
     store_id TEXT PRIMARY KEY,
+    -- whether the workers say that it exists
+    registered INTEGER NOT NULL DEFAULT 0,
     hours BLOB,
     timezone TEXT,
     -- which record each of them was read from (contracts.revisions)
@@ -50,6 +53,13 @@ CREATE TABLE store (
     polled_order INTEGER NOT NULL DEFAULT 9223372036854775807,
     worst REAL NOT NULL DEFAULT 9e999
 ) WITHOUT ROWID;
+-- of hours and zones that were taken back, of which older records may come
+CREATE TABLE taken_back (
+    store_id TEXT NOT NULL,
+    fact TEXT NOT NULL,
+    revision BLOB NOT NULL,
+    PRIMARY KEY (store_id, fact)
+) WITHOUT ROWID;
 """
 
 _CACHE_KIB: Final = 16_384
@@ -61,6 +71,18 @@ _READ_REVISION: Final[dict[_Fact, str]] = {
     "hours": "SELECT hours_revision FROM store WHERE store_id = ?",
     "timezone": "SELECT timezone_revision FROM store WHERE store_id = ?",
 }
+
+_TAKE_BACK: Final[dict[_Fact, str]] = {
+    "hours": (
+        "UPDATE store SET hours = NULL, hours_revision = NULL, look_at = 0 WHERE store_id = ?"
+    ),
+    "timezone": (
+        "UPDATE store SET timezone = NULL, timezone_revision = NULL, look_at = 0 WHERE store_id = ?"
+    ),
+}
+
+_STANDS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
+"""What a row of a store that exists has; a poll alone may be one that was taken back since."""
 
 _WRITE: Final[dict[_Fact, str]] = {
     "hours": (
@@ -105,6 +127,7 @@ class Registry:
 
     def __init__(self, path: Path, partitions: int) -> None:
         self._partitions = partitions
+        self._any_taken_back = False
         self._database = sqlite3.connect(path, isolation_level=None)
         # thrown away at exit: nothing of it needs to survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -131,7 +154,14 @@ class Registry:
             RecordError: it cannot be used, and changes nothing.
         """
         if record.topic == STORES.name:
-            self._exists(decode_store(record.value).store_id)
+            gone = taken_back_in(record)
+            if gone is None:
+                self._exists(decode_store(record.value).store_id)
+            else:
+                self._database.execute(
+                    "UPDATE store SET registered = 0 WHERE store_id = ?", (gone,)
+                )
+                drop_if_gone(self._database, gone)
         elif record.topic == STORE_BUSINESS_HOURS.name:
             self._hours(record)
         else:
@@ -139,13 +169,17 @@ class Registry:
 
     def exists(self, store_id: str) -> bool:
         """Whether any input has named the store, as far as is known now."""
-        found = self._database.execute("SELECT 1 FROM store WHERE store_id = ?", (store_id,))
+        found = self._database.execute(
+            f"SELECT 1 FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            (store_id,),
+        )
         return found.fetchone() is not None
 
     def get(self, store_id: str) -> StoreEntry | None:
         """A store as it stands; None where it is unknown."""
         row = self._database.execute(
-            "SELECT hours, timezone FROM store WHERE store_id = ?", (store_id,)
+            f"SELECT hours, timezone FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            (store_id,),
         ).fetchone()
         if row is None:
             return None
@@ -155,46 +189,79 @@ class Registry:
     def page(self, prefix: str, after: str, limit: int) -> list[str]:
         """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most."""
         rows = self._database.execute(
-            "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"
-            " ORDER BY store_id LIMIT ?",
+            "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"  # noqa: S608  ours
+            f" AND {_STANDS} ORDER BY store_id LIMIT ?",
             (after, prefix, prefix + _BEHIND_HEXADECIMAL, limit),
         )
         return [store_id for (store_id,) in rows]
 
     def _exists(self, store_id: str) -> None:
         self._database.execute(
-            "INSERT INTO store (store_id) VALUES (?) ON CONFLICT DO NOTHING", (store_id,)
+            "INSERT INTO store (store_id, registered) VALUES (?, 1)"
+            " ON CONFLICT (store_id) DO UPDATE SET registered = 1 WHERE NOT registered",
+            (store_id,),
         )
 
     def _hours(self, record: Any) -> None:
-        told = decode_hours(record.value)
-        if not self._belongs(told.store_id, record):
+        taken_back = taken_back_in(record)
+        if taken_back is not None:
+            self._set("hours", taken_back, None, record)
             return
+        told = decode_hours(record.value)
         self._set("hours", told.store_id, _checked(told.hours), record)
 
     def _timezone(self, record: Any) -> None:
-        told = decode_zone(record.value)
-        if not self._belongs(told.store_id, record):
+        taken_back = taken_back_in(record)
+        if taken_back is not None:
+            self._set("timezone", taken_back, None, record)
             return
+        told = decode_zone(record.value)
         self._set("timezone", told.store_id, told.timezone, record)
 
     def _set(
         self,
         fact: _Fact,
         store_id: str,
-        content: bytes | str,
+        content: bytes | str | None,
         record: Any,
     ) -> None:
-        """Set a fact of a store if the record is newer than the one that it was read from."""
+        """Set or take back a fact of a store, if the record is newer than what is known of it."""
+        if not self._belongs(store_id, record):
+            return
+        revision = Revision.of(record).superseding(self._revision(fact, store_id))
+        if revision is None:
+            return
+        encoded = encode_revision(revision)
+        if content is not None:
+            self._database.execute(_WRITE[fact], (store_id, content, encoded))
+            return
+        self._any_taken_back = True
+        self._database.execute(
+            "INSERT OR REPLACE INTO taken_back VALUES (?, ?, ?)", (store_id, fact, encoded)
+        )
+        self._database.execute(_TAKE_BACK[fact], (store_id,))
+        drop_if_gone(self._database, store_id)
+
+    def _revision(self, fact: _Fact, store_id: str) -> Revision | None:
+        """The revision of a fact as it stands, or as it was taken back; None: of an unknown one."""
         row = self._database.execute(_READ_REVISION[fact], (store_id,)).fetchone()
-        current = None if row is None or row[0] is None else decode_revision(row[0])
-        revision = Revision.of(record).superseding(current)
-        if revision is not None:
-            self._database.execute(_WRITE[fact], (store_id, content, encode_revision(revision)))
+        if self._any_taken_back and (row is None or row[0] is None):
+            row = self._database.execute(
+                "SELECT revision FROM taken_back WHERE store_id = ? AND fact = ?", (store_id, fact)
+            ).fetchone()
+        return None if row is None or row[0] is None else decode_revision(row[0])
 
     def _belongs(self, store_id: str, record: Any) -> bool:
         right = partition_of(store_id.encode(), self._partitions)
         return bool(right == record.partition)
+
+
+def drop_if_gone(database: sqlite3.Connection, store_id: str) -> None:
+    """Delete the row of a store of which nothing stands any more."""
+    database.execute(
+        f"DELETE FROM store WHERE store_id = ? AND NOT {_STANDS} AND polled IS NULL",  # noqa: S608  ours
+        (store_id,),
+    )
 
 
 @lru_cache(maxsize=16_384)

@@ -20,6 +20,7 @@ class StoreService:
     Args:
         registry: the view of the topics.
         read: returns when the view has all that is in its topics now; bounded in time.
+        read_all: likewise for all views of stores.
         applied: returns when the workers have applied, and so registered, all that was
             acknowledged before; not bounded in time.
         require: raises without a connection.
@@ -30,11 +31,13 @@ class StoreService:
         registry: Registry,
         *,
         read: Callable[[], Awaitable[object]],
+        read_all: Callable[[], Awaitable[object]],
         applied: Callable[[], Awaitable[object]],
         require: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._read = read
+        self._read_all = read_all
         self._applied = applied
         self._require = require
 
@@ -45,9 +48,12 @@ class StoreService:
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: the store may be in what the workers have yet to apply.
         """
-        if self._registry.exists(store_id):
-            return True
         self._require()
+        if self._registry.exists(store_id):
+            # removed by way of another process, it may be known here still
+            await self._read()
+            if self._registry.exists(store_id):
+                return True
         # acknowledged a moment ago, it may not be registered yet: wait before saying no
         await self._wait_for_workers(f"store {store_id} is not known yet")
         await self._read()
@@ -60,6 +66,8 @@ class StoreService:
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: one may be in what the workers have yet to apply.
         """
+        self._require()
+        await self._read()
         missing = [store_id for store_id in store_ids if not self._registry.exists(store_id)]
         if missing:
             # which waits for all that was acknowledged before, whatever becomes of this one
@@ -73,8 +81,6 @@ class StoreService:
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: the store may be in what the workers have yet to apply.
         """
-        self._require()
-        await self._read()
         if not await self.store_exists(store_id):
             return None
         return self._registry.get(store_id)
@@ -90,6 +96,16 @@ class StoreService:
         await self._wait_for_workers("not all stores are known yet")
         await self._read()
         return self._registry.page(prefix, after, limit)
+
+    async def wait_until_removed(self, store_id: str) -> None:
+        """Wait until what took a store back is applied, and seen by every view of this process.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: the workers have yet to apply it.
+        """
+        await self._wait_for_workers(f"the removal of store {store_id} is recorded")
+        await self._read_all()
 
     async def _wait_for_workers(self, what: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""`PUT /stores/{store_id}/business_hours` and `/timezone`, `GET /stores/{store_id}`, `GET /stores`.
+"""`PUT /stores/{store_id}/business_hours` and `/timezone`, `GET`, `DELETE` of one, `GET /stores`.
 
 A PUT makes the store where it does not exist: a store exists once any input names it.
 """
@@ -74,6 +74,18 @@ async def put_timezone(request: web.Request) -> web.Response:
             f"{shown(timezone)} is not an IANA time zone: {answer['timezone']} applies"
         )
     return accepted(answer)
+
+
+@routes.delete("/stores/{store_id}")
+async def delete_store(request: web.Request) -> web.Response:
+    """Take back all that was told of a store; answered when it is gone everywhere."""
+    store_id = parse_uuid(request.match_info["store_id"])
+    stores = request.app[STORES]
+    if not await stores.store_exists(store_id):
+        raise unknown_store(store_id)
+    await request.app[INGESTION].remove(store_id)
+    await stores.wait_until_removed(store_id)
+    return accepted({"store_id": store_id, "removed": True})
 
 
 @routes.get("/stores/{store_id}")

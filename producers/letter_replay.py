@@ -32,6 +32,7 @@ from stream_app.contracts.records import (
     encode_poll_batch,
     encode_zone,
 )
+from stream_app.contracts.removal import taken_back_in
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
@@ -93,16 +94,18 @@ class Newest:
         partition: the partition that it was sent to.
         offset: its offset there.
         taken: µs, when the broker took it.
-        fact: what it says.
+        fact: what it says; None: it takes back what was said before.
     """
 
     partition: int
     offset: int
     taken: int
-    fact: HoursRecord | ZoneRecord
+    fact: HoursRecord | ZoneRecord | None
 
     @classmethod
-    def of(cls, partition: int, revision: Revision, fact: HoursRecord | ZoneRecord) -> Newest:
+    def of(
+        cls, partition: int, revision: Revision, fact: HoursRecord | ZoneRecord | None
+    ) -> Newest:
         """The record of a revision that stands on the store's own partition."""
         place = revision.forwarded_from or (partition, revision.position)
         return cls(*place, revision.latest_ms * 1000, fact)
@@ -256,13 +259,14 @@ async def newest_records(
         place = TopicPartition(topic.name, partition)
         async for record in reader.records(place, *await reader.bounds(place)):
             fact = _valid(topic, record)
+            of_store = fact.store_id if fact is not None else _taken_back(record)
             # a store's record on another store's partition is passed on by the worker to here
-            if fact is None or fact.store_id not in wanted:
+            if of_store is None or of_store not in wanted:
                 continue
-            revision = Revision.of(record).superseding(revisions.get(fact.store_id))
+            revision = Revision.of(record).superseding(revisions.get(of_store))
             if revision is not None:
-                revisions[fact.store_id] = revision
-                found[fact.store_id] = Newest.of(partition, revision, fact)
+                revisions[of_store] = revision
+                found[of_store] = Newest.of(partition, revision, fact)
     return found
 
 
@@ -275,6 +279,13 @@ def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
     except RecordError:
         return None
     return hours
+
+
+def _taken_back(record: Any) -> str | None:
+    try:
+        return taken_back_in(record)
+    except RecordError:
+        return None
 
 
 def _why_left(fact: RegistryFact) -> str:

@@ -490,13 +490,14 @@ class PartitionAssignment:
             frontiers={spec.name: Frontier(starts[spec.name]) for spec in SOURCE_TOPICS},
             positions=positions,
             lost=decode_lost(database.get(LOST_KEY)),
+            removals=summary.removals,
         )
         self._committable.reset(number)
         self._facts.open(database, self.on_interrupted)
         if positions != known:
             # known from the beginning on: what the log loses before the first record is lost too
             self._facts.put(number, POSITION_KEY, encode_positions(positions))
-        self._ownership.adopt(owned, summary.latest)
+        self._ownership.adopt(owned, summary.latest, summary.gone)
         self._restores.metrics.owned(self._ownership.owned)
         self._consumer.fetch_partition(number)
         if self._ownership.owned == self._assigned:

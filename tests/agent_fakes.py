@@ -195,7 +195,7 @@ class FakeFacts:
     """
 
     def __init__(self) -> None:
-        self.content: dict[tuple[int, bytes], bytes] = {}
+        self.content: dict[tuple[int, bytes], bytes | None] = {}
         self.writes: list[tuple[int, bytes]] = []
         self.sends = Sends()
         self.error: BaseException | None = None
@@ -205,7 +205,7 @@ class FakeFacts:
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.content.get((partition, key))
 
-    def put(self, partition: int, key: bytes, value: bytes) -> FakeBatch:
+    def put(self, partition: int, key: bytes, value: bytes | None) -> FakeBatch:
         if self.error is not None:
             raise self.error
         self.content[partition, key] = value
@@ -239,8 +239,9 @@ class RecordingOutbox:
         self.passed_on: list[PassedOn] = []
         self.reports: list[ReportEvent] = []
         self.topics: list[str] = []
-        self.latest: list[tuple[bytes, int]] = []
+        self.latest: list[tuple[bytes, int | None]] = []
         self.registered: list[bytes] = []
+        self.unregistered: list[bytes] = []
         self.told: list[Watermark] = []
         self.restores: list[RestoreStatus] = []
         self.tell_error: BaseException | None = None
@@ -268,9 +269,16 @@ class RecordingOutbox:
         self.topics.append(topic.name)
         return self.sends.future()
 
-    async def latest_poll(self, store: bytes, poll: int) -> asyncio.Future[Any]:
-        self.latest.append((store, poll))
-        return self.sends.future()
+    async def latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
+        poll = newest()
+        if poll is not None:
+            self.latest.append((store, poll))
+
+    def no_latest_poll(self, store: bytes) -> None:
+        self.latest.append((store, None))
+
+    def unregister(self, stores: Iterable[bytes]) -> None:
+        self.unregistered += stores
 
     def register(self, stores: Iterable[bytes]) -> None:
         self.registered += stores
@@ -301,12 +309,14 @@ class FakeOwnership:
     Attributes:
         owned: by number.
         notes: what `applied` was told.
+        gone: the stores that `removed` was told.
         finished: partition, topic and first offset of what needs nothing more.
     """
 
     def __init__(self) -> None:
         self.owned: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
+        self.gone: list[bytes] = []
         self.finished: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
@@ -326,6 +336,10 @@ class FakeOwnership:
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
+
+    def removed(self, partition: OwnedPartition, stores: Iterable[bytes]) -> None:
+        partition.stores.difference_update(stores)
+        self.gone += stores
 
 
 class FakeGaps:

@@ -31,6 +31,7 @@ from stream_app.contracts.records import (
     encode_poll,
     encode_store,
 )
+from stream_app.contracts.removal import removal_in
 from stream_app.contracts.requests import ReportRequest, subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
@@ -60,6 +61,7 @@ class FakeRecord:
     offset: int = field(default_factory=count().__next__)
     partition: int = 0
     headers: Sequence[tuple[str, bytes]] = ()
+    key: bytes | None = None
 
 
 class Sent(NamedTuple):
@@ -100,7 +102,7 @@ class FakeBroker:
         self._reachable.set()
 
     def send(
-        self, topic: TopicSpec, partition: int, key: bytes, value: bytes
+        self, topic: TopicSpec, partition: int, key: bytes, value: bytes | None
     ) -> asyncio.Future[Acknowledged]:
         sent: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda sent: sent.exception())
@@ -121,9 +123,15 @@ class FakeBroker:
             sent.set_exception(self.error)
             return
         self.records.append(record)
+        partition = record.partition or 0
+        if topic is STORE_STATUS and removal_in(record.value) is not None:
+            # the worker says so when nothing of the store stands any more
+            gone = FakeRecord(STORES.name, None, partition=partition, key=record.key)
+            self._registry.on_record(gone)
         if topic in TOPICS:
-            partition = record.partition or 0
-            self._registry.on_record(FakeRecord(topic.name, record.value, partition=partition))
+            self._registry.on_record(
+                FakeRecord(topic.name, record.value, partition=partition, key=record.key)
+            )
         sent.set_result(Acknowledged(len(self.records) - 1, now() + self.ahead))
 
     def polls(self) -> list[tuple[str, list[list[int]]]]:
@@ -180,7 +188,11 @@ class FakeGateway:
         self.metrics = ApiMetrics()
         self.report_service = self
         self.store_service = StoreService(
-            self._registry, read=self._reachable, applied=self._reachable, require=self._answer
+            self._registry,
+            read=self._reachable,
+            read_all=self._reachable,
+            applied=self._reachable,
+            require=self._answer,
         )
         self.newest_poll: int | None = None
         self.view = FleetView(self._registry.database, settings)

@@ -98,6 +98,8 @@ class FleetChange(TypedDict):
     now: Instant | None
     counts: Counts
     changed: Annotated[list[ChangedStore], Field(max_length=MAX_TOLD)]
+    removed: Annotated[list[StoreId], Field(max_length=MAX_TOLD)]
+    """Stores that do not exist any more."""
     more: bool
     """More changed than is named, or the figures did: ask for the page again."""
 

@@ -1,7 +1,7 @@
 """Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the shapes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, NotRequired
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -110,6 +110,15 @@ class Store(_Zone):
 
 
 @closed
+class StoreRemoved(TypedDict):
+    """What became of a store."""
+
+    store_id: StoreId
+    removed: Literal[True]
+    """There is no other value."""
+
+
+@closed
 class StoresPage(TypedDict):
     """Some of the stores, in order."""
 
@@ -152,6 +161,20 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             **NO_STORE,
             422: problem("The store id is not a UUID."),
             **AWAY,
+        },
+    ),
+    ("DELETE", "/stores/{store_id}"): Operation(
+        text="Polls, business hours and time zone of the store are taken back, and it is gone from "
+        "every view. What comes in later makes it anew.",
+        parameters=(STORE_ID,),
+        answers={
+            202: Answer("The store is gone.", {JSON: StoreRemoved}),
+            **NO_STORE,
+            422: problem("The store id is not a UUID."),
+            429: problem("Too much is waiting for the broker."),
+            **unavailable(
+                "The broker is out of reach, or the workers are behind: ask again until it is gone."
+            ),
         },
     ),
     ("GET", "/stores"): Operation(

@@ -215,7 +215,7 @@ function onFleet(event, first) {
   table.patch(event.changed, instantOf(event.now));
   if (counted) announceCounts();
   // no event tells what changed before the first one of a connection
-  if (first || event.more || event.changed.length) refetch();
+  if (first || event.more || event.changed.length || event.removed.length) refetch();
 }
 
 function clearFilters() {

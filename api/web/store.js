@@ -147,7 +147,7 @@ function onFleet(event, first) {
   summary = { ...summary, now: event.now, state, last_poll: poll };
   showFacts();
   // no event tells what changed before the first one of a connection
-  if (first || mine || event.more) refetch();
+  if (first || mine || event.more || event.removed.includes(summary.store_id)) refetch();
 }
 
 function backToWhereOneCameFrom() {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from stream_app.contracts.records import (
     decode_zone,
     split_ahead,
 )
+from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     Revision,
@@ -36,18 +38,22 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
+from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.polls import later, newest, packed_set, to_bytes
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
+    REMOVED_TAG,
     ZONE_TAG,
     bucket_key,
     bucket_reader,
     decode_fact,
     encode_fact,
+    encode_polls_removal,
     encode_rows,
+    encode_taken_back,
     store_key,
 )
 from stream_app.kafka.safe_records import UnreadableRecords
@@ -80,14 +86,14 @@ class _Misplaced:
         record: as it was read.
         store_id: the store.
         partition: the partition that owns the store.
-        origin: what the record carries along, so that it replaces nothing newer; None for polls,
-            which replace nothing.
+        origin: what the record carries along, so that it replaces nothing newer, and comes back
+            from no removal.
     """
 
     record: Any
     store_id: str
     partition: int
-    origin: RecordOrigin | None
+    origin: RecordOrigin
 
 
 @dataclass(slots=True)
@@ -100,6 +106,9 @@ class _Run:
         stores: the stores that are named.
         newest_poll: µs of the newest poll; None: no poll.
         latest: of each store the newest poll, packed.
+        removed: the stores whose polls were taken back.
+        taken_back: the stores of which anything was.
+        gone: those of them of which nothing stands now.
         refused: records with the reason why they, or a part of them, were refused.
         elsewhere: records whose store another partition owns.
     """
@@ -109,6 +118,9 @@ class _Run:
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     latest: dict[bytes, int] = field(default_factory=dict)
+    removed: set[bytes] = field(default_factory=set)
+    taken_back: set[bytes] = field(default_factory=set)
+    gone: set[bytes] = field(default_factory=set)
     refused: list[tuple[Any, str]] = field(default_factory=list)
     elsewhere: list[_Misplaced] = field(default_factory=list)
 
@@ -151,6 +163,7 @@ class Ingest:
         self._committable = committable
         self._fail = fail
         self._on_their_way: set[asyncio.Task[None]] = set()
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def polls(self, stream: Any) -> None:
         """The agent of `store-status`."""
@@ -158,11 +171,15 @@ class Ingest:
 
     async def business_hours(self, stream: Any) -> None:
         """The agent of `store-business-hours`."""
-        await self._each(stream, lambda records, run: self._apply_each(records, run, self._hours))
+        await self._each(
+            stream, lambda records, run: self._apply_each(records, run, HOURS_TAG, _hours)
+        )
 
     async def timezones(self, stream: Any) -> None:
         """The agent of `store-timezones`."""
-        await self._each(stream, lambda records, run: self._apply_each(records, run, self._zone))
+        await self._each(
+            stream, lambda records, run: self._apply_each(records, run, ZONE_TAG, _zone)
+        )
 
     async def _each(self, stream: Any, apply: Callable[[Iterable[Any], _Run], None]) -> None:
         # acknowledged here, not when the loop comes round: see the module's docstring
@@ -212,33 +229,40 @@ class Ingest:
         owned.begin(topic, taken.first, taken.end)
         run = _Run(owned)
         apply(_readable(taken.message.records, run), run)
+        run.gone = {store for store in run.taken_back if not self._stands(owned, store)}
         # what is applied is visible from here on, before anything is waited for
-        self._ownership.applied(owned, run.stores, run.newest_poll)
+        removed = self._latest.remove(owned.number, run.removed)
         self._latest.note(owned.number, run.latest)
+        if removed is not None and removed >= (owned.newest_poll or 0):
+            owned.newest_poll = self._latest.newest(owned.number)
+        self._ownership.applied(owned, run.stores - run.gone, run.newest_poll)
+        self._ownership.removed(owned, run.gone)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
         for record, reason in run.refused:
             futures.append(await self._outbox.dead_letter(dead_letter_of(record, reason)))
         if not run.elsewhere:
             self._ownership.finish(owned, topic, taken.first)
             return futures
-        task = asyncio.create_task(self._pass_on(run.elsewhere, owned, taken))
+        task = asyncio.create_task(self._pass_on_in_turn(run.elsewhere, owned, taken))
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
         return [*futures, task]
 
-    async def _pass_on(
+    async def _pass_on_in_turn(
         self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: TakenEvent
     ) -> None:
         """Send records to the partitions that own their stores; many are on their way at once."""
         sent = []
         refused = []
-        for misplaced in elsewhere:
-            try:
-                passed = await self._pass_on_one(misplaced)
-            except MessageSizeTooLargeError:
-                refused.append(misplaced)
-            else:
-                sent.append((misplaced, passed))
+        # in the order in which they came: what follows a removal must not come before it
+        async with self._turns[taken.message.topic, owned.number]:
+            for misplaced in elsewhere:
+                try:
+                    passed = await self._pass_on_one(misplaced)
+                except MessageSizeTooLargeError:
+                    refused.append(misplaced)
+                else:
+                    sent.append((misplaced, passed))
         for misplaced, passed in sent:
             try:
                 await asyncio.shield(passed)
@@ -257,79 +281,93 @@ class Ingest:
 
     async def _pass_on_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
         record, origin = misplaced.record, misplaced.origin
-        key, headers = misplaced.store_id, []
-        if origin is not None:
+        key = misplaced.store_id
+        if record.topic != STORE_STATUS.name:
             key = forwarded_key(misplaced.store_id, origin)
-            headers = [(ORIGIN_HEADER, encode_origin(origin))]
+        headers = [(ORIGIN_HEADER, encode_origin(origin))]
         return await self._outbox.pass_on(
             record.topic, misplaced.partition, key, record.value, headers
         )
 
-    def _put(self, run: _Run, key: bytes, value: bytes) -> None:
+    def _put(self, run: _Run, key: bytes, value: bytes | None) -> None:
         run.batches[self._facts.put(run.owned.number, key, value)] = None
 
-    def _belongs_elsewhere(
-        self,
-        record: Any,
-        store_id: str,
-        store: bytes,
-        run: _Run,
-        origin: RecordOrigin | None = None,
-    ) -> bool:
+    def _belongs_elsewhere(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
         # a partition has had facts of its own stores only, ever since there were workers
         if store in run.owned.stores or store in run.stores:
             return False
         right = partition_of(store_id.encode(), self._settings.partitions)
         if right == run.owned.number:
             return False
-        run.elsewhere.append(_Misplaced(record, store_id, right, origin))
+        run.elsewhere.append(_Misplaced(record, store_id, right, origin_of(record)))
         return True
+
+    def _stands(self, owned: OwnedPartition, store: bytes) -> bool:
+        """Whether anything that is known of a store has not been taken back."""
+        return any(
+            decode_fact(self._facts.get(owned.number, store + tag))[1] is not None
+            for tag in (HOURS_TAG, ZONE_TAG)
+        ) or any(self._poll_keys(owned, store))
+
+    def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
+        """The keys under which a store has polls."""
+        for bucket in self._layout.all_buckets(owned.kinds):
+            key = bucket_key(store, bucket)
+            if self._facts.get(owned.number, key):
+                yield key
 
     def _apply_each(
         self,
         records: Iterable[Any],
         run: _Run,
-        fact_of: Callable[[bytes | None], tuple[str, bytes, bytes]],
+        tag: bytes,
+        fact_of: Callable[[bytes | None], tuple[str, bytes]],
     ) -> None:
         """Facts of which a store's newest record counts, one record after the other."""
         for record in records:
+            content = None
             try:
-                store_id, tag, value = fact_of(record.value)
+                store_id = taken_back_in(record)
+                if store_id is None:
+                    store_id, content = fact_of(record.value)
             except Exception as error:  # noqa: BLE001  kept as a dead letter
                 run.refused.append((record, _reason(record, error)))
                 continue
             store = store_key(store_id)
-            if self._belongs_elsewhere(record, store_id, store, run, origin_of(record)):
+            if self._belongs_elsewhere(record, store_id, store, run):
                 continue
-            run.stores.add(store)
             current, _ = decode_fact(self._facts.get(run.owned.number, store + tag))
             revision = Revision.of(record).superseding(current)
-            # written also where the content is the same: what is older must find it
-            if revision is not None:
-                self._put(run, store + tag, encode_fact(revision, value))
-
-    def _hours(self, value: bytes | None) -> tuple[str, bytes, bytes]:
-        told = decode_hours(value)
-        WeeklyHours.from_rows(told.hours)
-        # spaces have no meaning, and a compressed record may hold more than the changelog takes
-        rows = [(day, start.strip(), end.strip()) for day, start, end in told.hours]
-        return told.store_id, HOURS_TAG, encode_rows(rows)
-
-    def _zone(self, value: bytes | None) -> tuple[str, bytes, bytes]:
-        told = decode_zone(value)
-        return told.store_id, ZONE_TAG, told.timezone.encode()
+            if revision is None:
+                continue
+            # written also where the content is the same, and where there was nothing to take back:
+            # what is older must find it
+            if content is None:
+                run.taken_back.add(store)
+                self._put(run, store + tag, encode_taken_back(revision))
+            else:
+                run.stores.add(store)
+                self._put(run, store + tag, encode_fact(revision, content))
 
     def _apply_polls(self, records: Iterable[Any], run: _Run) -> None:
         stores: dict[str, _Gathered] = {}
         for record in records:
             try:
+                removed = removal_in(record.value)
+                if removed is not None:
+                    self._remove_polls(removed, record, run, stores)
+                    continue
                 told, refused = decode_packed_polls(record.value)
                 polls, ahead = self._split_ahead(told.polls, record)
                 refused += ahead
             except Exception as error:  # noqa: BLE001  kept as a dead letter
                 run.refused.append((record, _reason(record, error)))
                 continue
-            if self._belongs_elsewhere(record, told.store_id, store_key(told.store_id), run):
+            store = store_key(told.store_id)
+            if self._belongs_elsewhere(record, told.store_id, store, run):
+                continue
+            removal = run.owned.removals.get(store)
+            if removal is not None and removal.hides(record, _topic_id(run.owned)):
                 continue
             if refused:
                 reason = "; ".join(refused[:20])
@@ -340,6 +378,27 @@ class Ingest:
                 stores.setdefault(told.store_id, []).append((record, polls))
         for store_id, gathered in stores.items():
             self._apply_store(store_id, gathered, run)
+
+    def _remove_polls(
+        self, store_id: str, record: Any, run: _Run, gathered: dict[str, _Gathered]
+    ) -> None:
+        """Take back all polls of a store that came before a record."""
+        store, owned = store_key(store_id), run.owned
+        if self._belongs_elsewhere(record, store_id, store, run):
+            return
+        known = owned.removals.get(store)
+        revision = Revision.of(record).superseding(None if known is None else known.revision)
+        if revision is None:
+            return
+        gathered.pop(store_id, None)
+        for key in list(self._poll_keys(owned, store)):
+            self._put(run, key, None)
+        # last: where a crash comes in between, the record is applied again
+        removal = PollsRemoval(revision, record.timestamp, _topic_id(owned))
+        self._put(run, store + REMOVED_TAG, encode_polls_removal(removal))
+        owned.removals[store] = removal
+        run.removed.add(store)
+        run.taken_back.add(store)
 
     def _split_ahead(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
         # the broker's time of the record, so that a replay refuses what was refused before
@@ -374,6 +433,19 @@ class Ingest:
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
 
 
+def _hours(value: bytes | None) -> tuple[str, bytes]:
+    told = decode_hours(value)
+    WeeklyHours.from_rows(told.hours)
+    # spaces have no meaning, and a compressed record may hold more than the changelog takes
+    rows = [(day, start.strip(), end.strip()) for day, start, end in told.hours]
+    return told.store_id, encode_rows(rows)
+
+
+def _zone(value: bytes | None) -> tuple[str, bytes]:
+    told = decode_zone(value)
+    return told.store_id, told.timezone.encode()
+
+
 def _readable(records: Iterable[Any], run: _Run) -> Iterator[Any]:
     """The records that can be read; the others are refused."""
     for record in records:
@@ -389,3 +461,9 @@ def _reason(record: Any, error: Exception) -> str:
         return str(error)
     log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
     return f"internal error: {error!r}"
+
+
+def _topic_id(owned: OwnedPartition) -> str:
+    """The id of `store-status`; empty: not known."""
+    position = owned.positions.get(STORE_STATUS.name)
+    return "" if position is None else position.topic_id

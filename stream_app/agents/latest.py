@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stream_app.domain.polls import later
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream_app.agents.outbox import Outbox
 
@@ -65,6 +66,27 @@ class LatestPolls:
                 known[store] = poll
                 self._untold[partition, store] = None
 
+    def remove(self, partition: int, stores: Iterable[bytes]) -> int | None:
+        """Forget the newest polls of stores whose polls were taken back, and tell so at once.
+
+        Returns:
+            µs of the newest poll of all that was forgotten; None: there was none.
+        """
+        known = self._known.get(partition, {})
+        newest = None
+        for store in stores:
+            poll = known.pop(store, None)
+            if poll is not None:
+                newest = max(newest or 0, poll >> 1)
+            self._untold.pop((partition, store), None)
+            self._outbox.no_latest_poll(store)
+        return newest
+
+    def newest(self, partition: int) -> int | None:
+        """µs of the newest poll of all stores of a partition; None: no poll."""
+        newest = max(self._known.get(partition, {}).values(), default=None)
+        return None if newest is None else newest >> 1
+
     def revoke(self, partition: int) -> None:
         """Know nothing of a partition any more: it may be somebody else's now."""
         known = self._known.pop(partition, {})
@@ -87,4 +109,8 @@ class LatestPolls:
                 return
             partition, store = next(iter(self._untold))
             del self._untold[partition, store]
-            await self._outbox.latest_poll(store, self._known[partition][store])
+            # asked for when it goes out: it may be taken back while it waits
+            await self._outbox.latest_poll(store, partial(self._poll_of, partition, store))
+
+    def _poll_of(self, partition: int, store: bytes) -> int | None:
+        return self._known.get(partition, {}).get(store)

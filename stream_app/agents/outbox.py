@@ -99,7 +99,7 @@ class Outbox:
         topic: str,
         partition: int,
         key: str,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
         """Send a record to the partition whose owner can do something about it.
@@ -118,21 +118,42 @@ class Outbox:
             topic, encode_event(event), event_key(event), beside=event.report_id.encode()
         )
 
-    async def latest_poll(self, store: bytes, poll: int) -> None:
-        """Tell the newest poll of a store, as the table packs it."""
+    async def latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
+        """Tell the newest poll of a store, as the table packs it.
+
+        Args:
+            store: the store.
+            newest: asked when there is room; None: there is nothing to tell any more.
+        """
         store_id = str(UUID(bytes=store))
-        value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
-        await self._send(LATEST_POLLS, value, store_id.encode())
+        key = store_id.encode()
+        partition = self._partition(LATEST_POLLS, key)
+        await self._batches.room(LATEST_POLLS.name, partition, WAITING_BYTES)
+        poll = newest()
+        if poll is not None:
+            value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
+            self._add(LATEST_POLLS.name, partition, key, value)
+
+    def no_latest_poll(self, store: bytes) -> None:
+        """Tell that a store has no poll any more, before any watermark that comes later."""
+        self._tell_first(LATEST_POLLS, store, None)
 
     def register(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
         for store in stores:
-            store_id = str(UUID(bytes=store))
-            key, value = store_id.encode(), encode_store(StoreRecord(store_id))
-            sent = self._add(STORES.name, self._partition(STORES, key), key, value)
-            if sent not in self._registrations:
-                self._registrations.add(sent)
-                sent.add_done_callback(self._on_registered)
+            self._tell_first(STORES, store, encode_store(StoreRecord(str(UUID(bytes=store)))))
+
+    def unregister(self, stores: Iterable[bytes]) -> None:
+        """Tell that stores do not exist any more, before any watermark that comes later."""
+        for store in stores:
+            self._tell_first(STORES, store, None)
+
+    def _tell_first(self, topic: TopicSpec, store: bytes, value: bytes | None) -> None:
+        key = str(UUID(bytes=store)).encode()
+        sent = self._add(topic.name, self._partition(topic, key), key, value)
+        if sent not in self._registrations:
+            self._registrations.add(sent)
+            sent.add_done_callback(self._on_registered)
 
     def _on_registered(self, sent: asyncio.Future[Acknowledged]) -> None:
         if not sent.cancelled() and sent.exception() is None:
@@ -169,7 +190,7 @@ class Outbox:
         topic: str,
         partition: int,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[Header] = (),
     ) -> asyncio.Future[Acknowledged]:
         batch = self._batches.add(topic, partition, key, value, headers=headers)

@@ -18,11 +18,12 @@ from stream_app.facts.partition_records import encode_positions
 from stream_app.kafka.progress import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stream_app.agents.committable import Committable
     from stream_app.agents.latest import LatestPolls
     from stream_app.agents.outbox import Outbox
+    from stream_app.contracts.removal import PollsRemoval
     from stream_app.domain.buckets import Bucket
     from stream_app.facts.partition_records import LostRange, SourcePosition
     from stream_app.facts.table import FactsTable
@@ -52,6 +53,7 @@ class OwnedPartition:
         positions: the source positions that its changelog holds.
         lost: source records that were deleted from the log before they were applied.
         newest_polls: of each of its stores the newest poll in the table, packed.
+        removals: of the stores whose polls were taken back the record that did so last.
         moved: set when `applied` changes.
         revoked: set when the partition is no longer owned.
     """
@@ -64,6 +66,7 @@ class OwnedPartition:
     positions: dict[str, SourcePosition] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
     newest_polls: Mapping[bytes, int] = field(default_factory=dict)
+    removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -146,18 +149,29 @@ class Ownership:
                 revoked.append(partition)
         return revoked
 
-    def adopt(self, partition: OwnedPartition, latest: dict[bytes, int]) -> None:
+    def adopt(
+        self,
+        partition: OwnedPartition,
+        latest: dict[bytes, int],
+        gone: Collection[bytes] = (),
+    ) -> None:
         """Own a partition, which is restored and open in the facts table.
 
         Args:
             partition: with its frontiers at the offsets that are read next.
             latest: of each of its stores the newest poll, packed.
+            gone: the stores of which nothing stands any more.
         """
-        # A crash may have come between a store's first fact and its registration
+        # A crash may have come between a store's first fact and its registration, or between the
+        # last one that was taken back and the end of it
         self._outbox.register(partition.stores)
+        self._outbox.unregister(gone)
         # the same one: what is noted there is known here
         partition.newest_polls = latest
         self._latest.take(partition.number, latest)
+        self._latest.remove(
+            partition.number, [store for store in partition.removals if store not in latest]
+        )
         self._owned[partition.number] = partition
         for topic in partition.frontiers:
             self._advance(partition, topic)
@@ -182,6 +196,12 @@ class Ownership:
             self._outbox.register(new)
         if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
             partition.newest_poll = newest_poll
+
+    def removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
+        """Note the stores of which nothing stands any more."""
+        if stores:
+            partition.stores.difference_update(stores)
+            self._outbox.unregister(stores)
 
     def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         """Note that the records that began at an offset need nothing more here."""

@@ -101,6 +101,30 @@ class ApiClient:
         """
         return await self._report("/trigger_report", reference_time, form, on_progress)
 
+    async def remove(self, store_id: str) -> bool:
+        """Remove a store with all that is known of it; returns when it is gone.
+
+        Returns:
+            False where no such store is known.
+
+        Raises:
+            ApiError: the API refuses, does not answer, or is busy for too long.
+        """
+        give_up_at = self._monotonic() + self._patience
+        asked_before = False
+        while True:
+            status, content = await self._call("DELETE", f"/stores/{store_id}")
+            if status == HTTPStatus.ACCEPTED:
+                return True
+            if status == HTTPStatus.NOT_FOUND:
+                # an answer before may not have come through
+                return asked_before
+            if status not in _BUSY:
+                raise ApiError(str(content.get("detail", content)))
+            asked_before = True
+            self._check_patience(give_up_at, content, f"store {store_id} is not removed")
+            await asyncio.sleep(_BUSY_WAIT_SECONDS)
+
     async def content_of(self, report_id: str) -> dict[str, Any]:
         """A report that is complete already, as the JSON form has it.
 
@@ -158,11 +182,13 @@ class ApiClient:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
-    def _check_patience(self, give_up_at: float, content: dict[str, Any]) -> None:
+    def _check_patience(
+        self, give_up_at: float, content: dict[str, Any], what: str = "no report"
+    ) -> None:
         if self._monotonic() >= give_up_at:
             last = content.get("detail") or content.get("status") or content
             raise ApiError(
-                f"no report from {self._address} within {self._patience:.0f} s; the last answer: "
+                f"{what} from {self._address} within {self._patience:.0f} s; the last answer: "
                 f"{last}"
             )
 

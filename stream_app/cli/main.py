@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "dead-letters": "stream_app.cli.dead_letters:dead_letters",
     "demo": "stream_app.cli.demo:demo",
     "explain": "stream_app.cli.explain:explain",
+    "forget": "stream_app.cli.forget:forget",
     "kafka": "stream_app.cli.kafka:kafka",
     "replay": "stream_app.cli.replay:replay",
     "report": "stream_app.cli.report:report",

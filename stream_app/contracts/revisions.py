@@ -78,7 +78,7 @@ def _decode_origin(value: Any) -> RecordOrigin | None:
     return origin
 
 
-def _origin_in(record: Any) -> RecordOrigin | None:
+def origin_in(record: Any) -> RecordOrigin | None:
     """The origin that a record carries; None for a record that no worker forwarded.
 
     A client may write any header. A partition is never forwarded to itself, so such a claim does
@@ -113,7 +113,7 @@ class Revision:
     @classmethod
     def of(cls, record: Any) -> Revision:
         """The revision that a record of the store's own partition would make."""
-        origin = _origin_in(record)
+        origin = origin_in(record)
         if origin is None:
             return cls(record.offset, record.timestamp)
         return cls(record.offset, origin.append_time_ms, (origin.partition, origin.offset))

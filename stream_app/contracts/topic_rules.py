@@ -151,6 +151,7 @@ def _dated_by_the_broker(found: str, required: str) -> bool:
 _RULES: Final[dict[str, _Rule]] = {
     "cleanup.policy": _Rule(_same_policies, "{}"),
     "retention.ms": _Rule(_kept_for, "at least {}"),
+    "delete.retention.ms": _Rule(_at_least, "at least {}"),
     "retention.bytes": _Rule(_same, "{}"),
     "max.message.bytes": _Rule(_at_least, "at least {}"),
     "min.compaction.lag.ms": _Rule(_at_least, "at least {}"),

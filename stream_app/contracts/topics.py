@@ -33,6 +33,9 @@ MAX_STATE_BYTES: Final = 8_000_000
 _HOUR_MS: Final = 3600 * 1000
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _FOREVER_MS: Final = -1
+_TOMBSTONES_KEPT: Final = {"delete.retention.ms": str(100 * 365 * 24 * 3600 * 1000)}
+"""A record without a value takes hours or a zone back: without it an older one, which a worker
+forwarded under another key, would count again."""
 
 _STORE_OR_FORWARDED: Final = (
     "store id; of a record that a worker forwarded: store id, @, the partition that it came on"
@@ -110,20 +113,22 @@ class TopicSpec:
 STORE_STATUS: Final = TopicSpec(
     name=prefixed("store-status"),
     key="store id",
-    value="one poll, or a batch of polls of one store",
+    value="one poll, a batch of polls of one store, or the removal of its polls",
     retention_ms=_WEEK_MS,
 )
 STORE_BUSINESS_HOURS: Final = TopicSpec(
     name=prefixed("store-business-hours"),
     key=_STORE_OR_FORWARDED,
-    value="all rows of a store",
+    value="all rows of a store; no value: they are taken back",
     cleanup="compact",
+    config=_TOMBSTONES_KEPT,
 )
 STORE_TIMEZONES: Final = TopicSpec(
     name=prefixed("store-timezones"),
     key=_STORE_OR_FORWARDED,
-    value="the zone of a store",
+    value="the zone of a store; no value: it is taken back",
     cleanup="compact",
+    config=_TOMBSTONES_KEPT,
 )
 REPORT_REQUESTS: Final = TopicSpec(
     name=prefixed("report-requests"),
@@ -162,13 +167,13 @@ QUERY_RESULTS: Final = TopicSpec(
 LATEST_POLLS: Final = TopicSpec(
     name=prefixed("latest-polls"),
     key="store id",
-    value="the newest poll of a store",
+    value="the newest poll of a store; no value: it has none any more",
     cleanup="compact",
 )
 STORES: Final = TopicSpec(
     name=prefixed("stores"),
     key="store id",
-    value="a store that exists",
+    value="a store that exists; no value: it does not any more",
     cleanup="compact",
 )
 WATERMARKS: Final = TopicSpec(

@@ -36,17 +36,23 @@ class Watermark:
     topic_id: str | None = None
 
     def joined(self, other: Watermark | None) -> Watermark:
-        """The furthest of both: a watermark only ever advances.
+        """The furthest of both: what is applied only ever advances.
+
+        The newest poll is that of the further one, since a store that is removed takes its polls
+        along; of two that are equally far the later poll.
 
         Args:
             other: the one known before; where the topic ids say something else, it counts no more.
         """
         if other is None or self.topic_id not in (None, other.topic_id):
             return self
-        newest = max(
-            (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
-            default=None,
-        )
+        if self.applied != other.applied:
+            newest = max(self, other, key=lambda one: one.applied).newest_poll
+        else:
+            newest = max(
+                (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
+                default=None,
+            )
         applied = max(self.applied, other.applied)
         return Watermark(self.topic, self.partition, applied, newest, other.topic_id)
 

@@ -7,8 +7,7 @@ touch few buckets, and a live ping should rewrite little. Hence three levels, re
 - the **middle**: where a full tail moves to.
 - **cold** buckets of a week, where a full middle moves to, and a batch that is larger than a
   tail goes at once: one write a week that it touches. Slot `week % slots` of a ring longer than
-  the retention: a slot's older polls are dropped when much newer ones come in, and no key is
-  ever deleted (a table's changelog must not end with a tombstone).
+  the retention: a slot's older polls are dropped when much newer ones come in.
 
 The upper levels are bounded by the number of polls, not by time, so that a ping costs nearly
 the same bytes whether a store sends one a minute or one an hour. What moves is written to its
@@ -174,6 +173,15 @@ class BucketLayout:
             else:
                 found.append(kind)
         return found
+
+    def all_buckets(self, kinds: Iterable[Bucket]) -> Iterator[Bucket]:
+        """Every bucket that may hold polls of a store, of this layout and of these kinds."""
+        for kind in {TAIL, MIDDLE, Bucket(cold=True, slot=self.cold_slots), *kinds}:
+            if kind.cold:
+                ring = ring_of(kind)
+                yield from (Bucket(cold=True, slot=slot) for slot in range(ring, 2 * ring))
+            else:
+                yield kind
 
     def polls(
         self, first: int, last: int, contents: Iterable[tuple[Bucket, array[int]]]

@@ -13,6 +13,7 @@ from stream_app.contracts.records import (
     decode_poll_batch,
     decode_zone,
 )
+from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
@@ -49,7 +50,7 @@ class SeenPoll(NamedTuple):
 
 
 class SeenHours(NamedTuple):
-    """Business hours as they came."""
+    """Business hours as they came; none at all where they were taken back."""
 
     offset: int
     rows: list[Row]
@@ -57,10 +58,10 @@ class SeenHours(NamedTuple):
 
 
 class SeenZone(NamedTuple):
-    """The name of a zone as it came."""
+    """The name of a zone as it came; None where it was taken back."""
 
     offset: int
-    name: str
+    name: str | None
     revision: Revision
 
 
@@ -72,6 +73,7 @@ class Evidence:
         polls: those that can count.
         hours: all that counted when they came: an older one that a worker forwarded did not.
         zones: likewise.
+        removals: those that took back the polls that came before them.
         oldest: the offset that the partition of `store-status` begins at.
         end: the offset that it was read up to.
     """
@@ -79,8 +81,21 @@ class Evidence:
     polls: list[SeenPoll] = field(default_factory=list)
     hours: list[SeenHours] = field(default_factory=list)
     zones: list[SeenZone] = field(default_factory=list)
+    removals: list[PollsRemoval] = field(default_factory=list)
     oldest: int = 0
     end: int = 0
+
+    def polls_below(self, offset: int) -> list[SeenPoll]:
+        """The polls that stand below an offset, and have not been taken back below it."""
+        removed = max(
+            (
+                removal.revision.position
+                for removal in self.removals
+                if removal.revision.position < offset
+            ),
+            default=-1,
+        )
+        return [poll for poll in self.polls if removed < poll.offset < offset]
 
 
 async def gather(
@@ -116,7 +131,7 @@ async def gather(
     for place, (oldest, end) in bounds.items():
         async for record in reader.records(place, oldest, end):
             # most records are of other stores: this look is quicker than reading them
-            value = (record.value or b"").lower()
+            value = (record.value or record.key or b"").lower()
             if dashed in value or plain in value:
                 take[place.topic](record)
             on_progress(done + record.offset + 1 - oldest, total)
@@ -127,11 +142,18 @@ async def gather(
 
 def _take_polls(evidence: Evidence, record: Any, claim: Claim, tolerance: int) -> None:
     try:
+        removed = removal_in(record.value)
+        if removed is not None:
+            if removed == claim.store_id:
+                _take_removal(evidence, record)
+            return
         batch, _ = decode_poll_batch(record.value)
     except RecordError:
         # the worker has kept it as a dead letter
         return
     if batch.store_id != claim.store_id:
+        return
+    if evidence.removals and evidence.removals[-1].hides(record, ""):
         return
     for instant, active in batch.polls:
         if claim.start - claim.lookback <= instant <= claim.end and (
@@ -140,8 +162,20 @@ def _take_polls(evidence: Evidence, record: Any, claim: Claim, tolerance: int) -
             evidence.polls.append(SeenPoll(record.offset, instant, active))
 
 
+def _take_removal(evidence: Evidence, record: Any) -> None:
+    known = evidence.removals[-1].revision if evidence.removals else None
+    revision = Revision.of(record).superseding(known)
+    if revision is not None:
+        evidence.removals.append(PollsRemoval(revision, record.timestamp, ""))
+
+
 def _take_hours(evidence: Evidence, record: Any, claim: Claim) -> None:
     try:
+        if taken_back_in(record) == claim.store_id:
+            revision = _superseding(record, evidence.hours)
+            if revision is not None:
+                evidence.hours.append(SeenHours(record.offset, [], revision))
+            return
         told = decode_hours(record.value)
         # a wrong row refuses the record, whose store keeps its earlier hours
         WeeklyHours.from_rows(told.hours)
@@ -155,6 +189,11 @@ def _take_hours(evidence: Evidence, record: Any, claim: Claim) -> None:
 
 def _take_zone(evidence: Evidence, record: Any, claim: Claim) -> None:
     try:
+        if taken_back_in(record) == claim.store_id:
+            revision = _superseding(record, evidence.zones)
+            if revision is not None:
+                evidence.zones.append(SeenZone(record.offset, None, revision))
+            return
         told = decode_zone(record.value)
     except RecordError:
         return

@@ -7,7 +7,7 @@ where the figures differ, the store's next polls are added one record after the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
@@ -143,7 +143,7 @@ def _version(rows: Sequence[Row]) -> str:
 def _check_figures(claim: Claim, evidence: Evidence, verdict: Verdict) -> None:
     offset = claim.offsets[STORE_STATUS.name]
     place = f"{STORE_STATUS.name}/{claim.partition}"
-    before = [poll for poll in evidence.polls if poll.offset < offset]
+    before = evidence.polls_below(offset)
     _count(claim, before, verdict)
     assert verdict.recount is not None  # noqa: S101  for the type: it has just been made
     differences = list(_differences(claim, verdict.recount))
@@ -181,12 +181,12 @@ def _count(claim: Claim, polls: Sequence[SeenPoll], verdict: Verdict) -> None:
 def _agrees_beyond(claim: Claim, evidence: Evidence, verdict: Verdict) -> bool:
     """Whether it agrees with some polls more; the verdict is of those then."""
     offset = claim.offsets[STORE_STATUS.name]
-    polls = [poll for poll in evidence.polls if poll.offset < offset]
-    beyond = groupby((p for p in evidence.polls if p.offset >= offset), lambda poll: poll.offset)
-    for number, (last, more) in enumerate(beyond):
+    beyond = {p.offset for p in evidence.polls if p.offset >= offset}
+    beyond |= {r.revision.position for r in evidence.removals if r.revision.position >= offset}
+    for number, last in enumerate(sorted(beyond)):
         if number == MAX_RECORDS_BEYOND:
             break
-        polls += more
+        polls = evidence.polls_below(last + 1)
         trial = Verdict(hours=verdict.hours)
         # a look at the number alone is quick, and leaves few to be counted
         if _number(claim, {poll.instant for poll in polls}) != _number_told(claim):

@@ -1,9 +1,13 @@
 """The keys and values of the facts table, and of its changelog.
 
+Hours or a zone that were taken back stay as a fact without content, and the removal of polls as
+one of its own: what is older and comes later must find them.
+
 A fact's key is the store's 16 bytes, a tag, and for polls a slot:
 
     <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
     <store> z            time zone name (encode_fact)
+    <store> r            the record that took its polls back (encode_polls_removal)
     <store> c <slot>     the tail (0) or the middle (1) of its polls   (domain.buckets)
     <store> d <slot>     a cold bucket of polls
 
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
+from stream_app.contracts.removal import PollsRemoval
 from stream_app.contracts.revisions import (
     REVISION_BYTES,
     Revision,
@@ -37,6 +42,7 @@ STORE_BYTES: Final = 16
 
 HOURS_TAG: Final = b"h"
 ZONE_TAG: Final = b"z"
+REMOVED_TAG: Final = b"r"
 RECENT_TAG: Final = b"c"
 COLD_TAG: Final = b"d"
 
@@ -59,6 +65,9 @@ _POLL_BYTES: Final = 8
 
 _WITH_REVISION: Final = b"\xff"
 """The first byte of a fact that has a revision; no UTF-8 text, as a fact without one is, has it."""
+
+_TAKEN_BACK: Final = b"\xfe"
+"""The first byte of a fact that was taken back, of which the revision is all there is."""
 
 
 class FactsReader(Protocol):
@@ -113,16 +122,40 @@ def encode_fact(revision: Revision, content: bytes) -> bytes:
     return _WITH_REVISION + encode_revision(revision) + content
 
 
+def encode_taken_back(revision: Revision) -> bytes:
+    """The value under the tag of such a fact when a record took it back."""
+    return _TAKEN_BACK + encode_revision(revision)
+
+
 def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
-    """Read what `encode_fact` wrote, or a value of an earlier version, which has no revision.
+    """Read what `encode_fact` or `encode_taken_back` wrote, or a value of an earlier version.
 
     Returns:
-        the revision and the content; None for what is not there.
+        the revision, and the content; None for what is not there.
     """
-    if value is None or not value.startswith(_WITH_REVISION):
+    if value is None or value[:1] not in (_WITH_REVISION, _TAKEN_BACK):
         return None, value
-    start = len(_WITH_REVISION) + REVISION_BYTES
-    return decode_revision(value[len(_WITH_REVISION) : start]), value[start:]
+    start = 1 + REVISION_BYTES
+    content = value[start:] if value.startswith(_WITH_REVISION) else None
+    return decode_revision(value[1:start]), content
+
+
+def encode_polls_removal(removal: PollsRemoval) -> bytes:
+    """The value under the tag of the record that took a store's polls back."""
+    return encode_fact(removal.revision, orjson.dumps([removal.taken_ms, removal.topic_id]))
+
+
+def decode_polls_removal(value: bytes) -> PollsRemoval:
+    """Read what `encode_polls_removal` wrote.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    revision, content = decode_fact(value)
+    taken_ms, topic_id = orjson.loads(content or b"null")
+    if revision is None or type(taken_ms) is not int or not isinstance(topic_id, str):
+        raise TypeError("not the removal of a store's polls")
+    return PollsRemoval(revision, taken_ms, topic_id)
 
 
 def bucket_reader(
@@ -151,13 +184,17 @@ def why_stray(key: bytes | None, value: bytes | None) -> str | None:
         if value is not None and (not value or len(value) % _POLL_BYTES):
             return f"{len(value)} bytes are no polls"
         return None
-    if len(key) != STORE_BYTES + 1 or tag not in (HOURS_TAG, ZONE_TAG):
+    if len(key) != STORE_BYTES + 1 or tag not in (HOURS_TAG, ZONE_TAG, REMOVED_TAG):
         return f"the key of {len(key)} bytes is none of a store's facts"
     if value is None:
         return None
     try:
-        _, content = decode_fact(value)
-        if tag == HOURS_TAG:
+        revision, content = decode_fact(value)
+        if tag == REMOVED_TAG:
+            decode_polls_removal(value)
+        elif revision is not None and content is None:
+            return None
+        elif tag == HOURS_TAG:
             decode_rows(content or b"")
         else:
             (content or b"").decode()

@@ -43,6 +43,10 @@ MAX_UNACKNOWLEDGED_BYTES: Final = 4 << 20
 _MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
 
 
+class _Deletion:
+    """Stands for a key that is deleted: each is another one, as the values of a key are."""
+
+
 class OpenPartition:
     """A partition that is claimed and restored; reads and writes until it is revoked.
 
@@ -65,8 +69,8 @@ class OpenPartition:
         self._producer = producer
         self._on_interrupted = on_interrupted
         self._fail = fail
-        self._overlay: dict[bytes, bytes] = {}
-        self._in_flight: dict[Batch, list[tuple[bytes, bytes]]] = {}
+        self._overlay: dict[bytes, bytes | _Deletion] = {}
+        self._in_flight: dict[Batch, list[tuple[bytes, bytes | _Deletion]]] = {}
         self._revoked = False
 
     @property
@@ -77,7 +81,11 @@ class OpenPartition:
     @property
     def unacknowledged_bytes(self) -> int:
         """Bytes of the values of these records."""
-        return sum(len(value) for entries in self._in_flight.values() for _, value in entries)
+        return sum(
+            len(_written(value) or b"")
+            for entries in self._in_flight.values()
+            for _, value in entries
+        )
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key.
@@ -85,11 +93,12 @@ class OpenPartition:
         Raises:
             TableError: the database cannot be read.
         """
-        value = self._overlay.get(key)
-        return self._database.get(key) if value is None else value
+        if key in self._overlay:
+            return _written(self._overlay[key])
+        return self._database.get(key)
 
-    def put(self, key: bytes, value: bytes) -> Batch:
-        """Write a value, visible to `get` at once.
+    def put(self, key: bytes, value: bytes | None) -> Batch:
+        """Write a value, visible to `get` at once; None deletes the key.
 
         Returns:
             the batch of changelog records that it is in.
@@ -97,15 +106,16 @@ class OpenPartition:
         Raises:
             ValueError: the value is larger than a changelog record may be.
         """
-        if len(value) > _MAX_VALUE_BYTES:
+        if value is not None and len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
         batch = self._producer.add(self._database.partition, key, value)
-        self._overlay[key] = value
+        held = _Deletion() if value is None else value
+        self._overlay[key] = held
         entries = self._in_flight.get(batch)
         if entries is None:
             entries = self._in_flight[batch] = []
             batch.sent.add_done_callback(partial(self._on_acknowledged, batch))
-        entries.append((key, value))
+        entries.append((key, held))
         return batch
 
     def facts(self) -> Iterator[tuple[bytes, bytes]]:
@@ -138,14 +148,19 @@ class OpenPartition:
             self._on_interrupted(self._database.partition, False)
             return
         last_offset = first_offset + batch.count - 1
+        written = [(key, _written(held)) for key, held in entries]
         try:
-            self._database.write(entries, checkpoint_after(last_offset, *entries[-1]))
+            self._database.write(written, checkpoint_after(last_offset, *written[-1]))
         except TableError as table_error:
             self._fail(table_error)
             return
-        for key, value in entries:
-            if self._overlay.get(key) is value:
+        for key, held in entries:
+            if self._overlay.get(key) is held:
                 del self._overlay[key]
+
+
+def _written(held: bytes | _Deletion) -> bytes | None:
+    return None if isinstance(held, _Deletion) else held
 
 
 class FactsTable:
@@ -196,8 +211,8 @@ class FactsTable:
         """
         return self._opened(partition).get(key)
 
-    def put(self, partition: int, key: bytes, value: bytes) -> Batch:
-        """Write a value, visible to `get` at once.
+    def put(self, partition: int, key: bytes, value: bytes | None) -> Batch:
+        """Write a value, visible to `get` at once; None deletes the key.
 
         Returns:
             the batch of changelog records that it is in.

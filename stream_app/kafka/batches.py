@@ -63,13 +63,13 @@ class Batch:
         self.count = 0
         self.size = 0
 
-    def _append(self, key: bytes | None, value: bytes, headers: Sequence[Header]) -> bool:
+    def _append(self, key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> bool:
         """False: it is full."""
         added = self._builder.append(timestamp=None, key=key, value=value, headers=list(headers))
         if added is None:
             return False
         self.count += 1
-        self.size += len(value)
+        self.size += len(value or b"")
         return True
 
 
@@ -107,7 +107,7 @@ class RecordBatches:
         topic: str,
         partition: int,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         *,
         headers: Sequence[Header] = (),
         at_once: bool = False,
@@ -118,7 +118,7 @@ class RecordBatches:
             topic: where it goes.
             partition: likewise.
             key: of the record.
-            value: of the record.
+            value: of the record; None for one that takes back what its key names.
             headers: of the record.
             at_once: whether its batch does not linger.
 
@@ -128,9 +128,13 @@ class RecordBatches:
         Raises:
             MessageSizeTooLargeError: no batch takes it.
         """
-        size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in headers)
+        size = (
+            len(value or b"")
+            + len(key or b"")
+            + sum(len(name) + len(text) for name, text in headers)
+        )
         if size + RECORD_OVERHEAD > MAX_STATE_BYTES:
-            raise MessageSizeTooLargeError(f"a record of {len(value)} bytes")
+            raise MessageSizeTooLargeError(f"a record of {size} bytes")
         place = (topic, partition)
         queue = self._queues.get(place)
         if queue is None:
@@ -139,7 +143,7 @@ class RecordBatches:
         if not batch._append(key, value, headers):  # noqa: SLF001  of this module
             batch = self._open(queue)
             batch._append(key, value, headers)  # noqa: SLF001  the first record always fits
-        queue.waiting += len(value)
+        queue.waiting += len(value or b"")
         if queue.task is None:
             if at_once or not self._linger or len(queue.batches) > 1:
                 self._start(place, queue)

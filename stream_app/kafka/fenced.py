@@ -118,7 +118,7 @@ class FencedProducer:
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
 
-    def add(self, partition: int, key: bytes, value: bytes) -> Batch:
+    def add(self, partition: int, key: bytes, value: bytes | None) -> Batch:
         """Put a record into the partition's next batch.
 
         Returns:

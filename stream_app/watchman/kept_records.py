@@ -112,7 +112,8 @@ class KeptRecords:
                     # a worker has kept it as a dead letter
                     continue
                 self._note_first(place, record)
-                value = (record.value or b"").lower()
+                # what has no value takes back what its key names
+                value = (record.value or record.key or b"").lower()
                 # most records are of other stores: this look is quicker than reading them
                 if record.offset < end and any(name in value for name in self._names):
                     kept.append(record)
@@ -166,7 +167,7 @@ class KeptRecords:
         return [
             record
             for record in self._kept.get(place, ())
-            if any(name in record.value.lower() for name in names)
+            if any(name in (record.value or record.key or b"").lower() for name in names)
         ]
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:

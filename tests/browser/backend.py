@@ -87,12 +87,28 @@ class Backend:
     def event(self, *changed: str, more: bool = False) -> dict[str, Any]:
         """What `GET /fleet/events` tells now."""
         fields = ("store_id", "state", "last_poll")
-        told = [{name: self.stores[store][name] for name in fields} for store in changed]
-        return {"now": self.now, "counts": self.counts(), "changed": told, "more": more}
+        told = [
+            {name: self.stores[store][name] for name in fields}
+            for store in changed
+            if store in self.stores
+        ]
+        return {
+            "now": self.now,
+            "counts": self.counts(),
+            "changed": told,
+            "removed": [store for store in changed if store not in self.stores],
+            "more": more,
+        }
 
     async def tell(self, *changed: str, more: bool = False) -> None:
         """Send the state of these stores to everyone who listens."""
         await self.fleet_events.send(self.event(*changed, more=more))
+
+    async def remove(self, store_id: str) -> None:
+        """A store is removed."""
+        del self.stores[store_id]
+        self.details.pop(store_id, None)
+        await self.tell(store_id)
 
     async def change(self, store_id: str, state: str, status: str) -> None:
         """A poll of a store arrives at `now`."""

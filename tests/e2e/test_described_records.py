@@ -98,6 +98,11 @@ async def use(address: str, settings: Settings) -> None:
             )
         )
     assert [status for status, _ in answers] == [200, 410, 200, 200, 200, 200, 200]
+    async with (
+        aiohttp.ClientSession(address) as session,
+        session.delete(f"/stores/{STORES[-1]}") as response,
+    ):
+        assert response.status == 202, await response.text()
 
 
 async def test_every_record_is_as_described(tmp_path: Path) -> None:
@@ -123,6 +128,8 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
             topic: {
                 described.message(topic, record.value)
                 for record in await records_of(settings, TOPICS[topic])
+                # one without a value takes back what its key names
+                if record.value is not None
             }
             for topic, shape in SHAPES.items()
             if shape.values

@@ -63,6 +63,15 @@ class PollBatchRecord(TypedDict):
 
 
 @closed
+class PollsRemovalRecord(TypedDict):
+    """All polls of a store that came before are taken back."""
+
+    store_id: StoreId
+    removed: Literal[True]
+    """There is no other value: a store of which polls come in later has those alone."""
+
+
+@closed
 class RecordOrigin(TypedDict):
     """Where and when the broker took a record that a worker forwarded to its store's partition."""
 
@@ -380,7 +389,7 @@ _FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
 
 
 SHAPES: Final[Mapping[str, Described]] = {
-    STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord)),
+    STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord, PollsRemovalRecord)),
     STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
     STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
     REPORT_REQUESTS.name: Described(str, _REQUESTS),

@@ -410,7 +410,13 @@ async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belong
 
     assert len(desk.polls()) == 2
     assert desk.outbox.passed_on == [
-        PassedOn("store-status", 2, store_in(2), run.message.records[1].value)
+        PassedOn(
+            "store-status",
+            2,
+            store_in(2),
+            run.message.records[1].value,
+            ((ORIGIN_HEADER, encode_origin(RecordOrigin(NOW // 1000, 0, 1))),),
+        )
     ]
     assert desk.ownership.owned[0].applied("store-status") == 0
     assert run.acks == 0
@@ -457,7 +463,10 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: 
 
     (event,) = await desk.take(value)
 
-    assert desk.outbox.passed_on == [PassedOn("store-status", 2, store, value)]
+    origin = encode_origin(RecordOrigin(NOW // 1000, 0, 0))
+    assert desk.outbox.passed_on == [
+        PassedOn("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
+    ]
     assert desk.facts.content == {}
     assert event.acks == 1
     assert desk.ownership.finished == [(0, "store-status", 0)]
@@ -668,7 +677,7 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     assert desk.facts.content == {}
     assert desk.facts.writes == [(0, key)] * 2
     assert [event.acks for event in events] == [2, 2]
-    assert desk.ownership.notes == [Applied(0, {KEY})] * 4
+    assert desk.ownership.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
     assert desk.ownership.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
 
 

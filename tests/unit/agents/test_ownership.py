@@ -11,6 +11,8 @@ from stream_app.agents import ownership as module
 from stream_app.agents.committable import Committable
 from stream_app.agents.latest import LatestPolls
 from stream_app.agents.ownership import OwnedPartition, Ownership
+from stream_app.contracts.removal import PollsRemoval
+from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.contracts.watermarks import Watermark
 from stream_app.errors import RevokedError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from stream_app.agents.committable import TakenEvent
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+REMOVAL = PollsRemoval(Revision(5, 1_000), 1_000, "id")
 ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
@@ -438,3 +441,22 @@ async def test_a_position_that_cannot_be_written_stops_no_watermark(
     await desk.ownership.start()
 
     assert len(await desk.told_within()) == 3
+
+
+async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
+    """A crash may have come between the write and the news of it."""
+    owned = OwnedPartition(
+        0,
+        stores={ONE},
+        frontiers={spec.name: Frontier(0) for spec in SOURCE_TOPICS},
+        removals={ONE: REMOVAL, TWO: REMOVAL},
+    )
+    desk.ownership.adopt(owned, {ONE: 80}, {TWO})
+    assert (desk.outbox.registered, desk.outbox.unregistered) == ([ONE], [TWO])
+    assert desk.outbox.latest == [(TWO, None)]
+
+    desk.ownership.removed(owned, {ONE})
+    assert owned.stores == set()
+    assert desk.outbox.unregistered == [TWO, ONE]
+    desk.ownership.applied(owned, {ONE})
+    assert desk.outbox.registered == [ONE, ONE]

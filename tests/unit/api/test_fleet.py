@@ -17,10 +17,10 @@ from api.keys import EVENT_STREAMS
 from stream_app.contracts.records import encode_zone
 from stream_app.contracts.reports import FURTHER_FIELDS
 from stream_app.contracts.requests import FleetRequest
-from stream_app.contracts.topics import STORE_TIMEZONES
+from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError
-from tests.fakes import FakeGateway, pieces_of, report_state
+from tests.fakes import FakeGateway, FakeRecord, pieces_of, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
                 "now": "2024-03-10T12:00:00Z",
                 "counts": {"up": 1, "down": 0, "closed": 0, "unknown": 0, "total": 1},
                 "changed": [],
+                "removed": [],
                 "more": False,
             },
         )
@@ -191,6 +192,21 @@ async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
                 },
             }
         ]
+
+
+async def test_a_removed_store_is_told(watched: TestClient, gateway: FakeGateway) -> None:
+    async with watched.get("/fleet/events") as response:
+        events = events_of(response)
+        await anext(events)
+
+        gateway.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=STORE.encode()))
+        assert (await watched.delete(f"/stores/{STORE}")).status == HTTPStatus.ACCEPTED
+        told = {"removed": []}
+        while not told["removed"]:
+            _, told = await anext(events)
+
+        assert (told["changed"], told["removed"]) == ([], [STORE])
+        assert told["counts"]["total"] == 0
 
 
 async def test_who_watches_one_store_hears_of_no_other(

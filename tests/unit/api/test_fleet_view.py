@@ -442,3 +442,38 @@ async def test_new_stores_are_looked_at_while_nobody_asks(desk: Desk) -> None:
     desk.poll(store(1), NOON)
     await desk.view.look_at_new()
     assert desk.view.counts()["total"] == 2
+
+
+async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(desk: Desk) -> None:
+    for number in range(2):
+        desk.exists(store(number))
+        desk.poll(store(number), NOON)
+    desk.zone(store(0), "Europe/Paris")
+    await desk.view.advance(NOON)
+    desk.view.take_changed()
+
+    key = store(0).encode()
+    partition = partition_of(key, SETTINGS.partitions)
+    desk.registry.on_record(FakeRecord(STORE_TIMEZONES.name, None, partition=partition, key=key))
+    desk.registry.on_record(FakeRecord(STORES.name, None, partition=partition, key=key))
+    # the poll is still there
+    assert not desk.registry.exists(store(0))
+    desk.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=key))
+
+    assert desk.view.take_changed() == ([store(0)], False)
+    assert desk.view.counts() == {"up": 1, "down": 0, "unknown": 0, "closed": 0, "total": 1}
+    assert desk.view.zones() == ["America/Chicago"]
+    assert list(await desk.states(NOON)) == [store(1)]
+
+    desk.poll(store(0), NOON - MINUTE, active=False)
+    assert await desk.states(NOON) == {store(0): "down", store(1): "up"}
+
+
+async def test_a_store_whose_polls_alone_were_taken_back_is_unknown(desk: Desk) -> None:
+    desk.exists(store(0))
+    desk.poll(store(0), NOON)
+    assert await desk.states(NOON) == {store(0): "up"}
+    desk.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=store(0).encode()))
+    assert await desk.states(NOON) == {store(0): "unknown"}
+    desk.poll(store(0), NOON - MINUTE)
+    assert await desk.states(NOON) == {store(0): "up"}

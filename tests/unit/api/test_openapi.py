@@ -143,6 +143,7 @@ GET = "GET /get_report/{report_id}"
 POLL, POLLS = "POST /stores/{store_id}/status", "POST /status"
 HOURS, ZONE = "PUT /stores/{store_id}/business_hours", "PUT /stores/{store_id}/timezone"
 STORE_GET, STORES = "GET /stores/{store_id}", "GET /stores"
+REMOVE = "DELETE /stores/{store_id}"
 FLEET, FLEET_EVENTS = "GET /fleet", "GET /fleet/events"
 EVENTS = "GET /reports/{report_id}/events"
 SUMMARY = "GET /stores/{store_id}/summary"
@@ -219,6 +220,11 @@ CALLS = [
     Call(STORE_GET, 404, {}, store=UNKNOWN),
     Call(STORE_GET, 422, {}, store="7"),
     Call(STORE_GET, 503, AWAY),
+    Call(REMOVE, 202, {}),
+    Call(REMOVE, 404, {}, store=UNKNOWN),
+    Call(REMOVE, 422, {}, store="7"),
+    Call(REMOVE, 429, FULL),
+    Call(REMOVE, 503, AWAY),
     Call(STORES, 200, {}),
     Call(STORES, 422, {}, {"params": {"limit": "0"}}),
     Call(STORES, 503, AWAY),

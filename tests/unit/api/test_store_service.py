@@ -28,13 +28,20 @@ class Bench:
         self.asked: list[str] = []
         self.behind = False
         self.service = StoreService(
-            self.registry, read=self.read, applied=self.applied, require=lambda: None
+            self.registry,
+            read=self.read,
+            read_all=self.read_all,
+            applied=self.applied,
+            require=lambda: None,
         )
 
     async def applied(self) -> None:
         self.asked.append("applied")
         if self.behind:
             await asyncio.Event().wait()
+
+    async def read_all(self) -> None:
+        self.asked.append("read all")
 
     async def read(self) -> None:
         self.asked.append("read")
@@ -55,7 +62,7 @@ async def test_a_new_store_is_found_once_the_workers_have_applied_it(bench: Benc
     assert await bench.service.store_exists(STORE)
     assert bench.asked == ["applied", "read"]
     assert await bench.service.store_exists(STORE)
-    assert bench.asked == ["applied", "read"], "a known store needs no question"
+    assert bench.asked == ["applied", "read", "read"], "a known store needs no worker"
     assert not await bench.service.store_exists(UNKNOWN)
 
 
@@ -80,3 +87,26 @@ async def test_workers_that_are_behind_are_no_answer(bench: Bench) -> None:
         await bench.service.store(STORE)
     with pytest.raises(WorkersBehindError, match="not all stores are known yet"):
         await bench.service.page("", "", 10)
+
+
+async def test_a_store_that_another_process_removed_is_not_known_here_any_more(
+    bench: Bench,
+) -> None:
+    await bench.service.store_exists(STORE)
+
+    async def read() -> None:
+        bench.registry.on_record(FakeRecord(STORES.name, None, key=STORE.encode()))
+
+    bench.service._read = read
+    assert not await bench.service.store_exists(STORE)
+    assert await bench.service.unknown([STORE]) == [STORE]
+    assert await bench.service.store(STORE) is None
+
+
+async def test_a_removal_waits_for_the_workers_and_for_every_view(bench: Bench) -> None:
+    await bench.service.wait_until_removed(STORE)
+    assert bench.asked == ["applied", "read all"]
+
+    bench.behind = True
+    with pytest.raises(WorkersBehindError, match=r"the removal of store .* is recorded"):
+        await bench.service.wait_until_removed(STORE)

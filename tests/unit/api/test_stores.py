@@ -5,9 +5,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
-from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES
+from stream_app.contracts.removal import encode_removal
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
@@ -260,3 +262,42 @@ class TestPages:
     async def test_a_wrong_question_is_422(self, client: TestClient, query: str) -> None:
         response = await client.get(f"/stores?{query}")
         await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def test_a_store_is_removed_with_all_that_was_told_of_it(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    await client.put(HOURS, json={"hours": [[0, "09:00", "17:00"]]})
+    await client.put(f"{PATH}/timezone", json={"timezone_str": "Europe/Paris"})
+    gateway.broker.records.clear()
+
+    response = await client.delete(PATH)
+    assert response.status == HTTPStatus.ACCEPTED
+    assert await response.json() == {"store_id": STORE, "removed": True}
+    assert [(r.topic, r.key, r.value) for r in gateway.broker.records] == [
+        (STORE_BUSINESS_HOURS.name, STORE.encode(), None),
+        (STORE_TIMEZONES.name, STORE.encode(), None),
+        (STORE_STATUS.name, STORE.encode(), encode_removal(STORE)),
+    ]
+    assert gateway.unacknowledged.used == 0
+    for gone in (
+        await client.get(PATH),
+        await client.delete(PATH),
+        await client.post(f"/trigger_report/{STORE}"),
+        await client.get(f"{PATH}/summary"),
+        await client.get(f"/badges/{STORE}.svg"),
+    ):
+        assert gone.status == HTTPStatus.NOT_FOUND
+
+    await client.put(f"{PATH}/timezone", json={"timezone_str": "Asia/Tokyo"})
+    anew = await (await client.get(PATH)).json()
+    assert (anew["business_hours"], anew["timezone"]) == (None, "Asia/Tokyo")
+
+
+async def test_a_removal_that_the_broker_does_not_take_is_no_success(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.broker.error = KafkaError("no")
+    response = await client.delete(PATH)
+    assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert (await client.get(PATH)).status == HTTPStatus.OK

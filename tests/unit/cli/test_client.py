@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from click.testing import CliRunner
 
 from api.app import create_app
 from stream_app.cli import client as client_module
 from stream_app.cli.client import ApiClient, ApiError
+from stream_app.cli.forget import forget
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import SECOND
 from stream_app.errors import ReportError
@@ -259,3 +261,39 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
         gateway.failure = "no poll yet"
         with pytest.raises(ReportError, match="no poll yet"):
             await client.report(STORE)
+
+
+GONE = (202, {"store_id": STORE, "removed": True})
+UNKNOWN_STORE = (404, {"detail": "store is unknown"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "removed"),
+    [
+        ([GONE], True),
+        ([UNKNOWN_STORE], False),
+        ([BUSY, FULL, GONE], True),
+        ([BUSY, UNKNOWN_STORE], True),
+    ],
+)
+async def test_a_store_is_removed(api: Any, answers: list[Any], removed: bool) -> None:
+    server, address = await api(*answers)
+    async with ApiClient(address, DEADLINE) as client:
+        assert await client.remove(STORE) is removed
+    assert server.calls == [("DELETE", f"/stores/{STORE}", "")] * len(answers)
+
+
+def test_the_command_says_what_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {STORE}
+
+    async def remove(_: ApiClient, store_id: str) -> bool:
+        return store_id in known
+
+    monkeypatch.setattr(ApiClient, "remove", remove)
+    other = STORE.replace("1", "2")
+    run = CliRunner().invoke(forget, [STORE.upper(), other, STORE, "--api", "http://127.0.0.1:1"])
+    assert run.exit_code == 1
+    assert run.output == f"store {STORE} is removed\nstore-uptime: store {other} is unknown\n"
+    assert CliRunner().invoke(forget, [STORE, "--api", "http://127.0.0.1:1"]).exit_code == 0
+    assert CliRunner().invoke(forget, ["7"]).exit_code == 2
+    assert CliRunner().invoke(forget, []).exit_code == 2

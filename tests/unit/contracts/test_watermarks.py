@@ -63,3 +63,9 @@ def test_offsets_of_two_topics_are_not_compared(
 def test_a_record_without_a_topic_id_is_read() -> None:
     value = b'{"topic": "t", "partition": 0, "applied": 3, "newest_poll": null}'
     assert decode_watermark(value) == Watermark("t", 0, 3)
+
+
+@pytest.mark.parametrize("newest", [None, 3])
+def test_the_newest_poll_goes_back_when_its_store_is_removed(newest: int | None) -> None:
+    before, after = Watermark("t", 0, 4, 7), Watermark("t", 0, 5, newest)
+    assert after.joined(before) == before.joined(after) == after

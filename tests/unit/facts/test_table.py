@@ -414,3 +414,25 @@ async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
     assert desk.content() == {b"a": b"1"}
     assert desk.checkpoint().next_offset == 12
     assert desk.failures.errors == []
+
+
+async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_says_so(
+    desk: Desk,
+) -> None:
+    desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, 0)
+    desk.facts.put(0, b"k", None)
+    assert desk.producer.sent[1].value is None
+    assert desk.facts.get(0, b"k") is None
+    assert desk.facts.unacknowledged_bytes == 0
+    assert desk.content() == {b"k": b"v"}
+    # written and deleted again before the log has either
+    desk.facts.put(0, b"k", b"w")
+    desk.facts.put(0, b"k", None)
+    await desk.arrive(1, 1)
+    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {})
+    await desk.arrive(2, 2)
+    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {b"k": b"w"})
+    await desk.arrive(3, 3)
+    assert (desk.facts.get(0, b"k"), desk.content(), desk.overlay()) == (None, {}, {})
+    assert desk.checkpoint() == checkpoint_after(3, b"k", None)

@@ -1,0 +1,94 @@
+"""How what is known of a store is taken back, on the wire.
+
+Each topic takes back what it tells, in its own order: a record without a value takes back the
+store's business hours or its time zone, and a record of `store-status` that says `removed` takes
+back its polls. A store of which nothing stands any more does not exist. See
+docs/design/removal.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stream_app.contracts.records import object_of, parse_uuid, shown
+from stream_app.contracts.revisions import Revision, origin_in
+from stream_app.errors import RecordError
+
+
+def encode_removal(store_id: str) -> bytes:
+    """Write the record of `store-status` that takes back all polls of a store."""
+    return orjson.dumps({"store_id": store_id, "removed": True})
+
+
+def removal_in(value: bytes | None) -> str | None:
+    """The store whose polls a record of `store-status` takes back; None: it is of another kind.
+
+    Raises:
+        RecordError: it says `removed`, and is no such record.
+    """
+    if value is None or b'"removed"' not in value:
+        return None
+    content = object_of(value)
+    if "removed" not in content:
+        return None
+    if content["removed"] is not True:
+        raise RecordError(f"removed is not true: {shown(content['removed'])}")
+    if content.keys() != {"store_id", "removed"}:
+        raise RecordError("a record that says removed has a store_id and nothing else")
+    return parse_uuid(content["store_id"])
+
+
+def taken_back_in(record: Any) -> str | None:
+    """The store whose hours or zone a record takes back, by its key; None: it has a value.
+
+    Raises:
+        RecordError: it has no value, and its key is not that of a store.
+    """
+    if record.value is not None:
+        return None
+    # of a record that a worker forwarded, what stands behind the @ is the partition
+    key = (record.key or b"").decode(errors="replace").partition("@")[0]
+    try:
+        return parse_uuid(key)
+    except RecordError:
+        raise RecordError(
+            "the record has no value: it takes back what its key names, which is not a store id: "
+            f"{shown(key)}"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class PollsRemoval:
+    """The newest record that took back the polls of a store.
+
+    Attributes:
+        revision: of that record.
+        taken_ms: the broker's time of it on the store's own partition, in milliseconds since 1970.
+        topic_id: Kafka's id of `store-status` then; empty: not known.
+    """
+
+    revision: Revision
+    taken_ms: int
+    topic_id: str
+
+    def hides(self, record: Any, topic_id: str) -> bool:
+        """Whether a record of polls was there before: it counts no more, however often it comes.
+
+        Args:
+            record: of the store's own partition.
+            topic_id: the id of the topic that it was read from; empty: not known.
+        """
+        origin = origin_in(record)
+        if origin is None:
+            if topic_id and self.topic_id and topic_id != self.topic_id:
+                # the topic was made anew, and all that is in it came later
+                return False
+            return bool(record.offset <= self.revision.position)
+        removed_from = self.revision.forwarded_from
+        if removed_from is not None and removed_from[0] == origin.partition:
+            # of one partition the offsets decide
+            return origin.offset < removed_from[1]
+        return origin.append_time_ms <= self.taken_ms

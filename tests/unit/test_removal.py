@@ -1,0 +1,530 @@
+"""Removals: what was told of a store before is gone, in any order, however often it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.registry import Registry
+from stream_app.agents.committable import Committable
+from stream_app.agents.ingest import Ingest
+from stream_app.agents.latest import LatestPolls
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import (
+    StoreRecord,
+    encode_hours,
+    encode_poll_batch,
+    encode_store,
+    encode_zone,
+)
+from stream_app.contracts.removal import encode_removal
+from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, forwarded_key, origin_of
+from stream_app.contracts.topics import (
+    SOURCE_TOPICS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+)
+from stream_app.domain.instants import WEEK
+from stream_app.domain.polls import from_bytes
+from stream_app.explain.evidence import gather
+from stream_app.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_of,
+    decode_fact,
+    store_key,
+    why_stray,
+)
+from stream_app.facts.summary import summarize
+from tests.agent_fakes import (
+    NOW,
+    PARTITIONS,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeGaps,
+    FakeOwnership,
+    FakeRecord,
+    FakeStream,
+    RecordingOutbox,
+    settings_with,
+    settle,
+    store_in,
+)
+from tests.unit.contracts.hypotheses import untimed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from aiokafka import TopicPartition
+
+    from stream_app.facts.summary import PartitionSummary
+
+SETTINGS = settings_with()
+STORE = store_in(0)
+KEY = store_key(STORE)
+OWN = partition_of(STORE.encode(), PARTITIONS)
+OTHER = OWN + 1
+TAGS = {STORE_BUSINESS_HOURS.name: HOURS_TAG, STORE_TIMEZONES.name: ZONE_TAG}
+
+
+class Logs:
+    """The source topics, of which clients write two partitions and a worker forwards one.
+
+    Attributes:
+        records: by topic and partition.
+        clock: the brokers' time, ms; no two records have the same.
+    """
+
+    def __init__(self) -> None:
+        self.records: defaultdict[tuple[str, int], list[FakeRecord]] = defaultdict(list)
+        self.clock = NOW // 1000
+        self._forwarded: defaultdict[str, int] = defaultdict(int)
+
+    def own(self, topic: str) -> list[FakeRecord]:
+        return self.records[topic, OWN]
+
+    def send(self, topic: str, partition: int, value: bytes | None) -> FakeRecord:
+        return self._append(topic, partition, STORE.encode(), value)
+
+    def forward(self, topic: str) -> bool:
+        position = self._forwarded[topic]
+        log = self.records[topic, OTHER]
+        if position == len(log):
+            return False
+        self._forwarded[topic] += 1
+        record = log[position]
+        origin = origin_of(record)
+        key = STORE if topic == STORE_STATUS.name else forwarded_key(STORE, origin)
+        header = (ORIGIN_HEADER, encode_origin(origin))
+        self._append(topic, OWN, key.encode(), record.value, [header])
+        return True
+
+    def forward_all(self) -> None:
+        for spec in SOURCE_TOPICS:
+            while self.forward(spec.name):
+                pass
+
+    def forward_again(self) -> None:
+        """The worker of the other partition begins anew."""
+        self._forwarded.clear()
+
+    def _append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> FakeRecord:
+        self.clock += 1
+        log = self.records[topic, partition]
+        record = FakeRecord(topic, partition, len(log), self.clock, key, value, headers)
+        log.append(record)
+        return record
+
+
+class Database:
+    """What `summarize` reads."""
+
+    def __init__(self, facts: FakeFacts) -> None:
+        self._facts = facts
+
+    def facts(self) -> Iterator[tuple[bytes, bytes]]:
+        for (_, key), value in sorted(self._facts.content.items()):
+            if value is not None:
+                assert why_stray(key, value) is None
+                yield key, value
+
+
+def summary_of(facts: FakeFacts) -> PartitionSummary:
+    return asyncio.run(summarize(Database(facts)))  # type: ignore[arg-type]
+
+
+class Worker:
+    """The owner of the store's partition, and its table.
+
+    Attributes:
+        facts: what it has in its table.
+        outbox: what it told.
+    """
+
+    def __init__(self) -> None:
+        self.facts = FakeFacts()
+        self.outbox = RecordingOutbox()
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing but the table."""
+        self.summary = summary_of(self.facts)
+        outbox: Any = self.outbox
+        self.ownership = FakeOwnership()
+        owned = self.ownership.own(OWN, *self.summary.stores)
+        owned.kinds, owned.removals = self.summary.kinds, self.summary.removals
+        owned.newest_poll = self.summary.newest_poll
+        self.latest = LatestPolls(outbox)
+        self.latest.take(OWN, self.summary.latest)
+        self.failures = Failures()
+        self.ingest = Ingest(
+            SETTINGS,
+            self.facts,  # type: ignore[arg-type]
+            self.ownership,  # type: ignore[arg-type]
+            outbox,
+            self.latest,
+            Committable(),
+            FakeGaps(),  # type: ignore[arg-type]
+            _never_sought,
+            self.failures,
+        )
+
+    def read(self, records: Sequence[FakeRecord]) -> None:
+        """Apply records of one topic, that came together."""
+        if not records:
+            return
+        last = records[-1]
+        run = SimpleNamespace(
+            records=records, topic=last.topic, partition=last.partition, offset=last.offset
+        )
+        agents = {
+            STORE_STATUS.name: self.ingest.polls,
+            STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
+            STORE_TIMEZONES.name: self.ingest.timezones,
+        }
+
+        async def apply() -> None:
+            await agents[last.topic](FakeStream([FakeEvent(run)]))
+            await settle()
+
+        asyncio.run(apply())
+        assert self.failures.errors == []
+        assert self.outbox.letters == []
+
+    def read_all(self, logs: Logs) -> None:
+        for spec in SOURCE_TOPICS:
+            self.read(logs.own(spec.name))
+
+    def state(self) -> dict[str, Any]:
+        """What stands of the store, and whether it exists."""
+        content = dict(Database(self.facts).facts())
+        polls = {
+            poll
+            for key, value in content.items()
+            if bucket_of(key) is not None
+            for poll in from_bytes(value)
+        }
+        facts = {topic: decode_fact(content.get(KEY + tag))[1] for topic, tag in TAGS.items()}
+        return {
+            "polls": polls,
+            **facts,
+            "exists": KEY in summary_of(self.facts).stores,
+            "newest": self.ownership.owned[OWN].newest_poll,
+            "latest": self.latest.newest(OWN),
+        }
+
+
+async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
+    raise AssertionError
+
+
+def poll(instant: int, *, active: bool = True) -> bytes:
+    return encode_poll_batch(STORE, [(NOW - instant * WEEK // 7, active)])
+
+
+POLLS = st.integers(0, 500)
+VALUES = {
+    STORE_BUSINESS_HOURS.name: st.one_of(
+        st.none(), st.integers(0, 6).map(lambda day: encode_hours(STORE, [(day, "09:00", "17:00")]))
+    ),
+    STORE_TIMEZONES.name: st.one_of(
+        st.none(), st.integers(0, 3).map(lambda number: encode_zone(STORE, f"Zone/{number}"))
+    ),
+}
+SENT = st.one_of(
+    # what a client sends to one of the two partitions
+    st.tuples(st.just(STORE_STATUS.name), st.booleans(), st.tuples(POLLS, st.booleans())),
+    st.tuples(st.just(STORE_STATUS.name), st.just(True), st.none()),
+    *(st.tuples(st.just(topic), st.booleans(), values) for topic, values in VALUES.items()),
+    # what the worker of the other partition forwards
+    st.tuples(st.sampled_from([spec.name for spec in SOURCE_TOPICS]), st.none(), st.none()),
+)
+
+
+class Model:
+    """What stands by the brokers' time alone."""
+
+    def __init__(self) -> None:
+        self.polls: dict[int, bool] = {}
+        self.facts: dict[str, bytes | None] = {}
+
+    def sent(self, topic: str, value: Any) -> None:
+        if topic != STORE_STATUS.name:
+            self.facts[topic] = value
+        elif value is None:
+            self.polls = {}
+        else:
+            instant, active = value
+            self.polls[instant] = self.polls.get(instant, True) and active
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.polls) or any(value is not None for value in self.facts.values())
+
+
+def sent_by(steps: Sequence[tuple[str, bool | None, Any]], logs: Logs, model: Model) -> None:
+    for topic, own, value in steps:
+        if own is None:
+            logs.forward(topic)
+            continue
+        record = value
+        if topic == STORE_STATUS.name:
+            record = encode_removal(STORE) if value is None else poll(value[0], active=value[1])
+        logs.send(topic, OWN if own else OTHER, record)
+        model.sent(topic, value)
+    logs.forward_all()
+
+
+def assert_agrees(worker: Worker, model: Model) -> None:
+    state = worker.state()
+    newest = max((NOW - instant * WEEK // 7 for instant in model.polls), default=None)
+    assert {poll >> 1 for poll in state["polls"]} == {
+        NOW - instant * WEEK // 7 for instant in model.polls
+    }
+    assert {poll >> 1: bool(poll & 1) for poll in sorted(state["polls"], reverse=True)} == {
+        NOW - instant * WEEK // 7: active for instant, active in model.polls.items()
+    }
+    for topic in TAGS:
+        assert (state[topic] is None) == (model.facts.get(topic) is None)
+    assert state["exists"] == model.exists
+    # `applied` is a fake, that keeps no newest poll
+    assert state["latest"] == newest
+
+
+@untimed
+@given(st.lists(SENT, max_size=25), st.lists(st.integers(0, 40), max_size=6), st.randoms())
+def test_what_was_told_before_a_removal_is_gone_in_any_order(
+    steps: list[tuple[str, bool | None, Any]], again: list[int], rng: Any
+) -> None:
+    logs, model = Logs(), Model()
+    sent_by(steps, logs, model)
+    worker = Worker()
+    for spec in SOURCE_TOPICS:
+        log, position = logs.own(spec.name), 0
+        while position < len(log):
+            end = position + rng.randrange(1, 6)
+            worker.read(log[position:end])
+            position = end
+            if rng.random() < 0.2:
+                # it is killed, or the partition moves: the position comes back late
+                worker.start()
+                position = max(0, position - rng.randrange(8))
+    for position in again:
+        for spec in SOURCE_TOPICS:
+            worker.read(logs.own(spec.name)[position:])
+    worker.start()
+    assert_agrees(worker, model)
+
+    logs.forward_again()
+    logs.forward_all()
+    worker.read_all(logs)
+    assert_agrees(worker, model)
+
+    # a table that is built anew from the topics says the same
+    anew = Worker()
+    anew.read_all(logs)
+    assert anew.state() | {"newest": None} == worker.state() | {"newest": None}
+    assert asyncio.run(in_the_evidence(logs)) == {poll >> 1 for poll in worker.state()["polls"]}
+
+
+class Reader:
+    """The logs of the store's partition, for who reads ranges."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        return 0, len(self._logs.own(partition.topic))
+
+    async def records(
+        self, partition: TopicPartition, first: int, end: int
+    ) -> AsyncIterator[FakeRecord]:
+        for record in self._logs.own(partition.topic)[first:end]:
+            yield record
+
+
+async def in_the_evidence(logs: Logs) -> set[int]:
+    claim: Any = SimpleNamespace(store_id=STORE, partition=OWN, start=0, end=NOW, lookback=0)
+    evidence = await gather(Reader(logs), claim, SETTINGS.future_tolerance)
+    return {seen.instant for seen in evidence.polls_below(evidence.end)}
+
+
+@untimed
+@given(st.lists(st.tuples(st.booleans(), st.one_of(st.none(), POLLS)), max_size=20), st.randoms())
+def test_a_removal_on_a_wrong_partition_counts_once_however_often_it_is_forwarded(
+    steps: list[tuple[bool, int | None]], rng: Any
+) -> None:
+    logs = Logs()
+    for own, instant in steps:
+        value = encode_removal(STORE) if instant is None else poll(instant)
+        logs.send(STORE_STATUS.name, OWN if own else OTHER, value)
+        if rng.random() < 0.5:
+            logs.forward(STORE_STATUS.name)
+    logs.forward_all()
+    worker = Worker()
+    worker.read_all(logs)
+    before = worker.state()["polls"]
+    mine = [instant for own, instant in steps if not own]
+    if None in mine and all(not own for own, _ in steps):
+        # one client, one partition: its order counts
+        last = len(mine) - mine[::-1].index(None)
+        kept = {NOW - instant * WEEK // 7 for instant in mine[last:] if instant is not None}
+        assert {poll >> 1 for poll in before} == kept
+
+    logs.forward_again()
+    logs.forward_all()
+    worker.read_all(logs)
+    worker.start()
+    worker.read(logs.own(STORE_STATUS.name))
+    assert worker.state()["polls"] == before
+
+
+def test_a_crash_after_any_write_leaves_what_comes_to_the_same_in_the_end() -> None:
+    logs = Logs()
+    weeks = [
+        (NOW - week * WEEK - minute * 60_000_000, True) for week in range(57) for minute in (1, 2)
+    ]
+    logs.send(STORE_STATUS.name, OWN, encode_poll_batch(STORE, weeks))
+    logs.send(STORE_STATUS.name, OWN, poll(1))
+    logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))
+    logs.send(STORE_STATUS.name, OWN, poll(2))
+    log = logs.own(STORE_STATUS.name)
+    whole = Worker()
+    whole.read(log[:2])
+    before = dict(whole.facts.content)
+    assert len(before) > 50
+    whole.facts.writes.clear()
+    values: list[tuple[int, bytes, bytes | None]] = []
+    put = whole.facts.put
+
+    def noted(partition: int, key: bytes, value: bytes | None) -> Any:
+        values.append((partition, key, value))
+        return put(partition, key, value)
+
+    whole.facts.put = noted  # type: ignore[method-assign]
+    whole.read(log[2:])
+    assert len(values) > 50
+    for written in range(len(values) + 1):
+        worker = Worker()
+        worker.facts.content = dict(before)
+        for partition, key, value in values[:written]:
+            worker.facts.content[partition, key] = value
+        worker.start()
+        # the source position is in the changelog behind all that the records led to
+        worker.read(log[2:])
+        worker.start()
+        assert worker.state() == whole.state() | {"newest": worker.state()["newest"]}
+        assert dict(Database(worker.facts).facts()).keys() == (
+            dict(Database(whole.facts).facts()).keys()
+        )
+
+
+def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
+    logs = Logs()
+    for instant in range(40):
+        logs.send(STORE_STATUS.name, OWN, poll(instant))
+    logs.send(STORE_BUSINESS_HOURS.name, OWN, encode_hours(STORE, []))
+    logs.send(STORE_TIMEZONES.name, OWN, encode_zone(STORE, ""))
+    worker = Worker()
+    worker.read_all(logs)
+    assert worker.state()["exists"]
+
+    worker.read([logs.send(STORE_BUSINESS_HOURS.name, OWN, None)])
+    worker.read([logs.send(STORE_TIMEZONES.name, OWN, None)])
+    assert worker.ownership.gone == []
+    worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
+
+    assert worker.ownership.gone == [KEY]
+    assert worker.outbox.latest == [(KEY, None)]
+    assert worker.state() == {
+        "polls": set(),
+        **dict.fromkeys(TAGS),
+        "exists": False,
+        "newest": None,
+        "latest": None,
+    }
+    left = summary_of(worker.facts)
+    assert (left.stores, left.gone, left.newest_poll) == (set(), {KEY}, None)
+    assert len(dict(Database(worker.facts).facts())) == 3
+
+    # a store that nobody has named leaves nothing but the three records either
+    other = Worker()
+    other.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
+    assert not other.state()["exists"]
+
+
+def test_the_newest_poll_of_all_stores_is_one_of_those_that_there_are() -> None:
+    logs = Logs()
+    worker = Worker()
+    worker.read([logs.send(STORE_STATUS.name, OWN, poll(3))])
+    worker.ownership.owned[OWN].newest_poll = NOW - 3 * WEEK // 7
+    worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
+    assert worker.state()["newest"] is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"store_id":"%s","removed":false}' % STORE.encode(),
+        b'{"store_id":"%s","removed":1}' % STORE.encode(),
+        b'{"store_id":"%s","removed":true,"status":"active"}' % STORE.encode(),
+        b'{"store_id":"7","removed":true}',
+        b'{"removed":true}',
+    ],
+)
+def test_a_removal_that_is_not_plain_is_refused(value: bytes) -> None:
+    logs = Logs()
+    worker = Worker()
+    worker.read([logs.send(STORE_STATUS.name, OWN, poll(3))])
+    record = logs.send(STORE_STATUS.name, OWN, value)
+    with pytest.raises(AssertionError):
+        worker.read([record])
+    assert len(worker.outbox.letters) == 1
+    assert worker.state()["exists"]
+
+
+@untimed
+@given(st.lists(SENT, max_size=25), st.randoms())
+def test_the_view_of_the_api_agrees_in_any_order(
+    steps: list[tuple[str, bool | None, Any]], rng: Any
+) -> None:
+    logs, model = Logs(), Model()
+    sent_by(steps, logs, model)
+    worker = Worker()
+    worker.read_all(logs)
+    tombstone, exists = None, encode_store(StoreRecord(STORE))
+    told = [exists, exists if model.exists else tombstone]
+    logs.records[STORES.name, OWN] = [
+        FakeRecord(STORES.name, OWN, offset, 0, STORE.encode(), value)
+        for offset, value in enumerate(told)
+    ]
+    topics = [STORES.name, *TAGS]
+    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    left = {topic: list(logs.own(topic)) for topic in topics}
+    while any(left.values()):
+        topic = rng.choice([topic for topic in topics if left[topic]])
+        registry.on_record(left[topic].pop(0))
+    entry = registry.get(STORE)
+    assert registry.exists(STORE) == model.exists == (entry is not None)
+    assert registry.page("", "", 10) == [STORE] * model.exists
+    if entry is not None:
+        hours = decode_fact(worker.facts.get(OWN, KEY + HOURS_TAG))[1]
+        assert bool(entry.hours) == (hours is not None)
+        assert (entry.timezone is None) == (model.facts.get(STORE_TIMEZONES.name) is None)
+    registry.close()
