@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,6 +106,8 @@ async def _fleet_answer(
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
+            # a reader that is quick makes no write wait, and others want to be answered too
+            await asyncio.sleep(0)
         await response.write_eof()
     finally:
         budget.give_back(size)

@@ -46,7 +46,7 @@ from stream_app.facts.keys import store_key
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from stream_app.agents.committable import Committable, TakenEvent
     from stream_app.agents.outbox import Outbox
@@ -67,8 +67,9 @@ MAX_AT_ONCE: Final = 64
 PIECE_ROWS: Final = 2_000
 """That one record carries: some 250 kB."""
 
-MAX_PART_ROWS: Final = 100_000
-"""Of one partition in one report: some 15 MB in Kafka, and in the file of every API process."""
+MAX_PART_ROWS: Final = 2_000_000
+"""Of one partition in a report by days: some 300 MB in Kafka, and in the file of every API process.
+A report with one row a store has no such bound: there are no more rows than stores."""
 
 TURN_STORES: Final = 50
 """Stores that are measured between two looks at everything else."""
@@ -283,27 +284,32 @@ class Reports:
     ) -> list[asyncio.Future[Any]]:
         if request.part != owned.number:
             raise ReportError(f"there is no partition {request.part}")
-        store_ids = request.store_ids
-        if store_ids is None:
-            store_ids = tuple(str(UUID(bytes=store)) for store in sorted(owned.stores))
+        # by key: as texts they would take four times the memory
+        keys = (
+            sorted(owned.stores)
+            if request.store_ids is None
+            else [store_key(store_id) for store_id in request.store_ids]
+        )
         rows_each = _most_rows(request.form, request.reference_time)
-        if len(store_ids) * rows_each > MAX_PART_ROWS:
+        if rows_each > 1 and len(keys) * rows_each > MAX_PART_ROWS:
             raise ReportError(
-                f"{len(store_ids):,} stores of one partition by {rows_each} days are more than "
+                f"{len(keys):,} stores of one partition by {rows_each} days are more than "
                 f"{MAX_PART_ROWS:,} rows: ask for a shorter time, or name fewer stores"
             )
         stores = max(1, PIECE_ROWS // rows_each)
         # a part without stores is told too: the report is complete without it only then
-        pieces = -(-len(store_ids) // stores) or 1
+        pieces = -(-len(keys) // stores) or 1
         attempt = str(uuid4())
         calculation = self._calculation(owned, request.form, request.reference_time)
         futures = []
         for piece in range(pieces):
             rows: list[Row] = []
-            of_piece = store_ids[piece * stores : (piece + 1) * stores]
-            for turn in _turns(of_piece):
-                for store_id in turn:
-                    calculated = calculation.of(store_id)
+            for turn in _turns(keys[piece * stores : (piece + 1) * stores]):
+                for store in turn:
+                    if request.store_ids is None and store not in owned.stores:
+                        # removed meanwhile
+                        continue
+                    calculated = calculation.of(str(UUID(bytes=store)))
                     rows += report_rows(calculated.rows, calculated.store)
                 await asyncio.sleep(0)
                 if owned.revoked.is_set():
@@ -364,9 +370,9 @@ def _most_rows(form: ReportForm, reference: int) -> int:
     return (end - start) // DAY + 2 if form.daily else 1
 
 
-def _turns(store_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for start in range(0, len(store_ids), TURN_STORES):
-        yield store_ids[start : start + TURN_STORES]
+def _turns(stores: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(stores), TURN_STORES):
+        yield stores[start : start + TURN_STORES]
 
 
 def _report_id_of(value: bytes | None) -> str | None:

@@ -368,6 +368,42 @@ async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert "ask for a shorter time" in desk.reason()
 
 
+async def test_a_report_with_a_row_a_store_has_as_many_pieces_as_it_needs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "MAX_PART_ROWS", 1)
+    monkeypatch.setattr(reports, "PIECE_ROWS", 2)
+    await desk.ask(PART)
+    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    assert [len(piece.rows) for piece in pieces] == [2, 2, 2, 1]
+    assert {piece.pieces for piece in pieces} == {4}
+
+
+async def test_a_store_that_is_removed_meanwhile_fails_no_report(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PIECE_ROWS", 2)
+    monkeypatch.setattr(reports, "TURN_STORES", 1)
+    report = desk.outbox.report
+
+    async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
+        desk.partition.stores.discard(store_key(STORES[4]))
+        return await report(event, topic)
+
+    desk.outbox.report = remove_another  # type: ignore[method-assign]
+    await desk.ask(PART)
+    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    assert [row[0] for piece in pieces for row in piece.rows] == [
+        store for store in STORES if store != STORES[4]
+    ]
+    assert len(pieces) == pieces[0].pieces
+
+    # one that was named is missing
+    desk.outbox.reports.clear()
+    await desk.ask(replace(PART, store_ids=(STORES[4],)))
+    assert "is unknown" in desk.reason()
+
+
 async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(desk: Desk) -> None:
     await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=ReportForm(start=NOW)))
     assert "is not before the end" in desk.reason()

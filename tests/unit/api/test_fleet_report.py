@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from api import fleet_report
+from api import fleet_report, report_answers
 from api.fleet_report import csv_chunks, json_chunks, rows_in_order
 from api.reports import MAX_OPEN_REPORTS, MAX_STORES_BYTES
 from stream_app.contracts.requests import FLEET, MAX_STORES_NAMED, FleetRequest
@@ -227,3 +228,31 @@ def test_of_each_part_one_piece_is_unpacked_at_a_time(monkeypatch: pytest.Monkey
     assert [next(rows)[0] for _ in range(2)] == [store(0), store(1)]
     assert len(unpacked) <= 4
     assert [r[0] for r in rows] == [store(n) for n in (2, 3, 4, 5)]
+
+
+async def test_a_large_answer_lets_others_run_between_its_chunks(
+    client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is quick makes no write wait."""
+    turns: list[int] = []
+    ended = asyncio.Event()
+
+    async def beside() -> None:
+        while not ended.is_set():
+            turns[-1:] = [turns[-1] + 1] if turns else []
+            await asyncio.sleep(0)
+
+    def chunks(*_: object) -> Any:
+        for _ in range(50):
+            turns.append(0)
+            yield b"x"
+
+    monkeypatch.setattr(report_answers, "csv_chunks", chunks)
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=CONTENT, parts=(1, 1))
+    gateway.rows[REPORT] = pieces([[1]])
+    running = asyncio.create_task(beside())
+    response = await client.get(f"/get_report/{REPORT}")
+    assert await response.text() == "x" * 50
+    ended.set()
+    await running
+    assert all(turns)
