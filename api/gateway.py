@@ -188,7 +188,8 @@ class Gateway:
         try:
             await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
         except BrokerUnavailableError:
-            return self._reach.trouble or LOST
+            # a right that was taken away looks alike
+            return self._reach.trouble or self._topics.trouble or LOST
         for followed in self._followed:
             if followed.trouble is not None:
                 return followed.trouble

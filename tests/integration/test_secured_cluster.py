@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from stream_app.contracts.access import Process
+from stream_app.contracts.access import Operation, Process
+from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.diagnosis import why_unusable
@@ -332,3 +333,47 @@ async def test_the_api_says_it_and_is_ready_once_it_is_put_right(
         # the topics are as they must be; that no worker runs is another matter
         await until_trouble(address, "no worker")
         assert running.stop() == 0
+
+
+# -- while it runs
+
+
+async def test_a_password_and_a_right_that_are_taken_away_while_it_runs(
+    broker: SecuredBroker, tmp_path: Path
+) -> None:
+    """On a listener whose sessions end after two seconds, as a broker's should."""
+    for user, process in (("live-api", Process.API), ("live-worker", Process.WORKER)):
+        await broker.add_user(user)
+        await broker.grant(user, rights_of(process))
+    serving, address = api(broker.user("live-api", "SCRAM"), tmp_path / "api")
+    working = Running(
+        "worker", "--data-dir", str(tmp_path / "worker"), **broker.user("live-worker", "SCRAM")
+    )
+    with serving, working:
+        await until_ready(address)
+        note = tmp_path / "worker/workers/worker-1/http-address"
+        workers = note.read_text()
+        await until_ready(workers)
+
+        for user, own in (("live-api", address), ("live-worker", workers)):
+            await broker.remove_user(user)
+            await until_trouble(own, f"does not let user {user} in: the password is wrong")
+            await broker.add_user(user)
+            await until_ready(own)
+
+        for user, own, right in (
+            ("live-api", address, Right(Operation.READ, "topic", STORES.name)),
+            ("live-worker", workers, Right(Operation.WRITE, "topic", STORES.name)),
+        ):
+            await broker.revoke(user, right)
+            await until_trouble(own, f"grant {right.operation} on topic {STORES.name}")
+            await broker.grant(user, [right])
+            await until_ready(own)
+
+        right = Right(Operation.WRITE, "topic", STORE_STATUS.name)
+        await broker.revoke("live-api", right)
+        await until_trouble(address, f"grant Write on topic {STORE_STATUS.name}")
+        assert await post(address, OTHER) == 503
+        await broker.grant("live-api", [right])
+        await until_ready(address)
+        assert await post(address, OTHER) == 202
