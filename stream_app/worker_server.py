@@ -81,10 +81,7 @@ class WorkerServer:
             ) from error
         host, port = self._runner.addresses[0][:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        try:
-            write_whole(self._file, address)
-        except OSError as error:
-            raise PrerequisiteError(f"cannot write {self._file}: {error.strerror}") from None
+        write_whole(self._file, address)
         log.info("metrics and health at %s", address)
         self._delays = asyncio.create_task(
             self._metrics.event_loop_delay.watch(), name="event-loop-delay"

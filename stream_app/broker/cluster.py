@@ -62,9 +62,14 @@ class Cluster:
             stored = json.loads(path.read_text(encoding="utf-8"))
             nodes = [NodeAddress(**node) for node in stored["nodes"]]
             return cls(str(stored["cluster_id"]), nodes)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except OSError as error:
+            raise PrerequisiteError(
+                f"cannot read {path}: {error.strerror}; use another data dir, or make this one "
+                "readable for you"
+            ) from None
+        except (ValueError, TypeError, KeyError) as error:
             raise PrerequisiteError(
                 f"cannot read {path} ({error}): use another data dir, or remove the folder "
                 f"{folder} with all that the broker holds"

@@ -11,6 +11,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from stream_app.processes.program import run_program
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 KAFKA_VERSION: Final = "4.3.1"
 
@@ -33,6 +34,7 @@ INSTALL: Final = (
 )
 
 _LIMIT: Final = 900.0
+_TERMINAL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HELP: Final = re.compile(r"\s*->\s*\[Help \d+\].*")
 
 
@@ -137,8 +139,7 @@ async def _fetch(folder: Path, jars: JarSet) -> None:
         raise PrerequisiteError(
             f"Maven is not on the PATH and Kafka's jars are not cached ({trouble}): {INSTALL}"
         )
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder.parent) as incoming:
-        place = Path(incoming)
+    with _incoming(folder.parent) as place:
         await _run_maven(maven, place, jars)
         if trouble_with(place / "jars", jars):
             # Maven believes its own cache, where someone may have changed a jar: once more without
@@ -153,7 +154,23 @@ async def _fetch(folder: Path, jars: JarSet) -> None:
             )
         # what is there is not what it should be
         shutil.rmtree(folder, ignore_errors=True)
-        (place / "jars").replace(folder)
+        try:
+            (place / "jars").replace(folder)
+        except OSError as error:
+            raise PrerequisiteError(f"cannot write {folder}: {error.strerror}") from None
+
+
+@contextmanager
+def _incoming(folder: Path) -> Iterator[Path]:
+    """A folder for what is not whole yet, which is removed at the end."""
+    try:
+        place = tempfile.mkdtemp(prefix=".incoming-", dir=folder)
+    except OSError as error:
+        raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None
+    try:
+        yield Path(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 async def _run_maven(maven: str, place: Path, jars: JarSet, *further: str) -> None:
@@ -194,7 +211,8 @@ def _digest(path: Path, *_state: int) -> str:
 
 def _reason(said: str) -> str:
     """Maven's first error line, which has the cause; the rest of its errors are advice."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    # it writes codes for a terminal also where it was told to leave them out
+    lines = [line.strip() for line in _TERMINAL.sub("", said).splitlines() if line.strip()]
     for line in lines:
         if line.startswith("[ERROR]") and line.removeprefix("[ERROR]").strip():
             return _HELP.sub("", line.removeprefix("[ERROR]")).strip()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from stream_app.broker.java import SMALL
 from stream_app.broker.properties import LOOPBACK, log4j2_configuration, server_properties
 from stream_app.broker.readiness import answers_kafka
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.processes.child import POLL
 from stream_app.processes.folders import make_folder, write_whole
 from stream_app.processes.identity import is_ours
@@ -199,7 +199,9 @@ class KafkaNode:
         self._signal(signal.SIGKILL)
         await self.wait()
         if self.address.pid is not None:
-            self._remember(None)
+            # a full disk keeps the number, which is then known for a stranger's
+            with suppress(PrerequisiteError):
+                self._remember(None)
 
     def pause(self) -> None:
         """Freeze it: its connections stay open and nothing is answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import sys
@@ -9,7 +10,7 @@ from typing import Final
 
 import click
 
-from stream_app.errors import StoreUptimeError
+from stream_app.errors import PrerequisiteError, StoreUptimeError
 
 _COMMANDS: Final = {
     "api": "stream_app.cli.api:api",
@@ -25,6 +26,19 @@ _COMMANDS: Final = {
     "up": "stream_app.cli.up:up",
     "worker": "stream_app.cli.worker:worker",
 }
+
+
+_REFUSED: Final = {
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EROFS,
+}
+"""What the system refuses for want of something, wherever that is met: no mistake of ours."""
 
 
 class _LazyGroup(click.Group):
@@ -64,6 +78,12 @@ def main() -> None:
     except StoreUptimeError as error:
         click.echo(f"store-uptime: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"store-uptime: {where}{error.strerror}", err=True)
+        sys.exit(PrerequisiteError.exit_code)
 
 
 if __name__ == "__main__":

@@ -77,12 +77,20 @@ def write_whole(path: Path, text: str) -> None:
     """Replace a file, readable by this user alone.
 
     Whoever reads it sees the old or the new content, never a part.
+
+    Raises:
+        PrerequisiteError: it cannot be written; what was there stays.
     """
     incoming = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    incoming.replace(path)
+    try:
+        descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        incoming.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            incoming.unlink(missing_ok=True)
+        raise PrerequisiteError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _missing(folder: Path) -> list[Path]:

@@ -53,7 +53,10 @@ def locked_at_once(path: Path, *, busy: str) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        raise PrerequisiteError(f"cannot write {path}: {error.strerror}") from None
     try:
         yield descriptor
     finally:

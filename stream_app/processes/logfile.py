@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TAIL: Final = 262_144
+_FULL_BYTES: Final = 65_536
 _LONGEST: Final = 240
 _LONGEST_END: Final = 80
 _TERMINAL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -53,7 +54,7 @@ def last_line(*logs: Path, since: Sequence[LogPlace] | None = None) -> str:
     """The line that tells most about an end.
 
     That is the last one in which the system refused something, or else the last error in the
-    logs, or the last line.
+    logs, or the last line. Where the disk has no room for such a line, that is said instead.
 
     Args:
         logs: the more telling one last.
@@ -69,7 +70,19 @@ def last_line(*logs: Path, since: Sequence[LogPlace] | None = None) -> str:
                 error = line
             if _CAUSE.search(line):
                 cause = line
-    return _shortened(cause or error or last)
+    told = _shortened(cause or error or last)
+    if not cause and logs and _is_disk_full(logs[-1]):
+        # then the reason could not be logged either
+        return f"{told} (the disk of its log is full)".strip()
+    return told
+
+
+def _is_disk_full(log: Path) -> bool:
+    try:
+        state = os.statvfs(log.parent)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize < _FULL_BYTES
 
 
 def _shortened(line: str) -> str:

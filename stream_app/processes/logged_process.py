@@ -109,7 +109,10 @@ def spawn(
         command = [*shim, *command]
     make_folder(log.parent)
     _require_writable(log)
-    output, its_end = os.pipe()
+    try:
+        output, its_end = os.pipe()
+    except OSError as error:
+        raise PrerequisiteError(f"cannot start {command[0]}: {error.strerror}") from None
     try:
         process = subprocess.Popen(  # noqa: S603 - commands come from this package
             command,

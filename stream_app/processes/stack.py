@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from stream_app.broker.choose import choose_broker
-from stream_app.errors import PrerequisiteError
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.processes.child import ChildProcess
@@ -30,7 +30,7 @@ from stream_app.processes.run_file import (
     running_stack_of,
     worker_address,
 )
-from stream_app.processes.supervisor import Supervisor
+from stream_app.processes.supervisor import Supervisor, ending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LOCK_LIMIT: Final = 0.5
 _READY_PAUSE: Final = 0.2
 _PATIENCE: Final = 15.0
+_LAST_WORDS_SECONDS: Final = 3.0
 _WORKER_STOP_LIMIT: Final = 30.0
 _COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 
@@ -120,7 +121,7 @@ async def running_stack(
         # registered after the broker's end, so that it runs before: API, workers, broker
         ends.push_async_callback(supervisor.stop)
         ends.callback(say, "stopping")
-        created = await ensure_topics(settings)
+        created = await _create_topics(settings, supervisor)
         if created:
             say(f"created {created} topics")
 
@@ -177,6 +178,26 @@ async def _start_broker(
             f"local broker has {started.nodes}"
         )
     return resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
+
+
+async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:
+    """Create the topics that are missing; how many.
+
+    Raises:
+        BrokerUnavailableError: no broker answers; where one of ours has ended, with its reason.
+    """
+    try:
+        return await ensure_topics(settings)
+    except BrokerUnavailableError:
+        for child in supervisor.children:
+            # it may be about to end, and its last words follow a little later
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                    code = await child.wait()
+                raise BrokerUnavailableError(
+                    f"{child.name} ended ({ending(code)}): {child.last_words()}; log: {child.log}"
+                ) from None
+        raise
 
 
 async def _start_processes(

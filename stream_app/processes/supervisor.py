@@ -135,7 +135,7 @@ class Supervisor:
             code = await child.wait()
             if clock() - started >= self._steady_after:
                 pause = self._first_pause
-            ended = f"{child.name} ended ({_ending(code)})"
+            ended = f"{child.name} ended ({ending(code)})"
             # whoever is killed has no time for a reason
             words = "" if code == -signal.SIGKILL else child.last_words()
             if words:
@@ -159,7 +159,8 @@ class Supervisor:
             self._failure.exception()
 
 
-def _ending(code: int | None) -> str:
+def ending(code: int | None) -> str:
+    """How a process ended, in words."""
     if code is None:
         return "its process is gone"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

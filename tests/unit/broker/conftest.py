@@ -54,6 +54,7 @@ def maven(
 
     def install(*, fail: bool = False, wrong: int = 0) -> Callable[[], int]:
         ending = (
+            "printf '\\033[0m\\033[0m'\n"
             "echo '[ERROR] Cannot resolve kafka_2.13: Network is unreachable -> [Help 1]'\n"
             "echo '[ERROR] To see the full stack trace, use -e'\nexit 1"
             if fail

@@ -55,3 +55,15 @@ def test_cluster_ids_are_what_kafka_takes() -> None:
         text = Cluster.new(0).cluster_id
         assert len(text) == 22
         assert not text.startswith("-")
+
+
+def test_a_file_in_place_of_the_folder_is_no_cluster(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    assert Cluster.load(tmp_path / "data" / "kafka") is None
+
+
+def test_a_folder_that_cannot_be_read_is_not_to_be_removed(tmp_path: Path) -> None:
+    with pytest.raises(PrerequisiteError) as refusal:
+        Cluster.load(tmp_path / ("x" * 300))
+    assert "File name too long" in str(refusal.value)
+    assert "remove" not in str(refusal.value)

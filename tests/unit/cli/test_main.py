@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from pathlib import Path
@@ -202,3 +203,14 @@ def test_settings_masks_the_password(run: Any, monkeypatch: pytest.MonkeyPatch) 
     assert code == 0
     assert "hunter2" not in out + err
     assert "********" in out
+
+
+def test_what_the_system_refuses_anywhere_is_one_line(
+    run: Callable[..., tuple[int, str, str]], failing: Callable[[BaseException], None]
+) -> None:
+    failing(OSError(errno.ENOSPC, "No space left on device", "/data/kafka"))
+    code, _, err = run("boom")
+    assert (code, err) == (3, "store-uptime: /data/kafka: No space left on device\n")
+    failing(OSError(errno.EBADF, "Bad file descriptor"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        run("boom")

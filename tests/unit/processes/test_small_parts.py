@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -219,3 +221,40 @@ def test_a_child_makes_files_for_this_user_alone(tmp_path: Path) -> None:
     while process.poll() is None:
         os.sched_yield()
     assert modes(tmp_path)["made"] == modes(tmp_path)["log"] == "600"
+
+
+def test_a_reason_that_found_no_room_in_the_log_is_said_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log").write_text("INFO half a line abou")
+    full = SimpleNamespace(f_bavail=3, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert logfile.last_line(tmp_path / "log") == (
+        "INFO half a line abou (the disk of its log is full)"
+    )
+    (tmp_path / "log").write_text("java.io.IOException: No space left on device")
+    assert logfile.last_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole(tmp_path / "run.json", "old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(PrerequisiteError, match=r"cannot write .*run\.json: No space left"):
+        write_whole(tmp_path / "run.json", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.json": "old"}
+
+
+def test_a_file_where_the_data_dir_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PrerequisiteError, match=r"cannot create the folder .*file: there is a"):
+        make_private(tmp_path / "file", print)
+    with pytest.raises(PrerequisiteError, match=r"cannot create the folder .*x: Not a directory"):
+        make_private(tmp_path / "file" / "x", print)
+    with pytest.raises(PrerequisiteError, match="File name too long"):
+        make_private(tmp_path / ("x" * 300), print)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.errors import PrerequisiteError
+from stream_app.broker.interface import Started
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.processes import stack
+from stream_app.processes.child import ChildProcess
 from stream_app.processes.liveness import Liveness
 from stream_app.processes.run_file import api_address, configured_address
 from stream_app.processes.stack import Programs, Stack, running_stack
@@ -148,3 +150,40 @@ async def test_a_process_that_freezes_is_started_again(settings: Settings) -> No
 
 def pid_of(name: str, running: Stack) -> int | None:
     return next(child.pid for child in running.supervisor.children if child.name == name)
+
+
+class DiesAtOnce:
+    """A broker whose only node ends right after its start."""
+
+    description = "a broker"
+
+    def __init__(self, log_dir: Path) -> None:
+        code = "print('ERROR no room for the topics'); exit(1)"
+        self._node = ChildProcess("kafka-1", [sys.executable, "-c", code], log_dir=log_dir)
+
+    async def start(self, *, tied: bool) -> Started:
+        assert tied
+        await self._node.start()
+        return Started("127.0.0.1:9", 1, already_running=False)
+
+    async def stop(self) -> bool:
+        return False
+
+    def supervised(self) -> list[ChildProcess]:
+        return [self._node]
+
+
+async def test_a_broker_that_ends_before_it_has_topics_says_why(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def out_of_reach(_: Settings) -> int:
+        raise BrokerUnavailableError("no Kafka broker answers")
+
+    async def chosen(*_: object, **__: object) -> DiesAtOnce:
+        return DiesAtOnce(tmp_path)
+
+    monkeypatch.setattr(stack, "ensure_topics", out_of_reach)
+    monkeypatch.setattr(stack, "choose_broker", chosen)
+    with pytest.raises(BrokerUnavailableError, match=r"kafka-1 ended .*: ERROR no room for the"):
+        async with running_stack(settings, say=print, programs=PROGRAMS):
+            pytest.fail("a stack without its broker")
