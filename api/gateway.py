@@ -161,6 +161,8 @@ class Gateway:
                 unacknowledged_bytes=lambda: budget.used,
                 open_reports=self._report_log.open_count,
                 waiting_webhooks=self.webhooks.waiting,
+                deferred_webhooks=self.webhooks.deferred,
+                crowded_webhook_hosts=self.webhooks.crowded,
             )
         )
 

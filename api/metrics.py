@@ -51,6 +51,8 @@ class ApiSources:
         unacknowledged_bytes: tells the bytes that are accepted and not acknowledged by the broker.
         open_reports: tells how many reports are pending or running.
         waiting_webhooks: tells how many webhooks this process waits for or tries to deliver.
+        deferred_webhooks: tells how many stay in Kafka, for their host and port has its share.
+        crowded_webhook_hosts: tells for how many hosts and ports that is so.
     """
 
     connected: Callable[[], bool]
@@ -58,6 +60,8 @@ class ApiSources:
     unacknowledged_bytes: Callable[[], int]
     open_reports: Callable[[], int]
     waiting_webhooks: Callable[[], int]
+    deferred_webhooks: Callable[[], int]
+    crowded_webhook_hosts: Callable[[], int]
 
 
 @dataclass(slots=True)
@@ -223,6 +227,17 @@ def _read(sources: ApiSources) -> Iterator[Metric]:
         "store_uptime_waiting_webhooks",
         "Webhooks that this process waits for or tries to deliver.",
         value=sources.waiting_webhooks(),
+    )
+    yield GaugeMetricFamily(
+        "store_uptime_deferred_webhooks",
+        "Webhooks that stay in Kafka until others to the same host and port are delivered or given "
+        "up: it has its share of those that are tried.",
+        value=sources.deferred_webhooks(),
+    )
+    yield GaugeMetricFamily(
+        "store_uptime_crowded_webhook_hosts",
+        "Hosts and ports with webhooks that stay in Kafka: each is down, slow, or gets very many.",
+        value=sources.crowded_webhook_hosts(),
     )
 
 

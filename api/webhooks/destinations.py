@@ -23,6 +23,8 @@ _PORTS: Final = {"http": 80, "https": _HTTPS_PORT}
 _URL: Final = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
 """Printable ASCII without spaces and backslashes, which programs read in different ways."""
 
+_NO_PLACE: Final = "a URL without a host"
+
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
@@ -119,6 +121,18 @@ def is_public(address: str) -> bool:
         if ip not in _GLOBAL_UNICAST or ip in _SIX_TO_FOUR:
             return False
     return ip.is_global and not ip.is_multicast
+
+
+def place_of(url: str) -> str:
+    """Scheme, host and port of a URL: all of it that may be shown, for its path may be a secret."""
+    try:
+        parsed = URL(url)
+        host, port = parsed.raw_host, parsed.port
+    except ValueError:
+        return _NO_PLACE
+    if not parsed.scheme or not host or port is None:
+        return _NO_PLACE
+    return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _entry(text: str) -> Entry:

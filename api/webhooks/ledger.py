@@ -8,12 +8,18 @@ its neighbours, which are long delivered, come again whenever the partition move
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Final
 
 MAX_TEXT: Final = 3000
 """Characters; brokers take 4,096 bytes unless they are told otherwise."""
 
-_TEXT: Final = re.compile(r"([0-9]{1,18}):([0-9]{1,18}(?:,[0-9]{1,18})*)?")
+MAX_OPEN_TOLD: Final = 20_000
+"""Open offsets that the text names."""
+
+_OFTEN: Final = 3
+_GAPS: Final = r"[0-9]{1,18}(?:x[0-9]{1,6})?"
+_TEXT: Final = re.compile(rf"([0-9]{{1,18}}):({_GAPS}(?:,{_GAPS})*)?")
 
 
 class Ledger:
@@ -47,18 +53,21 @@ class Ledger:
         start = last = self.offset
         if start == end:
             return ""
-        gaps: list[str] = []
+        told: list[str] = []
         length = len(str(end - start))
-        for offset in (*self._open, *later):
-            gap = str(offset - last)
-            length += 1 + len(gap)
-            if length > MAX_TEXT:
+        gap, times = -1, 0
+        for count, offset in enumerate(chain(self._open, later), 1):
+            if offset - last != gap:
+                told += _gaps(gap, times)
+                length += _length(gap, times)
+                gap, times = offset - last, 0
+            if count > MAX_OPEN_TOLD or length + _length(gap, times + 1) > MAX_TEXT:
                 # what is finished beyond this one comes again
                 end = offset
                 break
-            gaps.append(gap)
+            times += 1
             last = offset
-        return f"{end - start}:{','.join(gaps)}"
+        return f"{end - start}:{','.join((*told, *_gaps(gap, times)))}"
 
     def begin(self, offset: int) -> bool:
         """A record is in hand; False: it has been finished with before."""
@@ -75,14 +84,28 @@ class Ledger:
         self._open.pop(offset, None)
 
 
+def _gaps(gap: int, times: int) -> list[str]:
+    """A gap between open offsets, as often as it comes; in short where it comes often."""
+    return [str(gap)] * times if times < _OFTEN else [f"{gap}x{times}"]
+
+
+def _length(gap: int, times: int) -> int:
+    return sum(1 + len(text) for text in _gaps(gap, times))
+
+
 def _read(start: int, text: str) -> tuple[set[int], int]:
     match = _TEXT.fullmatch(text)
     if match is None:
         return set(), start
-    found = set()
+    end = start + int(match[1])
+    found: set[int] = set()
     last = start
-    for gap in (match[2] or "").split(","):
-        if gap:
+    for part in (match[2] or "").split(","):
+        gap, _, times = part.partition("x")
+        for _ in range(int(times or 1) if gap else 0):
             last += int(gap)
+            if last > end or len(found) > MAX_OPEN_TOLD:
+                # not what this writes
+                return set(), start
             found.add(last)
-    return found, start + int(match[1])
+    return found, end

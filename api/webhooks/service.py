@@ -81,6 +81,14 @@ class Webhooks:
         """How many webhooks this process waits for or tries to deliver."""
         return 0 if self._courier is None else self._courier.in_hand
 
+    def deferred(self) -> int:
+        """How many stay in Kafka until their host and port has room for them."""
+        return 0 if self._courier is None else self._courier.shares.waiting
+
+    def crowded(self) -> int:
+        """How many hosts and ports have more webhooks than their share of the room."""
+        return 0 if self._courier is None else self._courier.shares.crowded()
+
     def url_in(self, content: dict[str, Any]) -> str | None:
         """The URL that a request's body names; None: it wants no webhook.
 

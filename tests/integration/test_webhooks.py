@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import uuid
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,12 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from api.webhooks.courier import Courier
+from api.webhooks.shares import Shares
 from producers.sink import RecordSink
 from stream_app.contracts.records import decode_dead_letter, encode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, WEBHOOKS, WEBHOOKS_GROUP
+from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.domain.instants import HOUR, format_instant
 from stream_app.kafka.clients import connection
 from stream_app.processes.environment import environment_of
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from stream_app.contracts.records import DeadLetter
     from stream_app.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -195,3 +200,44 @@ async def test_two_apis_share_them_and_one_dies(kafka_settings: Settings, tmp_pa
         if letter.source.get("topic") == WEBHOOKS.name
     ]
     assert set(reasons) == {"answered 410: it wants no more"}
+
+
+async def test_a_place_that_is_down_holds_up_nobody_and_gets_all_once_it_is_back(
+    kafka_settings: Settings,
+) -> None:
+    """Those beyond its share stay in Kafka and are read again; half of them by the next owner."""
+    down, up = "https://down.example/hook", "https://up.example/hook"
+    ids = {url: [str(uuid.uuid4()) for _ in range(600)] for url in (down, up)}
+    back = asyncio.Event()
+    ran: Counter[str] = Counter()
+
+    async def run(webhook: Webhook) -> str | None:
+        if webhook.url == down:
+            await back.wait()
+        ran[webhook.report_id] += 1
+        return None
+
+    async def bury(letter: DeadLetter) -> None:
+        raise AssertionError(letter)
+
+    async with RecordSink(kafka_settings) as sink:
+        for url in (down, up):
+            for report_id in ids[url]:
+                value = encode_webhook(Webhook(report_id, url, now()))
+                await sink.send(WEBHOOKS, report_id.encode(), value)
+    shares = [Shares(200), Shares(200)]
+    for number, share in enumerate(shares):
+        courier = Courier(kafka_settings, run, bury, lambda: True, shares=share)
+        await courier.start()
+        try:
+            async with asyncio.timeout(60):
+                while not set(ids[up]) <= set(ran) or share.waiting < 500:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert share.running <= 30
+            if number:
+                back.set()
+                await all_committed(kafka_settings)
+        finally:
+            await courier.stop()
+    assert {ran[report_id] for report_id in ids[down] + ids[up]} == {1}, "each once"
+    assert shares[1].waiting == 0

@@ -27,7 +27,7 @@ def worker_registry() -> CollectorRegistry:
 def api_registry() -> CollectorRegistry:
     metrics = ApiMetrics()
     metrics.read_open_streams(lambda: 0)
-    metrics.read_from(ApiSources(lambda: True, lambda: 0, lambda: 0, lambda: 0, lambda: 0))
+    metrics.read_from(ApiSources(lambda: True, *[lambda: 0] * 6))
     return metrics.registry
 
 

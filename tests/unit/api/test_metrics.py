@@ -124,7 +124,7 @@ async def test_gauges_are_read_from_the_gateway(
     client: TestClient[Any, Any], gateway: FakeGateway
 ) -> None:
     gateway.metrics.read_from(
-        ApiSources(lambda: True, lambda: 2, lambda: 300, lambda: 4, lambda: 5)
+        ApiSources(lambda: True, lambda: 2, lambda: 300, lambda: 4, lambda: 5, lambda: 6, lambda: 7)
     )
     found = await scraped(client)
     assert found["store_uptime_kafka_connected", ()] == 1
@@ -132,6 +132,8 @@ async def test_gauges_are_read_from_the_gateway(
     assert found["store_uptime_http_unacknowledged_bytes", ()] == 300
     assert found["store_uptime_open_reports", ()] == 4
     assert found["store_uptime_waiting_webhooks", ()] == 5
+    assert found["store_uptime_deferred_webhooks", ()] == 6
+    assert found["store_uptime_crowded_webhook_hosts", ()] == 7
 
 
 async def test_an_answer_that_is_an_exception_counts_too() -> None:

@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError
 from api.webhooks import courier as courier_module
 from api.webhooks.courier import Courier
 from api.webhooks.ledger import Ledger
+from api.webhooks.shares import Shares
 from stream_app.contracts.records import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 ASKED = 1_710_072_000_000_000
 
 
+def url_of(name: str, place: str = "") -> str:
+    """A URL of a place; of its own unless one is named."""
+    return f"https://{place or f'r{name}'}.example/{name}"
+
+
 class Group:
     """The topic, what is committed, and who owns what."""
 
@@ -38,12 +44,17 @@ class Group:
         self.committed: dict[TopicPartition, tuple[int, str]] = {}
         self.commits: list[tuple[int, int]] = []
         self.members: list[FakeConsumer] = []
+        self.read_errors: list[Exception] = []
+        self.read_so_many: list[int] = []
+        self.gone: set[int] = set()
 
-    def add(self, url: str, partition: int = 0, value: bytes | None = None) -> None:
+    def add(
+        self, name: str, partition: int = 0, value: bytes | None = None, place: str = ""
+    ) -> None:
         log = self.logs[TopicPartition(WEBHOOKS.name, partition)]
         record = FakeRecord(
             WEBHOOKS.name,
-            encode_webhook(Webhook(REPORT, url, ASKED)) if value is None else value,
+            encode_webhook(Webhook(REPORT, url_of(name, place), ASKED)) if value is None else value,
             timestamp=ASKED // 1000,
             offset=len(log),
             partition=partition,
@@ -59,6 +70,15 @@ class Group:
     ) -> dict[TopicPartition, tuple[int, str]]:
         await asyncio.sleep(0)
         return {place: self.committed.get(place, (0, "")) for place in partitions}
+
+    async def read_again(
+        self, place: TopicPartition, offsets: Sequence[int]
+    ) -> dict[int, FakeRecord]:
+        await asyncio.sleep(0)
+        if self.read_errors:
+            raise self.read_errors.pop()
+        self.read_so_many.append(len(offsets))
+        return {offset: self.logs[place][offset] for offset in offsets if offset not in self.gone}
 
     async def rebalance(self) -> None:
         for member in self.members:
@@ -160,18 +180,26 @@ class Runs:
 
     async def run(self, webhook: Webhook) -> str | None:
         assert webhook == Webhook(REPORT, webhook.url, ASKED)
-        self.begun.append(webhook.url)
-        await self._ends.setdefault(webhook.url, asyncio.Event()).wait()
-        self.ended.append(webhook.url)
-        if webhook.url == "broken":
+        name = webhook.url.rpartition("/")[2]
+        self.begun.append(name)
+        await self._ends.setdefault(name, asyncio.Event()).wait()
+        self.ended.append(name)
+        if name == "broken":
             raise ZeroDivisionError
-        return self.reasons.get(webhook.url)
+        return self.reasons.get(name)
 
     async def bury(self, letter: DeadLetter) -> None:
         if self.lost:
             self.lost -= 1
             raise BrokerUnavailableError("away")
         self.letters.append(letter)
+
+
+async def end(courier: Courier) -> None:
+    """As `kill -9` does: nothing is committed any more."""
+    courier._consumer = None
+    for task in (*courier._tasks, *(t for o in courier._owned.values() for t in o.running)):
+        task.cancel()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -183,6 +211,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier_module, "_RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(courier_module, "_LOOK_AGAIN_SECONDS", 0.005)
 
 
 @pytest.fixture
@@ -200,7 +229,9 @@ async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]
     """Start a courier: `await couriers()` is it and its consumer."""
     started: list[Courier] = []
 
-    async def start(*, most: int = 100, ready: bool = True) -> tuple[Courier, FakeConsumer]:
+    async def start(
+        *, most: int = 100, most_waiting: int = 100_000, ready: bool = True
+    ) -> tuple[Courier, FakeConsumer]:
         consumer = FakeConsumer(group)
         courier = Courier(
             SETTINGS,
@@ -209,7 +240,8 @@ async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]
             lambda: ready,
             lambda _: consumer,
             group.look_up,
-            most=most,
+            group.read_again,
+            Shares(most, most_waiting),
         )
         started.append(courier)
         await courier.start()
@@ -263,7 +295,7 @@ async def test_what_was_not_committed_comes_again_after_a_crash(
     runs.end(*urls(0, 2))
     await until(lambda: sorted(runs.ended) == ["0", "2"])
     consumer.die()
-    first._task.cancel()
+    await end(first)
 
     runs.end("1")
     await couriers()
@@ -282,7 +314,7 @@ async def test_what_is_delivered_beyond_a_late_one_does_not_come_again(
     runs.end(*(str(number) for number in range(40) if number not in {7, 9}))
     await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) == (7, "33:0,2"))
     consumer.die()
-    first._task.cancel()
+    await end(first)
 
     group.add("40")
     await couriers()
@@ -355,10 +387,12 @@ async def test_as_many_run_as_may(group: Group, runs: Runs, couriers: Any) -> No
     for number in range(30):
         group.add(str(number))
     courier, consumer = await couriers(most=10)
-    await until(lambda: len(runs.begun) == 10)
+    # twice as many where each is of a place of its own
+    await until(lambda: len(runs.begun) == 20)
     asked = consumer.asked
     await until(lambda: consumer.asked > asked + 5)
-    assert courier.in_hand == 10, "and the group hears of it still"
+    assert courier.in_hand == 20, "and the group hears of it still"
+    assert courier.shares.waiting == 10
     runs.end(*urls(*range(30)))
     await until(lambda: group.committed_of() == 30)
 
@@ -378,12 +412,12 @@ async def test_what_is_given_up_is_a_dead_letter_first(
     assert [letter.reason for letter in letters] == [
         "given up after 1d, at last answered 500",
         "url is missing",
-        "internal error: ZeroDivisionError()",
+        "internal error: ZeroDivisionError",
     ]
     assert letters[0] == DeadLetter(
         {"topic": "webhooks", "partition": 0, "offset": 0},
         "given up after 1d, at last answered 500",
-        encode_webhook(Webhook(REPORT, "0", ASKED)),
+        encode_webhook(Webhook(REPORT, url_of("0"), ASKED)),
         REPORT.encode(),
     )
 
@@ -442,3 +476,164 @@ async def test_a_range_that_cannot_be_read_is_committed_as_a_whole() -> None:
     await asyncio.gather(*owned.running)
     assert owned.ledger.offset == 10
     assert len(letters) == 1
+
+
+# -- places that answer nothing
+
+DEAD = 3_000
+
+
+def dead(count: int = DEAD) -> list[str]:
+    return [f"d{number}" for number in range(count)]
+
+
+def add_dead(group: Group, count: int = DEAD) -> None:
+    for number, name in enumerate(dead(count)):
+        group.add(name, partition=number % 2, place="dead")
+
+
+async def test_a_place_that_answers_nothing_holds_up_nobody(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    add_dead(group)
+    group.add("good")
+    courier, _ = await couriers(most=1_000)
+    await until(lambda: "good" in runs.begun)
+    runs.end("good")
+    await until(lambda: "good" in runs.ended)
+    await until(lambda: courier.shares.waiting == DEAD - 100)
+    assert len(runs.begun) == 101, "a tenth of the room, and the good one"
+    assert courier.in_hand == 100
+    assert (courier.shares.waiting, courier.shares.crowded()) == (DEAD - 100, 1)
+    assert group.committed_of() == 0
+    assert group.read_so_many == [], "there is no room: nothing is read in vain"
+
+
+async def test_what_waits_is_delivered_once_its_place_is_back(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    add_dead(group)
+    courier, _ = await couriers(most=1_000)
+    await until(lambda: courier.shares.waiting == DEAD - 100)
+    most = 0
+    runs.end(*dead())
+    while group.committed != dict.fromkeys(group.logs, (DEAD // 2, "")):
+        most = max(most, courier.in_hand)
+        await asyncio.sleep(0.001)
+    assert sorted(runs.ended) == sorted(dead()), "each once"
+    assert most <= 112, "a tenth, or a ninth of what is free"
+    assert sum(group.read_so_many) == DEAD - 100
+    assert len(group.read_so_many) < 150, "many at a time"
+    assert (courier.in_hand, courier.shares.waiting, courier.shares.running) == (0, 0, 0)
+    assert courier.shares.crowded() == 0
+
+
+async def test_many_places_that_answer_nothing_leave_room_for_one_more(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    for number in range(DEAD):
+        group.add(f"d{number}", place=f"dead{number % 150}")
+    group.add("good")
+    courier, _ = await couriers(most=1_000)
+    runs.end("good")
+    await until(lambda: "good" in runs.ended)
+    assert courier.in_hand <= 1_150
+
+
+async def test_what_waits_comes_again_after_a_crash(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    add_dead(group)
+    group.add("good")
+    runs.end("good")
+    first, consumer = await couriers(most=1_000)
+    await until(lambda: first.shares.waiting == DEAD - 100)
+    await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) is not None)
+    consumer.die()
+    await end(first)
+
+    second, _ = await couriers(most=1_000)
+    await until(lambda: second.shares.waiting == DEAD - 100)
+    runs.end(*dead())
+    await until(
+        lambda: (group.committed_of(0), group.committed_of(1)) == (DEAD // 2 + 1, DEAD // 2)
+    )
+    assert set(runs.ended) == {*dead(), "good"}
+    assert runs.begun.count("good") == 1, "the offsets that are open fit the text"
+
+
+async def test_what_waits_moves_with_its_partition(group: Group, runs: Runs, couriers: Any) -> None:
+    add_dead(group)
+    first, _ = await couriers(most=1_000)
+    await until(lambda: first.shares.waiting == DEAD - 100)
+    second, _ = await couriers(most=1_000)
+    await until(lambda: first.shares.waiting == second.shares.waiting == DEAD // 2 - 100)
+    runs.end(*dead())
+    await until(lambda: len(set(runs.ended)) == DEAD)
+    await until(lambda: group.committed == dict.fromkeys(group.logs, (DEAD // 2, "")))
+    assert len(runs.ended) == DEAD, "each once"
+    assert (first.shares.running, second.shares.running) == (0, 0)
+
+
+async def test_a_second_look_that_fails_is_made_again(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    add_dead(group, 400)
+    group.read_errors = [KafkaConnectionError(), BrokerUnavailableError("away"), ValueError("x")]
+    courier, _ = await couriers(most=1_000)
+    await until(lambda: courier.shares.waiting == 300)
+    runs.end(*dead(400))
+    await until(lambda: len(runs.ended) == 400)
+    await until(lambda: courier.shares.running == 0)
+    assert group.read_errors == []
+    assert sorted(runs.ended) == sorted(dead(400))
+
+
+async def test_what_moves_while_it_is_read_again_is_left(
+    group: Group, runs: Runs, couriers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_dead(group, 400)
+    read_again, moves = group.read_again, 3
+
+    async def moving(place: TopicPartition, offsets: Sequence[int]) -> dict[int, FakeRecord]:
+        nonlocal moves
+        if moves:
+            moves -= 1
+            await group.rebalance()
+        return await read_again(place, offsets)
+
+    monkeypatch.setattr(group, "read_again", moving)
+    courier, _ = await couriers(most=1_000)
+    await until(lambda: courier.shares.waiting == 300)
+    runs.end(*dead(400))
+    await until(lambda: group.committed == dict.fromkeys(group.logs, (200, "")))
+    assert moves == 0
+    assert sorted(set(runs.ended)) == sorted(dead(400))
+    assert (courier.shares.waiting, courier.shares.running) == (0, 0)
+
+
+async def test_what_the_log_has_no_more_is_said_and_done_with(
+    group: Group, runs: Runs, couriers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_dead(group, 400)
+    group.gone = {150, 151}
+    courier, _ = await couriers(most=1_000)
+    await until(lambda: courier.shares.waiting == 300)
+    runs.end(*dead(400))
+    await until(lambda: group.committed == dict.fromkeys(group.logs, (200, "")))
+    assert len(runs.ended) == 396
+    assert caplog.text.count("is lost: the log deleted it") == 4
+
+
+async def test_beyond_what_may_wait_they_are_dead_letters(
+    group: Group, runs: Runs, couriers: Any
+) -> None:
+    add_dead(group, 400)
+    group.add("good")
+    courier, _ = await couriers(most=1_000, most_waiting=200)
+    await until(lambda: "good" in runs.begun)
+    await until(lambda: len(runs.letters) == 100)
+    assert {letter.reason for letter in runs.letters} == {
+        "more webhooks wait for https://dead.example:443 than can: is it down?"
+    }
+    assert courier.shares.waiting == 200

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.ledger import MAX_TEXT, Ledger
+from api.webhooks.ledger import MAX_OPEN_TOLD, MAX_TEXT, Ledger
 
 
 def test_offsets_wait_for_the_lowest_that_is_open() -> None:
@@ -37,7 +37,9 @@ def test_what_an_earlier_owner_told_is_told_on() -> None:
     assert (ledger.offset, ledger.text) == (40, "")
 
 
-@pytest.mark.parametrize("text", ["", "x", "5", ":", "5:x", "5:1,", "-1:0", "9" * 99 + ":"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "5", ":", "5:x", "5:1,", "-1:0", "9" * 99 + ":", "5:1x999999", "5:1x", "5:x3"]
+)
 def test_a_text_that_is_not_understood_tells_nothing(text: str) -> None:
     ledger = Ledger(3, text)
     assert all(ledger.begin(offset) for offset in range(3, 9))
@@ -45,15 +47,38 @@ def test_a_text_that_is_not_understood_tells_nothing(text: str) -> None:
 
 def test_a_long_text_tells_its_beginning() -> None:
     ledger = Ledger(0)
+    opened = {offset for offset in range(10_000) if offset * offset % 7 < 2}
     for offset in range(10_000):
         ledger.begin(offset)
-        if offset % 2:
+        if offset not in opened:
             ledger.finish(offset)
     text = ledger.text
     assert MAX_TEXT - 20 < len(text) <= MAX_TEXT
-    taken = [offset for offset in range(10_000) if Ledger(0, text).begin(offset)]
-    assert set(range(0, 10_000, 2)) <= set(taken)
-    assert 1000 < 10_000 - len(taken) < 5000
+    later = Ledger(0, text)
+    taken = [offset for offset in range(10_000) if later.begin(offset)]
+    assert opened <= set(taken)
+    assert 1000 < 10_000 - len(taken) < 9_000
+
+
+@pytest.mark.parametrize("every", [1, 2, 10])
+def test_the_many_of_one_place_that_wait_are_a_short_text(every: int) -> None:
+    """Behind a place that is down, what is delivered to others does not come again."""
+    ledger = Ledger(0)
+    end = 9_000 * every
+    for offset in range(end + 5_000):
+        ledger.begin(offset)
+        if offset >= end or offset % every:
+            ledger.finish(offset)
+    assert ledger.text == f"{end + 5_000}:0,{every}x8999"
+    later = Ledger(0, ledger.text)
+    assert sum(later.begin(offset) for offset in range(end + 5_000)) == 9_000
+
+
+def test_no_more_open_offsets_are_told_than_may_be_kept() -> None:
+    ledger = Ledger(0)
+    for offset in range(MAX_OPEN_TOLD + 500):
+        ledger.begin(offset)
+    assert ledger.text == f"{MAX_OPEN_TOLD}:0,1x{MAX_OPEN_TOLD - 1}"
 
 
 @given(st.integers(0, 10**9), st.data())
