@@ -11,13 +11,12 @@ import base64
 import re
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytz
 
-from stream_app.authority import Authority, parse_authority
+from stream_app.authority import Authority, ip_of, parse_authority
 from stream_app.domain.identifiers import canonical_uuid
 from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, SettingsError
@@ -157,6 +156,9 @@ def _host(text: str) -> str:
     if not host:
         # an empty host would listen on every address of the machine
         raise ValueError("is empty; 0.0.0.0 listens on every address")
+    name = parse_authority(host)
+    if ip_of(host) is None and (name is None or name.port is not None or host.startswith("[")):
+        raise ValueError(f"{host[:60]!r} is neither the name of a host nor an address")
     return host
 
 
@@ -200,7 +202,6 @@ _WEBHOOK_HOST: Final = re.compile(
     r"(?:(?P<scheme>https?)://)?(?P<host>(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-_NAME_ENDING: Final = re.compile(r"(?:.*\.)?[0-9]+")
 
 
 def _webhook_hosts(text: str) -> str:
@@ -215,16 +216,9 @@ def _webhook_hosts(text: str) -> str:
             raise ValueError(f"{host!r}: * stands for subdomains of a domain, without a scheme")
         if match["scheme"] == "http" and not match["port"]:
             raise ValueError(f"{host!r} does not say its port")
-        try:
-            _check_address(match["host"].strip("[]"))
-        except ValueError:
-            raise ValueError(f"{host!r} is no address") from None
+        if parse_authority(match["host"].removeprefix("*.")) is None:
+            raise ValueError(f"{host[:60]!r} is neither the name of a host nor an address")
     return ",".join(hosts)
-
-
-def _check_address(host: str) -> None:
-    if ":" in host or _NAME_ENDING.fullmatch(host):
-        ip_address(host)
 
 
 def _webhook_secret(text: str) -> str:

@@ -16,6 +16,7 @@ import logging
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from traceback import format_tb
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
@@ -212,8 +213,16 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         """Run a webhook to its end."""
         try:
             reason = await self._run(webhook)
-        except Exception as error:
-            log.exception("%s/%d/%d", record.topic, record.partition, record.offset)
+        except Exception as error:  # noqa: BLE001  said below
+            # without its text, which might have the URL: its path may be a secret
+            log.error(  # noqa: TRY400  likewise
+                "%s/%d/%d: %s\n%s",
+                record.topic,
+                record.partition,
+                record.offset,
+                type(error).__name__,
+                "".join(format_tb(error.__traceback__)),
+            )
             reason = f"internal error: {type(error).__name__}"
         await self._finish(owned, record, reason)
 

@@ -172,7 +172,7 @@ class Delivery:
             except TimeoutError:
                 return Attempt("failed", f"no answer within {ATTEMPT_SECONDS:g} s")
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                return Attempt("failed", str(error)[:200] or type(error).__name__)
+                return Attempt("failed", _trouble(error))
 
     @asynccontextmanager
     async def _place(self, host: str) -> AsyncIterator[None]:
@@ -185,6 +185,16 @@ class Delivery:
             places, waiting = self._hosts.pop(host)
             if waiting > 1:
                 self._hosts[host] = places, waiting - 1
+
+
+def _trouble(error: Exception) -> str:
+    """What went wrong, without the path and the query of the URL, which may be secrets."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        # its text has the URL
+        return "what it answers is no HTTP"
+    if isinstance(error, (OSError, aiohttp.ServerDisconnectedError)):
+        return str(error)[:200] or type(error).__name__
+    return type(error).__name__
 
 
 def _judged(status: int) -> Attempt:

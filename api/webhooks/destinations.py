@@ -13,6 +13,7 @@ from typing import Final
 
 from yarl import URL
 
+from stream_app.authority import parse_authority
 from stream_app.contracts.records import shown
 from stream_app.errors import RecordError
 
@@ -87,13 +88,19 @@ class Destinations:
             parsed = URL(url)
             scheme, host, port = parsed.scheme, parsed.raw_host, parsed.port
         except ValueError:
-            raise RecordError(f"webhook.url is not a URL: {shown(url)}") from None
+            # not shown: its path may be a secret
+            raise RecordError("webhook.url is not a URL") from None
         if parsed.raw_user is not None or parsed.raw_password is not None or "#" in url:
             raise RecordError("webhook.url must have no user, no password and no fragment")
         if not host or port is None or self._entry_for(scheme, host, port) is None:
             place = shown(parsed.raw_authority)
             raise RecordError(
                 f"webhook.url: STORE_UPTIME_WEBHOOK_HOSTS does not list {place} for {scheme}"
+            )
+        if parse_authority(parsed.raw_authority) is None:
+            # a wildcard takes anything before its domain
+            raise RecordError(
+                f"webhook.url: {shown(parsed.raw_authority)} is not the name of a host"
             )
         return parsed
 

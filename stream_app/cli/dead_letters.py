@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
+import re
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from producers.letter_replay import LetterReplay, Outcome
 from producers.sink import RecordSink
 from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
 from stream_app.contracts.access import Process
-from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.contracts.topics import ALL_TOPICS, WEBHOOKS
 from stream_app.domain.instants import SECOND, format_instant, parse_instant
 from stream_app.errors import RecordError
 from stream_app.kafka.admin import ensure_topics
@@ -40,6 +41,11 @@ _SHOWN_LETTERS: Final = 50
 
 _MAX_LISTED: Final = 100_000
 
+
+_URL: Final = re.compile(
+    rb"(https?:(?:\\?/){2})(?:[^\s/?#\"@]*@)?([^\s/?#\\\"]*)[^\s\"]*", re.IGNORECASE
+)
+"""A URL: scheme, host, and what else it has; JSON may write a slash as \\/."""
 
 _Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -271,7 +277,7 @@ def _wall_clock() -> int:
 
 
 def _line(kept: KeptLetter) -> str:
-    letter = kept.letter
+    letter = _shown_letter(kept)
     original = "(no value)" if letter.original is None else _short(letter.original)
     return (
         f"{kept.number:>8}  {_second(kept)}  {_source(letter)}  "
@@ -281,15 +287,15 @@ def _line(kept: KeptLetter) -> str:
 
 def _row(kept: KeptLetter) -> dict[str, Any]:
     """The JSON form of `list`: as `show` has it, but for the original's length."""
-    letter = kept.letter
+    letter = _shown_letter(kept)
     shortened = replace(
         letter, original=letter.original[:_SHOWN_ORIGINAL] if letter.original else letter.original
     )
-    return _content(replace(kept, letter=shortened), len(letter.original or b""))
+    return _content(replace(kept, letter=shortened), len(kept.letter.original or b""))
 
 
 def _content(kept: KeptLetter, original_bytes: int) -> dict[str, Any]:
-    letter = kept.letter
+    letter = _shown_letter(kept)
     return {
         "id": kept.number,
         "kept_at": format_instant(kept.taken),
@@ -303,7 +309,7 @@ def _content(kept: KeptLetter, original_bytes: int) -> dict[str, Any]:
 
 
 def _whole(kept: KeptLetter) -> Iterator[str]:
-    letter = kept.letter
+    letter = _shown_letter(kept)
     yield f"id:        {kept.number}"
     yield f"kept at:   {format_instant(kept.taken)}"
     for name, value in letter.source.items():
@@ -315,7 +321,7 @@ def _whole(kept: KeptLetter) -> Iterator[str]:
         yield "original:  (no value)"
         return
     kept_part = ", the beginning of more" if letter.truncated else ""
-    yield f"original:  {len(letter.original):,} bytes{kept_part}"
+    yield f"original:  {len(kept.letter.original or b''):,} bytes{kept_part}"
     yield _decoded(letter.original)
 
 
@@ -336,6 +342,15 @@ def _source(letter: DeadLetter) -> str:
 
 def _second(kept: KeptLetter) -> str:
     return format_instant(kept.taken // SECOND * SECOND)
+
+
+def _shown_letter(kept: KeptLetter) -> DeadLetter:
+    """A letter as it is shown: of a webhook's URL scheme and host, for its path may be a secret."""
+    letter = kept.letter
+    if letter.source.get("topic") != WEBHOOKS.name:
+        return letter
+    original = None if letter.original is None else _URL.sub(rb"\1\2/...", letter.original)
+    return replace(letter, original=original)
 
 
 def _short(data: bytes) -> str:

@@ -118,6 +118,29 @@ def test_says_that_there_are_none(topic: FakeReader) -> None:
     assert run("list", "--reason", "something else", "--format", "json").stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    "original",
+    [
+        b'{"report_id":"x","url":"https://ann:hunter2@hooks.example.com:8443/T0P?key=s3cret","a":1}',
+        b'{"url":"https:\\/\\/hooks.example.com:8443\\/T0P?key=s3cret","a":1}',
+        b'{"url":"HTTPS://hooks.example.com:8443?key=s3cret", "b": "http://x/T0P"',
+        b"https://hooks.example.com:8443/T0P\xff",
+    ],
+)
+def test_of_the_url_of_a_webhook_scheme_and_host_are_shown(
+    topic: FakeReader, original: bytes
+) -> None:
+    source: dict[str, str | int] = {"topic": "webhooks", "partition": 0, "offset": 7}
+    topic.add_letter(DeadLetter(source, "answered 410: it wants no more", original))
+    for arguments in (["list"], ["show", "0"]):
+        for form in ("text", "json"):
+            shown = run(*arguments, "--format", form).stdout
+            for secret in ("T0P", "s3cret", "hunter2"):
+                assert secret not in shown
+            assert "hooks.example.com:8443" in shown or "base64" in shown
+    assert run("show", "0", "--raw").stdout_bytes == original, "what `--set-value` needs"
+
+
 def test_nothing_that_a_terminal_would_obey_is_printed(topic: FakeReader) -> None:
     evil = "a\x1b[2J\nb\u202e\u00e9"
     source: dict[str, str | int] = {"file": evil, "line": 3}

@@ -185,7 +185,7 @@ class Runs:
         await self._ends.setdefault(name, asyncio.Event()).wait()
         self.ended.append(name)
         if name == "broken":
-            raise ZeroDivisionError
+            raise ZeroDivisionError(webhook.url)
         return self.reasons.get(name)
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -420,6 +420,18 @@ async def test_what_is_given_up_is_a_dead_letter_first(
         encode_webhook(Webhook(REPORT, url_of("0"), ASKED)),
         REPORT.encode(),
     )
+
+
+async def test_the_url_of_a_webhook_that_broke_is_in_no_log_and_no_reason(
+    group: Group, runs: Runs, couriers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    group.add("broken")
+    runs.end("broken")
+    await couriers()
+    await until(lambda: group.committed_of() == 1)
+    assert "ZeroDivisionError" in caplog.text
+    assert "/broken" not in caplog.text
+    assert "/broken" not in runs.letters[0].reason
 
 
 async def test_nothing_is_taken_before_the_api_has_read_all(couriers: Any) -> None:

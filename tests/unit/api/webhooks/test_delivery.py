@@ -168,6 +168,32 @@ async def test_nobody_there() -> None:
     assert came.outcome == "failed"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense /T0P?key=s3cret\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: " + b"b" * 70_000 + b"\r\n\r\n",
+        b"",
+    ],
+)
+async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer: bytes) -> None:
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    async with server:
+        host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with delivery(host) as sender:
+            attempt = await sender.attempt(f"{host}/T0P?key=s3cret", REPORT, b"{}")
+    assert attempt.outcome == "failed"
+    assert "T0P" not in attempt.detail
+    assert "s3cret" not in attempt.detail
+
+
 async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
     async with Receiver() as receiver, delivery("hooks.example.com") as sender:
         came = await sender.attempt(receiver.url, REPORT, BODY)

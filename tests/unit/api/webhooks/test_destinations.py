@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.destinations import MAX_URL_LENGTH, Destinations, is_public
+from api.webhooks.destinations import MAX_URL_LENGTH, Destinations, is_public, place_of
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 
@@ -105,6 +105,85 @@ def test_what_is_not_listed_may_not(url: str) -> None:
 def test_what_is_no_plain_url_is_refused(url: object, reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
         destinations().check(url)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "a..b",
+        "-a",
+        "a-",
+        "x" * 64,
+        ".".join(["x" * 60] * 5),
+        "a%2eb",
+        "a*b",
+        "a~b",
+        "a,b",
+        "a=b",
+    ],
+)
+def test_what_no_host_can_be_called_is_refused_where_a_wildcard_takes_it(name: str) -> None:
+    with pytest.raises(RecordError, match=r"not the name of a host|not a URL|does not list"):
+        destinations().check(f"https://{name}.example.org/hook")
+
+
+@pytest.mark.parametrize("name", ["a", "a-b", "x" * 63, "xn--bcher-kva", "_a", "a.b.c", "1"])
+def test_what_a_host_can_be_called_is_taken(name: str) -> None:
+    assert (
+        destinations().check(f"https://{name}.example.org/hook").raw_host == f"{name}.example.org"
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "4 43", ""])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(RecordError):
+        destinations().check(f"https://hooks.example.com:{port}x/")
+    if port:
+        with pytest.raises(RecordError):
+            destinations().check(f"https://hooks.example.com:{port}/")
+
+
+SECRETS = ("T0P", "s3cret", "hunter2")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://other.example.com/T0P?key=s3cret",
+        "https://hooks.example.com:port/T0P?key=s3cret",
+        "https://hooks.example.com:99999/T0P?key=s3cret",
+        "https://ann:hunter2@hooks.example.com/T0P",
+        "https://ann:hunter2@other.example.com/T0P",
+        "https://hooks.example.com/T0P#s3cret",
+        "https://[::1/T0P",
+        "https://.example.org/T0P?s3cret",
+        "http://hooks.example.com/T0P",
+        "ftp://hooks.example.com/T0P",
+        "https://hooks.example.com/T0P s3cret",
+    ],
+)
+def test_a_reason_shows_no_path_no_query_and_no_password(url: str) -> None:
+    with pytest.raises(RecordError) as raised:
+        destinations().check(url)
+    assert not any(secret in str(raised.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://hooks.example.com/T0P?s3cret", "https://hooks.example.com:443"),
+        ("https://ann:hunter2@HOOKS.example.com:8443/T0P", "https://hooks.example.com:8443"),
+        ("http://[2001:db8::1]:9000/T0P", "http://[2001:db8::1]:9000"),
+        ("https://hooks.example.com:99999/T0P", "a URL without a host"),
+        ("/T0P?s3cret", "a URL without a host"),
+        ("", "a URL without a host"),
+        ("mailto:T0P@example.com", "a URL without a host"),
+    ],
+)
+def test_the_place_of_a_url_is_all_that_is_shown_of_it(url: str, place: str) -> None:
+    assert place_of(url) == place
 
 
 def test_without_hosts_webhooks_are_off() -> None:
