@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIECE_BYTES: Final = 64 << 10
+PIECE_BYTES: Final = 32 << 10
 """The most that is unpacked at once: other requests have their turn between two pieces."""
 
 MAX_RATIO: Final = 100

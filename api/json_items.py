@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     from api.lines import Line
 
-SLICE_BYTES: Final = 64 << 10
+SLICE_BYTES: Final = 16 << 10
 """Of an array, parsed at once: other requests have their turn in between."""
+
+_ITEM_BYTES: Final = 64 << 10
+"""How far beyond that its last item may reach."""
 
 _MAX_DEPTH: Final = 100
 """Braces and brackets within each other, beyond which an object over several lines is none."""
@@ -169,7 +172,7 @@ def array_slices(body: bytes) -> Iterator[list[Any]]:
 
 def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
     """The items from `start` on, and where they end."""
-    reason = NotJsonError(f"not JSON: no item ends within {SLICE_BYTES:,} bytes")
+    reason = NotJsonError(f"not JSON: an item is longer than {_ITEM_BYTES:,} bytes")
     for cut in _cuts(text, start + SLICE_BYTES, end):
         try:
             return orjson.loads(b"[%b]" % text[start:cut]), cut
@@ -181,9 +184,9 @@ def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
 def _cuts(text: bytes, begin: int, end: int) -> Iterator[int]:
     """Where an item may end, the most probable places first."""
     if begin < end:
-        last = min(begin + SLICE_BYTES, end)
+        last = min(begin + _ITEM_BYTES, end)
         for pattern in (_BETWEEN_OBJECTS, _COMMA):
             for _, found in zip(range(_CUTS), pattern.finditer(text, begin, last), strict=False):
                 yield text.index(b",", found.start())
-    if end - begin < SLICE_BYTES:
+    if end - begin < _ITEM_BYTES:
         yield end

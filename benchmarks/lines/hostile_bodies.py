@@ -1,0 +1,90 @@
+"""How long others wait while bodies are sent that are made to keep the API busy."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.http import KeepAlive, request
+from benchmarks.line import Figure, Line
+from benchmarks.quantiles import quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.bench import Bench
+
+AT_ONCE: Final = 4
+"""Bodies of a kind, each over a connection of its own."""
+
+_LEAST_ASKED: Final = 300
+_LIMIT: Final = 120.0
+_EXPECTED: Final = frozenset({202, 413, 422})
+_GZIP: Final = b"Content-Encoding: gzip\r\n"
+
+_BODIES: Final[Mapping[str, tuple[bytes, bytes]]] = {
+    "packed": (_GZIP, gzip.compress(b"{}\n" + b"\n" * (63 << 20))),
+    "blank": (b"", b"{}\n" + b"\n" * (63 << 20)),
+    "array": (b"", b"[" + b"[]," * 2_700_000 + b"[]]"),
+}
+"""By name: a header, and the body."""
+
+
+async def measure(bench: Bench) -> Mapping[str, float]:
+    """Each kind of body, and `GET /healthz` as fast as it is answered meanwhile."""
+    figures = {}
+    async with bench.deployment() as product:
+        where = (product.settings.api_host, product.settings.api_port)
+        for name, (header, body) in _BODIES.items():
+            bench.say(f"{AT_ONCE} bodies at once: {name}")
+            seconds = await product.while_running(
+                _meanwhile(where, request("POST", "/status", body), header), _LIMIT, name
+            )
+            figures[f"{name}_p99"] = 1000 * quantile(seconds, 0.99)
+    return figures
+
+
+async def _meanwhile(where: tuple[str, int], data: bytes, header: bytes) -> list[float]:
+    line, _, rest = data.partition(b"\r\n")
+    posts = asyncio.gather(*(_post(where, line + b"\r\n" + header + rest) for _ in range(AT_ONCE)))
+    connection = await KeepAlive.connect(*where)
+    seconds: list[float] = []
+    try:
+        while not posts.done() or len(seconds) < _LEAST_ASKED:
+            begin = time.perf_counter()
+            await connection.ask(request("GET", "/healthz"))
+            seconds.append(time.perf_counter() - begin)
+            await asyncio.sleep(0.001)
+        await posts
+    finally:
+        connection.close()
+    return seconds
+
+
+async def _post(where: tuple[str, int], data: bytes) -> None:
+    """Send a body, and read the answer, which may come before all of it is sent."""
+    reader, writer = await asyncio.open_connection(*where)
+    try:
+        writer.write(data)
+        status = int((await reader.readline())[9:12])
+        if status not in _EXPECTED:
+            raise BenchmarkError(f"a hostile body is answered {status}")
+    finally:
+        writer.close()
+
+
+LINE: Final = Line(
+    name="hostile-bodies",
+    title=f"GET /healthz while {AT_ONCE} bodies are sent that are made to keep the API busy",
+    figures=(
+        Figure(
+            "packed_p99", "64 MB of blank lines in 64 kB of gzip: 99 of 100 within", "ms", most=50
+        ),
+        Figure("blank_p99", "64 MB of blank lines: 99 of 100 within", "ms", most=50),
+        Figure("array_p99", "8 MB of empty lists: 99 of 100 within", "ms", most=50),
+    ),
+    measure=measure,
+)
