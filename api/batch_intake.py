@@ -128,6 +128,8 @@ class BatchIntake:
                     raise item
                 store_id, poll = poll_item_in(item, now)
                 reason = self._ingestion.ahead(poll[0], now)
+                if reason is None:
+                    reason = self._ingestion.limit.refusal(store_id)
             except RecordError as error:
                 reason = str(error)
             if reason is not None:

@@ -27,6 +27,7 @@ from api.registry import TOPICS, Registry
 from api.report_log import ReportLog
 from api.report_service import ReportService
 from api.request_body import READING_BYTES, Bodies
+from api.store_limit import StoreLimit
 from api.store_service import StoreService
 from api.webhooks.service import Webhooks
 from stream_app.contracts.access import api_process
@@ -151,6 +152,7 @@ class Gateway:
             clock,
             Outgoing(self._link.send, budget, settings),
             self._link.require,
+            StoreLimit(self._registry, settings.max_stores),
             self.metrics,
         )
         self.bodies = Bodies(READING_BYTES)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from api.metrics import ApiMetrics
+    from api.store_limit import StoreLimit
     from stream_app.contracts.bodies import Poll
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.hours import Row
@@ -66,10 +67,12 @@ class Ingestion:
         clock: the wall clock in µs.
         outgoing: what sends.
         require: raises without a connection.
+        limit: says whether there is a place for a store that is new.
         metrics: counts polls and dead letters.
 
     Attributes:
         clock: as given.
+        limit: as given.
         polls_counted: how many polls were accepted, and how many refused.
     """
 
@@ -79,6 +82,7 @@ class Ingestion:
         clock: Callable[[], int],
         outgoing: Outgoing,
         require: Callable[[], None],
+        limit: StoreLimit,
         metrics: ApiMetrics,
     ) -> None:
         self.clock = clock
@@ -88,6 +92,7 @@ class Ingestion:
         self._tolerance = settings.future_tolerance
         self._outgoing = outgoing
         self._require = require
+        self.limit = limit
 
     async def stop(self, patience: float) -> None:
         """Wait for what is under way, for so many seconds at most."""
@@ -109,6 +114,7 @@ class Ingestion:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self.check(store_id)
+        self.limit.check(store_id)
         if not self._outgoing.budget.try_take(POLL_BYTES):
             raise overloaded()
         taken = await outcome(self._begin(store_id, [poll]))
@@ -162,8 +168,11 @@ class Ingestion:
 
         Raises:
             OverloadedError: as much is waiting as may wait.
+            TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
+        self._require()
+        self.limit.check(store_id)
         await self._publish(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
 
     async def timezone(self, store_id: str, timezone: str) -> None:
@@ -171,8 +180,11 @@ class Ingestion:
 
         Raises:
             OverloadedError: as much is waiting as may wait.
+            TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
+        self._require()
+        self.limit.check(store_id)
         await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
 
     async def remove(self, store_id: str) -> None:

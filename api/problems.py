@@ -14,6 +14,7 @@ from stream_app.errors import (
     OverloadedError,
     RecordError,
     ReportError,
+    TooManyStoresError,
     WorkersBehindError,
 )
 
@@ -104,6 +105,9 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     except WorkersBehindError as error:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=RETRY_SECONDS)
+    except TooManyStoresError as error:
+        # trying again does not help
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error))
     except OverloadedError as error:
         return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after=BUSY_SECONDS)
     except BrokerUnavailableError as error:

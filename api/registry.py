@@ -128,6 +128,7 @@ class Registry:
     def __init__(self, path: Path, partitions: int) -> None:
         self._partitions = partitions
         self._any_taken_back = False
+        self._count = 0
         self._database = sqlite3.connect(path, isolation_level=None)
         # thrown away at exit: nothing of it needs to survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -142,6 +143,11 @@ class Registry:
     def database(self) -> sqlite3.Connection:
         """Its only connection, for views that share its table."""
         return self._database
+
+    @property
+    def count(self) -> int:
+        """How many stores the workers say there are."""
+        return self._count
 
     def close(self) -> None:
         """Close the file."""
@@ -158,9 +164,9 @@ class Registry:
             if gone is None:
                 self._exists(decode_store(record.value).store_id)
             else:
-                self._database.execute(
-                    "UPDATE store SET registered = 0 WHERE store_id = ?", (gone,)
-                )
+                self._count -= self._database.execute(
+                    "UPDATE store SET registered = 0 WHERE store_id = ? AND registered", (gone,)
+                ).rowcount
                 drop_if_gone(self._database, gone)
         elif record.topic == STORE_BUSINESS_HOURS.name:
             self._hours(record)
@@ -196,11 +202,11 @@ class Registry:
         return [store_id for (store_id,) in rows]
 
     def _exists(self, store_id: str) -> None:
-        self._database.execute(
+        self._count += self._database.execute(
             "INSERT INTO store (store_id, registered) VALUES (?, 1)"
             " ON CONFLICT (store_id) DO UPDATE SET registered = 1 WHERE NOT registered",
             (store_id,),
-        )
+        ).rowcount
 
     def _hours(self, record: Any) -> None:
         taken_back = taken_back_in(record)

@@ -7,6 +7,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── RefusedRowsError             what was sent is not what was meant    (exit 5)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
+├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
 ├── TableError                   the local database fails               (the worker ends)
 ├── RevokedError                 a partition is not open here any more  (its owner goes on)
 ├── TopicReplacedError           a topic was deleted and made anew      (the worker ends)
@@ -56,6 +57,10 @@ class WorkersBehindError(StoreUptimeError):
 
 class OverloadedError(StoreUptimeError):
     """As much as this process may hold is waiting already: try again in a moment."""
+
+
+class TooManyStoresError(StoreUptimeError):
+    """A store is new, and there are as many as the settings allow: others go on."""
 
 
 class TableError(StoreUptimeError):

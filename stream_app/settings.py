@@ -326,6 +326,9 @@ class Settings:
         _duration(8 * DAY, 4000 * DAY),
         "how far behind a store's newest poll its polls are kept",
     )
+    max_stores: int = _setting(
+        "1000000", _whole(1, 100_000_000), "how many stores there may be; a new one is refused then"
+    )
     report_deadline: int = _setting(
         "2m", _duration(SECOND, DAY), "a report not complete by then fails"
     )

@@ -310,6 +310,7 @@ class FakeOwnership:
         owned: by number.
         notes: what `applied` was told.
         gone: the stores that `removed` was told.
+        elsewhere: how many stores other workers have.
         finished: partition, topic and first offset of what needs nothing more.
     """
 
@@ -317,6 +318,7 @@ class FakeOwnership:
         self.owned: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
         self.gone: list[bytes] = []
+        self.elsewhere = 0
         self.finished: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
@@ -336,6 +338,9 @@ class FakeOwnership:
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
+
+    def store_count(self) -> int:
+        return self.elsewhere + sum(len(partition.stores) for partition in self.owned.values())
 
     def removed(self, partition: OwnedPartition, stores: Iterable[bytes]) -> None:
         partition.stores.difference_update(stores)
@@ -410,6 +415,9 @@ class FakeProgress:
 
     def newest_poll(self) -> int | None:
         return self.newest
+
+    def stores_elsewhere(self, _: object) -> int:
+        return 0
 
     def advance(self, watermark: Watermark) -> None:
         self.watermarks.append(watermark)

@@ -22,6 +22,7 @@ from api.registry import TOPICS, Registry
 from api.report_log import Pieces, ReportState
 from api.report_service import QUERY_SECONDS
 from api.request_body import READING_BYTES, Bodies
+from api.store_limit import StoreLimit
 from api.store_service import StoreService
 from api.webhooks.service import Webhooks
 from stream_app.contracts.partitioning import partition_of
@@ -218,7 +219,14 @@ class FakeGateway:
             self,  # type: ignore[arg-type]
         )
         outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
-        self.ingestion = Ingestion(settings, now, outgoing, self._answer, self.metrics)
+        self.ingestion = Ingestion(
+            settings,
+            now,
+            outgoing,
+            self._answer,
+            StoreLimit(self._registry, settings.max_stores),
+            self.metrics,
+        )
         for store_id in stores:
             self.add_store(store_id)
 

@@ -109,6 +109,8 @@ class _Run:
         removed: the stores whose polls were taken back.
         taken_back: the stores of which anything was.
         gone: those of them of which nothing stands now.
+        room: how many new stores there is room for; None: none came yet.
+        let_in: the new stores that have their place.
         refused: records with the reason why they, or a part of them, were refused.
         elsewhere: records whose store another partition owns.
     """
@@ -121,6 +123,8 @@ class _Run:
     removed: set[bytes] = field(default_factory=set)
     taken_back: set[bytes] = field(default_factory=set)
     gone: set[bytes] = field(default_factory=set)
+    room: int | None = None
+    let_in: set[bytes] = field(default_factory=set)
     refused: list[tuple[Any, str]] = field(default_factory=list)
     elsewhere: list[_Misplaced] = field(default_factory=list)
 
@@ -302,6 +306,23 @@ class Ingest:
         run.elsewhere.append(_Misplaced(record, store_id, right, origin_of(record)))
         return True
 
+    def _no_room(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+        """Refuse a record whose store is new where there are too many."""
+        if store in run.owned.stores or store in run.let_in:
+            return False
+        if run.room is None:
+            run.room = most_stores(self._settings) - self._ownership.store_count()
+        if run.room > 0:
+            run.room -= 1
+            run.let_in.add(store)
+            return False
+        reason = (
+            f"store {store_id} is new, and there are as many as STORE_UPTIME_MAX_STORES="
+            f"{self._settings.max_stores} allows"
+        )
+        run.refused.append((record, reason))
+        return True
+
     def _stands(self, owned: OwnedPartition, store: bytes) -> bool:
         """Whether anything that is known of a store has not been taken back."""
         return any(
@@ -342,6 +363,8 @@ class Ingest:
                 continue
             # written also where the content is the same, and where there was nothing to take back:
             # what is older must find it
+            if content is not None and self._no_room(record, store_id, store, run):
+                continue
             if content is None:
                 run.taken_back.add(store)
                 self._put(run, store + tag, encode_taken_back(revision))
@@ -374,7 +397,7 @@ class Ingest:
                 if polls:
                     reason = f"{len(refused)} polls refused: {reason}"
                 run.refused.append((record, reason))
-            if polls:
+            if polls and not self._no_room(record, told.store_id, store, run):
                 stores.setdefault(told.store_id, []).append((record, polls))
         for store_id, gathered in stores.items():
             self._apply_store(store_id, gathered, run)
@@ -431,6 +454,15 @@ class Ingest:
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
+
+
+def most_stores(settings: Settings) -> int:
+    """The stores that workers let in: what the API let in must not be refused behind its 202.
+
+    Several API processes, which do not know of each other's newest stores, may let in a few more
+    than there is room for.
+    """
+    return settings.max_stores + settings.max_stores // 100
 
 
 def _hours(value: bytes | None) -> tuple[str, bytes]:

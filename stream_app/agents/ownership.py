@@ -203,6 +203,11 @@ class Ownership:
             partition.stores.difference_update(stores)
             self._outbox.unregister(stores)
 
+    def store_count(self) -> int:
+        """How many stores there are, those of other workers as far as is known now."""
+        here = sum(len(partition.stores) for partition in self._owned.values())
+        return here + self._progress.stores_elsewhere(self._owned)
+
     def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         """Note that the records that began at an offset need nothing more here."""
         if self._owned.get(partition.number) is partition:
@@ -293,4 +298,5 @@ class Ownership:
             partition.applied(topic),
             partition.newest_poll if topic == STORE_STATUS.name else None,
             self._progress.topic_id(topic),
+            len(partition.stores) if topic == STORE_STATUS.name else 0,
         )

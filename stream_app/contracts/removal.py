@@ -13,7 +13,13 @@ from typing import Any
 
 import orjson
 
-from stream_app.contracts.records import object_of, parse_uuid, shown
+from stream_app.contracts.records import (
+    field_of,
+    known_fields_only,
+    object_of,
+    parse_uuid,
+    shown,
+)
 from stream_app.contracts.revisions import Revision, origin_in
 from stream_app.errors import RecordError
 
@@ -36,9 +42,8 @@ def removal_in(value: bytes | None) -> str | None:
         return None
     if content["removed"] is not True:
         raise RecordError(f"removed is not true: {shown(content['removed'])}")
-    if content.keys() != {"store_id", "removed"}:
-        raise RecordError("a record that says removed has a store_id and nothing else")
-    return parse_uuid(content["store_id"])
+    known_fields_only(content, "store_id", "removed")
+    return parse_uuid(field_of(content, "store_id"))
 
 
 def taken_back_in(record: Any) -> str | None:

@@ -27,6 +27,7 @@ class Watermark:
         topic_id: Kafka's id of the source topic, since a topic that is deleted and made anew
             begins at offset 0 again; None: written by an earlier version, or under a broker
             without topic ids.
+        stores: how many stores the partition has; told of polls alone.
     """
 
     topic: str
@@ -34,6 +35,7 @@ class Watermark:
     applied: int
     newest_poll: int | None = None
     topic_id: str | None = None
+    stores: int = 0
 
     def joined(self, other: Watermark | None) -> Watermark:
         """The furthest of both: what is applied only ever advances.
@@ -46,15 +48,17 @@ class Watermark:
         """
         if other is None or self.topic_id not in (None, other.topic_id):
             return self
+        stores = max(self.stores, other.stores)
         if self.applied != other.applied:
-            newest = max(self, other, key=lambda one: one.applied).newest_poll
+            further = max(self, other, key=lambda one: one.applied)
+            newest, stores = further.newest_poll, further.stores
         else:
             newest = max(
                 (poll for poll in (self.newest_poll, other.newest_poll) if poll is not None),
                 default=None,
             )
         applied = max(self.applied, other.applied)
-        return Watermark(self.topic, self.partition, applied, newest, other.topic_id)
+        return Watermark(self.topic, self.partition, applied, newest, other.topic_id, stores)
 
 
 def watermark_key(watermark: Watermark) -> bytes:
@@ -71,6 +75,7 @@ def encode_watermark(watermark: Watermark) -> bytes:
             "applied": watermark.applied,
             "newest_poll": watermark.newest_poll,
             "topic_id": watermark.topic_id,
+            "stores": watermark.stores,
         }
     )
 
@@ -87,10 +92,12 @@ def decode_watermark(value: bytes | None) -> Watermark:
     applied = field_of(content, "applied")
     newest_poll = content.get("newest_poll")
     topic_id = content.get("topic_id")
+    stores = content.get("stores", 0)
     if not (
         isinstance(topic, str)
         and _is_count(partition)
         and _is_count(applied)
+        and _is_count(stores)
         # bool is an int in Python
         and (newest_poll is None or type(newest_poll) is int)
         and (topic_id is None or isinstance(topic_id, str))
@@ -99,7 +106,7 @@ def decode_watermark(value: bytes | None) -> Watermark:
     if newest_poll is not None:
         # every report without a time of its own refers to it: no report could be written
         check_instant(newest_poll)
-    return Watermark(topic, partition, applied, newest_poll, topic_id)
+    return Watermark(topic, partition, applied, newest_poll, topic_id, stores)
 
 
 def _is_count(value: object) -> bool:

@@ -14,7 +14,7 @@ from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_pro
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
@@ -155,6 +155,14 @@ class Progress:
                 if watermark.topic == STORE_STATUS.name and watermark.newest_poll is not None
             ),
             default=None,
+        )
+
+    def stores_elsewhere(self, owned: Container[int]) -> int:
+        """How many stores there are in other partitions than these, as far as is known now."""
+        return sum(
+            watermark.stores
+            for watermark in self._watermarks.values()
+            if watermark.topic == STORE_STATUS.name and watermark.partition not in owned
         )
 
     async def catch_up(self) -> dict[Partition, int]:

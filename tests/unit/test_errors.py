@@ -24,6 +24,7 @@ ALL = {
         ("BrokerUnavailableError", 4),
         ("WorkersBehindError", 1),
         ("OverloadedError", 1),
+        ("TooManyStoresError", 1),
         ("RecordError", 1),
         ("ReportError", 1),
     ],

@@ -76,6 +76,7 @@ DEFAULTS: dict[str, Any] = {
     "reference_clock": "data",
     "future_tolerance": 300 * SECOND,
     "retention": 400 * DAY,
+    "max_stores": 1_000_000,
     "report_deadline": 120 * SECOND,
     "report_retention": 7 * DAY,
     "dead_letters_mb": 1000,

@@ -275,6 +275,8 @@ class WatermarkRecord(TypedDict):
     """Of all stores of the partition, in microseconds since 1970."""
     topic_id: NotRequired[str | None]
     """Kafka's id of the source topic: one that was deleted and made anew has another."""
+    stores: NotRequired[Count]
+    """Of the partition; told with polls alone."""
 
 
 @closed

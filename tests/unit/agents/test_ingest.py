@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.committable import Committable
-from stream_app.agents.ingest import Ingest
+from stream_app.agents.ingest import Ingest, most_stores
 from stream_app.agents.latest import LatestPolls
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
@@ -793,3 +794,35 @@ async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
     )
 
     assert desk.latest._known == {0: {KEY: NOW << 1}}
+
+
+# -- the most stores
+
+
+@pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
+    spec: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.SETTINGS", settings_with(max_stores=5))
+    desk = Desk()
+    desk.ownership.elsewhere = 2
+    stores = [store_in(0, number) for number in range(5)]
+    desk.ownership.owned[0].stores = {store_key(stores[0])}
+    values = {
+        STORE_STATUS.name: lambda store: encode_poll_batch(store, [(NOW - MINUTE, True)]),
+        STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
+        STORE_TIMEZONES.name: lambda store: encode_zone(store, "UTC"),
+    }[spec.name]
+    # two are new and fit, one of them twice; two do not
+    names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
+    await desk.run(run_of(*map(values, names), topic=spec.name), spec=spec)
+
+    assert desk.ownership.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
+    assert [letter.original for letter in desk.outbox.letters] == list(map(values, stores[3:]))
+    assert "STORE_UPTIME_MAX_STORES=5" in desk.outbox.letters[0].reason
+    assert {key[:16] for _, key in desk.facts.content} == set(map(store_key, stores[:3]))
+
+
+def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
+    assert most_stores(settings_with(max_stores=1_000_000)) == 1_010_000
+    assert most_stores(settings_with(max_stores=3)) == 3

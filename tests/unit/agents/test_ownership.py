@@ -126,7 +126,7 @@ async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_ne
     assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
-    assert Watermark(POLLS, 0, 17, 80) in desk.progress.watermarks
+    assert Watermark(POLLS, 0, 17, 80, stores=2) in desk.progress.watermarks
     assert Watermark(ZONES, 1, 4) in desk.progress.watermarks
     assert len(desk.progress.watermarks) == 9
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pytest
 
 from stream_app.contracts.records import decode_dead_letter, encode_dead_letter
+from stream_app.contracts.removal import removal_in
 from stream_app.contracts.shapes.records import SHAPES, PartRequest
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLOSED: Mapping[str, tuple[str, ...]] = {
-    STORE_STATUS.name: ("poll", "polls"),
+    STORE_STATUS.name: ("poll", "polls", "removal"),
     LATEST_POLLS.name: ("poll",),
     STORE_BUSINESS_HOURS.name: ("hours",),
     STORE_TIMEZONES.name: ("zone",),
@@ -54,6 +55,7 @@ OPEN = {
 _REQUEST = {"report_id": REPORT, "reference_time": NOON, "requested_at": NOON}
 RECORDS: dict[str, dict[str, Any]] = {
     **GOOD,
+    "removal": {"store_id": STORE, "removed": True},
     "request": {**_REQUEST, "store_id": STORE, "duration": "P1D", "details": ["windows"]},
     "fleet request": {**_REQUEST, "scope": "fleet", "daily": True},
     "stores request": {**_REQUEST, "store_ids": [STORE], "start": NOON, "exact": True},
@@ -63,6 +65,8 @@ KINDS = sorted({kind for kinds in CLOSED.values() for kind in kinds})
 
 
 def decoded(kind: str, content: dict[str, Any]) -> Any:
+    if kind == "removal":
+        return removal_in(wire(content))
     return DECODERS.get(kind, DECODERS["request"])(wire(content))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.contracts.watermarks import Watermark, decode_watermark, encode_watermark
 from tests.unit.contracts.hypotheses import untimed
 
 marks = st.builds(
@@ -69,3 +69,11 @@ def test_a_record_without_a_topic_id_is_read() -> None:
 def test_the_newest_poll_goes_back_when_its_store_is_removed(newest: int | None) -> None:
     before, after = Watermark("t", 0, 4, 7), Watermark("t", 0, 5, newest)
     assert after.joined(before) == before.joined(after) == after
+
+
+def test_the_number_of_stores_is_that_of_the_further_one() -> None:
+    before, after = Watermark("t", 0, 4, stores=7), Watermark("t", 0, 5, stores=6)
+    assert after.joined(before).stores == before.joined(after).stores == 6
+    assert decode_watermark(encode_watermark(after)) == after
+    same = Watermark("t", 0, 5, stores=8)
+    assert after.joined(same).stores == same.joined(after).stores == 8
