@@ -152,7 +152,7 @@ def parse_poll_chunk(chunk: Chunk, table: Table, stores: StoreNumbers, latest: i
     lines = chunk.data.split(b"\n")
     others: list[tuple[int, int, bool]] = []
     refused: list[Refused] = []
-    for index in (~rows["plain"]).arg_true().to_list():
+    for index in rows.filter(~pl.col("plain"))["index"].to_list():
         try:
             poll = parse_poll_line(lines[index], table.columns, stores, latest)
         except RecordError as error:
@@ -168,15 +168,23 @@ def parse_poll_chunk(chunk: Chunk, table: Table, stores: StoreNumbers, latest: i
 def _parse_plain_rows(
     data: bytes, columns: Columns, stores: StoreNumbers, latest: int
 ) -> pl.DataFrame:
-    """One row a line: columns of SCHEMA and `plain`, True where they hold."""
+    """A row for each line that is not empty: SCHEMA, its `index`, `plain`: True where they hold."""
     try:
         text, whole = data.decode(), True
     except UnicodeDecodeError:
         text, whole = data.decode(errors="replace"), False
     if "\r" in text:
         text = text.replace("\r\n", "\n").removesuffix("\r")
-    lines = pl.Series([text.removesuffix("\n")]).str.split("\n").explode().to_frame("line")
     line = pl.col("line")
+    lines = (
+        pl.Series([text.removesuffix("\n")])
+        .str.split("\n")
+        .explode()
+        .to_frame("line")
+        .with_row_index("index")
+        # megabytes of empty lines take no other step
+        .filter(line != "")
+    )
     plain = line.str.len_bytes() <= MAX_LINE_BYTES
     if not whole:
         plain &= ~line.str.contains("\ufffd", literal=True)
@@ -191,6 +199,7 @@ def _parse_plain_rows(
     part = pl.col("parts").struct
     store, status, time = columns.positions
     fields = lines.with_columns(parts=line.str.split_exact(",", columns.count)).select(
+        "index",
         # of one column more than there should be, the last but one is there and the last not
         plain=plain
         & part.field(f"field_{columns.count - 1}").is_not_null()
@@ -200,6 +209,7 @@ def _parse_plain_rows(
         time=part.field(f"field_{time}"),
     )
     return fields.select(
+        "index",
         "plain",
         store=stores.numbers(fields["store_text"]),
         instant=_plain_instant(pl.col("time")),

@@ -56,8 +56,8 @@ def join_rows(data: bytes, count: int, needed: Sequence[int], *, last: bool) -> 
         fields = row.fields()
         if fields is None:
             if row.goes_on and not last:
-                start = sum(map(len, lines[:index])) + index
-                return JoinedRows(_text(lines[:index]), joined, data[start:])
+                rest = b"\n".join(lines[index:])
+                return JoinedRows(_text(lines[:index]), joined, rest)
             continue
         end = index + row.lines
         if row.lines > 1 and len(fields) == count and not any("\n" in fields[at] for at in needed):

@@ -142,6 +142,8 @@ def _read(table: Table, add: Callable[[bytes, Columns], bool | None]) -> Iterato
         accepted = duplicates = 0
         refused: list[Refused] = []
         for number, line in enumerate(chunk.data.split(b"\n"), chunk.first_line):
+            if not line:
+                continue
             try:
                 new = add(line, columns)
             except RecordError as error:

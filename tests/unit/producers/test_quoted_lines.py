@@ -34,10 +34,10 @@ GOOD = f"{U},plain,active,{AT}"
 
 def read(path: Path, content: bytes, chunk_bytes: int = 2 << 20) -> tuple[int, list[Refused]]:
     path.write_bytes(content)
-    table = Table(path, POLLS)
     accepted = 0
     refused: list[Refused] = []
     with patch.object(lines, "CHUNK_BYTES", chunk_bytes):
+        table = Table(path, POLLS)
         for chunk in read_polls(table, StoreNumbers(), lambda: LATEST):
             accepted += chunk.accepted.height
             refused += chunk.refused
@@ -66,6 +66,15 @@ def test_a_line_break_in_a_column_of_no_use_is_part_of_its_row(
     assert accepted == 3
     (bad,) = refused
     assert (bad.line, bad.original) == (content[: content.index(b"bad")].count(b"\n") + 1, b"bad")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_no_row_is_lost_where_a_chunk_ends_within_one(tmp_path: Path, end: str) -> None:
+    """Many rows of two lines before it."""
+    row = f'{U},"line1{end}line2",active,{AT}'
+    content = end.join([HEADER, *[row] * 2_000, ""]).encode()
+    for chunk_bytes in range(5_000, 5_000 + 2 * len(row), 7):
+        assert read(tmp_path / "polls.csv", content, chunk_bytes) == (2_000, [])
 
 
 def test_a_bad_row_with_a_line_break_is_one_refusal_with_all_its_bytes(tmp_path: Path) -> None:
