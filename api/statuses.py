@@ -38,6 +38,9 @@ MAX_ARRAY_BYTES: Final = 8 << 20
 MAX_STREAM_BYTES: Final = 64 << 20
 """NDJSON, which is read line by line."""
 
+SLICE_LINES: Final = 500
+"""Lines between two looks at other requests: an object may have many."""
+
 _NDJSON: Final = frozenset(
     {
         "application/x-ndjson",
@@ -161,7 +164,11 @@ async def _take_stream(
                     f"the body is larger than {MAX_STREAM_BYTES:,} bytes: the items before that "
                     "count, send the others in a body of their own",
                 )
-            await _take(request, intake, reader.feed(splitter.feed(chunk)))
+            lines = splitter.feed(chunk)
+            while some := list(islice(lines, SLICE_LINES)):
+                await _take(request, intake, reader.feed(some))
+                # many lines may be no item
+                await _between_slices(request)
             chunk = await anext(body.chunks(), b"")
         await _take(request, intake, chain(reader.feed(splitter.finish()), reader.finish()))
         await intake.finish()

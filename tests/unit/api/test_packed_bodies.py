@@ -196,6 +196,15 @@ async def test_others_have_their_turn_with_every_piece(
     assert max(turns.bytes_by_turn.values()) <= PIECE_BYTES
 
 
+async def test_nor_do_short_lines_without_an_item_keep_others_waiting(
+    client: TestClient, turns: Turns
+) -> None:
+    before = turns.count
+    response = await client.post("/status", data=LINE + b'{"a":\n' * 50_000)
+    assert response.status == HTTPStatus.ACCEPTED
+    assert turns.count - before > 50_000 / statuses.SLICE_LINES
+
+
 async def test_blank_lines_cost_nothing_each(client: TestClient, turns: Turns) -> None:
     body = LINE + BLANK + json.dumps({**GOOD, "store_id": UNKNOWN}).encode()
     response = await client.post("/status", data=body)
