@@ -139,7 +139,8 @@ class HttpPings:
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = f"no answer from {self._address} ({str(error) or type(error).__name__})"
             else:
-                if status == HTTPStatus.ACCEPTED:
+                # a batch of which nothing is accepted is 422, and tells its items all the same
+                if status == HTTPStatus.ACCEPTED or "items" in content:
                     self._answered(pings, content, tally, loop.time() - began)
                     return
                 reason = f"{status}: {content.get('detail') or content.get('title') or ''}"

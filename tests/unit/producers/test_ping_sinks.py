@@ -148,6 +148,15 @@ async def test_refused_items_are_told_apart_from_their_neighbours(api: Any) -> N
     assert not tally.open
 
 
+async def test_a_batch_of_which_all_items_are_refused(api: Any) -> None:
+    items = [{"index": index, "reason": "in the future"} for index in (0, 1)]
+    _, address = await api(Answer(422, {"accepted": 0, "refused": 2, "items": items}))
+    tally, recorded = await posted(address, [ping(1), ping(2)])
+    assert recorded == []
+    assert tally.counts.refused == 2
+    assert not tally.open
+
+
 async def test_a_refused_single_ping(api: Any) -> None:
     _, address = await api(Answer(422, {"detail": "in the future"}))
     tally, recorded = await posted(address, [ping(1)])
