@@ -11,6 +11,8 @@ from stream_app.errors import RecordError
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 """Stands before UTF-8 from some Windows programs, and is none of the text."""
 
+_GZIP: Final = b"\x1f\x8b"
+
 _MARKS: Final = (
     # the longer ones first: two of them begin alike
     (b"\xff\xfe\x00\x00", "UTF-32"),
@@ -44,6 +46,8 @@ def parse_json(text: bytes) -> Any:
             return parse_json(text.removeprefix(BYTE_ORDER_MARK))
         encoding = foreign_encoding(text)
         reason = str(error) if encoding is None else f"the text is {encoding}; send UTF-8"
+        if text.startswith(_GZIP):
+            reason = "it is packed with gzip; by HTTP say Content-Encoding: gzip"
         raise NotJsonError(f"not JSON: {reason}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -44,6 +45,11 @@ def test_the_reason_names_an_encoding_that_is_not_read(read: Any, name: str) -> 
     with pytest.raises(RecordError) as refused:
         read(json.dumps(POLL).encode(name))
     assert str(refused.value) == f"not JSON: the text is {name.upper()[:6]}; send UTF-8"
+
+
+def test_a_packed_text_is_told() -> None:
+    with pytest.raises(NotJsonError, match="Content-Encoding: gzip"):
+        parse_json(gzip.compress(b"{}"))
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
