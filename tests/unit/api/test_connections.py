@@ -290,3 +290,11 @@ def test_where_it_cannot_be_raised_it_stays(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert raise_descriptor_limit() == 256
+
+
+async def test_requests_behind_each_other_are_answered_each_by_itself() -> None:
+    async with api() as connect:
+        client = await connect()
+        client.writer.write(HEALTH + HEALTH.replace(b"localhost", b"evil.example") + HEALTH)
+        assert [(await client.answer())[0] for _ in range(3)] == [200, 421, 200]
+        assert connect.deadlines() == [False]
