@@ -127,7 +127,7 @@ class BatchIntake:
                 if isinstance(item, RecordError):
                     raise item
                 store_id, poll = poll_item_in(item, now)
-                reason = self._ingestion.ahead(poll[0], now)
+                reason = self._ingestion.ill_dated(poll[0], now)
                 if reason is None:
                     reason = self._ingestion.limit.refusal(store_id)
             except RecordError as error:
@@ -163,7 +163,7 @@ class BatchIntake:
     def _tally(self, entries: list[tuple[int, int]], taken: int) -> None:
         accepted = self.accepted
         for index, instant in entries:
-            reason = self._ingestion.ahead(instant, taken)
+            reason = self._ingestion.ill_dated(instant, taken)
             if reason is None:
                 self.accepted += 1
             else:

@@ -15,6 +15,7 @@ from stream_app.contracts.records import (
     KEPT_BYTES,
     DeadLetter,
     ahead_of_clock,
+    before_earliest,
     bounded_dead_letter,
     dead_letter_key,
     encode_hours,
@@ -89,6 +90,7 @@ class Ingestion:
         self.polls_counted = metrics.polls
         self._metrics = metrics
         self._letters = TokenBucket(LETTERS_PER_SECOND, LETTERS_AT_ONCE)
+        self._earliest = settings.earliest_poll
         self._tolerance = settings.future_tolerance
         self._outgoing = outgoing
         self._require = require
@@ -98,9 +100,16 @@ class Ingestion:
         """Wait for what is under way, for so many seconds at most."""
         await self._outgoing.settle(patience)
 
-    def ahead(self, instant: int, clock: int | None = None) -> str | None:
-        """Why a poll is too far ahead, by the broker's clock or else by ours; None: it is not."""
-        return ahead_of_clock(instant, self.clock() if clock is None else clock, self._tolerance)
+    def ill_dated(self, instant: int, clock: int | None = None) -> str | None:
+        """Why a poll's time is refused; None: it is not.
+
+        Args:
+            instant: of the poll, µs.
+            clock: what it must not be too far ahead of: the broker's clock; None: ours.
+        """
+        return before_earliest(instant, self._earliest) or ahead_of_clock(
+            instant, self.clock() if clock is None else clock, self._tolerance
+        )
 
     async def poll(self, store_id: str, poll: Poll) -> str | None:
         """Take one poll that is not ahead of our clock.
@@ -118,7 +127,7 @@ class Ingestion:
         if not self._outgoing.budget.try_take(POLL_BYTES):
             raise overloaded()
         taken = await outcome(self._begin(store_id, [poll]))
-        reason = self.ahead(poll[0], taken)
+        reason = self.ill_dated(poll[0], taken)
         if reason is None:
             self.polls_counted.accepted += 1
         else:

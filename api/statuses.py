@@ -71,7 +71,7 @@ async def post_status(request: web.Request) -> web.Response:
             store_id = parse_uuid(request.match_info["store_id"])
             now = ingestion.clock()
             instant, active = poll_in(json_in(data, _EXPECTED), now)
-            reason = ingestion.ahead(instant, now)
+            reason = ingestion.ill_dated(instant, now)
             if reason is not None:
                 raise RecordError(reason)
     reason = await ingestion.poll(store_id, (instant, active))

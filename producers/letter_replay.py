@@ -165,6 +165,7 @@ class LetterReplay:
                 taken=kept.taken,
                 clock=self.clock(),
                 tolerance=self.settings.future_tolerance,
+                earliest=self.settings.earliest_poll,
             )
         except NotReplayableError as error:
             self.outcome.not_replayable += 1

@@ -14,7 +14,7 @@ import polars as pl
 
 from producers.csv_source import Columns, Refused, pick_values
 from producers.lines import MAX_LINE_BYTES
-from stream_app.contracts.records import parse_status, parse_uuid
+from stream_app.contracts.records import before_earliest, parse_status, parse_uuid
 from stream_app.domain.instants import (
     DAY,
     HOUR,
@@ -96,7 +96,7 @@ class PollChunk:
 
 
 def parse_poll_line(
-    line: bytes, columns: Columns, stores: StoreNumbers, latest: int
+    line: bytes, columns: Columns, stores: StoreNumbers, latest: int, earliest: int = 0
 ) -> tuple[int, int, bool] | None:
     """Read one row exactly.
 
@@ -105,6 +105,7 @@ def parse_poll_line(
         columns: of the file.
         stores: numbers of the stores so far.
         latest: µs; a poll dated later is refused.
+        earliest: µs; a poll dated earlier is refused.
 
     Returns:
         `(store number, instant in µs, active)`; None for a blank line.
@@ -119,13 +120,16 @@ def parse_poll_line(
     store = stores.number(store_text)
     active = parse_status(status)
     instant = parse_instant(time)
+    too_early = before_earliest(instant, earliest)
+    if too_early is not None:
+        raise RecordError(too_early)
     if instant > latest:
         raise RecordError(f"in the future: {format_instant(instant)}")
     return store, instant, active
 
 
 def read_polls(
-    table: Table, stores: StoreNumbers, latest: Callable[[], int]
+    table: Table, stores: StoreNumbers, latest: Callable[[], int], earliest: int = 0
 ) -> Iterator[PollChunk]:
     """All rows of a poll file, chunk by chunk.
 
@@ -133,19 +137,22 @@ def read_polls(
         table: an open file.
         stores: numbers of the stores; new ones are added.
         latest: gives the latest instant (µs) that a poll may have; asked once a chunk.
+        earliest: the earliest one.
 
     Raises:
         StoreUptimeError: the file cannot be read to its end.
     """
     for chunk in table.chunks():
-        yield parse_poll_chunk(chunk, table, stores, latest())
+        yield parse_poll_chunk(chunk, table, stores, latest(), earliest)
 
 
-def parse_poll_chunk(chunk: Chunk, table: Table, stores: StoreNumbers, latest: int) -> PollChunk:
+def parse_poll_chunk(
+    chunk: Chunk, table: Table, stores: StoreNumbers, latest: int, earliest: int = 0
+) -> PollChunk:
     """Read the rows of a chunk: the same result as `parse_poll_line` on each, but fast."""
     if table.columns is None:
         return PollChunk(pl.DataFrame(schema=SCHEMA), [])
-    rows = _parse_plain_rows(chunk.data, table.columns, stores, min(latest, LATEST - 1))
+    rows = _parse_plain_rows(chunk.data, table.columns, stores, min(latest, LATEST - 1), earliest)
     plain = rows.filter("plain").select(SCHEMA.names())
     if plain.height == rows.height:
         return PollChunk(plain, [])
@@ -154,7 +161,7 @@ def parse_poll_chunk(chunk: Chunk, table: Table, stores: StoreNumbers, latest: i
     refused: list[Refused] = []
     for index in rows.filter(~pl.col("plain"))["index"].to_list():
         try:
-            poll = parse_poll_line(lines[index], table.columns, stores, latest)
+            poll = parse_poll_line(lines[index], table.columns, stores, latest, earliest)
         except RecordError as error:
             refused.append(table.refuse(chunk.first_line + index, str(error), lines[index]))
             continue
@@ -166,7 +173,7 @@ def parse_poll_chunk(chunk: Chunk, table: Table, stores: StoreNumbers, latest: i
 
 
 def _parse_plain_rows(
-    data: bytes, columns: Columns, stores: StoreNumbers, latest: int
+    data: bytes, columns: Columns, stores: StoreNumbers, latest: int, earliest: int
 ) -> pl.DataFrame:
     """A row for each line that is not empty: SCHEMA, its `index`, `plain`: True where they hold."""
     try:
@@ -219,7 +226,7 @@ def _parse_plain_rows(
             pl.col("plain")
             & pl.col("store").is_not_null()
             & pl.col("active").is_not_null()
-            & (pl.col("instant") <= latest)
+            & pl.col("instant").is_between(earliest, latest)
         ).fill_null(value=False)
     )
 

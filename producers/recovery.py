@@ -24,7 +24,7 @@ from stream_app.contracts.records import (
     parse_status,
     parse_uuid,
     shown,
-    split_ahead,
+    split_ill_dated,
 )
 from stream_app.contracts.requests import decode_request
 from stream_app.contracts.topics import (
@@ -83,7 +83,9 @@ class Recovered:
     refused: tuple[str, ...] = ()
 
 
-def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Recovered:
+def recover(
+    letter: DeadLetter, *, taken: int, clock: int, tolerance: int, earliest: int = 0
+) -> Recovered:
     """Read a letter's original again.
 
     Args:
@@ -91,6 +93,7 @@ def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Re
         taken: µs, when it was kept: the time of a live ping that named none.
         clock: µs, the wall clock.
         tolerance: µs; how far ahead of that a poll may be dated.
+        earliest: µs; a poll dated earlier is refused.
 
     Raises:
         NotReplayableError: the letter says too little, whatever its original is.
@@ -119,7 +122,7 @@ def recover(letter: DeadLetter, *, taken: int, clock: int, tolerance: int) -> Re
             recovered = Recovered(_request_item(path, letter.original, taken, whole=whole))
         case _:
             raise NotReplayableError(f"nothing is known of its source {shown(letter.source)}")
-    return _checked(recovered, clock, tolerance)
+    return _checked(recovered, clock, tolerance, earliest)
 
 
 def _record(topic: str, value: bytes | None) -> Recovered:
@@ -178,12 +181,12 @@ def _request_item(path: str, body: bytes | None, taken: int, *, whole: bool) -> 
             return ZoneRecord(store_id, zone_in(content))
 
 
-def _checked(recovered: Recovered, clock: int, tolerance: int) -> Recovered:
+def _checked(recovered: Recovered, clock: int, tolerance: int, earliest: int) -> Recovered:
     """What the worker would check besides the form."""
     match recovered.fact:
         case PollBatch(store_id, polls):
-            good, ahead = split_ahead(polls, clock, tolerance)
-            refused = (*recovered.refused, *ahead)
+            good, ill_dated = split_ill_dated(polls, clock, tolerance, earliest)
+            refused = (*recovered.refused, *ill_dated)
             if not good:
                 raise RecordError("; ".join(refused[:20]))
             return Recovered(PollBatch(store_id, good), refused)

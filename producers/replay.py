@@ -173,7 +173,9 @@ class _Run:
         window: list[pl.DataFrame] = []
         held = 0
         for table in tables:
-            async for chunk in self._chunks(table, read_polls(table, stores, self._latest)):
+            async for chunk in self._chunks(
+                table, read_polls(table, stores, self._latest, self.settings.earliest_poll)
+            ):
                 await self.refusals.keep(chunk.refused, self.sink)
                 self.summary.kinds[table.kind.name].rows += chunk.accepted.height
                 window.append(chunk.accepted)

@@ -303,7 +303,9 @@ def create_app(
     async def seek(topic: str, partition: int, offset: int) -> None:
         await app.consumer.seek(TP(topic, partition), offset)
 
-    ingest = Ingest(settings, facts, ownership, outbox, latest, committable, gaps, seek, fail)
+    ingest = Ingest(
+        settings, facts, ownership, outbox, latest, committable, gaps, seek, fail, metrics
+    )
     reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)

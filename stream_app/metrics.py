@@ -48,6 +48,8 @@ RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomp
 LetterClass = Literal[
     "invalid",
     "ahead_of_clock",
+    "before_earliest",
+    "older_than_retention",
     "too_many_polls",
     "too_large",
     "unreadable",
@@ -58,11 +60,20 @@ LetterClass = Literal[
 
 - `invalid`: the record is not what its topic holds.
 - `ahead_of_clock`: a poll is dated further ahead of the broker's clock than is tolerated.
+- `before_earliest`: a poll is dated before the setting EARLIEST_POLL.
+- `older_than_retention`: a poll came when its store had others more than the retention newer.
 - `too_many_polls`: a store has more polls in one week than are kept.
 - `too_large`: a record does not fit where it has to go.
 - `unreadable`: a batch of records cannot be unpacked.
 - `lost`: records were gone from the topic before a worker read them.
 - `internal`: a fault of this product.
+"""
+
+DropReason = Literal["late", "expired"]
+"""Why polls are not kept:
+
+- `late`: they came when their store had others more than the retention newer: dead letters.
+- `expired`: much newer ones of their store came, and took their place.
 """
 
 CheckOutcome = Literal["agrees", "differs", "not_comparable"]
@@ -71,6 +82,8 @@ CheckOutcome = Literal["agrees", "differs", "not_comparable"]
 _LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
     ("internal", re.compile(r"internal error")),
     ("ahead_of_clock", re.compile(r".*lies ahead of the clock", re.DOTALL)),
+    ("before_earliest", re.compile(r".*\(STORE_UPTIME_EARLIEST_POLL\)", re.DOTALL)),
+    ("older_than_retention", re.compile(r".*older than STORE_UPTIME_RETENTION", re.DOTALL)),
     ("too_many_polls", re.compile(r".*more than \d+ polls of one store in one week", re.DOTALL)),
     ("lost", re.compile(r"lost: ")),
     ("too_large", re.compile(r"too large")),
@@ -271,6 +284,12 @@ class WorkerMetrics:
             ["topic"],
             registry=registry,
         )
+        self._dropped = Counter(
+            "store_uptime_dropped_polls",
+            "Polls that are not kept because their store has others more than the retention newer.",
+            ["reason"],
+            registry=registry,
+        )
         self._checks = Counter(
             "store_uptime_watchman_checks",
             "Stores whose figures the watchman recomputed from the topics, by what came of it.",
@@ -286,6 +305,8 @@ class WorkerMetrics:
         # a series that begins at 0 is one whose first event an alarm sees
         for reason in get_args(RemovalReason):
             self._removed.labels(reason)
+        for dropped in get_args(DropReason):
+            self._dropped.labels(dropped)
         for outcome in get_args(CheckOutcome):
             self._checks.labels(outcome)
         registry.register(_WorkerCollector(self))
@@ -320,6 +341,10 @@ class WorkerMetrics:
         first, last = (letter.source.get(name) for name in ("offset", _LAST_OFFSET))
         if isinstance(first, int) and isinstance(last, int):
             self.records_unread(letter_source(letter), last - first + 1)
+
+    def polls_dropped(self, reason: DropReason, count: int) -> None:
+        """Count polls that are not kept."""
+        self._dropped.labels(reason).inc(count)
 
     def watchman_checked(self, outcome: CheckOutcome) -> None:
         """Count a store that the watchman has checked."""

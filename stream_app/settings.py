@@ -18,7 +18,15 @@ import pytz
 
 from stream_app.authority import Authority, ip_of, parse_authority
 from stream_app.domain.identifiers import canonical_uuid
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
+from stream_app.domain.instants import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    WEEK,
+    format_instant,
+    parse_instant,
+)
 from stream_app.errors import RecordError, SettingsError
 from stream_app.secret_files import ENDING, read_secret
 from stream_app.service_links import is_service_link, service_name
@@ -321,6 +329,11 @@ class Settings:
     future_tolerance: int = _setting(
         "5m", _duration(0, 30 * DAY), "how far ahead of the clock a poll may be dated"
     )
+    earliest_poll: int = _setting(
+        "2000-01-01T00:00:00Z",
+        parse_instant,
+        "a poll dated before it is refused: a wrong unit, or a clock that was never set",
+    )
     retention: int = _setting(
         "400d",
         _duration(8 * DAY, 4000 * DAY),
@@ -540,6 +553,8 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[Setting
             text = "********" if value else ""
         elif setting.metadata["default"] and _is_duration(setting.metadata["default"]):
             text = format_duration(value)
+        elif setting.metadata["parse"] is parse_instant:
+            text = format_instant(value)
         else:
             text = "" if value is None else str(value)
         if setting.metadata["secret"] and variable + ENDING in own:

@@ -94,7 +94,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         answers={
             202: Answer("The broker holds it.", {JSON: PollAnswer}),
             **body_problems(f"The body is larger than {MAX_POLL_BYTES:,} bytes."),
-            422: problem("No such poll, or one too far ahead of the clock; it is kept."),
+            422: problem("No such poll, or one dated too early or ahead of the clock; it is kept."),
             **unavailable("The broker is out of reach."),
         },
     ),

@@ -22,13 +22,14 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.committable import first_offset
-from stream_app.agents.messages import dead_letter_of
+from stream_app.agents.late_log import LateLog
+from stream_app.agents.messages import dead_letter_of, letter_of
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     decode_hours,
     decode_packed_polls,
     decode_zone,
-    split_ahead,
+    split_ill_dated,
 )
 from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
 from stream_app.contracts.revisions import (
@@ -41,7 +42,8 @@ from stream_app.contracts.revisions import (
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.polls import later, newest, packed_set, to_bytes
+from stream_app.domain.instants import format_instant
+from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -57,8 +59,10 @@ from stream_app.facts.keys import (
     store_key,
 )
 from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from stream_app.agents.committable import Committable, TakenEvent
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
     from stream_app.contracts.revisions import RecordOrigin
     from stream_app.facts.table import FactsTable
     from stream_app.kafka.batches import Batch
+    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -112,6 +117,8 @@ class _Run:
         room: how many new stores there is room for; None: none came yet.
         let_in: the new stores that have their place.
         refused: records with the reason why they, or a part of them, were refused.
+        late: records of polls that are older than is kept, with the reason and their number.
+        expired: polls that are no longer kept, because much newer ones came.
         elsewhere: records whose store another partition owns.
     """
 
@@ -126,6 +133,8 @@ class _Run:
     room: int | None = None
     let_in: set[bytes] = field(default_factory=set)
     refused: list[tuple[Any, str]] = field(default_factory=list)
+    late: list[tuple[Any, str, int]] = field(default_factory=list)
+    expired: int = 0
     elsewhere: list[_Misplaced] = field(default_factory=list)
 
 
@@ -142,6 +151,7 @@ class Ingest:
         gaps: checks that no record is missed before one is applied.
         seek: sends the consumer of a topic's partition to an offset.
         fail: called with an error after which this worker must not go on.
+        metrics: counts polls that are not kept.
     """
 
     def __init__(
@@ -155,7 +165,10 @@ class Ingest:
         gaps: GapSkipper,
         seek: Callable[[str, int, int], Awaitable[None]],
         fail: Callable[[BaseException], None],
+        metrics: WorkerMetrics,
     ) -> None:
+        self._metrics = metrics
+        self._late_log = LateLog()
         self._gaps = gaps
         self._seek = seek
         self._settings = settings
@@ -244,6 +257,7 @@ class Ingest:
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
         for record, reason in run.refused:
             futures.append(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+        futures += await self._refuse_late(run)
         if not run.elsewhere:
             self._ownership.finish(owned, topic, taken.first)
             return futures
@@ -251,6 +265,19 @@ class Ingest:
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
         return [*futures, task]
+
+    async def _refuse_late(self, run: _Run) -> list[asyncio.Future[Any]]:
+        """Keep the records whose polls came too late to be kept; a line a minute tells of them."""
+        if run.expired:
+            self._metrics.polls_dropped("expired", run.expired)
+        if not run.late:
+            return []
+        self._metrics.polls_dropped("late", sum(count for _, _, count in run.late))
+        self._late_log.warn(run.late)
+        return [
+            await self._outbox.dead_letter(letter_of(record, reason))
+            for record, reason, _ in run.late
+        ]
 
     async def _pass_on_in_turn(
         self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: TakenEvent
@@ -381,8 +408,8 @@ class Ingest:
                     self._remove_polls(removed, record, run, stores)
                     continue
                 told, refused = decode_packed_polls(record.value)
-                polls, ahead = self._split_ahead(told.polls, record)
-                refused += ahead
+                polls, ill_dated = self._split_ill_dated(told.polls, record)
+                refused += ill_dated
             except Exception as error:  # noqa: BLE001  kept as a dead letter
                 run.refused.append((record, _reason(record, error)))
                 continue
@@ -423,20 +450,29 @@ class Ingest:
         run.removed.add(store)
         run.taken_back.add(store)
 
-    def _split_ahead(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
+    def _split_ill_dated(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
         # the broker's time of the record, so that a replay refuses what was refused before
         taken = record.timestamp * 1000
-        if not polls or max(polls) >> 1 <= taken + self._settings.future_tolerance:
+        tolerance, earliest = self._settings.future_tolerance, self._settings.earliest_poll
+        if not polls or (min(polls) >> 1 >= earliest and max(polls) >> 1 <= taken + tolerance):
+            # nearly always: without a call for each poll
             return polls, []
         pairs = [(poll >> 1, bool(poll & 1)) for poll in polls]
-        good, reasons = split_ahead(pairs, taken, self._settings.future_tolerance)
+        good, reasons = split_ill_dated(pairs, taken, tolerance, earliest)
         return [instant << 1 | active for instant, active in good], reasons
 
     def _apply_store(self, store_id: str, gathered: _Gathered, run: _Run) -> None:
         store = store_key(store_id)
         try:
+            read = bucket_reader(self._facts, run.owned.number, store)
             polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
-            writes = self._layout.writes(polls, bucket_reader(self._facts, run.owned.number, store))
+            late_records: list[tuple[Any, str, int]] = []
+            newest_poll = self._newest(store, polls, run)
+            if newest_poll - (polls[0] >> 1) > self._settings.retention:
+                late = self._layout.late(polls, read)
+                late_records = list(self._late_records(gathered, late, newest_poll))
+                polls = without(polls, late)
+            writes = self._layout.writes(polls, read) if polls else []
         except (RevokedError, TableError):
             # nothing is wrong with the records
             raise
@@ -449,11 +485,38 @@ class Ingest:
             for one in gathered:
                 self._apply_store(store_id, [one], run)
             return
+        run.late += late_records
         for write in writes:
             self._put(run, bucket_key(store, write.bucket), to_bytes(write.polls))
+            run.expired += write.expired
+        if not polls:
+            return
         run.stores.add(store)
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
+
+    def _newest(self, store: bytes, polls: array[int], run: _Run) -> int:
+        """The instant of the newest poll that is known of a store, with these."""
+        known = self._latest.newest_of(run.owned.number, store) or 0
+        return max(polls[-1], known, run.latest.get(store, 0)) >> 1
+
+    def _late_records(
+        self, gathered: _Gathered, late: array[int], newest_poll: int
+    ) -> Iterator[tuple[Any, str, int]]:
+        """The records that hold late polls, why these are refused, and how many they are."""
+        instants = {poll >> 1 for poll in late}
+        for record, packed in gathered:
+            found = sorted(poll >> 1 for poll in packed if poll >> 1 in instants)
+            if found:
+                polls = format_instant(found[0])
+                if len(found) > 1:
+                    polls = f"{len(found)} polls refused: {polls} to {format_instant(found[-1])}"
+                reason = (
+                    f"{polls}: older than STORE_UPTIME_RETENTION "
+                    f"({format_duration(self._settings.retention)}) before the store's newest "
+                    f"poll, {format_instant(newest_poll)}"
+                )
+                yield record, reason, len(found)
 
 
 def most_stores(settings: Settings) -> int:

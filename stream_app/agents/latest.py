@@ -87,6 +87,10 @@ class LatestPolls:
         newest = max(self._known.get(partition, {}).values(), default=None)
         return None if newest is None else newest >> 1
 
+    def newest_of(self, partition: int, store: bytes) -> int | None:
+        """The newest poll of a store that is known, packed; None: none is."""
+        return self._known.get(partition, {}).get(store)
+
     def revoke(self, partition: int) -> None:
         """Know nothing of a partition any more: it may be somebody else's now."""
         known = self._known.pop(partition, {})

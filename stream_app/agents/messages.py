@@ -31,4 +31,9 @@ def dead_letter_of(message: Any, reason: str) -> DeadLetter:
     else:
         place = (message.topic, message.partition, message.offset)
         log.warning("refused %s/%s/%s: %s", *place, reason[:200])
+    return letter_of(message, reason)
+
+
+def letter_of(message: Any, reason: str) -> DeadLetter:
+    """The dead letter alone, of what is told in the log in another way."""
     return DeadLetter(source_of(message), reason, message.value, message.key)

@@ -82,5 +82,6 @@ async def _evidence(settings: Settings, claim: Claim) -> Evidence:
                 reader,
                 claim,
                 settings.future_tolerance,
+                settings.earliest_poll,
                 lambda done, total: progress.update(bar, completed=done, total=total),
             )

@@ -22,7 +22,7 @@ from stream_app.contracts.json_text import parse_json
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain.hours import whole_day
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid, is_canonical
-from stream_app.domain.instants import LATEST, check_instant, format_instant, parse_instant
+from stream_app.domain.instants import LATEST, SECOND, check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
@@ -165,14 +165,45 @@ def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
     return f"{format_instant(instant)} lies ahead of the clock ({format_instant(clock)})"
 
 
-def split_ahead(
-    polls: list[tuple[int, bool]], clock: int, tolerance: int
+def before_earliest(instant: int, earliest: int) -> str | None:
+    """Why a poll is refused for being dated before any that can be meant; None where it is not.
+
+    Args:
+        instant: of the poll, µs.
+        earliest: the setting EARLIEST_POLL, µs.
+    """
+    if instant >= earliest:
+        return None
+    for unit, microseconds in (("milliseconds", 1000), ("seconds", SECOND)):
+        if earliest <= instant * microseconds < LATEST:
+            guess = f"a wrong unit? Read as {unit} it is {format_instant(instant * microseconds)}"
+            break
+    else:
+        guess = "a wrong unit, or a clock that was never set?"
+    return (
+        f"{format_instant(instant)} lies before {format_instant(earliest)} "
+        f"(STORE_UPTIME_EARLIEST_POLL): {guess}"
+    )
+
+
+def split_ill_dated(
+    polls: list[tuple[int, bool]], clock: int, tolerance: int, earliest: int
 ) -> tuple[list[tuple[int, bool]], list[str]]:
-    """The polls that are not too far ahead of the clock, and a reason for each of the others."""
-    if max(polls, default=(0, False))[0] <= clock + tolerance:
-        # nearly always: without a call for each poll
-        return polls, []
-    reasons = [ahead_of_clock(instant, clock, tolerance) for instant, _ in polls]
+    """The polls that are neither too early nor too far ahead of the clock, and reasons why not.
+
+    Args:
+        polls: of one record.
+        clock: as `ahead_of_clock` takes it.
+        tolerance: likewise.
+        earliest: as `before_earliest` takes it.
+
+    Returns:
+        the good polls, and a reason for each of the others.
+    """
+    reasons = [
+        before_earliest(instant, earliest) or ahead_of_clock(instant, clock, tolerance)
+        for instant, _ in polls
+    ]
     good = [poll for poll, reason in zip(polls, reasons, strict=True) if reason is None]
     return good, [reason for reason in reasons if reason is not None]
 

@@ -14,7 +14,8 @@ the same bytes whether a store sends one a minute or one an hour. What moves is 
 new place first, so that a crash between the writes leaves it in both, never in none.
 
 What is kept depends on the set of polls alone, not on their order or batches: a poll is
-dropped only where the same cold slot has polls more than the retention newer.
+dropped only where the same cold slot has polls more than the retention newer. `late` tells of a
+batch which polls come when that is so already: no report will ever see them.
 
 The retention may be changed on a table that holds polls. Rings come in few sizes, each with
 slots of its own; the retention says which one is written, and a report reads all that there are.
@@ -23,7 +24,7 @@ slots of its own; the retention says which one is written, and a report reads al
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -66,10 +67,17 @@ MIDDLE: Final = Bucket(cold=False, slot=1)
 
 @dataclass(frozen=True, slots=True)
 class BucketWrite:
-    """A bucket's new content."""
+    """A bucket's new content.
+
+    Attributes:
+        bucket: the bucket.
+        polls: all that it holds now.
+        expired: how many polls it no longer holds, because there are much newer ones.
+    """
 
     bucket: Bucket
     polls: array[int]
+    expired: int = field(default=0, compare=False)
 
 
 def ring_of(bucket: Bucket) -> int:
@@ -128,6 +136,25 @@ class BucketLayout:
             # a week is full beyond all measure: what is there stays, and other weeks go on
             return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
 
+    def late(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> array[int]:
+        """The polls of a batch that would be dropped at once, wherever they are put first.
+
+        Args:
+            batch: polls to add, not empty.
+            read: the content of a bucket now.
+        """
+        # what the upper levels hold moves to these slots later
+        newest_of_slot: dict[Bucket, int] = {}
+        for week in parts(union(union(read(TAIL), read(MIDDLE)), batch), COLD_SPAN):
+            newest_of_slot[self.cold_bucket(newest(week))] = newest(week)
+        found = array("q")
+        for week in parts(batch, COLD_SPAN):
+            bucket = self.cold_bucket(newest(week))
+            there = read(bucket)
+            last = max(newest_of_slot[bucket], newest(there) if there else 0)
+            found += between(week, 0, last - self.retention - 1)
+        return found
+
     def _middle_writes(
         self, polls: array[int], read: Callable[[Bucket], array[int]]
     ) -> list[BucketWrite]:
@@ -145,12 +172,12 @@ class BucketLayout:
         for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
             there = read(bucket)
-            merged = union(there, week)
-            merged = since(merged, newest(merged) - self.retention)
+            both = union(there, week)
+            merged = since(both, newest(both) - self.retention)
             if merged != there:
                 if len(merged) > most:
                     raise RecordError(f"more than {most} polls of one store in one week")
-                yield BucketWrite(bucket, merged)
+                yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
         """The buckets that may hold polls in `[first, last]`.

@@ -21,6 +21,9 @@ WEEK: Final = 7 * DAY
 LATEST: Final = 4_102_444_800 * SECOND
 """2100-01-01: what lies beyond is a wrong unit or a broken clock, not an instant."""
 
+_LATE_CENTURY: Final = 946_684_800 * SECOND
+"""2000-01-01: what a wrong unit makes of it and later is no date that anybody means."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -170,7 +173,11 @@ def check_instant(instant: int) -> int:
         RecordError: outside that range.
     """
     if not 0 <= instant < LATEST:
-        raise RecordError(f"a time outside 1970 to 2100: {instant} µs")
+        as_nanoseconds = instant // 1000
+        guess = ""
+        if _LATE_CENTURY <= as_nanoseconds < LATEST:
+            guess = f"; read as nanoseconds it is {format_instant(as_nanoseconds)}"
+        raise RecordError(f"a time outside 1970 to 2100: {instant} µs{guess}")
     return instant
 
 

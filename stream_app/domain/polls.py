@@ -70,6 +70,12 @@ def between(polls: array[int], first: int, last: int) -> array[int]:
     return polls[bisect_left(polls, first << 1) : bisect_left(polls, (last + 1) << 1)]
 
 
+def without(polls: array[int], others: array[int]) -> array[int]:
+    """The polls of a set that are not in another one."""
+    left_out = set(others)
+    return array("q", [poll for poll in polls if poll not in left_out]) if left_out else polls
+
+
 def parts(polls: array[int], span: int) -> list[array[int]]:
     """The polls of each span of time that has any; spans are counted from the epoch, in µs."""
     found = []

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 
 from stream_app.contracts.records import (
     ahead_of_clock,
+    before_earliest,
     decode_hours,
     decode_poll_batch,
     decode_zone,
@@ -102,6 +103,7 @@ async def gather(
     reader: Reader,
     claim: Claim,
     tolerance: int,
+    earliest: int,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evidence:
     """Read a store's partition of all source topics, whole.
@@ -110,6 +112,7 @@ async def gather(
         reader: what reads.
         claim: whose store is meant.
         tolerance: the setting FUTURE_TOLERANCE, µs.
+        earliest: the setting EARLIEST_POLL, µs.
         on_progress: told how many offsets are read, and of how many.
 
     Raises:
@@ -117,7 +120,7 @@ async def gather(
     """
     evidence = Evidence()
     take = {
-        STORE_STATUS.name: lambda record: _take_polls(evidence, record, claim, tolerance),
+        STORE_STATUS.name: lambda record: _take_polls(evidence, record, claim, tolerance, earliest),
         STORE_BUSINESS_HOURS.name: lambda record: _take_hours(evidence, record, claim),
         STORE_TIMEZONES.name: lambda record: _take_zone(evidence, record, claim),
     }
@@ -140,7 +143,9 @@ async def gather(
     return evidence
 
 
-def _take_polls(evidence: Evidence, record: Any, claim: Claim, tolerance: int) -> None:
+def _take_polls(
+    evidence: Evidence, record: Any, claim: Claim, tolerance: int, earliest: int
+) -> None:
     try:
         removed = removal_in(record.value)
         if removed is not None:
@@ -157,7 +162,8 @@ def _take_polls(evidence: Evidence, record: Any, claim: Claim, tolerance: int) -
         return
     for instant, active in batch.polls:
         if claim.start - claim.lookback <= instant <= claim.end and (
-            ahead_of_clock(instant, record.timestamp * 1000, tolerance) is None
+            before_earliest(instant, earliest) is None
+            and ahead_of_clock(instant, record.timestamp * 1000, tolerance) is None
         ):
             evidence.polls.append(SeenPoll(record.offset, instant, active))
 

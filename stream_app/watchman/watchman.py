@@ -294,7 +294,9 @@ class Watchman:
     def _recompute(self, checks: _Round, claim: Claim) -> tuple[CheckOutcome, list[str]]:
         """Compare a report with what the topics say; the outcome, and what differs."""
         settings = self._settings
-        evidence = asyncio.run(gather(checks.kept, claim, settings.future_tolerance))
+        evidence = asyncio.run(
+            gather(checks.kept, claim, settings.future_tolerance, settings.earliest_poll)
+        )
         if claim.hours and not evidence.hours:
             return "not_comparable", []
         if claim.timezone != settings.default_timezone and not evidence.zones:

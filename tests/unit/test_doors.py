@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from api.app import create_app
 from producers.csv_source import HOURS, POLLS, Table
 from producers.poll_rows import StoreNumbers, read_polls
+from producers.recovery import recover
 from producers.registry_rows import Registry, read_hours
 from stream_app.cli import report as report_command
 from stream_app.cli.dead_letters import _instant
 from stream_app.cli.main import cli
-from stream_app.contracts.records import decode_hours, decode_poll_batch
+from stream_app.contracts.records import DeadLetter, decode_hours, decode_poll_batch
 from stream_app.contracts.requests import decode_request
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import LATEST, parse_instant
@@ -127,13 +128,13 @@ async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
         yield client
 
 
-def poll_of_file(tmp_path: Path, store_id: str, time: str) -> Any:
+def poll_of_file(tmp_path: Path, store_id: str, time: str, earliest: int = 0) -> Any:
     """The store and the instant of the one row of a file."""
     path = tmp_path / "polls.csv"
     path.write_text(f"store_id,status,timestamp_utc\n{store_id},active,{time}\n")
     stores = StoreNumbers()
     table = Table(path, POLLS)
-    (chunk,) = [chunk for chunk in read_polls(table, stores, lambda: LATEST) if chunk]
+    (chunk,) = read_polls(table, stores, lambda: LATEST, earliest)
     table.close()
     rows = chunk.accepted.rows()
     assert len(rows) + len(chunk.refused) == 1
@@ -210,6 +211,29 @@ def test_a_time_on_the_command_line(
     assert time_of_command(monkeypatch, time) == instant
     option: Any = None
     assert outcome(_instant, option, option, time) == instant
+
+
+@pytest.mark.parametrize(
+    "time", ["1970-01-01T00:00:05Z", "1970-01-21T15:50:00Z", "1999-12-31T23:59:59.999999Z"]
+)
+async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
+    client: TestClient[Any, Any], gateway: FakeGateway, tmp_path: Path, time: str
+) -> None:
+    earliest = gateway.settings.earliest_poll
+    assert poll_of_file(tmp_path, STORE, time, earliest) == REFUSED
+    item = {"status": "active", "timestamp_utc": time}
+    response = await client.post(f"/stores/{STORE}/status", json=item)
+    assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    detail = (await response.json(content_type=None))["detail"]
+    assert detail.startswith(f"{time} lies before 2000-01-01T00:00:00Z ")
+    await client.post("/status", json=[{"store_id": STORE, **item}])
+    assert await polls_sent(gateway) == REFUSED
+    # by Kafka: tests/unit/agents/test_ingest.py; a letter sent again is still bad
+    letter = DeadLetter({"topic": "store-status"}, "why", wire({"store_id": STORE, **item}))
+    with pytest.raises(RecordError, match="STORE_UPTIME_EARLIEST_POLL"):
+        recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0, earliest=earliest)
+    assert parse_instant(time) < earliest <= parse_instant("2000-01-01T00:00:00Z")
+    assert poll_of_file(tmp_path, STORE, "2000-01-01T00:00:00Z", earliest) == (STORE, earliest)
 
 
 def hours_of_file(tmp_path: Path, row: tuple[str, str, str]) -> Any:

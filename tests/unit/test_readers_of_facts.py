@@ -17,6 +17,7 @@ from stream_app.agents.latest import LatestPolls
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.evidence import gather
 from stream_app.facts.keys import ZONE_TAG, decode_fact, store_key
+from stream_app.metrics import WorkerMetrics
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from tests.agent_fakes import FakeRecord
+from tests.agent_fakes import FakeRecord
 
 SETTINGS = settings_with()
 
@@ -73,6 +74,7 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
         FakeGaps(),  # type: ignore[arg-type]
         _never_sought,
         Failures(),
+        WorkerMetrics(),
     )
     last = own[-1]
     run = SimpleNamespace(
@@ -96,7 +98,7 @@ def in_the_api(records: Sequence[FakeRecord]) -> str | None:
 
 async def in_the_evidence(own: Sequence[FakeRecord]) -> str:
     claim: Any = SimpleNamespace(store_id=STORE, partition=OWN)
-    evidence = await gather(Log(own), claim, SETTINGS.future_tolerance)
+    evidence = await gather(Log(own), claim, SETTINGS.future_tolerance, 0)
     return evidence.zones[-1].name
 
 

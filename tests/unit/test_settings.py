@@ -75,6 +75,7 @@ DEFAULTS: dict[str, Any] = {
     "default_timezone": "America/Chicago",
     "reference_clock": "data",
     "future_tolerance": 300 * SECOND,
+    "earliest_poll": 946_684_800 * SECOND,
     "retention": 400 * DAY,
     "max_stores": 1_000_000,
     "report_deadline": 120 * SECOND,

@@ -13,11 +13,11 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stream_app.agents.committable import Committable
 from stream_app.agents.ingest import Ingest, most_stores
 from stream_app.agents.latest import LatestPolls
-from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.records import encode_hours, encode_poll, encode_poll_batch, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
-from stream_app.domain.instants import HOUR, MINUTE, SECOND
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.polls import from_bytes, poll_set
 from stream_app.errors import RevokedError, TableError
 from stream_app.facts.keys import (
@@ -29,6 +29,7 @@ from stream_app.facts.keys import (
     encode_rows,
     store_key,
 )
+from stream_app.metrics import WorkerMetrics
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -71,7 +72,10 @@ class Desk:
         self.committable = Committable()
         self.failures = Failures()
         self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        for partition in range(PARTITIONS):
+            self.latest.take(partition, {})
         self.gaps = FakeGaps()
+        self.metrics = WorkerMetrics()
         self.sought: list[tuple[str, int, int]] = []
         self.ingest = Ingest(
             SETTINGS,
@@ -83,6 +87,7 @@ class Desk:
             self.gaps,  # type: ignore[arg-type]
             self.seek,
             self.failures,
+            self.metrics,
         )
 
     async def seek(self, topic: str, partition: int, offset: int) -> None:
@@ -793,7 +798,7 @@ async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
         encode_poll_batch(STORE, [(NOW - MINUTE, False)]),
     )
 
-    assert desk.latest._known == {0: {KEY: NOW << 1}}
+    assert desk.latest._known[0] == {KEY: NOW << 1}
 
 
 # -- the most stores
@@ -826,3 +831,110 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
 def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
     assert most_stores(settings_with(max_stores=1_000_000)) == 1_010_000
     assert most_stores(settings_with(max_stores=3)) == 3
+
+
+# -- polls that no report can ever see
+
+EARLY = 1_785_000_000_000
+"""Milliseconds of 2026 where microseconds belong."""
+
+
+async def test_a_wrong_unit_is_refused_with_a_guess(desk: Desk) -> None:
+    await desk.take(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
+    assert desk.polls() == poll_set([(NOW, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.reason == (
+        "1 polls refused: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
+        "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
+        "2026-07-25T17:20:00Z"
+    )
+
+
+async def test_a_clock_that_was_never_set_makes_no_store(desk: Desk) -> None:
+    (event,) = await desk.take(encode_poll(STORE, 5 * SECOND, active=True))
+    assert event.acks == 1
+    assert not desk.facts.content
+    assert "a clock that was never set?" in desk.outbox.letters[0].reason
+
+
+OLD = 64 * WEEK
+"""In the slot of now, and longer ago than the retention."""
+
+
+def hourly(start: int, count: int) -> list[tuple[int, bool]]:
+    return [(start - hour * HOUR, True) for hour in range(count)]
+
+
+def dropped(desk: Desk, reason: str) -> float:
+    value = desk.metrics.registry.get_sample_value(
+        "store_uptime_dropped_polls_total", {"reason": reason}
+    )
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
+    desk: Desk, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    value = encode_poll_batch(STORE, hourly(NOW - OLD, count))
+    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)), GOOD)
+    before = dict(desk.facts.content)
+    (event,) = await desk.take(value)
+
+    assert event.acks == 1
+    assert desk.facts.content == before
+    (letter,) = desk.outbox.letters
+    assert letter.original == value
+    first = format_instant(NOW - OLD - (count - 1) * HOUR)
+    polls = first if count == 1 else f"40 polls refused: {first} to {format_instant(NOW - OLD)}"
+    assert letter.reason == (
+        f"{polls}: older than STORE_UPTIME_RETENTION (400d) before the store's newest poll, "
+        f"{format_instant(NOW)}"
+    )
+    assert (dropped(desk, "late"), dropped(desk, "expired")) == (count, 0)
+    assert f"{count} late polls of 1 records are refused" in caplog.text
+
+
+@pytest.mark.parametrize("weeks", [63, 65])
+async def test_old_polls_of_another_slot_are_kept(desk: Desk, weeks: int) -> None:
+    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)))
+    before = sum(map(len, desk.facts.content.values()))
+    await desk.take(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
+    assert desk.outbox.letters == []
+    assert sum(map(len, desk.facts.content.values())) == before + 40 * 8
+
+
+async def test_of_many_records_each_keeps_its_own_late_polls(desk: Desk) -> None:
+    old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
+    mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
+    await desk.run(run_of(*old, GOOD, mixed))
+    assert [letter.original for letter in desk.outbox.letters] == [*old, mixed]
+    assert desk.outbox.letters[3].reason.startswith(format_instant(NOW - OLD) + ": older than")
+    assert dropped(desk, "late") == 10
+    assert desk.polls() == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
+
+
+async def test_the_order_decides_who_tells_and_not_what_is_kept(desk: Desk) -> None:
+    old = encode_poll_batch(STORE, hourly(NOW - OLD, 40))
+    new = encode_poll_batch(STORE, hourly(NOW, 40))
+    other = Desk()
+    await desk.take(old)
+    await desk.take(new)
+    await other.take(new)
+    await other.take(old)
+    assert desk.facts.content == other.facts.content
+    # what much newer polls replace was there to be seen until then
+    assert (dropped(desk, "late"), dropped(desk, "expired")) == (0, 40)
+    assert (dropped(other, "late"), dropped(other, "expired")) == (40, 0)
+
+
+async def test_many_late_records_are_one_line_a_minute(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.take(GOOD)
+    for _ in range(5):
+        await desk.take(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
+    assert len(desk.outbox.letters) == 5
+    assert caplog.text.count("late polls") == 1
+    assert "refused store-status" not in caplog.text

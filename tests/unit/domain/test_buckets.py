@@ -517,3 +517,66 @@ def test_buckets_are_eight_bytes_a_poll() -> None:
     store.add(*[(START + hour * HOUR, True) for hour in range(7 * 24)])
 
     assert [len(to_bytes(polls)) for polls in store.content.values()] == [8 * 7 * 24]
+
+
+@given(batches(6 * SHORT), batches(6 * SHORT, most=1))
+def test_what_comes_too_late_for_any_report_is_told_and_changes_none(
+    some: list[Batch], last: list[Batch]
+) -> None:
+    layout = small(SHORT)
+    store, other = Store(layout), Store(layout)
+    for batch in some:
+        store.add(*batch)
+        other.add(*batch)
+    for batch in last:
+        late = layout.late(poll_set(batch), store.read)
+        kept = [poll for poll in batch if poll[0] << 1 | poll[1] not in late]
+        if kept:
+            store.add(*kept)
+        other.add(*batch)
+
+        everything = all_of([*some, *last])
+        for poll in late:
+            assert poll in poll_set(batch)
+            # whoever asks for its time is refused, with it or without it
+            instant = poll >> 1
+            assert store.answer(instant, instant) is None
+            assert other.answer(instant, instant) is None
+        for instant in {poll >> 1 for poll in everything}:
+            assert store.answer(instant, instant) == other.answer(instant, instant)
+
+
+@pytest.mark.parametrize("weeks", [57, 58, 63, 65, 127, 129])
+def test_older_polls_of_another_slot_are_not_late(weeks: int) -> None:
+    store = Store(BucketLayout(400 * DAY))
+    newest_poll = START + 200 * WEEK + 6 * DAY
+    store.add(*[(newest_poll - hour * HOUR, True) for hour in range(100)])
+    batch = poll_set([(newest_poll - weeks * WEEK - hour * HOUR, True) for hour in range(40)])
+    assert not store.layout.late(batch, store.read)
+
+
+@pytest.mark.parametrize("weeks", [64, 128])
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("there", [1, 100])
+def test_polls_of_a_slot_that_has_much_newer_ones_are_late(
+    weeks: int, count: int, there: int
+) -> None:
+    store = Store(BucketLayout(400 * DAY))
+    newest_poll = START + 200 * WEEK + 6 * DAY
+    # one is in the tail, a hundred are in their week
+    store.add(*[(newest_poll - hour * HOUR, True) for hour in range(there)])
+    old = newest_poll - weeks * WEEK - HOUR
+    batch = poll_set([(old - hour * HOUR, True) for hour in range(count)])
+    assert store.layout.late(batch, store.read) == batch
+    # the whole batch in any order: what is newest of a slot is in it
+    both = poll_set([(newest_poll, True), *((poll >> 1, True) for poll in batch)])
+    assert Store(store.layout).layout.late(both, lambda _: array("q")) == batch
+
+
+def test_a_write_tells_how_many_polls_have_expired() -> None:
+    layout = small(SHORT)
+    store = Store(layout)
+    store.add(*[(START + day * DAY, True) for day in range(3)])
+    later = START + layout.cold_slots * WEEK
+    writes = store.add(*[(later + day * DAY, True) for day in range(4)])
+    assert sum(write.expired for write in writes) == 3

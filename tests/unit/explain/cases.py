@@ -167,5 +167,5 @@ def report_of(
 
 async def verdict_of(content: dict[str, Any], topics: Topics, store: str | None = None) -> Verdict:
     claim = claim_of(content, store, SETTINGS.partitions)
-    evidence = await gather(FakeReader(topics), claim, SETTINGS.future_tolerance)
+    evidence = await gather(FakeReader(topics), claim, SETTINGS.future_tolerance, 0)
     return judge(claim, evidence, SETTINGS.default_timezone)

@@ -155,7 +155,7 @@ async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_
 
 async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
     run = Run()
-    polls = [(number, True) for number in range(1200)]
+    polls = [(NOW - number, True) for number in range(1200)]
     run.refused_record(STORE_STATUS, A, encode_poll_batch(A, polls), 3, at=1)
     await run.replay()
     batches = [decode_poll_batch(value)[0].polls for _, _, value in run.sink.sent]
@@ -165,12 +165,12 @@ async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
 
 async def test_of_a_batch_that_is_bad_in_part_the_rest_is_sent_and_it_counts_as_bad() -> None:
     run = Run()
-    value = encode_poll_batch(A, [(5, True), (NOW + SETTINGS.future_tolerance + 1, True)])
+    value = encode_poll_batch(A, [(NOW, True), (NOW + SETTINGS.future_tolerance + 1, True)])
     run.refused_record(STORE_STATUS, A, value, 3, at=1)
     outcome = await run.replay()
     assert outcome == Outcome(letters=1, still_bad=1)
     assert not outcome.complete
-    assert decode_poll_batch(run.sink.sent[0][2])[0].polls == [(5, True)]
+    assert decode_poll_batch(run.sink.sent[0][2])[0].polls == [(NOW, True)]
     assert run.shown == [
         "0: its good polls are sent, 1 are still bad: 2024-03-10T12:05:00.000001Z lies ahead of "
         "the clock (2024-03-10T12:00:00Z)"
