@@ -21,7 +21,7 @@ _CHUNK_ROWS: Final = 5_000
 """Rows that are made columns at a time, beside which the other requests are answered."""
 
 _INSTANTS: Final = frozenset({"start", "end"})
-_TEXTS: Final = frozenset({"store_id", "timezone", "hours_version"})
+_TEXTS: Final = frozenset({"store_id", "timezone", "hours_version", "unknown_timezone"})
 _WHOLE: Final = frozenset(
     {
         "uptime_last_hour",

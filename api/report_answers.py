@@ -40,6 +40,7 @@ ACCOUNTED: Final = (
     "default_status",
     "stale_after",
     "timezone",
+    "unknown_timezone",
     "hours_version",
     "tzdata_version",
     "polls_counted",
@@ -141,7 +142,8 @@ def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[st
 def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ACCOUNTED:
         if content.get(name) is not None:
-            yield header_of(name), str(content[name])
+            # a header is ASCII; the JSON form has the text itself
+            yield header_of(name), str(content[name]).encode("ascii", "backslashreplace").decode()
     told = "; ".join(
         f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
         for topic, offsets in content.get("input_offsets", {}).items()

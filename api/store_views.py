@@ -46,6 +46,7 @@ async def summary(request: web.Request) -> web.Response:
             "last_poll": last_poll(store),
             "now": moment(now),
             "local_time": local_time(store.timezone, now),
+            "unknown_timezone": content.get("unknown_timezone"),
             **_named(content, names),
         }
     )

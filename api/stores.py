@@ -68,12 +68,7 @@ async def put_timezone(request: web.Request) -> web.Response:
             store_id = parse_uuid(request.match_info["store_id"])
             timezone = zone_in(json_in(data, _EXPECTED_ZONE))
         await request.app[INGESTION].timezone(store_id, timezone)
-    answer = {"store_id": store_id, **_zone(request, timezone)}
-    if find_zone(timezone) is None:
-        answer["warning"] = (
-            f"{shown(timezone)} is not an IANA time zone: {answer['timezone']} applies"
-        )
-    return accepted(answer)
+    return accepted({"store_id": store_id, **_zone(request, timezone)})
 
 
 @routes.delete("/stores/{store_id}")
@@ -133,11 +128,14 @@ def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
 
 
 def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
-    known = find_zone(timezone) is not None
-    return {
+    default = request.app[DEFAULT_TIMEZONE]
+    told = {
         "timezone_str": timezone or None,
-        "timezone": timezone if known else request.app[DEFAULT_TIMEZONE],
+        "timezone": default if find_zone(timezone) is None else timezone,
     }
+    if timezone is not None and find_zone(timezone) is None:
+        told["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
+    return told
 
 
 def _json(content: object) -> web.Response:

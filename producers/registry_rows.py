@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from producers.csv_source import Columns, Refused, pick_values
-from stream_app.contracts.records import MAX_HOURS_ROWS, MAX_ZONE_LENGTH, parse_uuid
+from stream_app.contracts.records import MAX_HOURS_ROWS, parse_uuid, zone_name_in
 from stream_app.domain.hours import Row, WeeklyHours, parse_day
 from stream_app.domain.zones import find_zone
 from stream_app.errors import RecordError
@@ -91,9 +91,7 @@ class Registry:
         if values is None:
             return None
         store_id = parse_uuid(values[0])
-        name = values[1].strip()
-        if len(name) > MAX_ZONE_LENGTH:
-            raise RecordError(f"timezone_str is {len(name)} characters long")
+        name = zone_name_in(values[1], "timezone_str")
         new = store_id not in self.zones
         self.zones[store_id] = name
         return new

@@ -45,6 +45,8 @@ class Summary(_Basis):
     state: State
     now: Instant | None
     """The instant that is shown."""
+    unknown_timezone: str | None
+    """The name that the store was given, where there is no such zone and the default applies."""
     local_time: LocalTime | None
     """What the store's clock shows."""
     business_hours: list[HoursRow] | None

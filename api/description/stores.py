@@ -78,6 +78,8 @@ class _Zone(TypedDict):
     """The zone as it was given; null: none was."""
     timezone: str
     """The zone that applies: the default one where none, or an unknown one, was given."""
+    warning: NotRequired[str]
+    """That the zone that was given is unknown, and which one applies."""
 
 
 @closed
@@ -96,8 +98,6 @@ class ZoneAnswer(_Zone):
     """The time zone as it stands now."""
 
     store_id: StoreId
-    warning: NotRequired[str]
-    """That the zone is unknown."""
 
 
 @closed

@@ -11,7 +11,7 @@ from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.form import FormRow, rows_of
 from stream_app.domain.hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.uptime import observe
-from stream_app.domain.zones import zone
+from stream_app.domain.zones import unknown_name, zone
 from stream_app.errors import ReportError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -110,7 +110,8 @@ class Calculation:
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
         _, hours = decode_fact(self._facts.get(partition, store + HOURS_TAG))
         _, name = decode_fact(self._facts.get(partition, store + ZONE_TAG))
-        tz = zone(name.decode() if name else None, settings.default_timezone)
+        given = name.decode() if name else None
+        tz = zone(given, settings.default_timezone)
         observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
             tz,
@@ -122,7 +123,7 @@ class Calculation:
             stale_after=settings.stale_after,
         )
         rows = rows_of(self._form, store_id, observed, tz)
-        return Calculated(rows, observed, tz, _basis(str(tz), hours))
+        return Calculated(rows, observed, tz, _basis(str(tz), hours, unknown_name(given)))
 
     def report(self, store_id: str) -> dict[str, Any]:
         """The report of a store, as readers get it.
@@ -156,6 +157,9 @@ def _weekly_hours(value: bytes) -> WeeklyHours:
 
 
 @lru_cache(maxsize=16_384)
-def _basis(timezone: str, hours: bytes | None) -> StoreBasis:
+def _basis(timezone: str, hours: bytes | None, unknown: str | None) -> StoreBasis:
     rows = None if hours is None else decode_rows(hours) or None
-    return StoreBasis(timezone, rows, hours_version(hours))
+    if unknown is not None:
+        # earlier versions took names with characters that no header may have
+        unknown = "".join(c if c.isprintable() else "\ufffd" for c in unknown)
+    return StoreBasis(timezone, rows, hours_version(hours), unknown)

@@ -44,6 +44,7 @@ from stream_app.domain.buckets import BucketLayout
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import format_instant
 from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
+from stream_app.domain.zones import unknown_name
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.facts.keys import (
     HOURS_TAG,
@@ -384,7 +385,7 @@ class Ingest:
             store = store_key(store_id)
             if self._belongs_elsewhere(record, store_id, store, run):
                 continue
-            current, _ = decode_fact(self._facts.get(run.owned.number, store + tag))
+            current, there = decode_fact(self._facts.get(run.owned.number, store + tag))
             revision = Revision.of(record).superseding(current)
             if revision is None:
                 continue
@@ -398,6 +399,18 @@ class Ingest:
             else:
                 run.stores.add(store)
                 self._put(run, store + tag, encode_fact(revision, content))
+                # once for each name: at a new start the record is not applied again
+                if tag == ZONE_TAG and content != there:
+                    self._warn_of_zone(store_id, content.decode())
+
+    def _warn_of_zone(self, store_id: str, name: str) -> None:
+        if unknown_name(name) is not None:
+            log.warning(
+                "store %s: %r is not an IANA time zone: the default one, %s, applies",
+                store_id,
+                name,
+                self._settings.default_timezone,
+            )
 
     def _apply_polls(self, records: Iterable[Any], run: _Run) -> None:
         stores: dict[str, _Gathered] = {}

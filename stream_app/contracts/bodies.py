@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from stream_app.contracts.records import (
     MAX_HOURS_ROWS,
-    MAX_ZONE_LENGTH,
     field_of,
     known_fields_only,
     parse_status,
     parse_uuid,
     shown,
+    zone_name_in,
 )
 from stream_app.domain.hours import Row, WeeklyHours, whole_day
 from stream_app.domain.instants import parse_instant
@@ -106,11 +106,7 @@ def zone_in(content: Any) -> str:
     if len(item) != 1:
         raise RecordError("one of timezone_str and timezone is needed")
     ((name, text),) = item.items()
-    if not isinstance(text, str):
-        raise RecordError(f"{name} is not a text but {type(text).__name__}")
-    if len(text) > MAX_ZONE_LENGTH:
-        raise RecordError(f"{name} is {len(text)} characters long")
-    return text.strip()
+    return zone_name_in(text, name)
 
 
 def _poll(content: dict[str, Any], now: int) -> Poll:

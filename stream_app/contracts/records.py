@@ -11,6 +11,7 @@ workers and the API write may have more, so that two versions can run side by si
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import lshift, or_
@@ -39,6 +40,7 @@ _MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
 MAX_ZONE_LENGTH: Final = 100
 """Characters that the name of a zone may have."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _STATUS: Final = {"active": True, "inactive": False}
 _SHOWN: Final = 60
 _MOST: Final = 2**63 - 1
@@ -365,6 +367,23 @@ def encode_zone(store_id: str, timezone: str) -> bytes:
     return orjson.dumps({"store_id": store_id, "timezone_str": timezone})
 
 
+def zone_name_in(text: object, what: str) -> str:
+    """The name of a zone, known or not, without spaces around it.
+
+    Raises:
+        RecordError: it is no text, too long, or cannot be shown.
+    """
+    if not isinstance(text, str):
+        raise RecordError(f"{what} is not a text but {type(text).__name__}")
+    if len(text) > MAX_ZONE_LENGTH:
+        raise RecordError(f"{what} is {len(text)} characters long")
+    name = text.strip()
+    if _CONTROL.search(name):
+        # the name is shown where a line break would be more than a part of it
+        raise RecordError(f"{what} has control characters: {shown(name)}")
+    return name
+
+
 def decode_zone(value: bytes | None) -> ZoneRecord:
     """Read a `store-timezones` record.
 
@@ -375,11 +394,7 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
     store_id = parse_uuid(field_of(content, "store_id"))
     known_fields_only(content, "store_id", "timezone_str")
     timezone = field_of(content, "timezone_str")
-    if not isinstance(timezone, str):
-        raise RecordError(f"timezone_str is not a text but {type(timezone).__name__}")
-    if len(timezone) > MAX_ZONE_LENGTH:
-        raise RecordError(f"timezone_str is {len(timezone)} characters long")
-    return ZoneRecord(store_id, timezone.strip())
+    return ZoneRecord(store_id, zone_name_in(timezone, "timezone_str"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ _FIGURES: Final[dict[str, Any]] = {
     "downtime_seconds": _Number,
     "timezone": _Text,
     "hours_version": _Text,
+    "unknown_timezone": _Text | None,
     "polls_counted": _Count,
     "coverage": _Number | None,
 }

@@ -46,7 +46,13 @@ _WRITTEN: Final = frozenset({"running", "complete", "failed"})
 Row = list[Any]
 """Of a report of many stores: the values of its columns, and of its further fields."""
 
-FURTHER_FIELDS: Final = ("timezone", "hours_version", "polls_counted", "coverage")
+FURTHER_FIELDS: Final = (
+    "timezone",
+    "hours_version",
+    "polls_counted",
+    "coverage",
+    "unknown_timezone",
+)
 """What a row says besides the columns of the CSV."""
 
 FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
@@ -280,11 +286,14 @@ class StoreBasis:
         timezone: the zone that counts, of the store or the default one.
         business_hours: its rows; None: it is always open.
         hours_version: a digest of them.
+        unknown_timezone: the name that the store was given, where there is no such zone and the
+            default one applies.
     """
 
     timezone: str
     business_hours: Sequence[Sequence[Any]] | None
     hours_version: str
+    unknown_timezone: str | None = None
 
 
 def hours_version(rows: bytes | None) -> str:
@@ -335,6 +344,8 @@ def report_content(
         ]
     else:
         content |= dict(zip(columns, rows[0].values, strict=True))
+    if store.unknown_timezone is not None:
+        content["unknown_timezone"] = store.unknown_timezone
     return content | {
         "timezone": store.timezone,
         "business_hours": store.business_hours,
@@ -350,7 +361,14 @@ def report_content(
 def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
     """A store's rows in a report of many: its columns, then `FURTHER_FIELDS`."""
     return [
-        [*row.values, store.timezone, store.hours_version, row.polls_counted, row.coverage]
+        [
+            *row.values,
+            store.timezone,
+            store.hours_version,
+            row.polls_counted,
+            row.coverage,
+            store.unknown_timezone,
+        ]
         for row in rows
     ]
 

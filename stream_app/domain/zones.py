@@ -32,6 +32,11 @@ def find_zone(name: str | None) -> BaseTzInfo | None:
     return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
 
 
+def unknown_name(name: str | None) -> str | None:
+    """The name of a zone where there is no such zone, so that the default one applies."""
+    return name if name and find_zone(name) is None else None
+
+
 def zone(name: str | None, default: str) -> BaseTzInfo:
     """The zone of an exact IANA name; the default one for None, empty and unknown names.
 

@@ -122,6 +122,8 @@ class _OfStore(TypedDict):
     """In which its business hours were read."""
     hours_version: str
     """A digest of its business hours."""
+    unknown_timezone: NotRequired[str | None]
+    """The name that it was given, where there is no such zone and the default one applies."""
 
 
 @closed

@@ -50,7 +50,14 @@ ClosingTime = Annotated[
 HoursRow = tuple[Day, OpeningTime, ClosingTime]
 """`[day, start, end]`: 0 is Monday, local times of day."""
 
-ZoneName = Annotated[str, Field(max_length=MAX_ZONE_LENGTH, examples=["America/Chicago"])]
+ZoneName = Annotated[
+    str,
+    Field(
+        max_length=MAX_ZONE_LENGTH,
+        pattern=r"^\s*[^\x00-\x1f\x7f-\x9f]*\s*$",
+        examples=["America/Chicago"],
+    ),
+]
 StoreIds = Annotated[list[StoreId], Field(min_length=1, max_length=MAX_STORES_NAMED)]
 
 

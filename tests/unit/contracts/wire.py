@@ -93,7 +93,11 @@ hours_records = st.builds(
     uuids,
     st.lists(st.tuples(st.integers(0, 6), st.text(), st.text()), max_size=10).map(tuple),
 )
-zone_records = st.builds(ZoneRecord, uuids, st.text(max_size=100).map(str.strip))
+zone_records = st.builds(
+    ZoneRecord,
+    uuids,
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=100).map(str.strip),
+)
 store_records = st.builds(StoreRecord, uuids)
 dead_letters = st.builds(
     DeadLetter,
@@ -143,6 +147,7 @@ further = {
     "hours_version": lines,
     "polls_counted": minutes,
     "coverage": st.none() | st.floats(0, 1),
+    "unknown_timezone": st.none() | lines,
 }
 contents = st.builds(
     lambda public, more: more | public,
