@@ -112,10 +112,15 @@ class Calculation:
         _, name = decode_fact(self._facts.get(partition, store + ZONE_TAG))
         given = name.decode() if name else None
         tz = zone(given, settings.default_timezone)
+        try:
+            polls = self._layout.polls(self._first, self._end, contents)
+        except ReportError as error:
+            # of many stores it is this one that has no figures
+            raise ReportError(f"store {store_id}: {error}") from None
         observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
             tz,
-            self._layout.polls(self._first, self._end, contents),
+            polls,
             self._start,
             self._end,
             lookback=settings.lookback,

@@ -98,7 +98,8 @@ def report(
     if len(report_ids) > _IDS_SHOWN:
         click.echo(f"and {len(report_ids) - _IDS_SHOWN} more: --format json names all", err=True)
     for store_id, reason in failures:
-        click.echo(f"store-uptime: no report of store {store_id}: {reason}", err=True)
+        about = reason.removeprefix(f"store {store_id}: ")
+        click.echo(f"store-uptime: no report of store {store_id}: {about}", err=True)
     sys.exit(1 if failures else 0)
 
 

@@ -22,7 +22,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.buckets import TAIL
 from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import DAY, HOUR, SECOND
+from stream_app.domain.instants import DAY, HOUR, SECOND, WEEK
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
@@ -205,7 +205,7 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
     assert (piece.columns, piece.further) == (CSV_HEADER, FURTHER_FIELDS)
     assert [row[0] for row in piece.rows] == STORES
     two_hours_of_a_week = 0.011905
-    basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week]
+    basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
     assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *basis]
     assert piece.rows[2][7] == "Asia/Kathmandu"
     assert piece.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
@@ -352,7 +352,7 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     rows = [row for piece in pieces for row in piece.rows]
     assert [row[0] for row in rows] == [store for store in STORES for _ in range(3)]
     assert {piece.columns for piece in pieces} == {form.columns}
-    assert sum(row[-6] for row in rows if row[0] == STORES[0]) == 180  # minutes up
+    assert sum(row[-7] for row in rows if row[0] == STORES[0]) == 180  # minutes up
     assert [event.piece for event in desk.told()] == pieces
 
 
@@ -429,3 +429,22 @@ async def test_a_query_is_asked_and_told_on_its_own_topics(desk: Desk) -> None:
     assert {passed.topic for passed in desk.outbox.passed_on} == {STORE_QUERIES.name}
     assert set(desk.outbox.topics) == {QUERY_RESULTS.name}
     assert [event.status for event in desk.outbox.reports] == ["running", "running"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_store_whose_polls_are_gone_is_named(desk: Desk, named: bool) -> None:
+    store = STORES[1]
+    # in one slot with the only poll of this store
+    old = NOW - 3 * HOUR - 64 * WEEK
+    for other in STORES:
+        if other != store:
+            del desk.facts.content[1, bucket_key(store_key(other), TAIL)]
+
+    await desk.ask(PartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None))
+
+    (told,) = desk.told()
+    assert told.status == "failed"
+    assert told.reason == (
+        f"store {store}: the polls of that time are no longer kept: the store has polls more than "
+        "STORE_UPTIME_RETENTION newer"
+    )

@@ -938,3 +938,21 @@ async def test_many_late_records_are_one_line_a_minute(
     assert len(desk.outbox.letters) == 5
     assert caplog.text.count("late polls") == 1
     assert "refused store-status" not in caplog.text
+
+
+# -- zones that are none
+
+
+async def test_a_name_that_is_no_zone_is_told_once_a_store(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = encode_zone(STORE, "america/new_york")
+    await desk.take(value, value, spec=STORE_TIMEZONES)
+    await desk.take(value, spec=STORE_TIMEZONES)
+    line = (
+        f"store {STORE}: 'america/new_york' is not an IANA time zone: the default one, "
+        "America/Chicago, applies"
+    )
+    assert caplog.messages.count(line) == 1
+    await desk.take(encode_zone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
+    assert caplog.text.count("is not an IANA time zone") == 1

@@ -667,3 +667,26 @@ async def test_a_report_may_be_of_any_time(desk: Desk) -> None:
     # the poll of twenty days ago is beyond the lookback: before the first one the default counts
     assert (told["uptime_seconds"], told["downtime_seconds"]) == (0.0, 10 * DAY / SECOND)
     assert (told["polls_counted"], told["start"]) == (1, format_instant(NOW - 15 * DAY))
+
+
+async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(desk: Desk) -> None:
+    name = "america/new_york"
+    desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
+    await desk.ask(ReportRequest(REPORT, STORE, NOW))
+    await desk.all_answered()
+    report = desk.outbox.reports[-1].report
+    assert report is not None
+    assert (report["timezone"], report["unknown_timezone"]) == ("America/Chicago", name)
+
+
+@pytest.mark.parametrize("name", [None, b"America/New_York"])
+async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
+    desk: Desk, name: bytes | None
+) -> None:
+    if name is not None:
+        desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
+    await desk.ask(ReportRequest(REPORT, STORE, NOW))
+    await desk.all_answered()
+    report = desk.outbox.reports[-1].report
+    assert report is not None
+    assert "unknown_timezone" not in report

@@ -138,7 +138,7 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
 ) -> None:
     def rows(*up: int) -> list[list[bytes]]:
         told = [
-            [f"{n:08x}-0000-4000-8000-000000000000", m, 1, 1, 0, 0, 0, "UTC", "0a", m, 1.0]
+            [f"{n:08x}-0000-4000-8000-000000000000", m, 1, 1, 0, 0, 0, "UTC", "0a", m, 1.0, None]
             for n, m in enumerate(up)
         ]
         return [[json.dumps(told).encode()]]

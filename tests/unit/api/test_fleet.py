@@ -138,7 +138,7 @@ async def test_without_a_broker_nothing_is_shown(watched: TestClient, gateway: F
 async def test_figures_are_asked_for_once_a_while(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
-    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", "0a", 17, 0.25]
+    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", "0a", 17, 0.25, None]
     assert len(row) == len(CSV_HEADER) + len(FURTHER_FIELDS)
     told = pieces_of([[json.dumps([row]).encode()]])
     gateway.pieces = lambda _: told  # type: ignore[method-assign]

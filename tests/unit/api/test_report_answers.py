@@ -66,6 +66,7 @@ async def test_headers_of_the_csv_tell_what_the_figures_rest_on(
 
     assert await response.text() == CSV
     assert {name: text for name, text in response.headers.items() if name.startswith("X-")} == {
+        "X-Content-Type-Options": "nosniff",
         "X-Report-Status": "Complete",
         "X-Reference-Time": "2024-03-10T12:00:00Z",
         "X-Lookback": "1h",
@@ -122,8 +123,12 @@ async def test_a_fleet_report_as_parquet_is_the_same_as_json(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     rows = [
-        [f"{n:08x}-0000-4000-8000-000000000000", n, 1.5, 2, 0, 0.0, 1.0, "UTC", "0a", n, coverage]
-        for n, coverage in ((1, None), (2, 0.5), (3, 1))
+        [f"{n:08x}-0000-4000-8000-000000000000", n, 1.5, 2, 0, 0.0, 1.0, *further]
+        for n, further in (
+            (1, ["UTC", "0a", 1, None, None]),
+            (2, ["UTC", "0a", 2, 0.5, "utc"]),
+            (3, ["UTC", "0a", 3, 1, None]),
+        )
     ]
     content = {"reference_time": "2024-03-10T12:00:00Z", "columns": list(CSV_HEADER)}
     content["further"] = list(FURTHER_FIELDS)
@@ -243,3 +248,18 @@ async def test_another_form_under_one_idempotency_key_is_refused(
     assert await one.json() == await same.json()
     await problem_of(other, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [("america/new_york", "america/new_york"), ("Z\u00fcrich", "Z\\xfcrich")]
+)
+async def test_a_zone_that_is_none_is_told_of(
+    client: TestClient, gateway: FakeGateway, name: str, header: str
+) -> None:
+    content = {**CONTENT, "unknown_timezone": name}
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=content)
+    response = await client.get(f"/get_report/{REPORT}")
+    assert response.headers["X-Unknown-Timezone"] == header
+    assert response.headers["X-Timezone"] == "America/Chicago"
+    response = await client.get(f"/get_report/{REPORT}", headers={"Accept": "application/json"})
+    assert (await response.json())["unknown_timezone"] == name

@@ -62,10 +62,19 @@ async def test_the_summary_is_the_state_now_and_the_three_windows(
         "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
         "business_hours": [[0, "09:00", "17:00"]],
         "reference_time": "2024-03-10T12:00:00Z",
+        "unknown_timezone": None,
         "windows": ["three windows"],
     }
     (asked,) = gateway.queries
     assert asked == ReportRequest(asked.report_id, STORE, details=("windows", "last_poll"))
+
+
+async def test_the_summary_says_which_zone_was_given_and_is_none(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.answers = [{**ANSWER, "unknown_timezone": "america/new_york"}]
+    body = await (await client.get(f"/stores/{STORE}/summary")).json()
+    assert (body["unknown_timezone"], body["timezone"]) == ("america/new_york", "America/Chicago")
 
 
 async def test_the_summary_covers_what_the_worker_answered_whatever_the_view_has_seen(

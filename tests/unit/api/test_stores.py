@@ -190,7 +190,17 @@ async def test_an_unknown_zone_is_taken_with_a_warning(client: TestClient) -> No
         "timezone": "America/Chicago",
         "warning": "'Mars/Base' is not an IANA time zone: America/Chicago applies",
     }
-    assert (await (await client.get(PATH)).json())["timezone"] == "America/Chicago"
+    known = await (await client.get(PATH)).json()
+    assert known["timezone"] == "America/Chicago"
+    assert known["warning"] == "'Mars/Base' is not an IANA time zone: America/Chicago applies"
+
+
+@pytest.mark.parametrize("name", ["a\r\nX-Evil: 1", "a\x00", "a\x85b"])
+async def test_a_zone_with_control_characters_is_refused(client: TestClient, name: str) -> None:
+    detail = await problem_of(
+        await client.put(ZONE, json={"timezone": name}), HTTPStatus.UNPROCESSABLE_ENTITY
+    )
+    assert detail.startswith("timezone has control characters: ")
 
 
 @pytest.mark.parametrize("path", [HOURS, ZONE])

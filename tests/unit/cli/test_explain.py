@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from api.app import create_app
 from stream_app.cli import explain as explain_module
+from stream_app.contracts.reports import FURTHER_FIELDS
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY, HOUR, MINUTE
 from tests.fakes import FakeGateway, report_state
@@ -50,8 +51,7 @@ class Product:
         told = {}
         if of_many:
             rows = [list(row.values()) for row in content.pop("reports")]
-            fields = ["timezone", "hours_version", "polls_counted", "coverage"]
-            content["further"] = fields
+            content["further"] = FURTHER_FIELDS
             self.gateway.rows[REPORT] = [[orjson.dumps(rows)]]
             told = {"parts": (1, 1)}
         state = report_state(REPORT, "complete", content=content, **told)
