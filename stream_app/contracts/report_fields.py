@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from stream_app.contracts.records import MAX_HOURS_ROWS
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.errors import RecordError
+from stream_app.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,11 @@ _Date = Annotated[
     str,
     Field(strict=True),
     AfterValidator(_as_written(lambda text: date.fromisoformat(text).isoformat())),
+]
+_Duration = Annotated[
+    str,
+    Field(strict=True, max_length=100),
+    AfterValidator(_as_written(lambda text: text if parse_duration(text) >= 0 else "")),
 ]
 # a whole number that every reader of JSON keeps as it is
 _Count = Annotated[int, Field(strict=True, ge=0, le=1 << 53)]
@@ -105,9 +111,9 @@ KNOWN_FIELDS: Final = frozenset(_FIGURES)
 """The names of a row's values whose type is known."""
 
 _BASIS: Final[dict[str, Any]] = {
-    "lookback": _Text,
+    "lookback": _Duration,
     "default_status": _Status,
-    "stale_after": _Text,
+    "stale_after": _Duration,
     "tzdata_version": _Text,
 }
 
@@ -150,9 +156,18 @@ _Report = TypedDict(  # type: ignore[misc]  # likewise
     total=False,
 )
 
+
+class _Lost(TypedDict):
+    topic: _Name
+    partition: _Offset
+    first_offset: _Offset
+    end_offset: _Offset
+
+
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 _BASIS_OF_PIECE: Final[TypeAdapter[Any]] = TypeAdapter(_Basis)
 _OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Offset])
+_LOST_RANGES: Final[TypeAdapter[Any]] = TypeAdapter(list[_Lost])
 _NAMES: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[list[_Name], Field(max_length=MAX_COLUMNS)])
 
 
@@ -204,6 +219,15 @@ def check_offsets(offsets: object) -> None:
         RecordError: they are none.
     """
     _check(_OFFSETS, offsets, "input_offsets")
+
+
+def check_lost_input(lost: object) -> None:
+    """Check ranges of source records that were lost.
+
+    Raises:
+        RecordError: they are none.
+    """
+    _check(_LOST_RANGES, lost, "lost_input")
 
 
 def check_names(names: tuple[str, ...]) -> None:

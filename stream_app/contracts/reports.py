@@ -22,6 +22,7 @@ import orjson
 from stream_app.contracts.records import count_of, field_of, object_of, parse_uuid, shown
 from stream_app.contracts.report_fields import (
     check_basis,
+    check_lost_input,
     check_names,
     check_offsets,
     check_report,
@@ -258,9 +259,6 @@ def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
     return cast("dict[str, int]", offsets)
 
 
-_LOST_FIELDS: Final = {"topic": str, "partition": int, "first_offset": int, "end_offset": int}
-
-
 def lost_input_in(content: dict[str, Any]) -> list[dict[str, Any]]:
     """What a report or a part of one says of lost source records; mostly nothing.
 
@@ -268,14 +266,8 @@ def lost_input_in(content: dict[str, Any]) -> list[dict[str, Any]]:
         RecordError: it is not a list of such ranges.
     """
     lost = content.get("lost_input", [])
-    if not isinstance(lost, list) or not all(
-        isinstance(one, dict)
-        and one.keys() == _LOST_FIELDS.keys()
-        and all(type(one[name]) is kind for name, kind in _LOST_FIELDS.items())
-        for one in lost
-    ):
-        raise RecordError("lost_input is not a list of ranges of offsets")
-    return lost
+    check_lost_input(lost)
+    return cast("list[dict[str, Any]]", lost)
 
 
 @dataclass(frozen=True, slots=True)

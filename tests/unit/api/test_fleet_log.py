@@ -26,7 +26,7 @@ STORE = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
 
 
 def row(name: str) -> list[Any]:
-    return [STORE, 60, 24.0, 168.0, 0, 0.0, 0.0, name, "0a", 3, 1.0]
+    return [STORE, 60, 24.0, 168.0, 0, 0.0, 0.0, name, "0a", 3, 1.0, None]
 
 
 def piece(
