@@ -63,5 +63,7 @@ def due_count(instants: pl.Series, elapsed: float, speed: float) -> int:
     """
     if instants.is_empty():
         return 0
-    due = int(instants[0]) + int(elapsed * speed * 1_000_000)
+    last = int(instants[-1])
+    # of a speed beyond all numbers everything is due
+    due = min(int(instants[0]) + min(elapsed * speed * 1_000_000, last), last)
     return int(instants.search_sorted(due, side="right"))

@@ -30,7 +30,7 @@ _SIGNATURES: Final = (
     (b"\x04\x22\x4d\x18", f"packed by lz4: {_UNPACK}"),
     (b"\xff\x06\x00\x00sNaPpY", f"packed by snappy: {_UNPACK}"),
     (b"\x1f\x9d", f"packed by compress: {_UNPACK}"),
-    (b"\x1f\x8b", "packed by gzip twice: unpack it once"),
+    (b"\x1f\x8b", "a gzip file again: unpack it once"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_UNPACK}"),
     (b"Rar!\x1a\x07", f"a RAR archive: {_UNPACK}"),
     (b"PAR1", "Parquet, not CSV: save it as CSV"),
@@ -97,3 +97,11 @@ def printed(path: Path) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode()
         for letter in str(path).encode(errors="backslashreplace").decode()
     )
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name one file that is there."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from producers.batches import batches, due_count, join_polls
 from producers.csv_source import HOURS, POLLS, ZONES, Table
+from producers.file_format import printed, same_file
 from producers.poll_rows import PollChunk, StoreNumbers, read_polls
 from producers.refusals import Refusals
 from producers.registry_rows import Registry, RegistryChunk, read_hours, read_zones
@@ -97,6 +98,11 @@ async def replay_files(
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    paths = (*files.hours, *files.zones, *files.status)
+    if rejects is not None and any(same_file(rejects, path) for path in paths):
+        raise StoreUptimeError(
+            f"{printed(rejects)}: is one of the files to send: name another one for refused rows"
+        )
     with ExitStack() as opened:
         # the view last, so that what is shown at the end is shown within it
         opened.enter_context(view)

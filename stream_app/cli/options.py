@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -37,6 +38,17 @@ class StrictGroup(click.Group):
     """A group of such commands."""
 
     command_class = StrictCommand
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; neither `nan`, which is in every range, nor `inf` is one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number in a text."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be reckoned with.", param, ctx)
+        return number
 
 
 def _check(ctx: click.Context, parameter: click.Parameter, value: Any, times: int) -> None:

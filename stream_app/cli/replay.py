@@ -13,7 +13,7 @@ from producers.folder import FolderFiles, find_files
 from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import default_view
-from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.errors import BrokerUnavailableError, RefusedRowsError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=0.0,
     show_default=True,
     help="0: as fast as it goes; else so many times the pace of the poll times: 3600 plays an "

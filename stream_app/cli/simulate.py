@@ -12,7 +12,7 @@ import click
 from producers.live_view import default_live_view
 from producers.simulate import Plan, Played, play
 from producers.simulation import Simulation, Trouble
-from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
+from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.domain.instants import SECOND
 from stream_app.errors import StoreUptimeError
 from stream_app.processes.run_file import api_address
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_STORES: Final = 100
 DEFAULT_EVERY: Final = 10 * SECOND
 MAX_STORES: Final = 1_000_000
+MAX_RATE: Final = 10_000_000
 
 _KEPT_EVERY: Final = 2 * SECOND
 """What the product keeps of one store over a week: about one poll in so long."""
@@ -45,7 +46,7 @@ def _duration(_context: click.Context, _option: click.Parameter, text: str | Non
 def _share(name: str, help_text: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{name}",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         default=getattr(Trouble(), name),
         show_default=True,
         help=help_text,
@@ -64,7 +65,9 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
     callback=_duration,
     help=f"How often a store pings; default {format_duration(DEFAULT_EVERY)}.",
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Pings a second in all.")
+@click.option(
+    "--rate", type=FiniteRange(min=0, min_open=True, max=MAX_RATE), help="Pings a second in all."
+)
 @click.option("--duration", metavar="DURATION", callback=_duration, help="End after so long.")
 @click.option(
     "--seed",

@@ -11,7 +11,7 @@ import click
 
 from stream_app.broker.choose import begun_nodes
 from stream_app.cli.kafka import nodes_option
-from stream_app.cli.options import StrictCommand, data_dir_option, keep_private
+from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, keep_private
 from stream_app.processes.liveness import USUAL, Liveness
 from stream_app.processes.signals import run_until_signalled
 from stream_app.processes.stack import running_stack
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--probe-period",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=USUAL.period_seconds,
     show_default=True,
     help="Seconds between two questions to each process whether it is alive; one that leaves "

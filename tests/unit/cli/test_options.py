@@ -91,3 +91,17 @@ def test_a_report_with_an_empty_time_is_none_of_the_usual_times(option: str) -> 
 def test_help_is_help() -> None:
     for path in COMMANDS:
         assert CliRunner().invoke(cli, [*path, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e400", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("replay", "--status", "x.csv", "--speed"),
+        ("simulate", "--rate"),
+        ("simulate", "--outages"),
+        ("up", "--probe-period"),
+    ],
+)
+def test_a_number_is_one_that_can_be_reckoned_with(words: tuple[str, ...], number: str) -> None:
+    assert "Invalid value" in refused(*words, number)

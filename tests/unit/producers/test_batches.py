@@ -61,3 +61,9 @@ def test_a_paced_replay_sends_what_is_due() -> None:
     assert due_count(instants, elapsed=2.0, speed=1.0) == 3
     assert due_count(instants, elapsed=1.0, speed=10.0) == 4
     assert due_count(pl.Series([], dtype=pl.Int64), elapsed=1.0, speed=1.0) == 0
+
+
+def test_everything_is_due_at_a_speed_beyond_all_numbers() -> None:
+    instants = pl.Series([5, 6, 2**62])
+    assert due_count(instants, 0.5, 1e300) == 3
+    assert due_count(instants, 0.0, 1e300) == 1

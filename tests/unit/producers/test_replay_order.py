@@ -10,6 +10,7 @@ from producers import replay as replay_module
 from producers.replay import ReplayFiles, replay_files
 from producers.summary import Summary
 from producers.view import PlainView
+from stream_app.errors import StoreUptimeError
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -183,3 +184,19 @@ async def test_polls_that_the_retention_drops_are_said(tmp_path: Path) -> None:
         f"warning: store {STORE}: 1 of its polls are more than STORE_UPTIME_RETENTION (400d) "
         "older than its newest one: they may not be kept"
     )
+
+
+async def test_refused_rows_are_not_written_over_a_file_to_send(tmp_path: Path) -> None:
+    polls, link = tmp_path / "p.csv", tmp_path / "link.csv"
+    polls.write_text("store_id,status,timestamp_utc\n", encoding="utf-8")
+    link.symlink_to(polls)
+    with pytest.raises(StoreUptimeError, match="is one of the files to send"):
+        await replay_files(
+            ReplayFiles(status=[polls]),
+            SETTINGS,
+            view=PlainView(),
+            summary=Summary(),
+            clock=lambda: 0,
+            rejects=link,
+        )
+    assert polls.read_text(encoding="utf-8") == "store_id,status,timestamp_utc\n"
