@@ -127,6 +127,14 @@ async def test_the_state_is_the_one_that_the_fleet_shows(
             assert (answered.polled, answered.active) == (shown.polled, shown.active)
 
 
+async def test_a_zone_that_only_the_workers_have_is_said(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.answers = [{**ANSWER, "timezone": "Mars/Base"}]
+    response = await client.get(f"/stores/{STORE}/summary")
+    assert "no time zone 'Mars/Base'" in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
 async def test_the_timeline_is_that_of_the_last_week(
     client: TestClient, gateway: FakeGateway
 ) -> None:
