@@ -15,7 +15,7 @@ from producers.refusals import Refusals
 from producers.registry_rows import Registry, RegistryChunk, read_hours, read_zones
 from producers.retention import OldPolls
 from producers.sink import RecordSink
-from producers.summary import Summary, old_poll_warnings, registry_warnings
+from producers.summary import Summary, nothing_of, old_poll_warnings, registry_warnings
 from stream_app.contracts.access import Process
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
@@ -61,14 +61,15 @@ class ReplayFiles:
     zones: Sequence[Path] = ()
     notes: Sequence[str] = ()
 
-    def missing(self, default_zone: str) -> Iterator[str]:
-        """Lines about the kinds of which there is no file, and what that comes to."""
-        if self.status and not self.hours:
-            yield "no hours: all stores count as open 24/7, but those whose hours were sent before"
-        if self.status and not self.zones:
-            yield f"no zones: {default_zone} applies, but to stores whose zone was sent before"
+    def missing(self) -> Iterator[str]:
+        """The kinds of which there is no file, where that is worth a word."""
         if not self.status:
-            yield "no polls: only hours and zones are sent"
+            yield POLLS.name
+        else:
+            # hours or zones may well be sent alone, polls hardly
+            for kind, paths in ((HOURS, self.hours), (ZONES, self.zones)):
+                if not paths:
+                    yield kind.name
 
 
 async def replay_files(
@@ -106,9 +107,10 @@ async def replay_files(
     with ExitStack() as opened:
         # the view last, so that what is shown at the end is shown within it
         opened.enter_context(view)
-        summary.notes = list(files.missing(settings.default_timezone))
-        for note in (*files.notes, *summary.notes):
+        for note in files.notes:
             view.note(note)
+        for kind in files.missing():
+            _say_nothing_of(kind, settings, view, summary)
         hours, zones, polls = (
             [opened.enter_context(closing(Table(path, kind))) for path in paths]
             for kind, paths in ((HOURS, files.hours), (ZONES, files.zones), (POLLS, files.status))
@@ -127,6 +129,13 @@ async def replay_files(
             raise
         finally:
             summary.seconds = loop.time() - began
+
+
+def _say_nothing_of(kind: str, settings: Settings, view: View, summary: Summary) -> None:
+    """Say at once and at the end what it comes to that there is no row of a kind."""
+    note = nothing_of(kind, settings.default_timezone)
+    view.note(note)
+    summary.notes.append(note)
 
 
 @dataclass(slots=True)
@@ -149,6 +158,10 @@ class _Run:
                     count.rows += chunk.accepted + chunk.duplicates
                     count.duplicates += chunk.duplicates
                     await self._hold(chunk.refused)
+        for kind in (HOURS, ZONES):
+            count = self.summary.kinds[kind.name]
+            if count.files and not count.rows:
+                _say_nothing_of(kind.name, self.settings, self.view, self.summary)
         self.summary.without_hours = list(registry.without_hours())
         for warning in registry_warnings(registry, self.settings.default_timezone):
             self.view.note(warning)

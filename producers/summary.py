@@ -51,7 +51,7 @@ class Summary:
         topics: what was sent.
         seconds: how long it took.
         interrupted: True where it was stopped from outside.
-        notes: lines about the kinds of which there was no file.
+        notes: lines about the kinds of which there was no file, or no row.
         refused_whole: names of the files of which every row was refused.
         without_hours: the stores of which every row of hours was refused.
     """
@@ -126,6 +126,17 @@ class Summary:
             yield "stopped before the end; running the same again is safe, doubles change nothing"
         elif not self.complete:
             yield "not every good row was acknowledged; running the same again is safe"
+
+
+def nothing_of(kind: str, default_zone: str) -> str:
+    """A line about what it comes to that there is no row of a kind."""
+    match kind:
+        case "hours":
+            return "no hours: all stores count as open 24/7, but those whose hours were sent before"
+        case "zones":
+            return f"no zones: {default_zone} applies, but to stores whose zone was sent before"
+        case _:
+            return "no polls: only hours and zones are sent"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -127,6 +127,16 @@ async def test_a_kind_without_a_file_is_said_at_once_and_at_the_end(tmp_path: Pa
     assert lines[0] == "no polls: only hours and zones are sent"
 
 
+@pytest.mark.parametrize("content", ["", "\n\n", "store_id,day,start_time_local,end_time_local\n"])
+async def test_a_file_of_hours_without_a_row_is_said_likewise(tmp_path: Path, content: str) -> None:
+    hours = tmp_path / "h.csv"
+    hours.write_text(content, encoding="utf-8")
+    lines, summary = await replayed(hours=[hours])
+    note = "no hours: all stores count as open 24/7, but those whose hours were sent before"
+    assert note in lines
+    assert note in summary.lines()
+
+
 HOURS = "store_id,day,start_time_local,end_time_local"
 OTHER = STORE.replace("0f", "1f")
 
