@@ -41,7 +41,7 @@ def json_chunks(
     left = iter(rows)
     separator = b""
     while chunk := list(islice(left, CHUNK_ROWS)):
-        reports = (orjson.dumps(dict(zip(fields, row, strict=True))) for row in chunk)
+        reports = (orjson.dumps(_named(fields, row)) for row in chunk)
         yield separator + b",".join(reports)
         separator = b",\n"
     yield b"]}"
@@ -52,7 +52,7 @@ def named_rows(
 ) -> Iterator[dict[str, Any]]:
     """The rows of all parts, each as an object."""
     fields = fields_of(content)
-    return (dict(zip(fields, row, strict=True)) for row in rows_in_order(parts))
+    return (_named(fields, row) for row in rows_in_order(parts))
 
 
 def fields_of(content: dict[str, Any]) -> tuple[str, ...]:
@@ -64,3 +64,8 @@ def fields_of(content: dict[str, Any]) -> tuple[str, ...]:
 def _rows(pieces: Iterable[bytes]) -> Iterator[Row]:
     for piece in pieces:
         yield from orjson.loads(piece)
+
+
+def _named(fields: Sequence[str], row: Row) -> dict[str, Any]:
+    # the piece of a worker of another version may have fewer or more of the last ones
+    return dict(zip(fields, row, strict=False))

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.report_fields import KNOWN_FIELDS
+from stream_app.domain.form import unknown_columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,17 +21,15 @@ PARQUET_FACTOR: Final = 3
 _CHUNK_ROWS: Final = 5_000
 """Rows that are made columns at a time, beside which the other requests are answered."""
 
-_INSTANTS: Final = frozenset({"start", "end"})
+_INSTANTS: Final = frozenset({"start", "end", "reference_time"})
 _TEXTS: Final = frozenset({"store_id", "timezone", "hours_version", "unknown_timezone"})
-_WHOLE: Final = frozenset(
-    {
-        "uptime_last_hour",
-        "downtime_last_hour",
-        "uptime_minutes",
-        "downtime_minutes",
-        "polls_counted",
-    }
+_MINUTES: Final = (
+    "uptime_last_hour",
+    "downtime_last_hour",
+    "uptime_minutes",
+    "downtime_minutes",
 )
+_WHOLE: Final = frozenset({*_MINUTES, *unknown_columns_of(_MINUTES), "polls_counted"})
 
 
 async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:

@@ -9,9 +9,9 @@ import orjson
 import pytz
 
 from stream_app.contracts.reports import (
-    FURTHER_FIELDS,
     StoreBasis,
     basis_of,
+    further_fields,
     hours_version,
     report_content,
     report_rows,
@@ -86,7 +86,7 @@ def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
         **basis_of(SETTINGS),
         "input_offsets": {topic: {"3": offset} for topic, offset in OFFSETS.items()},
         "columns": form.columns,
-        "further": FURTHER_FIELDS,
+        "further": further_fields(form),
     }
     return head, report_rows(rows(form), BASIS)
 

@@ -21,7 +21,7 @@ from stream_app.agents.acknowledge import acknowledge_when_done
 from stream_app.agents.calculation import Calculation
 from stream_app.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.reports import Piece, ReportEvent, report_rows
+from stream_app.contracts.reports import Piece, ReportEvent, further_fields, report_rows
 from stream_app.contracts.requests import (
     FleetRequest,
     PartRequest,
@@ -325,6 +325,7 @@ class Reports:
                 basis=calculation.basis,
                 input_offsets=calculation.input_offsets,
                 columns=request.form.columns,
+                further=further_fields(request.form),
                 lost_input=tuple(calculation.lost_input),
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationErr
 from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.domain.form import unknown_columns_of
 from stream_app.domain.instants import format_instant, parse_instant
 from stream_app.errors import RecordError
 from stream_app.settings import parse_duration
@@ -78,11 +79,7 @@ _Hours = Annotated[
     Field(max_length=MAX_HOURS_ROWS),
 ]
 
-_FIGURES: Final[dict[str, Any]] = {
-    "store_id": _Store,
-    "start": _Instant,
-    "end": _Instant,
-    "date": _Date,
+_MEASURED: Final[dict[str, Any]] = {
     "uptime_last_hour": _Count,
     "downtime_last_hour": _Count,
     "uptime_minutes": _Count,
@@ -99,6 +96,16 @@ _FIGURES: Final[dict[str, Any]] = {
     "downtime_last_week_seconds": _Number,
     "uptime_seconds": _Number,
     "downtime_seconds": _Number,
+}
+"""Amounts of uptime and of downtime."""
+
+_FIGURES: Final[dict[str, Any]] = {
+    "store_id": _Store,
+    "start": _Instant,
+    "end": _Instant,
+    "date": _Date,
+    **_MEASURED,
+    **dict(zip(unknown_columns_of(_MEASURED), _MEASURED.values(), strict=True)),
     "timezone": _Text,
     "hours_version": _Text,
     "unknown_timezone": _Text | None,
@@ -124,6 +131,7 @@ _DETAIL: Final[dict[str, Any]] = _FIGURES | {
     "open": _Flag,
     "status": Literal["active", "inactive", "unknown"],
     "counted_as": _Status,
+    "whole_day": _Flag,
     "ongoing": _Flag,
     "began_earlier": _Flag,
     "cause": Literal["reported", "silence"],

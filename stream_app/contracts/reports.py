@@ -54,10 +54,15 @@ FURTHER_FIELDS: Final = (
     "coverage",
     "unknown_timezone",
 )
-"""What a row says besides the columns of the CSV."""
+"""What a row says in every form besides the columns of the CSV; see `further_fields`."""
 
 FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
 """Of records that do not name theirs."""
+
+
+def further_fields(form: ReportForm) -> tuple[str, ...]:
+    """What a row says besides the columns of the CSV, with how much of each figure is unknown."""
+    return (*FURTHER_FIELDS, *form.unknown_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,10 +337,12 @@ def report_content(
         content["days"] = [
             dict(zip(columns[1:], row.values[1:], strict=True))
             | {"polls_counted": row.polls_counted, "coverage": row.coverage}
+            | dict(zip(form.unknown_columns, row.unknown, strict=False))
             for row in rows
         ]
     else:
         content |= dict(zip(columns, rows[0].values, strict=True))
+        content |= dict(zip(form.unknown_columns, rows[0].unknown, strict=False))
     if store.unknown_timezone is not None:
         content["unknown_timezone"] = store.unknown_timezone
     return content | {
@@ -351,7 +358,7 @@ def report_content(
 
 
 def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
-    """A store's rows in a report of many: its columns, then `FURTHER_FIELDS`."""
+    """A store's rows in a report of many: its columns, then `further_fields`."""
     return [
         [
             *row.values,
@@ -360,6 +367,7 @@ def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
             row.polls_counted,
             row.coverage,
             store.unknown_timezone,
+            *row.unknown,
         ]
         for row in rows
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.records import status_name
+from stream_app.domain.days import is_whole_day
 from stream_app.domain.form import ReportForm, rows_of
-from stream_app.domain.instants import SECOND, format_instant
+from stream_app.domain.instants import SECOND, format_instant, parse_instant
 from stream_app.domain.timeline import incidents, timeline
 from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
 from stream_app.errors import ReportError
@@ -78,12 +80,15 @@ def _windows(observed: Observed) -> list[dict[str, Any]]:
             "end": format_instant(end),
             "uptime_minutes": window.up,
             "downtime_minutes": window.down,
+            "unknown_uptime_minutes": unknown.up,
+            "unknown_downtime_minutes": unknown.down,
             "coverage": observed.coverage([(end - length, end)]),
         }
         for name, length in WINDOWS.items()
         # a window that begins before the time asked for would be told short
         if end - length >= observed.start
         for window in [observed.minutes(end - length, end)]
+        for unknown in [observed.unknown_minutes(end - length, end)]
     ]
 
 
@@ -109,7 +114,17 @@ def _intervals(observed: Observed) -> list[dict[str, Any]]:
 def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
     # what a report by days has, without the store that the whole is of
     return [
-        dict(zip(_DAILY.columns[1:], row.values[1:], strict=True)) | {"coverage": row.coverage}
+        {
+            **dict(zip(_DAILY.columns[1:], row.values[1:], strict=True)),
+            **dict(zip(_DAILY.unknown_columns, row.unknown, strict=True)),
+            "coverage": row.coverage,
+            "whole_day": is_whole_day(
+                tz,
+                date.fromisoformat(row.values[1]),
+                parse_instant(row.values[2]),
+                parse_instant(row.values[3]),
+            ),
+        }
         for row in rows_of(_DAILY, "", observed, tz)
     ]
 
@@ -122,6 +137,7 @@ def _incidents(observed: Observed) -> list[dict[str, Any]]:
             "ongoing": incident.ongoing,
             "began_earlier": incident.began_earlier,
             "downtime_seconds": incident.downtime / SECOND,
+            "unknown_downtime_seconds": incident.unknown / SECOND,
             "cause": "reported" if incident.reported else "silence",
         }
         for incident in reversed(incidents(observed)[-MAX_INCIDENTS:])

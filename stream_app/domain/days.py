@@ -33,3 +33,9 @@ def local_days(tz: BaseTzInfo, start: int, end: int) -> dict[date, list[Interval
             part = (max(first, midnight), min(last, midnight + DAY))
             found.setdefault(day, []).append(part)
     return {date.fromordinal(_EPOCH_DAY + day): union(found[day]) for day in sorted(found)}
+
+
+def is_whole_day(tz: BaseTzInfo, day: date, start: int, end: int) -> bool:
+    """Whether `[start, end)` reaches over all of a local day, however long that one is."""
+    parts = local_days(tz, start - 2 * DAY, end + 2 * DAY).get(day)
+    return parts is not None and start <= parts[0][0] and parts[-1][1] <= end

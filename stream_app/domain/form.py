@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_app.domain.days import local_days
 from stream_app.domain.instants import DAY, SECOND, WEEK, format_instant
 from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, StoreReport
-from stream_app.domain.uptime import figures_of
+from stream_app.domain.uptime import figures_of, unknown_figures_of
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.domain.intervals import Interval
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.uptime import Figures, Observed, UpDown
 
 MAX_SPAN: Final = 400 * DAY
 """Of one report."""
+
+
+def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
+    """For each figure among some columns, the name of how much of it no poll backs."""
+    return tuple(
+        f"unknown_{column}" for column in columns if column.startswith(("uptime_", "downtime_"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class ReportForm:
         date = ("date",) if self.daily else ()
         return ("store_id", *date, "start", "end", f"uptime_{unit}", f"downtime_{unit}")
 
+    @property
+    def unknown_columns(self) -> tuple[str, ...]:
+        """For each figure, the name of how much of it no poll backs."""
+        return unknown_columns_of(self.columns)
+
     def span(self, reference: int) -> Interval:
         """From where to where polls are looked at, without the lookback.
 
@@ -82,11 +94,13 @@ class FormRow:
         values: in the order of the form's columns.
         polls_counted: polls in its time; of the whole span with the lookback before it.
         coverage: the share of its open time that polls back, 0 to 1; None: it is never open.
+        unknown: how much of each figure no poll backs, in the order of `unknown_columns`.
     """
 
     values: list[Any]
     polls_counted: int
     coverage: float | None
+    unknown: Sequence[float] = ()
 
 
 def rows_of(form: ReportForm, store_id: str, observed: Observed, tz: BaseTzInfo) -> list[FormRow]:
@@ -100,42 +114,57 @@ def rows_of(form: ReportForm, store_id: str, observed: Observed, tz: BaseTzInfo)
     """
     start, end = observed.start, observed.end
     if form.windows:
-        values = list(_window_values(form, store_id, observed))
-        return [_row(values, observed, [(start, end)], len(observed.polls))]
+        values = [store_id, *_window_values(form, observed, figures_of)]
+        unknown = list(_window_values(form, observed, unknown_figures_of))
+        return [FormRow(values, len(observed.polls), observed.coverage([(start, end)]), unknown)]
     if not form.daily:
-        whole = [(start, end)]
-        values = [store_id, *_span_values(form, observed, whole)]
-        return [_row(values, observed, whole, len(observed.polls))]
+        return [_span_row(form, [store_id], observed, [(start, end)], len(observed.polls))]
     return [
-        _row([store_id, day.isoformat(), *_span_values(form, observed, parts)], observed, parts)
+        _span_row(form, [store_id, day.isoformat()], observed, parts)
         for day, parts in local_days(tz, start, end).items()
     ]
 
 
-def _window_values(form: ReportForm, store_id: str, observed: Observed) -> Iterator[Any]:
-    figures = figures_of(observed, exactly=form.exact)
+def _window_values(
+    form: ReportForm, observed: Observed, measure: Callable[..., Figures]
+) -> Iterator[float]:
+    figures = measure(observed, exactly=form.exact)
     if form.exact:
-        yield store_id
         for side in ("up", "down"):
             for window in (figures.hour, figures.day, figures.week):
                 yield getattr(window, side) / SECOND
         return
-    report = StoreReport.from_figures(store_id, observed.end, figures)
-    for column in CSV_HEADER:
-        yield getattr(report, column)
+    report = StoreReport.from_figures("", observed.end, figures)
+    for name in FIGURE_NAMES:
+        yield getattr(report, name)
 
 
-def _span_values(form: ReportForm, observed: Observed, parts: list[Interval]) -> list[Any]:
-    split = observed.microseconds if form.exact else observed.minutes
-    found = [split(*part) for part in parts]
-    up, down = (sum(getattr(window, side) for window in found) for side in ("up", "down"))
-    times = [format_instant(parts[0][0]), format_instant(parts[-1][1])]
-    return [*times, up / SECOND, down / SECOND] if form.exact else [*times, up, down]
-
-
-def _row(
-    values: list[Any], observed: Observed, parts: Iterable[Interval], polls: int | None = None
+def _span_row(
+    form: ReportForm,
+    names: list[str],
+    observed: Observed,
+    parts: list[Interval],
+    polls: int | None = None,
 ) -> FormRow:
     if polls is None:
         polls = sum(observed.polls_in(*part) for part in parts)
-    return FormRow(values, polls, observed.coverage(parts))
+    times = [format_instant(parts[0][0]), format_instant(parts[-1][1])]
+    split, unknown = (
+        (observed.microseconds, observed.unknown_microseconds)
+        if form.exact
+        else (observed.minutes, observed.unknown_minutes)
+    )
+    return FormRow(
+        [*names, *times, *_sums(form, split, parts)],
+        polls,
+        observed.coverage(parts),
+        _sums(form, unknown, parts),
+    )
+
+
+def _sums(
+    form: ReportForm, split: Callable[[int, int], UpDown], parts: Iterable[Interval]
+) -> list[float]:
+    found = [split(*part) for part in parts]
+    up, down = sum(window.up for window in found), sum(window.down for window in found)
+    return [up / SECOND, down / SECOND] if form.exact else [up, down]

@@ -77,6 +77,7 @@ class Incident:
         start: its first open instant, µs.
         end: the end of its last open instant, µs.
         downtime: the open time in it, µs.
+        unknown: how much of that no poll backs, µs.
         ongoing: it reaches the end of the span, and no poll says active there.
         began_earlier: it reaches the start of the span, and may have begun before it.
         reported: a poll said inactive; otherwise there was none, and the default status stands.
@@ -85,6 +86,7 @@ class Incident:
     start: int
     end: int
     downtime: int
+    unknown: int
     ongoing: bool
     began_earlier: bool
     reported: bool
@@ -101,6 +103,7 @@ def incidents(observed: Observed) -> list[Incident]:
                     start=opened[0][0],
                     end=opened[-1][1],
                     downtime=total(opened),
+                    unknown=total(opened) - total(intersect(observed.backed_open, [run])),
                     ongoing=run[1] == observed.end and not _active_at_the_end(observed),
                     began_earlier=run[0] == observed.start,
                     # the newest poll before the end of the run is in it, or carried into it

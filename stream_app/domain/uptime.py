@@ -66,6 +66,8 @@ class Observed:
         active: where the newest poll at or before, or else the default, says active.
         up: open and active.
         backed: where a poll is recent enough to speak for the store; see `backed_intervals`.
+        backed_open: open and backed.
+        backed_up: open, active and backed.
         polls: those that count: in the span and the lookback before it.
     """
 
@@ -75,15 +77,25 @@ class Observed:
     active: list[Interval]
     up: list[Interval]
     backed: list[Interval]
+    backed_open: list[Interval]
+    backed_up: list[Interval]
     polls: array[int]
 
     def minutes(self, start: int, end: int) -> UpDown:
         """Whole minutes of a window, on the grid that is counted back from the span's end."""
-        return self._split(start, end, grid_minutes)
+        return self._split(start, end, grid_minutes, self.up, self.opened)
 
     def microseconds(self, start: int, end: int) -> UpDown:
         """The same without the grid."""
-        return self._split(start, end, exact_microseconds)
+        return self._split(start, end, exact_microseconds, self.up, self.opened)
+
+    def unknown_minutes(self, start: int, end: int) -> UpDown:
+        """How much of what `minutes` counts as up and as down no poll backs."""
+        return self._unknown(start, end, grid_minutes)
+
+    def unknown_microseconds(self, start: int, end: int) -> UpDown:
+        """How much of what `microseconds` counts as up and as down no poll backs."""
+        return self._unknown(start, end, exact_microseconds)
 
     def coverage(self, parts: Iterable[Interval]) -> float | None:
         """The share of the open time in some intervals that polls back, 0 to 1, six decimals.
@@ -91,17 +103,29 @@ class Observed:
         Returns:
             None where it is never open in them.
         """
-        opened = intersect(self.opened, list(parts))
-        time = total(opened)
-        return round(total(intersect(opened, self.backed)) / time, 6) if time else None
+        parts = list(parts)
+        time = total(intersect(self.opened, parts))
+        return round(total(intersect(self.backed_open, parts)) / time, 6) if time else None
 
     def polls_in(self, start: int, end: int) -> int:
         """How many polls lie in `[start, end)`."""
         return bisect_left(self.polls, end << 1) - bisect_left(self.polls, start << 1)
 
-    def _split(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
-        up = _time_within(start, end, self.up, self.end, count)
-        return UpDown(up, _time_within(start, end, self.opened, self.end, count) - up)
+    def _unknown(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
+        counted = self._split(start, end, count, self.up, self.opened)
+        backed = self._split(start, end, count, self.backed_up, self.backed_open)
+        return UpDown(counted.up - backed.up, counted.down - backed.down)
+
+    def _split(
+        self,
+        start: int,
+        end: int,
+        count: Callable[[int, int, int], int],
+        up: list[Interval],
+        opened: list[Interval],
+    ) -> UpDown:
+        uptime = _time_within(start, end, up, self.end, count)
+        return UpDown(uptime, _time_within(start, end, opened, self.end, count) - uptime)
 
 
 def observe(
@@ -130,13 +154,17 @@ def observe(
     counted = between(polls, start - lookback, end)
     opened = open_intervals(hours, tz, start, end)
     active = active_intervals(counted, start, end, default_active=default_active)
+    up = intersect(opened, active)
+    backed = backed_intervals(counted, start, end, stale_after)
     return Observed(
         start=start,
         end=end,
         opened=opened,
         active=active,
-        up=intersect(opened, active),
-        backed=backed_intervals(counted, start, end, stale_after),
+        up=up,
+        backed=backed,
+        backed_open=intersect(opened, backed),
+        backed_up=intersect(up, backed),
         polls=counted,
     )
 
@@ -148,7 +176,20 @@ def figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
         observed: the span.
         exactly: microseconds without the grid of minutes, instead of minutes on it.
     """
-    split = observed.microseconds if exactly else observed.minutes
+    return _figures(observed, observed.microseconds if exactly else observed.minutes, exactly)
+
+
+def unknown_figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
+    """How much of each figure of `figures_of` no poll backs."""
+    split = observed.unknown_microseconds if exactly else observed.unknown_minutes
+    return _figures(observed, split, exactly)
+
+
+def _figures(
+    observed: Observed,
+    split: Callable[[int, int], UpDown],
+    exactly: bool,
+) -> Figures:
     end = observed.end
     return Figures(
         hour=split(end - HOUR_WINDOW, end),

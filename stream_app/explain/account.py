@@ -89,12 +89,18 @@ def _figures(claim: Claim, verdict: Verdict) -> Iterator[str]:
     assert found is not None  # noqa: S101  for the type: the caller has looked
     unit = "seconds" if claim.exact else "minutes"
     yield ""
-    yield f"{'recomputed, in ' + unit:<24} {'open':>14} {'up':>14} {'down':>14}"
+    yield (
+        f"{'recomputed, in ' + unit:<24} {'open':>14} {'up':>14} {'down':>14} {'without data':>14}"
+    )
     for window in found.windows:
-        open_, up, down = (
-            _amount(claim, amount) for amount in (window.up + window.down, window.up, window.down)
+        amounts = (
+            window.up + window.down,
+            window.up,
+            window.down,
+            window.unknown_up + window.unknown_down,
         )
-        yield f"  {window.name:<22} {open_:>14} {up:>14} {down:>14}"
+        columns = " ".join(f"{_amount(claim, amount):>14}" for amount in amounts)
+        yield f"  {window.name:<22} {columns}"
     yield f"  {'polls counted':<22} {found.polls_counted:>14}"
     coverage = "never open" if found.coverage is None else found.coverage
     yield f"  {'coverage':<22} {coverage:>14}"
@@ -129,6 +135,8 @@ def _window(claim: Claim, window: Counted) -> dict[str, Any]:
         f"open_{unit}": _amount(claim, window.up + window.down),
         f"up_{unit}": _amount(claim, window.up),
         f"down_{unit}": _amount(claim, window.down),
+        f"unknown_up_{unit}": _amount(claim, window.unknown_up),
+        f"unknown_down_{unit}": _amount(claim, window.unknown_down),
         "reported": {column: reported.get(column) for column in window.columns},
     }
 

@@ -9,6 +9,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import field_of, parse_status, parse_uuid, shown
 from stream_app.contracts.reports import names_in, objects_of
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
+from stream_app.domain.form import unknown_columns_of
 from stream_app.domain.instants import WEEK, parse_instant
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import RecordError, StoreUptimeError
@@ -43,6 +44,7 @@ class Claim:
         partition: of the store.
         offsets: by source topic, below which its partition was applied.
         columns: names of the figures.
+        unknown_columns: names of how much of each figure no poll backs, where the report tells it.
         rows: the figures by column, with `polls_counted` and `coverage` of each row.
         whole: `polls_counted` and `coverage` of the whole time, where they are told.
     """
@@ -61,6 +63,7 @@ class Claim:
     partition: int
     offsets: dict[str, int]
     columns: tuple[str, ...]
+    unknown_columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     whole: dict[str, Any] | None
 
@@ -158,6 +161,10 @@ def _claim(
         partition=partition,
         offsets=_offsets(field_of(content, "input_offsets"), partition),
         columns=columns,
+        # an earlier version told none of them
+        unknown_columns=tuple(
+            name for name in unknown_columns_of(columns) if any(name in row for row in rows)
+        ),
         rows=rows,
         # of many stores by days nothing tells of the whole time
         whole=told if not of_many or "date" not in columns else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_app.domain.form import unknown_columns_of
 from stream_app.domain.instants import DAY, HOUR, SECOND, WEEK, format_instant
 from stream_app.domain.walk import Walk
 
@@ -27,6 +28,8 @@ class Counted:
         columns: of uptime and of downtime.
         up: with status active.
         down: with status inactive.
+        unknown_up: how much of `up` no poll backs.
+        unknown_down: how much of `down` no poll backs.
     """
 
     name: str
@@ -34,6 +37,18 @@ class Counted:
     columns: tuple[str, str]
     up: int = 0
     down: int = 0
+    unknown_up: int = 0
+    unknown_down: int = 0
+
+    def add(self, amount: int, step: Step) -> None:
+        """Count a step that is open."""
+        unknown = 0 if step.backed else amount
+        if step.active:
+            self.up += amount
+            self.unknown_up += unknown
+        else:
+            self.down += amount
+            self.unknown_down += unknown
 
 
 @dataclass(slots=True)
@@ -117,11 +132,7 @@ class _Tally:
             return
         last.open += amount
         for key in keys:
-            window = self.windows[key]
-            if step.active:
-                window.up += amount
-            else:
-                window.down += amount
+            self.windows[key].add(amount, step)
 
 
 def walk_of(claim: Claim, hours: Sequence[Row] | None, polls: Iterable[tuple[int, bool]]) -> Walk:
@@ -201,7 +212,9 @@ def _rows(claim: Claim, piled: dict[Hashable, _Piled], tally: _Tally) -> Iterato
             row |= {"start": format_instant(pile.start), "end": format_instant(pile.end)}
         for window in tally.windows.values():
             if window.row == number:
-                for column, amount in zip(window.columns, (window.up, window.down), strict=True):
+                columns = (*window.columns, *unknown_columns_of(window.columns))
+                amounts = (window.up, window.down, window.unknown_up, window.unknown_down)
+                for column, amount in zip(columns, amounts, strict=True):
                     row[column] = _figure(column, amount)
         yield row | {"polls_counted": pile.polls, "coverage": pile.coverage()}
 

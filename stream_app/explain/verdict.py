@@ -220,7 +220,7 @@ def _differences(claim: Claim, found: Recount) -> Iterator[str]:
     if len(found.rows) != len(claim.rows):
         yield f"the report has {len(claim.rows)} rows and recomputed it has {len(found.rows)}"
         return
-    names = [*claim.columns, "polls_counted", "coverage"]
+    names = [*claim.columns, *claim.unknown_columns, "polls_counted", "coverage"]
     pairs = [
         (name, row.get("date"), told.get(name), row.get(name))
         for told, row in zip(claim.rows, found.rows, strict=True)

@@ -21,41 +21,92 @@ InputOffsets = dict[str, dict[str, Count]]
 """By source topic and partition: up to where its records are in the figures."""
 
 
-class WindowFigures(TypedDict):
+Minutes = Annotated[int, Field(ge=0, le=60)]
+HoursOfDay = Annotated[float, Field(ge=0, le=24)]
+HoursOfWeek = Annotated[float, Field(ge=0, le=168)]
+SecondsOfHour = Annotated[float, Field(ge=0, le=3600)]
+SecondsOfDay = Annotated[float, Field(ge=0, le=86_400)]
+SecondsOfWeek = Annotated[float, Field(ge=0, le=604_800)]
+
+
+class UnknownOfWindows(TypedDict, total=False):
+    """How much of each figure no poll backs; missing in what an earlier version wrote."""
+
+    unknown_uptime_last_hour: Minutes
+    """Minutes up in the last hour that no poll backs."""
+    unknown_uptime_last_day: HoursOfDay
+    """Hours up in the last 24 hours that no poll backs."""
+    unknown_uptime_last_week: HoursOfWeek
+    """Hours up in the last 7 days that no poll backs."""
+    unknown_downtime_last_hour: Minutes
+    """Minutes down in the last hour that no poll backs."""
+    unknown_downtime_last_day: HoursOfDay
+    """Hours down in the last 24 hours that no poll backs."""
+    unknown_downtime_last_week: HoursOfWeek
+    """Hours down in the last 7 days that no poll backs."""
+
+
+class WindowFigures(UnknownOfWindows):
     """Of the last hour in minutes, of the last day and week in hours."""
 
-    uptime_last_hour: Annotated[int, Field(ge=0, le=60)]
+    uptime_last_hour: Minutes
     """Minutes up in the last hour."""
-    uptime_last_day: Annotated[float, Field(ge=0, le=24)]
+    uptime_last_day: HoursOfDay
     """Hours up in the last 24 hours, to two decimals."""
-    uptime_last_week: Annotated[float, Field(ge=0, le=168)]
+    uptime_last_week: HoursOfWeek
     """Hours up in the last 7 days, to two decimals."""
-    downtime_last_hour: Annotated[int, Field(ge=0, le=60)]
+    downtime_last_hour: Minutes
     """Minutes down in the last hour."""
-    downtime_last_day: Annotated[float, Field(ge=0, le=24)]
+    downtime_last_day: HoursOfDay
     """Hours down in the last 24 hours, to two decimals."""
-    downtime_last_week: Annotated[float, Field(ge=0, le=168)]
+    downtime_last_week: HoursOfWeek
     """Hours down in the last 7 days, to two decimals."""
 
 
-class ExactWindowFigures(TypedDict):
+class ExactUnknownOfWindows(TypedDict, total=False):
+    """How much of each figure no poll backs, in seconds, exactly."""
+
+    unknown_uptime_last_hour_seconds: SecondsOfHour
+    """Seconds up in the last hour that no poll backs."""
+    unknown_uptime_last_day_seconds: SecondsOfDay
+    """Seconds up in the last 24 hours that no poll backs."""
+    unknown_uptime_last_week_seconds: SecondsOfWeek
+    """Seconds up in the last 7 days that no poll backs."""
+    unknown_downtime_last_hour_seconds: SecondsOfHour
+    """Seconds down in the last hour that no poll backs."""
+    unknown_downtime_last_day_seconds: SecondsOfDay
+    """Seconds down in the last 24 hours that no poll backs."""
+    unknown_downtime_last_week_seconds: SecondsOfWeek
+    """Seconds down in the last 7 days that no poll backs."""
+
+
+class ExactWindowFigures(ExactUnknownOfWindows):
     """The same in seconds, exactly."""
 
-    uptime_last_hour_seconds: Annotated[float, Field(ge=0, le=3600)]
+    uptime_last_hour_seconds: SecondsOfHour
     """Seconds up in the last hour."""
-    uptime_last_day_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    uptime_last_day_seconds: SecondsOfDay
     """Seconds up in the last 24 hours."""
-    uptime_last_week_seconds: Annotated[float, Field(ge=0, le=604_800)]
+    uptime_last_week_seconds: SecondsOfWeek
     """Seconds up in the last 7 days."""
-    downtime_last_hour_seconds: Annotated[float, Field(ge=0, le=3600)]
+    downtime_last_hour_seconds: SecondsOfHour
     """Seconds down in the last hour."""
-    downtime_last_day_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    downtime_last_day_seconds: SecondsOfDay
     """Seconds down in the last 24 hours."""
-    downtime_last_week_seconds: Annotated[float, Field(ge=0, le=604_800)]
+    downtime_last_week_seconds: SecondsOfWeek
     """Seconds down in the last 7 days."""
 
 
-class SpanFigures(TypedDict):
+class UnknownMinutes(TypedDict, total=False):
+    """How much of uptime and of downtime no poll backs; missing where an earlier version wrote."""
+
+    unknown_uptime_minutes: Count
+    """Minutes that count as up and that no poll backs."""
+    unknown_downtime_minutes: Count
+    """Minutes that count as down and that no poll backs."""
+
+
+class SpanFigures(UnknownMinutes):
     """Of a span of time, in minutes."""
 
     start: Instant
@@ -68,7 +119,16 @@ class SpanFigures(TypedDict):
     """Open minutes that count as down."""
 
 
-class ExactSpanFigures(TypedDict):
+class UnknownSeconds(TypedDict, total=False):
+    """The same in seconds, exactly."""
+
+    unknown_uptime_seconds: Seconds
+    """Seconds that count as up and that no poll backs."""
+    unknown_downtime_seconds: Seconds
+    """Seconds that count as down and that no poll backs."""
+
+
+class ExactSpanFigures(UnknownSeconds):
     """Of a span of time, in seconds, exactly."""
 
     start: Instant
@@ -127,7 +187,7 @@ class _OfStore(TypedDict):
 
 
 @closed
-class Window(TypedDict):
+class Window(UnknownMinutes):
     """One of the three windows, all in minutes."""
 
     name: Literal["last_hour", "last_day", "last_week"]
@@ -161,21 +221,15 @@ class Interval(TypedDict):
 
 
 @closed
-class LocalDay(TypedDict):
+class LocalDay(SpanFigures):
     """A day of the store's own calendar, as far as it lies in the span."""
 
     date: Date
     """Of the store's own calendar."""
-    start: Instant
-    """Where it begins."""
-    end: Instant
-    """Where it ends; this instant is outside."""
-    uptime_minutes: Count
-    """Open minutes that count as up."""
-    downtime_minutes: Count
-    """Open minutes that count as down."""
     coverage: Coverage
     """The share of open time that some poll backs; null: there is no open time."""
+    whole_day: NotRequired[bool]
+    """False: the day began before the span, or ends after it."""
 
 
 @closed
@@ -192,6 +246,8 @@ class Incident(TypedDict):
     """It reaches the start."""
     downtime_seconds: Seconds
     """Open time in it."""
+    unknown_downtime_seconds: NotRequired[Seconds]
+    """How much of that no poll backs."""
     cause: Literal["reported", "silence"]
     """`reported`: a poll said inactive; `silence`: only the default status did."""
 

@@ -12,7 +12,7 @@ import pytest
 from stream_app.agents import reports
 from stream_app.agents.committable import Committable
 from stream_app.agents.reports import Reports
-from stream_app.contracts.reports import FURTHER_FIELDS, basis_of, hours_version
+from stream_app.contracts.reports import basis_of, further_fields, hours_version
 from stream_app.contracts.requests import FleetRequest, PartRequest, decode_request, encode_request
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
@@ -202,11 +202,12 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
     assert (piece.part, piece.parts, piece.piece, piece.pieces) == (1, PARTITIONS, 0, 1)
     assert (piece.reference_time, piece.basis) == (NOW, basis_of(desk.settings))
     assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
-    assert (piece.columns, piece.further) == (CSV_HEADER, FURTHER_FIELDS)
+    assert (piece.columns, piece.further) == (CSV_HEADER, further_fields(ReportForm()))
     assert [row[0] for row in piece.rows] == STORES
     two_hours_of_a_week = 0.011905
     basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
-    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *basis]
+    unknown = [60, 1.0, 1.0, 0, 21.0, 165.0]
+    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
     assert piece.rows[2][7] == "Asia/Kathmandu"
     assert piece.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
     assert event.acks == 1
@@ -352,7 +353,10 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     rows = [row for piece in pieces for row in piece.rows]
     assert [row[0] for row in rows] == [store for store in STORES for _ in range(3)]
     assert {piece.columns for piece in pieces} == {form.columns}
-    assert sum(row[-7] for row in rows if row[0] == STORES[0]) == 180  # minutes up
+    up = form.columns.index("uptime_minutes")
+    assert sum(row[up] for row in rows if row[0] == STORES[0]) == 180
+    # the poll speaks for two hours of three
+    assert sum(row[-2] for row in rows if row[0] == STORES[0]) == 60
     assert [event.piece for event in desk.told()] == pieces
 
 

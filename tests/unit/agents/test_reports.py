@@ -151,6 +151,12 @@ async def test_the_figures_come_from_the_table(desk: Desk) -> None:
         "downtime_last_day": 22.5,
         "uptime_last_week": 1.5,
         "downtime_last_week": 166.5,
+        "unknown_uptime_last_hour": 0,
+        "unknown_uptime_last_day": 0.0,
+        "unknown_uptime_last_week": 0.0,
+        "unknown_downtime_last_hour": 0,
+        "unknown_downtime_last_day": 22.0,
+        "unknown_downtime_last_week": 166.0,
         "timezone": "America/Chicago",
         "business_hours": None,
         "hours_version": hours_version(None),
@@ -612,8 +618,11 @@ async def test_details_come_with_the_figures(desk: Desk) -> None:
         "end": format_instant(NOW),
         "uptime_minutes": 30,
         "downtime_minutes": 30,
+        "unknown_uptime_minutes": 0,
+        "unknown_downtime_minutes": 0,
         "coverage": 1.0,
     }
+    assert told["windows"][1]["unknown_downtime_minutes"] == 22 * 60
     assert told["intervals"][-1] == {
         "start": format_instant(NOW - 30 * MINUTE),
         "end": format_instant(NOW),
@@ -625,6 +634,11 @@ async def test_details_come_with_the_figures(desk: Desk) -> None:
     assert sum(day["uptime_minutes"] for day in told["local_days"]) == 90
     assert [incident["cause"] for incident in told["incidents"]] == ["reported", "silence"]
     assert told["incidents"][0]["downtime_seconds"] == 1800.0
+    assert told["incidents"][0]["unknown_downtime_seconds"] == 0.0
+    silence = told["incidents"][1]
+    assert silence["unknown_downtime_seconds"] == silence["downtime_seconds"]
+    assert sum(day["unknown_downtime_minutes"] for day in told["local_days"]) == 166 * 60
+    assert [day["whole_day"] for day in told["local_days"]] == [False, *[True] * 6, False]
     assert told["incidents"][0]["ongoing"] is True
 
 

@@ -8,7 +8,13 @@ import orjson
 import pytest
 
 from stream_app.contracts.report_fields import MAX_COLUMNS
-from stream_app.contracts.reports import Piece, ReportEvent, decode_event, encode_event
+from stream_app.contracts.reports import (
+    Piece,
+    ReportEvent,
+    decode_event,
+    encode_event,
+    further_fields,
+)
 from stream_app.errors import RecordError
 from tests.report_contents import FORMS, fleet_content, store_content
 
@@ -45,6 +51,11 @@ WRONG: dict[str, tuple[Any, ...]] = {
 }
 
 
+def window_piece(rows: list[Any]) -> Piece:
+    columns, further = WINDOW.columns, further_fields(WINDOW)
+    return Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, columns, further)
+
+
 def read(report: dict[str, Any]) -> ReportEvent:
     value = {
         "report_id": REPORT,
@@ -71,6 +82,7 @@ def test_what_workers_write_is_read_in_every_form(name: str) -> None:
         basis={name: head[name] for name in ("lookback", "default_status")},
         input_offsets={"store-status": 7},
         columns=head["columns"],
+        further=head["further"],
     )
     event = ReportEvent(REPORT, "running", 7, piece=piece)
     assert decode_event(encode_event(event)) == event
@@ -146,9 +158,7 @@ def test_a_row_has_a_bounded_number_of_columns() -> None:
 )
 def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> None:
     _, rows = fleet_content(WINDOW)
-    event = ReportEvent(
-        REPORT, "running", 7, piece=Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, WINDOW.columns)
-    )
+    event = ReportEvent(REPORT, "running", 7, piece=window_piece(rows))
     value = orjson.loads(encode_event(event))
     assert decode_event(orjson.dumps(value)).piece is not None
     value["piece"] |= change
@@ -161,8 +171,6 @@ def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> 
 def test_a_text_of_a_row_is_one_line(column: int, wrong: Any) -> None:
     _, rows = fleet_content(WINDOW)
     rows[0][column] = wrong
-    event = ReportEvent(
-        REPORT, "running", 7, piece=Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, WINDOW.columns)
-    )
+    event = ReportEvent(REPORT, "running", 7, piece=window_piece(rows))
     with pytest.raises(RecordError):
         decode_event(encode_event(event))

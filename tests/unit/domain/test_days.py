@@ -8,7 +8,7 @@ import pytz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.days import local_days
+from stream_app.domain.days import is_whole_day, local_days
 from stream_app.domain.instants import DAY, HOUR, parse_instant
 from stream_app.domain.zones import zone
 from tests.strategies import clock_changes, moment, zone_names
@@ -21,6 +21,19 @@ def spans(draw: st.DrawFn) -> tuple[str, int, int]:
     near = draw(st.sampled_from(clock_changes(name) or [1_700_000_000_000_000]))
     start = near + draw(st.integers(-3 * DAY, 3 * DAY))
     return name, start, start + draw(st.integers(1, 5 * DAY))
+
+
+@given(spans())
+def test_only_the_first_and_the_last_day_of_a_span_can_be_cut(span: tuple[str, int, int]) -> None:
+    name, start, end = span
+    tz = zone(name, "UTC")
+    days = local_days(tz, start, end)
+    whole = local_days(tz, start - 3 * DAY, end + 3 * DAY)
+
+    for day, parts in days.items():
+        expected = parts == whole[day]
+        assert is_whole_day(tz, day, parts[0][0], parts[-1][1]) == expected
+        assert expected or day in (min(days), max(days))
 
 
 @given(spans(), st.data())

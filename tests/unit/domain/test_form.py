@@ -100,6 +100,62 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
     assert coverage == (round(backed / opened, 6) if opened else None)
 
 
+@usual
+@given(cases(), st.booleans(), st.booleans())
+def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
+    case: Case, daily: bool, default_active: bool
+) -> None:
+    form = ReportForm(daily=daily, exact=True, duration=WEEK)
+    tz = zone(case.zone_name, "America/Chicago")
+    case = case._replace(default_active=default_active)
+    for row in rows_of(form, "a", observed_of(case), tz):
+        opened, unknown = sum(row.values[-2:]), sum(row.unknown)
+
+        assert all(
+            0 <= part <= all_of_it
+            for part, all_of_it in zip(row.unknown, row.values[-2:], strict=True)
+        )
+        assert row.coverage == (pytest.approx(1 - unknown / opened, abs=1e-6) if opened else None)
+
+
+@usual
+@given(cases(), st.sampled_from([ReportForm(), ReportForm(duration=DAY), ReportForm(daily=True)]))
+def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
+    case: Case, form: ReportForm
+) -> None:
+    observed = observed_of(case, WEEK if form.duration is None else form.duration)
+    rows = rows_of(form, "a", observed, zone(case.zone_name, "America/Chicago"))
+    figures = {
+        name: [*(row.values[form.columns.index(name)] for row in rows)]
+        for name in form.columns
+        if name.startswith(("uptime", "downtime"))
+    }
+
+    assert form.unknown_columns == tuple(f"unknown_{name}" for name in figures)
+    for place, told in enumerate(figures.values()):
+        for row, figure in zip(rows, told, strict=True):
+            assert 0 <= row.unknown[place] <= figure
+            if row.coverage == 1:
+                assert row.unknown[place] == 0
+            if row.coverage == 0:
+                assert row.unknown[place] == figure
+
+
+def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
+    (row,) = rows_of(ReportForm(), "a", observed_of(CASE._replace(polls=[])), zone("UTC", ""))
+
+    assert row.values == ["a", 0, 0.0, 0.0, 60, 24.0, 168.0]
+    assert row.unknown == [0, 0.0, 0.0, 60, 24.0, 168.0]
+
+
+def test_a_stale_active_poll_is_uptime_without_data() -> None:
+    # active three hours ago, and it speaks for two
+    (row,) = rows_of(ReportForm(), "a", observed_of(CASE), zone("UTC", ""))
+
+    assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
+    assert row.unknown == [60, 1.0, 1.0, 0, 21.0, 165.0]
+
+
 @pytest.mark.parametrize(
     ("form", "span"),
     [

@@ -69,6 +69,8 @@ def test_incidents_sum_up_to_the_downtime_of_the_span(case: Case) -> None:
 
     down = observed.microseconds(observed.start, observed.end).down
     assert sum(incident.downtime for incident in found) == down
+    unknown = observed.unknown_microseconds(observed.start, observed.end).down
+    assert sum(incident.unknown for incident in found) == unknown
     for one, other in pairwise(found):
         # something active lies between two incidents, or they would be one
         assert any(one.end <= start and end <= other.start for start, end in observed.active)
@@ -99,6 +101,8 @@ def test_an_incident_goes_on_over_a_night() -> None:
             start=closes - HOUR,
             end=opens + HOUR,
             downtime=2 * HOUR,
+            # the poll speaks for the hour before it closed, and no longer
+            unknown=HOUR,
             ongoing=False,
             began_earlier=False,
             reported=True,
@@ -135,7 +139,7 @@ def test_without_a_poll_the_default_status_is_an_incident_of_silence() -> None:
     (incident,) = incidents(observed_of(case()))
 
     assert (incident.reported, incident.began_earlier, incident.ongoing) == (False, True, True)
-    assert incident.downtime == 7 * 8 * HOUR
+    assert incident.downtime == incident.unknown == 7 * 8 * HOUR
 
 
 def test_a_reported_incident_may_have_begun_before_the_span() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
 from stream_app.contracts.reports import (
-    FURTHER_FIELDS,
     StoreBasis,
     basis_of,
+    further_fields,
     hours_version,
     report_content,
     report_rows,
@@ -154,7 +154,7 @@ def report_of(
     if not of_many:
         whole = FormRow([], len(observed.polls), observed.coverage([(start, end)]))
         return report_content(form, rows, case.reference, store, basis, by_partition, whole)
-    fields = (*form.columns, *FURTHER_FIELDS)
+    fields = (*form.columns, *further_fields(form))
     told = [dict(zip(fields, row, strict=True)) for row in report_rows(rows, store)]
     return {
         "reference_time": format_instant(case.reference),

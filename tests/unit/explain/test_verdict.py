@@ -75,6 +75,33 @@ def test_a_figure_that_was_changed_differs(
 
 
 @pytest.mark.parametrize("form", FORMS)
+async def test_what_no_poll_backs_counts_too(form: ReportForm) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, form, offsets_of(topics))
+    row = content["days"][0] if form.daily else content
+    name = form.unknown_columns[-1]
+    row[name] += 1
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "differs"
+    assert any(reason.startswith(name) for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
+    form: ReportForm,
+) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, form, offsets_of(topics))
+    for row in content.get("days", [content]):
+        for name in form.unknown_columns:
+            del row[name]
+
+    assert (await verdict_of(content, topics)).outcome == "agrees"
+
+
+@pytest.mark.parametrize("form", FORMS)
 async def test_coverage_counts_too(form: ReportForm) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, form, offsets_of(topics))
