@@ -45,6 +45,7 @@ async def get_fleet(request: web.Request) -> web.Response:
                 "pages": max(1, -(-matching // query.limit)),
                 "zones": service.zones(),
                 "figures_at": moment(service.figures_at),
+                "freshness": service.freshness(),
                 "stores": [_row(store, now) for store in stores],
             }
         ),
@@ -85,6 +86,8 @@ async def _event(service: FleetService, changed: list[str], *, more: bool) -> di
         ],
         "removed": sorted(set(changed) - {store.store_id for store in stores}),
         "more": more,
+        "figures_at": moment(service.figures_at),
+        "freshness": service.freshness(),
     }
 
 

@@ -11,11 +11,11 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.fleet_report import fields_of, named_rows
-from api.fleet_view import FIGURE_FIELDS
+from api.fleet_view import FIGURE_FIELDS, moment
 from stream_app.contracts.requests import FleetRequest
 from stream_app.domain.instants import SECOND
 from stream_app.errors import StoreUptimeError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from api.fleet_view import FleetQuery, FleetView, StoreNow
+    from api.freshness import Freshness
     from api.report_service import ReportService
     from stream_app.settings import Settings
 
@@ -39,6 +40,9 @@ FIGURES_SHARE: Final = 10
 
 FIRST_FIGURES_SECONDS: Final = 1.0
 """For which the first look waits for them."""
+
+SIGN_OF_LIFE_SECONDS: Final = 5.0
+"""After which watchers get an event though nothing changed: without one they are not connected."""
 
 MAX_TOLD: Final = 200
 """Changed stores that one event names; of more it says that there are more."""
@@ -89,7 +93,7 @@ class FleetService:
         view: the stores.
         reports: asked for figures.
         newest_poll: µs of the newest poll of all stores; None: no poll.
-        clock: the wall clock in µs.
+        freshness: how old the data is, by the wall clock.
         require: raises without a connection.
     """
 
@@ -99,15 +103,18 @@ class FleetService:
         view: FleetView,
         reports: ReportService,
         newest_poll: Callable[[], int | None],
-        clock: Callable[[], int],
+        freshness: Callable[[], Freshness],
         require: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._view = view
         self._reports = reports
         self._newest_poll = newest_poll
-        self._clock = clock
+        self._freshness = freshness
         self._require = require
+        self._live_at = 0
+        self._told: tuple[object, ...] = ()
+        self._told_at = float("-inf")
         self._watchers: set[Watcher] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._figures: asyncio.Task[None] | None = None
@@ -141,7 +148,23 @@ class FleetService:
 
     def now(self) -> int | None:
         """The instant that the fleet is shown at; None: no poll has come in yet."""
-        return self._clock() if self._settings.reference_clock == "wall" else self._newest_poll()
+        if self._settings.reference_clock == "data":
+            return self._newest_poll()
+        fresh = self._freshness()
+        if fresh.part is None or not self._live_at:
+            self._live_at = fresh.at
+        # while the data is delayed the clock stands still: no store falls silent for our fault
+        return max(self._live_at, fresh.as_of or 0)
+
+    def freshness(self) -> dict[str, Any]:
+        """How old the data is, as answers have it."""
+        fresh, newest = self._freshness(), self._newest_poll()
+        stale = (
+            self._settings.reference_clock == "data"
+            and newest is not None
+            and fresh.at - newest > self._settings.stale_after
+        )
+        return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
 
     async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
         """How many stores a query finds, and those of its page.
@@ -193,6 +216,9 @@ class FleetService:
     def watch(self, store_id: str | None = None) -> Iterator[Watcher]:
         """Watch all stores or one, until the block ends."""
         watcher = Watcher(store_id)
+        if not self._watchers:
+            # the first event tells it to who begins to watch
+            self._told, self._told_at = self._freshness_told(), time.monotonic()
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -203,7 +229,7 @@ class FleetService:
         now = self.now()
         if now is None:
             # without any poll there are hours and zones all the same
-            now = self._clock()
+            now = self._freshness().at
         await self._view.advance(now)
         if not self._watchers:
             # who begins to watch reads all of it first
@@ -230,8 +256,22 @@ class FleetService:
         changed, more = self._view.take_changed()
         for watcher in self._watchers:
             watcher.tell(changed, more=more)
+        self._tell_freshness()
         if any(watcher.store_id is None for watcher in self._watchers):
             self._ask_for_figures()
+
+    def _tell_freshness(self) -> None:
+        """Wake all watchers where the age of the data is another matter now, and now and then."""
+        told = self._freshness_told()
+        if told != self._told or time.monotonic() - self._told_at >= SIGN_OF_LIFE_SECONDS:
+            self._told, self._told_at = told, time.monotonic()
+            for watcher in self._watchers:
+                watcher.changed.set()
+
+    def _freshness_told(self) -> tuple[object, ...]:
+        """What of the age of the data is worth an event where it changes."""
+        fresh = self.freshness()
+        return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
 
     async def _first_figures(self) -> None:
         asked = self._ask_for_figures()

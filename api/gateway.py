@@ -18,6 +18,7 @@ from api.changes import Changes
 from api.ending import CLOSING_SECONDS
 from api.fleet_service import FleetService
 from api.fleet_view import FleetView
+from api.freshness import DataAge
 from api.ingestion import Ingestion
 from api.link import KafkaLink
 from api.metrics import ApiMetrics, ApiSources
@@ -90,6 +91,7 @@ class Gateway:
         self._highwaters = Highwaters(settings)
         self._reach = BrokerReach(settings, self._highwaters)
         self._progress = Progress(settings, self._highwaters, time.monotonic)
+        self._age = DataAge(self._progress, clock)
         self._topics = TopicWatch(
             settings,
             api_process(settings),
@@ -112,7 +114,7 @@ class Gateway:
         ]
         self._link = KafkaLink(
             settings,
-            readers=[self._highwaters, self._reach, self._progress, self._topics],
+            readers=[self._highwaters, self._reach, self._progress, self._age, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
@@ -140,7 +142,7 @@ class Gateway:
             view,
             self.report_service,
             self._progress.newest_poll,
-            clock,
+            self._age.now,
             self._link.require,
         )
         self.public_status = PublicStatus(

@@ -14,6 +14,7 @@ from api.budget import Budget
 from api.changes import Changes
 from api.fleet_service import FleetService
 from api.fleet_view import FleetView
+from api.freshness import Freshness
 from api.ingestion import Ingestion
 from api.metrics import ApiMetrics
 from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
@@ -161,6 +162,7 @@ class FakeGateway:
         error: raised by every call that would need the broker.
         started: how often it was started, and how often stopped.
         broker: takes what ingestion sends.
+        age: how old the data is; None: it is live.
     """
 
     def __init__(
@@ -196,13 +198,14 @@ class FakeGateway:
             require=self._answer,
         )
         self.newest_poll: int | None = None
+        self.age: Freshness | None = None
         self.view = FleetView(self._registry.database, settings)
         self.fleet_service = FleetService(
             settings,
             self.view,
             self,  # type: ignore[arg-type]
             lambda: self.newest_poll,
-            now,
+            lambda: self.age or Freshness(now(), now()),
             self._answer,
         )
         self.webhooks = Webhooks(

@@ -17,7 +17,7 @@ from api.description.operation import (
 )
 from api.event_stream import MAX_STREAMS
 from api.fleet import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
-from api.fleet_service import FIGURES_SECONDS, MAX_TOLD, TICK_SECONDS
+from api.fleet_service import FIGURES_SECONDS, MAX_TOLD, SIGN_OF_LIFE_SECONDS, TICK_SECONDS
 from api.fleet_view import Sort, State
 from stream_app.contracts.shapes.reports import NewestPoll, WindowFigures
 from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
@@ -62,6 +62,26 @@ class Counts(TypedDict):
 
 
 @closed
+class DataFreshness(TypedDict):
+    """How old the data is that is shown."""
+
+    at: Instant
+    """The clock of the service."""
+    as_of: Instant | None
+    """All that was acknowledged by then is shown; null: not known yet."""
+    delayed: bool
+    """The data is older than it should be."""
+    part: Literal["broker", "workers"] | None
+    """Why it is: the service has lost its message broker, or the workers do not keep up."""
+    reason: str | None
+    """The same in words."""
+    newest_poll: Instant | None
+    """Of all stores."""
+    newest_poll_stale: bool
+    """With the clock `data`: the newest poll is older than STORE_UPTIME_STALE_AFTER."""
+
+
+@closed
 class FleetPage(TypedDict):
     """Some of the stores, and how many there are."""
 
@@ -79,6 +99,7 @@ class FleetPage(TypedDict):
     """In which there are stores."""
     figures_at: Instant | None
     """Where the time of all figures ends; null: none are known yet."""
+    freshness: DataFreshness
     stores: Annotated[list[StoreNow], Field(max_length=MAX_PAGE_STORES)]
 
 
@@ -102,6 +123,9 @@ class FleetChange(TypedDict):
     """Stores that do not exist any more."""
     more: bool
     """More changed than is named, or the figures did: ask for the page again."""
+    figures_at: Instant | None
+    """Where the time of all figures ends; null: none are known yet."""
+    freshness: DataFreshness
 
 
 @closed
@@ -154,7 +178,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("GET", "/fleet/events"): Operation(
         text=f"Server-sent events: the first at once, then one where something changed, at most "
-        f"one in {TICK_SECONDS:g} s.",
+        f"one in {TICK_SECONDS:g} s, and one in {SIGN_OF_LIFE_SECONDS:g} s though nothing changed.",
         parameters=(Parameter("store_id", "query", "Changes of this store alone.", StoreId),),
         answers={
             200: Answer("The stream, which does not end by itself.", {STREAM: FleetEvent}),

@@ -14,7 +14,7 @@ from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_pro
 from stream_app.kafka.tail import TopicTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Mapping
 
     from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
@@ -165,6 +165,18 @@ class Progress:
             if watermark.topic == STORE_STATUS.name and watermark.partition not in owned
         )
 
+    async def reach(self) -> dict[Partition, int]:
+        """How far the source partitions reach now.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        return await self._highwaters.ask(self._partitions)
+
+    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+        """Whether the owners have told that all below these offsets is applied."""
+        return _reached(self._watermarks, highwaters)
+
     async def catch_up(self) -> dict[Partition, int]:
         """Wait until everything acknowledged before this call is applied somewhere.
 
@@ -184,23 +196,18 @@ class Progress:
     async def _wait_for_now(self) -> tuple[bool, dict[Partition, int]]:
         """Wait for the highwaters of now; True if anything was still missing."""
         before = dict(self._watermarks)
-        highwaters = await self._highwaters.ask(self._partitions)
+        highwaters = await self.reach()
         for p, watermark in list(before.items()):
             if watermark.applied > highwaters[p] and self._watermarks.get(p) is watermark:
                 # nobody applies what is not there yet: it is of a topic that was deleted
                 del self._watermarks[p]
                 del before[p]
-        if all(p in before and before[p].applied >= offset for p, offset in highwaters.items()):
+        if _reached(before, highwaters):
             return False, highwaters
         self._waiters += 1
         try:
             async with self._moved:
-                await self._moved.wait_for(
-                    lambda: all(
-                        (known := self._watermarks.get(p)) is not None and known.applied >= offset
-                        for p, offset in highwaters.items()
-                    )
-                )
+                await self._moved.wait_for(lambda: self.has_applied(highwaters))
         finally:
             self._waiters -= 1
         return True, highwaters
@@ -219,3 +226,12 @@ class Progress:
             self.advance(progress)
         elif (STORE_STATUS.name, progress.partition) in self._partitions:
             self._restores[progress.partition] = (progress, self._monotonic())
+
+
+def _reached(
+    watermarks: Mapping[Partition, Watermark], highwaters: Mapping[Partition, int]
+) -> bool:
+    return all(
+        (known := watermarks.get(p)) is not None and known.applied >= offset
+        for p, offset in highwaters.items()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ from aiohttp.test_utils import TestClient, TestServer
 from api import event_stream, fleet_service
 from api.app import create_app
 from api.event_stream import EventStreams
+from api.freshness import Freshness
 from api.keys import EVENT_STREAMS
 from stream_app.contracts.records import encode_zone
-from stream_app.contracts.reports import FURTHER_FIELDS
+from stream_app.contracts.reports import further_fields
 from stream_app.contracts.requests import FleetRequest
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
+from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import HOUR, MINUTE
 from stream_app.domain.report import CSV_HEADER
 from stream_app.errors import BrokerUnavailableError
-from tests.fakes import FakeGateway, FakeRecord, pieces_of, report_state
+from tests.fakes import SETTINGS, FakeGateway, FakeRecord, pieces_of, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -29,6 +33,15 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
+LIVE = {
+    "at": "2024-03-10T12:00:00Z",
+    "as_of": "2024-03-10T12:00:00Z",
+    "delayed": False,
+    "part": None,
+    "reason": None,
+    "newest_poll": "2024-03-10T12:00:00Z",
+    "newest_poll_stale": False,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +69,7 @@ async def events_of(response: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
 
 async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) -> None:
     gateway.add_store(UNKNOWN)
+    gateway.age = Freshness(NOON, NOON)
 
     response = await watched.get("/fleet")
 
@@ -70,6 +84,7 @@ async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) ->
         "pages": 1,
         "zones": ["America/Chicago"],
         "figures_at": None,
+        "freshness": LIVE,
         "stores": [
             {
                 "store_id": UNKNOWN,
@@ -138,11 +153,14 @@ async def test_without_a_broker_nothing_is_shown(watched: TestClient, gateway: F
 async def test_figures_are_asked_for_once_a_while(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
-    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, "America/Chicago", "0a", 17, 0.25, None]
-    assert len(row) == len(CSV_HEADER) + len(FURTHER_FIELDS)
+    unknown = [0, 1.0, 1.0, 0, 21.0, 165.0]
+    basis = ["America/Chicago", "0a", 17, 0.25, None]
+    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
+    further = further_fields(ReportForm())
+    assert len(row) == len(CSV_HEADER) + len(further)
     told = pieces_of([[json.dumps([row]).encode()]])
     gateway.pieces = lambda _: told  # type: ignore[method-assign]
-    gateway.answers = [{"columns": CSV_HEADER, "further": FURTHER_FIELDS}]
+    gateway.answers = [{"columns": CSV_HEADER, "further": further}]
 
     for _ in range(3):
         body = await (await watched.get("/fleet")).json()
@@ -155,15 +173,78 @@ async def test_figures_are_asked_for_once_a_while(
             "downtime_last_day": 21.0,
             "downtime_last_week": 165.0,
             "coverage": 0.25,
+            "unknown_uptime_last_hour": 0,
+            "unknown_uptime_last_day": 1.0,
+            "unknown_uptime_last_week": 1.0,
+            "unknown_downtime_last_hour": 0,
+            "unknown_downtime_last_day": 21.0,
+            "unknown_downtime_last_week": 165.0,
         }
 
     (asked,) = gateway.queries
     assert asked == FleetRequest(asked.report_id, reference_time=NOON)
 
 
+async def test_watchers_hear_at_once_what_keeps_the_data_from_being_newer(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.age = Freshness(NOON, NOON)
+    async with watched.get("/fleet/events") as response:
+        events = events_of(response)
+        _, told = await anext(events)
+        assert told["freshness"] == LIVE
+
+        for age, delayed, stale in (
+            (Freshness(NOON + MINUTE, NOON, "broker", "out of reach"), True, False),
+            (Freshness(NOON + MINUTE, NOON, "workers", "all are down"), True, False),
+            (Freshness(NOON + MINUTE, NOON + MINUTE), False, False),
+            # by the clock of the data: nothing has come in for longer than a poll speaks
+            (Freshness(NOON + 3 * HOUR, NOON + 3 * HOUR), False, True),
+        ):
+            gateway.age = age
+            _, told = await anext(events)
+            fresh = told["freshness"]
+            assert (fresh["delayed"], fresh["part"], fresh["reason"]) == (
+                delayed,
+                age.part,
+                age.reason,
+            )
+            assert fresh["newest_poll_stale"] is stale
+            assert (told["changed"], told["more"]) == ([], False)
+
+
+async def test_an_event_comes_though_nothing_changes(
+    watched: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that hears nothing knows that it is not connected."""
+    monkeypatch.setattr(fleet_service, "SIGN_OF_LIFE_SECONDS", 0)
+    async with watched.get("/fleet/events") as response:
+        events = events_of(response)
+        for _ in range(3):
+            _, told = await anext(events)
+            assert told["changed"] == []
+
+
+async def test_by_the_wall_clock_no_store_falls_silent_while_the_data_is_delayed() -> None:
+    gateway = FakeGateway(settings=replace(SETTINGS, reference_clock="wall"))
+    gateway.poll(STORE, NOON, active=True)
+    service = gateway.fleet_service
+    gateway.age = Freshness(NOON + MINUTE, NOON + MINUTE)
+    assert service.now() == NOON + MINUTE
+
+    gateway.age = Freshness(NOON + 5 * HOUR, NOON + MINUTE, "broker")
+    assert service.now() == NOON + MINUTE
+    assert (await service.counts())["up"] == 1
+
+    gateway.age = Freshness(NOON + 5 * HOUR, NOON + 5 * HOUR)
+    assert service.now() == NOON + 5 * HOUR
+    assert (await service.counts())["unknown"] == 1
+
+
 async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
+    gateway.age = Freshness(NOON, NOON)
     async with watched.get("/fleet/events") as response:
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         events = events_of(response)
@@ -175,6 +256,8 @@ async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
                 "changed": [],
                 "removed": [],
                 "more": False,
+                "figures_at": None,
+                "freshness": LIVE,
             },
         )
 
