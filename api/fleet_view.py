@@ -16,6 +16,7 @@ import orjson
 from api.registry import drop_if_gone
 from stream_app.contracts.records import decode_packed_polls, status_name
 from stream_app.contracts.removal import taken_back_in
+from stream_app.domain.form import unknown_columns_of
 from stream_app.domain.hours import WeeklyHours, open_intervals
 from stream_app.domain.instants import DAY, format_instant, to_datetime
 from stream_app.domain.intervals import union
@@ -24,7 +25,7 @@ from stream_app.domain.zones import find_zone, zone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytz.tzinfo import BaseTzInfo
 
@@ -506,19 +507,35 @@ class FleetView:
     async def set_figures(self, reports: Iterable[dict[str, Any]]) -> None:
         """Keep the figures of stores, by name as a report of many has them."""
         for count, report in enumerate(reports):
-            figures = {name: report[name] for name in _FIGURES}
             self._database.execute(
                 "UPDATE store SET figures = ?, worst = ? WHERE store_id = ?",
-                (orjson.dumps(figures), -report["downtime_last_day"], report["store_id"]),
+                (orjson.dumps(figures_in(report)), _worst(report), report["store_id"]),
             )
             if count % _TURN_STORES == 0:
                 await asyncio.sleep(0)
 
 
 _FIGURES: Final = (*FIGURE_NAMES, "coverage")
+_UNKNOWN_FIGURES: Final = unknown_columns_of(FIGURE_NAMES)
 
 FIGURE_FIELDS: Final = frozenset(_FIGURES)
 """The fields that a row must have for `set_figures`."""
+
+
+def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a store that answers have, of a report in the form of three windows."""
+    # a worker of an earlier version does not tell what is unknown
+    unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
+    return {name: report[name] for name in _FIGURES} | unknown
+
+
+def _worst(report: Mapping[str, Any]) -> float:
+    """What is sorted by: downtime that polls back, and among equal ones all that counts as down."""
+    down: float = report["downtime_last_day"]
+    backed = round(down - report.get("unknown_downtime_last_day", 0), 2)
+    # a day has 24 hours, so the second part is less than the least step of the first
+    worst: float = -(backed + down / 10_000)
+    return worst
 
 
 def _store_now(row: tuple[Any, ...]) -> StoreNow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import orjson
 from aiohttp import web
@@ -14,14 +14,18 @@ from api.fleet_report import csv_chunks, fields_of, json_chunks, rows_in_order
 from api.keys import BODIES, REPORTS
 from api.parquet import PARQUET_FACTOR, parquet
 from api.problems import ProblemError
-from stream_app.contracts.reports import content_rows, names_in, report_csv
-from stream_app.domain.report import CSV_HEADER
+from api.query import several_of
+from stream_app.contracts.reports import content_rows, names_in, objects_of
+from stream_app.domain.form import unknown_columns_of
+from stream_app.domain.instants import parse_instant, to_datetime
+from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from api.report_log import Pieces, ReportState
+    from stream_app.contracts.reports import Row
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
@@ -31,6 +35,15 @@ MEDIA: Final = (CSV, JSON, PARQUET)
 
 _MAX_HEADER: Final = 4_000
 """Characters of a header; clients take no more than eight thousand of all. JSON has no limit."""
+
+FurtherColumn = Literal[
+    "reference_time", "coverage", "unknown", "timezone", "hours_version", "polls_counted"
+]
+FURTHER_COLUMNS: Final[tuple[FurtherColumn, ...]] = get_args(FurtherColumn)
+"""What CSV and Parquet have besides the usual columns where the request names it.
+
+`unknown` stands for a column a figure: how much of it no poll backs.
+"""
 
 _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
@@ -49,8 +62,24 @@ ACCOUNTED: Final = (
 """What headers tell of a report, where it has it; the JSON form has all of it in its body."""
 
 
-async def report_answer(request: web.Request, state: ReportState) -> web.StreamResponse:
+def further_columns(request: web.Request) -> tuple[FurtherColumn, ...]:
+    """The further columns that a request names.
+
+    Raises:
+        RecordError: there is no such column.
+    """
+    return several_of(request, "columns", FURTHER_COLUMNS)
+
+
+async def report_answer(
+    request: web.Request, state: ReportState, further: Sequence[FurtherColumn]
+) -> web.StreamResponse:
     """The report as the request prefers it.
+
+    Args:
+        request: what it accepts.
+        state: the report.
+        further: columns besides the usual ones; JSON has all of them anyway.
 
     Raises:
         ProblemError: its content is gone.
@@ -60,16 +89,21 @@ async def report_answer(request: web.Request, state: ReportState) -> web.StreamR
         raise gone(state)
     media = best_of(request.headers.getall("Accept", []), MEDIA)
     if state.parts is not None:
-        return await _fleet_answer(request, state, state.content, media)
-    headers = _headers(state, state.content, media)
+        return await _fleet_answer(request, state, state.content, media, further)
+    headers = _headers(state, state.content, media, further)
     if media == JSON:
         body = orjson.dumps({"report_id": state.report_id, "status": "complete", **state.content})
         return web.Response(body=body, content_type=JSON, headers=headers)
-    if media == CSV:
-        text = report_csv([state.content])
-        return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)
     columns, rows = content_rows(state.content)
-    body = await parquet(columns, rows)
+    names = [name for name in _names(columns, further) if name not in columns]
+    rows = [
+        [*row, *(told.get(name) for name in names)]
+        for row, told in zip(rows, objects_of(state.content), strict=True)
+    ]
+    if media == CSV:
+        text = csv_text(rows, [*columns, *names])
+        return web.Response(text=text, content_type=CSV, charset="utf-8", headers=headers)
+    body = await parquet([*columns, *names], rows)
     return web.Response(body=body, content_type=PARQUET, headers=headers)
 
 
@@ -82,7 +116,11 @@ def gone(state: ReportState) -> ProblemError:
 
 
 async def _fleet_answer(
-    request: web.Request, state: ReportState, content: dict[str, Any], media: str
+    request: web.Request,
+    state: ReportState,
+    content: dict[str, Any],
+    media: str,
+    further: Sequence[FurtherColumn],
 ) -> web.StreamResponse:
     pieces = request.app[REPORTS].pieces(state.report_id)
     if not pieces.parts:
@@ -99,11 +137,11 @@ async def _fleet_answer(
     if not budget.try_take(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
-        response = web.StreamResponse(headers=_headers(state, content, media))
+        response = web.StreamResponse(headers=_headers(state, content, media, further))
         response.content_type = media
         if media == CSV:
             response.charset = "utf-8"
-        chunks = await _chunks(state, content, pieces, media)
+        chunks = await _chunks(state, content, pieces, media, further)
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
@@ -116,22 +154,71 @@ async def _fleet_answer(
 
 
 async def _chunks(
-    state: ReportState, content: dict[str, Any], pieces: Pieces, media: str
+    state: ReportState,
+    content: dict[str, Any],
+    pieces: Pieces,
+    media: str,
+    further: Sequence[FurtherColumn],
 ) -> Iterable[bytes]:
     columns = names_in(content, "columns", CSV_HEADER)
     fields = fields_of(content)
     rows = rows_in_order(pieces.parts)
+    names = _names(columns, further)
     if media == CSV:
-        return csv_chunks(columns, rows)
+        return csv_chunks(*_with_further(content, fields, rows, columns, names))
     if media == JSON:
         told = {name: value for name, value in content.items() if name != "further"}
         head = {"report_id": state.report_id, "status": "complete", **told}
         return json_chunks(head, fields, rows)
-    return [await parquet(fields, rows)]
+    wide, all_fields = _with_further(content, fields, rows, fields, names)
+    return [await parquet(wide, all_fields)]
 
 
-def _headers(state: ReportState, content: dict[str, Any], media: str) -> dict[str, str]:
+def _names(columns: Iterable[str], further: Sequence[FurtherColumn]) -> list[str]:
+    """The names of further columns, `unknown` as one a figure."""
+    return [
+        name
+        for column in further
+        for name in (unknown_columns_of(columns) if column == "unknown" else (column,))
+    ]
+
+
+def _with_further(
+    content: dict[str, Any],
+    fields: Sequence[str],
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    names: Iterable[str],
+) -> tuple[list[str], Iterator[Row]]:
+    """The columns, and the rows of these columns, with further ones behind them."""
+    added = [name for name in names if name not in columns]
+    places = [fields.index(name) if name in fields else None for name in added]
+    count = len(columns)
+
+    def value(row: Row, name: str, place: int | None) -> Any:
+        if place is None:
+            # of the whole report, or of a report that an earlier version made
+            return content.get(name)
+        return row[place] if place < len(row) else None
+
+    wide = (
+        [
+            *row[:count],
+            *(value(row, name, place) for name, place in zip(added, places, strict=True)),
+        ]
+        for row in rows
+    )
+    return [*columns, *added], wide
+
+
+def _headers(
+    state: ReportState, content: dict[str, Any], media: str, further: Sequence[FurtherColumn]
+) -> dict[str, str]:
     name = f"report-{state.report_id}.{_ENDINGS[media]}"
+    if further:
+        # for people, who look for a time rather than for an id
+        at = to_datetime(parse_instant(content["reference_time"]))
+        name = f"uptime-{at:%Y-%m-%dT%H%MZ}.{_ENDINGS[media]}"
     headers = {"X-Report-Status": "Complete", "Vary": "Accept"}
     if media != JSON:
         headers["Content-Disposition"] = f'inline; filename="{name}"'

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from api.keys import BODIES, REPORTS, STORES, WEBHOOKS
 from api.problems import ProblemError
-from api.report_answers import report_answer
+from api.report_answers import further_columns, report_answer
 from api.request_body import BodyTooLargeError, RequestBody, json_in
 from api.stores import unknown_store
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
@@ -130,10 +130,11 @@ async def _trigger(
 @routes.get("/get_report/{report_id}")
 async def get_report(request: web.Request) -> web.StreamResponse:
     """The report, or how far it is."""
+    further = further_columns(request)
     state = await report_named(request)
     match state.status:
         case "complete":
-            return await report_answer(request, state)
+            return await report_answer(request, state, further)
         case "failed":
             return _status(HTTPStatus.GONE, progress_of(state))
         case _:

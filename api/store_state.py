@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.fleet_view import FIGURE_FIELDS, StoreNow, opening
+from api.fleet_view import StoreNow, figures_in, opening
 from stream_app.contracts.records import parse_status
 from stream_app.domain.instants import parse_instant
 from stream_app.domain.zones import find_zone
@@ -44,5 +44,5 @@ def store_from(content: dict[str, Any], now: int) -> StoreNow:
         polled=polled,
         active=active,
         changes_at=changes_at,
-        figures={name: content[name] for name in FIGURE_FIELDS},
+        figures=figures_in(content),
     )

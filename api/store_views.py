@@ -10,6 +10,7 @@ from aiohttp import web
 
 from api.fleet_view import FIGURE_FIELDS, StoreNow, last_poll, local_time, moment
 from api.keys import FLEET, REPORTS, STORES
+from api.local_clock import utc_offsets
 from api.query import instant, whole_number
 from api.reports import check_room
 from api.store_state import store_from
@@ -46,6 +47,7 @@ async def summary(request: web.Request) -> web.Response:
             "last_poll": last_poll(store),
             "now": moment(now),
             "local_time": local_time(store.timezone, now),
+            "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.changes_at),
             "unknown_timezone": content.get("unknown_timezone"),
             **_named(content, names),
         }
@@ -62,6 +64,7 @@ async def timeline(request: web.Request) -> web.Response:
         {
             "store_id": content["store_id"],
             **_named(content, names),
+            "utc_offsets": _offsets_of_span(content),
             "days": content["local_days"],
         }
     )
@@ -89,6 +92,7 @@ async def incidents(request: web.Request) -> web.Response:
         {
             "store_id": content["store_id"],
             **_named(content, names),
+            "utc_offsets": _offsets_of_span(content),
             "incidents": page,
             "next": following,
         }
@@ -160,6 +164,11 @@ async def _ask(
         # a record that no worker of this version wrote stands in the place of the answer
         raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
     return state.content
+
+
+def _offsets_of_span(content: dict[str, Any]) -> list[dict[str, Any]]:
+    bounds = parse_instant(content["start"]), parse_instant(content["end"])
+    return utc_offsets(content["timezone"], *bounds)
 
 
 def _named(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

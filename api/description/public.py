@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.description.badges import AWAY, PICTURE, WINDOW
-from api.description.fleet import Counts, LocalTime
+from api.description.fleet import Counts, DataFreshness, LocalTime
 from api.description.operation import JSON, Answer, Operation, problem
 from api.description.stores import STORE_ID
 from api.fleet_view import State
@@ -25,13 +25,27 @@ class UptimeShares(TypedDict):
 
 
 @closed
+class BackedShares(TypedDict):
+    """The share of its open time that some poll backs; null: it was not open, or not known yet."""
+
+    last_day: Share
+    last_week: Share
+
+
+@closed
 class ShownDay(TypedDict):
-    """A local day of a store; the first and the last one may be cut."""
+    """A local day of a store: a whole one, or the present one."""
 
     date: str
     uptime_minutes: Count
     downtime_minutes: Count
+    unknown_uptime_minutes: Count
+    """How much of the uptime no poll backs."""
+    unknown_downtime_minutes: Count
+    """How much of the downtime no poll backs."""
     coverage: Coverage
+    whole_day: bool
+    """False: the day is not over."""
 
 
 @closed
@@ -47,9 +61,12 @@ class ShownStore(TypedDict):
     last_poll_at: Instant | None
     open_changes_at: Instant | None
     """When it next opens or closes; null: never."""
+    open_changes_local: LocalTime | None
+    """The same on the store's clock."""
     uptime: UptimeShares
+    coverage: BackedShares
     days: list[ShownDay]
-    """Of the last 7 days, the oldest first."""
+    """The last whole days and the present one, the oldest first."""
 
 
 @closed
@@ -58,6 +75,7 @@ class StatusPage(TypedDict):
 
     title: str
     now: Instant | None
+    freshness: DataFreshness
     counts: Counts
     stores: list[ShownStore]
 

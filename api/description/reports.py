@@ -19,7 +19,7 @@ from api.description.operation import (
     unavailable,
 )
 from api.description.stores import NO_STORE, STORE_ID
-from api.report_answers import ACCOUNTED, CSV, PARQUET, header_of
+from api.report_answers import ACCOUNTED, CSV, PARQUET, FurtherColumn, header_of
 from api.reports import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_OPEN_REPORTS, MAX_STORES_BYTES
 from api.webhooks.destinations import MAX_URL_LENGTH
 from stream_app.contracts.shapes.reports import (
@@ -217,7 +217,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("GET", "/get_report/{report_id}"): Operation(
         text="CSV, or JSON or Parquet where the Accept header prefers it.",
-        parameters=(REPORT_ID,),
+        parameters=(
+            REPORT_ID,
+            Parameter(
+                "columns",
+                "query",
+                "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
+                "`unknown`: for each figure, how much of it no poll backs. The file is named "
+                "after the reference time then.",
+                list[FurtherColumn],
+            ),
+        ),
         answers={
             200: Answer(
                 "The report.",
@@ -235,7 +245,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             202: Answer("It is not done yet.", {JSON: ReportUnderWay}, RETRY),
             **UNKNOWN_REPORT,
             410: Answer("It failed, and why.", {JSON: ReportGone}),
-            422: problem("The report id is not a UUID."),
+            422: problem("The report id is not a UUID, or there is no such column."),
             429: problem("Too many large answers are being written.", retry=True),
             500: problem("The report is complete but its content is gone: trigger a new one."),
             **unavailable("The broker is out of reach."),

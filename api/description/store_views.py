@@ -26,6 +26,17 @@ from stream_app.domain.form import MAX_SPAN
 from stream_app.domain.instants import DAY
 
 
+@closed
+class UtcOffset(TypedDict):
+    """How far the store's clock is ahead of UTC from an instant on, until the next one's."""
+
+    start: Instant
+    offset_seconds: int
+
+
+UtcOffsets = Annotated[list[UtcOffset], Field(max_length=10_000)]
+
+
 class _Basis(TypedDict):
     store_id: StoreId
     timezone: str
@@ -49,6 +60,8 @@ class Summary(_Basis):
     """The name that the store was given, where there is no such zone and the default applies."""
     local_time: LocalTime | None
     """What the store's clock shows."""
+    utc_offsets: UtcOffsets
+    """Of the store's clock, from its newest poll to when it next opens or closes."""
     business_hours: list[HoursRow] | None
     """Null: open 24/7."""
     open_changes_at: Instant | None
@@ -67,6 +80,8 @@ class Timeline(_Basis):
     end: Instant
     coverage: Coverage
     """The share of open time that some poll backs; null: there is no open time."""
+    utc_offsets: UtcOffsets
+    """Of the store's clock in this time."""
     intervals: Annotated[list[Interval], Field(max_length=MAX_INTERVALS)]
     """In order, without gaps."""
     days: list[LocalDay]
@@ -81,6 +96,8 @@ class IncidentsPage(TypedDict):
     """The zone that applies."""
     start: Instant
     end: Instant
+    utc_offsets: UtcOffsets
+    """Of the store's clock in this time."""
     incidents: Annotated[list[Incident], Field(max_length=MAX_INCIDENTS)]
     next: str | None
     """Where the next page is; null: this is the last one."""

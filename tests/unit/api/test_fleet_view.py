@@ -188,6 +188,28 @@ async def test_the_worst_come_first(desk: Desk) -> None:
     assert found.figures["downtime_last_day"] == 20.0
 
 
+async def test_downtime_that_polls_back_comes_before_time_without_data(desk: Desk) -> None:
+    for number in range(4):
+        desk.poll(store(number), NOON, active=False)
+    figures = dict.fromkeys(module._FIGURES, 0.0)
+    await desk.view.set_figures(
+        {
+            **figures,
+            "store_id": store(number),
+            "downtime_last_day": down,
+            "unknown_downtime_last_day": unknown,
+        }
+        for number, down, unknown in (
+            (0, 24.0, 24.0),
+            (1, 9.5, 0.0),
+            (2, 24.0, 23.0),
+            (3, 3.0, 3.0),
+        )
+    )
+
+    assert list(await desk.states(NOON)) == [store(n) for n in (1, 2, 0, 3)]
+
+
 async def test_filters_and_pages(desk: Desk) -> None:
     for number in range(10):
         desk.poll(store(number), NOON - number, active=number % 2 == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -14,15 +15,23 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import create_app
 from api.badge import fleet_badge, store_badge
 from api.fleet_view import StoreNow
+from api.freshness import Freshness
 from api.public import status as module
 from api.public.app import public_site
-from stream_app.contracts.reports import FURTHER_FIELDS
+from stream_app.contracts.reports import StoreBasis, further_fields, report_rows
 from stream_app.contracts.requests import FleetRequest
-from stream_app.domain.form import ReportForm
+from stream_app.domain.days import local_days
+from stream_app.domain.form import ReportForm, rows_of
+from stream_app.domain.hours import WeeklyHours
+from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
+from stream_app.domain.polls import poll_set
+from stream_app.domain.uptime import observe
+from stream_app.domain.zones import zone
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.settings import Settings, named_stores
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
 from tests.report_contents import store_content
+from tests.strategies import ZONES, clock_changes
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -35,6 +44,10 @@ FIGURES = {
     for side, figures in (("uptime", (30, 12.0, 167.99)), ("downtime", (30, 0, 0.01)))
     for window, figure in zip(("hour", "day", "week"), figures, strict=True)
 }
+
+
+SILENT = FIGURES | {f"unknown_{name}": figure for name, figure in FIGURES.items()}
+PARTLY_KNOWN = "uptime hour: 50.00%, 25% no data"
 
 
 def text_of(svg: str) -> str:
@@ -54,6 +67,10 @@ def store_now(figures: dict[str, Any] | None) -> StoreNow:
     ("store", "window", "text"),
     [
         (store_now(FIGURES), "hour", "uptime hour: 50.00%"),
+        # what no poll backs is no downtime
+        (store_now(FIGURES | {"unknown_downtime_last_hour": 15}), "hour", PARTLY_KNOWN),
+        (store_now(SILENT), "hour", "uptime hour: no data"),
+        (store_now(SILENT), "week", "uptime week: no data"),
         (store_now(FIGURES), "day", "uptime day: 100%"),
         # never rounded up to what it is not
         (store_now(FIGURES), "week", "uptime week: 99.99%"),
@@ -64,6 +81,23 @@ def store_now(figures: dict[str, Any] | None) -> StoreNow:
 )
 def test_store_badges(store: StoreNow | None, window: Any, text: str) -> None:
     assert text_of(store_badge(store, window)) == text
+
+
+def test_a_badge_draws_up_down_and_hatched_what_there_is_no_data_for() -> None:
+    partly = store_badge(store_now(FIGURES | {"unknown_downtime_last_hour": 15}), "hour")
+    widths = [
+        float(rect.get("width") or 0)
+        for rect in ElementTree.fromstring(partly).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314  it is our own
+        if rect.get("y") == "17"
+    ]
+    right, *parts = widths
+    assert parts == pytest.approx([right / 2, right / 4, right / 4], abs=0.1)
+    assert partly.count("url(#h)") == 1
+
+    silent = store_badge(store_now(SILENT), "week")
+    assert "#b3320b" not in silent  # no red
+    assert "#ff7a45" not in silent
+    assert "url(#h)" in silent
 
 
 @pytest.mark.parametrize(
@@ -85,7 +119,7 @@ async def test_a_badge_is_a_picture_that_runs_nothing(
     gateway.answers = [store_content(ReportForm(), detailed=True)] * 2
     for path, text in (
         # of its own question to the workers, which covers the poll before it
-        (f"/badges/{STORE}.svg", "uptime week: 57.14%"),
+        (f"/badges/{STORE}.svg", "uptime week: 57.14%, 20% no data"),
         (f"/badges/{STORE.upper()}.svg?window=hour", "uptime hour: 100%"),
         (f"/badges/{STORE}.svg", "uptime week: unknown"),
         ("/badges/fleet.svg", "stores up: 1 of 1"),
@@ -133,18 +167,24 @@ async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
 
 
 async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: FakeGateway) -> None:
-    row = [STORE, "2024-03-09", "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z", 480, 20]
-    further = dict.fromkeys(FURTHER_FIELDS, 0.5)
-    told = json.dumps([[*row, *further.values()]]).encode()
+    whole = [STORE, "2024-03-09", "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z", 480, 20]
+    today = [STORE, "2024-03-10", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 60, 0]
+    basis = ["America/Chicago", "0a", 9, 0.5]
+    told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
     shown.pieces = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
-    columns = ReportForm(daily=True).columns
+    form = ReportForm(daily=True)
     asked_for_figures = WorkersBehindError("later")
-    shown.answers = [asked_for_figures, {"columns": columns, "further": FURTHER_FIELDS}]
+    shown.answers = [
+        asked_for_figures,
+        {"columns": form.columns, "further": further_fields(form)},
+    ]
+    shown.age = Freshness(NOON, NOON)
 
     body = await (await outside.get("/status.json")).json()
 
     assert body["title"] == "Store status"
     assert body["now"] == "2024-03-10T12:00:00Z"
+    assert body["freshness"]["delayed"] is False
     assert body["counts"] == {"down": 1, "unknown": 1, "up": 0, "closed": 0, "total": 2}
     assert body["stores"] == [
         {
@@ -155,14 +195,28 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
             "local_time": "2024-03-10T07:00:00-05:00",
             "last_poll_at": "2024-03-10T12:00:00Z",
             "open_changes_at": None,
+            "open_changes_local": None,
             "uptime": {"last_day": None, "last_week": None},
+            "coverage": {"last_day": None, "last_week": None},
             "days": [
                 {
                     "date": "2024-03-09",
                     "uptime_minutes": 480,
                     "downtime_minutes": 20,
+                    "unknown_uptime_minutes": 240,
+                    "unknown_downtime_minutes": 10,
                     "coverage": 0.5,
-                }
+                    "whole_day": True,
+                },
+                {
+                    "date": "2024-03-10",
+                    "uptime_minutes": 60,
+                    "downtime_minutes": 0,
+                    "unknown_uptime_minutes": 30,
+                    "unknown_downtime_minutes": 0,
+                    "coverage": 0.5,
+                    "whole_day": False,
+                },
             ],
         },
         {
@@ -173,10 +227,80 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
             "local_time": None,
             "last_poll_at": None,
             "open_changes_at": None,
+            "open_changes_local": None,
             "uptime": {"last_day": None, "last_week": None},
+            "coverage": {"last_day": None, "last_week": None},
             "days": [],
         },
     ]
+
+
+def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> list[dict[str, Any]]:
+    """The rows of a store that was active all the while, as a worker tells them."""
+    form = ReportForm(duration=module.SHOWN_DAYS * DAY, daily=True)
+    tz = zone(zone_name, "UTC")
+    start, end = form.span(now)
+    polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
+    hours_of_week = WeeklyHours.from_rows(hours)
+    observed = observe(
+        hours_of_week,
+        tz,
+        polls,
+        start,
+        end,
+        lookback=HOUR,
+        default_active=False,
+        stale_after=2 * HOUR,
+    )
+    basis = StoreBasis(zone_name, hours, "0a")
+    fields = (*form.columns, *further_fields(form))
+    rows = report_rows(rows_of(form, STORE, observed, tz), basis)
+    return [dict(zip(fields, row, strict=True)) for row in rows]
+
+
+def test_a_day_of_which_the_beginning_is_not_told_is_no_bar() -> None:
+    """Open for an hour on Tuesdays, and it is Tuesday: a week ago that hour was over."""
+    now = parse_instant("2026-11-10T17:00:00Z")
+    days = module.shown_days(daily_rows("America/Vancouver", [(1, "09:00", "10:00")], now))
+
+    by_date = {day["date"]: (day["uptime_minutes"], day["whole_day"]) for day in days}
+    assert by_date.get("2026-11-03", (60, True)) == (60, True)
+    assert [day["whole_day"] for day in days] == [True] * (len(days) - 1) + [False]
+    assert len(days) == module.SHOWN_DAYS
+
+
+@pytest.mark.parametrize("zone_name", ZONES)
+@pytest.mark.parametrize("hours", range(0, 24, 5))
+def test_each_bar_but_the_present_one_is_a_whole_local_day(zone_name: str, hours: int) -> None:
+    for change in (*clock_changes(zone_name)[-3:], NOON):
+        now = change + 3 * DAY + hours * HOUR
+        rows = daily_rows(zone_name, [], now)
+        days = module.shown_days(rows)
+
+        lengths = {row["date"]: row["uptime_minutes"] for row in rows}
+        whole = local_days(zone(zone_name, "UTC"), now - 20 * DAY, now + 5 * DAY)
+        for day in days[:-1]:
+            parts = whole[date.fromisoformat(day["date"])]
+            assert lengths[day["date"]] * MINUTE == sum(end - start for start, end in parts)
+        assert 7 <= len(days) <= module.SHOWN_DAYS
+
+
+async def test_it_says_what_keeps_the_status_from_being_updated(
+    outside: TestClient, shown: FakeGateway
+) -> None:
+    shown.age = Freshness(NOON + 120 * SECOND, NOON, "broker", "out of reach")
+
+    body = await (await outside.get("/status.json")).json()
+
+    assert body["freshness"] == {
+        "at": "2024-03-10T12:02:00Z",
+        "as_of": "2024-03-10T12:00:00Z",
+        "delayed": True,
+        "part": "broker",
+        "reason": "out of reach",
+        "newest_poll": "2024-03-10T12:00:00Z",
+        "newest_poll_stale": False,
+    }
 
 
 async def test_who_asks_often_makes_no_work(
@@ -186,7 +310,8 @@ async def test_who_asks_often_makes_no_work(
         assert (await outside.get("/status.json")).status == HTTPStatus.OK
     days = [query for query in shown.queries if query.form.daily]
     (asked,) = days
-    assert asked == FleetRequest(asked.report_id, (STORE,), NOON, form=ReportForm(daily=True))
+    form = ReportForm(duration=module.SHOWN_DAYS * DAY, daily=True)
+    assert asked == FleetRequest(asked.report_id, (STORE,), NOON, form=form)
 
     monkeypatch.setattr(module, "DAYS_SECONDS", 0)
     await outside.get("/status.json")

@@ -12,7 +12,7 @@ import polars
 import pytest
 
 from api.parquet import PARQUET_FACTOR
-from stream_app.contracts.reports import FURTHER_FIELDS
+from stream_app.contracts.reports import FURTHER_FIELDS, further_fields
 from stream_app.contracts.requests import FleetRequest, ReportRequest
 from stream_app.domain.form import ReportForm
 from stream_app.domain.instants import DAY
@@ -51,6 +51,9 @@ DAILY: dict[str, Any] = {
         for day in (8, 9)
     ],
 }
+
+
+UNKNOWN_MINUTES = ("unknown_uptime_minutes", "unknown_downtime_minutes")
 
 
 def read(body: bytes) -> polars.DataFrame:
@@ -116,6 +119,98 @@ async def test_a_daily_report_in_all_forms(client: TestClient, gateway: FakeGate
         datetime(2024, 3, 10, 6, tzinfo=UTC),
         600,
         9,
+    )
+
+
+UNKNOWN = {name: place for place, name in enumerate(ReportForm().unknown_columns)}
+FURTHER = "reference_time,coverage,unknown"
+
+
+async def test_further_columns_stand_behind_the_usual_ones_and_only_where_asked_for(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL | UNKNOWN)
+
+    usual = await client.get(f"/get_report/{REPORT}")
+    assert await usual.text() == CSV
+    assert f'filename="report-{REPORT}.csv"' in usual.headers["Content-Disposition"]
+
+    further = await client.get(f"/get_report/{REPORT}?columns={FURTHER}")
+    header, row = CSV.splitlines()
+    assert (await further.text()).splitlines() == [
+        f"{header},reference_time,coverage,{','.join(UNKNOWN)}",
+        f"{row},2024-03-10T12:00:00Z,0.75,0,1,2,3,4,5",
+    ]
+    assert 'filename="uptime-2024-03-10T1200Z.csv"' in further.headers["Content-Disposition"]
+
+    # the JSON form has all of it anyway
+    told = await client.get(
+        f"/get_report/{REPORT}?columns={FURTHER}", headers={"Accept": "application/json"}
+    )
+    assert (await told.json())["coverage"] == 0.75
+
+
+async def test_a_report_of_an_earlier_version_has_further_columns_that_are_empty(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
+    text = await (await client.get(f"/get_report/{REPORT}?columns=unknown")).text()
+    assert text.splitlines()[1].endswith(",,,,,,")
+
+
+async def test_further_columns_of_a_daily_report_are_those_of_the_day(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    days = [
+        {**day, "coverage": 0.25, "unknown_uptime_minutes": 7, "unknown_downtime_minutes": 9}
+        for day in DAILY["days"]
+    ]
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content={**DAILY, "days": days})
+
+    text = await (await client.get(f"/get_report/{REPORT}?columns={FURTHER}")).text()
+
+    assert text.splitlines() == [
+        ",".join([*DAILY_COLUMNS, *FURTHER.split(",")[:2], *UNKNOWN_MINUTES]),
+        *(
+            f"{STORE},2024-03-0{day},2024-03-0{day}T06:00:00Z,"
+            f"2024-03-{day + 1:02}T06:00:00Z,600,{day},2024-03-10T12:00:00Z,0.25,7,9"
+            for day in (8, 9)
+        ),
+    ]
+
+
+async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeGateway) -> None:
+    row = [STORE, 60, 1.5, 2.0, 0, 0.0, 1.0, "UTC", "0a", 9, None, 0, 0.0, 0.5, 0, 0.0, 1.0]
+    gateway.rows[REPORT] = [[json.dumps([row]).encode()]]
+    content = {
+        "reference_time": "2024-03-10T12:00:00Z",
+        "columns": list(CSV_HEADER),
+        "further": list(further_fields(ReportForm())),
+    }
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
+    path = f"/get_report/{REPORT}"
+
+    usual = await (await client.get(path)).text()
+    assert usual == ",".join(CSV_HEADER) + f"\n{STORE},60,1.5,2.0,0,0.0,1.0\n"
+    further = await client.get(f"{path}?columns={FURTHER}")
+    assert (await further.text()).splitlines() == [
+        f"{','.join(CSV_HEADER)},reference_time,coverage,{','.join(UNKNOWN)}",
+        f"{STORE},60,1.5,2.0,0,0.0,1.0,2024-03-10T12:00:00Z,,0,0.0,0.5,0,0.0,1.0",
+    ]
+    frame = read(
+        await (await client.get(f"{path}?columns={FURTHER}", headers={"Accept": PARQUET})).read()
+    )
+    assert frame.columns == [*CSV_HEADER, *further_fields(ReportForm()), "reference_time"]
+    assert frame["reference_time"][0] == datetime(2024, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("query", ["columns=uptime", "columns=coverage,x", "format=json"])
+async def test_columns_and_parameters_that_there_are_not(
+    client: TestClient, gateway: FakeGateway, query: str
+) -> None:
+    gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
+    await problem_of(
+        await client.get(f"/get_report/{REPORT}?{query}"), HTTPStatus.UNPROCESSABLE_ENTITY
     )
 
 

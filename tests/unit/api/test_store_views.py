@@ -8,13 +8,15 @@ from uuid import uuid4
 
 import pytest
 
+from api.local_clock import utc_offsets
 from api.store_state import store_from
 from stream_app.contracts.records import encode_hours
 from stream_app.contracts.requests import ReportRequest
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS
 from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import HOUR, WEEK, format_instant
+from stream_app.domain.instants import DAY, HOUR, WEEK, format_instant, parse_instant
 from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
+from tests.strategies import ZONES, clock_changes, offset_at
 from tests.unit.api.answers import CONTENT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,29 @@ ANSWER: dict[str, Any] = {
 }
 
 
+# the clock goes forward at two, four hours before the end
+OFFSETS = [
+    {"start": "2024-03-03T12:00:00Z", "offset_seconds": -6 * 3600},
+    {"start": "2024-03-10T08:00:00Z", "offset_seconds": -5 * 3600},
+]
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_offsets_are_those_of_the_zone_at_every_instant(name: str) -> None:
+    changes = clock_changes(name) or [NOON]
+    for change in changes[-6:]:
+        told = utc_offsets(name, change - 40 * DAY, None, change + 40 * DAY)
+        starts = [parse_instant(one["start"]) for one in told]
+        assert starts == sorted(starts)
+        for instant in range(change - 40 * DAY, change + 40 * DAY, 7 * HOUR + 1):
+            known = [one for one, start in zip(told, starts, strict=True) if start <= instant]
+            assert known[-1]["offset_seconds"] * 1_000_000 == offset_at(name, instant)
+
+
+def test_without_a_zone_or_an_instant_there_are_no_offsets() -> None:
+    assert utc_offsets("Mars/Phobos", NOON) == utc_offsets("UTC", None) == []
+
+
 async def test_the_summary_is_the_state_now_and_the_three_windows(
     client: TestClient, gateway: FakeGateway
 ) -> None:
@@ -58,6 +83,8 @@ async def test_the_summary_is_the_state_now_and_the_three_windows(
         "state": "closed",
         "now": "2024-03-10T12:00:00Z",
         "local_time": "2024-03-10T07:00:00-05:00",
+        # from the poll to when it opens
+        "utc_offsets": [{"start": "2024-03-10T11:00:00Z", "offset_seconds": -5 * 3600}],
         "open_changes_at": "2024-03-11T14:00:00Z",
         "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
         "business_hours": [[0, "09:00", "17:00"]],
@@ -147,6 +174,7 @@ async def test_the_timeline_is_that_of_the_last_week(
         "start": "2024-03-03T12:00:00Z",
         "end": "2024-03-10T12:00:00Z",
         "coverage": 0.5,
+        "utc_offsets": OFFSETS,
         "intervals": ["intervals"],
         "days": ["days"],
     }
