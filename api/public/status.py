@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.badge import uptime_share
+from api.badge import backed_share, uptime_share
 from api.fleet_report import fields_of, named_rows
 from api.fleet_view import STATES, local_time, moment
 from stream_app.contracts.requests import FleetRequest
+from stream_app.domain.days import is_whole_day
 from stream_app.domain.form import ReportForm
+from stream_app.domain.instants import DAY, parse_instant
+from stream_app.domain.zones import find_zone
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -33,7 +37,14 @@ TITLE: Final = "Store status"
 DAYS_SECONDS: Final = 60.0
 """Age at which the days are asked for again."""
 
+SHOWN_DAYS: Final = 8
+"""Local days of a store at the most, the present one among them."""
+
+_DAYS: Final = ReportForm(duration=SHOWN_DAYS * DAY, daily=True)
+"""One day more than is shown whole: the first one is cut by the clock of nearly every store."""
+
 _DAY_FIELDS: Final = ("date", "uptime_minutes", "downtime_minutes", "coverage")
+_UNKNOWN_FIELDS: Final = ("unknown_uptime_minutes", "unknown_downtime_minutes")
 
 
 class PublicStatus:
@@ -87,6 +98,7 @@ class PublicStatus:
         return {
             "title": TITLE,
             "now": moment(now),
+            "freshness": self._fleet.freshness(),
             "counts": self._counts(known),
             "stores": [
                 {"name": name, "store_id": store_id, **self._shown(known.get(store_id), now)}
@@ -108,7 +120,9 @@ class PublicStatus:
                 "local_time": None,
                 "last_poll_at": None,
                 "open_changes_at": None,
+                "open_changes_local": None,
                 "uptime": {"last_day": None, "last_week": None},
+                "coverage": {"last_day": None, "last_week": None},
                 "days": [],
             }
         return {
@@ -117,9 +131,14 @@ class PublicStatus:
             "local_time": local_time(store.timezone, now),
             "last_poll_at": moment(store.polled),
             "open_changes_at": moment(store.changes_at),
+            "open_changes_local": local_time(store.timezone, store.changes_at),
             "uptime": {
                 "last_day": uptime_share(store.figures, "day"),
                 "last_week": uptime_share(store.figures, "week"),
+            },
+            "coverage": {
+                "last_day": backed_share(store.figures, "day"),
+                "last_week": backed_share(store.figures, "week"),
             },
             "days": self._days.get(store.store_id, []),
         }
@@ -134,9 +153,7 @@ class PublicStatus:
             await asyncio.shield(self._asking)
 
     async def _ask(self, store_ids: tuple[str, ...]) -> None:
-        request = FleetRequest(
-            str(uuid4()), store_ids, self._fleet.now(), form=ReportForm(daily=True)
-        )
+        request = FleetRequest(str(uuid4()), store_ids, self._fleet.now(), form=_DAYS)
         try:
             answer = await self._reports.answer(request)
         except StoreUptimeError as error:
@@ -149,5 +166,23 @@ class PublicStatus:
             return
         days: dict[str, list[dict[str, Any]]] = {}
         for row in named_rows(content, self._reports.pieces(answer.report_id).parts):
-            days.setdefault(row["store_id"], []).append({name: row[name] for name in _DAY_FIELDS})
-        self._days = days
+            days.setdefault(row["store_id"], []).append(row)
+        self._days = {store_id: shown_days(rows) for store_id, rows in days.items()}
+
+
+def shown_days(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The local days of a store as the page shows them: whole ones, and the present one.
+
+    Args:
+        rows: of a report by days of one store, the oldest first.
+    """
+    found = []
+    for row in rows:
+        tz = find_zone(row["timezone"])
+        bounds = parse_instant(row["start"]), parse_instant(row["end"])
+        whole = tz is not None and is_whole_day(tz, date.fromisoformat(row["date"]), *bounds)
+        if whole or row is rows[-1]:
+            told = {name: row[name] for name in _DAY_FIELDS}
+            told |= {name: row.get(name, 0) for name in _UNKNOWN_FIELDS}
+            found.append({**told, "whole_day": whole})
+    return found[-SHOWN_DAYS:]

@@ -1,5 +1,7 @@
 // JSON of the API, and its errors (RFC 9457) as exceptions.
 
+import { sentence } from "./format.js";
+
 /** `status` 0: no answer at all. `retryAfter`: in seconds, or null. */
 export class Problem extends Error {
   constructor(status, detail, retryAfter = null) {
@@ -15,6 +17,12 @@ export class Problem extends Error {
 }
 
 export const NO_ANSWER = "The service does not answer.";
+
+/** Why there is no answer, as a sentence. What the page does by itself it does not ask its reader for. */
+export function reasonOf({ status, message }) {
+  if (status === 503 && /broker|kafka/i.test(message)) return "The service has lost its message broker.";
+  return sentence(message.replace(/[;:,.]?\s*try again[^.]*\.?$/i, ""));
+}
 
 function secondsIn(header) {
   const seconds = Number.parseInt(header ?? "", 10);

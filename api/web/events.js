@@ -3,6 +3,9 @@
 /** When to ask again after a server has refused to send events. */
 const AGAIN_MILLISECONDS = 5000;
 
+/** The server sends an event every five seconds: one that is silent for longer is not there. */
+const SILENT_MILLISECONDS = 12_000;
+
 export const isSeen = () => document.visibilityState !== "hidden";
 
 /**
@@ -12,34 +15,47 @@ export const isSeen = () => document.visibilityState !== "hidden";
  * @param path where the events come from.
  * @param name of the events that count.
  * @param onEvent gets the data of each, and whether it is the first of a connection.
- * @param onState gets "live" or "reconnecting".
+ * @param onState gets "live" or "lost".
  * @param onRefused is called when the server sends none and another try is about to be made:
  *   the page fetches by itself meanwhile.
  */
 export function listen({ path, name, onEvent, onState, onRefused }) {
   let source = null;
   let timer = null;
+  let silence = null;
 
   function close() {
     source?.close();
     source = null;
     clearTimeout(timer);
+    clearTimeout(silence);
+  }
+
+  function expectMore() {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      onState("lost");
+      open();
+    }, SILENT_MILLISECONDS);
   }
 
   function open() {
     close();
     let first = true;
     source = new EventSource(path);
+    expectMore();
     source.addEventListener(name, (event) => {
+      expectMore();
       onState("live");
       onEvent(JSON.parse(event.data), first);
       first = false;
     });
     source.addEventListener("error", () => {
-      onState("reconnecting");
+      onState("lost");
       first = true;
       // the browser connects again by itself unless the server has answered with an error
       if (source?.readyState !== EventSource.CLOSED) return;
+      clearTimeout(silence);
       timer = setTimeout(() => {
         onRefused();
         open();

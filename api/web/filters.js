@@ -2,7 +2,7 @@
 
 import { STATES } from "./states.js";
 
-export const SORTS = { worst: "Worst first", id: "Store id", last_poll: "Last poll" };
+export const SORTS = { worst: "Worst first", id: "Store id", last_poll: "Last heard" };
 
 export const NO_FILTERS = { state: [], zone: "", q: "", sort: "worst", page: 1 };
 

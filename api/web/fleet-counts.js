@@ -17,6 +17,8 @@ export function countButtons(place, proportions, onPress) {
   }
   place.replaceChildren(...[...buttons.values()].map(({ button }) => button));
   proportions.replaceChildren(...[...buttons.values()].map(({ share }) => share));
+  // nothing is drawn before there are counts: the least width of a share would be dots
+  for (const { share } of buttons.values()) share.hidden = true;
 
   return {
     show(counts) {

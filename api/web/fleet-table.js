@@ -4,17 +4,18 @@
 import { element, setText } from "./dom.js";
 import { ago, number, percent, uptimeShare, weekdayClock } from "./format.js";
 import { stateBadge } from "./states.js";
+import { LocalClock } from "./zones.js";
 
 const COLUMNS = [
   ["badge", "State"],
   ["store", "Store"],
   ["zone", "Time zone"],
   ["clock", "Local time"],
-  ["poll", "Last poll"],
-  ["figure", "Down, hour"],
-  ["figure", "Down, day"],
-  ["figure", "Down, week"],
-  ["figure", "Up, week"],
+  ["poll", "Last heard"],
+  ["figure", "Down, last hour"],
+  ["figure", "Down, last day"],
+  ["figure", "Down, last week"],
+  ["figure", "Up, last week"],
   ["figure coverage", "Coverage"],
 ];
 
@@ -35,22 +36,49 @@ function makeRow(store) {
 const minutes = (value) => (value === 0 ? "0" : `${number(value)} min`);
 const hours = (value) => (value === 0 ? "0" : `${value.toFixed(2)} h`);
 
+/** Below it polls say nothing of a time. */
+const MIN_COVERAGE = 0.01;
+const NO_DATA = "No data";
+
+/** What a window is counted as, and how much of that polls back. */
+function windowOf(figures, name) {
+  const [up, down] = [figures[`uptime_last_${name}`], figures[`downtime_last_${name}`]];
+  const [unknownUp, unknownDown] = ["uptime", "downtime"].map((side) => figures[`unknown_${side}_last_${name}`] ?? 0);
+  const open = up + down;
+  const isKnown = open === 0 || (open - unknownUp - unknownDown) / open >= MIN_COVERAGE;
+  return { up, down, unknownDown, isKnown };
+}
+
+/** Downtime that polls back; what only counts as down is said beside it. */
+function downtimeOf(figures, name, shown) {
+  const { down, unknownDown, isKnown } = windowOf(figures, name);
+  const title = unknownDown > 0 ? `${shown(down)} counted as down, ${shown(unknownDown)} of it without data` : "";
+  // hours have two decimals, and a difference of such may have more
+  return [isKnown ? shown(Math.round(100 * (down - unknownDown)) / 100) : NO_DATA, title];
+}
+
+function figuresOf(figures) {
+  if (!figures) return Array(5).fill(["–", ""]);
+  const week = windowOf(figures, "week");
+  return [
+    downtimeOf(figures, "hour", minutes),
+    downtimeOf(figures, "day", hours),
+    downtimeOf(figures, "week", hours),
+    [week.isKnown ? percent(uptimeShare(week.up, week.down)) : NO_DATA, ""],
+    [percent(figures.coverage ?? null), ""],
+  ];
+}
+
 function writeFigures(cells, figures) {
-  const texts = figures
-    ? [
-        minutes(figures.downtime_last_hour),
-        hours(figures.downtime_last_day),
-        hours(figures.downtime_last_week),
-        percent(uptimeShare(figures.uptime_last_week, figures.downtime_last_week)),
-        percent(figures.coverage ?? null),
-      ]
-    : ["–", "–", "–", "–", "–"];
-  texts.forEach((text, index) => {
+  figuresOf(figures).forEach(([text, title], index) => {
     const cell = cells[index];
     setText(cell, text);
-    cell.classList.toggle("nothing", text === "0" || text === "–");
+    cell.title = title;
+    cell.classList.toggle("nothing", ["0", "–", NO_DATA].includes(text));
   });
 }
+
+const POLLED = { active: "up", inactive: "down" };
 
 function writeNow(row, now) {
   const { cells, store } = row;
@@ -64,9 +92,9 @@ function writeNow(row, now) {
   const poll = store.last_poll;
   setText(
     cells[4],
-    poll ? `${poll.status}, ${ago(Date.parse(poll.timestamp_utc), now)}` : "none yet",
+    poll ? `${POLLED[poll.status]}, ${ago(Date.parse(poll.timestamp_utc), now)}` : "none received",
   );
-  setText(cells[3], Number.isNaN(now) ? "–" : weekdayClock(now, store.timezone));
+  setText(cells[3], Number.isNaN(now) ? "–" : weekdayClock(now, LocalClock.showing(store.local_time)));
 }
 
 function flash(node) {

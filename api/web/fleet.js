@@ -6,8 +6,9 @@ import { isSeen, listen } from "./events.js";
 import { NO_FILTERS, SORTS, isFiltered, readFilters, writeFilters } from "./filters.js";
 import { countButtons } from "./fleet-counts.js";
 import { storeTable } from "./fleet-table.js";
-import { number, plural, sentence, utc } from "./format.js";
-import { clearNotice, showConnection, showNotice } from "./notice.js";
+import { number, plural, utc } from "./format.js";
+import { showConnection, showFreshness } from "./live.js";
+import { clearNotice, showNotice } from "./notice.js";
 import { reportControl } from "./report.js";
 import { throttled } from "./throttle.js";
 
@@ -110,7 +111,7 @@ async function load({ wait = false } = {}) {
   } catch (problem) {
     if (problem.name === "AbortError" || mine !== loading) return;
     if (problem.status === undefined) throw problem;
-    if (problem.status === 422) return showNoMatch(sentence(problem.message));
+    if (problem.status === 422) return showNoMatch();
     if (table.empty) byId("rows").replaceChildren();
     showNotice(problem, { again: () => load(), stale: !table.empty });
   } finally {
@@ -140,16 +141,19 @@ function show(announced) {
 function showCounts() {
   counts.show(fleet.counts);
   const [time, meaning] = byId("now").children;
-  setText(time, fleet.now === null ? "No polls yet" : utc(Date.parse(fleet.now)));
-  setText(meaning, fleet.now !== null && fleet.clock === "data" ? ", the newest poll of all" : "");
+  setText(time, fleet.now === null ? "No poll received yet" : utc(Date.parse(fleet.now)));
+  setText(meaning, fleet.now !== null && fleet.clock === "data" ? ", time of the newest poll received" : "");
 }
 
 function showMatching() {
   const { matching, counts: all, page, stores } = fleet;
   const first = (page - 1) * PAGE_STORES + 1;
-  const range = stores.length < matching ? `${number(first)}–${number(first + stores.length - 1)} of ` : "";
-  const rest = isFiltered(filters) ? ` of ${number(all.total)}` : "";
-  setText(byId("matching"), `${range}${plural(matching, "store")}${range ? "" : rest}`);
+  const isRange = stores.length < matching;
+  const range = isRange ? `${number(first)}–${number(first + stores.length - 1)} of ` : "";
+  const text = isFiltered(filters) && !isRange
+    ? `${number(matching)} of ${plural(all.total, "store")}`
+    : `${range}${plural(matching, "store")}`;
+  setText(byId("matching"), text);
 }
 
 function showEmpty() {
@@ -166,13 +170,15 @@ function showEmpty() {
     );
     return;
   }
-  showNoMatch(`None of the ${plural(fleet.counts.total, "store")} is like this.`);
+  showNoMatch();
 }
 
-function showNoMatch(why) {
+function showNoMatch() {
+  const { q, state, zone } = filters;
+  const onlySearched = q !== "" && !state.length && zone === "";
   const clear = element("button", { class: "button", type: "button" }, "Clear filters");
   clear.addEventListener("click", clearFilters);
-  byId("empty").replaceChildren(element("h3", {}, "No store matches"), element("p", {}, why), clear);
+  byId("empty").replaceChildren(element("h3", {}, onlySearched ? `No store matches “${q}”` : "No store matches these filters"), clear);
   byId("empty").hidden = false;
   document.querySelector("table.stores").hidden = true;
   byId("pages").hidden = true;
@@ -200,14 +206,16 @@ function showPages() {
 function showFiguresNote() {
   const at = fleet.figures_at;
   const text = at
-    ? `Downtime, uptime and coverage count business hours only, in the hour, day and week before ${utc(Date.parse(at))}.`
-    : "Downtime, uptime and coverage are being worked out.";
+    ? `Downtime, uptime and coverage count business hours only, in the hour, day and week before ${utc(Date.parse(at))}. ` +
+      "Downtime is what polls say; time without data is not in it, and uptime and reports count it as the settings say."
+    : "Downtime, uptime and coverage are being calculated.";
   setText(byId("figures-note"), fleet.counts.total ? text : "");
 }
 
 // --- what changes
 
 function onFleet(event, first) {
+  showFreshness(event.freshness);
   if (fleet === null) return;
   const counted = JSON.stringify(fleet.counts) !== JSON.stringify(event.counts);
   fleet = { ...fleet, now: event.now, counts: event.counts };
@@ -271,7 +279,7 @@ function listenToPeople() {
 byId("sort").append(
   ...Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)),
 );
-reportControl(byId("report"), { trigger: "/trigger_report", label: "Report of all stores" });
+reportControl(byId("report"), { trigger: "/trigger_report" });
 table.showLoading(LOADING_ROWS);
 showFilters();
 listenToPeople();

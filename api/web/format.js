@@ -1,19 +1,21 @@
-// Numbers, lengths and instants as people read them. Instants are milliseconds since 1970.
+// Numbers, lengths and instants as people read them. Instants are milliseconds since 1970; a
+// `local` is the clock of a store (zones.js).
 
-import { usableZone } from "./zones.js";
+import { UTC } from "./zones.js";
 
 const NUMBER = new Intl.NumberFormat("en");
 const MINUTE = 60_000;
 
 const formats = new Map();
 
-function format(zone, options) {
-  const key = zone + JSON.stringify(options);
+/** What the clock shows is formatted as UTC: the browser's own tables of zones are not asked. */
+function format(instant, local, options) {
+  const key = JSON.stringify(options);
   if (!formats.has(key)) {
-    const settings = { ...options, timeZone: usableZone(zone), hourCycle: "h23" };
+    const settings = { ...options, timeZone: "UTC", hourCycle: "h23" };
     formats.set(key, new Intl.DateTimeFormat("en-GB", settings));
   }
-  return formats.get(key);
+  return formats.get(key).format(local.wall(instant));
 }
 
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
@@ -28,23 +30,27 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** As a sentence, whether or not it was written as one. */
 export const sentence = (text) => capital(text) + (/[.!?]$/.test(text) ? "" : ".");
 
-/** "07:00" in the zone. */
-export const clock = (instant, zone) => format(zone, CLOCK).format(instant);
+/** "07:00" on that clock. */
+export const clock = (instant, local) => format(instant, local, CLOCK);
 
-/** "Sun 07:00" in the zone. */
-export const weekdayClock = (instant, zone) =>
-  `${format(zone, { weekday: "short" }).format(instant)} ${clock(instant, zone)}`;
+/** "Sun 07:00" on that clock. */
+export const weekdayClock = (instant, local) =>
+  `${format(instant, local, { weekday: "short" })} ${clock(instant, local)}`;
 
-/** "Sun 10 Mar" in the zone. */
-export const day = (instant, zone) => format(zone, DAY).format(instant).replace(",", "");
+/** "Sun 10 Mar" on that clock. */
+export const day = (instant, local) => format(instant, local, DAY).replace(",", "");
 
-/** "Sun 10 Mar, 07:00" in the zone. */
-export const dayClock = (instant, zone) => `${day(instant, zone)}, ${clock(instant, zone)}`;
+/** "Sun 10 Mar, 07:00" on that clock. */
+export const dayClock = (instant, local) => `${day(instant, local)}, ${clock(instant, local)}`;
+
+/** "07:00", or with the day where that is another one. */
+export const since = (instant, now, local) =>
+  day(instant, local) === day(now, local) ? clock(instant, local) : dayClock(instant, local);
 
 /** "10 Mar 2024, 12:00 UTC". */
 export function utc(instant) {
-  const date = format("UTC", { day: "numeric", month: "short", year: "numeric" }).format(instant);
-  return `${date}, ${clock(instant, "UTC")} UTC`;
+  const date = format(instant, UTC, { day: "numeric", month: "short", year: "numeric" });
+  return `${date}, ${clock(instant, UTC)} UTC`;
 }
 
 /** "3 h 20 min"; below a minute in seconds. */

@@ -1,15 +1,25 @@
 // What went wrong, said at the top of a page, with a way out of it.
 
+import { reasonOf } from "./api.js";
 import { byId, element } from "./dom.js";
-import { sentence } from "./format.js";
 
 const AGAIN_SECONDS = 5;
 
 let timer = null;
+let problemNotice = null; // an answer that did not come: it goes first
+let sourceNotice = null; // the service's own trouble
+
+function draw() {
+  const notice = problemNotice ?? sourceNotice;
+  const place = byId("notice");
+  if (place.firstElementChild === notice) return;
+  place.replaceChildren(...(notice ? [notice] : []));
+}
 
 export function clearNotice() {
   clearTimeout(timer);
-  byId("notice").replaceChildren();
+  problemNotice = null;
+  draw();
 }
 
 /**
@@ -19,26 +29,26 @@ export function clearNotice() {
  */
 export function showNotice(problem, { again, stale }) {
   clearTimeout(timer);
-  const seconds = problem.retryAfter ?? AGAIN_SECONDS;
-  const button = element("button", { class: "button", type: "button" }, "Try now");
+  const button = element("button", { class: "button", type: "button" }, "Retry");
   button.addEventListener("click", again);
-  const said = [element("strong", {}, sentence(problem.message))];
+  const said = [element("strong", {}, reasonOf(problem))];
   if (stale) said.push(" What is shown is what was last known.");
   if (problem.passes) {
-    said.push(` Trying again every ${seconds} s.`);
-    timer = setTimeout(again, seconds * 1000);
+    said.push(" Retrying.");
+    timer = setTimeout(again, (problem.retryAfter ?? AGAIN_SECONDS) * 1000);
   }
-  byId("notice").replaceChildren(
-    element("div", { class: "notice" }, element("p", {}, ...said), problem.passes ? button : null),
-  );
+  problemNotice = element("div", { class: "notice" }, element("p", {}, ...said), problem.passes ? button : null);
+  draw();
 }
 
-const CONNECTION = { live: "Live", reconnecting: "Connection lost, reconnecting…" };
+/** Tell what keeps the service from showing newer data; only a new text is said again. */
+export function showSourceNotice(text) {
+  if (sourceNotice?.textContent === text) return;
+  sourceNotice = element("div", { class: "notice" }, element("p", {}, text));
+  draw();
+}
 
-/** Whether what is shown follows the service. */
-export function showConnection(state) {
-  const place = byId("connection");
-  if (place.dataset.state === state) return;
-  place.dataset.state = state;
-  place.textContent = CONNECTION[state];
+export function clearSourceNotice() {
+  sourceNotice = null;
+  draw();
 }

@@ -1,17 +1,20 @@
 // Ask for a report, follow how far it is, offer its CSV.
 
-import { getJson, problemOf, request } from "./api.js";
+import { getJson, problemOf, reasonOf, request } from "./api.js";
 import { element } from "./dom.js";
+import { sentence } from "./format.js";
 
 const AGAIN_SECONDS = 1;
+
+/** What the file has besides the usual columns, so that it can be read without this page. */
+const COLUMNS = "reference_time,coverage,unknown";
 
 /**
  * @param place to fill with the button and what becomes of the report.
  * @param trigger the path to POST to.
- * @param label of the button.
  */
-export function reportControl(place, { trigger, label }) {
-  const start = element("button", { class: "button", type: "button" }, label);
+export function reportControl(place, { trigger }) {
+  const start = element("button", { class: "button", type: "button" }, "Create report");
   const status = element("div", { class: "report-status", role: "status" });
   place.replaceChildren(start, status);
 
@@ -28,7 +31,9 @@ export function reportControl(place, { trigger, label }) {
       const { report_id: id } = await getJson(trigger, { method: "POST" });
       follow(id);
     } catch (problem) {
-      showFailure(problem.message);
+      if (problem.status === undefined) throw problem;
+      showFailure(reasonOf(problem), { retrying: problem.passes });
+      if (problem.passes) setTimeout(run, (problem.retryAfter ?? AGAIN_SECONDS) * 1000);
     }
   }
 
@@ -55,7 +60,7 @@ export function reportControl(place, { trigger, label }) {
       if (response.status === 202) showProgress(await response.json());
       else {
         const problem = await problemOf(response);
-        if (!problem.passes) return showFailure(problem.message);
+        if (!problem.passes) return showFailure(reasonOf(problem));
         wait = problem.retryAfter ?? wait;
       }
     } catch {
@@ -66,7 +71,7 @@ export function reportControl(place, { trigger, label }) {
 
   function settled(id, { status: state, reason, ...progress }) {
     if (state === "complete") showComplete(id);
-    else if (state === "failed") showFailure(reason);
+    else if (state === "failed") showFailure(sentence(reason));
     else showProgress(progress);
     return state !== "running";
   }
@@ -84,12 +89,15 @@ export function reportControl(place, { trigger, label }) {
 
   function showComplete(id) {
     busy(false);
-    const link = { class: "button primary", href: `/get_report/${id}`, download: true };
+    const link = { class: "button primary", href: `/get_report/${id}?columns=${COLUMNS}`, download: true };
     status.replaceChildren(element("span", {}, "Report ready"), element("a", link, "Download CSV"));
   }
 
-  function showFailure(reason) {
-    busy(false);
-    status.replaceChildren(element("span", { class: "failure" }, `No report: ${reason}`));
+  /** @param retrying by itself: the button stays busy. */
+  function showFailure(reason, { retrying = false } = {}) {
+    busy(retrying);
+    const why = reason.charAt(0).toLowerCase() + reason.slice(1);
+    const text = `The report could not be created: ${why}${retrying ? " Retrying." : ""}`;
+    status.replaceChildren(element("span", { class: "failure" }, text));
   }
 }

@@ -3,15 +3,17 @@
 import { getJson } from "./api.js";
 import { announce, byId, element } from "./dom.js";
 import { isSeen, listen } from "./events.js";
-import { ago, clock, dayClock, length, sentence, weekdayClock } from "./format.js";
+import { ago, clock, dayClock, length, sentence, since, weekdayClock } from "./format.js";
 import { showHours } from "./hours.js";
 import { showIncidents } from "./incidents.js";
-import { clearNotice, showConnection, showNotice } from "./notice.js";
+import { showConnection, showFreshness } from "./live.js";
+import { clearNotice, showNotice } from "./notice.js";
 import { reportControl } from "./report.js";
 import { STATE_NAMES, stateBadge } from "./states.js";
 import { throttled } from "./throttle.js";
 import { showTimeline } from "./timeline.js";
 import { showWindows } from "./windows.js";
+import { LocalClock } from "./zones.js";
 
 const INCIDENTS = 25;
 const REFETCH_MILLISECONDS = 3_000;
@@ -24,7 +26,8 @@ const path = `/stores/${encodeURIComponent(id)}`;
 
 let summary = null;
 let incidents = [];
-let olderIncidents = null; // where the next ones are
+let incidentsClock = null;
+let earlierIncidents = null; // where the next ones are
 let loading = null;
 let refreshTimer = null;
 
@@ -59,68 +62,87 @@ async function load() {
 function show(newSummary, timeline, newIncidents) {
   summary = newSummary;
   byId("title").textContent = summary.store_id;
+  takeIncidents(newIncidents);
   showFacts();
   showWindows(byId("windows"), summary.windows);
-  byId("timeline-zone").textContent = `Local time, ${timeline.timezone}`;
+  const isLocal = new LocalClock(timeline.utc_offsets).isKnown;
+  byId("timeline-zone").textContent = isLocal ? `Local time, ${timeline.timezone}` : "UTC";
   showTimeline(byId("timeline"), timeline);
-  byId("incidents-note").textContent = `Since ${dayClock(Date.parse(newIncidents.start), newIncidents.timezone)}`;
-  takeIncidents(newIncidents);
+  byId("incidents-note").textContent = `Since ${dayClock(Date.parse(newIncidents.start), incidentsClock)}`;
   showHours(byId("hours"), summary);
+  // only now: an empty card says nothing
+  for (const part of document.querySelectorAll("#store > section, #store > .columns")) part.hidden = false;
 }
 
 // --- now
 
+const POLLED = { active: "up", inactive: "down" };
+
 function showFacts() {
   const { state, timezone: zone, last_poll: poll, open_changes_at: changes } = summary;
+  const local = new LocalClock(summary.utc_offsets);
   const now = summary.now === null ? null : Date.parse(summary.now);
-  const facts = [stateBadge(state)];
+  const badge = stateBadge(state);
+  const down = state === "down" ? downSince(now, local) : null;
+  if (down) badge.append(` ${down}`);
+  const facts = [badge];
   if (poll) {
     const at = Date.parse(poll.timestamp_utc);
-    facts.push(`last poll ${poll.status}, ${ago(at, now)} (${dayClock(at, zone)})`);
-  } else facts.push("no poll yet: unknown until the first one");
-  if (now !== null) facts.push(`${weekdayClock(now, zone)} in ${zone}`);
-  facts.push(openText(state, changes, zone, now));
+    facts.push(`last heard ${ago(at, now)}: ${POLLED[poll.status]} (${dayClock(at, local)})`);
+  } else facts.push("No poll received yet");
+  if (now !== null) facts.push(`${weekdayClock(now, local)} ${local.isKnown ? `in ${zone}` : "UTC"}`);
+  facts.push(openText(state, changes, local, now));
   byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
   document.title = `${STATE_NAMES[state]}: ${id.slice(0, 8)} · Store uptime`;
 }
 
-function openText(state, changes, zone, now) {
+/** "since 10:00 (1 h 36 min)", by the incident that is going on. */
+function downSince(now, local) {
+  const current = incidents[0];
+  if (!current?.ongoing || now === null) return null;
+  const start = Date.parse(current.start);
+  const earlier = current.began_earlier ? "before " : "";
+  return `since ${earlier}${since(start, now, local)} (${length(now - start)})`;
+}
+
+function openText(state, changes, local, now) {
   const closed = state === "closed";
-  if (changes === null) return closed ? "never opens" : "always open";
+  if (changes === null) return closed ? "never opens" : "open 24/7";
   const at = Date.parse(changes);
-  const when = at - now < 12 * 3_600_000 ? clock(at, zone) : weekdayClock(at, zone);
+  const when = at - now < 12 * 3_600_000 ? clock(at, local) : weekdayClock(at, local);
   return `${closed ? "opens" : "closes"} ${when}, in ${length(at - now)}`;
 }
 
 // --- incidents
 
-/** The newest ones replace those of their time; older ones that were asked for stay. */
-function takeIncidents({ incidents: newest, next }) {
+/** The newest ones replace those of their time; earlier ones that were asked for stay. */
+function takeIncidents({ incidents: newest, next, utc_offsets: offsets }) {
+  incidentsClock = new LocalClock(offsets);
   const oldest = newest.at(-1)?.start;
   const older = next === null ? [] : incidents.filter(({ start }) => start < oldest);
-  if (!older.length) olderIncidents = next;
+  if (!older.length) earlierIncidents = next;
   incidents = [...newest, ...older];
   drawIncidents();
 }
 
-async function addOlderIncidents() {
+async function addEarlierIncidents() {
   try {
-    const { incidents: older, next } = await getJson(olderIncidents);
-    olderIncidents = next;
+    const { incidents: older, next } = await getJson(earlierIncidents);
+    earlierIncidents = next;
     incidents = [...incidents, ...older];
     drawIncidents();
-    announce(`${older.length} older incidents`);
+    announce(`${older.length} earlier incidents`);
   } catch (problem) {
-    showNotice(problem, { again: addOlderIncidents, stale: true });
+    showNotice(problem, { again: addEarlierIncidents, stale: true });
   }
 }
 
 function drawIncidents() {
   showIncidents(byId("incidents"), {
     incidents,
-    zone: summary.timezone,
-    more: olderIncidents !== null,
-    onOlder: addOlderIncidents,
+    local: incidentsClock,
+    more: earlierIncidents !== null,
+    onEarlier: addEarlierIncidents,
   });
 }
 
@@ -139,6 +161,7 @@ function showMissing(problem) {
 }
 
 function onFleet(event, first) {
+  showFreshness(event.freshness);
   if (summary === null) return;
   const mine = event.changed.find((store) => store.store_id === summary.store_id);
   const state = mine?.state ?? summary.state;
@@ -160,7 +183,7 @@ function backToWhereOneCameFrom() {
 
 byId("title").textContent = id;
 backToWhereOneCameFrom();
-reportControl(byId("report"), { trigger: `/trigger_report/${encodeURIComponent(id)}`, label: "Report of this store" });
+reportControl(byId("report"), { trigger: `/trigger_report/${encodeURIComponent(id)}` });
 await load();
 if (byId("missing").hidden) {
   listen({

@@ -1,30 +1,33 @@
 // Where a timeline's intervals lie on the 24 hours of each local day.
 
-import { clockChange, timeOfDay } from "./zones.js";
+import { partsOf } from "./shares.js";
+import { LocalClock } from "./zones.js";
 
 const DAY = 86_400_000;
 
 /** The parts of a span before and after a change of the clock: each is one straight bar. */
-function straightParts(start, end, zone) {
-  const change = clockChange(start, end, zone);
-  return change === null || change >= end ? [[start, end]] : [[start, change], [change, end]];
+function straightParts(start, end, local) {
+  const change = local.change(start, end);
+  return change === null ? [[start, end]] : [[start, change], [change, end]];
 }
 
-function bar(start, end, zone) {
-  const from = timeOfDay(start, zone) / DAY;
+function bar(start, end, local) {
+  const from = local.timeOfDay(start) / DAY;
   // the end of the day is 24:00, not 00:00
-  const to = (timeOfDay(end - 1, zone) + 1) / DAY;
+  const to = (local.timeOfDay(end - 1) + 1) / DAY;
   return { from, to: Math.max(from, to) };
 }
 
 /**
- * A row a local day: `{date, start, end, uptimeMinutes, downtimeMinutes, coverage, segments}`.
+ * A row a local day: `{start, end, isWhole, uptimeMinutes, downtimeMinutes, coverage, parts, segments}`;
+ * `parts` as `partsOf` gives them.
  *
  * A segment is the part of an interval that lies in the day: `{start, end, open, status,
  * countedAs, bars}`, with one bar `{from, to}` in shares of 24 hours, or two where the clock was
  * changed within it.
  */
-export function timelineRows({ timezone: zone, intervals, days }) {
+export function timelineRows({ utc_offsets: offsets, intervals, days }) {
+  const local = new LocalClock(offsets);
   const spans = intervals.map((interval) => ({
     ...interval,
     start: Date.parse(interval.start),
@@ -38,7 +41,7 @@ export function timelineRows({ timezone: zone, intervals, days }) {
     for (let index = first; index < spans.length && spans[index].start < end; index += 1) {
       const span = spans[index];
       const [from, to] = [Math.max(span.start, start), Math.min(span.end, end)];
-      const bars = straightParts(from, to, zone).map(([one, other]) => bar(one, other, zone));
+      const bars = straightParts(from, to, local).map(([one, other]) => bar(one, other, local));
       segments.push({
         start: from,
         end: to,
@@ -49,12 +52,13 @@ export function timelineRows({ timezone: zone, intervals, days }) {
       });
     }
     return {
-      date: day.date,
       start,
       end,
+      isWhole: day.whole_day ?? true,
       uptimeMinutes: day.uptime_minutes,
       downtimeMinutes: day.downtime_minutes,
       coverage: day.coverage,
+      parts: partsOf(day),
       segments,
     };
   });

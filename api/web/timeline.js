@@ -1,9 +1,11 @@
 // The timeline: a row a local day, 24 hours across. Business hours lie behind; what polls said
-// lies over them. Down is higher and striped, unknown is hatched: colour alone tells nothing.
+// lies over them. Down is higher and striped, time without data is hatched: colour alone tells nothing.
 
 import { element, svg } from "./dom.js";
 import { capital, clock, day, length, percent, uptimeShare } from "./format.js";
+import { countsAs } from "./shares.js";
 import { timelineRows } from "./timeline-rows.js";
+import { LocalClock } from "./zones.js";
 
 const HEIGHT = 28;
 const MINUTE = 60_000;
@@ -16,30 +18,37 @@ const AXIS = [0, 6, 12, 18, 24];
 
 const share = (value) => `${(value * 100).toFixed(4)}%`;
 
-/** "down", "unknown, counts as down". */
-function meaning({ status, countedAs }) {
-  return status === "unknown" ? `unknown, counts as ${WORDS[countedAs]}` : WORDS[status];
+/** "down", "no data (counted as down)". */
+function meaning({ status, countedAs, open }) {
+  if (status !== "unknown") return WORDS[status];
+  return open ? `no data (counted as ${WORDS[countedAs]})` : "no data";
 }
 
-function described(segment, zone) {
+function described(segment, local) {
   const { start, end, open } = segment;
-  const until = clock(end, zone) === "00:00" ? "24:00" : clock(end, zone);
+  const until = clock(end, local) === "00:00" ? "24:00" : clock(end, local);
   return {
-    when: `${day(start, zone)}, ${clock(start, zone)} to ${until}`,
+    when: `${day(start, local)}, ${clock(start, local)} to ${until}`,
     what: `${capital(meaning(segment))}, ${length(end - start)}`,
     where: open ? "in business hours" : "outside business hours",
   };
 }
 
-function lookOf({ status, countedAs, open }) {
+/** Which part of its day a row shows, where that is not all of it. */
+function cutOf({ start, end, isWhole }, local, isLast) {
+  if (isWhole) return null;
+  return isLast ? `until ${clock(end, local)}` : `from ${clock(start, local)}`;
+}
+
+function lookOf({ status, open }) {
   const [top, height] = BARS[status][open ? 0 : 1];
-  const pattern = { inactive: "url(#stripes-down)", unknown: `url(#hatch-${WORDS[countedAs]})` }[status];
+  const pattern = { inactive: "url(#stripes)", unknown: "url(#hatch)" }[status];
   return { y: top, height, fill: open ? pattern : null };
 }
 
-function drawSegment(segment, zone) {
+function drawSegment(segment, local) {
   const look = lookOf(segment);
-  const { when, what, where } = described(segment, zone);
+  const { when, what, where } = described(segment, local);
   const bars = segment.bars.map(({ from, to }) => {
     const place = { x: share(from), width: share(to - from) };
     return [
@@ -47,7 +56,7 @@ function drawSegment(segment, zone) {
       svg("rect", { class: "bar", ...place, ...look }),
     ];
   });
-  const kind = `segment ${segment.status} counts-${WORDS[segment.countedAs]} ${segment.open ? "open" : "shut"}`;
+  const kind = `segment ${segment.status} ${segment.open ? "open" : "shut"}`;
   const label = `${when}: ${what}, ${where}`;
   return svg("g", { class: kind, role: "img", "aria-label": label, tabindex: -1 }, ...bars.flat());
 }
@@ -65,24 +74,36 @@ function drawHours(row) {
   );
 }
 
-function drawRow(row, zone) {
+function figuresOf({ uptimeMinutes: up, downtimeMinutes: down, parts }) {
+  if (up + down === 0) return [element("span", {}, "closed")];
+  const { down: backedDown, noData, isKnown } = parts;
+  const amounts = [
+    backedDown > 0 ? element("span", {}, `${length(backedDown)} down`) : null,
+    noData > 0 && isKnown ? element("span", { title: countsAs(parts) }, `${length(noData)} no data`) : null,
+    isKnown ? null : element("span", {}, countsAs(parts)),
+  ];
+  return [
+    element("b", {}, isKnown ? percent(uptimeShare(up, down)) : "No data"),
+    element("span", { class: "amounts" }, ...amounts),
+  ];
+}
+
+function drawRow(row, local, isLast) {
   const lines = [3, 6, 9, 12, 15, 18, 21].map((hour) => {
     const x = share(hour / 24);
     return svg("line", { class: hour % 6 ? "fine" : "grid", x1: x, x2: x, y1: 0, y2: HEIGHT });
   });
-  const segments = row.segments.map((segment) => drawSegment(segment, zone));
-  const name = day(row.start, zone);
+  const segments = row.segments.map((segment) => drawSegment(segment, local));
+  const name = day(row.start, local);
+  const cut = cutOf(row, local, isLast);
   const picture = svg(
     "svg",
-    { class: "track", width: "100%", height: HEIGHT, role: "group", "aria-label": name },
+    { class: "track", width: "100%", height: HEIGHT, role: "group", "aria-label": cut ? `${name}, ${cut}` : name },
     ...drawHours(row), ...lines, ...segments,
   );
-  const { uptimeMinutes: up, downtimeMinutes: down } = row;
-  const figures = up + down > 0
-    ? [element("b", {}, percent(uptimeShare(up, down))), down > 0 ? `${length(down * MINUTE)} down` : ""]
-    : [element("span", {}, "closed")];
   const line = element("li", { class: "day" },
-    element("span", { class: "date" }, name), picture, element("span", { class: "figures" }, ...figures));
+    element("span", { class: "date" }, name, cut && element("span", { class: "cut" }, cut)),
+    picture, element("span", { class: "figures" }, ...figuresOf(row)));
   return { line, segments };
 }
 
@@ -95,9 +116,8 @@ function stripes(id, size, ...content) {
 function patterns() {
   return svg("svg", { class: "patterns", width: 0, height: 0, "aria-hidden": "true" },
     svg("defs", {},
-      stripes("stripes-down", 6, svg("rect", { class: "fill-down", width: 6, height: 6 }), svg("rect", { class: "fill-gap", width: 1.5, height: 6 })),
-      stripes("hatch-down", 5, svg("rect", { class: "fill-down", width: 1.6, height: 5 })),
-      stripes("hatch-up", 5, svg("rect", { class: "fill-up", width: 1.6, height: 5 })),
+      stripes("stripes", 6, svg("rect", { class: "fill-down", width: 6, height: 6 }), svg("rect", { class: "fill-gap", width: 1.5, height: 6 })),
+      stripes("hatch", 5, svg("rect", { class: "fill-unknown", width: 1.6, height: 5 })),
     ));
 }
 
@@ -108,41 +128,45 @@ function legend(rows) {
   const entry = (text, ...shapes) => element("li", {},
     svg("svg", { width: 22, height: HEIGHT, "aria-hidden": "true" },
       svg("rect", { class: "hours", width: 22, height: HEIGHT }), ...shapes), text);
-  const segment = (status, countedAs = status) => {
-    const look = lookOf({ status, countedAs, open: true });
+  const segment = (status) => {
+    const look = lookOf({ status, open: true });
     return svg("g", { class: `segment ${status} open` }, svg("rect", { class: "bar", width: 22, ...look }));
   };
   const entries = [entry("Business hours"), entry("Up", segment("active")), entry("Down", segment("inactive"))];
   for (const counted of ["inactive", "active"]) {
     if (!seen.has(`unknown ${counted}`)) continue;
-    const kind = { status: "unknown", countedAs: counted };
-    entries.push(entry(`No recent poll: ${meaning(kind)}`, segment("unknown", counted)));
+    const kind = { status: "unknown", countedAs: counted, open: true };
+    entries.push(entry(capital(meaning(kind)), segment("unknown")));
   }
   const shut = svg("svg", { width: 22, height: HEIGHT, "aria-hidden": "true" },
     svg("g", { class: "segment active shut" }, svg("rect", { class: "bar", width: 22, y: 13, height: 2 })));
-  entries.push(element("li", {}, shut, "Outside of them, counts for nothing"));
+  entries.push(element("li", {}, shut, "Outside business hours (not counted)"));
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...entries);
 }
 
 /** The days as numbers, for those who read rather than look. */
-function dayTable(rows, zone) {
+function dayTable(rows, local) {
   const cell = (text) => element("td", { class: "figure" }, text);
-  const lines = rows.map((row) => element("tr", {},
-    element("th", { scope: "row" }, day(row.start, zone)),
-    cell(length(row.uptimeMinutes * MINUTE)), cell(length(row.downtimeMinutes * MINUTE)),
-    cell(percent(uptimeShare(row.uptimeMinutes, row.downtimeMinutes))), cell(percent(row.coverage))));
-  const head = ["Day", "Up", "Down", "Uptime", "Coverage"].map((text, index) =>
+  const lines = rows.map(({ start, parts, coverage, uptimeMinutes, downtimeMinutes, ...row }, index) => {
+    const cut = cutOf({ start, ...row }, local, index === rows.length - 1);
+    const uptime = parts.isKnown || !parts.open ? percent(uptimeShare(uptimeMinutes, downtimeMinutes)) : "No data";
+    return element("tr", {},
+      element("th", { scope: "row" }, [day(start, local), cut].filter(Boolean).join(", ")),
+      cell(length(parts.up)), cell(length(parts.down)), cell(length(parts.noData)),
+      cell(uptime), cell(percent(coverage)));
+  });
+  const head = ["Day", "Up", "Down", "No data", "Uptime", "Coverage"].map((text, index) =>
     element("th", { scope: "col", class: index ? "figure" : null }, text));
   return element("details", { class: "numbers" },
-    element("summary", {}, "Days as a table"),
+    element("summary", {}, "Show as table"),
     element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines)));
 }
 
 /** Draw a timeline as `GET /stores/{id}/timeline` answers it. */
 export function showTimeline(place, timeline) {
-  const zone = timeline.timezone;
+  const local = new LocalClock(timeline.utc_offsets);
   const rows = timelineRows(timeline);
-  const drawn = rows.map((row) => drawRow(row, zone));
+  const drawn = rows.map((row, index) => drawRow(row, local, index === rows.length - 1));
   const axis = element("div", { class: "axis", "aria-hidden": "true" },
     ...AXIS.map((hour) => element("span", {}, `${String(hour).padStart(2, "0")}:00`)));
   const tip = element("div", { class: "tip", hidden: true, "aria-hidden": "true" });
@@ -152,11 +176,11 @@ export function showTimeline(place, timeline) {
   const focused = place.contains(document.activeElement)
     ? document.activeElement.getAttribute("aria-label")
     : null;
-  const table = dayTable(rows, zone);
+  const table = dayTable(rows, local);
   table.open = Boolean(wasOpen);
   place.replaceChildren(patterns(), chart, legend(rows), table);
 
-  const explain = (node, segment) => showTip(tip, chart, node, described(segment, zone));
+  const explain = (node, segment) => showTip(tip, chart, node, described(segment, local));
   const grid = drawn.map(({ segments }, index) =>
     segments.map((node, position) => ({ node, segment: rows[index].segments[position] })));
   explore(chart, grid, { explain, hide: () => (tip.hidden = true) });

@@ -1,30 +1,44 @@
-// The last hour, day and week of a store: how much was up, and how far that is to be trusted.
+// The last hour, day and week of a store: up, down, and how much of it there is no data for.
 
 import { element } from "./dom.js";
 import { length, percent, uptimeShare } from "./format.js";
+import { countsAs, partsOf, shareBar } from "./shares.js";
 
 const NAMES = { last_hour: "Last hour", last_day: "Last day", last_week: "Last week" };
-const MINUTE = 60_000;
 
-function card({ name, uptime_minutes: up, downtime_minutes: down, coverage }) {
-  const share = uptimeShare(up, down);
-  const shareBar = element("div", { class: "share", "aria-hidden": "true" },
-    element("span", { class: "up" }), element("span", { class: "down" }));
-  shareBar.children[0].style.flexGrow = up;
-  shareBar.children[1].style.flexGrow = down;
-  shareBar.children[1].hidden = down === 0;
-  const lines = share === null
-    ? [element("p", { class: "figure-line" }, element("b", { class: "none" }, "Closed")),
-       element("p", { class: "muted" }, "No business hours in it")]
-    : [element("p", { class: "figure-line" }, element("b", {}, percent(share)), " up"),
-       shareBar,
-       element("p", { class: "lengths" },
-         element("span", {}, `${length(up * MINUTE)} up`),
-         element("span", { class: down ? "down" : "muted" }, `${length(down * MINUTE)} down`)),
-       element("p", { class: "muted", title: "Share of the business hours that a recent poll backs" },
-         `Coverage ${percent(coverage)}`)];
-  return element("article", { class: "card window", "data-window": name },
-    element("h3", {}, NAMES[name] ?? name), ...lines);
+function closed() {
+  return [
+    element("p", { class: "figure-line" }, element("b", { class: "none" }, "Closed")),
+    element("p", { class: "muted" }, "No business hours in this time"),
+  ];
+}
+
+function figures(window) {
+  const parts = partsOf(window);
+  const { up, down, noData, isKnown } = parts;
+  const headline = isKnown
+    ? [element("b", {}, percent(uptimeShare(window.uptime_minutes, window.downtime_minutes))), " up"]
+    : [element("b", { class: "none" }, "No data")];
+  const lengths = [
+    element("span", { class: up ? null : "muted" }, `${length(up)} up`),
+    element("span", { class: down ? "down" : "muted" }, `${length(down)} down`),
+  ];
+  if (noData) lengths.push(element("span", { class: "no-data" }, `${length(noData)} no data`));
+  const trust = `Coverage ${percent(window.coverage)}`;
+  return [
+    element("p", { class: "figure-line" }, ...headline),
+    shareBar(parts),
+    // below the least coverage only what counts without it is left to say
+    isKnown || up || down ? element("p", { class: "lengths" }, ...lengths) : null,
+    element("p", { class: "muted", title: "Share of business hours that a recent poll backs" },
+      noData ? `${trust} \u00b7 no data ${countsAs(parts)}` : trust),
+  ];
+}
+
+function card(window) {
+  const open = window.uptime_minutes + window.downtime_minutes > 0;
+  return element("article", { class: "card window", "data-window": window.name },
+    element("h3", {}, NAMES[window.name] ?? window.name), ...(open ? figures(window) : closed()));
 }
 
 export function showWindows(place, windows) {

@@ -1,58 +1,46 @@
-// Wall clocks of time zones, from the browser's own tables.
+// The clock on a store's wall, by the offsets that the API tells: browsers differ in their tables
+// of time zones, and old ones lack the newest changes.
 
 const HOUR = 3_600_000;
 
-const usable = new Map();
-const clocks = new Map();
+/** Instants are milliseconds since 1970; what the clock shows is written as if it were UTC. */
+export class LocalClock {
+  #offsets;
 
-/** The zone, or UTC where the browser does not know it. */
-export function usableZone(zone) {
-  if (!usable.has(zone)) {
-    let known = zone;
-    try {
-      new Intl.DateTimeFormat("en", { timeZone: zone });
-    } catch {
-      known = "UTC";
-    }
-    usable.set(zone, known);
+  /** @param offsets `utc_offsets` of an answer; none of them: UTC. */
+  constructor(offsets = []) {
+    this.#offsets = offsets.map(({ start, offset_seconds: seconds }) => ({ start: Date.parse(start), offset: 1000 * seconds }));
   }
-  return usable.get(zone);
-}
 
-function clockOf(zone) {
-  if (!clocks.has(zone)) {
-    const fields = { hour: "numeric", minute: "numeric", second: "numeric" };
-    const date = { year: "numeric", month: "numeric", day: "numeric" };
-    const settings = { ...date, ...fields, timeZone: usableZone(zone), hourCycle: "h23" };
-    clocks.set(zone, new Intl.DateTimeFormat("en", settings));
+  /** The clock that shows `text`, such as "2024-03-10T07:00:00-05:00", for as long as it keeps its offset. */
+  static showing(text) {
+    const found = /([+-])(\d\d):(\d\d)(?::(\d\d))?$/.exec(text ?? "");
+    if (!found) return UTC;
+    const [, sign, hours, minutes, seconds = 0] = found;
+    const offset = (sign === "-" ? -1 : 1) * (3600 * hours + 60 * minutes + Number(seconds));
+    return new LocalClock([{ start: "1970-01-01T00:00:00Z", offset_seconds: offset }]);
   }
-  return clocks.get(zone);
-}
 
-/** What the zone's clock shows, as if it were UTC. */
-export function wallClock(instant, zone) {
-  const parts = {};
-  for (const { type, value } of clockOf(zone).formatToParts(instant)) parts[type] = Number(value);
-  const { year, month, day, hour, minute, second } = parts;
-  return Date.UTC(year, month - 1, day, hour, minute, second) + (((instant % 1000) + 1000) % 1000);
-}
-
-/** Milliseconds from the local midnight to what the clock shows. */
-export function timeOfDay(instant, zone) {
-  return ((wallClock(instant, zone) % (24 * HOUR)) + 24 * HOUR) % (24 * HOUR);
-}
-
-const offset = (instant, zone) => wallClock(instant, zone) - instant;
-
-/** The instant within the span at which the clock is changed, or null. At most one a day. */
-export function clockChange(start, end, zone) {
-  const before = offset(start, zone);
-  if (offset(end, zone) === before) return null;
-  let [low, high] = [start, end];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (offset(middle, zone) === before) low = middle;
-    else high = middle;
+  /** False: nothing is known of it, and it shows UTC. */
+  get isKnown() {
+    return this.#offsets.length > 0;
   }
-  return high;
+
+  /** What the clock shows. */
+  wall(instant) {
+    const last = this.#offsets.findLast(({ start }) => start <= instant) ?? this.#offsets[0];
+    return instant + (last?.offset ?? 0);
+  }
+
+  /** Milliseconds from the local midnight to what the clock shows. */
+  timeOfDay(instant) {
+    return ((this.wall(instant) % (24 * HOUR)) + 24 * HOUR) % (24 * HOUR);
+  }
+
+  /** The instant within the span at which the clock is changed, or null. At most one a day. */
+  change(start, end) {
+    return this.#offsets.slice(1).find((other) => start < other.start && other.start < end)?.start ?? null;
+  }
 }
+
+export const UTC = new LocalClock();

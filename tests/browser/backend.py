@@ -35,6 +35,7 @@ class Backend:
         stores: of the fleet, by id.
         now: the reference clock.
         figures_at: as in the answer of `GET /fleet`.
+        freshness: how old the data is, as in the answer of `GET /fleet`.
         details: what `summary`, `timeline` and `incidents` of a store answer.
         failing: by the beginning of a path, the status that it answers.
         fleet_events: who listens to `GET /fleet/events`.
@@ -49,6 +50,7 @@ class Backend:
         self.now: str | None = data.NOW
         self.clock = "data"
         self.figures_at: str | None = data.FIGURES_AT
+        self.freshness: dict[str, Any] = data.freshness()
         self.details: dict[str, dict[str, Any]] = {data.STORE: data.details()}
         self.failing: dict[str, HTTPStatus] = {}
         self.fleet_events = Streams("fleet")
@@ -98,6 +100,8 @@ class Backend:
             "changed": told,
             "removed": [store for store in changed if store not in self.stores],
             "more": more,
+            "figures_at": self.figures_at,
+            "freshness": self.freshness,
         }
 
     async def tell(self, *changed: str, more: bool = False) -> None:
@@ -162,6 +166,7 @@ class Backend:
             "pages": max(1, -(-len(found) // limit)),
             "zones": sorted({store["timezone"] for store in self.stores.values()}),
             "figures_at": self.figures_at,
+            "freshness": self.freshness,
             "stores": found[(page - 1) * limit : page * limit],
         }
         return _json(answer)
@@ -181,10 +186,11 @@ class Backend:
     async def _trigger(self, _request: web.Request) -> web.Response:
         return _json({"report_id": data.REPORT}, 202)
 
-    async def _report(self, _request: web.Request) -> web.Response:
+    async def _report(self, request: web.Request) -> web.Response:
         match self.report["status"]:
             case "complete":
-                name = f'inline; filename="report-{data.REPORT}.csv"'
+                named = data.CSV_NAME if "columns" in request.query else f"report-{data.REPORT}.csv"
+                name = f'inline; filename="{named}"'
                 headers = {"Content-Disposition": name}
                 return web.Response(text=self.report_csv, content_type="text/csv", headers=headers)
             case "failed":

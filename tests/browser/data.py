@@ -19,6 +19,7 @@ STORE: Final = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 UNKNOWN: Final = "00000000-0000-4000-8000-000000000000"
 REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 ZONE: Final = "America/Chicago"
+CSV_NAME: Final = "uptime-2024-03-12T1720Z.csv"
 CSV: Final = "store_id,uptime_last_hour\n" + STORE + ",59\n"
 
 ZONES: Final = (ZONE, "America/Denver", "America/New_York", "America/Los_Angeles", "Asia/Beirut")
@@ -62,6 +63,27 @@ def _store(chance: random.Random, store_id: str, state: str, zone: str) -> dict[
     }
 
 
+def freshness(**told: Any) -> dict[str, Any]:
+    """How old the data is, as the API answers it: live unless something else is told."""
+    return {
+        "at": NOW,
+        "as_of": NOW,
+        "delayed": False,
+        "part": None,
+        "reason": None,
+        "newest_poll": NOW,
+        "newest_poll_stale": False,
+        **told,
+    }
+
+
+def silent_figures(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a store without polls: all of it counts as down, and no poll says so."""
+    hours = {name: 60 if name.endswith("hour") else 10.0 for name in figures if "time_last" in name}
+    told = {name: amount if name.startswith("down") else 0 for name, amount in hours.items()}
+    return {**told, "coverage": 0.0, **{f"unknown_{name}": amount for name, amount in told.items()}}
+
+
 def unknown_store(store_id: str) -> ProblemError:
     """As the API answers it."""
     return ProblemError(
@@ -85,6 +107,7 @@ def summary(store: dict[str, Any]) -> dict[str, Any]:
         "state": store["state"],
         "now": NOW,
         "local_time": store["local_time"],
+        "utc_offsets": [{"start": "2024-03-10T08:00:00Z", "offset_seconds": -5 * 3600}],
         "timezone": store["timezone"],
         "business_hours": week.HOURS,
         "open_changes_at": text(datetime(2024, 3, 13, 2, tzinfo=UTC)),
@@ -96,13 +119,18 @@ def summary(store: dict[str, Any]) -> dict[str, Any]:
         "windows": [
             _window("last_hour", timedelta(hours=1), 0, 60, 1.0),
             _window("last_day", timedelta(days=1), 565, 155, 1.0),
-            _window("last_week", timedelta(days=7), 4406, 394, 0.9812),
+            _window("last_week", timedelta(days=7), 4406, 394, 0.9812, 90),
         ],
     }
 
 
 def _window(
-    name: str, length: timedelta, up: float, down: float, coverage: float | None
+    name: str,
+    length: timedelta,
+    up: float,
+    down: float,
+    coverage: float | None,
+    unknown: float = 0,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -110,5 +138,7 @@ def _window(
         "end": NOW,
         "uptime_minutes": up,
         "downtime_minutes": down,
+        "unknown_uptime_minutes": 0,
+        "unknown_downtime_minutes": unknown,
         "coverage": coverage,
     }

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.problems import ProblemError, problem_middleware
 from api.public.app import STATUS, routes
-from tests.browser.data import NOW, STORE
+from tests.browser.data import NOW, STORE, freshness
 
 if TYPE_CHECKING:
     from api.public.status import PublicStatus
@@ -52,30 +52,37 @@ def content() -> dict[str, Any]:
     days = [
         _day("2024-03-05", 580, 0),
         _day("2024-03-06", 720, 0),
-        _day("2024-03-07", 0, 720, coverage=0.0),
+        _day("2024-03-07", 0, 720, coverage=0.0, unknown=720),
         _day("2024-03-08", 570, 150),
-        _day("2024-03-09", 716, 4, coverage=0.95),
+        _day("2024-03-09", 680, 40, coverage=0.95, unknown=36),
         _day("2024-03-10", 0, 0, coverage=None),
         _day("2024-03-11", 720, 0),
-        _day("2024-03-12", 45, 155),
+        {**_day("2024-03-12", 45, 155), "whole_day": False},
     ]
+    quiet = {"downtime_minutes": 0, "unknown_downtime_minutes": 0}
     return {
         "title": "Store status",
         "now": NOW,
+        "freshness": freshness(),
         "counts": {"up": 1, "down": 1, "closed": 0, "unknown": 0, "total": 2},
         "stores": [
             _store("Downtown", "down", days, 0.91799),
-            _store("Harbour", "up", [{**day, "downtime_minutes": 0} for day in days], 1.0),
+            _store("Harbour", "up", [{**day, **quiet} for day in days], 1.0),
         ],
     }
 
 
-def _day(date: str, up: float, down: float, coverage: float | None = 1.0) -> dict[str, Any]:
+def _day(
+    date: str, up: float, down: float, coverage: float | None = 1.0, unknown: float = 0
+) -> dict[str, Any]:
     return {
         "date": date,
         "uptime_minutes": up,
         "downtime_minutes": down,
+        "unknown_uptime_minutes": 0,
+        "unknown_downtime_minutes": unknown,
         "coverage": coverage,
+        "whole_day": True,
     }
 
 
@@ -88,6 +95,8 @@ def _store(name: str, state: str, days: list[dict[str, Any]], week: float) -> di
         "local_time": "2024-03-12T12:20:00-05:00",
         "last_poll_at": "2024-03-12T17:09:00Z",
         "open_changes_at": "2024-03-13T02:00:00Z",
+        "open_changes_local": "2024-03-12T21:00:00-05:00",
+        "coverage": {"last_day": 1.0, "last_week": 1.0},
         "uptime": {"last_day": 0.784, "last_week": week},
         "days": days,
     }

@@ -97,7 +97,7 @@ async def test_from_the_overview_to_a_report_by_keys_alone(
         await press("Tab")
         assert "All stores" in await outlined(page)
         await press("Tab")
-        assert await outlined(page) == "Report of this store"
+        assert await outlined(page) == "Create report"
         await press("Enter")
         await backend.tell_report(status="complete")
         await expect(page.get_by_text("Report ready")).to_be_visible()
@@ -142,7 +142,7 @@ async def test_axe_finds_nothing_serious(
 ) -> None:
     async with open_page(path, **options, reduced_motion="reduce") as page:
         await shown(page)
-        await page.get_by_role("button", name="Report of").click()
+        await page.get_by_role("button", name="Create report").click()
         await backend.tell_report(status="running", parts_done=1, parts=2)
         await expect(page.get_by_role("progressbar")).to_be_visible()
         assert await violations(page) == []
@@ -191,7 +191,7 @@ async def test_no_screen_scrolls_sideways(
         await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
         if path in PAGES:
             # the widest that there may be
-            await page.get_by_role("button", name="Report of").click()
+            await page.get_by_role("button", name="Create report").click()
             await backend.tell_report(status="failed", reason="a reason that is long " * 8)
             await expect(page.locator(".failure")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") == width
@@ -230,7 +230,7 @@ async def test_a_phone_shows_every_figure_with_its_name(open_page: OpenPage) -> 
             .nth(1)
             .evaluate("(cell) => getComputedStyle(cell, '::before').content")
         )
-        assert name == '"Down, day"'
+        assert name == '"Down, last day"'
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("no-preference", True), ("reduce", False)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from tests.browser import data
 from tests.browser.data import STORE, ZONES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def test_a_row_tells_state_place_poll_and_figures(open_page: OpenPage) -> 
                 STORE,
                 "America/Chicago",
                 "Tue 12:20",
-                "inactive, 11 min ago",
+                "down, 11 min ago",
                 "60 min",
                 "9.50 h",
                 "14.66 h",
@@ -50,7 +51,7 @@ async def test_a_row_tells_state_place_poll_and_figures(open_page: OpenPage) -> 
             ]
         )
         await expect(page.locator("#now")).to_have_text(
-            "12 Mar 2024, 17:20 UTC, the newest poll of all"
+            "12 Mar 2024, 17:20 UTC, time of the newest poll received"
         )
         await expect(page.locator("#figures-note")).to_contain_text("12 Mar 2024, 17:19 UTC")
 
@@ -76,7 +77,7 @@ async def test_counts_are_filters(open_page: OpenPage) -> None:
         await count(page, "5 unknown").click()
         await expect(rows(page)).to_have_count(8)
         await expect(page).to_have_url("/?state=down,unknown")
-        await expect(page.locator("#matching")).to_have_text("8 stores of 120")
+        await expect(page.locator("#matching")).to_have_text("8 of 120 stores")
         await count(page, "3 down").click()
         await expect(rows(page)).to_have_count(5)
         await page.get_by_role("button", name="Clear filters").click()
@@ -170,8 +171,8 @@ async def test_what_can_be_in_no_id_matches_nothing(open_page: OpenPage) -> None
     async with open_page(expected_errors=("422",)) as page:
         await expect(rows(page)).to_have_count(50)
         await page.get_by_label("Search by store id").fill("shop")
-        await expect(page.get_by_role("heading", name="No store matches")).to_be_visible()
-        await expect(page.locator("#empty")).to_contain_text("Q is not a part of a store id: shop")
+        heading = page.get_by_role("heading", name="No store matches “shop”")
+        await expect(heading).to_be_visible()
         await expect(page.get_by_role("alert")).to_be_empty()
         await page.get_by_label("Search by store id").fill("")
         await expect(rows(page)).to_have_count(50)
@@ -179,12 +180,55 @@ async def test_what_can_be_in_no_id_matches_nothing(open_page: OpenPage) -> None
 
 async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
     async with open_page("/?q=00000000&sort=id") as page:
-        await expect(page.get_by_role("heading", name="No store matches")).to_be_visible()
-        await expect(page.locator("#empty")).to_contain_text("None of the 120 stores is like this.")
+        heading = page.get_by_role("heading", name="No store matches “00000000”")
+        await expect(heading).to_be_visible()
         await expect(page.locator("table.stores")).to_be_hidden()
         await page.locator("#empty").get_by_role("button", name="Clear filters").click()
         await expect(rows(page)).to_have_count(50)
         await expect(page).to_have_url("/?sort=id")
+
+
+async def test_with_several_filters_it_is_these_that_nothing_matches(open_page: OpenPage) -> None:
+    async with open_page("/?q=00000000&state=up") as page:
+        heading = page.get_by_role("heading", name="No store matches these filters")
+        await expect(heading).to_be_visible()
+
+
+async def test_a_store_without_polls_is_without_data_and_not_down(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    for store in backend.stores.values():
+        figures = data.silent_figures(store["figures"])
+        store.update(state="unknown", last_poll=None, figures=figures)
+    async with open_page() as page:
+        row = rows(page).first
+        await expect(row.locator(".figure")).to_have_text(["No data"] * 4 + ["0%"])
+        await expect(page.locator("#rows .down")).to_have_count(0)
+        title = await row.locator(".figure").nth(1).get_attribute("title")
+        assert title == "10.00 h counted as down, 10.00 h of it without data"
+
+
+async def test_downtime_is_what_polls_say(open_page: OpenPage, backend: Backend) -> None:
+    backend.stores[STORE]["figures"]["unknown_downtime_last_day"] = 2.25
+    async with open_page() as page:
+        await expect(rows(page).first.locator(".figure").nth(1)).to_have_text("7.25 h")
+
+
+@pytest.mark.parametrize("width", [320, 700, 1100, 1250, 1400])
+async def test_coverage_never_goes_from_the_table(open_page: OpenPage, width: int) -> None:
+    async with open_page(viewport={"width": width, "height": 700}) as page:
+        await expect(rows(page).first.locator(".coverage")).to_be_visible()
+        await expect(rows(page).first.locator(".coverage")).to_have_text("92.3%")
+
+
+async def test_before_there_are_counts_no_share_is_drawn(open_page: OpenPage) -> None:
+    async with open_page() as page:
+        await expect(page.locator("#proportions span").first).to_be_visible()
+        await page.route("**/fleet?*", lambda _route: None)
+        await page.reload(wait_until="domcontentloaded")
+        await expect(page.locator("#counts button")).to_have_count(4)
+        await expect(page.locator("#proportions span:visible")).to_have_count(0)
+        await page.unroute_all(behavior="ignoreErrors")
 
 
 async def test_without_any_store(open_page: OpenPage, backend: Backend) -> None:
@@ -192,7 +236,7 @@ async def test_without_any_store(open_page: OpenPage, backend: Backend) -> None:
     backend.now = backend.figures_at = None
     async with open_page() as page:
         await expect(page.get_by_role("heading", name="No stores yet")).to_be_visible()
-        await expect(page.locator("#now")).to_have_text("No polls yet")
+        await expect(page.locator("#now")).to_have_text("No poll received yet")
         await expect(page.locator("#figures-note")).to_be_empty()
 
 
@@ -201,9 +245,9 @@ async def test_stores_without_polls(open_page: OpenPage, backend: Backend) -> No
     for store in backend.stores.values():
         store.update(state="unknown", last_poll=None)
     async with open_page() as page:
-        await expect(rows(page).first).to_contain_text("none yet")
+        await expect(rows(page).first).to_contain_text("none received")
         await expect(rows(page).first).to_contain_text("Unknown")
-        await expect(page.locator("#now")).to_have_text("No polls yet")
+        await expect(page.locator("#now")).to_have_text("No poll received yet")
 
 
 async def test_figures_that_are_not_known_yet_are_fetched_again(
@@ -214,7 +258,7 @@ async def test_figures_that_are_not_known_yet_are_fetched_again(
     for store in backend.stores.values():
         store["figures"] = None
     async with open_page(clock=True) as page:
-        await expect(page.locator("#figures-note")).to_contain_text("being worked out")
+        await expect(page.locator("#figures-note")).to_contain_text("being calculated")
         await expect(rows(page).first.locator(".figure").first).to_have_text("\N{EN DASH}")
         backend.figures_at = backend.now
         for store_id, store in backend.stores.items():
@@ -232,7 +276,8 @@ async def test_a_lost_broker_is_told_and_what_was_known_stays(
         backend.failing["/fleet"] = HTTPStatus.SERVICE_UNAVAILABLE
         await count(page, "3 down").click()
         notice = page.get_by_role("alert")
-        await expect(notice).to_contain_text("The Kafka broker is out of reach")
+        await expect(notice).to_contain_text("The service has lost its message broker.")
+        await expect(notice).not_to_contain_text("again later")
         await expect(notice).to_contain_text("What is shown is what was last known")
         await expect(rows(page)).to_have_count(50)
         backend.failing.clear()
@@ -246,11 +291,11 @@ async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend
     backend.failing["/fleet"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(expected_errors=("503",)) as page:
         notice = page.get_by_role("alert")
-        await expect(notice).to_contain_text("out of reach")
+        await expect(notice).to_contain_text("has lost its message broker. Retrying.")
         await expect(notice).not_to_contain_text("last known")
         await expect(page.locator(".loading")).to_have_count(0)
         backend.failing.clear()
-        await notice.get_by_role("button", name="Try now").click()
+        await notice.get_by_role("button", name="Retry").click()
         await expect(rows(page)).to_have_count(50)
         await expect(notice).to_be_empty()
 

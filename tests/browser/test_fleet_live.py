@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.data import STORE
+from tests.browser.data import STORE, freshness
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -49,7 +49,7 @@ async def test_counts_and_rows_change_without_a_reload(
         await expect(page.get_by_role("button", name="4 down")).to_be_visible()
         await expect(page.get_by_role("button", name="99 up")).to_be_visible()
         await expect(row).to_contain_text("Down")
-        await expect(row).to_contain_text("inactive, just now")
+        await expect(row).to_contain_text("down, just now")
         await expect(page.locator("#now")).to_contain_text("17:21 UTC")
         # the order is the server's: it is fetched again
         position = page.locator("#rows tr", has_text=store).locator("xpath=preceding-sibling::tr")
@@ -117,7 +117,7 @@ async def test_a_lost_connection_is_told_made_again_and_nothing_is_missed(
         await expect(connection).to_have_text("Live")
         backend.fleet_events.hold_back()
         backend.fleet_events.cut()
-        await expect(connection).to_have_text("Connection lost, reconnecting…")
+        await expect(connection).to_have_text("Not connected")
         # while nobody listens
         backend.stores[STORE]["state"] = "up"
         backend.fleet_events.go_on()
@@ -131,13 +131,86 @@ async def test_where_too_many_listen_the_page_asks_by_itself(
 ) -> None:
     backend.fleet_events.refused = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page("/?state=down", clock=True, expected_errors=("503",)) as page:
-        await expect(page.locator("#connection")).to_have_text("Connection lost, reconnecting…")
+        await expect(page.locator("#connection")).to_have_text("Not connected")
         backend.stores[STORE]["state"] = "up"
         await page.clock.run_for(5_000)
         await expect(page.locator("#rows tr")).to_have_count(2)
         backend.fleet_events.refused = None
         await page.clock.run_for(5_000)
         await expect(page.locator("#connection")).to_have_text("Live")
+
+
+def delayed(part: str, reason: str) -> dict[str, Any]:
+    """Of two minutes ago."""
+    at, as_of = "2024-03-12T17:22:00Z", "2024-03-12T17:20:00Z"
+    return freshness(at=at, as_of=as_of, delayed=True, part=part, reason=reason)
+
+
+@pytest.mark.parametrize("path", ["/", f"/store/{STORE}"])
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("broker", "The service has lost its message broker."),
+        ("workers", "The workers do not keep up: No worker owns partition 3 now."),
+    ],
+)
+async def test_data_that_is_old_is_said_to_be_and_which_part_is_to_blame(
+    open_page: OpenPage, backend: Backend, path: str, part: str, words: str
+) -> None:
+    async with open_page(path) as page:
+        connection, notice = page.locator("#connection"), page.get_by_role("alert")
+        await expect(connection).to_have_text("Live")
+        await expect(notice).to_be_empty()
+
+        backend.freshness = delayed(part, "no worker owns partition 3 now")
+        await backend.tell()
+        await expect(connection).to_have_text("Delayed: data of 17:20, 2 min ago")
+        await expect(notice).to_contain_text(words)
+        await expect(notice).to_contain_text("Data of 12 Mar 2024, 17:20 UTC is shown. Retrying.")
+        await expect(notice).not_to_contain_text("again later")
+
+        backend.freshness = freshness()
+        await backend.tell()
+        await expect(connection).to_have_text("Live")
+        await expect(notice).to_be_empty()
+
+
+async def test_data_grows_older_while_nothing_comes(open_page: OpenPage, backend: Backend) -> None:
+    backend.freshness = delayed("broker", "away")
+    async with open_page(clock=True) as page:
+        await expect(page.locator("#connection")).to_have_text("Delayed: data of 17:20, 2 min ago")
+        await backend.fleet_events.listened()
+        for _ in range(8):
+            await page.clock.run_for(10_000)
+            await backend.tell()
+        backend.freshness = {**backend.freshness, "at": "2024-03-12T17:23:30Z"}
+        await backend.tell()
+        await expect(page.locator("#connection")).to_have_text("Delayed: data of 17:20, 3 min ago")
+
+
+async def test_by_the_clock_of_the_data_an_old_newest_poll_is_told(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.freshness = freshness(at="2024-03-12T20:25:00Z", newest_poll_stale=True)
+    async with open_page() as page:
+        await expect(page.locator("#connection")).to_have_text("Newest poll: 3 h ago")
+        await expect(page.get_by_role("alert")).to_be_empty()
+
+
+async def test_a_service_that_is_silent_is_not_connected(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    """A frozen process keeps its connections; the page hears nothing."""
+    async with open_page(clock=True) as page:
+        connection, notice = page.locator("#connection"), page.get_by_role("alert")
+        await expect(connection).to_have_text("Live")
+        backend.fleet_events.hold_back()
+        await page.clock.run_for(13_000)
+        await expect(connection).to_have_text("Not connected")
+        await expect(notice).to_contain_text("The service does not answer, or sends no updates.")
+        backend.fleet_events.go_on()
+        await expect(connection).to_have_text("Live")
+        await expect(notice).to_be_empty()
 
 
 async def test_a_hidden_page_listens_to_nothing(open_page: OpenPage, backend: Backend) -> None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.axe_core import violations
+from tests.browser.data import freshness
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
@@ -42,7 +43,7 @@ async def test_a_headline_and_a_row_a_store(open_page: OpenPage) -> None:
     [
         ({"up": 3, "closed": 2}, "All stores that are open are up"),
         ({"up": 3, "down": 2, "unknown": 1}, "2 stores are down"),
-        ({"up": 3, "unknown": 1}, "Nothing is heard from 1 store"),
+        ({"up": 3, "unknown": 1}, "No data from 1 store"),
         ({"closed": 3}, "All stores are closed now"),
         ({}, "No stores are shown here"),
     ],
@@ -64,12 +65,12 @@ async def test_a_bar_a_day_that_tells_by_shape_and_by_words(open_page: OpenPage)
             [
                 "Tue 5 Mar: 100% up",
                 "Wed 6 Mar: 100% up",
-                "Thu 7 Mar: no polls, counts as down",
+                "Thu 7 Mar: no data",
                 "Fri 8 Mar: 79.16% up, 2 h 30 min down",
-                "Sat 9 Mar: 99.44% up, 4 min down, polls cover 95.00%",
+                "Sat 9 Mar: 94.44% up, 4 min down, 36 min no data",
                 "Sun 10 Mar: closed",
                 "Mon 11 Mar: 100% up",
-                "Tue 12 Mar: 22.50% up, 2 h 35 min down",
+                "Tue 12 Mar, so far: 22.50% up, 2 h 35 min down",
             ]
         ):
             await expect(days.nth(number)).to_have_attribute("aria-label", text)
@@ -79,6 +80,11 @@ async def test_a_bar_a_day_that_tells_by_shape_and_by_words(open_page: OpenPage)
         # four minutes of a day are seen
         await expect(days.nth(4).locator("rect.down")).to_have_attribute("height", "6")
         await expect(days.nth(5).locator("rect")).to_have_attribute("height", "4")
+        # what there is no data for is hatched, and nothing of it red
+        await expect(days.nth(4).locator("rect.unheard")).to_have_attribute("fill", "url(#hatch)")
+        await expect(days.nth(2).locator(".down")).to_have_count(0)
+        await expect(days.nth(7).locator(".so-far")).to_have_count(1)
+        await expect(days.locator(".so-far")).to_have_count(1)
 
 
 async def test_the_days_by_keys_alone(open_page: OpenPage) -> None:
@@ -91,7 +97,7 @@ async def test_the_days_by_keys_alone(open_page: OpenPage) -> None:
         await page.keyboard.press("Enter")
         row = store(page, "Downtown").locator("tbody tr").nth(3)
         await expect(row.locator("th, td")).to_have_text(
-            ["Fri 8 Mar", "79.16%", "9 h 30 min", "2 h 30 min"]
+            ["Fri 8 Mar", "79.16%", "9 h 30 min", "2 h 30 min", "0 min"]
         )
         await expect(row).to_be_visible()
 
@@ -119,6 +125,11 @@ async def test_without_an_answer_what_was_known_stays(
         await expect(page.locator(".store")).to_have_count(2)
         backend.public.failing = True
         await page.clock.run_for(30_000)
+        headline = page.locator("#headline")
+        await expect(headline).to_contain_text("Status cannot be updated since 17:20 UTC")
+        # no shop is to blame for it
+        await expect(headline).not_to_contain_text("down")
+        await expect(page).to_have_title("Status cannot be updated since 17:20 UTC · Store status")
         await expect(page.get_by_role("alert")).to_contain_text("what was last known")
         await expect(page.locator(".store")).to_have_count(2)
         backend.public.failing = False
@@ -126,11 +137,69 @@ async def test_without_an_answer_what_was_known_stays(
         await expect(page.locator("#notice")).to_be_hidden()
 
 
+@pytest.mark.parametrize("part", ["broker", "workers"])
+async def test_a_service_that_is_behind_blames_no_shop(
+    open_page: OpenPage, backend: Backend, part: str
+) -> None:
+    told = backend.public.told
+    told["freshness"] = freshness(at="2024-03-12T17:30:00Z", delayed=True, part=part)
+    async with open_page(PATH, clock=True) as page:
+        headline = page.locator("#headline")
+        await expect(headline.locator("strong")).to_have_text(
+            "Status cannot be updated since 17:20 UTC"
+        )
+        await expect(headline.locator(".down")).to_have_count(0)
+        told["freshness"] = freshness()
+        await page.clock.run_for(30_000)
+        await expect(headline).to_contain_text("1 store is down")
+        await expect(page.locator("#notice")).to_be_hidden()
+
+
+async def test_a_store_without_polls_is_without_data_and_not_down(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    for store_told in backend.public.told["stores"]:
+        store_told.update(
+            state="unknown",
+            uptime={"last_day": 0.0, "last_week": 0.0},
+            coverage={"last_day": 0.0, "last_week": 0.0},
+            days=[_silent(day) for day in store_told["days"]],
+        )
+    backend.public.told["counts"] = {"up": 0, "down": 0, "closed": 0, "unknown": 2, "total": 2}
+    async with open_page(PATH) as page:
+        await expect(page.locator("#headline")).to_contain_text("No data from 2 stores")
+        row = store(page, "Downtown")
+        await expect(row.locator(".week")).to_have_text("No data in the last week")
+        await expect(row.locator("rect.unheard")).to_have_count(7)
+        await expect(page.locator(".down")).to_have_count(0)
+
+
+def _silent(day: dict[str, Any]) -> dict[str, Any]:
+    minutes = day["uptime_minutes"] + day["downtime_minutes"]
+    return {
+        **day,
+        "uptime_minutes": 0,
+        "downtime_minutes": minutes,
+        "unknown_downtime_minutes": minutes,
+        "coverage": 0.0 if minutes else None,
+    }
+
+
+async def test_a_week_of_which_a_part_has_no_data_says_so(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.public.told["stores"][0]["coverage"]["last_week"] = 0.6
+    async with open_page(PATH) as page:
+        await expect(store(page, "Downtown").locator(".week")).to_have_text(
+            "91.79% in the last week, 40% no data"
+        )
+
+
 async def test_without_an_answer_from_the_start(open_page: OpenPage, backend: Backend) -> None:
     backend.public.failing = True
     async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
         await expect(page.locator("#headline")).to_have_text("The status is not known now")
-        await expect(page.get_by_role("alert")).to_contain_text("There is no answer")
+        await expect(page.get_by_role("alert")).to_contain_text("does not get its data")
         backend.public.failing = False
         await page.clock.run_for(30_000)
         await expect(page.locator("#headline")).to_contain_text("1 store is down")
@@ -144,7 +213,9 @@ async def test_a_store_of_which_nothing_is_known(open_page: OpenPage, backend: B
         local_time=None,
         last_poll_at=None,
         open_changes_at=None,
+        open_changes_local=None,
         uptime={"last_day": None, "last_week": None},
+        coverage={"last_day": None, "last_week": None},
         days=[],
     )
     async with open_page(PATH) as page:
@@ -152,7 +223,7 @@ async def test_a_store_of_which_nothing_is_known(open_page: OpenPage, backend: B
         await expect(row.locator(".state")).to_have_text("Unknown")
         await expect(row.locator(".week")).to_contain_text("\N{EN DASH}")
         await expect(row.locator("details")).to_have_count(0)
-        await expect(page.locator("#headline")).to_contain_text("No polls yet")
+        await expect(page.locator("#headline")).to_contain_text("No poll received yet")
 
 
 async def test_it_leads_nowhere_and_asks_only_for_its_own(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.data import CSV, REPORT, STORE
+from tests.browser.data import CSV, CSV_NAME, REPORT, STORE
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-FLEET = "Report of all stores"
-ONE = "Report of this store"
+CREATE = "Create report"
 
 
 async def downloaded(page: Page) -> str:
@@ -30,13 +29,13 @@ async def downloaded(page: Page) -> str:
     async with page.expect_download() as download:
         await link.click()
     found = await download.value
-    assert found.suggested_filename == f"report-{REPORT}.csv"
+    assert found.suggested_filename == CSV_NAME
     return Path(await found.path()).read_text()  # noqa: ASYNC240 - a few bytes
 
 
 async def test_a_report_of_all_stores(open_page: OpenPage, backend: Backend) -> None:
     async with open_page() as page:
-        await page.get_by_role("button", name=FLEET).click()
+        await page.get_by_role("button", name=CREATE).click()
         status = page.locator(".report-status")
         await backend.tell_report(status="running", parts_done=3, parts=8)
         await expect(status).to_contain_text("3 of 8 parts")
@@ -49,6 +48,9 @@ async def test_a_report_of_all_stores(open_page: OpenPage, backend: Backend) -> 
         await expect(status).to_contain_text("Report ready")
         await expect(status).to_have_attribute("role", "status")
         assert await downloaded(page) == CSV
+        # what the file must say to be read without this page
+        further = "reference_time,coverage,unknown"
+        assert f"GET /get_report/{REPORT}?columns={further}" in backend.asked
         assert backend.asked.count("POST /trigger_report") == 1
         # and it does not connect again
         await backend.report_events.left()
@@ -57,7 +59,7 @@ async def test_a_report_of_all_stores(open_page: OpenPage, backend: Backend) -> 
 
 async def test_a_report_of_one_store(open_page: OpenPage, backend: Backend) -> None:
     async with open_page(f"/store/{STORE}") as page:
-        button = page.get_by_role("button", name=ONE)
+        button = page.get_by_role("button", name=CREATE)
         await button.click()
         await expect(page.locator(".report-status")).to_contain_text("Running")
         # it is asked for once, however often one presses
@@ -73,13 +75,13 @@ async def test_a_report_that_fails_says_why_and_can_be_asked_for_again(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page() as page:
-        await page.get_by_role("button", name=FLEET).click()
+        await page.get_by_role("button", name=CREATE).click()
         await backend.tell_report(status="failed", reason="not complete by its deadline")
         status = page.locator(".report-status")
         await expect(status).to_contain_text("not complete by its deadline")
         await backend.report_events.left()
         backend.report = {"status": "running"}
-        await page.get_by_role("button", name=FLEET).click()
+        await page.get_by_role("button", name=CREATE).click()
         await backend.tell_report(status="complete")
         await expect(status).to_contain_text("Report ready")
 
@@ -88,7 +90,7 @@ async def test_without_events_the_report_is_polled(open_page: OpenPage, backend:
     backend.report_events.refused = HTTPStatus.SERVICE_UNAVAILABLE
     backend.report = {"status": "running", "parts_done": 1, "parts": 8}
     async with open_page(clock=True, expected_errors=("503",)) as page:
-        await page.get_by_role("button", name=FLEET).click()
+        await page.get_by_role("button", name=CREATE).click()
         status = page.locator(".report-status")
         await expect(status).to_contain_text("1 of 8 parts")
         # an outage in between is lived through
@@ -108,7 +110,7 @@ async def test_a_stream_that_ends_too_early_is_no_end(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(clock=True, expected_errors=("410",)) as page:
-        await page.get_by_role("button", name=FLEET).click()
+        await page.get_by_role("button", name=CREATE).click()
         await backend.report_events.listened()
         backend.report = {"status": "failed", "reason": "store 7 has no figures"}
         backend.report_events.cut()
@@ -118,9 +120,11 @@ async def test_a_stream_that_ends_too_early_is_no_end(
 async def test_a_report_that_cannot_be_asked_for(open_page: OpenPage, backend: Backend) -> None:
     backend.failing["/trigger_report"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(expected_errors=("503",)) as page:
-        await page.get_by_role("button", name=FLEET).click()
-        await expect(page.locator(".report-status")).to_contain_text("out of reach")
+        await page.get_by_role("button", name=CREATE).click()
+        await expect(page.locator(".report-status")).to_have_text(
+            "The report could not be created: the service has lost its message broker. Retrying."
+        )
         backend.failing.clear()
-        await page.get_by_role("button", name=FLEET).click()
+        # it is asked for again by itself
         await backend.tell_report(status="complete")
         await expect(page.locator(".report-status")).to_contain_text("Report ready")

@@ -27,8 +27,8 @@ async def test_what_is_so_now(open_page: OpenPage) -> None:
         await expect(page.get_by_role("heading", level=1)).to_have_text(STORE)
         await expect(page.locator("#facts > span")).to_have_text(
             [
-                "Down",
-                "last poll inactive, 11 min ago (Tue 12 Mar, 12:09)",
+                "Down since 09:45 (2 h 35 min)",
+                "last heard 11 min ago: down (Tue 12 Mar, 12:09)",
                 "Tue 12:20 in America/Chicago",
                 "closes 21:00, in 8 h 40 min",
             ]
@@ -43,10 +43,18 @@ async def test_three_windows_with_coverage(open_page: OpenPage) -> None:
         await expect(windows.nth(0)).to_contain_text("Last hour")
         for text in ("0% up", "0 min up", "1 h down", "Coverage 100%"):
             await expect(windows.nth(0)).to_contain_text(text)
-        for text in ("Last week", "91.7% up", "73 h 26 min up", "6 h 34 min down"):
+        for text in (
+            "Last week",
+            "91.7% up",
+            "73 h 26 min up",
+            "5 h 4 min down",
+            "1 h 30 min no data",
+        ):
             await expect(windows.nth(2)).to_contain_text(text)
         # never rounded up
-        await expect(windows.nth(2)).to_contain_text("Coverage 98.1%")
+        await expect(windows.nth(2)).to_contain_text(
+            "Coverage 98.1% · no data counts as 1 h 30 min down"
+        )
 
 
 async def test_a_window_without_business_hours(open_page: OpenPage, backend: Backend) -> None:
@@ -54,7 +62,9 @@ async def test_a_window_without_business_hours(open_page: OpenPage, backend: Bac
         uptime_minutes=0, downtime_minutes=0, coverage=None
     )
     async with open_page(PATH) as page:
-        await expect(page.locator(".window").first).to_contain_text("No business hours in it")
+        await expect(page.locator(".window").first).to_contain_text(
+            "No business hours in this time"
+        )
 
 
 async def test_incidents(open_page: OpenPage) -> None:
@@ -66,10 +76,10 @@ async def test_incidents(open_page: OpenPage) -> None:
         await expect(table.locator("tbody tr")).to_have_count(4)
         for number, cells in enumerate(
             [
-                ["Tue 12 Mar, 09:45", "Ongoing", "2 h 35 min", "Reported inactive"],
-                ["Mon 11 Mar, 09:00", "10:30", "1 h 30 min", "No polls"],
-                ["Sat 9 Mar, 15:00", "15:04", "4 min", "Reported inactive"],
-                ["Fri 8 Mar, 10:00", "12:30", "2 h 30 min", "Reported inactive"],
+                ["Tue 12 Mar, 09:45", "Ongoing", "2 h 35 min", "Reported down"],
+                ["Mon 11 Mar, 09:00", "10:30", "1 h 30 min", "No data"],
+                ["Sat 9 Mar, 15:00", "15:04", "4 min", "Reported down"],
+                ["Fri 8 Mar, 10:00", "12:30", "2 h 30 min", "Reported down"],
             ]
         ):
             await expect(table.locator("tbody tr").nth(number).locator("th, td")).to_have_text(
@@ -86,7 +96,7 @@ async def test_an_incident_over_a_night_ends_on_a_day(
     async with open_page(PATH) as page:
         cells = page.locator(".incidents tbody th, .incidents tbody td")
         await expect(cells).to_have_text(
-            ["Tue 5 Mar, 19:20", "Wed 6 Mar, 09:20", "20 s", "Reported inactive"]
+            ["Tue 5 Mar, 19:20", "Wed 6 Mar, 09:20", "20 s", "Reported down"]
         )
 
 
@@ -100,7 +110,7 @@ async def test_older_incidents_are_fetched_where_there_are_more(
     backend.details[STORE]["incidents"]["incidents"] = every
     async with open_page(PATH) as page:
         lines = page.locator(".incidents tbody tr")
-        older = page.get_by_role("button", name="Show older")
+        older = page.get_by_role("button", name="Show earlier")
         await expect(lines).to_have_count(25)
         await older.click()
         await expect(lines).to_have_count(50)
@@ -130,7 +140,9 @@ async def test_an_incident_that_may_have_begun_before_the_week(
 async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["incidents"]["incidents"] = []
     async with open_page(PATH) as page:
-        await expect(page.locator("#incidents")).to_contain_text("No incident")
+        await expect(page.locator("#incidents")).to_contain_text(
+            "No incidents during business hours"
+        )
 
 
 async def test_business_hours_of_each_day(open_page: OpenPage, backend: Backend) -> None:
@@ -145,14 +157,18 @@ async def test_business_hours_of_each_day(open_page: OpenPage, backend: Backend)
         await expect(hours.nth(0)).to_contain_text(f"09:00{MINUS}12:30, 13:00{MINUS}18:00")
         await expect(hours.nth(1)).to_contain_text("closed")
         await expect(hours.nth(5)).to_contain_text(f"22:00{MINUS}02:00:30")
-        await expect(page.locator("#hours")).to_contain_text("2h after a poll")
+        await expect(page.locator("#hours")).to_contain_text(
+            "Coverage: share of business hours with a poll in the last 2 hours."
+        )
 
 
 async def test_a_store_that_is_always_open(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["summary"].update(business_hours=None, open_changes_at=None)
     async with open_page(PATH) as page:
-        await expect(page.locator("#hours")).to_contain_text("Always open")
-        await expect(page.locator("#facts")).to_contain_text("always open")
+        await expect(page.locator("#hours")).to_contain_text(
+            "Open 24/7: no business hours on record."
+        )
+        await expect(page.locator("#facts")).to_contain_text("open 24/7")
 
 
 async def test_a_closed_store_says_when_it_opens(open_page: OpenPage, backend: Backend) -> None:
@@ -164,8 +180,50 @@ async def test_a_closed_store_says_when_it_opens(open_page: OpenPage, backend: B
 async def test_a_store_without_polls(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["summary"].update(state="unknown", last_poll=None)
     async with open_page(PATH) as page:
-        await expect(page.locator("#facts")).to_contain_text("no poll yet")
+        await expect(page.locator("#facts")).to_contain_text("No poll received yet")
         await expect(page.locator("#facts")).to_contain_text("Unknown")
+
+
+async def test_a_store_that_no_poll_was_received_of_is_nowhere_down(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    """All of its time counts as down, and nobody has said that it was."""
+    week.silence(backend.details[STORE])
+    async with open_page(PATH) as page:
+        windows = page.locator(".window")
+        await expect(windows.locator("b")).to_have_text(["No data"] * 3)
+        await expect(windows.nth(2)).to_contain_text("Coverage 0% · no data counts as 80 h down")
+        await expect(windows.locator(".share .no-data")).to_have_count(3)
+        for line in await page.locator(".day .figures").all_text_contents():
+            assert line.startswith(("No datacounts as ", "closed"))
+        bar = page.locator(".days .segment.unknown.open .bar").first
+        await expect(bar).to_have_attribute("fill", "url(#hatch)")
+        cells = page.locator(".incidents tbody tr").first.locator("td")
+        await expect(cells).to_have_text(["Ongoing", "80 h", "No data"])
+        await expect(cells.locator(".icon.unknown")).to_have_count(2)
+        await expect(page.locator(".down")).to_have_count(0)
+
+
+async def test_an_incident_of_which_a_part_has_no_data_says_so(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    first = backend.details[STORE]["incidents"]["incidents"][0]
+    first["unknown_downtime_seconds"] = 3600.0
+    async with open_page(PATH) as page:
+        cells = page.locator(".incidents tbody tr").first.locator("td")
+        await expect(cells.nth(1)).to_have_text("2 h 35 min (1 h no data)")
+        await expect(cells.nth(2)).to_have_text("Reported down")
+        silent = page.locator(".incidents tbody tr").nth(1)
+        await expect(silent.locator(".icon.unknown")).to_have_count(1)
+
+
+async def test_before_the_first_answer_there_are_no_empty_cards(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.failing["/stores/"] = HTTPStatus.SERVICE_UNAVAILABLE
+    async with open_page(PATH, expected_errors=("503",)) as page:
+        await expect(page.get_by_role("alert")).not_to_be_empty()
+        await expect(page.locator(".card:visible")).to_have_count(0)
 
 
 async def test_a_poll_is_shown_at_once_and_the_rest_is_fetched(
@@ -181,7 +239,7 @@ async def test_a_poll_is_shown_at_once_and_the_rest_is_fetched(
         backend.now = "2024-03-12T17:21:00Z"
         await backend.change(STORE, "up", "active")
         await expect(page.locator("#facts")).to_contain_text("Up")
-        await expect(page.locator("#facts")).to_contain_text("last poll active, just now")
+        await expect(page.locator("#facts")).to_contain_text("last heard just now: up")
         await expect(page.locator("#announcements")).to_have_text("The store is up now")
         await expect(page.locator(".incidents tbody tr").first).to_contain_text("12:10")
         await expect(page.locator(".days .segment").last).to_have_attribute(
@@ -195,7 +253,7 @@ async def test_a_lost_connection_is_told(open_page: OpenPage, backend: Backend) 
         await expect(page.locator("#connection")).to_have_text("Live")
         backend.fleet_events.hold_back()
         backend.fleet_events.cut()
-        await expect(page.locator("#connection")).to_have_text("Connection lost, reconnecting…")
+        await expect(page.locator("#connection")).to_have_text("Not connected")
         backend.fleet_events.go_on()
         await expect(page.locator("#connection")).to_have_text("Live")
 
@@ -224,7 +282,7 @@ async def test_a_lost_broker_is_told_and_what_was_known_stays(
         await backend.fleet_events.listened()
         await page.clock.run_for(60_000)
         notice = page.get_by_role("alert")
-        await expect(notice).to_contain_text("The Kafka broker is out of reach")
+        await expect(notice).to_contain_text("The service has lost its message broker.")
         await expect(notice).to_contain_text("What is shown is what was last known")
         await expect(page.locator(".window")).to_have_count(3)
         backend.failing.clear()
@@ -236,9 +294,9 @@ async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend
     backend.failing["/stores/"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(PATH, expected_errors=("503",)) as page:
         notice = page.get_by_role("alert")
-        await expect(notice).to_contain_text("out of reach")
+        await expect(notice).to_contain_text("lost its message broker. Retrying.")
         backend.failing.clear()
-        await notice.get_by_role("button", name="Try now").click()
+        await notice.get_by_role("button", name="Retry").click()
         await expect(page.locator(".window")).to_have_count(3)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
+from api.local_clock import utc_offsets
+from stream_app.domain.instants import parse_instant
 from tests.browser.data import STORE
 
 if TYPE_CHECKING:
@@ -40,18 +42,20 @@ async def look(bar: Locator) -> dict[str, Any]:
 
 async def test_a_row_a_local_day(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
+        # the days that are not whole say which part of them is shown
         await expect(days(page).locator(".date")).to_have_text(
             [
-                "Tue 5 Mar",
+                "Tue 5 Marfrom 11:20",
                 "Wed 6 Mar",
                 "Thu 7 Mar",
                 "Fri 8 Mar",
                 "Sat 9 Mar",
                 "Sun 10 Mar",
                 "Mon 11 Mar",
-                "Tue 12 Mar",
+                "Tue 12 Maruntil 12:20",
             ]
         )
+        await expect(days(page).nth(6).locator(".figures")).to_have_text("87.5%1 h 30 min no data")
         await expect(days(page).nth(3).locator(".figures")).to_have_text("79.1%2 h 30 min down")
         await expect(days(page).nth(1).locator(".figures")).to_have_text("100%")
         await expect(page.locator("#timeline-zone")).to_have_text("Local time, America/Chicago")
@@ -106,7 +110,7 @@ async def test_the_hour_that_was_left_out_stays_empty(open_page: OpenPage) -> No
             [("2024-03-30T20:00:00Z", "2024-03-31T21:00:00Z")],
             [[1, 24]],
         ),
-        # a zone that the browser does not know: UTC
+        # a zone that nobody knows: UTC
         (
             "Mars/Phobos",
             ("2024-03-30T00:00:00Z", "2024-03-31T00:00:00Z"),
@@ -123,7 +127,7 @@ async def test_days_on_which_clocks_change(
     expected: list[list[float]],
 ) -> None:
     timeline = {
-        "timezone": zone,
+        "utc_offsets": utc_offsets(zone, *(parse_instant(text) for text in (*spans[0], *day))),
         "days": [{"date": "", "start": day[0], "end": day[1]}],
         "intervals": [{"start": start, "end": end, "open": True} for start, end in spans],
     }
@@ -149,10 +153,10 @@ async def test_states_differ_by_more_than_colour(open_page: OpenPage) -> None:
         assert down["height"] > up["height"] > shut["height"]
         assert down["fill"] != unknown["fill"]
         assert "stripes" in down["fill"]
-        assert "hatch-down" in unknown["fill"]
+        assert "hatch" in unknown["fill"]
         assert "url" not in up["fill"]
         legend = page.get_by_role("list", name="Legend")
-        await expect(legend).to_contain_text("No recent poll: unknown, counts as down")
+        await expect(legend).to_contain_text("No data (counted as down)")
         for text in ("Business hours", "Up", "Down"):
             await expect(legend.get_by_text(text, exact=True)).to_be_visible()
 
@@ -182,7 +186,7 @@ async def test_keys_go_from_interval_to_interval(open_page: OpenPage) -> None:
         await expect(tip).to_contain_text("Tue 12 Mar, 09:00 to 09:45")
         await page.keyboard.press("ArrowUp")
         await expect(tip).to_contain_text("Mon 11 Mar, 09:00 to 10:30")
-        await expect(tip).to_contain_text("Unknown, counts as down")
+        await expect(tip).to_contain_text("No data (counted as down)")
         await page.keyboard.press("End")
         await expect(tip).to_contain_text("Mon 11 Mar, 21:00 to 24:00")
         await expect(tip).to_contain_text("Outside business hours")
@@ -201,19 +205,22 @@ async def test_keys_go_from_interval_to_interval(open_page: OpenPage) -> None:
 
 async def test_the_days_are_a_table_too(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
-        await page.get_by_text("Days as a table").click()
+        await page.get_by_text("Show as table").click()
         row = page.locator(".numbers tbody tr").nth(3)
         await expect(row.locator("th, td")).to_have_text(
-            ["Fri 8 Mar", "9 h 30 min", "2 h 30 min", "79.1%", "100%"]
+            ["Fri 8 Mar", "9 h 30 min", "2 h 30 min", "0 min", "79.1%", "100%"]
         )
-        await expect(page.locator(".numbers tbody tr").nth(6)).to_contain_text("87.5%")
+        await expect(page.locator(".numbers tbody tr").nth(6).locator("th, td")).to_have_text(
+            ["Mon 11 Mar", "10 h 30 min", "0 min", "1 h 30 min", "87.5%", "87.5%"]
+        )
+        await expect(page.locator(".numbers tbody th").first).to_have_text("Tue 5 Mar, from 11:20")
 
 
 async def test_what_was_opened_and_focused_stays_when_the_store_changes(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH) as page:
-        await page.get_by_text("Days as a table").click()
+        await page.get_by_text("Show as table").click()
         await segment(page, FRIDAY).focus()
         backend.details[STORE]["timeline"]["days"][0]["downtime_minutes"] = 60
         await backend.change(STORE, "up", "active")

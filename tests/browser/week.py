@@ -27,6 +27,11 @@ _SILENT: Final = [
     (datetime(2024, 3, 11, 13, 0, tzinfo=UTC), datetime(2024, 3, 11, 15, 30, tzinfo=UTC)),
 ]
 
+OFFSETS: Final = [
+    {"start": "2024-03-05T17:20:00Z", "offset_seconds": -6 * 3600},
+    {"start": "2024-03-10T08:00:00Z", "offset_seconds": -5 * 3600},
+]
+
 Span = tuple[datetime, datetime]
 
 
@@ -45,6 +50,7 @@ def timeline(store_id: str) -> dict[str, Any]:
         "end": text(END),
         "stale_after": "2h",
         "coverage": 0.968,
+        "utc_offsets": OFFSETS,
         "intervals": intervals,
         "days": [_day(start, end, intervals) for start, end in _days()],
     }
@@ -59,6 +65,7 @@ def incidents(store_id: str) -> dict[str, Any]:
         "timezone": "America/Chicago",
         "start": text(START),
         "end": text(END),
+        "utc_offsets": OFFSETS,
         "incidents": [
             incident(start, end, cause) for start, end, cause in sorted(found, reverse=True)
         ],
@@ -74,6 +81,7 @@ def incident(start: datetime, end: datetime, cause: str = "reported") -> dict[st
         "began_earlier": start == START,
         "ongoing": end == END,
         "downtime_seconds": (end - start).total_seconds(),
+        "unknown_downtime_seconds": (end - start).total_seconds() if cause == "silence" else 0.0,
         "cause": cause,
     }
 
@@ -122,20 +130,50 @@ def _intervals() -> list[dict[str, Any]]:
 
 def _day(start: datetime, end: datetime, intervals: list[dict[str, Any]]) -> dict[str, Any]:
     minutes = {"active": 0.0, "inactive": 0.0}
-    backed = 0.0
+    unknown = {"active": 0.0, "inactive": 0.0}
     for interval in intervals:
         begins = max(start, datetime.fromisoformat(interval["start"]))
         ends = min(end, datetime.fromisoformat(interval["end"]))
         if interval["open"] and begins < ends:
             length = (ends - begins) / timedelta(minutes=1)
             minutes[interval["counted_as"]] += length
-            backed += 0 if interval["status"] == "unknown" else length
+            if interval["status"] == "unknown":
+                unknown[interval["counted_as"]] += length
     total = sum(minutes.values())
+    backed = total - sum(unknown.values())
     return {
         "date": start.astimezone(CHICAGO).date().isoformat(),
         "start": text(start),
         "end": text(end),
         "uptime_minutes": minutes["active"],
         "downtime_minutes": minutes["inactive"],
+        "unknown_uptime_minutes": unknown["active"],
+        "unknown_downtime_minutes": unknown["inactive"],
+        "whole_day": start > START and end < END,
         "coverage": round(backed / total, 3) if total else None,
+    }
+
+
+def silence(details: dict[str, Any]) -> None:
+    """Make the answers about a store those of one of which no poll was ever received."""
+    details["summary"].update(state="unknown", last_poll=None)
+    for window in details["summary"]["windows"]:
+        opened = window["uptime_minutes"] + window["downtime_minutes"]
+        window.update(_counted_as_down(opened))
+    for interval in details["timeline"]["intervals"]:
+        interval.update(status="unknown", counted_as="inactive")
+    for day in details["timeline"]["days"]:
+        day.update(_counted_as_down(day["uptime_minutes"] + day["downtime_minutes"]))
+    seconds = 60 * details["summary"]["windows"][2]["downtime_minutes"]
+    told = {"downtime_seconds": seconds, "unknown_downtime_seconds": seconds}
+    details["incidents"]["incidents"] = [{**incident(START, END, "silence"), **told}]
+
+
+def _counted_as_down(minutes: float) -> dict[str, Any]:
+    return {
+        "uptime_minutes": 0,
+        "downtime_minutes": minutes,
+        "unknown_uptime_minutes": 0,
+        "unknown_downtime_minutes": minutes,
+        "coverage": 0.0 if minutes else None,
     }

@@ -137,12 +137,12 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
         await page.evaluate("window.notReloaded = true")
         await api.ping(DOWN, "active")
         await expect(row.locator(".state")).to_have_text("Up")
-        await expect(row).to_contain_text("active, just now")
+        await expect(row).to_contain_text("up, just now")
         await expect(page.get_by_role("button", name="2 up", exact=True)).to_be_visible()
         assert await page.evaluate("window.notReloaded")
 
         # all stores in one CSV
-        content, path = await downloaded(page, "Report of all stores")
+        content, path = await downloaded(page, "Create report")
         assert content == await api.text(path)
         assert len(content.splitlines()) == 1 + len(STATES)
 
@@ -153,22 +153,22 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
         incidents = (await api.get(f"/stores/{DOWN}/incidents"))["incidents"]
         assert incidents
         await expect(page.locator(".incidents tbody tr")).to_have_count(len(incidents))
-        await expect(page.locator(".incidents tbody tr").first).to_contain_text("Reported inactive")
+        await expect(page.locator(".incidents tbody tr").first).to_contain_text("Reported down")
         await expect(page.get_by_text("Ongoing")).to_have_count(0)
         timeline = await api.get(f"/stores/{DOWN}/timeline")
         await expect(page.locator(".day")).to_have_count(len(timeline["days"]))
         await expect(page.locator(".days .segment.inactive.open").first).to_be_attached()
         summary = await api.get(f"/stores/{DOWN}/summary")
         await expect(page.locator(".window")).to_have_count(len(summary["windows"]))
-        await expect(page.locator("#hours")).to_contain_text("Always open")
+        await expect(page.locator("#hours")).to_contain_text("Open 24/7")
 
         # and it follows too
         await page.evaluate("window.notReloaded = true")
         await api.ping(DOWN, "inactive")
         await expect(page.locator("#facts")).to_contain_text("Down")
-        await expect(page.locator("#facts")).to_contain_text("last poll inactive, just now")
+        await expect(page.locator("#facts")).to_contain_text("last heard just now: down")
         assert await page.evaluate("window.notReloaded")
-        content, path = await downloaded(page, "Report of this store")
+        content, path = await downloaded(page, "Create report")
         assert content == await api.text(path)
         assert content.splitlines()[1].startswith(DOWN)
 

@@ -27,34 +27,34 @@ const STATES = { up: "Up", down: "Down", unknown: "Unknown", closed: "Closed" };
 function headlineOf({ up, down, unknown, closed, total }) {
   if (total === 0) return ["closed", "No stores are shown here"];
   if (down > 0) return ["down", down === 1 ? "1 store is down" : `${down} stores are down`];
-  if (unknown > 0) return ["unknown", `Nothing is heard from ${unknown === 1 ? "1 store" : `${unknown} stores`}`];
+  if (unknown > 0) return ["unknown", `No data from ${unknown === 1 ? "1 store" : `${unknown} stores`}`];
   if (up > 0) return ["up", "All stores that are open are up"];
   return ["closed", closed === 1 ? "The store is closed now" : "All stores are closed now"];
 }
 
-function inZone(options, zone) {
-  const settings = { ...options, hourCycle: "h23" };
-  try {
-    return new Intl.DateTimeFormat("en-GB", { ...settings, timeZone: zone ?? "UTC" });
-  } catch {
-    return new Intl.DateTimeFormat("en-GB", { ...settings, timeZone: "UTC" }); // unknown to the browser
-  }
-}
+/** Times are told by the server as the store's clock shows them: no browser's table of zones is asked. */
+const format = (options, at) => new Intl.DateTimeFormat("en-GB", { ...options, hourCycle: "h23", timeZone: "UTC" }).format(at);
 
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
-const HALF_A_DAY = 12 * 60 * MINUTE;
+const DAY = 24 * 60 * MINUTE;
+const HALF_A_DAY = DAY / 2;
 
-function utc(text) {
-  const date = inZone({ day: "numeric", month: "short", year: "numeric" }, "UTC").format(Date.parse(text));
-  return `${date}, ${inZone(CLOCK, "UTC").format(Date.parse(text))} UTC`;
+function utc(at) {
+  const date = format({ day: "numeric", month: "short", year: "numeric" }, at);
+  return `${date}, ${format(CLOCK, at)} UTC`;
 }
 
-/** "opens Wed 09:00 there". */
-function hoursOf({ state, open_changes_at: changes, timezone: zone }, now) {
-  if (changes === null) return "";
-  const at = Date.parse(changes);
-  const soon = now !== null && at - Date.parse(now) < HALF_A_DAY;
-  const when = inZone(soon ? CLOCK : { weekday: "short", ...CLOCK }, zone).format(at);
+/** "11:48 UTC", or with the date where that is another one. */
+const since = (at, now) => (now - at < HALF_A_DAY ? `${format(CLOCK, at)} UTC` : utc(at));
+
+/** What a clock shows, "2024-03-12T21:00:00-05:00", as if it were UTC. */
+const wall = (text) => Date.parse(`${text.slice(0, 19)}Z`);
+
+/** "opens Wed 09:00 local time". */
+function hoursOf({ state, open_changes_at: changes, open_changes_local: local }, now) {
+  if (changes === null || !local) return "";
+  const soon = now !== null && Date.parse(changes) - Date.parse(now) < HALF_A_DAY;
+  const when = format(soon ? CLOCK : { weekday: "short", ...CLOCK }, wall(local));
   return `${state === "closed" ? "opens" : "closes"} ${when} local time`;
 }
 
@@ -72,7 +72,16 @@ function percent(share) {
 }
 
 const dateOf = (date) =>
-  inZone({ weekday: "short", day: "numeric", month: "short" }, "UTC").format(Date.parse(`${date}T00:00:00Z`)).replace(",", "");
+  format({ weekday: "short", day: "numeric", month: "short" }, Date.parse(`${date}T00:00:00Z`)).replace(",", "");
+
+/** Below it polls say nothing of a time. */
+const MIN_COVERAGE = 0.01;
+
+/** Minutes that polls say were up and down, and those without data, which count as one of them. */
+function partsOf({ uptime_minutes: up, downtime_minutes: down, unknown_uptime_minutes: unknownUp = 0, unknown_downtime_minutes: unknownDown = 0, coverage }) {
+  const isKnown = coverage === null || coverage >= MIN_COVERAGE;
+  return { up: up - unknownUp, down: down - unknownDown, noData: unknownUp + unknownDown, open: up + down, share: up / (up + down), isKnown };
+}
 
 // --- pictures
 
@@ -90,27 +99,44 @@ const icon = (state) =>
   svg("svg", { viewBox: "0 0 16 16", class: `icon ${state}`, "aria-hidden": "true" },
     ...SHAPES[state].map(([name, attributes]) => svg(name, attributes)));
 
-function tellDay({ date, uptime_minutes: up, downtime_minutes: down, coverage }) {
-  if (up + down === 0) return `${dateOf(date)}: closed`;
-  if (coverage === 0) return `${dateOf(date)}: no polls, counts as ${down > up ? "down" : "up"}`;
-  const trust = coverage !== null && coverage < 1 ? `, polls cover ${percent(coverage)}` : "";
-  return `${dateOf(date)}: ${percent(up / (up + down))} up${down > 0 ? `, ${length(down)} down` : ""}${trust}`;
+function tellDay(day) {
+  const { down, noData, open, share, isKnown } = partsOf(day);
+  const name = day.whole_day === false ? `${dateOf(day.date)}, so far` : dateOf(day.date);
+  if (open === 0) return `${name}: closed`;
+  if (!isKnown) return `${name}: no data`;
+  const parts = [`${percent(share)} up`];
+  if (down > 0) parts.push(`${length(down)} down`);
+  if (noData > 0) parts.push(`${length(noData)} no data`);
+  return `${name}: ${parts.join(", ")}`;
+}
+
+/** The heights of what is stacked on each other: a short outage must be seen too. */
+function heights({ down, noData, open }) {
+  const high = (part) => (part > 0 ? Math.max(6, (HEIGHT * part) / open) : 0);
+  const unheard = Math.min(high(noData), HEIGHT - high(down));
+  return { down: high(down), unheard };
 }
 
 function dayBar(day, index) {
-  const { uptime_minutes: up, downtime_minutes: down, coverage } = day;
+  const parts = partsOf(day);
   const place = { x: index * (BAR + GAP), width: BAR };
-  const parts = [];
-  if (up + down === 0) parts.push(svg("rect", { ...place, y: HEIGHT - 4, height: 4, class: "shut" }));
-  else if (coverage === 0) parts.push(svg("rect", { ...place, y: 0, height: HEIGHT, fill: "url(#hatch)", class: "unheard" }));
+  const drawn = [];
+  if (parts.open === 0) drawn.push(svg("rect", { ...place, y: HEIGHT - 4, height: 4, class: "shut" }));
+  else if (!parts.isKnown) drawn.push(svg("rect", { ...place, y: 0, height: HEIGHT, fill: "url(#hatch)", class: "unheard" }));
   else {
-    parts.push(svg("rect", { ...place, y: 0, height: HEIGHT, class: "up" }));
-    // a short outage must be seen too
-    const height = down > 0 ? Math.max(6, (HEIGHT * down) / (up + down)) : 0;
-    if (height) parts.push(svg("rect", { ...place, y: 0, height, fill: "url(#stripes)", class: "down" }));
+    const { down, unheard } = heights(parts);
+    if (parts.up > 0) drawn.push(svg("rect", { ...place, y: 0, height: HEIGHT, class: "up" }));
+    if (unheard) {
+      drawn.push(svg("rect", { ...place, y: down, height: unheard, class: "gap" }));
+      drawn.push(svg("rect", { ...place, y: down, height: unheard, fill: "url(#hatch)", class: "unheard" }));
+    }
+    if (down) drawn.push(svg("rect", { ...place, y: 0, height: parts.up > 0 || unheard ? down : HEIGHT, fill: "url(#stripes)", class: "down" }));
+  }
+  if (day.whole_day === false) {
+    drawn.push(svg("line", { x1: place.x, x2: place.x + BAR, y1: HEIGHT + 3, y2: HEIGHT + 3, class: "so-far" }));
   }
   const text = tellDay(day);
-  return svg("g", { role: "img", "aria-label": text, class: "day" }, svg("title", {}, text), ...parts);
+  return svg("g", { role: "img", "aria-label": text, class: "day" }, svg("title", {}, text), ...drawn);
 }
 
 function stripes(id, ...content) {
@@ -127,23 +153,33 @@ const patterns = () =>
 // --- a row a store
 
 function dayTable(days) {
-  const head = ["Day", "Uptime", "Up", "Down"].map((text) => element("th", { scope: "col" }, text));
-  const lines = days.map(({ date, uptime_minutes: up, downtime_minutes: down }) =>
-    element("tr", {},
-      element("th", { scope: "row" }, dateOf(date)),
-      element("td", {}, up + down ? percent(up / (up + down)) : "closed"),
-      element("td", {}, length(up)), element("td", {}, length(down))));
+  const head = ["Day", "Uptime", "Up", "Down", "No data"].map((text) => element("th", { scope: "col" }, text));
+  const lines = days.map((day) => {
+    const { up, down, noData, open, share, isKnown } = partsOf(day);
+    const uptime = open === 0 ? "closed" : isKnown ? percent(share) : "No data";
+    return element("tr", {},
+      element("th", { scope: "row" }, day.whole_day === false ? `${dateOf(day.date)}, so far` : dateOf(day.date)),
+      ...[uptime, length(up), length(down), length(noData)].map((text) => element("td", {}, text)));
+  });
   return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
 }
 
+/** "91.79% in the last week", and for how much of that there is no data. */
+function weekOf({ uptime, coverage }) {
+  const [share, backed] = [uptime.last_week, coverage?.last_week ?? null];
+  if (backed !== null && backed < MIN_COVERAGE) return [element("b", {}, "No data"), " in the last week"];
+  const rest = backed !== null && 1 - backed >= MIN_COVERAGE ? `, ${Math.floor(100 * (1 - backed))}% no data` : "";
+  return [element("b", {}, percent(share)), ` in the last week${rest}`];
+}
+
 function row(store, now, open) {
-  const { name, store_id: id, state, days, uptime } = store;
+  const { name, store_id: id, state, days } = store;
   const width = Math.max(1, days.length) * (BAR + GAP) - GAP;
-  const bars = svg("svg", { class: "days", width, height: HEIGHT, role: "group", "aria-label": `${name}, day by day` }, ...days.map(dayBar));
+  const bars = svg("svg", { class: "days", width, height: HEIGHT + 4, role: "group", "aria-label": `${name}, a bar a day` }, ...days.map(dayBar));
   const more = element("details", { "data-store": id },
-    element("summary", {}, "Day by day", element("span", { class: "hidden" }, ` of ${name}`)), dayTable(days));
+    element("summary", {}, "Show as table", element("span", { class: "hidden" }, ` of ${name}`)), dayTable(days));
   more.open = open;
-  const week = element("p", { class: "week" }, element("b", {}, percent(uptime.last_week)), " in the last week");
+  const week = element("p", { class: "week" }, ...weekOf(store));
   const hours = hoursOf(store, now);
   return element("li", { class: "store" },
     element("div", { class: "name" }, element("h3", {}, name), element("p", {}, hours)),
@@ -154,21 +190,44 @@ function row(store, now, open) {
 // --- the page
 
 let shown = null;
+let shownAt = 0;
 let timer = null;
 
-function show({ title, now, counts, stores }) {
-  byId("title").textContent = title;
-  const [state, text] = headlineOf(counts);
+/** Since when the status cannot be updated; null: it can. The shops are not to blame for it. */
+function stuckSince(failed) {
+  const { freshness } = shown;
+  if (!failed && !freshness?.delayed) return null;
+  const asOf = freshness?.as_of ?? freshness?.at ?? shown.now;
+  if (asOf === null) return "Status cannot be updated";
+  const now = freshness ? Date.parse(freshness.at) + (performance.now() - shownAt) : Date.parse(asOf);
+  return `Status cannot be updated since ${since(Date.parse(asOf), now)}`;
+}
+
+function showHeadline(failed) {
+  const { title, now, counts } = shown;
+  const stuck = stuckSince(failed);
+  const [state, text] = stuck === null ? headlineOf(counts) : ["stuck", stuck];
   document.title = `${text} · ${title}`;
   const headline = byId("headline");
-  const when = now === null ? "No polls yet" : `As of ${utc(now)}`;
+  const asOf = now === null ? "No poll received yet" : `As of ${utc(Date.parse(now))}`;
+  const when = stuck === null ? asOf : `${asOf}. Retrying every 30 seconds.`;
   // only what is new is said to screen readers again
   if (headline.dataset.said !== `${text} ${when}`) {
     headline.dataset.said = `${text} ${when}`;
     headline.dataset.state = state;
-    headline.replaceChildren(icon(state), element("p", {}, element("strong", {}, text), element("span", {}, when)));
+    const picture = icon(state === "stuck" ? "closed" : state);
+    headline.replaceChildren(picture, element("p", {}, element("strong", {}, text), element("span", {}, when)));
   }
   headline.setAttribute("aria-busy", "false");
+  const notice = byId("notice");
+  notice.hidden = stuck === null;
+  const told = "What is shown is what was last known of the stores.";
+  if (stuck !== null && notice.textContent !== told) notice.textContent = told;
+}
+
+function show() {
+  const { title, now, stores } = shown;
+  byId("title").textContent = title;
   const place = byId("stores");
   const open = new Set([...place.querySelectorAll("details[open]")].map((node) => node.dataset.store));
   const focused = document.activeElement?.parentElement?.dataset.store;
@@ -177,30 +236,31 @@ function show({ title, now, counts, stores }) {
   byId("legend").hidden = !stores.some(({ days }) => days.length);
 }
 
-function tellTrouble() {
-  byId("headline").setAttribute("aria-busy", "false");
-  if (shown === null) byId("headline").replaceChildren(element("p", {}, element("strong", {}, "The status is not known now")));
-  const notice = byId("notice");
-  notice.textContent = shown === null
-    ? "There is no answer. Trying again every 30 seconds."
-    : "There is no answer. What is shown is what was last known; trying again every 30 seconds.";
-  notice.hidden = false;
+function tellNothing() {
+  const headline = byId("headline");
+  headline.setAttribute("aria-busy", "false");
+  headline.replaceChildren(element("p", {}, element("strong", {}, "The status is not known now")));
+  byId("notice").textContent = "The status page does not get its data. Retrying every 30 seconds.";
+  byId("notice").hidden = false;
 }
 
 async function refresh() {
   clearTimeout(timer);
+  let failed = false;
   try {
     const response = await fetch("./status.json", { headers: { Accept: "application/json" } });
     if (!response.ok) throw new Error(response.statusText);
     shown = await response.json();
-    byId("notice").hidden = true;
+    shownAt = performance.now();
   } catch {
-    tellTrouble();
+    failed = true;
   } finally {
     clearTimeout(timer);
     timer = setTimeout(() => document.visibilityState !== "hidden" && refresh(), AGAIN_MILLISECONDS);
   }
-  if (shown) show(shown);
+  if (shown === null) return tellNothing();
+  if (!failed) show();
+  showHeadline(failed);
 }
 
 document.body.append(patterns());
