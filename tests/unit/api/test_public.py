@@ -169,7 +169,7 @@ async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
 async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: FakeGateway) -> None:
     whole = [STORE, "2024-03-09", "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z", 480, 20]
     today = [STORE, "2024-03-10", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 60, 0]
-    basis = ["America/Chicago", "0a", 9, 0.5]
+    basis = ["America/Chicago", "0a", 9, 0.5, None]
     told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
     shown.pieces = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
     form = ReportForm(daily=True)

@@ -180,7 +180,8 @@ async def test_further_columns_of_a_daily_report_are_those_of_the_day(
 
 
 async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeGateway) -> None:
-    row = [STORE, 60, 1.5, 2.0, 0, 0.0, 1.0, "UTC", "0a", 9, None, 0, 0.0, 0.5, 0, 0.0, 1.0]
+    basis = ["UTC", "0a", 9, None, None]
+    row = [STORE, 60, 1.5, 2.0, 0, 0.0, 1.0, *basis, 0, 0.0, 0.5, 0, 0.0, 1.0]
     gateway.rows[REPORT] = [[json.dumps([row]).encode()]]
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
