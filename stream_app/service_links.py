@@ -43,9 +43,14 @@ def is_service_link(
     """
     if variable not in settings and _BY_NAME.fullmatch(variable):
         return True
-    if not (_BY_VALUE.fullmatch(variable) and _ADDRESS.fullmatch(environment[variable])):
+    if not (_BY_VALUE.fullmatch(variable) and is_address(environment[variable])):
         return False
     return variable not in settings or f"{_service(variable)}_SERVICE_HOST" in environment
+
+
+def is_address(value: str) -> bool:
+    """Whether a value is what Kubernetes writes of a service's port."""
+    return _ADDRESS.fullmatch(value) is not None
 
 
 def service_name(variable: str) -> str:

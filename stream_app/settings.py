@@ -29,12 +29,17 @@ from stream_app.domain.instants import (
 )
 from stream_app.errors import RecordError, SettingsError
 from stream_app.secret_files import ENDING, read_secret
-from stream_app.service_links import is_service_link, service_name
+from stream_app.service_links import is_address, is_service_link, service_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX: Final = "STORE_UPTIME_"
+
+_LINK_HINT: Final = (
+    "; if Kubernetes made it of a service, write the setting into the pod's env, or say "
+    "`enableServiceLinks: false` there"
+)
 
 KAFKA_PREFIX: Final = f"{PREFIX}KAFKA_PREFIX"
 """The one setting that is read before the others: see `contracts/names.py`."""
@@ -413,7 +418,8 @@ class Settings:
                     text = _from_file(path, text)
                 values[name] = setting.metadata["parse"](text)
             except (ValueError, RecordError) as error:
-                raise SettingsError(f"{variable}{shown}: {error}") from None
+                hint = _LINK_HINT if is_address(text) else ""
+                raise SettingsError(f"{variable}{shown}: {error}{hint}") from None
         settings = cls(**values)
         _check_together(settings)
         return settings
@@ -424,14 +430,12 @@ class Settings:
         return self.default_status == "active"
 
 
-def _variables() -> dict[str, bool]:
-    """The names of all variables that are settings; True for a secret's, and for its file's."""
-    names: dict[str, bool] = {}
+def _variables() -> list[str]:
+    """The names of all variables that are settings, those of files of secrets included."""
+    names = []
     for setting in fields(Settings):
-        secret = setting.metadata["secret"]
-        names[PREFIX + setting.name.upper()] = secret
-        if secret:
-            names[PREFIX + setting.name.upper() + ENDING] = secret
+        variable = PREFIX + setting.name.upper()
+        names += [variable, variable + ENDING] if setting.metadata["secret"] else [variable]
     return names
 
 
@@ -452,7 +456,7 @@ def _own_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def _what_was_meant(variable: str, known: Mapping[str, bool]) -> str:
+def _what_was_meant(variable: str, known: list[str]) -> str:
     names = [name.removeprefix(PREFIX) for name in known]
     said = variable.removeprefix(PREFIX).upper()
     longer = [name for name in names if set(said.split("_")) <= set(name.split("_"))]

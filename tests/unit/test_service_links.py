@@ -97,7 +97,10 @@ def refusal(environment: Mapping[str, str]) -> str:
 
 
 def test_an_address_where_no_such_service_is_was_written_by_somebody() -> None:
-    assert refusal({f"{PREFIX}API_PORT": "tcp://0.0.0.0:80"}).startswith(f"{PREFIX}API_PORT='tcp:")
+    text = refusal({f"{PREFIX}API_PORT": "tcp://0.0.0.0:80"})
+    assert text.startswith(
+        f"{PREFIX}API_PORT='tcp://0.0.0.0:80': not a whole number; if Kubernetes"
+    )
 
 
 @pytest.mark.parametrize(
