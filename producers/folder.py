@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from producers.csv_source import HOURS, KINDS, POLLS, ZONES, Kind, kinds_of
+from producers.csv_header import kinds_of
+from producers.csv_source import HOURS, KINDS, POLLS, ZONES, Kind
 from producers.file_format import printed
 from stream_app.errors import StoreUptimeError
 

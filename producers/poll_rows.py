@@ -29,7 +29,7 @@ from stream_app.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from producers.csv_source import Table
+    from producers.csv_table import Table
     from producers.lines import Chunk
 
 SCHEMA: Final = pl.Schema({"store": pl.UInt32, "instant": pl.Int64, "active": pl.Boolean})

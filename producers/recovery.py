@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from producers.csv_source import HOURS, KINDS, POLLS, find_columns, pick_values
+from producers.csv_header import find_columns
+from producers.csv_source import HOURS, KINDS, POLLS, pick_values
 from producers.registry_rows import hours_row
 from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
 from stream_app.contracts.json_text import parse_json

@@ -20,7 +20,7 @@ from stream_app.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from producers.csv_source import Table
+    from producers.csv_table import Table
 
 
 _STORE_ID: Final = re.compile(

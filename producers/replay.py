@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from producers.batches import batches, due_count, join_polls
-from producers.csv_source import HOURS, POLLS, ZONES, Table
+from producers.csv_source import HOURS, POLLS, ZONES
+from producers.csv_table import Table
 from producers.file_format import printed, same_file
 from producers.poll_rows import PollChunk, StoreNumbers, read_polls
 from producers.refusals import Refusals

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producers.csv_source import POLLS, Table
+from producers.csv_source import POLLS
+from producers.csv_table import Table
 from producers.ping_sinks import HttpPings, KafkaPings
 from producers.pinger import Pinger
 from producers.poll_file import PollFile

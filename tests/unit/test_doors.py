@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
 
 from api.app import create_app
-from producers.csv_source import HOURS, POLLS, Table
+from producers.csv_source import HOURS, POLLS
+from producers.csv_table import Table
 from producers.poll_rows import StoreNumbers, read_polls
 from producers.recovery import recover
 from producers.registry_rows import Registry, read_hours

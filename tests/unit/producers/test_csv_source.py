@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from producers.csv_header import columns_text, find_columns, kinds_of
 from producers.csv_source import (
     HOURS,
     POLLS,
@@ -11,13 +12,10 @@ from producers.csv_source import (
     Columns,
     Kind,
     Refused,
-    Table,
-    columns_text,
-    find_columns,
-    kinds_of,
     pick_values,
     split_line,
 )
+from producers.csv_table import Table
 from producers.lines import MAX_LINE_BYTES
 from stream_app.errors import RecordError, StoreUptimeError
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.csv_source import POLLS, Table
+from producers.csv_source import POLLS
+from producers.csv_table import Table
 from producers.poll_rows import StoreNumbers, read_polls
 from stream_app.domain.instants import parse_instant
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from producers.csv_source import POLLS, Columns, Table
+from producers.csv_source import POLLS, Columns
+from producers.csv_table import Table
 from producers.poll_file import PollFile, poll_row
 from producers.poll_rows import StoreNumbers, parse_poll_line
 from stream_app.domain.instants import LATEST

@@ -11,7 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers import lines
-from producers.csv_source import POLLS, Refused, Table, columns_text
+from producers.csv_header import columns_text
+from producers.csv_source import POLLS, Refused
+from producers.csv_table import Table
 from producers.poll_rows import StoreNumbers, parse_poll_line, read_polls
 from producers.quoted_lines import join_rows
 from stream_app.domain.instants import parse_instant

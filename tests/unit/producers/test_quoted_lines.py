@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers import lines
-from producers.csv_source import HOURS, POLLS, Table
+from producers.csv_source import HOURS, POLLS
+from producers.csv_table import Table
 from producers.poll_rows import StoreNumbers, read_polls
 from producers.quoted_lines import MAX_ROW_LINES, join_rows
 from producers.recovery import recover

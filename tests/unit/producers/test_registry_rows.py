@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.csv_source import HOURS, ZONES, Refused, Table
+from producers.csv_source import HOURS, ZONES, Refused
+from producers.csv_table import Table
 from producers.registry_rows import Registry, read_hours, read_zones
 from producers.summary import registry_warnings
 from stream_app.contracts.records import MAX_HOURS_ROWS
