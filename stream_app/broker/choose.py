@@ -85,7 +85,7 @@ async def choose_local_broker(
     if settings.kafka_security_protocol != "PLAINTEXT":
         raise SettingsError(
             f"STORE_UPTIME_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs "
-            "STORE_UPTIME_KAFKA_BOOTSTRAP: a local broker speaks PLAINTEXT only"
+            "STORE_UPTIME_KAFKA_BOOTSTRAP: to a local broker one logs in without settings"
         )
     begun = begun_broker(settings, nodes=nodes)
     if begun is not None:

@@ -170,8 +170,8 @@ class KafkaNode:
         )
         self._remember(self._process.pid)
 
-    async def answers(self, limit: float) -> bool:
-        """Whether it answers in Kafka's protocol within `limit` seconds."""
+    async def answers(self, limit: float) -> bool | None:
+        """Whether it answers in Kafka's protocol within `limit` seconds; None: not asked."""
         return await answers_kafka(f"{LOOPBACK}:{self.address.port}", limit)
 
     async def wait(self) -> int | None:

@@ -14,6 +14,7 @@ from stream_app.contracts.names import NAME_PREFIX
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.clients import connection
 from stream_app.kafka.local_login import login_settings
+from stream_app.processes.liveness import is_ours_to_mend
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ async def wait_until_answering(
         await asyncio.sleep(_PAUSE)
 
 
-async def answers_kafka(address: str, limit: float) -> bool:
+async def answers_kafka(address: str, limit: float) -> bool | None:
     """Whether a broker answers within `limit` seconds: which requests it takes, asked by nobody.
 
-    Every client asks so before it logs in.
+    Every client asks so before it logs in. None: it could not be asked.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -96,8 +97,8 @@ async def answers_kafka(address: str, limit: float) -> bool:
             with closing(writer):
                 writer.write(_API_VERSIONS_REQUEST)
                 answer = await reader.readexactly(len(_ANSWER_BEGINNING) + _LENGTH_BYTES)
-    except (OSError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
-        return False
+    except (OSError, asyncio.IncompleteReadError) as error:  # TimeoutError is an OSError
+        return None if is_ours_to_mend(error) else False
     return answer[_LENGTH_BYTES:] == _ANSWER_BEGINNING
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -21,6 +21,17 @@ from stream_app.tls import tls_context
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_SHORTEST_PERIOD: Final = 0.1
+_LONGEST_PERIOD: Final = 3600.0
+
+
+def _probe_period(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    if seconds == 0 or _SHORTEST_PERIOD <= seconds <= _LONGEST_PERIOD:
+        return seconds
+    raise click.BadParameter(
+        f"{seconds:g} is neither 0 nor in {_SHORTEST_PERIOD:g} to {_LONGEST_PERIOD:g}"
+    )
 
 
 @click.command("up", cls=StrictCommand)
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--probe-period",
     type=FiniteRange(0),
+    callback=_probe_period,
     default=USUAL.period_seconds,
     show_default=True,
     help="Seconds between two questions to each process whether it is alive; one that leaves "

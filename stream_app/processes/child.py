@@ -37,8 +37,11 @@ class Supervised(Protocol):
     async def start(self) -> None:
         """Start it; a second start after an end is fine."""
 
-    async def answers(self, limit: float) -> bool:
-        """Whether it answers a question within `limit` seconds; a paused process does not."""
+    async def answers(self, limit: float) -> bool | None:
+        """Whether it answers a question within `limit` seconds; a paused process does not.
+
+        None: it could not be asked.
+        """
 
     async def wait(self) -> int | None:
         """Wait for its end; its exit code, -N for signal N, None where nobody can know."""
@@ -126,10 +129,10 @@ class ChildProcess:
         await self._process.log_written()
         return code
 
-    async def answers(self, limit: float) -> bool:
-        """Whether its HTTP server answers within `limit` seconds."""
+    async def answers(self, limit: float) -> bool | None:
+        """Whether its HTTP server answers within `limit` seconds; None: it could not be asked."""
         address = self._health()
-        return address is not None and await answers_http(f"{address}/healthz", limit)
+        return False if address is None else await answers_http(f"{address}/healthz", limit)
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after the time limit; returns when it has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,15 +41,17 @@ class FailedProbes:
         self._has_answered = False
         self.count = 0
 
-    def add(self, pid: int | None, *, answered: bool) -> None:
+    def add(self, pid: int | None, *, answered: bool | None) -> None:
         """Take in a probe.
 
         Args:
             pid: the process that was asked; None: none runs, which others notice.
-            answered: whether it did.
+            answered: whether it did; None: it could not be asked, which is not its fault.
         """
         if pid != self._pid:
             self._pid, self._has_answered, self.count = pid, False, 0
+        if answered is None:
+            return
         if answered:
             self._has_answered, self.count = True, 0
         elif pid is not None and is_held_by_debugger(pid):
@@ -57,8 +60,11 @@ class FailedProbes:
             self.count += 1
 
 
-async def answers_http(url: str, limit: float) -> bool:
-    """Whether a server answers a GET, with whatever status, within `limit` seconds."""
+async def answers_http(url: str, limit: float) -> bool | None:
+    """Whether a server answers a GET, with whatever status, within `limit` seconds.
+
+    None: it could not be asked.
+    """
     timeout = aiohttp.ClientTimeout(total=limit)
     try:
         async with (
@@ -66,8 +72,13 @@ async def answers_http(url: str, limit: float) -> bool:
             session.get(url),
         ):
             return True
-    except (aiohttp.ClientError, OSError):  # TimeoutError is one
-        return False
+    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
+        return None if is_ours_to_mend(error) else False
+
+
+def is_ours_to_mend(error: Exception) -> bool:
+    """Whether this process could not ask at all: it has no descriptors or memory left."""
+    return getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def is_stopped(pid: int) -> bool:

@@ -116,7 +116,7 @@ class Supervisor:
         while True:
             began = clock()
             pid = child.pid
-            answered = pid is not None and await child.answers(period)
+            answered = None if pid is None else await child.answers(period)
             # an answer, or none, of a process that has ended meanwhile says nothing
             failed.add(pid if pid == child.pid else None, answered=answered)
             if failed.count >= threshold:

@@ -214,3 +214,12 @@ def test_what_the_system_refuses_anywhere_is_one_line(
     failing(OSError(errno.EBADF, "Bad file descriptor"))
     with pytest.raises(OSError, match="Bad file descriptor"):
         run("boom")
+
+
+@pytest.mark.parametrize("period", ["-1", "nan", "inf", "1e-9", "0.09", "4000", "x"])
+def test_a_period_that_would_ask_without_an_end_or_never_is_refused(
+    period: str, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = run("up", "--probe-period", period)
+    assert code == 2
+    assert "--probe-period" in err

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -63,6 +65,22 @@ def test_one_that_is_stopped_before_its_first_answer_counts(
     while not is_stopped(process.pid):
         os.sched_yield()
     assert probe(failed, False, False, pid=process.pid) == 2
+
+
+def test_a_probe_that_could_not_be_sent_says_nothing() -> None:
+    failed = FailedProbes()
+    assert probe(failed, True, False) == 1
+    failed.add(NOBODY, answered=None)
+    assert failed.count == 1
+
+
+async def test_without_descriptors_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "__init__", refused)
+    assert await answers_http("http://127.0.0.1:9/healthz", 60) is None
+    assert await answers_kafka("127.0.0.1:9", 60) is None
 
 
 def test_one_that_a_debugger_holds_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
