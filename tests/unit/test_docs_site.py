@@ -146,6 +146,18 @@ def test_every_exit_code_is_explained() -> None:
     assert explained == exit_codes()
 
 
+def test_every_notice_that_is_explained_is_one_of_the_page() -> None:
+    page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
+    section = page.split("## Notices of the page")[1].split("\n## ")[0]
+    notices = re.findall(r"^\| ([A-Z][^|]*?) \|", section, flags=re.M)
+    said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "api/web").glob("*.js"))
+    # what stands behind a colon differs each time
+    assert [each for each in notices if each.partition(":")[0] not in said] == []
+    parts = set(re.findall(r'return \["\w+", [^\]]*?[`"]([A-Z][a-z ]+)', said))
+    assert parts
+    assert [each for each in parts if each.strip() not in section] == []
+
+
 def test_pictures_are_small_and_of_both_colours() -> None:
     """`make screenshots` takes them."""
     pictures = {path.stem: path.stat().st_size for path in (ROOT / "docs/pictures").glob("*.png")}
