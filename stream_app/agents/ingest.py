@@ -510,8 +510,10 @@ class Ingest:
 
     def _newest(self, store: bytes, polls: array[int], run: _Run) -> int:
         """The instant of the newest poll that is known of a store, with these."""
-        known = self._latest.newest_of(run.owned.number, store) or 0
-        return max(polls[-1], known, run.latest.get(store, 0)) >> 1
+        known = None
+        if store not in run.removed:
+            known = self._latest.newest_of(run.owned.number, store)
+        return max(polls[-1], known or 0, run.latest.get(store, 0)) >> 1
 
     def _late_records(
         self, gathered: _Gathered, late: array[int], newest_poll: int

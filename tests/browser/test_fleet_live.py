@@ -57,6 +57,22 @@ async def test_counts_and_rows_change_without_a_reload(
         assert await page.evaluate("window.notReloaded")
 
 
+async def test_a_removed_store_vanishes_without_a_reload(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    store = up_store(backend)
+    async with open_page() as page:
+        row = page.locator("#rows tr", has_text=store)
+        await expect(row).to_contain_text("Up")
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await fetches(backend, page, 2)
+        await page.evaluate("window.notReloaded = true")
+        await backend.remove(store)
+        await expect(row).to_have_count(0)
+        await expect(page.get_by_role("button", name="99 up")).to_be_visible()
+        assert await page.evaluate("window.notReloaded")
+
+
 async def test_an_event_is_shown_before_the_list_is_fetched_again(
     open_page: OpenPage, backend: Backend
 ) -> None:

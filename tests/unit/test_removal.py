@@ -24,7 +24,13 @@ from stream_app.contracts.records import (
     encode_zone,
 )
 from stream_app.contracts.removal import encode_removal
-from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, forwarded_key, origin_of
+from stream_app.contracts.revisions import (
+    ORIGIN_HEADER,
+    RecordOrigin,
+    encode_origin,
+    forwarded_key,
+    origin_of,
+)
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
@@ -43,7 +49,9 @@ from stream_app.facts.keys import (
     store_key,
     why_stray,
 )
+from stream_app.facts.partition_records import SourcePosition
 from stream_app.facts.summary import summarize
+from stream_app.metrics import WorkerMetrics
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -183,6 +191,7 @@ class Worker:
             FakeGaps(),  # type: ignore[arg-type]
             _never_sought,
             self.failures,
+            WorkerMetrics(),
         )
 
     def read(self, records: Sequence[FakeRecord]) -> None:
@@ -238,7 +247,8 @@ def poll(instant: int, *, active: bool = True) -> bytes:
     return encode_poll_batch(STORE, [(NOW - instant * WEEK // 7, active)])
 
 
-POLLS = st.integers(0, 500)
+POLLS = st.integers(0, 390)
+"""Days: all of them are kept."""
 VALUES = {
     STORE_BUSINESS_HOURS.name: st.one_of(
         st.none(), st.integers(0, 6).map(lambda day: encode_hours(STORE, [(day, "09:00", "17:00")]))
@@ -361,7 +371,7 @@ class Reader:
 
 async def in_the_evidence(logs: Logs) -> set[int]:
     claim: Any = SimpleNamespace(store_id=STORE, partition=OWN, start=0, end=NOW, lookback=0)
-    evidence = await gather(Reader(logs), claim, SETTINGS.future_tolerance)
+    evidence = await gather(Reader(logs), claim, SETTINGS.future_tolerance, SETTINGS.earliest_poll)
     return {seen.instant for seen in evidence.polls_below(evidence.end)}
 
 
@@ -528,3 +538,82 @@ def test_the_view_of_the_api_agrees_in_any_order(
         assert bool(entry.hours) == (hours is not None)
         assert (entry.timezone is None) == (model.facts.get(STORE_TIMEZONES.name) is None)
     registry.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "taken_back"),
+    [
+        (STORE.upper().encode(), (), True),
+        (STORE.replace("-", "").encode(), (), True),
+        (f"{STORE}@{OTHER}".encode(), (), True),
+        (f" {STORE}".encode(), (), True),
+        (STORE.encode(), [(ORIGIN_HEADER, b"nonsense")], True),
+        # a worker forwarded what is older than the hours
+        (STORE.encode(), [(ORIGIN_HEADER, encode_origin(RecordOrigin(1, OTHER, 7)))], False),
+        (None, (), None),
+        (b"", (), None),
+        (b"@", (), None),
+        (b"\xff\xfe", (), None),
+        (b"97dd66d5-660c", (), None),
+    ],
+    ids=str,
+)
+def test_the_key_of_a_record_without_a_value_names_the_store(
+    key: bytes | None, headers: Sequence[tuple[str, bytes]], taken_back: bool | None
+) -> None:
+    logs = Logs()
+    worker = Worker()
+    worker.read([logs.send(STORE_BUSINESS_HOURS.name, OWN, encode_hours(STORE, []))])
+    offset, clock = len(logs.own(STORE_BUSINESS_HOURS.name)), logs.clock + 1
+    record = FakeRecord(STORE_BUSINESS_HOURS.name, OWN, offset, clock, key, None, headers)
+    if taken_back is None:
+        with pytest.raises(AssertionError):
+            worker.read([record])
+        assert "its key" in worker.outbox.letters[0].reason
+    else:
+        worker.read([record])
+    assert worker.state()["exists"] == (taken_back is not True)
+
+
+def test_a_removal_makes_room_for_another_store() -> None:
+    other = store_in(OWN, 1)
+    logs = Logs()
+    worker = Worker()
+    worker.ingest._settings = settings_with(max_stores=1)
+    worker.read([logs.send(STORE_STATUS.name, OWN, poll(1))])
+    worker.ownership.owned[OWN].stores.add(KEY)
+    removal = logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))
+    new = logs.send(STORE_STATUS.name, OWN, encode_poll_batch(other, [(NOW, True)]))
+    worker.read([removal])
+    worker.read([new])
+    assert summary_of(worker.facts).stores == {store_key(other)}
+
+
+def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() -> None:
+    logs = Logs()
+    worker = Worker()
+    owned = worker.ownership.owned[OWN]
+    owned.positions = {STORE_STATUS.name: SourcePosition("old", 0)}
+    for instant in range(5):
+        worker.read([logs.send(STORE_STATUS.name, OWN, poll(instant))])
+    worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
+
+    owned.positions = {STORE_STATUS.name: SourcePosition("new", 0)}
+    worker.read([FakeRecord(STORE_STATUS.name, OWN, 0, NOW // 1000, STORE.encode(), poll(2))])
+    assert worker.state()["exists"]
+
+
+def test_after_a_removal_polls_that_were_too_old_before_are_kept() -> None:
+    """Also where all came together: the newest poll that made them old is gone."""
+    logs = Logs()
+    for instant in (0, 460):
+        logs.send(STORE_STATUS.name, OWN, poll(instant))
+    removal = logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))
+    old = logs.send(STORE_STATUS.name, OWN, poll(450))
+    older = logs.send(STORE_STATUS.name, OWN, poll(700))
+    for chunks in ([[removal, old, older]], [[removal], [old, older]]):
+        worker = Worker()
+        worker.read(logs.own(STORE_STATUS.name)[:1])
+        for chunk in chunks:
+            worker.read(chunk)
+        assert len(worker.state()["polls"]) == 2

@@ -311,3 +311,20 @@ async def test_a_removal_that_the_broker_does_not_take_is_no_success(
     response = await client.delete(PATH)
     assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert (await client.get(PATH)).status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("form", [str.upper, lambda text: text.replace("-", "")], ids=["A", "-"])
+async def test_a_store_is_removed_by_any_form_of_its_id(
+    client: TestClient, gateway: FakeGateway, form: Any
+) -> None:
+    response = await client.delete(f"/stores/{form(STORE)}")
+    assert await response.json() == {"store_id": STORE, "removed": True}
+    assert {record.key for record in gateway.broker.records} == {STORE.encode()}
+
+
+async def test_a_parameter_that_is_unknown_removes_nothing(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    response = await client.delete(f"{PATH}?dry_run=1")
+    assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert gateway.broker.records == []

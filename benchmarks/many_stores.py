@@ -1,0 +1,126 @@
+"""Many stores at once: what the report of all of them and the fleet take, in time and in memory.
+
+    python -m benchmarks.many_stores --stores 1000000
+
+It is no line of the table: it takes long, and its figures say whether something is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+import aiohttp
+import click
+
+from benchmarks.deployment import Deployment, deployment
+from benchmarks.disk import topic_bytes
+from benchmarks.errors import BenchmarkError
+from benchmarks.processes import MEGABYTE, cpu_seconds, resident_megabytes
+from producers.sink import RecordSink
+from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.topics import REPORT_RESULTS, STORE_STATUS
+from stream_app.domain.instants import HOUR, SECOND
+
+_DEADLINE_SECONDS = 3600
+_LOOK_SECONDS = 0.5
+
+
+@click.command()
+@click.option("--stores", default=1_000_000, show_default=True, type=click.IntRange(min=1))
+def main(stores: int) -> None:
+    """Send a poll of each store, then ask for the fleet and for the report of all of it."""
+    asyncio.run(_measure(stores))
+
+
+async def _measure(stores: int) -> None:
+    folder = Path(tempfile.mkdtemp()) / "deployment"
+    async with deployment(
+        folder, report_deadline=_DEADLINE_SECONDS * SECOND, max_stores=2 * stores
+    ) as product:
+        begin = time.perf_counter()
+        await _send(product, stores)
+        _say(f"{stores:,} stores are sent", begin, product)
+        async with aiohttp.ClientSession(
+            product.address, timeout=aiohttp.ClientTimeout(total=_DEADLINE_SECONDS)
+        ) as session:
+            begin = time.perf_counter()
+            await _until_known(session, stores)
+            _say("the fleet counts them", begin, product)
+            for query in ("", f"?page={stores // 100}", "?sort=id&q=abc", "?sort=last_poll"):
+                begin = time.perf_counter()
+                async with session.get(f"/fleet{query}") as response:
+                    matching = (await response.json())["matching"]
+                _say(f"GET /fleet{query}: {matching:,} match", begin, product)
+            begin = time.perf_counter()
+            slowest: list[float] = []
+            asking = asyncio.create_task(_ask_beside(session, slowest))
+            rows = await _report(session)
+            _say(f"a report of {rows:,} rows", begin, product)
+            asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await asking
+            size = topic_bytes(product.broker_folder, REPORT_RESULTS.name) / MEGABYTE
+            click.echo(f"its rows in Kafka: {size:.0f} MB; slowest /healthz: {max(slowest):.3f} s")
+        if rows != stores:
+            raise BenchmarkError(f"the report has {rows:,} rows, not {stores:,}")
+
+
+def _say(what: str, begin: float, product: Deployment) -> None:
+    memory = ", ".join(
+        f"{name} {resident_megabytes(pid)[1]:.0f} MB at most, {cpu_seconds(pid):.0f} s of CPU"
+        for name, pid in product.pids().items()
+    )
+    click.echo(f"{what}: {time.perf_counter() - begin:.2f} s ({memory})")
+
+
+async def _send(product: Deployment, stores: int) -> None:
+    now = time.time_ns() // 1000
+    async with RecordSink(product.settings) as sink:
+        for number in range(stores):
+            store_id = str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128)))
+            polls = [(now - number % 24 * HOUR, number % 3 > 0)]
+            await sink.send(STORE_STATUS, store_id.encode(), encode_poll_batch(store_id, polls))
+
+
+async def _until_known(session: aiohttp.ClientSession, stores: int) -> None:
+    while True:
+        async with session.get("/fleet?limit=1") as response:
+            if response.status == 200:
+                counts = (await response.json())["counts"]
+                if counts["total"] == stores:
+                    return
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _report(session: aiohttp.ClientSession) -> int:
+    """Ask for a report of all stores, and count its rows as they come."""
+    async with session.post("/trigger_report") as response:
+        report_id = (await response.json())["report_id"]
+    while True:
+        async with session.get(f"/get_report/{report_id}") as response:
+            if response.status == 200:
+                rows = -1
+                async for chunk in response.content.iter_any():
+                    rows += chunk.count(b"\n")
+                return rows
+            if response.status != 202:
+                raise BenchmarkError(f"{response.status}: {await response.text()}")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _ask_beside(session: aiohttp.ClientSession, took: list[float]) -> None:
+    """Ask how the API is, again and again, and keep how long each answer took."""
+    while True:
+        begin = time.perf_counter()
+        async with session.get("/healthz"):
+            took.append(time.perf_counter() - begin)
+        await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()
