@@ -118,8 +118,8 @@ async def test_no_answer_in_time_and_nobody_there_are_none() -> None:
     server, address = await serve(None)
     assert not await answers_http(f"http://{address}/healthz", 0.01)
     assert not await answers_kafka(address, 0.01)
+    # newer versions of Python would wait for the connections too, which end when nobody knows
     server.close()
-    await server.wait_closed()
     assert not await answers_http(f"http://{address}/healthz", 60)
     assert not await answers_kafka(address, 60)
 
