@@ -36,6 +36,8 @@ class Ledger:
         self._open: dict[int, None] = {}
         # what an earlier owner told: below `_told_end` all is finished but `_told_open`
         self._told_open, self._told_end = _read(offset, text)
+        # asked for four times a second, also while nothing happens and much is open
+        self._text: str | None = None
 
     @property
     def offset(self) -> int:
@@ -48,6 +50,11 @@ class Ledger:
     @property
     def text(self) -> str:
         """What is finished beyond `offset`; where it is too long, the first part of it."""
+        if self._text is None:
+            self._text = self._new_text()
+        return self._text
+
+    def _new_text(self) -> str:
         later = sorted(offset for offset in self._told_open if offset >= self._next)
         end = max(self._next, self._told_end)
         start = last = self.offset
@@ -74,6 +81,7 @@ class Ledger:
         if offset < self._next:
             return offset in self._open
         self._next = offset + 1
+        self._text = None
         if offset < self._told_end and offset not in self._told_open:
             return False
         self._open[offset] = None
@@ -82,6 +90,7 @@ class Ledger:
     def finish(self, offset: int) -> None:
         """This record is finished with."""
         self._open.pop(offset, None)
+        self._text = None
 
 
 def _gaps(gap: int, times: int) -> list[str]:

@@ -74,6 +74,17 @@ def test_the_many_of_one_place_that_wait_are_a_short_text(every: int) -> None:
     assert sum(later.begin(offset) for offset in range(end + 5_000)) == 9_000
 
 
+def test_the_text_is_made_anew_only_where_something_happened() -> None:
+    ledger = Ledger(0)
+    ledger.begin(0)
+    first = ledger.text
+    assert ledger.text is first
+    ledger.begin(1)
+    assert ledger.text == "2:0,1"
+    ledger.finish(1)
+    assert ledger.text == "2:0"
+
+
 def test_no_more_open_offsets_are_told_than_may_be_kept() -> None:
     ledger = Ledger(0)
     for offset in range(MAX_OPEN_TOLD + 500):
