@@ -16,6 +16,7 @@ from faust.types.tuples import ConsumerMessage
 
 from stream_app.contracts.topics import SOURCE_TOPICS
 from stream_app.kafka import safe_records
+from stream_app.kafka.group_errors import join_again_after_errors
 from stream_app.kafka.runs import Run, runs_of
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset
 
@@ -128,6 +129,16 @@ class ConsumerThread(AIOKafkaConsumerThread):
         if active_partitions is not None:
             active_partitions = _ActiveAlone(active_partitions)
         return await super()._fetch_records(consumer, active_partitions, *arguments, **options)
+
+    async def on_start(self) -> None:
+        """Start the consumer, which joins the group whatever errors it meets."""
+        await super().on_start()
+
+        def fail(error: BaseException) -> None:
+            self.app.loop.call_soon_threadsafe(self.app.failure, error)
+
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  no public way
+        join_again_after_errors(coordinator, fail)
 
     async def on_thread_stop(self) -> None:
         """Leave the group for good if we were asked to stop.
