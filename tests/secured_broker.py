@@ -26,7 +26,7 @@ from aiokafka.protocol.types import (
 )
 
 from stream_app.broker.jars import fetch_jars
-from stream_app.broker.java import find_java
+from stream_app.broker.java import Java, find_java
 from stream_app.broker.node import Launch
 from stream_app.contracts.access import ACCESS, Operation, Process
 from stream_app.kafka.clients import connection
@@ -214,7 +214,7 @@ class SecuredBroker:
     async def start(self) -> None:
         """Format its storage if that is needed, start it, and wait until it answers."""
         java = await find_java()
-        assert java is not None
+        assert isinstance(java, Java), java
         launch = Launch(java.program, await fetch_jars(self.admin.cache_dir), "384m", tied=True)
         properties = self.folder / "server.properties"
         if not properties.exists():
