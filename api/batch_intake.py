@@ -148,7 +148,9 @@ class BatchIntake:
     def _refuse(self, item: Item, reason: str) -> None:
         if self._refused.count >= MAX_REFUSED_ITEMS:
             raise TooManyRefusedError
-        original = _written(item.content) if item.original is None else item.original
+        original = item.original
+        if original is None:
+            original = b"" if self._refused.is_full else _written(item.content)
         truncated = isinstance(item.content, LineTooLongError)
         self._refused.add(item.number, reason, original, truncated=truncated)
         self._ingestion.polls_counted.refused += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from api.lines import Line
 
-SLICE_BYTES: Final = 16 << 10
+SLICE_BYTES: Final = 8 << 10
 """Of an array, parsed at once: other requests have their turn in between."""
 
 _ITEM_BYTES: Final = 64 << 10

@@ -49,10 +49,17 @@ class RefusedItems:
         if len(self.listed) < LISTED_ITEMS:
             self.listed.append({"index": number, "reason": reason})
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the originals of further items are not looked at."""
+        return bool(self._kept) and not self._all_kept
+
     def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:
         """Count an item, and keep it if there is room."""
         self.note(number, reason)
         self._ours += 1
+        if self.is_full:
+            return
         cost = len(original) + len(reason)
         self._all_kept = (
             self._all_kept

@@ -127,7 +127,7 @@ def test_slices_are_the_array(items: list[Any], indent: int | None) -> None:
         b"[," + b"1," * SLICE_BYTES + b"1]",
         b"[" + b"1," * SLICE_BYTES + b",1]",
         b"[" + b"[1," * SLICE_BYTES + b"1]",
-        b'["' + b"," * 9 * SLICE_BYTES + b'"]',
+        b'["' + b"," * 12 * SLICE_BYTES + b'"]',
     ],
 )
 def test_what_is_no_array_or_has_an_item_without_end(body: bytes) -> None:

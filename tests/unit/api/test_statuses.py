@@ -450,7 +450,7 @@ class TestForms:
             assert answer["accepted"] == items.count(GOOD)
             assert max(sizes) <= 100
             slices = [len(json.dumps(part)) for part in json_items.array_slices(data)]
-            assert max(slices) < 5 * json_items.SLICE_BYTES
+            assert max(slices) < 9 * json_items.SLICE_BYTES
 
 
 class TestLetters:
