@@ -204,9 +204,12 @@ def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportForm]:
 
 
 def _new_report_id(request: web.Request) -> str:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
+    keys = request.headers.getall("Idempotency-Key", [])
+    if not keys:
         return str(uuid4())
+    if len(keys) > 1:
+        raise RecordError(f"Idempotency-Key is there {len(keys)} times: say it once")
+    (key,) = keys
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
         raise RecordError(f"Idempotency-Key is not 1 to {MAX_KEY_LENGTH} printable characters")
     return str(uuid5(_IDEMPOTENCY, key))

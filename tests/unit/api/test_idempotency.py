@@ -108,3 +108,11 @@ async def test_a_key_that_is_not_utf8_is_422(client: TestClient, gateway: FakeGa
     assert answer.startswith(b"HTTP/1.1 422 ")
     assert b"Idempotency-Key is not 1 to 255 printable characters" in answer
     assert gateway.requests == []
+
+
+async def test_two_keys_are_refused(client: TestClient, gateway: FakeGateway) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    response = await client.post("/trigger_report", headers=headers)
+    detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert detail == "Idempotency-Key is there 2 times: say it once"
+    assert gateway.requests == []
