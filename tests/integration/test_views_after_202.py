@@ -32,6 +32,12 @@ async def poll(client: TestClient[Any, Any], store: str, status: str, instant: i
     assert response.status == 202, await response.text()
 
 
+async def ready(client: TestClient[Any, Any]) -> None:
+    """Wait until workers own all partitions: before that the API says 503, which is right."""
+    while (await client.get("/readyz")).status != 200:  # noqa: ASYNC110  another process starts
+        await asyncio.sleep(0.05)
+
+
 async def view_of(client: TestClient[Any, Any], path: str) -> Any:
     response = await client.get(path)
     assert response.status == 200, await response.text()
@@ -45,6 +51,7 @@ async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
     began = now() - HOUR
     old = str(uuid.uuid4())
     async with api(settings) as client, running_worker(settings, "worker-1"):
+        await ready(client)
         for number in range(TIMES):
             # a store that has polls, and one that nobody has heard of
             store = old if number % 2 else str(uuid.uuid4())
@@ -69,6 +76,7 @@ async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
 async def test_a_badge_covers_the_poll(kafka_settings: Settings, tmp_path: Path) -> None:
     settings = replace(kafka_settings, data_dir=tmp_path, reference_clock="wall")
     async with api(settings) as client, running_worker(settings, "worker-1"):
+        await ready(client)
         for _ in range(TIMES):
             store = str(uuid.uuid4())
             await poll(client, store, "active", now() - HOUR)
