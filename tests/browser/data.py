@@ -112,6 +112,7 @@ def summary(store: dict[str, Any]) -> dict[str, Any]:
         "business_hours": week.HOURS,
         "open_changes_at": text(datetime(2024, 3, 13, 2, tzinfo=UTC)),
         "last_poll": store["last_poll"],
+        "unknown_timezone": None,
         "reference_time": NOW,
         "stale_after": "2h",
         "lookback": "1h",

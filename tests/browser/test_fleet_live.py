@@ -30,9 +30,14 @@ def up_store(backend: Backend) -> str:
 
 
 async def fetches(backend: Backend, page: Page, more: int) -> None:
-    """Wait until the page has asked for the fleet so many times."""
+    """Wait until the page has asked for the fleet so many times, and has shown the answers."""
     while sum(line.startswith("GET /fleet?") for line in backend.asked) < more:
         await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    answered = """performance.getEntriesByType("resource")
+        .filter(({ name }) => name.includes("/fleet?")).length"""
+    while await page.evaluate(answered) < more:
+        await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
 
 
 async def test_counts_and_rows_change_without_a_reload(

@@ -171,6 +171,16 @@ async def test_a_store_that_is_always_open(open_page: OpenPage, backend: Backend
         await expect(page.locator("#facts")).to_contain_text("open 24/7")
 
 
+async def test_a_zone_that_is_none_is_named_with_the_one_that_applies(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    backend.details[STORE]["summary"]["unknown_timezone"] = "america/chicago "
+    async with open_page(PATH) as page:
+        await expect(page.locator("#facts > span").last).to_have_text(
+            "“america/chicago ” is no time zone: the default, America/Chicago, applies"
+        )
+
+
 async def test_a_closed_store_says_when_it_opens(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["summary"].update(state="closed", open_changes_at="2024-03-13T14:00:00Z")
     async with open_page(PATH) as page:
