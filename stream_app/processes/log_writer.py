@@ -35,7 +35,7 @@ OLD_LOGS: Final = 2
 REPEAT_SECONDS: Final = 60.0
 """The same entry is written once in so many seconds."""
 
-NEWS_REPEATS: Final = 10
+NEWS_REPEATS: Final = 100
 """An entry of level INFO may come back as often in that time, if others came between: a state
 that changes back and forth must stay readable."""
 
