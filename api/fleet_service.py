@@ -119,6 +119,7 @@ class FleetService:
         self._ticker: asyncio.Task[None] | None = None
         self._figures: asyncio.Task[None] | None = None
         self._figures_due = float("-inf")
+        self._figures_asked = float("-inf")
         self.figures_at: int | None = None
         """µs; reference time of the figures."""
 
@@ -275,8 +276,10 @@ class FleetService:
 
     async def _first_figures(self) -> None:
         asked = self._ask_for_figures()
-        if asked is not None and self.figures_at is None:
-            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS)
+        # of many stores they take minutes: not every look waits for them anew
+        waited = time.monotonic() - self._figures_asked
+        if asked is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
+            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS - waited)
 
     def _ask_for_figures(self) -> asyncio.Task[None] | None:
         """Ask for the figures of all stores, if they are old; who asks may wait for them."""
@@ -285,6 +288,7 @@ class FleetService:
         now = self.now()
         if now is None or time.monotonic() < self._figures_due:
             return None
+        self._figures_asked = time.monotonic()
         self._figures = asyncio.create_task(self._read_figures(now), name="figures")
         return self._figures
 

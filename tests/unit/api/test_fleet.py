@@ -445,3 +445,24 @@ async def test_a_report_that_has_ended_is_told_at_once(
 )
 async def test_events_of_no_report(watched: TestClient, report_id: str, status: HTTPStatus) -> None:
     await problem_of(await watched.get(f"/reports/{report_id}/events"), status)
+
+
+async def test_figures_that_take_long_keep_the_first_look_alone_waiting(
+    watched: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_service, "FIRST_FIGURES_SECONDS", 0.02)
+    waits: list[Any] = []
+    wait = asyncio.wait
+
+    async def noted(tasks: Any, **options: Any) -> Any:
+        waits.append(options)
+        return await wait(tasks, **options)
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fleet_service.asyncio, "wait", noted)
+    gateway.answer = never  # type: ignore[method-assign,assignment]
+    for _ in range(3):
+        assert (await watched.get("/fleet")).status == HTTPStatus.OK
+    assert len(waits) == 1
