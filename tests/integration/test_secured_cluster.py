@@ -91,6 +91,16 @@ def api(environment: dict[str, str], folder: Path, **more: str) -> tuple[Running
 
 # -- exactly the rights of the table
 
+_WRITES: tuple[tuple[str, str, Any], ...] = (
+    ("POST", "/status", [{"store_id": OTHER, **POLL}]),
+    ("PUT", f"/stores/{STORE}/business_hours", {"hours": [[0, "09:00", "17:00"]]}),
+    ("PUT", f"/stores/{STORE}/timezone", {"timezone_str": "America/Chicago"}),
+    ("POST", f"/trigger_report/{STORE}", {"webhook": {"url": "https://hooks.example.com/x"}}),
+    ("POST", "/trigger_report", {}),
+    ("DELETE", f"/stores/{OTHER}", None),
+)
+"""All that the API writes by HTTP."""
+
 
 async def _users(broker: SecuredBroker) -> dict[Process, dict[str, str]]:
     """One user a process, in different ways, each with the rights of its rows and no other."""
@@ -142,6 +152,12 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
             *("--via", "kafka", "--register"),
         )
         assert await post(address, STORE) == 202
+        for method, path, body in _WRITES:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.request(method, f"{address}{path}", json=body) as answer,
+            ):
+                assert answer.status == 202, (path, await answer.text())
         async with Http(address) as http:
             report = await http.trigger(STORE)
             status, text = await http.finished(report)
