@@ -52,6 +52,8 @@ NO_SCHEMA_TELLS: Final = (
     "this Idempotency-Key was used for another request",
     # by the clock, or by the zone at the end of the text
     "lies ahead of the clock",
+    # by the setting EARLIEST_POLL
+    "lies before 2000-01-01",
     "a time outside 1970 to 2100",
     # the operator, who lists where webhooks may go
     "webhooks are off here",

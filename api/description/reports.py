@@ -225,7 +225,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
                 "`unknown`: for each figure, how much of it no poll backs. The file is named "
                 "after the reference time then.",
-                list[FurtherColumn],
+                Annotated[list[FurtherColumn], Field(min_length=1)],
             ),
         ),
         answers={
