@@ -211,7 +211,7 @@ async def test_a_bucket_that_lost_its_polls_is_told_with_store_figures_and_offse
     assert line.startswith(
         f"the watchman finds that the figures of store {victim} are not what the topics say: "
     )
-    assert "polls_counted is 0 in the report and " in line
+    assert "uptime_last_week is 0.0 in the report and " in line
     assert f"{STATUS} below offset {24 * 12 * 3}" in line
     assert "\n" not in line
 
