@@ -220,7 +220,8 @@ def _differences(claim: Claim, found: Recount) -> Iterator[str]:
     if len(found.rows) != len(claim.rows):
         yield f"the report has {len(claim.rows)} rows and recomputed it has {len(found.rows)}"
         return
-    names = [*claim.columns, *claim.unknown_columns, "polls_counted", "coverage"]
+    # what the figures rest on before what is a part of them
+    names = [*claim.columns, "polls_counted", "coverage", *claim.unknown_columns]
     pairs = [
         (name, row.get("date"), told.get(name), row.get(name))
         for told, row in zip(claim.rows, found.rows, strict=True)
