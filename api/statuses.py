@@ -125,11 +125,9 @@ async def _take_array(
         # all of it before the first item is taken: half an array is none
         await _check_array(request, data)
     async with _counted(intake):
-        index = 0
-        for items in array_slices(data):
-            numbered = (Item(place, item, None) for place, item in enumerate(items, index))
-            await _take(request, intake, numbered)
-            index += len(items)
+        # over the slices: fewer items at once would be more records of a store
+        items = enumerate(chain.from_iterable(array_slices(data)))
+        await _take(request, intake, (Item(place, item, None) for place, item in items))
         await intake.finish(data)
         return accepted(intake.answer())
 
