@@ -49,11 +49,10 @@ class StoreService:
             WorkersBehindError: the store may be in what the workers have yet to apply.
         """
         self._require()
+        # made or removed by way of another process a moment ago, it may not be seen here yet
+        await self._read()
         if self._registry.exists(store_id):
-            # removed by way of another process, it may be known here still
-            await self._read()
-            if self._registry.exists(store_id):
-                return True
+            return True
         # acknowledged a moment ago, it may not be registered yet: wait before saying no
         await self._wait_for_workers(f"store {store_id} is not known yet")
         await self._read()
