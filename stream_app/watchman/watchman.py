@@ -256,10 +256,11 @@ class Watchman:
             await self._read_newest(checks)
             # minute by minute: too long for the event loop
             outcome, differences = await asyncio.to_thread(self._recompute, checks, claim)
-            if outcome != "differs":
+            if outcome == "agrees":
                 return outcome
+            # a run of polls that is being applied stands in the table before its offsets count
             found = (claim, differences)
-        if await self._refused(checks, store_id):
+        if outcome == "not_comparable" or await self._refused(checks, store_id):
             return "not_comparable"
         _tell(checks.number, *found)
         return "differs"
