@@ -242,7 +242,7 @@ def test_letters_are_replayed_by_name_by_filter_or_all(
 
 def test_a_dry_run_says_so_and_sends_nothing(topic: FakeReader) -> None:
     SinkDouble.sent = []
-    topic.add_letter(of_record(encode_poll(STORE, 5, active=True)))
+    topic.add_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
     result = run("replay", "--all", "--dry-run")
     assert (result.exit_code, result.stdout) == (0, "1 dead letter: 1 would be sent\n")
     assert SinkDouble.sent == []
@@ -252,7 +252,7 @@ def test_a_mended_value_takes_the_place_of_the_original_even_of_a_cut_one(
     topic: FakeReader, tmp_path: Path
 ) -> None:
     topic.add_letter(of_record(b"{", truncated=True))
-    value = encode_poll(STORE, 5, active=True)
+    value = encode_poll(STORE, NOON_MS * 1000, active=True)
     mended = tmp_path / "mended"
     mended.write_bytes(value + b"\n")
     assert run("replay", "0").exit_code == 1
@@ -266,7 +266,7 @@ def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
         topic.add_letter(of_row(line))
     topic.add_letter(of_record(b"{"))
     topic.add_letter(of_record(encode_zone(STORE, "UTC")))
-    topic.add_letter(of_record(encode_poll(STORE, 5, active=True)))
+    topic.add_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
     result = run("replay", "--all")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == (

@@ -94,7 +94,10 @@ async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> N
     assert lines[0] == f"report {REPORT} of store {STORE}"
     assert "  to          2024-03-10T12:00:00Z, Sun 2024-03-10 13:00:00 CET" in lines
     assert any("Mon Tue Wed Thu Fri Sat Sun 09:00-17:00" in line for line in lines)
-    assert "  last hour                          60              0             60" in lines
+    assert (
+        "  last hour                          60              0             60              0"
+        in lines
+    )
     assert "  polls counted                       3" in lines
     said = [line for line in lines if line.startswith("  S")]
     assert [line.split("  ")[-1] for line in said] == [
