@@ -185,7 +185,7 @@ class Docs:
 
     def built(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["make", "docs"],
+            ["make", "--no-print-directory", "docs"],
             cwd=self.folder,
             capture_output=True,
             text=True,
