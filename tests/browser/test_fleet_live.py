@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,15 @@ def up_store(backend: Backend) -> str:
     return next(key for key, store in backend.stores.items() if store["state"] == "up")
 
 
+async def asked_for(backend: Backend, more: int) -> None:
+    """Wait until the page has asked for the fleet so many times."""
+    while sum(line.startswith("GET /fleet?") for line in backend.asked) < more:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
 async def fetches(backend: Backend, page: Page, more: int) -> None:
     """Wait until the page has asked for the fleet so many times, and has shown the answers."""
-    while sum(line.startswith("GET /fleet?") for line in backend.asked) < more:
-        await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    await asked_for(backend, more)
     answered = """performance.getEntriesByType("resource")
         .filter(({ name }) => name.includes("/fleet?")).length"""
     while await page.evaluate(answered) < more:
@@ -237,7 +243,8 @@ async def test_a_service_that_is_silent_is_not_connected(
 async def test_a_hidden_page_listens_to_nothing(open_page: OpenPage, backend: Backend) -> None:
     async with open_page("/?state=down", clock=True) as page:
         await backend.fleet_events.listened()
-        await fetches(backend, page, 2)
+        # a page whose clock stands draws no frame to wait for
+        await asked_for(backend, 2)
         await expect(page.locator("#rows tr")).to_have_count(3)
         await page.evaluate(_HIDE, "hidden")
         await backend.fleet_events.left()

@@ -147,7 +147,7 @@ async def _coordinator(product: Deployment) -> KafkaNode:
 
 async def _ping(product: Deployment, store_id: str) -> int:
     """The status of the answer to a ping that no report counts."""
-    body = {"status": "active", "timestamp_utc": "1999-01-01T00:00:00Z"}
+    body = {"status": "active", "timestamp_utc": "2001-01-01T00:00:00Z"}
     async with (
         aiohttp.ClientSession(product.address) as session,
         session.post(f"/stores/{store_id}/status", json=body) as response,
