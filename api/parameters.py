@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from api.description.openapi import OPERATIONS
 from api.description.schemas import Schemas
-from stream_app.contracts.records import shown
+from stream_app.contracts.records import listed, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def check_query(request: web.Request, known: QueryParameters) -> None:
     query = request.query
     unknown = sorted(set(query) - known.keys())
     if unknown:
-        *most, last = known or ("none",)
-        names = f"{', '.join(most)} and {last}" if most else last
+        names = listed(known or ("none",))
         raise RecordError(f"unknown parameters: {shown(', '.join(unknown))}; known are {names}")
     for name, repeats in known.items():
         values = query.getall(name, [])

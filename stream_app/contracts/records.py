@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import lshift, or_
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -25,6 +25,9 @@ from stream_app.domain.hours import whole_day
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid, is_canonical
 from stream_app.domain.instants import LATEST, SECOND, check_instant, format_instant, parse_instant
 from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_POLLS_PER_RECORD: Final = 512
 """What our producers put in one record: about 11 kB of JSON, one or two table writes."""
@@ -56,6 +59,12 @@ def shown(value: object) -> str:
     except orjson.JSONEncodeError:
         # orjson reads deeper nesting than it writes
         return f"a {type(value).__name__}, deeply nested"
+
+
+def listed(names: Iterable[str]) -> str:
+    """One or more names as `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def parse_uuid(text: object, what: str = "store_id") -> str:
@@ -124,9 +133,7 @@ def known_fields_only(content: dict[str, Any], *known: str) -> None:
     """
     if not content.keys() <= set(known):
         unknown = ", ".join(sorted(content.keys() - set(known)))
-        *most, last = known
-        names = f"{', '.join(most)} and {last}" if most else last
-        raise RecordError(f"unknown fields: {shown(unknown)}; known are {names}")
+        raise RecordError(f"unknown fields: {shown(unknown)}; known are {listed(known)}")
 
 
 def field_of(content: dict[str, Any], name: str) -> Any:

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.contracts.access import ACCESS, Process
+from stream_app.contracts.records import listed
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.rights import (
@@ -32,7 +33,7 @@ from stream_app.kafka.rights import (
     missing_on_topics,
     principal,
 )
-from stream_app.kafka.topic_check import check_topics, listed
+from stream_app.kafka.topic_check import check_topics
 from stream_app.kafka.topic_ids import look_at_topics
 
 if TYPE_CHECKING:

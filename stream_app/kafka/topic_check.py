@@ -15,6 +15,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
+from stream_app.contracts.records import listed
 from stream_app.contracts.topic_rules import (
     CHECKED_SETTINGS,
     PARTITIONS,
@@ -85,12 +86,6 @@ class TopicCheck:
                 f"{PREFIX}PARTITIONS to it"
             )
         return advice
-
-
-def listed(names: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 async def check_topics(
