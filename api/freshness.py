@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from api.ending import cancel
 from stream_app.domain.instants import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.reach import LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +111,7 @@ class DataAge:
         at = self._clock()
         since = self._as_of if self._as_of is not None else self._since
         if not self._reachable:
-            return Freshness(at, self._as_of, "broker", "the Kafka broker is out of reach")
+            return Freshness(at, self._as_of, "broker", LOST)
         if since is None or at - since <= DELAYED_AFTER_SECONDS * SECOND:
             return Freshness(at, self._as_of)
         reason = self._progress.why_unowned() or "the workers are still applying what came in"

@@ -51,11 +51,8 @@ class StoreService:
         self._require()
         # made or removed by way of another process a moment ago, it may not be seen here yet
         await self._read()
-        if self._registry.exists(store_id):
-            return True
-        # acknowledged a moment ago, it may not be registered yet: wait before saying no
-        await self._wait_for_workers(f"store {store_id} is not known yet")
-        await self._read()
+        if not self._registry.exists(store_id):
+            await self._read_behind_the_workers(store_id)
         return self._registry.exists(store_id)
 
     async def unknown(self, store_ids: Iterable[str]) -> list[str]:
@@ -70,7 +67,7 @@ class StoreService:
         missing = [store_id for store_id in store_ids if not self._registry.exists(store_id)]
         if missing:
             # which waits for all that was acknowledged before, whatever becomes of this one
-            await self.store_exists(missing[0])
+            await self._read_behind_the_workers(missing[0])
         return [store_id for store_id in missing if not self._registry.exists(store_id)]
 
     async def store(self, store_id: str) -> StoreEntry | None:
@@ -105,6 +102,11 @@ class StoreService:
         """
         await self._wait_for_workers(f"the removal of store {store_id} is recorded")
         await self._read_all()
+
+    async def _read_behind_the_workers(self, store_id: str) -> None:
+        """Read all that the workers register of what came in: a store may be acknowledged only."""
+        await self._wait_for_workers(f"store {store_id} is not known yet")
+        await self._read()
 
     async def _wait_for_workers(self, what: str) -> None:
         try:
