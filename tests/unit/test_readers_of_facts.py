@@ -30,7 +30,6 @@ from tests.agent_fakes import (
     settings_with,
 )
 from tests.store_log import OTHERS, OWN, STORE, StoreLog
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -108,7 +107,6 @@ async def in_the_replay_of_letters(own: Sequence[FakeRecord]) -> str:
     return str(fact.timezone)
 
 
-@untimed
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, OTHERS[-1]), st.integers(0, 2)),

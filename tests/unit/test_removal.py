@@ -67,7 +67,6 @@ from tests.agent_fakes import (
     settle,
     store_in,
 )
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -317,7 +316,6 @@ def assert_agrees(worker: Worker, model: Model) -> None:
     assert state["latest"] == newest
 
 
-@untimed
 @given(st.lists(SENT, max_size=25), st.lists(st.integers(0, 40), max_size=6), st.randoms())
 def test_what_was_told_before_a_removal_is_gone_in_any_order(
     steps: list[tuple[str, bool | None, Any]], again: list[int], rng: Any
@@ -375,7 +373,6 @@ async def in_the_evidence(logs: Logs) -> set[int]:
     return {seen.instant for seen in evidence.polls_below(evidence.end)}
 
 
-@untimed
 @given(st.lists(st.tuples(st.booleans(), st.one_of(st.none(), POLLS)), max_size=20), st.randoms())
 def test_a_removal_on_a_wrong_partition_counts_once_however_often_it_is_forwarded(
     steps: list[tuple[bool, int | None]], rng: Any
@@ -509,7 +506,6 @@ def test_a_removal_that_is_not_plain_is_refused(value: bytes) -> None:
     assert worker.state()["exists"]
 
 
-@untimed
 @given(st.lists(SENT, max_size=25), st.randoms())
 def test_the_view_of_the_api_agrees_in_any_order(
     steps: list[tuple[str, bool | None, Any]], rng: Any

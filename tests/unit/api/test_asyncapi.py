@@ -47,7 +47,6 @@ from tests.report_contents import FORMS, NOON, OFFSETS, fleet_content, store_con
 from tests.sample import ROOT
 from tests.unit.api.answers import REPORT, STORE
 from tests.unit.contracts import wire
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
@@ -96,7 +95,6 @@ def test_topics_are_described_as_they_are_created() -> None:
     assert "retention.ms" not in channels["stores"]["bindings"]["kafka"]["topicConfiguration"]
 
 
-@untimed
 @given(wire.poll_batches, wire.instants)
 def test_polls(batch: Any, instant: int) -> None:
     one = encode_poll(batch.store_id, instant, active=True)
@@ -121,7 +119,6 @@ def test_the_header_of_what_a_worker_forwards() -> None:
     assert not validator.is_valid({ORIGIN_HEADER: {"partition": 1}})
 
 
-@untimed
 @given(wire.zone_records, wire.store_records, wire.watermarks)
 def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> None:
     value = encode_zone(zone.store_id, zone.timezone)
@@ -130,7 +127,6 @@ def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> N
     assert RECORDS.message(WATERMARKS.name, encode_watermark(watermark)) == "WatermarkRecord"
 
 
-@untimed
 @given(wire.report_requests)
 def test_requests(request: Any) -> None:
     written = encode_request(request)
@@ -189,7 +185,6 @@ sources = st.one_of(
 )
 
 
-@untimed
 @given(
     st.builds(
         DeadLetter,

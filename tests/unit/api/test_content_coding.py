@@ -19,7 +19,6 @@ from api.content_coding import (
     RatioError,
     Unpacker,
 )
-from tests.unit.contracts.hypotheses import untimed
 
 FORMS = {
     "gzip": gzip.compress,
@@ -55,7 +54,6 @@ def test_deflate_without_its_head_is_read_too() -> None:
 
 
 @given(st.binary(max_size=3000), st.integers(1, 3), st.lists(st.integers(0, 4000), max_size=6))
-@untimed
 def test_where_the_chunks_are_cut_does_not_matter(
     data: bytes, members: int, cuts: list[int]
 ) -> None:

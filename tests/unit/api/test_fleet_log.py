@@ -16,7 +16,6 @@ from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
 from stream_app.domain.report import CSV_HEADER
 from tests.fakes import FakeRecord
 from tests.unit.api.answers import REPORT
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +223,6 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
     return "running" if history else "pending", []
 
 
-@untimed
 @given(events)
 def test_any_history_ends_as_the_first_whole_set_or_failure_says(
     history: list[ReportEvent],

@@ -14,7 +14,6 @@ from api.json_items import SLICE_BYTES, ObjectReader, array_slices
 from api.lines import LineSplitter
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +81,6 @@ def test_depth_without_an_end_is_refused_at_once() -> None:
     st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=2), max_size=4),
     st.sampled_from([None, 0, 2]),
 )
-@untimed
 def test_whatever_stands_in_texts(contents: list[dict[str, str]], indent: int | None) -> None:
     body = b"\n".join(json.dumps(content, indent=indent).encode() for content in contents)
     assert [content for _, content in read(body)] == contents
@@ -102,7 +100,6 @@ def slices_of(body: bytes) -> list[Any]:
 
 
 @given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]))
-@untimed
 def test_slices_are_the_array(items: list[Any], indent: int | None) -> None:
     many = items * 3000
     body = json.dumps(many, indent=indent).encode()

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from api.lines import LineSplitter
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 
 
 def split(chunks: list[bytes], limit: int = 8) -> list[tuple[int, bytes | str, bytes]]:
@@ -53,7 +52,6 @@ def test_it_holds_no_more_than_the_limit() -> None:
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=8))
-@untimed
 def test_where_the_chunks_are_cut_does_not_matter(data: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     chunks = [data[a:b] for a, b in itertools.pairwise(places)]

@@ -20,7 +20,6 @@ from stream_app.domain.form import ReportForm
 from stream_app.errors import RecordError
 from tests.fakes import FakeRecord, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,7 +271,6 @@ def read(asked: list[Any], happened: list[Any], requests_first: list[bool]) -> t
         log.close()
 
 
-@untimed
 @given(histories(), st.lists(st.booleans(), max_size=14))
 def test_any_interleaving_of_the_topics_ends_in_the_same_state(
     history: tuple[list[Any], list[Any]], requests_first: list[bool]
@@ -283,7 +281,6 @@ def test_any_interleaving_of_the_topics_ends_in_the_same_state(
     assert read(asked, happened, [False] * len(happened)) == in_order
 
 
-@untimed
 @given(histories())
 def test_the_state_is_the_first_request_and_the_first_final_event(
     history: tuple[list[Any], list[Any]],

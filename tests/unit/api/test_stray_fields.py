@@ -22,7 +22,6 @@ from stream_app.explain.claim import claim_of
 from tests.fakes import FakeGateway, report_state
 from tests.report_contents import FORMS, STORE, fleet_content, store_content
 from tests.unit.api.answers import REPORT
-from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import json_values
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ STORE_CONTENTS = {form: of_store(form) for form in FORMS}
 
 
 @pytest.mark.parametrize("form", ["window", "span", "daily exact"])
-@untimed
 @given(path=steps.filter(bool), new=odd)
 @example(path=[11, 0, 3], new="a\r\nSet-Cookie: b")
 def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new: Any) -> None:
@@ -126,7 +124,6 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
 
 
 @pytest.mark.parametrize("form", ["window", "daily exact"])
-@untimed
 @given(path=steps.filter(bool), new=odd)
 def test_a_piece_of_a_report_of_many(
     readers: Readers, form: str, path: list[int], new: Any
@@ -172,7 +169,6 @@ def test_a_piece_of_a_report_of_many(
 
 
 @pytest.mark.parametrize("status", ["failed", "running", "complete"])
-@untimed
 @given(name=st.sampled_from(["reason", "at", "status", "report_id", "report", "piece"]), new=odd)
 def test_what_stands_beside_it(readers: Readers, status: Any, name: str, new: Any) -> None:
     value = {

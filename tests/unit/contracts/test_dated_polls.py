@@ -16,7 +16,6 @@ from stream_app.contracts.records import (
     split_ill_dated,
 )
 from stream_app.domain.instants import format_instant, parse_instant
-from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import STORE, wire
 
 CLOCK = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
@@ -35,7 +34,6 @@ def test_the_tolerance_belongs_to_it() -> None:
 
 
 @given(POLLS)
-@untimed
 def test_a_batch_is_judged_poll_by_poll(polls: list[tuple[int, bool]]) -> None:
     earliest = CLOCK + TOLERANCE - 1
     good, reasons = split_ill_dated(polls, CLOCK, TOLERANCE, earliest)
@@ -75,7 +73,6 @@ def test_nanoseconds_are_guessed_too() -> None:
 
 
 @given(st.integers(0, 4_102_444_800_000 - 1))
-@untimed
 def test_the_worker_reads_the_same_millisecond_as_the_api(milliseconds: int) -> None:
     # Faust hands seconds in a float, the produce answer milliseconds
     assert taken_at(SimpleNamespace(timestamp=milliseconds / 1000.0)) == milliseconds * 1000

@@ -17,7 +17,6 @@ from stream_app.domain.instants import (
     to_datetime,
 )
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import instants
 
 if TYPE_CHECKING:
@@ -124,7 +123,6 @@ def test_an_instant_outside_the_range_is_refused(instant: int) -> None:
         check_instant(instant)
 
 
-@untimed
 @given(st.text())
 def test_no_text_raises_anything_else(text: str) -> None:
     try:
@@ -134,21 +132,18 @@ def test_no_text_raises_anything_else(text: str) -> None:
     assert check_instant(instant) == instant
 
 
-@untimed
 @given(instants)
 def test_what_is_written_is_read_back(instant: int) -> None:
     assert parse_instant(format_instant(instant)) == instant
     assert from_datetime(to_datetime(instant)) == instant
 
 
-@untimed
 @given(instants, st.integers(-23 * 60 - 59, 23 * 60 + 59))
 def test_any_offset_names_the_same_instant(instant: int, minutes: int) -> None:
     there = to_datetime(instant).astimezone(timezone(timedelta(minutes=minutes)))
     assert parse_instant(there.isoformat()) == instant
 
 
-@untimed
 @given(instants)
 def test_the_form_of_the_sample_data_is_read(instant: int) -> None:
     moment = to_datetime(instant)

@@ -20,7 +20,6 @@ from stream_app.contracts.records import decode_hours, decode_packed_polls, deco
 from stream_app.contracts.requests import decode_request
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 POLL = {"store_id": STORE, "status": "active", "timestamp_utc": "2024-03-10T12:00:00Z"}
@@ -53,7 +52,6 @@ def test_a_packed_text_is_told() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
-@untimed
 def test_what_is_json_is_read_alike_with_a_mark(content: dict[str, str]) -> None:
     try:
         text = json.dumps(content, ensure_ascii=False).encode()

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.kafka.clients import _partitioner
-from tests.unit.contracts.hypotheses import untimed
 
 MURMUR2 = [
     ("21", -973932308),
@@ -36,7 +35,6 @@ def test_stores_spread_over_all_partitions() -> None:
     assert min(counts) > 75
 
 
-@untimed
 @given(st.binary(), st.integers(1, 1000))
 def test_our_producers_ask_the_same_function(key: bytes, partitions: int) -> None:
     everyone = list(range(partitions))

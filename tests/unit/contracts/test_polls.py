@@ -18,14 +18,12 @@ from stream_app.contracts.records import (
 )
 from stream_app.domain.instants import LATEST, format_instant
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import STORE, instants, nested, uuids, wire
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 
-@untimed
 @given(uuids, instants, st.booleans())
 def test_the_form_of_one_poll_is_a_batch_of_one(store: str, instant: int, active: bool) -> None:
     value = wire(
@@ -48,7 +46,6 @@ def test_other_words_are_no_status(form: Any) -> None:
         parse_status(form)
 
 
-@untimed
 @given(st.uuids())
 def test_every_usual_form_of_a_uuid_becomes_the_canonical_one(value: UUID) -> None:
     for form in (str(value), str(value).upper(), value.hex, f"  {value}\n", value.hex.upper()):
@@ -130,7 +127,6 @@ def test_a_record_of_bad_polls_only_gives_every_reason() -> None:
 GOOD_POLLS = st.tuples(instants, st.sampled_from([0, 1])).map(list)
 
 
-@untimed
 @given(
     st.lists(
         st.tuples(st.just(True), GOOD_POLLS)
@@ -153,7 +149,6 @@ def outcome_of(value: bytes) -> Any:
         return str(error)
 
 
-@untimed
 @given(
     uuids,
     st.lists(st.tuples(instants, st.booleans()), min_size=1, max_size=6),

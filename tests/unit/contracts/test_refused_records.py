@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from stream_app.contracts.records import MAX_HOURS_ROWS, decode_hours, decode_zone
 from stream_app.contracts.requests import report_id_of
 from stream_app.errors import RecordError
-from tests.unit.contracts.hypotheses import untimed
 from tests.unit.contracts.wire import (
     DECODERS,
     GOOD,
@@ -184,14 +183,12 @@ def test_a_request_that_is_no_use_still_says_which_report_to_fail() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@untimed
 @given(value=st.binary())
 def test_no_bytes_raise_anything_else(kind: str, value: bytes) -> None:
     assert "\n" not in refusal(kind, value)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in GOOD[kind]])
-@untimed
 @given(value=json_values)
 def test_no_value_of_a_field_raises_anything_else(kind: str, name: str, value: Any) -> None:
     assert "\n" not in refusal(kind, wire(GOOD[kind] | {name: value}))

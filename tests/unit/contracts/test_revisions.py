@@ -24,7 +24,6 @@ from stream_app.contracts.revisions import (
 )
 from tests.agent_fakes import FakeRecord
 from tests.store_log import OTHERS, OWN, STORE, StoreLog, compacted
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +65,6 @@ steps = st.lists(
 )
 
 
-@untimed
 @given(steps)
 def test_the_record_that_the_broker_took_last_counts(steps: list[tuple[str, int, int]]) -> None:
     log, reader = StoreLog(), Reader()
@@ -97,7 +95,6 @@ origins = st.builds(
 )
 
 
-@untimed
 @given(steps, st.lists(st.tuples(st.integers(0, 40), origins)))
 def test_reading_and_forwarding_again_writes_nothing(
     steps: list[tuple[str, int, int]], forged: list[tuple[int, RecordOrigin]]
@@ -125,7 +122,6 @@ def test_reading_and_forwarding_again_writes_nothing(
     assert (reader.zone, reader.writes) == (zone, writes)
 
 
-@untimed
 @given(st.lists(st.tuples(st.integers(0, OTHERS[-1]), st.integers(-500, 500))))
 def test_what_is_sent_to_the_right_partition_counts_whatever_the_clock_does(
     sent: list[tuple[int, int]],

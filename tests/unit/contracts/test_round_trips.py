@@ -33,7 +33,6 @@ from stream_app.contracts.requests import decode_request, encode_request, report
 from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from stream_app.contracts.reports import ReportEvent
@@ -41,44 +40,37 @@ if TYPE_CHECKING:
     from stream_app.contracts.watermarks import Watermark
 
 
-@untimed
 @given(wire.poll_batches)
 def test_polls(batch: PollBatch) -> None:
     assert decode_poll_batch(encode_poll_batch(batch.store_id, batch.polls)) == (batch, [])
 
 
-@untimed
 @given(wire.uuids, wire.instants, st.booleans())
 def test_a_single_poll(store_id: str, instant: int, active: bool) -> None:
     batch = PollBatch(store_id, [(instant, active)])
     assert decode_poll_batch(encode_poll(store_id, instant, active=active)) == (batch, [])
 
 
-@untimed
 @given(wire.hours_records)
 def test_hours(record: HoursRecord) -> None:
     assert decode_hours(encode_hours(record.store_id, list(record.hours))) == record
 
 
-@untimed
 @given(wire.zone_records)
 def test_zones(record: ZoneRecord) -> None:
     assert decode_zone(encode_zone(record.store_id, record.timezone)) == record
 
 
-@untimed
 @given(wire.store_records)
 def test_stores(record: StoreRecord) -> None:
     assert decode_store(encode_store(record)) == record
 
 
-@untimed
 @given(wire.watermarks)
 def test_watermarks(watermark: Watermark) -> None:
     assert decode_watermark(encode_watermark(watermark)) == watermark
 
 
-@untimed
 @given(wire.report_requests)
 def test_report_requests(request: AnyRequest) -> None:
     written = encode_request(request)
@@ -86,19 +78,16 @@ def test_report_requests(request: AnyRequest) -> None:
     assert report_id_of(written) == request.report_id
 
 
-@untimed
 @given(wire.report_events)
 def test_report_events(event: ReportEvent) -> None:
     assert decode_event(encode_event(event)) == event
 
 
-@untimed
 @given(wire.dead_letters)
 def test_dead_letters(letter: DeadLetter) -> None:
     assert decode_dead_letter(encode_dead_letter(letter)) == letter
 
 
-@untimed
 @given(st.binary(), st.binary())
 @example(b"\xff\x00", b"")
 @example(b"", b'{"base64": "AAAA"}')
@@ -178,7 +167,6 @@ def test_the_forms_that_the_contract_fixes() -> None:
     assert json.loads(encode_store(StoreRecord(store))) == {"store_id": store}
 
 
-@untimed
 @given(wire.watermarks)
 def test_a_watermark_is_keyed_by_its_partition(watermark: Watermark) -> None:
     assert watermark_key(watermark).decode() == f"{watermark.topic}/{watermark.partition}"

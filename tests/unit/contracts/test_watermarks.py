@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.watermarks import Watermark, decode_watermark, encode_watermark
-from tests.unit.contracts.hypotheses import untimed
 
 marks = st.builds(
     Watermark,
@@ -26,7 +25,6 @@ def test_the_newest_poll_of_both_is_kept(
     assert joined.newest_poll == newest
 
 
-@untimed
 @given(st.lists(marks, min_size=1), st.randoms(use_true_random=False))
 def test_it_only_advances_whatever_order_it_is_heard_in(
     heard: list[Watermark], random: object

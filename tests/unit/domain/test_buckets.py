@@ -28,7 +28,6 @@ from stream_app.errors import RecordError, ReportError
 from tests.strategies import Poll
 
 usual = settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.form import MAX_SPAN, ReportForm, rows_of
@@ -12,7 +12,7 @@ from stream_app.errors import ReportError
 from tests.strategies import Case, cases
 from tests.unit.domain.product import by_column, figures, observed_of
 
-usual = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=60)
 NOON = 1_710_072_000_000_000
 CASE = Case([], "UTC", [(NOON - 3 * HOUR, True)], NOON, False)
 

@@ -182,7 +182,7 @@ def test_hours_cannot_change() -> None:
         ALWAYS_OPEN.intervals = ()  # type: ignore[misc]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(hours_rows())
 def test_every_set_of_rows_is_a_tidy_part_of_the_week(rows: list[Row]) -> None:
     intervals = WeeklyHours.from_rows(rows).intervals
@@ -192,7 +192,7 @@ def test_every_set_of_rows_is_a_tidy_part_of_the_week(rows: list[Row]) -> None:
     assert WeeklyHours.from_rows(rows + rows) == WeeklyHours.from_rows(reversed(rows))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(hours_row(), min_size=1, max_size=4), st.data())
 def test_the_week_is_open_where_a_row_says_so(rows: list[Row], data: st.DataObject) -> None:
     readings = [minute_walk._time_of_day(text) for _, *times in rows for text in times]

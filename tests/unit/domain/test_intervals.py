@@ -51,7 +51,7 @@ def test_shift_and_total() -> None:
     assert total([(0, 4), (6, 7)]) == 5
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(ANY, ANY, SMALL, SMALL)
 def test_they_are_sets_of_points(
     left: list[Interval], right: list[Interval], start: int, end: int

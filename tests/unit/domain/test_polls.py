@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.strategies import Poll
 
-usual = settings(deadline=None, max_examples=60)
+usual = settings(max_examples=60)
 
 # few instants, so that sets overlap and disagree
 polls = st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=12)

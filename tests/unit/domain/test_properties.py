@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.hours import WeeklyHours, open_intervals
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 WINDOWS = {"hour": HOUR, "day": DAY, "week": WEEK}
 
 # the walk takes 10,080 steps an example
-slow = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-usual = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=100)
+usual = settings(max_examples=100)
 
 
 def each_window(found: Figures) -> list[UpDown]:
@@ -151,7 +151,7 @@ def test_splitting_a_span_keeps_the_open_time(case: Case, part: int) -> None:
     assert clip(whole, middle, end) == after
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(cases(), st.booleans())
 def test_24_reports_of_an_hour_are_one_of_a_day_and_7_of_a_day_one_of_a_week(
     case: Case, exactly: bool

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
@@ -15,7 +15,7 @@ from tests.unit.domain.product import observed_of
 if TYPE_CHECKING:
     from stream_app.domain.uptime import Observed
 
-usual = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=100)
 
 NOON = 1_710_072_000_000_000  # Sunday 2024-03-10T12:00:00Z
 ALL_DAYS = [(day, "09:00", "17:00") for day in range(7)]

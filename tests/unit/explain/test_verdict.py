@@ -5,7 +5,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.contracts.records import encode_hours, encode_zone
@@ -29,8 +29,8 @@ from tests.unit.explain.cases import (
     verdict_of,
 )
 
-usual = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-few = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=60)
+few = settings(max_examples=25)
 NOON = 1_710_072_000_000_000
 HOURS = [(day, "09:00", "17:00") for day in range(7)]
 CASE = Case(HOURS, "Europe/Berlin", [(NOON - DAY, True), (NOON - HOUR, False)], NOON, False)

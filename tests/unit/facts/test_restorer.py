@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.buckets import TAIL
@@ -742,7 +742,7 @@ interruptions = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(st.lists(raw_batches, max_size=10), interruptions, st.integers(1, 4), st.integers(0, 3))
 def test_the_database_is_a_fold_of_the_log_below_the_claim(
     raw: list[Any], cuts: list[Any], batches_a_fetch: int, beyond: int

@@ -13,7 +13,6 @@ from producers.poll_rows import StoreNumbers, parse_poll_line
 from stream_app.domain.instants import LATEST
 from stream_app.errors import StoreUptimeError
 from tests.unit.contracts import wire
-from tests.unit.contracts.hypotheses import untimed
 
 if TYPE_CHECKING:
     from stream_app.contracts.records import PollBatch
@@ -58,7 +57,6 @@ def test_a_run_without_polls_leaves_a_file_that_can_be_read(tmp_path: Path) -> N
     assert table.columns is not None
 
 
-@untimed
 @given(wire.poll_batches)
 def test_replay_reads_back_exactly_what_was_recorded(batch: PollBatch) -> None:
     stores = StoreNumbers()

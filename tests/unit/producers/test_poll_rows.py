@@ -172,7 +172,7 @@ rows = st.tuples(
 @example(rows=[b"", b"\r", b" ", f"{A},active,{good_times[0]}\r".encode(), b""], chunk_bytes=50)
 @example(rows=[f'"{A}\r",active,{good_times[0]}'.encode()], chunk_bytes=50)
 @example(rows=[f'{A},active,{good_times[0]},"5" pipe"'.encode()], chunk_bytes=50)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_reads_what_the_exact_reader_reads(rows: list[bytes], chunk_bytes: int) -> None:
     with TemporaryDirectory() as folder:
         path = poll_file(Path(folder), *rows)
@@ -188,7 +188,7 @@ def test_reads_what_the_exact_reader_reads(rows: list[bytes], chunk_bytes: int) 
         ["timestamp_utc,note,STATUS,store_id,", ' "Store_ID", timestamp_utc ,x,Status,y\r']
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_reads_any_column_order_as_the_exact_reader_does(rows: list[bytes], header: str) -> None:
     with TemporaryDirectory() as folder:
         wide = [

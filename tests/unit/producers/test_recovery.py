@@ -31,7 +31,6 @@ from stream_app.contracts.topics import (
 )
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire
-from tests.unit.contracts.hypotheses import untimed
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 TAKEN = 1_710_072_000_000_000
@@ -197,7 +196,6 @@ def test_of_a_batch_the_good_polls_are_taken_and_the_others_told() -> None:
     assert [reason.split(":")[0] for reason in found.refused] == ["poll 2", "2024-03-10T12"]
 
 
-@untimed
 @given(
     letter=wire.dead_letters,
     kind=st.sampled_from(["polls", "hours", "zones"]),

@@ -25,7 +25,6 @@ from stream_app.contracts.records import parse_uuid
 from stream_app.domain.hours import WeeklyHours
 from stream_app.domain.instants import HOUR, MINUTE, SECOND
 from stream_app.domain.zones import find_zone
-from tests.unit.contracts.hypotheses import untimed
 
 START = 1_710_072_000_000_000
 EVERY = 10 * SECOND
@@ -60,7 +59,6 @@ def made(trouble: Trouble, stores: int = 200) -> Simulation:
     return Simulation(stores, EVERY, seed=7, trouble=trouble, tolerance=TOLERANCE)
 
 
-@untimed
 @given(simulations, starts)
 def test_the_same_seed_gives_the_same_pings(simulation: Simulation, start: int) -> None:
     again = list(islice(simulation.pings(start), 300))
@@ -81,14 +79,12 @@ def test_store_ids_are_different_uuids_and_more_stores_keep_those_of_fewer() -> 
     assert Simulation(30, EVERY).store_ids == many[:30]
 
 
-@untimed
 @given(simulations, starts)
 def test_pings_come_in_the_order_in_which_they_are_due(simulation: Simulation, start: int) -> None:
     pings = list(islice(simulation.pings(start), 300))
     assert [ping.due for ping in pings] == sorted(ping.due for ping in pings)
 
 
-@untimed
 @given(simulations, starts)
 def test_every_ping_is_on_the_grid_of_its_store_and_leaves_then_or_later(
     simulation: Simulation, start: int
@@ -102,7 +98,6 @@ def test_every_ping_is_on_the_grid_of_its_store_and_leaves_then_or_later(
         assert ping.due - at < (LATE_PINGS[1] + 2) * simulation.every + 1
 
 
-@untimed
 @given(
     st.builds(
         Simulation,
@@ -133,7 +128,6 @@ def test_no_point_of_any_grid_is_left_out_or_told_differently(simulation: Simula
         assert len({ping.due for ping in pings}) == len(pings)
 
 
-@untimed
 @given(simulations, starts, st.integers(0, 100))
 def test_a_second_run_goes_on_with_what_the_first_would_have_done(
     simulation: Simulation, start: int, later: int
