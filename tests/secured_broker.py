@@ -315,16 +315,7 @@ def settings_of(variables: dict[str, str], data_dir: Path) -> Settings:
 # -- requests of an administrator, in aiokafka's notation
 
 
-class _CreateAclsResponse_v1(Response):  # noqa: N801
-    API_KEY = 30
-    API_VERSION = 1
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        ("results", Array(("error_code", Int16), ("error_message", String("utf-8")))),
-    )
-
-
-_ACL: Final = Array(
+_ACL_FIELDS: Final = (
     ("resource_type", Int8),
     ("resource_name", String("utf-8")),
     ("pattern_type", Int8),
@@ -333,6 +324,16 @@ _ACL: Final = Array(
     ("operation", Int8),
     ("permission_type", Int8),
 )
+_ACL: Final = Array(*_ACL_FIELDS)
+
+
+class _CreateAclsResponse_v1(Response):  # noqa: N801
+    API_KEY = 30
+    API_VERSION = 1
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("results", Array(("error_code", Int16), ("error_message", String("utf-8")))),
+    )
 
 
 class _CreateAclsRequest_v1(RequestStruct):  # noqa: N801
@@ -367,13 +368,7 @@ class _DeleteAclsResponse_v1(Response):  # noqa: N801
                     Array(
                         ("error_code", Int16),
                         ("error_message", String("utf-8")),
-                        ("resource_type", Int8),
-                        ("resource_name", String("utf-8")),
-                        ("pattern_type", Int8),
-                        ("principal", String("utf-8")),
-                        ("host", String("utf-8")),
-                        ("operation", Int8),
-                        ("permission_type", Int8),
+                        *_ACL_FIELDS,
                     ),
                 ),
             ),
