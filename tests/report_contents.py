@@ -9,6 +9,7 @@ import orjson
 import pytz
 
 from stream_app.contracts.reports import (
+    Piece,
     StoreBasis,
     basis_of,
     further_fields,
@@ -89,6 +90,24 @@ def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
         "further": further_fields(form),
     }
     return head, report_rows(rows(form), BASIS)
+
+
+def fleet_piece(form: ReportForm, **further: Any) -> Piece:
+    """The only piece of a report of many stores, with further fields."""
+    head, found = fleet_content(form)
+    return Piece(
+        part=0,
+        parts=1,
+        attempt="one",
+        piece=0,
+        pieces=1,
+        reference_time=7,
+        rows=found,
+        basis={name: head[name] for name in ("lookback", "default_status")},
+        input_offsets={"store-status": 7},
+        columns=head["columns"],
+        **further,
+    )
 
 
 class AnsweringGateway(FakeGateway):

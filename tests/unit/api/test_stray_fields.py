@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from api.app import create_app
 from api.report_answers import MEDIA
-from stream_app.contracts.reports import Piece, ReportEvent, decode_event, encode_event
+from stream_app.contracts.reports import ReportEvent, decode_event, encode_event
 from stream_app.contracts.requests import FleetRequest, ReportRequest
 from stream_app.errors import RecordError, StoreUptimeError
 from stream_app.explain.claim import claim_of
 from tests.fakes import FakeGateway, report_state
-from tests.report_contents import FORMS, STORE, fleet_content, store_content
+from tests.report_contents import FORMS, STORE, fleet_piece, store_content
 from tests.unit.api.answers import REPORT
 from tests.unit.contracts.wire import json_values
 
@@ -128,20 +128,7 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
 def test_a_piece_of_a_report_of_many(
     readers: Readers, form: str, path: list[int], new: Any
 ) -> None:
-    head, rows = fleet_content(FORMS[form])
-    piece = Piece(
-        part=0,
-        parts=1,
-        attempt="one",
-        piece=0,
-        pieces=1,
-        reference_time=7,
-        rows=rows,
-        basis={name: head[name] for name in ("lookback", "default_status")},
-        input_offsets={"store-status": 7},
-        columns=head["columns"],
-        lost_input=[LOST],
-    )
+    piece = fleet_piece(FORMS[form], lost_input=[LOST])
     value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, piece=piece)))
     try:
         event = decode_event(orjson.dumps({**value, "piece": changed(value["piece"], path, new)}))

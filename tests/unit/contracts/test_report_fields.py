@@ -16,7 +16,7 @@ from stream_app.contracts.reports import (
     further_fields,
 )
 from stream_app.errors import RecordError
-from tests.report_contents import FORMS, fleet_content, store_content
+from tests.report_contents import FORMS, fleet_content, fleet_piece, store_content
 
 REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 WINDOW = FORMS["window"]
@@ -70,20 +70,7 @@ def read(report: dict[str, Any]) -> ReportEvent:
 def test_what_workers_write_is_read_in_every_form(name: str) -> None:
     content = store_content(FORMS[name], detailed=True)
     assert read(content).report == orjson.loads(orjson.dumps(content))
-    head, rows = fleet_content(FORMS[name])
-    piece = Piece(
-        part=0,
-        parts=1,
-        attempt="one",
-        piece=0,
-        pieces=1,
-        reference_time=7,
-        rows=rows,
-        basis={name: head[name] for name in ("lookback", "default_status")},
-        input_offsets={"store-status": 7},
-        columns=head["columns"],
-        further=head["further"],
-    )
+    piece = fleet_piece(FORMS[name], further=further_fields(FORMS[name]))
     event = ReportEvent(REPORT, "running", 7, piece=piece)
     assert decode_event(encode_event(event)) == event
 
