@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api import (
-    badges,
-    diff,
-    documents,
-    fleet,
-    health,
-    pages,
-    report_events,
-    reports,
-    statuses,
-    store_views,
-    stores,
-)
-from api.connections import SERVER_OPTIONS
-from api.documents import DOCUMENTS, Documents
-from api.event_stream import EventStreams
-from api.host_and_origin import own_hosts_only
+from api import health
+from api.fleet import badge_routes as badges
+from api.fleet import routes as fleet
+from api.http import static_files as pages
+from api.http.connections import SERVER_OPTIONS
+from api.http.described_parameters import described_parameters_only
+from api.http.event_stream import EventStreams
+from api.http.host_and_origin import own_hosts_only
+from api.http.problems import problem_middleware
+from api.http.response_headers import complete_headers
+from api.ingest import routes as statuses
 from api.keys import (
     BODIES,
     DEFAULT_TIMEZONE,
@@ -36,10 +30,14 @@ from api.keys import (
     WEBHOOKS,
 )
 from api.metrics import counted
-from api.parameters import described_parameters_only
-from api.problems import problem_middleware
+from api.openapi import routes as documents
+from api.openapi.routes import DOCUMENTS, Documents
 from api.public.app import MOUNTED_AT, public_app
-from api.response_headers import complete_headers
+from api.reports import diff_routes as diff
+from api.reports import event_routes as report_events
+from api.reports import routes as reports
+from api.stores import query_routes as store_views
+from api.stores import routes as stores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,23 +13,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.budget import Budget
-from api.changes import Changes
-from api.ending import CLOSING_SECONDS
-from api.fleet_service import FleetService
-from api.fleet_view import FleetView
-from api.freshness import DataAge
-from api.ingestion import Ingestion
-from api.link import KafkaLink
+from api.fleet.service import FleetService
+from api.fleet.view import FleetView
+from api.http.memory_budget import Budget
+from api.http.request_body import READING_BYTES, Bodies
+from api.ingest.service import Ingestion
+from api.kafka.connection import KafkaLink
+from api.kafka.data_age import DataAge
+from api.kafka.notifier import Changes
+from api.kafka.publisher import UNACKNOWLEDGED_BYTES, Outgoing
+from api.kafka.shutdown import CLOSING_SECONDS
 from api.metrics import ApiMetrics, ApiSources
-from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
-from api.registry import TOPICS, Registry
-from api.report_log import ReportLog
-from api.report_service import ReportService
-from api.request_body import READING_BYTES, Bodies
-from api.store_limit import StoreLimit
-from api.store_service import StoreService
+from api.reports.service import ReportService
+from api.reports.view import ReportLog
+from api.stores.service import StoreService
+from api.stores.store_limit import StoreLimit
+from api.stores.view import TOPICS, Registry
 from api.webhooks.service import Webhooks
 from stream_app.contracts.access import api_process
 from stream_app.contracts.topics import (
@@ -40,10 +40,10 @@ from stream_app.contracts.topics import (
     STORES,
 )
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.applied_offsets import Progress
+from stream_app.kafka.connectivity import LOST, BrokerReach
 from stream_app.kafka.offsets import Highwaters
-from stream_app.kafka.progress import Progress
-from stream_app.kafka.reach import LOST, BrokerReach
-from stream_app.kafka.tail import TopicTail
+from stream_app.kafka.topic_tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
 from stream_app.settings import named_stores

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from api.http.problems import RETRY_SECONDS, problem
 from api.keys import GATEWAY
-from api.problems import RETRY_SECONDS, problem
 
 routes = web.RouteTableDef()
 

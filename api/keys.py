@@ -6,13 +6,13 @@ from typing import Final
 
 from aiohttp import web
 
-from api.event_stream import EventStreams
-from api.fleet_service import FleetService
+from api.fleet.service import FleetService
 from api.gateway import Gateway
-from api.ingestion import Ingestion
-from api.report_service import ReportService
-from api.request_body import Bodies
-from api.store_service import StoreService
+from api.http.event_stream import EventStreams
+from api.http.request_body import Bodies
+from api.ingest.service import Ingestion
+from api.reports.service import ReportService
+from api.stores.service import StoreService
 from api.webhooks.service import Webhooks
 
 GATEWAY: Final = web.AppKey("gateway", Gateway)

@@ -29,8 +29,8 @@ from benchmarks.results import Spread, read_result
 from benchmarks.tables import markdown_table, number
 from benchmarks.watermarks import Watermarks
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
-from stream_app.processes.child import ChildProcess
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.child import ChildProcess
+from stream_app.local.processes.environment import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

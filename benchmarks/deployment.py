@@ -18,20 +18,20 @@ from benchmarks.disk import folder_bytes, topic_bytes
 from benchmarks.errors import BenchmarkError
 from benchmarks.inputs import ROOT
 from benchmarks.processes import resident_megabytes
-from stream_app.broker.local import LocalKafka
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.child import ChildProcess
-from stream_app.processes.environment import environment_of
-from stream_app.processes.ports import free_ports
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.processes.child import ChildProcess
+from stream_app.local.processes.environment import environment_of
+from stream_app.local.processes.ports import free_ports
 from stream_app.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
-    from stream_app.broker.node import KafkaNode
+    from stream_app.local.kafka.node import KafkaNode
 
 COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 READY_SECONDS: Final = 120.0

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from stream_app.broker.jars import KAFKA_VERSION
+from stream_app.local.kafka.jars import KAFKA_VERSION
 
 _LIBRARIES: Final = ("faust-streaming", "aiokafka", "aiohttp", "orjson", "polars", "rocksdict")
 

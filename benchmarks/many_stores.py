@@ -21,10 +21,10 @@ from benchmarks.deployment import Deployment, deployment
 from benchmarks.disk import topic_bytes
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MEGABYTE, cpu_seconds, resident_megabytes
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll_batch
 from stream_app.contracts.topics import REPORT_RESULTS, STORE_STATUS
-from stream_app.domain.instants import HOUR, SECOND
+from stream_app.domain.timestamps import HOUR, SECOND
 
 _DEADLINE_SECONDS = 3600
 _LOOK_SECONDS = 0.5

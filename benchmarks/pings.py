@@ -10,7 +10,7 @@ from benchmarks.http import request
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_poll
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.instants import MINUTE, format_instant
+from stream_app.domain.timestamps import MINUTE, format_instant
 from stream_app.kafka.clients import producer
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import click
 from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.results import FOLDER, read_result
 from benchmarks.tables import markdown_table
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
 from stream_app.settings import Settings, format_duration, parse_duration
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from stream_app.contracts.topics import SOURCE_TOPICS, WATERMARKS
 from stream_app.contracts.watermarks import decode_watermark
 from stream_app.kafka.offsets import Highwaters
-from stream_app.kafka.tail import TopicTail
+from stream_app.kafka.topic_tail import TopicTail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

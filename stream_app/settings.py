@@ -18,7 +18,7 @@ import pytz
 
 from stream_app.authority import Authority, ip_of, parse_authority
 from stream_app.domain.identifiers import canonical_uuid
-from stream_app.domain.instants import (
+from stream_app.domain.timestamps import (
     DAY,
     HOUR,
     MINUTE,

@@ -8,18 +8,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from stream_app.agents.ownership import OwnedPartition
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import REPORT_RESULTS, SOURCE_TOPICS
-from stream_app.kafka.batches import Acknowledged
-from stream_app.kafka.frontier import Frontier
+from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.offset_tracker import Frontier
 from stream_app.settings import Settings
+from stream_app.worker.owned_partitions import OwnedPartition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.reports import ReportEvent
+    from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.topics import TopicSpec
     from stream_app.contracts.watermarks import RestoreStatus, Watermark
 

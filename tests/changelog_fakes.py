@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import OffsetOutOfRangeError
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.facts.keys import CHECKPOINT_KEY, why_stray
 from stream_app.kafka.log_reader import FETCH_BYTES, FetchedLog
 from stream_app.kafka.record_batches import ReadBatch
+from stream_app.worker.facts.keys import CHECKPOINT_KEY, why_stray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from stream_app.facts.database import FactsDatabase
+    from stream_app.worker.facts.database import FactsDatabase
 
 UNAVAILABLE = BrokerUnavailableError("no broker answers")
 

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from schemathesis.specs.openapi.converter import to_json_schema
 
 from api.app import create_app
-from api.description.openapi import openapi
+from api.openapi.openapi import openapi
 from stream_app.contracts.shapes.values import EXAMPLE_STORE
 from tests.fakes import FakeGateway
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from stream_app.broker.choose import choose_broker
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.kafka.choose import choose_broker
 from stream_app.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from api.budget import Budget
-from api.changes import Changes
-from api.fleet_service import FleetService
-from api.fleet_view import FleetView
-from api.freshness import Freshness
-from api.ingestion import Ingestion
+from api.fleet.service import FleetService
+from api.fleet.view import FleetView
+from api.http.memory_budget import Budget
+from api.http.request_body import READING_BYTES, Bodies
+from api.ingest.service import Ingestion
+from api.kafka.data_age import Freshness
+from api.kafka.notifier import Changes
+from api.kafka.publisher import UNACKNOWLEDGED_BYTES, Outgoing
 from api.metrics import ApiMetrics
-from api.outgoing import UNACKNOWLEDGED_BYTES, Outgoing
 from api.public.status import PublicStatus
-from api.registry import TOPICS, Registry
-from api.report_log import Pieces, ReportState
-from api.report_service import QUERY_SECONDS
-from api.request_body import READING_BYTES, Bodies
-from api.store_limit import StoreLimit
-from api.store_service import StoreService
+from api.reports.service import QUERY_SECONDS
+from api.reports.view import Pieces, ReportState
+from api.stores.service import StoreService
+from api.stores.store_limit import StoreLimit
+from api.stores.view import TOPICS, Registry
 from api.webhooks.service import Webhooks
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
@@ -34,17 +34,17 @@ from stream_app.contracts.records import (
     encode_store,
 )
 from stream_app.contracts.removal import removal_in
-from stream_app.contracts.requests import ReportRequest, subject_of
+from stream_app.contracts.report_requests import ReportRequest, subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
-from stream_app.kafka.batches import Acknowledged
+from stream_app.kafka.batch_producer import Acknowledged
 from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_app.contracts.records import DeadLetter
-    from stream_app.contracts.requests import AnyRequest, WholeRequest
+    from stream_app.contracts.report_requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytz
 
-from stream_app.contracts.reports import (
+from stream_app.contracts.report_requests import DETAILS, ReportRequest
+from stream_app.contracts.report_results import (
     Piece,
     StoreBasis,
     basis_of,
@@ -17,18 +18,17 @@ from stream_app.contracts.reports import (
     report_content,
     report_rows,
 )
-from stream_app.contracts.requests import DETAILS, ReportRequest
-from stream_app.contracts.timelines import details_content
-from stream_app.domain.form import ReportForm, rows_of
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import DAY, HOUR, format_instant
+from stream_app.contracts.store_details import details_content
+from stream_app.domain.business_hours import WeeklyHours
+from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.uptime import observe
 from tests.fakes import SETTINGS, FakeGateway
 
 if TYPE_CHECKING:
-    from api.report_log import ReportState
-    from stream_app.contracts.requests import AnyRequest
-    from stream_app.domain.form import FormRow
+    from api.reports.view import ReportState
+    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.domain.report_spec import FormRow
     from stream_app.domain.uptime import Observed
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"

@@ -25,13 +25,13 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from stream_app.broker.jars import fetch_jars
-from stream_app.broker.java import Java, find_java
-from stream_app.broker.node import Launch
 from stream_app.contracts.access import ACCESS, Operation, Process
 from stream_app.kafka.clients import connection
-from stream_app.processes.logged_process import spawn
-from stream_app.processes.ports import free_ports
+from stream_app.local.kafka.jars import fetch_jars
+from stream_app.local.kafka.java import Java, find_java
+from stream_app.local.kafka.node import Launch
+from stream_app.local.processes.logged_process import spawn
+from stream_app.local.processes.ports import free_ports
 from stream_app.settings import Settings
 from tests.certificates import Authority, Certificate
 

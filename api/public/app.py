@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from api.badge import WINDOWS, fleet_badge, store_badge
-from api.badges import picture
-from api.host_and_origin import own_hosts_only
-from api.pages import answer, asset_named, load
-from api.parameters import described_parameters_only
-from api.problems import ProblemError, problem_middleware
+from api.fleet.badge import WINDOWS, fleet_badge, store_badge
+from api.fleet.badge_routes import picture
+from api.http.described_parameters import described_parameters_only
+from api.http.host_and_origin import own_hosts_only
+from api.http.problems import ProblemError, problem_middleware
+from api.http.query_params import one_of
+from api.http.response_headers import complete_headers
+from api.http.static_files import answer, asset_named, load
 from api.public.status import PublicStatus
-from api.query import one_of
-from api.response_headers import complete_headers
 from stream_app.contracts.records import parse_uuid
 
 if TYPE_CHECKING:

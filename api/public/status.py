@@ -13,22 +13,22 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.badge import backed_share, uptime_share
-from api.fleet_report import fields_of, named_rows
-from api.fleet_view import STATES, local_time, moment
-from stream_app.contracts.requests import FleetRequest
-from stream_app.domain.days import is_whole_day
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import DAY, parse_instant
-from stream_app.domain.zones import find_zone
+from api.fleet.badge import backed_share, uptime_share
+from api.fleet.view import STATES, local_time, moment
+from api.reports.rows import fields_of, named_rows
+from stream_app.contracts.report_requests import FleetRequest
+from stream_app.domain.local_days import is_whole_day
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import DAY, parse_instant
+from stream_app.domain.timezones import find_zone
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from api.fleet_service import FleetService
-    from api.fleet_view import StoreNow
-    from api.report_service import ReportService
+    from api.fleet.service import FleetService
+    from api.fleet.view import StoreNow
+    from api.reports.service import ReportService
 
 log = logging.getLogger(__name__)
 

@@ -1,207 +1,154 @@
-"""One attempt to deliver a webhook: bounded in time and bytes, and to checked addresses only."""
+"""What becomes of one webhook: the report's end is waited for, and told until somebody hears it."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Literal
+import logging
+import random
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Final, Protocol
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
+import orjson
 
-from api.webhooks.destinations import is_public
-from api.webhooks.signature import signed_headers
-from stream_app.errors import RecordError
+from stream_app.contracts.report_results import FINAL
+from stream_app.domain.timestamps import MINUTE, SECOND, format_instant
+from stream_app.errors import BrokerUnavailableError
+from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Awaitable, Callable
 
-    from aiohttp.abc import ResolveResult
+    from api.kafka.notifier import Changes
+    from api.reports.view import ReportState
+    from api.webhooks.client import Attempt
+    from stream_app.contracts.webhooks import Webhook
+    from stream_app.settings import Settings
 
-    from api.webhooks.destinations import Destinations
+log = logging.getLogger(__name__)
 
-ATTEMPT_SECONDS: Final = 10.0
-"""For connecting, sending and the answer's head."""
+FIRST_WAIT_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 600.0
 
-READ_BYTES: Final = 4096
-"""Of an answer's body; the rest is left."""
+_MARGIN: Final = MINUTE
+"""Beyond its deadline a report that nobody has heard of was never asked for."""
 
-MAX_AT_ONCE: Final = 64
-
-MAX_AT_ONCE_TO_ONE: Final = 8
-"""A host that is slow must leave room for others."""
-
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What came of it.
-
-    Attributes:
-        outcome: delivered; refused for good; or failed, to be tried again.
-        detail: one line.
-    """
-
-    outcome: Literal["delivered", "refused", "failed"]
-    detail: str
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_MOST_DOUBLINGS: Final = 16
 
 
-class CheckedResolver(AbstractResolver):
-    """Finds the addresses of a host, all of which may be called.
+class Reports(Protocol):
+    """The reports as they stand; `ReportService` is one."""
 
-    A connection goes to what is returned here, without another look-up: a name that answers
-    otherwise a moment later gains nothing.
+    changes: Changes
 
-    Args:
-        destinations: the operator's list.
-        resolver: looks names up.
-    """
-
-    def __init__(self, destinations: Destinations, resolver: AbstractResolver) -> None:
-        self._destinations = destinations
-        self._resolver = resolver
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = 0,  # type: ignore[assignment]  # as aiohttp calls it
-    ) -> list[ResolveResult]:
-        """The addresses of a host.
-
-        Raises:
-            OSError: there is none, or one that is not public.
-        """
-        found = await self._resolver.resolve(host, port, family)
-        if not self._destinations.may_be_private(host, port):
-            for result in found:
-                if not is_public(result["host"].partition("%")[0]):
-                    raise OSError(None, f"{host} has an address that is not public")
-        return found
-
-    async def close(self) -> None:
-        """Release the resolver."""
-        await self._resolver.close()
+    async def report(self, report_id: str) -> ReportState | None:
+        """A report; None: nobody asked for it."""
 
 
-class Delivery:
-    """Sends signed bodies.
+class Sender(Protocol):
+    """What tries once; `Delivery` is one."""
+
+    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+        """Try."""
+
+
+class Errands:
+    """Runs webhooks, each to its end.
 
     Args:
-        destinations: the operator's list.
-        secret: the setting WEBHOOK_SECRET.
+        settings: deadline and patience.
         clock: the wall clock in µs.
-        resolver: looks names up; None: as the machine does.
+        reports: the reports as they stand.
+        sender: makes one attempt.
+        sleep: waits so many seconds.
+        jitter: a number from 0 to 1.
     """
 
     def __init__(
         self,
-        destinations: Destinations,
-        secret: str,
+        settings: Settings,
         clock: Callable[[], int],
-        resolver: AbstractResolver | None = None,
+        reports: Reports,
+        sender: Sender,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._destinations = destinations
-        self._secret = secret
+        self._settings = settings
         self._clock = clock
-        self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
-        self._places = asyncio.Semaphore(MAX_AT_ONCE)
-        self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
+        self._reports = reports
+        self._sender = sender
+        self._sleep = sleep
+        self._jitter = jitter
 
-    async def start(self) -> None:
-        """Make ready to send."""
-        resolver = CheckedResolver(self._destinations, self._resolver or ThreadedResolver())
-        connector = aiohttp.TCPConnector(
-            resolver=resolver,
-            # each attempt looks the name up and checks it
-            use_dns_cache=False,
-            force_close=True,
-            limit=MAX_AT_ONCE,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=_TIMEOUT,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # the size that counts is that on the wire
-            auto_decompress=False,
-            trust_env=False,
-            headers={
-                "User-Agent": "store-uptime",
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",
-            },
-        )
+    async def run(self, webhook: Webhook) -> str | None:
+        """Wait for a report's end and tell it.
 
-    async def stop(self) -> None:
-        """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
-        """Try once; never raises but when it is cancelled.
-
-        Args:
-            url: where.
-            webhook_id: the report's id.
-            body: JSON.
+        Returns:
+            why it was given up; None: it is delivered, or there was no such report after all.
         """
-        try:
-            parsed = self._destinations.check(url)
-        except RecordError as error:
-            # it was allowed when it was asked for
-            return Attempt("refused", str(error))
-        if self._session is None:
-            raise RuntimeError("not started")
-        async with self._place(parsed.raw_authority):
-            timestamp = self._clock() // 1_000_000
-            headers = signed_headers(self._secret, webhook_id, timestamp, body)
-            try:
-                async with self._session.post(
-                    parsed, data=body, headers=headers, allow_redirects=False
-                ) as response:
-                    # what counts has come; the receiver may finish a short body
-                    with suppress(TimeoutError, aiohttp.ClientError, OSError):
-                        await response.content.read(READ_BYTES)
-                    return _judged(response.status)
-            except TimeoutError:
-                return Attempt("failed", f"no answer within {ATTEMPT_SECONDS:g} s")
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                return Attempt("failed", _trouble(error))
+        state = await self._ended(webhook)
+        if state is None:
+            # its request was never acknowledged, so its client got no 202
+            log.info("webhook of report %s: there is no such report", webhook.report_id)
+            return None
+        body = self._body(state)
+        for attempts in count(1):
+            attempt = await self._sender.attempt(webhook.url, webhook.report_id, body)
+            if attempt.outcome == "delivered":
+                log.info("webhook of report %s: %s", webhook.report_id, attempt.detail)
+                return None
+            if attempt.outcome == "refused":
+                return attempt.detail
+            left = self._give_up_at(webhook) - self._clock()
+            if left <= 0:
+                patience = format_duration(self._settings.webhook_patience)
+                return f"given up after {patience}, at last {attempt.detail}"
+            if attempts == 1:
+                log.info(
+                    "webhook of report %s, to be tried again: %s", webhook.report_id, attempt.detail
+                )
+            await self._sleep(min(self._wait(attempts), left / SECOND))
+        raise AssertionError("count() has no end")
 
-    @asynccontextmanager
-    async def _place(self, host: str) -> AsyncIterator[None]:
-        places, waiting = self._hosts.get(host, (asyncio.Semaphore(MAX_AT_ONCE_TO_ONE), 0))
-        self._hosts[host] = places, waiting + 1
-        try:
-            async with places, self._places:
-                yield
-        finally:
-            places, waiting = self._hosts.pop(host)
-            if waiting > 1:
-                self._hosts[host] = places, waiting - 1
+    def _wait(self, attempts: int) -> float:
+        """Seconds until the next attempt: twice as long each time, and not all at one moment."""
+        doubled = FIRST_WAIT_SECONDS * (1 << min(attempts - 1, _MOST_DOUBLINGS))
+        return min(doubled, LONGEST_WAIT_SECONDS) * (0.5 + self._jitter())
 
+    def _give_up_at(self, webhook: Webhook) -> int:
+        return (
+            webhook.requested_at + self._settings.report_deadline + self._settings.webhook_patience
+        )
 
-def _trouble(error: Exception) -> str:
-    """What went wrong, without the path and the query of the URL, which may be secrets."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        # its text has the URL
-        return "what it answers is no HTTP"
-    if isinstance(error, (OSError, aiohttp.ServerDisconnectedError)):
-        return str(error)[:200] or type(error).__name__
-    return type(error).__name__
+    async def _ended(self, webhook: Webhook) -> ReportState | None:
+        unheard_of = webhook.requested_at + self._settings.report_deadline + _MARGIN
+        with self._reports.changes.of(webhook.report_id) as changed:
+            while True:
+                now = self._clock()
+                try:
+                    state = await self._reports.report(webhook.report_id)
+                except BrokerUnavailableError:
+                    pass
+                else:
+                    if state is not None and state.status in FINAL:
+                        return state
+                    if state is None and now >= unheard_of:
+                        return None
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                        await changed.wait()
+                changed.clear()
 
-
-def _judged(status: int) -> Attempt:
-    if 200 <= status < 300:
-        return Attempt("delivered", f"answered {status}")
-    if status == HTTPStatus.GONE:
-        return Attempt("refused", "answered 410: it wants no more")
-    if 300 <= status < 400:
-        return Attempt("failed", f"answered {status}: redirects are not followed")
-    return Attempt("failed", f"answered {status}")
+    def _body(self, state: ReportState) -> bytes:
+        data = {"report_id": state.report_id, "status": state.status}
+        if state.status == "failed":
+            data["reason"] = state.reason or ""
+        data["location"] = f"/get_report/{state.report_id}"
+        return orjson.dumps(
+            {
+                "type": f"report.{state.status}",
+                "timestamp": format_instant(self._clock()),
+                "data": data,
+            }
+        )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.outgoing import outcome
-from api.webhooks.courier import Courier
-from api.webhooks.delivery import Delivery
-from api.webhooks.destinations import Destinations
-from api.webhooks.errands import Errands
+from api.kafka.publisher import outcome
+from api.webhooks.allowlist import Destinations
+from api.webhooks.client import Delivery
+from api.webhooks.consumer import Courier
+from api.webhooks.delivery import Errands
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import bounded_dead_letter, dead_letter_key
 from stream_app.contracts.topics import DEAD_LETTERS, WEBHOOKS
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.metrics import ApiMetrics
-    from api.webhooks.errands import Reports
+    from api.webhooks.delivery import Reports
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batches import Acknowledged
+    from stream_app.kafka.batch_producer import Acknowledged
     from stream_app.settings import Settings
 
     Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[Acknowledged]]

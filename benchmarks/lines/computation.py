@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.inputs import DATA, END, SEED, STORES, store_ids
 from benchmarks.line import Figure, Line
-from stream_app.domain.form import ReportForm, rows_of
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR, WEEK, from_datetime
+from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
+from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.timestamps import HOUR, WEEK, from_datetime
+from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
-from stream_app.domain.zones import zone
 
 if TYPE_CHECKING:
     from array import array

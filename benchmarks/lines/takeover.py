@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
     from benchmarks.deployment import Deployment
-    from stream_app.processes.child import ChildProcess
+    from stream_app.local.processes.child import ChildProcess
 
 ALL_OWNED: Final = r"own partitions 0, 1, 2, 3, 4, 5, 6, 7"
 _HALF_OWNED: Final = r"own partitions (\d, ){3}\d$"

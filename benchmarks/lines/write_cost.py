@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.line import Figure, Line
-from stream_app.domain.buckets import BucketLayout
-from stream_app.domain.instants import DAY, HOUR, MINUTE
+from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import EMPTY, poll_set
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Mapping
 
     from benchmarks.bench import Bench
-    from stream_app.domain.buckets import Bucket
+    from stream_app.domain.poll_buckets import Bucket
 
 DAYS: Final = 35
 RETENTION: Final = 400 * DAY

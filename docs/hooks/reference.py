@@ -14,9 +14,9 @@ from mkdocs.structure.files import File
 from record_fields import referred, shape_section, with_their_parts
 
 from api.app import create_app
-from api.description.asyncapi import asyncapi
-from api.description.openapi import openapi
 from api.gateway import Gateway
+from api.openapi.asyncapi import asyncapi
+from api.openapi.openapi import openapi
 from stream_app.cli.main import cli
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.settings import Settings, defaults

@@ -12,15 +12,15 @@ import click
 from aiohttp import web
 
 from api.app import create_app
-from api.connections import Connections, most_connections, raise_descriptor_limit
 from api.gateway import Gateway
-from api.outgoing import ANSWER_SECONDS
+from api.http.connections import Connections, most_connections, raise_descriptor_limit
+from api.kafka.publisher import ANSWER_SECONDS
 from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import StrictCommand, data_dir_option, keep_private, read_settings
 from stream_app.errors import PrerequisiteError
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.collector import collect_less
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.processes.gc_tuning import collect_less
 
 if TYPE_CHECKING:
     from pathlib import Path

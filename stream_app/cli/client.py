@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import orjson
 
-from stream_app.contracts.requests import time_content
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import SECOND
+from stream_app.contracts.report_requests import time_content
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import SECOND
 from stream_app.errors import ReportError, StoreUptimeError
 
 if TYPE_CHECKING:

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
-from producers.letter_log import KeptLetter, LetterFilter, LetterLog, partition_reader
-from producers.letter_replay import LetterReplay, Outcome
-from producers.sink import RecordSink
+from producers.dead_letters.log import KeptLetter, LetterFilter, LetterLog, partition_reader
+from producers.dead_letters.replay import LetterReplay, Outcome
+from producers.record_sink import RecordSink
 from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
 from stream_app.contracts.access import Process
 from stream_app.contracts.topics import ALL_TOPICS, WEBHOOKS
-from stream_app.domain.instants import SECOND, format_instant, parse_instant
+from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
 from stream_app.errors import RecordError
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.kafka.bootstrap import resolve_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from producers.letter_log import PartitionReader
+    from producers.dead_letters.log import PartitionReader
     from stream_app.contracts.records import DeadLetter
     from stream_app.settings import Settings
 

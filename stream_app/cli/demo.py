@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from producers.replay import ReplayFiles, replay_files
-from producers.summary import Summary
-from producers.view import default_view
+from producers.csv_replay.progress_view import default_view
+from producers.csv_replay.replay import ReplayFiles, replay_files
+from producers.csv_replay.summary import Summary
 from stream_app.cli.client import ApiClient
 from stream_app.cli.kafka import INTERRUPTED
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.cli.program_name import command_line
 from stream_app.cli.sample import HOURS, POLLS, ZONES, check_sample, first_stores, sample_folder
-from stream_app.contracts.reports import report_csv
+from stream_app.contracts.report_results import report_csv
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
-from stream_app.processes.folders import make_folder
-from stream_app.processes.ports import is_free
-from stream_app.processes.signals import run_until_signalled
-from stream_app.processes.stack import Stack, running_stack
+from stream_app.local.processes.files import make_folder
+from stream_app.local.processes.ports import is_free
+from stream_app.local.processes.signals import run_until_signalled
+from stream_app.local.stack import Stack, running_stack
 from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:

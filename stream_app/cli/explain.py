@@ -11,25 +11,25 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from producers.letter_log import partition_reader
+from producers.dead_letters.log import partition_reader
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.access import Process
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
-from stream_app.explain.account import content_of, lines_of
-from stream_app.explain.claim import claim_of
-from stream_app.explain.evidence import gather
-from stream_app.explain.verdict import judge
+from stream_app.explain.comparison import judge
+from stream_app.explain.render import content_of, lines_of
+from stream_app.explain.reported import claim_of
+from stream_app.explain.source_records import gather
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.run_file import api_address
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.run_file import api_address
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_app.explain.claim import Claim
-    from stream_app.explain.evidence import Evidence
+    from stream_app.explain.reported import Claim
+    from stream_app.explain.source_records import Evidence
     from stream_app.settings import Settings
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from stream_app.broker.choose import begun_broker, choose_broker, choose_local_broker
-from stream_app.broker.jars import KAFKA, TOOLS, fetch_jars
-from stream_app.broker.password import write_client_properties
-from stream_app.broker.tools import BIN, write_commands
 from stream_app.cli.options import StrictGroup, data_dir_option, keep_private, read_settings
 from stream_app.errors import PrerequisiteError, SettingsError
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.folders import make_private
-from stream_app.processes.lock import is_locked
-from stream_app.processes.run_file import LOCK, running_stack_of
-from stream_app.processes.signals import run_until_signalled
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.kafka.choose import begun_broker, choose_broker, choose_local_broker
+from stream_app.local.kafka.jars import KAFKA, TOOLS, fetch_jars
+from stream_app.local.kafka.password import write_client_properties
+from stream_app.local.kafka.tools import BIN, write_commands
+from stream_app.local.processes.file_lock import is_locked
+from stream_app.local.processes.files import make_private
+from stream_app.local.processes.signals import run_until_signalled
+from stream_app.local.run_file import LOCK, running_stack_of
 from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:

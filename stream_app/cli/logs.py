@@ -10,7 +10,14 @@ REPEAT_SECONDS: Final = 60.0
 """What repeats itself is shown at most this often: one lost broker is one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")
-_REPETITIVE: Final = ("aiokafka", "faust", "mode", "aiohttp.server", "asyncio", "api.connections")
+_REPETITIVE: Final = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "aiohttp.server",
+    "asyncio",
+    "api.http.connections",
+)
 """Loggers whose lines come as often as a client or a lost broker likes."""
 
 _MOST_KINDS: Final = 1_000

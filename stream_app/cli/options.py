@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from stream_app.processes.logged_process import PRIVATE
+from stream_app.local.processes.logged_process import PRIVATE
 from stream_app.settings import Settings, links_instead_of_settings
 from stream_app.tls import tls_context
 

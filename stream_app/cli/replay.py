@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.folder import FolderFiles, find_files
-from producers.replay import ReplayFiles, replay_files
-from producers.summary import Summary
-from producers.view import default_view
+from producers.csv_replay.folder import FolderFiles, find_files
+from producers.csv_replay.progress_view import default_view
+from producers.csv_replay.replay import ReplayFiles, replay_files
+from producers.csv_replay.summary import Summary
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.errors import BrokerUnavailableError, RefusedRowsError
 

@@ -16,15 +16,15 @@ from rich.progress import Progress
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.records import parse_uuid
-from stream_app.contracts.reports import content_rows
-from stream_app.contracts.requests import form_in
-from stream_app.domain.instants import parse_instant
+from stream_app.contracts.report_requests import form_in
+from stream_app.contracts.report_results import content_rows
 from stream_app.domain.report import CSV_HEADER, csv_text
+from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, ReportError, StoreUptimeError
-from stream_app.processes.run_file import api_address
+from stream_app.local.run_file import api_address
 
 if TYPE_CHECKING:
-    from stream_app.domain.form import ReportForm
+    from stream_app.domain.report_spec import ReportForm
     from stream_app.settings import Settings
 
 _AT_ONCE: Final = 32

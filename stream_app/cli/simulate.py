@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from producers.live_view import default_live_view
-from producers.simulate import Plan, Played, play
-from producers.simulation import Simulation, Trouble
+from producers.simulator.live_view import default_live_view
+from producers.simulator.model import Simulation, Trouble
+from producers.simulator.run import Plan, Played, play
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
-from stream_app.domain.instants import SECOND
+from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
-from stream_app.processes.run_file import api_address
-from stream_app.processes.signals import run_until_signalled
+from stream_app.local.processes.signals import run_until_signalled
+from stream_app.local.run_file import api_address
 from stream_app.settings import format_duration, parse_duration
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from stream_app.broker.choose import begun_nodes
 from stream_app.cli.kafka import nodes_option
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, keep_private
-from stream_app.processes.liveness import USUAL, Liveness
-from stream_app.processes.signals import run_until_signalled
-from stream_app.processes.stack import running_stack
+from stream_app.local.kafka.choose import begun_nodes
+from stream_app.local.processes.liveness import USUAL, Liveness
+from stream_app.local.processes.signals import run_until_signalled
+from stream_app.local.stack import running_stack
 from stream_app.settings import PREFIX, Settings
 from stream_app.tls import tls_context
 

@@ -8,7 +8,7 @@ import click
 
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import StrictCommand, data_dir_option, keep_private, read_settings
-from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.kafka.bootstrap import resolve_bootstrap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 def worker(data_dir: Path | None, name: str) -> None:
     """Run one worker against a broker."""
-    from stream_app.worker import run  # noqa: PLC0415  Faust takes a second to import
+    from stream_app.worker.main import run  # noqa: PLC0415  Faust takes a second to import
 
     log_to_stderr()
     keep_private()

@@ -18,8 +18,8 @@ from stream_app.contracts.records import (
     shown,
     zone_name_in,
 )
-from stream_app.domain.hours import Row, WeeklyHours, whole_day
-from stream_app.domain.instants import parse_instant
+from stream_app.domain.business_hours import Row, WeeklyHours, whole_day
+from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError
 
 Poll = tuple[int, bool]

@@ -21,9 +21,15 @@ import orjson
 
 from stream_app.contracts.json_text import parse_json
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.domain.hours import whole_day
+from stream_app.domain.business_hours import whole_day
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid, is_canonical
-from stream_app.domain.instants import LATEST, SECOND, check_instant, format_instant, parse_instant
+from stream_app.domain.timestamps import (
+    LATEST,
+    SECOND,
+    check_instant,
+    format_instant,
+    parse_instant,
+)
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:

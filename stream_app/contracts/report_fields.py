@@ -15,8 +15,8 @@ from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationErr
 from typing_extensions import TypedDict
 
 from stream_app.contracts.records import MAX_HOURS_ROWS
-from stream_app.domain.form import unknown_columns_of
-from stream_app.domain.instants import format_instant, parse_instant
+from stream_app.domain.report_spec import unknown_columns_of
+from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.errors import RecordError
 from stream_app.settings import parse_duration
 

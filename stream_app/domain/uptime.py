@@ -6,10 +6,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stream_app.domain.hours import open_intervals
-from stream_app.domain.instants import MINUTE
+from stream_app.domain.business_hours import open_intervals
 from stream_app.domain.intervals import clip, intersect, total
 from stream_app.domain.polls import between
+from stream_app.domain.timestamps import MINUTE
 from stream_app.domain.windows import (
     DAY_WINDOW,
     HOUR_WINDOW,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytz.tzinfo import BaseTzInfo
 
-    from stream_app.domain.hours import WeeklyHours
+    from stream_app.domain.business_hours import WeeklyHours
     from stream_app.domain.intervals import Interval
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 
 HOUR_WINDOW: Final = HOUR
 DAY_WINDOW: Final = DAY

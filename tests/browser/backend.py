@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from api import documents, pages
 from api.app import create_app
-from api.problems import ProblemError, problem_middleware
+from api.http import static_files as pages
+from api.http.problems import ProblemError, problem_middleware
+from api.openapi import routes as documents
 from stream_app.contracts.records import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from api.problems import ProblemError
+from api.http.problems import ProblemError
 from tests.browser import week
 from tests.browser.week import text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
-from api.problems import ProblemError, problem_middleware
+from api.http.problems import ProblemError, problem_middleware
 from api.public.app import STATUS, routes
 from tests.browser.data import NOW, STORE, freshness
 

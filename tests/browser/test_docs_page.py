@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from api.description.openapi import GROUP_TEXTS, GROUPS, OPERATIONS
+from api.openapi.openapi import GROUP_TEXTS, GROUPS, OPERATIONS
 from tests.browser.axe_core import violations
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.app import create_app
-from api.host_and_origin import SAFE_METHODS
+from api.http.host_and_origin import SAFE_METHODS
 from tests.chromium import chromium
 from tests.fakes import FakeGateway
 from tests.unit.api.answers import REPORT, STORE

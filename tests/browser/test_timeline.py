@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
-from api.local_clock import utc_offsets
-from stream_app.domain.instants import parse_instant
+from api.stores.local_clock import utc_offsets
+from stream_app.domain.timestamps import parse_instant
 from tests.browser.data import STORE
 
 if TYPE_CHECKING:

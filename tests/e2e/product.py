@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.environment import environment_of
 from stream_app.settings import PREFIX
 from tests.sample import ROOT
 

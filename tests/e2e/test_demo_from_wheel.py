@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trove_classifiers
 
-from stream_app.processes.ports import free_ports
+from stream_app.local.processes.ports import free_ports
 from tests.e2e.product import Running
 from tests.minute_walk import HEADER
 from tests.sample import ROOT, STATUS, Sample

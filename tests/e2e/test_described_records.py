@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaProducer
 from stream_app.contracts.records import encode_poll
 from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.domain.instants import LATEST
+from stream_app.domain.timestamps import LATEST
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
-from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import Settings
 from tests.described_records import DescribedRecords
 from tests.e2e.product import Http, run, up

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.processes.identity import command_line
+from stream_app.local.processes.process_identity import command_line
 from tests.e2e.product import run, up
 
 if TYPE_CHECKING:

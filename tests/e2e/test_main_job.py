@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
-from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.settings import Settings
 from tests.e2e.product import Http, Running, run, up
 from tests.minute_walk import HEADER

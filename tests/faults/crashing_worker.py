@@ -15,14 +15,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from stream_app.agents.committable import Committable
-from stream_app.agents.outbox import Outbox
-from stream_app.agents.ownership import Ownership
 from stream_app.cli.main import main as store_uptime
-from stream_app.consumer import UptimeConsumer
-from stream_app.facts.restorer import Restorer
-from stream_app.facts.table import FactsTable, OpenPartition
-from stream_app.kafka.fenced import FencedProducer
+from stream_app.kafka.fenced_producer import FencedProducer
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.consumer import UptimeConsumer
+from stream_app.worker.facts.restorer import Restorer
+from stream_app.worker.facts.table import FactsTable, OpenPartition
+from stream_app.worker.owned_partitions import Ownership
+from stream_app.worker.publisher import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from stream_app.broker.local import LocalKafka
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.child import ChildProcess
-from stream_app.processes.environment import environment_of
-from stream_app.processes.ports import free_ports
-from stream_app.processes.supervisor import Supervisor
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.processes.child import ChildProcess
+from stream_app.local.processes.environment import environment_of
+from stream_app.local.processes.ports import free_ports
+from stream_app.local.processes.supervisor import Supervisor
 from stream_app.settings import Settings
 from tests.sample import ROOT
 

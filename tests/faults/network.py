@@ -6,17 +6,17 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal
 
-from stream_app.broker import node as node_module
-from stream_app.broker.password import accepting
-from stream_app.broker.properties import LOOPBACK, server_properties
-from stream_app.processes.ports import free_ports
+from stream_app.local.kafka import node as node_module
+from stream_app.local.kafka.node_config import LOOPBACK, server_properties
+from stream_app.local.kafka.password import accepting
+from stream_app.local.processes.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
 
-    from stream_app.broker.cluster import NodeAddress
+    from stream_app.local.kafka.cluster_file import NodeAddress
 
 Cut = Literal["refused", "silent"]
 

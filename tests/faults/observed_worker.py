@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stream_app.agents.committable import Committable, TakenEvent
 from stream_app.cli.main import main as store_uptime
+from stream_app.worker.commit_tracker import Committable, TakenEvent
 
 
 @dataclass(slots=True)

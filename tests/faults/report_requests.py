@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
-from stream_app.contracts.requests import ReportRequest, encode_request
+from stream_app.contracts.report_requests import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS
-from stream_app.domain.instants import SECOND
+from stream_app.domain.timestamps import SECOND
 from stream_app.kafka.clients import producer
 from tests.faults.patience import connected
 

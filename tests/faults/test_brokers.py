@@ -15,7 +15,7 @@ from stream_app.kafka.clients import connection
 from tests.faults.deployment import FENCED
 
 if TYPE_CHECKING:
-    from stream_app.broker.node import KafkaNode
+    from stream_app.local.kafka.node import KafkaNode
     from tests.faults.conftest import UnderLoad
     from tests.faults.deployment import Deployment
     from tests.faults.scenario import Scenario

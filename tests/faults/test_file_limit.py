@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from stream_app.processes.supervisor import Supervisor
+from stream_app.local.processes.supervisor import Supervisor
 from tests.faults import limited_files
 from tests.faults.deployment import COMMAND, OWNS_ALL
 from tests.faults.limited_files import TOO_LARGE

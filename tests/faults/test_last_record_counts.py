@@ -28,7 +28,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
 )
 from stream_app.kafka.clients import connection
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.environment import environment_of
 from tests.faults.deployment import deployment
 from tests.faults.report_requests import Client
 from tests.integration.topic_records import records_of

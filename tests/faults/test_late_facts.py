@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.instants import WEEK
+from stream_app.domain.timestamps import WEEK
 from tests.faults.deployment import deployment
 from tests.faults.oracle import dead_letters
 from tests.faults.report_requests import Client, microseconds

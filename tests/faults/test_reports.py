@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.contracts.requests import ReportRequest, encode_request
+from stream_app.contracts.report_requests import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS
 from stream_app.kafka.clients import producer
 from tests.faults import crashing_worker

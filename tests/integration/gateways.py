@@ -14,7 +14,7 @@ from stream_app.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from api.report_log import ReportState
+    from api.reports.view import ReportState
     from stream_app.settings import Settings
 
 

@@ -13,14 +13,14 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
-from api.batch_intake import SLICE_ITEMS
 from api.gateway import Gateway
-from api.ingestion import POLL_BYTES
-from producers.sink import RecordSink
+from api.ingest.batch import SLICE_ITEMS
+from api.ingest.service import POLL_BYTES
+from producers.record_sink import RecordSink
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import MAX_POLLS_PER_RECORD, decode_hours, encode_hours
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS
-from stream_app.domain.instants import HOUR, format_instant
+from stream_app.domain.timestamps import HOUR, format_instant
 from tests.fakes import now
 from tests.integration.topic_records import dead_letters, polls_of, records_of
 from tests.integration.worker_process import running_worker

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
-from stream_app.broker.local import LocalKafka
-from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.local.kafka.java_cluster import LocalKafka
 from stream_app.settings import Settings
 from tests.fakes import now
 from tests.integration.topic_records import polls_of

@@ -12,12 +12,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_app.broker.cluster import Cluster
-from stream_app.broker.local import LocalKafka
 from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection, producer
-from stream_app.kafka.discovery import resolve_bootstrap
-from stream_app.processes.identity import command_line
+from stream_app.local.kafka.cluster_file import Cluster
+from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.processes.process_identity import command_line
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.kafka
 TIED_LAUNCHER = """
 import asyncio, signal, sys
 from pathlib import Path
-from stream_app.broker.local import LocalKafka
+from stream_app.local.kafka.java_cluster import LocalKafka
 broker = LocalKafka(Path(sys.argv[1]), Path(sys.argv[2]))
 asyncio.run(broker.start(tied=True))
 print(broker.node(1).pid, flush=True)

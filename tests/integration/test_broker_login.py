@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from stream_app.broker import local
-from stream_app.broker.local import LocalKafka
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
-from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.kafka.local_login import PASSWORD_FILE, login_settings, read_password
+from stream_app.local.kafka import java_cluster as local
+from stream_app.local.kafka.java_cluster import LocalKafka
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:

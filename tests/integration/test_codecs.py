@@ -29,7 +29,7 @@ from stream_app.contracts.topics import (
     STORES,
     WATERMARKS,
 )
-from stream_app.domain.instants import HOUR, SECOND, format_instant
+from stream_app.domain.timestamps import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
 from tests.integration.gateways import finished, gateway
 from tests.integration.raw_produce import send_raw

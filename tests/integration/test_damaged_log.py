@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_app.broker.local import LocalKafka
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store, encode_zone
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import producer
-from stream_app.kafka.discovery import resolve_bootstrap
+from stream_app.local.kafka.java_cluster import LocalKafka
 from stream_app.settings import Settings
 from tests.integration.gateways import gateway
 from tests.integration.topic_records import records_of

@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from producers.letter_log import LetterFilter, LetterLog, partition_reader
-from producers.sink import RecordSink
+from producers.dead_letters.log import LetterFilter, LetterLog, partition_reader
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import (
     DeadLetter,
     dead_letter_key,
@@ -31,7 +31,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.domain.instants import format_instant, parse_instant
+from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.kafka.clients import connection
 from tests.e2e.product import COMMAND, Http, broker_environment, up
 from tests.sample import ROOT

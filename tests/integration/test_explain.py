@@ -16,17 +16,17 @@ from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
-from stream_app.contracts.reports import ReportEvent, encode_event
+from stream_app.contracts.report_results import ReportEvent, encode_event
 from stream_app.contracts.topics import (
     REPORT_RESULTS,
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, format_instant
-from stream_app.processes.environment import environment_of
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, format_instant
+from stream_app.local.processes.environment import environment_of
 from tests.integration.gateways import now
 from tests.integration.worker_process import running_worker
 

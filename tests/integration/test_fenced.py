@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import ProducerFenced
 
 from stream_app.kafka.clients import connection
-from stream_app.kafka.fenced import FencedProducer
+from stream_app.kafka.fenced_producer import FencedProducer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll_batch
-from stream_app.contracts.requests import FleetRequest
+from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.instants import HOUR, MINUTE
+from stream_app.domain.timestamps import HOUR, MINUTE
 from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.gateway import Gateway
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import StoreRecord, encode_poll_batch, encode_store
-from stream_app.contracts.requests import ReportRequest
+from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.topics import STORE_STATUS, STORES
-from stream_app.domain.instants import HOUR, SECOND
+from stream_app.domain.timestamps import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError
 from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker

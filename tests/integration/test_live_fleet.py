@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.fleet_report import named_rows
-from api.fleet_view import FleetQuery
-from producers.sink import RecordSink
+from api.fleet.view import FleetQuery
+from api.reports.rows import named_rows
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll_batch
-from stream_app.contracts.requests import FleetRequest, ReportRequest
+from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import HOUR, MINUTE, WEEK, format_instant
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import HOUR, MINUTE, WEEK, format_instant
 from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 

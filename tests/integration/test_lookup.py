@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from stream_app.kafka.clients import connection
-from stream_app.kafka.lookup import first_records
+from stream_app.kafka.record_lookup import first_records
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings

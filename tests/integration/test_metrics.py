@@ -15,14 +15,14 @@ from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.instants import HOUR, MINUTE, SECOND
-from stream_app.facts.databases import FactsDatabases
-from stream_app.facts.keys import bucket_of
-from stream_app.processes.run_file import ADDRESS_FILE
+from stream_app.domain.timestamps import HOUR, MINUTE, SECOND
+from stream_app.local.run_file import ADDRESS_FILE
+from stream_app.worker.facts.databases import FactsDatabases
+from stream_app.worker.facts.keys import bucket_of
 from tests.fakes import now
 from tests.faults.deployment import deployment
 from tests.integration.worker_process import running_worker

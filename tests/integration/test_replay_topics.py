@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.replay import ReplayFiles, replay_files
-from producers.summary import Summary
-from producers.view import PlainView
+from producers.csv_replay.progress_view import PlainView
+from producers.csv_replay.replay import ReplayFiles, replay_files
+from producers.csv_replay.summary import Summary
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     MAX_POLLS_PER_RECORD,
@@ -34,7 +34,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     TopicSpec,
 )
-from stream_app.domain.instants import HOUR, SECOND, format_instant, parse_instant
+from stream_app.domain.timestamps import HOUR, SECOND, format_instant, parse_instant
 from stream_app.errors import StoreUptimeError
 from stream_app.kafka.clients import connection
 from tests.e2e.product import broker_environment

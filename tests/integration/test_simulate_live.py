@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producers.csv_source import POLLS
-from producers.csv_table import Table
-from producers.ping_sinks import HttpPings, KafkaPings
-from producers.pinger import Pinger
-from producers.poll_file import PollFile
-from producers.poll_rows import StoreNumbers, read_polls
-from producers.simulate import register_stores
-from producers.simulation import Simulation, Trouble
-from producers.tally import Tally
-from stream_app.domain.instants import DAY, LATEST, MINUTE, SECOND, to_datetime
+from producers.csv_replay.open_file import Table
+from producers.csv_replay.poll_rows import StoreNumbers, read_polls
+from producers.csv_replay.table import POLLS
+from producers.simulator.delivery_stats import Tally
+from producers.simulator.model import Simulation, Trouble
+from producers.simulator.pacer import Pinger
+from producers.simulator.poll_file import PollFile
+from producers.simulator.run import register_stores
+from producers.simulator.sinks import HttpPings, KafkaPings
+from stream_app.domain.timestamps import DAY, LATEST, MINUTE, SECOND, to_datetime
 from tests.e2e.product import Http, Running, broker_environment, run, up
 from tests.minute_walk import csv_row, walk
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from producers.simulation import Ping
+    from producers.simulator.model import Ping
     from stream_app.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]

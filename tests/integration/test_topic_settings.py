@@ -13,19 +13,19 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
-from producers.sink import RecordSink
-from stream_app.broker.choose import choose_broker
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll_batch
 from stream_app.contracts.topic_rules import CHECKED_SETTINGS, differences
 from stream_app.contracts.topics import ALL_TOPICS, STORE_STATUS
-from stream_app.domain.instants import DAY, MINUTE
+from stream_app.domain.timestamps import DAY, MINUTE
 from stream_app.errors import PrerequisiteError, WorkersBehindError
 from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
-from stream_app.kafka.discovery import resolve_bootstrap
 from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
 from stream_app.kafka.topic_ids import describe_topics
 from stream_app.kafka.topic_watch import ASK_EVERY_SECONDS
+from stream_app.local.kafka.choose import choose_broker
 from stream_app.settings import Settings
 from tests.integration.gateways import gateway, now
 from tests.integration.worker_process import running_worker

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
-from stream_app.domain.instants import HOUR, SECOND, format_instant
+from stream_app.domain.timestamps import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
 from stream_app.kafka.offset_gaps import OffsetGap, OffsetGaps
 from tests.integration.gateways import finished, gateway
@@ -72,7 +72,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
     async with gateway(settings) as api, running_worker(settings) as worker:
         async with client.transaction():
             await send(REPORT_REQUESTS.name, orjson.dumps(request))
-        while await api.report_service.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
+        while await api.reports.service.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
             await asyncio.sleep(0.05)
         state = await finished(api, report_id)
         assert state.status == "complete", state.reason

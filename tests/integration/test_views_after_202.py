@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_app.domain.instants import HOUR, SECOND, format_instant, parse_instant
+from stream_app.domain.timestamps import HOUR, SECOND, format_instant, parse_instant
 from tests.fakes import now
 from tests.integration.test_api_ingestion import api
 from tests.integration.worker_process import running_worker

@@ -20,16 +20,16 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from api.webhooks.courier import Courier
-from api.webhooks.shares import Shares
-from producers.sink import RecordSink
+from api.webhooks.concurrency import Shares
+from api.webhooks.consumer import Courier
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import decode_dead_letter, encode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import Webhook, encode_webhook
-from stream_app.domain.instants import HOUR, format_instant
+from stream_app.domain.timestamps import HOUR, format_instant
 from stream_app.kafka.clients import connection
-from stream_app.processes.environment import environment_of
-from stream_app.processes.ports import free_ports
+from stream_app.local.processes.environment import environment_of
+from stream_app.local.processes.ports import free_ports
 from tests.integration.gateways import now
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.sink import RecordSink
+from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
-from stream_app.domain.instants import HOUR, MINUTE, WEEK
-from stream_app.facts.keys import PARTITION_KEYS
+from stream_app.domain.timestamps import HOUR, MINUTE, WEEK
+from stream_app.kafka.applied_offsets import Progress
 from stream_app.kafka.offsets import Highwaters
-from stream_app.kafka.progress import Progress
+from stream_app.worker.facts.keys import PARTITION_KEYS
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker
 

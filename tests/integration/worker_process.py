@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.environment import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

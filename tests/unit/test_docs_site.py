@@ -16,8 +16,8 @@ import click
 import pytest
 
 from api.app import create_app
-from api.description.asyncapi import asyncapi
-from api.description.openapi import openapi
+from api.openapi.asyncapi import asyncapi
+from api.openapi.openapi import openapi
 from stream_app.cli.main import cli
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.errors import StoreUptimeError

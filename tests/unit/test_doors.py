@@ -11,18 +11,18 @@ from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
 
 from api.app import create_app
-from producers.csv_source import HOURS, POLLS
-from producers.csv_table import Table
-from producers.poll_rows import StoreNumbers, read_polls
-from producers.recovery import recover
-from producers.registry_rows import Registry, read_hours
+from producers.csv_replay.open_file import Table
+from producers.csv_replay.poll_rows import StoreNumbers, read_polls
+from producers.csv_replay.store_rows import Registry, read_hours
+from producers.csv_replay.table import HOURS, POLLS
+from producers.dead_letters.decode import recover
 from stream_app.cli import report as report_command
 from stream_app.cli.dead_letters import _instant
 from stream_app.cli.main import cli
 from stream_app.contracts.records import DeadLetter, decode_hours, decode_poll_batch
-from stream_app.contracts.requests import decode_request
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import LATEST, parse_instant
+from stream_app.contracts.report_requests import decode_request
+from stream_app.domain.business_hours import WeeklyHours
+from stream_app.domain.timestamps import LATEST, parse_instant
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 from tests.fakes import FakeGateway
@@ -229,7 +229,7 @@ async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
     assert detail.startswith(f"{time} lies before 2000-01-01T00:00:00Z ")
     await client.post("/status", json=[{"store_id": STORE, **item}])
     assert await polls_sent(gateway) == REFUSED
-    # by Kafka: tests/unit/agents/test_ingest.py; a letter sent again is still bad
+    # by Kafka: tests/unit/worker/agents/test_ingest.py; a letter sent again is still bad
     letter = DeadLetter({"topic": "store-status"}, "why", wire({"store_id": STORE, **item}))
     with pytest.raises(RecordError, match="STORE_UPTIME_EARLIEST_POLL"):
         recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0, earliest=earliest)

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from stream_app.agents.messages import dead_letter_of
 from stream_app.contracts.records import DeadLetter, ahead_of_clock
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.buckets import BucketLayout
-from stream_app.domain.instants import DAY
+from stream_app.domain.poll_buckets import BucketLayout
+from stream_app.domain.timestamps import DAY
 from stream_app.errors import RecordError
 from stream_app.kafka.safe_records import UnreadableRecords
 from stream_app.metrics import (
@@ -22,6 +21,7 @@ from stream_app.metrics import (
     WorkerSources,
     letter_class,
 )
+from stream_app.worker.agents.messages import dead_letter_of
 
 STATUS = STORE_STATUS.name
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.registry import Registry
-from producers.letter_replay import newest_records
-from stream_app.agents.committable import Committable
-from stream_app.agents.ingest import Ingest
-from stream_app.agents.latest import LatestPolls
+from api.stores.view import Registry
+from producers.dead_letters.replay import newest_records
 from stream_app.contracts.topics import STORE_TIMEZONES
-from stream_app.explain.evidence import gather
-from stream_app.facts.keys import ZONE_TAG, decode_fact, store_key
+from stream_app.explain.source_records import gather
 from stream_app.metrics import WorkerMetrics
+from stream_app.worker.agents.ingest import Ingest
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.facts.keys import ZONE_TAG, decode_fact, store_key
+from stream_app.worker.latest_polls import LatestPolls
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.registry import Registry
-from stream_app.agents.committable import Committable
-from stream_app.agents.ingest import Ingest
-from stream_app.agents.latest import LatestPolls
+from api.stores.view import Registry
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import (
     StoreRecord,
@@ -38,10 +35,13 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     STORES,
 )
-from stream_app.domain.instants import WEEK
 from stream_app.domain.polls import from_bytes
-from stream_app.explain.evidence import gather
-from stream_app.facts.keys import (
+from stream_app.domain.timestamps import WEEK
+from stream_app.explain.source_records import gather
+from stream_app.metrics import WorkerMetrics
+from stream_app.worker.agents.ingest import Ingest
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     bucket_of,
@@ -49,9 +49,9 @@ from stream_app.facts.keys import (
     store_key,
     why_stray,
 )
-from stream_app.facts.partition_records import SourcePosition
-from stream_app.facts.summary import summarize
-from stream_app.metrics import WorkerMetrics
+from stream_app.worker.facts.partition_records import SourcePosition
+from stream_app.worker.facts.summary import summarize
+from stream_app.worker.latest_polls import LatestPolls
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from stream_app.facts.summary import PartitionSummary
+    from stream_app.worker.facts.summary import PartitionSummary
 
 SETTINGS = settings_with()
 STORE = store_in(0)

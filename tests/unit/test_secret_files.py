@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.errors import SettingsError
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.environment import environment_of
 from stream_app.secret_files import MAX_SECRET_BYTES
 from stream_app.settings import PREFIX, Settings, describe
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from stream_app.cli.main import cli
 from stream_app.errors import SettingsError
-from stream_app.processes.environment import environment_of
+from stream_app.local.processes.environment import environment_of
 from stream_app.settings import PREFIX, Settings, describe, links_instead_of_settings
 
 if TYPE_CHECKING:

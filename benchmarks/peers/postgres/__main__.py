@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.peers.environment import python_of, run
 from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
 from stream_app.contracts.records import decode_packed_polls
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR, WEEK
+from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
+from stream_app.domain.timestamps import HOUR, WEEK
+from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import figures_of, observe
-from stream_app.domain.zones import zone
-from stream_app.processes.ports import free_ports
+from stream_app.local.processes.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

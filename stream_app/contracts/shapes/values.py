@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, with_config
 
 from stream_app.contracts.records import MAX_ZONE_LENGTH
-from stream_app.contracts.requests import MAX_STORES_NAMED
-from stream_app.domain.instants import LATEST
+from stream_app.contracts.report_requests import MAX_STORES_NAMED
+from stream_app.domain.timestamps import LATEST
 
 closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 """A form without other fields than its own: so a field that nobody described is found."""

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
-from api.report_service import ReportService
+from api.reports.service import ReportService
 from tests.fakes import FakeGateway
 
 PUBLIC = [

@@ -11,7 +11,7 @@ from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.publish import DOCUMENT, fill, line_section, sections, targets_section
 from benchmarks.results import Result, write_result
 from benchmarks.sizing import Costs, measured_costs, size
-from stream_app.domain.instants import DAY, MINUTE, SECOND
+from stream_app.domain.timestamps import DAY, MINUTE, SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path

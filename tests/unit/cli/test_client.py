@@ -15,8 +15,8 @@ from api.app import create_app
 from stream_app.cli import client as client_module
 from stream_app.cli.client import ApiClient, ApiError
 from stream_app.cli.forget import forget
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import SECOND
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import SECOND
 from stream_app.errors import ReportError
 from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
@@ -24,7 +24,7 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from stream_app.contracts.requests import ReportRequest
+    from stream_app.contracts.report_requests import ReportRequest
 
 TAKEN = (202, {"report_id": REPORT})
 RUNNING = (202, {"status": "running"})

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from api.app import create_app
 from stream_app.cli import explain as explain_module
-from stream_app.contracts.reports import FURTHER_FIELDS
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import DAY, HOUR, MINUTE
+from stream_app.contracts.report_results import FURTHER_FIELDS
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from tests.fakes import FakeGateway, report_state
 from tests.strategies import Case
 from tests.unit.api.answers import REPORT, UNKNOWN

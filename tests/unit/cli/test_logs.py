@@ -6,6 +6,9 @@ from typing import Any
 
 from stream_app.cli.logs import _MOST_KINDS, REPEAT_SECONDS, RepeatFilter
 
+_CONNECTIONS = "api.http.connections"
+_UNREADABLE = "a request from %s cannot be read"
+
 
 def record(
     name: str, message: str, created: float, error: Exception | None = None
@@ -27,13 +30,15 @@ def test_a_library_repeats_itself_once_in_a_while_only() -> None:
 def test_what_was_left_out_is_counted() -> None:
     shown = RepeatFilter()
     for second in range(50):
-        shown.filter(record("api.connections", "a request from %s cannot be read", 100 + second))
-    after = record("api.connections", "a request from %s cannot be read", 100 + REPEAT_SECONDS)
+        shown.filter(record(_CONNECTIONS, _UNREADABLE, 100 + second))
+    after = record(_CONNECTIONS, _UNREADABLE, 100 + REPEAT_SECONDS)
     assert shown.filter(after)
     assert after.getMessage() == (
         "a request from argument cannot be read (49 more such lines since the last one)"
     )
-    again = record("api.connections", "a request from %s cannot be read", 101 + 2 * REPEAT_SECONDS)
+    again = record(
+        "api.http.connections", "a request from %s cannot be read", 101 + 2 * REPEAT_SECONDS
+    )
     assert shown.filter(again)
     assert again.getMessage() == "a request from argument cannot be read"
 
@@ -41,7 +46,7 @@ def test_what_was_left_out_is_counted() -> None:
 def test_our_own_lines_are_always_shown() -> None:
     shown = RepeatFilter()
     assert all(
-        shown.filter(record("stream_app.agents.ingest", "refused %s", 100)) for _ in range(3)
+        shown.filter(record("stream_app.worker.agents.ingest", "refused %s", 100)) for _ in range(3)
     )
 
 

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from stream_app.cli import simulate as simulate_module
 from stream_app.cli.simulate import simulate, size
-from stream_app.domain.instants import HOUR, MINUTE, SECOND
+from stream_app.domain.timestamps import HOUR, MINUTE, SECOND
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producers.simulate import Plan, Played
+    from producers.simulator.run import Plan, Played
 
 
 @pytest.mark.parametrize(

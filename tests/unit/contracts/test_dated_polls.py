@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.agents.messages import taken_at
 from stream_app.contracts.records import (
     ahead_of_clock,
     before_earliest,
     decode_poll_batch,
     split_ill_dated,
 )
-from stream_app.domain.instants import format_instant, parse_instant
+from stream_app.domain.timestamps import format_instant, parse_instant
+from stream_app.worker.agents.messages import taken_at
 from tests.unit.contracts.wire import STORE, wire
 
 CLOCK = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z

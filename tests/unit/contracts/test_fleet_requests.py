@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.reports import Piece, ReportEvent, decode_event, event_key
-from stream_app.contracts.requests import (
+from stream_app.contracts.report_requests import (
     FLEET,
     FleetRequest,
     PartRequest,
@@ -16,6 +15,7 @@ from stream_app.contracts.requests import (
     decode_request,
     subject_of,
 )
+from stream_app.contracts.report_results import Piece, ReportEvent, decode_event, event_key
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import NOON, REPORT, STORE, wire
 

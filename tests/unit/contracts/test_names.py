@@ -39,7 +39,7 @@ def texts(value, depth=0):
         for each in value:
             yield from texts(each, depth + 1)
 
-from api.description.asyncapi import asyncapi
+from api.openapi.asyncapi import asyncapi
 from stream_app.contracts import topics
 from stream_app.settings import Settings
 

@@ -16,7 +16,7 @@ from stream_app.contracts.records import (
     parse_uuid,
     status_name,
 )
-from stream_app.domain.instants import LATEST, format_instant
+from stream_app.domain.timestamps import LATEST, format_instant
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import STORE, instants, nested, uuids, wire
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from stream_app.contracts.report_fields import MAX_COLUMNS
-from stream_app.contracts.reports import (
+from stream_app.contracts.report_results import (
     Piece,
     ReportEvent,
     decode_event,

@@ -28,15 +28,15 @@ from stream_app.contracts.records import (
     encode_store,
     encode_zone,
 )
-from stream_app.contracts.reports import decode_event, encode_event
-from stream_app.contracts.requests import decode_request, encode_request, report_id_of
+from stream_app.contracts.report_requests import decode_request, encode_request, report_id_of
+from stream_app.contracts.report_results import decode_event, encode_event
 from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire
 
 if TYPE_CHECKING:
-    from stream_app.contracts.reports import ReportEvent
-    from stream_app.contracts.requests import AnyRequest
+    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.watermarks import Watermark
 
 

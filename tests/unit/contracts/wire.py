@@ -18,18 +18,18 @@ from stream_app.contracts.records import (
     decode_store,
     decode_zone,
 )
-from stream_app.contracts.reports import FURTHER_FIELDS, Piece, ReportEvent, decode_event
-from stream_app.contracts.requests import (
+from stream_app.contracts.report_requests import (
     DETAILS,
     FleetRequest,
     PartRequest,
     ReportRequest,
     decode_request,
 )
+from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEvent, decode_event
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from stream_app.domain.form import ReportForm
-from stream_app.domain.instants import LATEST, WEEK
 from stream_app.domain.report import CSV_HEADER
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import LATEST, WEEK
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import HOUR, WEEK
+from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
+from stream_app.domain.timestamps import HOUR, WEEK
+from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import Figures, Observed, figures_of, observe
-from stream_app.domain.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.domain.hours import WeeklyHours, open_intervals
-from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
+from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import clip, total
 from stream_app.domain.report import StoreReport, to_csv
-from stream_app.domain.zones import zone
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
+from stream_app.domain.timezones import zone
 from tests import minute_walk
 from tests.strategies import LOOKBACK, Case, cases, moment
 from tests.unit.domain.product import by_column, figures

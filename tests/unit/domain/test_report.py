@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from stream_app.domain.instants import MINUTE
 from stream_app.domain.report import CSV_HEADER, StoreReport, to_csv
+from stream_app.domain.timestamps import MINUTE
 from stream_app.domain.uptime import Figures, UpDown
 from tests import minute_walk
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.domain.instants import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.timeline import Incident, Stretch, incidents, timeline
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from tests.strategies import Case, cases
 from tests.unit.domain.product import observed_of
 

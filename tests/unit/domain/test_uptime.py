@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK, parse_instant
 from stream_app.domain.polls import poll_set
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, parse_instant
 from stream_app.domain.uptime import UpDown, active_intervals
 from tests.unit.domain.product import figures
 

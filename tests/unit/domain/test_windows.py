@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.instants import DAY, HOUR, MINUTE, SECOND, WEEK
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.domain.windows import (
     DAY_WINDOW,
     HOUR_WINDOW,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 import pytz
 
-from stream_app.domain.instants import HOUR, MINUTE, WEEK, from_datetime, to_datetime
 from stream_app.domain.report import StoreReport
+from stream_app.domain.timestamps import HOUR, MINUTE, WEEK, from_datetime, to_datetime
 from tests.minute_walk import COLUMNS, public_figures, walk
 from tests.unit.domain.product import figures
 

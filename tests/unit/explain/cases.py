@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
-from stream_app.contracts.reports import (
+from stream_app.contracts.report_results import (
     StoreBasis,
     basis_of,
     further_fields,
@@ -23,17 +23,17 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.domain.form import FormRow, ReportForm, rows_of
-from stream_app.domain.hours import WeeklyHours
-from stream_app.domain.instants import DAY, HOUR, format_instant
+from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
+from stream_app.domain.report_spec import FormRow, ReportForm, rows_of
+from stream_app.domain.timestamps import DAY, HOUR, format_instant
+from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
-from stream_app.domain.zones import zone
-from stream_app.explain.claim import claim_of
-from stream_app.explain.evidence import gather
-from stream_app.explain.verdict import judge
-from stream_app.facts.keys import encode_rows
+from stream_app.explain.comparison import judge
+from stream_app.explain.reported import claim_of
+from stream_app.explain.source_records import gather
 from stream_app.settings import Settings
+from stream_app.worker.facts.keys import encode_rows
 from tests.fakes import FakeRecord
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from stream_app.explain.verdict import Verdict
+    from stream_app.explain.comparison import Verdict
     from tests.strategies import Case, Poll
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"

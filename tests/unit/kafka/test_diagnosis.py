@@ -14,7 +14,7 @@ from stream_app.kafka import clients
 from stream_app.kafka import diagnosis as module
 from stream_app.kafka.clients import connection, start
 from stream_app.kafka.diagnosis import why_unusable
-from stream_app.processes.ports import free_ports
+from stream_app.local.processes.ports import free_ports
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.csv_source import POLLS
-from producers.csv_table import Table
-from producers.poll_rows import StoreNumbers, read_polls
-from stream_app.domain.instants import parse_instant
+from producers.csv_replay.open_file import Table
+from producers.csv_replay.poll_rows import StoreNumbers, read_polls
+from producers.csv_replay.table import POLLS
+from stream_app.domain.timestamps import parse_instant
 
 DATA = Path(__file__).parents[3] / "data"
 LATEST = parse_instant("2023-01-25 18:13:00 UTC")

@@ -1,267 +1,197 @@
-"""One attempt, at a real HTTP server of this machine."""
-
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from aiohttp import ClientTimeout, web
-from aiohttp.abc import AbstractResolver
+import orjson
 
+from api.kafka.notifier import Changes
 from api.webhooks import delivery as delivery_module
-from api.webhooks.delivery import MAX_AT_ONCE_TO_ONE, CheckedResolver, Delivery
-from api.webhooks.destinations import Destinations
-from tests.fakes import now
+from api.webhooks.allowlist import Destinations
+from api.webhooks.client import Attempt, Delivery
+from api.webhooks.delivery import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Errands
+from stream_app.contracts.webhooks import Webhook
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
+from stream_app.errors import BrokerUnavailableError
+from stream_app.settings import Settings
+from tests.fakes import report_state
 from tests.unit.api.answers import REPORT
 from tests.unit.api.webhooks.receiver import SECRET, Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import pytest
 
-    from aiohttp.abc import ResolveResult
+    from api.reports.view import ReportState
 
-BODY = b'{"type":"report.complete"}'
+SETTINGS = Settings.from_environment({})
+ASKED = 1_710_072_000_000_000
+WEBHOOK = Webhook(REPORT, "https://hooks.example.com/x", ASKED)
+DELIVERED = Attempt("delivered", "answered 200")
+FAILED = Attempt("failed", "answered 500")
 
 
-class FakeResolver(AbstractResolver):
-    """Every name has these addresses."""
+class World:
+    """A clock that goes on while somebody sleeps, reports, and a receiver that answers in order."""
 
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses
-        self.asked: list[str] = []
+    def __init__(self, *attempts: Attempt) -> None:
+        self.now = ASKED
+        self.changes = Changes()
+        self.states: dict[str, ReportState] = {}
+        self.attempts = list(attempts)
+        self.sent: list[tuple[str, str, Any]] = []
+        self.slept: list[float] = []
+        self.broken = False
+        self.errands = Errands(
+            SETTINGS, lambda: self.now, self, self, self.sleep, jitter=lambda: 0.5
+        )
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        self.asked.append(host)
-        return [
+    def is_now(self, status: str, **told: Any) -> None:
+        self.states[REPORT] = report_state(REPORT, status, **told)
+        self.changes.tell(REPORT)
+
+    async def report(self, report_id: str) -> ReportState | None:
+        if self.broken:
+            raise BrokerUnavailableError("away")
+        return self.states.get(report_id)
+
+    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+        self.sent.append((url, webhook_id, orjson.loads(body)))
+        return self.attempts.pop(0) if len(self.attempts) > 1 else self.attempts[0]
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += round(seconds * SECOND)
+
+
+async def test_a_complete_report_is_told() -> None:
+    world = World(DELIVERED)
+    world.is_now("complete")
+
+    assert await world.errands.run(WEBHOOK) is None
+    assert world.sent == [
+        (
+            WEBHOOK.url,
+            REPORT,
             {
-                "hostname": host,
-                "host": address,
-                "port": port,
-                "family": family,
-                "proto": 0,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for address in self.addresses
-        ]
-
-    async def close(self) -> None:
-        pass
+                "type": "report.complete",
+                "timestamp": "2024-03-10T12:00:00Z",
+                "data": {
+                    "report_id": REPORT,
+                    "status": "complete",
+                    "location": f"/get_report/{REPORT}",
+                },
+            },
+        )
+    ]
 
 
-@asynccontextmanager
-async def delivery(hosts: str, resolver: AbstractResolver | None = None) -> AsyncIterator[Delivery]:
-    started = Delivery(Destinations(hosts), SECRET, now, resolver)
-    await started.start()
-    yield started
-    await started.stop()
+async def test_a_failed_one_says_why() -> None:
+    world = World(DELIVERED)
+    world.is_now("failed", reason="no poll yet")
+
+    assert await world.errands.run(WEBHOOK) is None
+    assert world.sent[0][2]["type"] == "report.failed"
+    assert world.sent[0][2]["data"]["reason"] == "no poll yet"
 
 
-async def attempt(receiver: Receiver) -> tuple[str, str]:
-    async with delivery(receiver.host) as sender:
-        came = await sender.attempt(receiver.url, REPORT, BODY)
-        return came.outcome, came.detail
+async def test_the_end_is_waited_for() -> None:
+    world = World(DELIVERED)
+    running = asyncio.create_task(world.errands.run(WEBHOOK))
+    for status in ("pending", "running"):
+        await asyncio.sleep(0)
+        world.is_now(status)
+        await asyncio.sleep(0)
+    assert world.sent == []
+    world.is_now("complete")
+    assert await running is None
+    assert len(world.sent) == 1
 
 
-async def test_a_signed_body_arrives() -> None:
-    async with Receiver(200) as receiver:
-        assert await attempt(receiver) == ("delivered", "answered 200")
-    ((headers, body),) = receiver.heard
+async def test_what_failed_is_tried_again_later_each_time() -> None:
+    world = World(*[FAILED] * 14, DELIVERED)
+    world.is_now("complete")
 
-    assert receiver.paths == ["/hook"]
-    assert body == BODY
-    assert headers["Content-Type"] == "application/json"
-    assert headers["webhook-id"] == REPORT
-    assert abs(int(headers["webhook-timestamp"]) - now() // 1_000_000) < 60
-    signed = f"{REPORT}.{headers['webhook-timestamp']}.".encode() + body
-    key = base64.b64decode(SECRET.removeprefix("whsec_"))
-    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert await world.errands.run(WEBHOOK) is None
+    assert world.slept[:4] == [FIRST_WAIT_SECONDS * 2**n for n in range(4)]
+    assert max(world.slept) == LONGEST_WAIT_SECONDS
+    assert world.slept == sorted(world.slept)
+    # the same body and id each time
+    assert all(sent == world.sent[0] for sent in world.sent)
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        *((200, "delivered"), (202, "delivered"), (204, "delivered")),
-        *((410, "refused"), (400, "failed"), (404, "failed"), (429, "failed")),
-        *((500, "failed"), (503, "failed"), (304, "failed")),
-    ],
-)
-async def test_what_a_status_means(status: int, outcome: str) -> None:
-    async with Receiver(status) as receiver:
-        came, detail = await attempt(receiver)
-    assert came == outcome
-    assert str(status) in detail
+async def test_waits_differ_by_chance() -> None:
+    world = World(FAILED, DELIVERED)
+    world.is_now("complete")
+    world.errands._jitter = lambda: 0.0
+    await world.errands.run(WEBHOOK)
+    assert world.slept == [FIRST_WAIT_SECONDS / 2]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(status: int) -> None:
-    async def redirect(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, headers={"Location": "/elsewhere"})
+async def test_patience_ends_with_a_last_attempt_at_its_end() -> None:
+    world = World(FAILED)
+    world.is_now("complete")
 
-    async with Receiver(redirect) as receiver:
-        came, detail = await attempt(receiver)
-    assert (came, detail) == ("failed", f"answered {status}: redirects are not followed")
-    assert receiver.paths == ["/hook"]
+    assert await world.errands.run(WEBHOOK) == "given up after 1d, at last answered 500"
+    assert world.now == ASKED + SETTINGS.report_deadline + DAY
+    assert 100 < len(world.sent) < 200
 
 
-async def test_who_answers_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_module, "_TIMEOUT", ClientTimeout(total=0.1))
-    over = asyncio.Event()
+async def test_after_a_restart_patience_goes_on_from_where_it_was() -> None:
+    world = World(FAILED)
+    world.is_now("complete")
+    world.now = ASKED + SETTINGS.report_deadline + DAY - HOUR
 
-    async def silent(_request: web.Request) -> web.StreamResponse:
-        await over.wait()
-        return web.Response()
-
-    async with Receiver(silent) as receiver:
-        came, detail = await attempt(receiver)
-        over.set()
-    assert came == "failed"
-    assert detail.startswith("no answer within ")
+    assert await world.errands.run(WEBHOOK) is not None
+    assert world.now == ASKED + SETTINGS.report_deadline + DAY
 
 
-async def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
-    written = 0
+async def test_who_wants_no_more_gets_no_more() -> None:
+    world = World(FAILED, Attempt("refused", "answered 410: it wants no more"))
+    world.is_now("complete")
 
-    async def endless(request: web.Request) -> web.StreamResponse:
-        nonlocal written
-        response = web.StreamResponse()
-        await response.prepare(request)
-        while written < 1 << 30:
-            await response.write(bytes(1 << 16))
-            written += 1 << 16
-        return response
-
-    async with Receiver(endless) as receiver:
-        assert await attempt(receiver) == ("delivered", "answered 200")
-    # what the sockets between hold
-    assert written < 64 << 20
+    assert await world.errands.run(WEBHOOK) == "answered 410: it wants no more"
+    assert len(world.sent) == 2
 
 
-async def test_a_body_that_drips_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_module, "_TIMEOUT", ClientTimeout(total=0.2))
-    over = asyncio.Event()
+async def test_a_report_that_nobody_asked_for_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_module, "_LOOK_AGAIN_SECONDS", 0.01)
+    world = World(DELIVERED)
+    running = asyncio.create_task(world.errands.run(WEBHOOK))
+    world.now += SETTINGS.report_deadline
+    await asyncio.sleep(0.05)
+    assert not running.done(), "its request may be on its way"
+    world.now += MINUTE
 
-    async def dripping(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await over.wait()
-        return response
-
-    async with Receiver(dripping) as receiver:
-        assert await attempt(receiver) == ("delivered", "answered 200")
-        over.set()
+    assert await running is None
+    assert world.sent == []
 
 
-async def test_nobody_there() -> None:
-    async with Receiver() as receiver:
-        url, host = receiver.url, receiver.host
-    async with delivery(host) as sender:
-        came = await sender.attempt(url, REPORT, BODY)
-    assert came.outcome == "failed"
+async def test_a_lost_broker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_module, "_LOOK_AGAIN_SECONDS", 0.01)
+    world = World(DELIVERED)
+    world.broken = True
+    world.now += DAY
+    running = asyncio.create_task(world.errands.run(WEBHOOK))
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    world.is_now("complete")
+    world.broken = False
+
+    assert await running is None
+    assert len(world.sent) == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"nonsense /T0P?key=s3cret\r\n\r\n",
-        b"HTTP/1.1 abc\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"a: " + b"b" * 70_000 + b"\r\n\r\n",
-        b"",
-    ],
-)
-async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer: bytes) -> None:
-    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
-    async with server:
-        host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with delivery(host) as sender:
-            attempt = await sender.attempt(f"{host}/T0P?key=s3cret", REPORT, b"{}")
-    assert attempt.outcome == "failed"
-    assert "T0P" not in attempt.detail
-    assert "s3cret" not in attempt.detail
-
-
-async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
-    async with Receiver() as receiver, delivery("hooks.example.com") as sender:
-        came = await sender.attempt(receiver.url, REPORT, BODY)
-    assert came.outcome == "refused"
-    assert receiver.heard == []
-
-
-@pytest.mark.parametrize(
-    "addresses",
-    [("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("::1",), ("::ffff:127.0.0.1",), ("fe80::1%eth0",)],
-)
-async def test_a_listed_name_with_another_address_is_not_called(addresses: tuple[str, ...]) -> None:
-    async with Receiver() as receiver:
-        port = receiver.host.rpartition(":")[2]
-        async with delivery(f"hooks.example.com:{port}", FakeResolver(*addresses)) as sender:
-            came = await sender.attempt(f"https://hooks.example.com:{port}/", REPORT, BODY)
-    assert came.outcome == "failed"
-    assert "hooks.example.com has an address that is not public" in came.detail
-    assert receiver.heard == []
-
-
-async def test_a_name_that_is_the_operators_own_may_have_any_address() -> None:
-    async with Receiver() as receiver:
-        port = receiver.host.rpartition(":")[2]
-        resolver = FakeResolver("127.0.0.1")
-        async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
-            came = await sender.attempt(f"http://receiver.intern:{port}/", REPORT, BODY)
-    assert came.outcome == "delivered"
-    assert resolver.asked == ["receiver.intern"], "looked up once: what was checked is called"
-    assert receiver.heard[0][0]["Host"] == f"receiver.intern:{port}"
-
-
-async def test_each_attempt_looks_the_name_up_again() -> None:
-    async with Receiver() as receiver:
-        port = receiver.host.rpartition(":")[2]
-        resolver = FakeResolver("127.0.0.1")
-        async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
-            for _ in range(3):
-                await sender.attempt(f"http://receiver.intern:{port}/", REPORT, BODY)
-    assert len(resolver.asked) == 3
-
-
-async def test_public_addresses_pass() -> None:
-    resolver = FakeResolver("8.8.8.8", "2001:4860:4860::8888")
-    checked = CheckedResolver(Destinations("hooks.example.com"), resolver)
-    found = await checked.resolve("hooks.example.com", 443)
-    assert [result["host"] for result in found] == ["8.8.8.8", "2001:4860:4860::8888"]
-
-
-async def test_a_slow_host_has_so_many_attempts_at_once_and_leaves_room_for_others() -> None:
-    over = asyncio.Event()
-
-    async def slow(_request: web.Request) -> web.StreamResponse:
-        await over.wait()
-        return web.Response()
-
-    async with (
-        Receiver(slow) as first,
-        Receiver(200) as second,
-        delivery(f"{first.host},{second.host}") as sender,
-    ):
-        waiting: list[asyncio.Task[Any]] = [
-            asyncio.create_task(sender.attempt(first.url, REPORT, BODY)) for _ in range(100)
-        ]
-        await first.heard_so_many(MAX_AT_ONCE_TO_ONE)
-        came = await sender.attempt(second.url, REPORT, BODY)
-        assert came.outcome == "delivered"
-        assert len(first.heard) == MAX_AT_ONCE_TO_ONE
-        over.set()
-        assert {(await each).outcome for each in waiting} == {"delivered"}
-        assert sender._hosts == {}
+async def test_at_a_real_receiver_that_fails_twice() -> None:
+    world = World()
+    world.is_now("complete")
+    async with Receiver(503, 404, 204) as receiver:
+        sender = Delivery(Destinations(receiver.host), SECRET, lambda: world.now)
+        await sender.start()
+        errands = Errands(SETTINGS, lambda: world.now, world, sender, world.sleep)
+        assert await errands.run(Webhook(REPORT, receiver.url, ASKED)) is None
+        await sender.stop()
+    assert len(receiver.heard) == 3
+    assert {body for _, body in receiver.heard} == {receiver.heard[0][1]}
+    assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
+    # the time of each attempt is signed
+    assert len({headers["webhook-signature"] for headers, _ in receiver.heard}) > 1

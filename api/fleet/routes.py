@@ -1,0 +1,121 @@
+"""`GET /fleet` and `GET /fleet/events`: all stores as they are now."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
+from api.http.query_params import one_of, several_of, whole_number
+from api.keys import EVENT_STREAMS, FLEET
+from stream_app.contracts.records import parse_uuid, shown
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from api.fleet.service import FleetService
+    from api.fleet.view import StoreNow
+
+PAGE_STORES: Final = 50
+MAX_PAGE_STORES: Final = 200
+MAX_PAGE: Final = 100_000
+
+_PART: Final = re.compile(r"[0-9a-fA-F-]{1,36}")
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/fleet")
+async def get_fleet(request: web.Request) -> web.Response:
+    """A page of the stores as they are now, and how many there are in each state."""
+    service = request.app[FLEET]
+    query, page = _query(request)
+    matching, stores = await service.page(query)
+    now = service.now()
+    return web.Response(
+        body=orjson.dumps(
+            {
+                "now": moment(now),
+                "clock": service.clock_name,
+                "counts": await service.counts(),
+                "matching": matching,
+                "page": page,
+                "pages": max(1, -(-matching // query.limit)),
+                "zones": service.zones(),
+                "figures_at": moment(service.figures_at),
+                "freshness": service.freshness(),
+                "stores": [_row(store, now) for store in stores],
+            }
+        ),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@routes.get("/fleet/events", allow_head=False)
+async def fleet_events(request: web.Request) -> web.StreamResponse:
+    """What changes in the fleet, or with one store, as server-sent events."""
+    text = request.query.get("store_id")
+    store_id = None if text is None else parse_uuid(text)
+    service = request.app[FLEET]
+    service.require()
+    async with request.app[EVENT_STREAMS].open(request) as stream:
+        await service.counts()  # brings the view to now: only what changes from here on is told
+        with service.watch(store_id) as watcher:
+            number = 0
+            while True:
+                changed, more = watcher.take()
+                await stream.send("fleet", await _event(service, changed, more=more), number)
+                number += 1
+                if not await stream.wait(watcher.changed):
+                    break
+    return stream.response
+
+
+async def _event(service: FleetService, changed: list[str], *, more: bool) -> dict[str, Any]:
+    stores = await service.stores(changed)
+    now = service.now()
+    return {
+        "now": moment(now),
+        "counts": await service.counts(),
+        "changed": [
+            {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
+            for store in stores
+        ],
+        "removed": sorted(set(changed) - {store.store_id for store in stores}),
+        "more": more,
+        "figures_at": moment(service.figures_at),
+        "freshness": service.freshness(),
+    }
+
+
+def _row(store: StoreNow, now: int | None) -> dict[str, Any]:
+    return {
+        "store_id": store.store_id,
+        "state": store.state,
+        "timezone": store.timezone,
+        "local_time": local_time(store.timezone, now),
+        "last_poll": last_poll(store),
+        "open_changes_at": moment(store.changes_at),
+        "figures": store.figures,
+    }
+
+
+def _query(request: web.Request) -> tuple[FleetQuery, int]:
+    part = request.query.get("q")
+    if part is not None and not _PART.fullmatch(part.strip()):
+        raise RecordError(f"q is not a part of a store id: {shown(part)}")
+    zone = request.query["zone"].strip() if "zone" in request.query else None
+    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
+    page = whole_number(request, "page", 1, MAX_PAGE)
+    query = FleetQuery(
+        states=several_of(request, "state", STATES),
+        timezone=zone,
+        part="" if part is None else part.strip().lower(),
+        sort=one_of(request, "sort", SORTS),
+        limit=limit,
+        offset=(page - 1) * limit,
+    )
+    return query, page

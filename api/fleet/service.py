@@ -1,0 +1,321 @@
+"""The fleet as it is now, and those who watch it.
+
+While somebody watches or asks, a loop moves the view with the clock, tells watchers what changed,
+and keeps the figures of all stores fresh; otherwise it rests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from api.fleet.view import FIGURE_FIELDS, moment
+from api.reports.rows import fields_of, named_rows
+from stream_app.contracts.report_requests import FleetRequest
+from stream_app.domain.timestamps import SECOND
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from api.fleet.view import FleetQuery, FleetView, StoreNow
+    from api.kafka.data_age import Freshness
+    from api.reports.service import ReportService
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+
+FIGURES_SECONDS: Final = 60.0
+"""Age at which the figures of all stores are asked for again, while somebody looks at them."""
+
+FIGURES_SHARE: Final = 10
+"""The figures of many stores take the workers long: they rest that many times as long between."""
+
+FIRST_FIGURES_SECONDS: Final = 1.0
+"""For which the first look waits for them."""
+
+SIGN_OF_LIFE_SECONDS: Final = 5.0
+"""After which watchers get an event though nothing changed: without one they are not connected."""
+
+MAX_TOLD: Final = 200
+"""Changed stores that one event names; of more it says that there are more."""
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One who watches.
+
+    Attributes:
+        store_id: the only store of interest; None: all.
+        changed: set when there is something to tell.
+        stores: the ids of stores that changed since it was told last.
+        more: more changed than are kept.
+    """
+
+    store_id: str | None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    stores: dict[str, None] = field(default_factory=dict)
+    more: bool = False
+
+    def tell(self, store_ids: list[str], *, more: bool) -> None:
+        """Put further changes to those that were not told yet."""
+        if self.store_id is not None:
+            more = False
+            store_ids = [self.store_id] if self.store_id in store_ids else []
+        for store_id in store_ids:
+            if store_id not in self.stores and len(self.stores) >= MAX_TOLD:
+                more = True
+                break
+            self.stores[store_id] = None
+        self.more |= more
+        if store_ids or more:
+            self.changed.set()
+
+    def take(self) -> tuple[list[str], bool]:
+        """What it is told now."""
+        stores, more = list(self.stores), self.more
+        self.stores, self.more = {}, False
+        return stores, more
+
+
+class FleetService:
+    """The view as the routes see it.
+
+    Args:
+        settings: which clock is the reference.
+        view: the stores.
+        reports: asked for figures.
+        newest_poll: µs of the newest poll of all stores; None: no poll.
+        freshness: how old the data is, by the wall clock.
+        require: raises without a connection.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        view: FleetView,
+        reports: ReportService,
+        newest_poll: Callable[[], int | None],
+        freshness: Callable[[], Freshness],
+        require: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._view = view
+        self._reports = reports
+        self._newest_poll = newest_poll
+        self._freshness = freshness
+        self._require = require
+        self._live_at = 0
+        self._told: tuple[object, ...] = ()
+        self._told_at = float("-inf")
+        self._watchers: set[Watcher] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._figures: asyncio.Task[None] | None = None
+        self._figures_due = float("-inf")
+        self._figures_asked = float("-inf")
+        self.figures_at: int | None = None
+        """µs; reference time of the figures."""
+
+    async def start(self) -> None:
+        """Begin to tell watchers."""
+        self._ticker = asyncio.create_task(self._tick(), name="fleet")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        tasks = [task for task in (self._ticker, self._figures) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def require(self) -> None:
+        """Pass only with a connection.
+
+        Raises:
+            BrokerUnavailableError: there is none.
+        """
+        self._require()
+
+    @property
+    def clock_name(self) -> str:
+        """By which clock the fleet is shown: data or wall."""
+        return self._settings.reference_clock
+
+    def now(self) -> int | None:
+        """The instant that the fleet is shown at; None: no poll has come in yet."""
+        if self._settings.reference_clock == "data":
+            return self._newest_poll()
+        fresh = self._freshness()
+        if fresh.part is None or not self._live_at:
+            self._live_at = fresh.at
+        # while the data is delayed the clock stands still: no store falls silent for our fault
+        return max(self._live_at, fresh.as_of or 0)
+
+    def freshness(self) -> dict[str, Any]:
+        """How old the data is, as answers have it."""
+        fresh, newest = self._freshness(), self._newest_poll()
+        stale = (
+            self._settings.reference_clock == "data"
+            and newest is not None
+            and fresh.at - newest > self._settings.stale_after
+        )
+        return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
+
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+        """How many stores a query finds, and those of its page.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._require()
+        await self._first_figures()
+        await self._advanced()
+        return await self._view.page(query)
+
+    async def store(self, store_id: str) -> StoreNow | None:
+        """A store as it is now; None where it is unknown.
+
+        Raises:
+            BrokerUnavailableError: nothing is known, there is no broker.
+        """
+        self._require()
+        await self._advanced()
+        found = self._view.stores([store_id])
+        return found[0] if found else None
+
+    async def store_with_figures(self, store_id: str) -> StoreNow | None:
+        """As `store`; the figures are asked for if they are old, the first time waited for."""
+        self._require()
+        await self._first_figures()
+        return await self.store(store_id)
+
+    def refresh_figures(self) -> None:
+        """Ask for the figures of all stores if they are old, without waiting for them."""
+        self._ask_for_figures()
+
+    async def counts(self) -> dict[str, int]:
+        """How many stores are in each state, and in all."""
+        await self._advanced()
+        return self._view.counts()
+
+    def zones(self) -> list[str]:
+        """The zones of all stores, in order."""
+        return self._view.zones()
+
+    async def stores(self, store_ids: list[str]) -> list[StoreNow]:
+        """Some stores as they are now."""
+        await self._advanced()
+        return self._view.stores(store_ids)
+
+    @contextmanager
+    def watch(self, store_id: str | None = None) -> Iterator[Watcher]:
+        """Watch all stores or one, until the block ends."""
+        watcher = Watcher(store_id)
+        if not self._watchers:
+            # the first event tells it to who begins to watch
+            self._told, self._told_at = self._freshness_told(), time.monotonic()
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _advanced(self) -> int:
+        now = self.now()
+        if now is None:
+            # without any poll there are hours and zones all the same
+            now = self._freshness().at
+        await self._view.advance(now)
+        if not self._watchers:
+            # who begins to watch reads all of it first
+            self._view.take_changed()
+        return now
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self._tell()
+            except Exception:
+                # whoever watches would see nothing any more
+                log.exception("cannot tell what changed now, trying again")
+
+    async def _tell(self) -> None:
+        if not self._watchers:
+            # the first look at many stores takes a while: nobody should have to wait for it
+            await self._view.look_at_new()
+            # what nobody was told is read with the first page
+            self._view.take_changed()
+            return
+        await self._advanced()
+        changed, more = self._view.take_changed()
+        for watcher in self._watchers:
+            watcher.tell(changed, more=more)
+        self._tell_freshness()
+        if any(watcher.store_id is None for watcher in self._watchers):
+            self._ask_for_figures()
+
+    def _tell_freshness(self) -> None:
+        """Wake all watchers where the age of the data is another matter now, and now and then."""
+        told = self._freshness_told()
+        if told != self._told or time.monotonic() - self._told_at >= SIGN_OF_LIFE_SECONDS:
+            self._told, self._told_at = told, time.monotonic()
+            for watcher in self._watchers:
+                watcher.changed.set()
+
+    def _freshness_told(self) -> tuple[object, ...]:
+        """What of the age of the data is worth an event where it changes."""
+        fresh = self.freshness()
+        return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
+
+    async def _first_figures(self) -> None:
+        asked = self._ask_for_figures()
+        # of many stores they take minutes: not every look waits for them anew
+        waited = time.monotonic() - self._figures_asked
+        if asked is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
+            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS - waited)
+
+    def _ask_for_figures(self) -> asyncio.Task[None] | None:
+        """Ask for the figures of all stores, if they are old; who asks may wait for them."""
+        if self._figures is not None and not self._figures.done():
+            return self._figures
+        now = self.now()
+        if now is None or time.monotonic() < self._figures_due:
+            return None
+        self._figures_asked = time.monotonic()
+        self._figures = asyncio.create_task(self._read_figures(now), name="figures")
+        return self._figures
+
+    async def _read_figures(self, now: int) -> None:
+        asked = time.monotonic()
+        try:
+            await self._ask_and_keep(now)
+        finally:
+            took = time.monotonic() - asked
+            self._figures_due = asked + max(FIGURES_SECONDS, FIGURES_SHARE * took)
+
+    async def _ask_and_keep(self, now: int) -> None:
+        request = FleetRequest(str(uuid4()), reference_time=now)
+        try:
+            state = await self._reports.answer(
+                request, patience=self._settings.report_deadline / SECOND
+            )
+        except StoreUptimeError as error:
+            log.warning("the overview has no new figures: %s", error)
+            return
+        content = state.content or {}
+        if not set(fields_of(content)) >= FIGURE_FIELDS:
+            # a record that no worker of this version wrote stands in the place of the answer
+            log.warning("the overview has no new figures: the answer has other columns")
+            return
+        parts = self._reports.pieces(state.report_id).parts
+        await self._view.set_figures(named_rows(content, parts))
+        self.figures_at = now
+        for watcher in self._watchers:
+            watcher.tell([], more=True)

@@ -1,0 +1,562 @@
+"""Every store as it is now: whether it is open, its newest poll, and its last known figures.
+
+It shares the registry's table. What depends on the time is kept as the instant at which it changes,
+so that a look at the fleet touches only the stores whose instant has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import orjson
+
+from api.stores.view import drop_if_gone
+from stream_app.contracts.records import decode_packed_polls, status_name
+from stream_app.contracts.removal import taken_back_in
+from stream_app.domain.business_hours import WeeklyHours, open_intervals
+from stream_app.domain.intervals import union
+from stream_app.domain.report import FIGURE_NAMES
+from stream_app.domain.report_spec import unknown_columns_of
+from stream_app.domain.timestamps import DAY, format_instant, to_datetime
+from stream_app.domain.timezones import find_zone, zone
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytz.tzinfo import BaseTzInfo
+
+    from stream_app.settings import Settings
+
+State = Literal["down", "unknown", "up", "closed"]
+STATES: Final[tuple[State, ...]] = get_args(State)
+"""The states, the worst one first."""
+
+Sort = Literal["worst", "id", "last_poll"]
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+
+MAX_CHANGED: Final = 10_000
+"""Stores that are remembered as changed; of more it is only known that there were more."""
+
+LOOK_AHEAD: Final = 8 * DAY
+"""Weekly hours that ever change do so within it, whatever the clock does."""
+
+_TURN_STORES: Final = 500
+"""Stores that are changed between two looks at everything else."""
+
+SLICE_STORES: Final = 5_000
+"""Stores that are read between two looks at everything else."""
+
+_DOWN, _UNKNOWN, _UP, _CLOSED = (
+    STATES.index(state) for state in ("down", "unknown", "up", "closed")
+)
+
+_SCHEMA: Final = """
+CREATE INDEX store_look_at ON store (look_at);
+CREATE INDEX store_worst ON store (rank, worst, store_id, zone) WHERE rank IS NOT NULL;
+CREATE INDEX store_polled ON store (polled_order, store_id, zone, rank) WHERE rank IS NOT NULL;
+-- how many stores are in each zone and state: kept by difference, whoever changes a store
+CREATE TABLE tally (
+    zone TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    stores INTEGER NOT NULL,
+    PRIMARY KEY (zone, rank)
+) WITHOUT ROWID;
+CREATE TRIGGER store_tallied AFTER UPDATE OF zone, rank ON store
+WHEN OLD.zone IS NOT NEW.zone OR OLD.rank IS NOT NEW.rank
+BEGIN
+    UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
+    INSERT INTO tally SELECT NEW.zone, NEW.rank, 0
+    WHERE NOT EXISTS (SELECT 1 FROM tally WHERE zone = NEW.zone AND rank = NEW.rank);
+    UPDATE tally SET stores = stores + 1 WHERE zone = NEW.zone AND rank = NEW.rank;
+END;
+CREATE TRIGGER store_gone AFTER DELETE ON store
+BEGIN
+    UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
+    SELECT note_changed(OLD.store_id);
+END;
+"""
+
+_RANK: Final = f"""CASE
+    WHEN NOT :open THEN {_CLOSED}
+    WHEN polled IS NULL OR polled <= :stale THEN {_UNKNOWN}
+    WHEN active THEN {_UP}
+    ELSE {_DOWN} END"""
+"""The number of a store's state, of which `open` is known."""
+
+_NEVER_STALE: Final = -(1 << 62)
+_BEHIND_ALL: Final = "g"
+"""Sorts behind every store id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order of the stores, and how SQLite is to read them in it."""
+
+    source: str
+    key: tuple[str, ...]
+
+
+_ORDERS: Final[dict[Sort, _Order]] = {
+    # of one state: its index begins with it
+    "worst": _Order("store INDEXED BY store_worst", ("worst", "store_id")),
+    "id": _Order("store", ("store_id",)),
+    "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
+}
+_COLUMNS: Final = "store_id, rank, zone, polled, active, changes_at, figures"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreNow:
+    """A store at an instant.
+
+    Attributes:
+        store_id: the store.
+        state: as the name says.
+        timezone: the zone that counts.
+        polled: µs of its newest poll; None: there is none.
+        active: what that poll said.
+        changes_at: µs; when it next opens or closes; None: never.
+        figures: of its last report that is known here, by name.
+    """
+
+    store_id: str
+    state: State
+    timezone: str
+    polled: int | None
+    active: bool
+    changes_at: int | None
+    figures: dict[str, Any] | None
+
+
+def moment(instant: int | None) -> str | None:
+    """An instant as answers have it, where there is one."""
+    return None if instant is None else format_instant(instant)
+
+
+def last_poll(store: StoreNow) -> dict[str, str] | None:
+    """The newest poll of a store as answers have it."""
+    if store.polled is None:
+        return None
+    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
+
+
+def local_time(timezone: str, now: int | None) -> str | None:
+    """What a store's clock shows, ISO 8601 with its offset, to the second."""
+    tz = find_zone(timezone)
+    if now is None or tz is None:
+        return None
+    return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
+
+
+def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:
+    """Whether a store with these hours is open, and when (µs) that changes; None: never."""
+    end = now + LOOK_AHEAD
+    weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
+    opened = union(open_intervals(weekly, tz, now, end))
+    is_open = bool(opened) and opened[0][0] == now
+    changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
+    return is_open, None if changes_at == end else changes_at
+
+
+@dataclass(frozen=True, slots=True)
+class FleetQuery:
+    """Which stores are looked at, and in which order.
+
+    Attributes:
+        states: empty: all.
+        timezone: None: all.
+        part: of the store id, with its dashes or without; empty: all.
+        sort: the order.
+        limit: how many at most.
+        offset: how many are left out before.
+    """
+
+    states: tuple[State, ...] = ()
+    timezone: str | None = None
+    part: str = ""
+    sort: Sort = "worst"
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A way through stores in order.
+
+    Attributes:
+        ranks: the numbers of the states that are looked for.
+        order: of the stores.
+        among: the stores that are read, in SQL.
+        where: which of them match, likewise.
+        values: for it.
+        after: the key of the store behind which to go on.
+    """
+
+    ranks: tuple[int, ...]
+    order: _Order
+    among: str
+    where: list[str]
+    values: dict[str, Any]
+    after: tuple[Any, ...]
+
+
+class FleetView:
+    """The stores of the registry as they are now.
+
+    What is shown of a store, and the counts of states, are of the last `advance`.
+
+    Args:
+        database: the registry's.
+        settings: default zone, and how long a poll speaks for its store.
+    """
+
+    def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:
+        self._database = database
+        database.create_function("note_changed", 1, self._note)
+        # one by one: a script would end the transaction that is open
+        for statement in _statements(_SCHEMA):
+            database.execute(statement)
+        self._settings = settings
+        self._changed: dict[str, None] = {}
+        self._more_changed = False
+        self._stale: int | None = None
+        self._now = 0
+        self._advancing = asyncio.Lock()
+
+    def on_record(self, record: Any) -> None:
+        """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
+
+        Raises:
+            RecordError: it cannot be used, as a whole or in part.
+        """
+        gone = taken_back_in(record)
+        if gone is not None:
+            self._no_poll(gone)
+            return
+        told, refused = decode_packed_polls(record.value)
+        for poll in told.polls:
+            self._polled(told.store_id, poll >> 1, poll & 1)
+        if refused:
+            raise RecordError("; ".join(refused[:20]))
+
+    def _polled(self, store_id: str, instant: int, active: int) -> None:
+        changed = self._database.execute(
+            "INSERT INTO store (store_id, polled, polled_order, active) VALUES (?1, ?2, -?2, ?3)"  # noqa: S608  ours
+            " ON CONFLICT (store_id) DO UPDATE SET"
+            " polled = ?2, polled_order = -?2, active = ?3, rank ="
+            f" CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank"
+            f" WHEN ?2 <= ?4 THEN {_UNKNOWN} WHEN ?3 THEN {_UP} ELSE {_DOWN} END"
+            # of one instant the inactive poll stays, whatever came first
+            " WHERE polled IS NULL OR polled < ?2 OR (polled = ?2 AND active > ?3)",
+            (store_id, instant, active, _NEVER_STALE if self._stale is None else self._stale),
+        )
+        if changed.rowcount:
+            self._note(store_id)
+
+    def _no_poll(self, store_id: str) -> None:
+        """The polls of a store were taken back."""
+        self._database.execute(
+            "UPDATE store SET polled = NULL, polled_order = 9223372036854775807, active = NULL,"  # noqa: S608  ours
+            f" rank = CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank ELSE {_UNKNOWN} END"
+            " WHERE store_id = ?",
+            (store_id,),
+        )
+        self._note(store_id)
+        drop_if_gone(self._database, store_id)
+
+    async def advance(self, now: int) -> None:
+        """Open, close and grow stale what has by now, some stores at a time."""
+        async with self._advancing:
+            before, self._now = self._now, now
+            if now < before:
+                # the first poll of old ones came: until then there was only the wall clock
+                await self._look_again(now)
+            await self._grow_stale(now - self._settings.stale_after)
+            await self._open_and_close(now)
+
+    async def look_at_new(self) -> None:
+        """Look at the stores that came since the last `advance`, as of then."""
+        async with self._advancing:
+            if self._stale is not None:
+                await self._open_and_close(0)
+
+    async def _look_again(self, now: int) -> None:
+        """Have the stores looked at again of which is known how they are after an instant."""
+        after: str | None = ""
+        while after is not None:
+            last = self._database.execute(
+                "SELECT store_id FROM store WHERE store_id > ? ORDER BY store_id LIMIT 1 OFFSET ?",
+                (after, _TURN_STORES - 1),
+            ).fetchone()
+            end = None if last is None else last[0]
+            self._database.execute(
+                "UPDATE store SET look_at = 0"
+                " WHERE store_id > ?1 AND (?2 IS NULL OR store_id <= ?2) AND looked_at > ?3",
+                (after, end, now),
+            )
+            after = end
+            await asyncio.sleep(0)
+
+    async def _open_and_close(self, due: int) -> None:
+        """Look at the stores whose state may have changed by an instant; at new ones always."""
+        now = self._now
+        known: dict[tuple[bytes | None, str | None], tuple[Any, ...]] = {}
+        while rows := self._database.execute(
+            "SELECT store_id, hours, timezone FROM store WHERE look_at <= ? LIMIT ?",
+            (due, _TURN_STORES),
+        ).fetchall():
+            for store_id, hours, timezone in rows:
+                opening = known.get((hours, timezone))
+                if opening is None:
+                    opening = known[hours, timezone] = self._opening(hours, timezone, now)
+                zone, is_open, changes_at, look_at = opening
+                self._database.execute(
+                    "UPDATE store SET zone = :zone, open = :open, changes_at = :changes_at,"  # noqa: S608  ours
+                    f" look_at = :look_at, looked_at = :now, rank = {_RANK}"
+                    " WHERE store_id = :store_id",
+                    {
+                        "zone": zone,
+                        "open": is_open,
+                        "changes_at": changes_at,
+                        "look_at": look_at,
+                        "now": now,
+                        "stale": self._stale,
+                        "store_id": store_id,
+                    },
+                )
+                self._note(store_id)
+            await asyncio.sleep(0)
+
+    def _opening(
+        self, hours: bytes | None, timezone: str | None, now: int
+    ) -> tuple[str, bool, int | None, int]:
+        """Zone, whether it is open, when that changes, and when to look again."""
+        tz = zone(timezone, self._settings.default_timezone)
+        is_open, changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
+        return str(tz), is_open, changes_at, now + LOOK_AHEAD if changes_at is None else changes_at
+
+    async def _grow_stale(self, stale: int) -> None:
+        """Change the state of open stores whose newest poll has grown too old since, or young."""
+        before, self._stale = self._stale, stale
+        if before is None or before == stale:
+            # without a look before, no store has a state yet
+            return
+        # the order is that of the newest poll backwards
+        after: tuple[int, str] = (-max(before, stale) - 1, _BEHIND_ALL)
+        end = -min(before, stale)
+        while rows := self._database.execute(
+            "SELECT polled_order, store_id, rank FROM store INDEXED BY store_polled"
+            " WHERE rank IS NOT NULL AND (polled_order, store_id) > (?, ?) AND polled_order < ?"
+            " ORDER BY polled_order, store_id LIMIT ?",
+            (*after, end, _TURN_STORES),
+        ).fetchall():
+            for _, store_id, rank in rows:
+                if rank in (None, _CLOSED):
+                    continue
+                self._database.execute(
+                    f"UPDATE store SET rank = {_RANK} WHERE store_id = :store_id",  # noqa: S608  ours
+                    {"open": True, "stale": stale, "store_id": store_id},
+                )
+                self._note(store_id)
+            after = rows[-1][:2]
+            await asyncio.sleep(0)
+
+    def _note(self, store_id: str) -> None:
+        if len(self._changed) < MAX_CHANGED:
+            self._changed[store_id] = None
+        else:
+            self._more_changed = True
+
+    def take_changed(self) -> tuple[list[str], bool]:
+        """The stores that changed or went since the last call, and whether there are more."""
+        changed, more = list(self._changed), self._more_changed
+        self._changed, self._more_changed = {}, False
+        return changed, more
+
+    def counts(self) -> dict[str, int]:
+        """How many stores are in each state, and in all."""
+        found: dict[str, int] = dict.fromkeys(STATES, 0)
+        for rank, stores in self._database.execute(
+            "SELECT rank, sum(stores) FROM tally GROUP BY rank"
+        ):
+            found[STATES[rank]] = stores
+        return {**found, "total": sum(found.values())}
+
+    def zones(self) -> list[str]:
+        """The zones of all stores, in order."""
+        rows = self._database.execute(
+            "SELECT DISTINCT zone FROM tally WHERE stores > 0 ORDER BY zone"
+        )
+        return [name for (name,) in rows]
+
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+        """How many stores a query finds, and those of its page.
+
+        The stores are read in order, a slice at a time, so that a page far behind keeps nobody
+        else waiting; what changes its place meanwhile may be missing, or there twice.
+        """
+        matching = 0
+        found: list[str] = []
+        for walk in self._walks(query):
+            known = None if query.part else self._tallied(walk.ranks, query.timezone)
+            if known is not None:
+                behind = matching + known
+                if behind <= query.offset or len(found) == query.limit:
+                    matching = behind
+                    continue
+            of_walk = 0
+            while True:
+                skip = max(0, query.offset - matching - of_walk)
+                size, page, last = self._slice(walk, skip, query.limit - len(found))
+                of_walk += size
+                found += page
+                await asyncio.sleep(0)
+                if last is None or (known is not None and len(found) == query.limit):
+                    break
+                walk.after = last
+            matching += of_walk if known is None else known
+        return matching, self.stores(found)
+
+    def _walks(self, query: FleetQuery) -> list[_Walk]:
+        """The ways through the stores that a query needs, one behind the other."""
+        ranks = sorted(map(STATES.index, query.states or STATES))
+        where: list[str] = []
+        values: dict[str, Any] = {}
+        if query.timezone is not None:
+            where.append("zone = :zone")
+            values["zone"] = query.timezone
+        if query.part:
+            # an id may be given without its dashes, and so may a part of one
+            shape = "store_id" if "-" in query.part else "replace(store_id, '-', '')"
+            where.append(f"instr({shape}, :part) > 0")
+            values["part"] = query.part
+        order = _ORDERS[query.sort]
+        if query.sort == "worst":
+            return [
+                _Walk((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
+                for rank in ranks
+            ]
+        if len(ranks) < len(STATES):
+            where.append(f"rank IN ({', '.join(map(str, ranks))})")
+        first = ("",) if query.sort == "id" else (-(1 << 62), "")
+        return [_Walk(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
+
+    def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
+        (stores,) = self._database.execute(
+            f"SELECT sum(stores) FROM tally WHERE rank IN ({', '.join(map(str, ranks))})"  # noqa: S608  numbers of ours
+            " AND (?1 IS NULL OR zone = ?1)",
+            (timezone,),
+        ).fetchone()
+        return stores or 0
+
+    def _slice(
+        self, walk: _Walk, skip: int, limit: int
+    ) -> tuple[int, list[str], tuple[Any, ...] | None]:
+        """Look at the next SLICE_STORES stores of a walk.
+
+        Returns:
+            how many of them match; behind the first `skip` of these the ids of the next ones,
+            `limit` at most; the place at which to go on, None at the end.
+        """
+        key = ", ".join(walk.order.key)
+        start = ", ".join(f":after{number}" for number in range(len(walk.order.key)))
+        columns = ", ".join(dict.fromkeys((*walk.order.key, "zone", "rank")))
+        rows = (
+            f"SELECT {columns} FROM {walk.order.source}"  # noqa: S608  names of ours
+            f" WHERE {walk.among} AND ({key}) > ({start}) ORDER BY {key}"
+        )
+        values: dict[str, Any] = {
+            **walk.values,
+            **{f"after{number}": part for number, part in enumerate(walk.after)},
+            "slice": SLICE_STORES,
+        }
+        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(walk.where) or 'true'}"
+        execute = self._database.execute
+        (size,) = execute(f"SELECT count(*) {some}", values).fetchone()
+        page: list[str] = []
+        if size > skip and limit:
+            page = [
+                store_id
+                for (store_id,) in execute(
+                    f"SELECT store_id {some} LIMIT :limit OFFSET :skip",
+                    {**values, "limit": limit, "skip": skip},
+                )
+            ]
+        last = execute(
+            f"SELECT {key} FROM ({rows} LIMIT 1 OFFSET :slice - 1)",  # noqa: S608  names of ours
+            values,
+        ).fetchone()
+        return size, page, last
+
+    def stores(self, store_ids: Sequence[str]) -> list[StoreNow]:
+        """Some stores as they are now; those that are unknown are left out."""
+        found = []
+        for store_id in store_ids:
+            row = self._database.execute(
+                f"SELECT {_COLUMNS} FROM store WHERE store_id = ? AND rank IS NOT NULL",  # noqa: S608  ours
+                (store_id,),
+            ).fetchone()
+            if row is not None:
+                found.append(_store_now(row))
+        return found
+
+    async def set_figures(self, reports: Iterable[dict[str, Any]]) -> None:
+        """Keep the figures of stores, by name as a report of many has them."""
+        for count, report in enumerate(reports):
+            self._database.execute(
+                "UPDATE store SET figures = ?, worst = ? WHERE store_id = ?",
+                (orjson.dumps(figures_in(report)), _worst(report), report["store_id"]),
+            )
+            if count % _TURN_STORES == 0:
+                await asyncio.sleep(0)
+
+
+_FIGURES: Final = (*FIGURE_NAMES, "coverage")
+_UNKNOWN_FIGURES: Final = unknown_columns_of(FIGURE_NAMES)
+
+FIGURE_FIELDS: Final = frozenset(_FIGURES)
+"""The fields that a row must have for `set_figures`."""
+
+
+def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a store that answers have, of a report in the form of three windows."""
+    # a worker of an earlier version does not tell what is unknown
+    unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
+    return {name: report[name] for name in _FIGURES} | unknown
+
+
+def _worst(report: Mapping[str, Any]) -> float:
+    """What is sorted by: downtime that polls back, and among equal ones all that counts as down."""
+    down: float = report["downtime_last_day"]
+    backed = round(down - report.get("unknown_downtime_last_day", 0), 2)
+    # a day has 24 hours, so the second part is less than the least step of the first
+    worst: float = -(backed + down / 10_000)
+    return worst
+
+
+def _store_now(row: tuple[Any, ...]) -> StoreNow:
+    store_id, rank, timezone, polled, active, changes_at, figures = row
+    return StoreNow(
+        store_id=store_id,
+        state=STATES[rank],
+        timezone=timezone,
+        polled=polled,
+        active=bool(active),
+        changes_at=changes_at,
+        figures=None if figures is None else orjson.loads(figures),
+    )
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script whose triggers end with a line of `END;`."""
+    statements, statement = [], ""
+    for line in script.strip().splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            statements.append(statement)
+            statement = ""
+    return statements

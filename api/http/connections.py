@@ -1,0 +1,245 @@
+"""Connections to the server: bounded in number, and none is kept that says nothing.
+
+aiohttp reads requests; this adds what it leaves open: how long the head of a request may take,
+how many connections there may be, and errors before the application in the form of all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from api.http.problems import problem
+from api.http.response_headers import add_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+HEAD_SECONDS: Final = 10.0
+"""How long the request line and the headers may take, from the connection or the first byte on."""
+
+IDLE_SECONDS: Final = 75.0
+"""How long a connection is kept for a further request; longer than proxies keep theirs."""
+
+MAX_CONNECTIONS: Final = 10_000
+"""Beyond which the one that has been idle longest is closed for a new one."""
+
+MAX_DESCRIPTORS: Final = 65_536
+"""More are not asked for: some systems allow a billion."""
+
+_OWN_DESCRIPTORS: Final = 256
+"""Kept for files and for Kafka; of a low limit the half."""
+
+SERVER_OPTIONS: Final[dict[str, Any]] = {
+    # bodies are unpacked where what comes of them is counted
+    "auto_decompress": False,
+    # the rest of a body that was refused is not read: the connection is closed
+    "lingering_time": 0.0,
+}
+"""How a server of ours reads requests."""
+
+_MAX_BACKLOG: Final = 128
+_SHOWN: Final = 200
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files as it may, within reason; how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError) as error:
+            log.warning("no more than %d open files: %s", soft, error)
+            return soft
+        return wanted
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(descriptors: int) -> int:
+    """How many connections leave enough descriptors for everything else."""
+    return max(1, min(MAX_CONNECTIONS, descriptors - min(_OWN_DESCRIPTORS, descriptors // 2)))
+
+
+class Connections:
+    """All open connections of this process.
+
+    Args:
+        most: how many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: set[Connection] = set()
+        # those without a request in hand, the longest idle first
+        self._idle: dict[Connection, None] = {}
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, runner: web.AppRunner, host: str, port: int) -> list[Any]:
+        """Accept connections for an application; the addresses that are listened on.
+
+        Args:
+            runner: it is set up.
+            host: the address.
+            port: 0: any free one.
+
+        Raises:
+            OSError: the address cannot be had.
+            RuntimeError: the runner is not set up.
+        """
+        server = runner.server
+        if server is None:
+            raise RuntimeError("the runner must be set up first")
+        loop = asyncio.get_running_loop()
+        server.request_handler = self._handler(server.request_handler)
+        listening = await loop.create_server(
+            lambda: Connection(server, self, loop),
+            host,
+            port,
+            # so many are accepted in one turn, before the first of them is counted
+            backlog=max(1, min(_MAX_BACKLOG, self._most // 4)),
+        )
+        self._servers.append(listening)
+        return [each.getsockname() for each in listening.sockets]
+
+    def stop_listening(self) -> None:
+        """Accept no more."""
+        for server in self._servers:
+            server.close()
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was accepted; where there are too many, the longest idle one goes."""
+        self._open.add(connection)
+        self._idle[connection] = None
+        if len(self._open) > self._most:
+            longest = next(iter(self._idle))
+            self.closed(longest)
+            longest.force_close()
+
+    def busy(self, connection: Connection) -> None:
+        """A connection has a request in hand."""
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """The answer to its request is written."""
+        if connection in self._open:
+            self._idle[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+
+    def _handler(
+        self, handle: Callable[[Any], Awaitable[web.StreamResponse]]
+    ) -> Callable[[Any], Awaitable[web.StreamResponse]]:
+        """What answers requests: the application, and problems for what it raises outside."""
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            connection = request.protocol
+            if isinstance(connection, Connection):
+                connection.request_began()
+            try:
+                return await handle(request)
+            except web.HTTPException as error:
+                if error.status < HTTPStatus.BAD_REQUEST:
+                    raise
+                # such as an unknown `Expect`, which is looked at before any middleware
+                return problem(HTTPStatus(error.status), _one_line(error.text or error.reason))
+
+        return answer
+
+
+class Connection(web.RequestHandler):
+    """One connection.
+
+    Args:
+        server: what answers its requests.
+        connections: all of them.
+        loop: it runs in.
+    """
+
+    def __init__(
+        self, server: web.Server, connections: Connections, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None is what turns it off
+            keepalive_timeout=IDLE_SECONDS,
+            **SERVER_OPTIONS,
+        )
+        self._connections = connections
+        self._head_deadline: asyncio.TimerHandle | None = None
+        self._in_request = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._wait_for_head()
+        self._connections.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes; the first ones of a request are the beginning of its head."""
+        if data and self._head_deadline is None and not self._in_request:
+            self._wait_for_head()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nothing more comes."""
+        self._head_is_here()
+        self._connections.closed(self)
+        super().connection_lost(exc)
+
+    def request_began(self) -> None:
+        """The head of a request is here."""
+        self._in_request = True
+        self._head_is_here()
+        self._connections.busy(self)
+
+    async def finish_response(self, *args: Any, **kwargs: Any) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; then the connection is idle."""
+        try:
+            return await super().finish_response(*args, **kwargs)
+        finally:
+            self._in_request = False
+            self._connections.idle(self)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what cannot be read as a request, or what failed outside the application."""
+        if request.writer.output_size > 0 or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            response = super().handle_error(request, status, exc, message)
+            if isinstance(response, web.Response):
+                response = problem(HTTPStatus(status), HTTPStatus(status).phrase)
+        else:
+            reason = _one_line(message or str(exc))
+            log.warning("a request from %s cannot be read: %s", request.remote, reason)
+            response = problem(HTTPStatus(status), f"the request cannot be read: {reason}")
+        add_headers(response)
+        response.force_close()
+        return response
+
+    def _wait_for_head(self) -> None:
+        self._head_deadline = self._loop.call_later(HEAD_SECONDS, self.force_close)
+
+    def _head_is_here(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_SHOWN]

@@ -1,0 +1,75 @@
+"""Values of a request's query, after `described_parameters` has rejected stray ones."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from stream_app.contracts.records import shown
+from stream_app.domain.timestamps import parse_instant
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def whole_number(request: web.Request, name: str, default: int, most: int) -> int:
+    """A number from 1 on.
+
+    Raises:
+        RecordError: it is no such number.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise RecordError(f"{name} is not 1 to {most}: {shown(text)}")
+    return int(text)
+
+
+def one_of(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
+    """One of some names; the first one where none is said.
+
+    Raises:
+        RecordError: it is none of them.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return known[0]
+    return _known(name, text, known)
+
+
+def several_of(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
+    """Some of some names, with commas between or said more than once; without it: none.
+
+    Raises:
+        RecordError: one is none of them.
+    """
+    told = [text.strip() for part in request.query.getall(name, []) for text in part.split(",")]
+    return tuple(dict.fromkeys(_known(name, text, known) for text in told))
+
+
+def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:
+    for candidate in known:
+        if candidate == text.lower():
+            return candidate
+    raise RecordError(f"{name} is not one of {', '.join(known)}: {shown(text)}")
+
+
+def instant(request: web.Request, name: str) -> int | None:
+    """An instant in µs; None where none is said.
+
+    Raises:
+        RecordError: it is no instant.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except RecordError as error:
+        raise RecordError(f"{name}: {error}") from None

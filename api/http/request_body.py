@@ -1,0 +1,279 @@
+"""Request bodies, read within limits: of size, of time, and of memory over all requests."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiohttp import ClientError, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from api.http.content_coding import (
+    ACCEPTED,
+    IDENTITY,
+    PIECE_BYTES,
+    CodingError,
+    RatioError,
+    Unpacker,
+)
+from api.http.json_items import SLICE_BYTES
+from api.http.memory_budget import Budget
+from api.http.problems import RETRY_SECONDS, ProblemError
+from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
+from stream_app.contracts.records import shown
+from stream_app.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+READING_BYTES: Final = 96 << 20
+"""Bytes of bodies that all requests together may hold, read and parsed."""
+
+PARSED_BYTES: Final = 24
+"""What a byte of JSON costs further once it is parsed, as `{},{}` does at most."""
+
+CHUNK_BYTES: Final = 256 << 10
+"""More than one read hands over: what a streamed body holds at once."""
+
+MAX_PACKED_BYTES: Final = 64 << 20
+"""The largest body that comes packed, also where it unpacks to nothing. Routes bound the rest."""
+
+IDLE_SECONDS: Final = 30.0
+"""How long a client may send nothing in the middle of a body."""
+
+WHOLE_SECONDS: Final = 600.0
+"""How long a client may take for a whole body."""
+
+
+class BodyTooLargeError(Exception):
+    """A body is larger than its limit; `beginning` is what was read of it."""
+
+    def __init__(self, limit: int, beginning: bytes) -> None:
+        self.limit = limit
+        self.beginning = beginning
+        super().__init__(f"the body is larger than {limit:,} bytes")
+
+
+class BodiesStoppingError(Exception):
+    """The API stops, and the rest of a body will not be read."""
+
+
+class Bodies:
+    """The bodies that are being read.
+
+    Attributes:
+        budget: what all of them together may hold.
+        stopping: whether long ones should come to their end.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.budget = Budget(limit)
+        self.stopping = False
+        self._open: set[RequestBody] = set()
+
+    def begin_to_stop(self) -> None:
+        """Read no more: the server takes nothing from its connections once it stops."""
+        self.stopping = True
+        for body in self._open:
+            body.cut_off()
+
+    def opened(self, body: RequestBody) -> None:
+        """A body is being read."""
+        self._open.add(body)
+
+    def closed(self, body: RequestBody) -> None:
+        """A body is not read any more."""
+        self._open.discard(body)
+
+
+class RequestBody:
+    """A context in which a request's body is read and held.
+
+    Args:
+        request: the request.
+        bodies: all bodies.
+    """
+
+    def __init__(self, request: web.Request, bodies: Bodies) -> None:
+        self._request = request
+        self._bodies = bodies
+        self._budget = bodies.budget
+        self._held = 0
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._bodies.opened(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._bodies.closed(self)
+        self._budget.give_back(self._held)
+        self._held = 0
+
+    def cut_off(self) -> None:
+        """Wait no longer for what has not come yet."""
+        if not self._request.content.is_eof():
+            self._request.content.set_exception(BodiesStoppingError())
+
+    async def read(self, limit: int, beginning: bytes = b"") -> bytes:
+        """The whole body, of which `beginning` has been read.
+
+        Raises:
+            BodyTooLargeError: it is larger than the limit.
+            OverloadedError: the bodies of all requests hold as much as they may.
+            ProblemError: it came too slowly, or not to its end.
+        """
+        self._hold(len(beginning))
+        data = bytearray(beginning)
+        async for chunk in self.chunks():
+            self._hold(len(chunk))
+            data += chunk
+            if len(data) > limit:
+                break
+        if len(data) > limit:
+            raise BodyTooLargeError(limit, bytes(data[:limit]))
+        return bytes(data)
+
+    def hold_parsed(self, body: bytes) -> None:
+        """Take what a body holds while a slice of it is parsed.
+
+        Raises:
+            OverloadedError: the bodies of all requests hold as much as they may.
+        """
+        self._hold(PARSED_BYTES * min(len(body), SLICE_BYTES))
+
+    def try_hold(self, amount: int) -> bool:
+        """Take some more, if there is room."""
+        if not self._budget.try_take(amount):
+            return False
+        self._held += amount
+        return True
+
+    def hold_stream(self, line_bytes: int) -> None:
+        """Take what a body holds that is read line by line.
+
+        Raises:
+            OverloadedError: the bodies of all requests hold as much as they may.
+        """
+        self._hold(CHUNK_BYTES + line_bytes)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, or the rest of it, as it comes and unpacked; other requests run in between.
+
+        Raises:
+            ProblemError: it came too slowly, not to its end, or packed in a way that is not known
+                or unpacks to too much.
+        """
+        if self._chunks is None:
+            self._chunks = self._unpacked()
+        return self._chunks
+
+    async def _unpacked(self) -> AsyncIterator[bytes]:
+        unpacker = _unpacker_of(self._request)
+        end = asyncio.get_running_loop().time() + WHOLE_SECONDS
+        while chunk := await self._next(end):
+            if unpacker is None:
+                yield chunk
+            else:
+                for piece in _pieces(unpacker, chunk):
+                    if piece:
+                        yield piece
+                    await asyncio.sleep(0)
+                if unpacker.packed > MAX_PACKED_BYTES:
+                    raise _too_large(f"the body is larger than {MAX_PACKED_BYTES:,} bytes")
+            # what has come already does not make anybody wait: without this nobody else would run
+            await asyncio.sleep(0)
+        if unpacker is not None:
+            with _coding_errors():
+                unpacker.finish()
+
+    async def _next(self, end: float) -> bytes:
+        """The next bytes as they came; empty at the end."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
+                return await self._request.content.read(PIECE_BYTES)
+        except TimeoutError:
+            raise ProblemError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
+                f"{WHOLE_SECONDS:g} s in all, are the most",
+            ) from None
+        except BodiesStoppingError:
+            raise stopping() from None
+        except (RequestPayloadError, HttpProcessingError, ClientError, OSError) as error:
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
+            ) from None
+
+    def _hold(self, amount: int) -> None:
+        if not self.try_hold(amount):
+            raise OverloadedError("too many large bodies are being read: try again in a moment")
+
+
+def _unpacker_of(request: web.Request) -> Unpacker | None:
+    """What unpacks a body; None: it is not packed."""
+    codings = request.headers.getall(hdrs.CONTENT_ENCODING, [])
+    names = [name.strip().lower() for coding in codings for name in coding.split(",")]
+    packed = [name for name in names if name not in IDENTITY]
+    if not packed:
+        return None
+    try:
+        # one within another is what nobody needs
+        (coding,) = packed
+        return Unpacker(coding)
+    except (KeyError, ValueError):
+        unknown = ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Encoding {shown(', '.join(codings))} cannot be read: send {ACCEPTED}, or "
+            "the body as it is",
+        )
+        unknown.headers["Accept-Encoding"] = ACCEPTED
+        raise unknown from None
+
+
+def _pieces(unpacker: Unpacker, chunk: bytes) -> Iterator[bytes]:
+    with _coding_errors():
+        yield from unpacker.feed(chunk)
+
+
+@contextmanager
+def _coding_errors() -> Iterator[None]:
+    try:
+        yield
+    except CodingError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, str(error)) from None
+    except RatioError as error:
+        raise _too_large(str(error)) from None
+
+
+def _too_large(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+
+
+def stopping() -> ProblemError:
+    """The answer about a body that was not read to its end because the API stops."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the API is stopping: send all again, nothing counts twice",
+        retry_after=RETRY_SECONDS,
+    )
+
+
+def json_in(body: bytes, expected: str) -> Any:
+    """The JSON in a body.
+
+    Raises:
+        ProblemError: there is none.
+    """
+    if not body.removeprefix(BYTE_ORDER_MARK).strip():
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {expected}"
+        )
+    try:
+        return parse_json(body)
+    except NotJsonError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {error}") from None

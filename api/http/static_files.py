@@ -1,0 +1,122 @@
+"""`GET /`, `GET /store/{store_id}` and `GET /assets/{name}`: the web page, from `api/web`.
+
+Each answer is a file of this package, as it is. Browsers are told to load and to call nothing
+but this server, and to run no script or style that is not one of these files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import ETag, web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER: Final = Path(__file__).parents[1] / "web"
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    # kept, and asked for again each time: after an update no page runs with yesterday's script
+    "Cache-Control": "no-cache",
+}
+
+_CONTENT_TYPES: Final = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file of the page, and the ETag of its content."""
+
+    content: bytes
+    content_type: str
+    etag: str
+
+
+def load(folder: Path) -> dict[str, Asset]:
+    """The files of a folder by name."""
+    assets = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        etag = hashlib.sha256(content).hexdigest()[:32]
+        assets[path.name] = Asset(content, _CONTENT_TYPES[path.suffix], etag)
+    return assets
+
+
+ASSETS: Final = load(FOLDER)
+"""All files of the page by name: what is not among them is not served."""
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/")
+async def fleet_page(request: web.Request) -> web.Response:
+    """The overview of all stores."""
+    return answer(request, ASSETS["index.html"])
+
+
+@routes.get("/store/{store_id}")
+async def store_page(request: web.Request) -> web.Response:
+    """The page of any store: its script asks for the store, and tells where there is none."""
+    return answer(request, ASSETS["store.html"])
+
+
+@routes.get("/assets/{name}")
+async def asset(request: web.Request) -> web.Response:
+    """A script, style or picture of a page."""
+    return asset_named(request, ASSETS)
+
+
+def asset_named(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
+    """The file that a request's path names.
+
+    Raises:
+        HTTPNotFound: it is not among them.
+    """
+    found = assets.get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    return answer(request, found)
+
+
+def answer(request: web.Request, asset: Asset) -> web.Response:
+    """A file as it is, or that it is still the one that the browser has."""
+    known = request.if_none_match or ()
+    if any(etag.value in ("*", asset.etag) for etag in known):
+        response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_HEADERS)
+    else:
+        response = web.Response(
+            body=asset.content,
+            content_type=asset.content_type,
+            charset="utf-8",
+            headers=_HEADERS,
+        )
+    response.etag = ETag(asset.etag)
+    return response

@@ -1,0 +1,1 @@
+"""Polls by HTTP: `POST /status` and `POST /stores/{store_id}/status`."""

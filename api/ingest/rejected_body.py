@@ -1,0 +1,67 @@
+"""What a route refuses is kept: whole bodies as dead letters, before the answer goes out."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from api.http.problems import NOT_KEPT, ProblemError
+from api.http.request_body import BodyTooLargeError
+from api.keys import INGESTION
+from stream_app.contracts.json_text import BYTE_ORDER_MARK
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+    from api.http.request_body import RequestBody
+
+MAX_PATH: Final = 200
+"""Characters of a path that are kept: those of every route are fewer."""
+
+
+def path_of(request: web.Request) -> str:
+    """The path as a dead letter names it."""
+    return request.rel_url.raw_path[:MAX_PATH]
+
+
+@asynccontextmanager
+async def refused_is_kept(
+    request: web.Request, original: bytes, *, truncated: bool = False, polls: int = 0
+) -> AsyncIterator[None]:
+    """A block that judges a body, or its beginning: what it refuses is kept, then refused.
+
+    Args:
+        request: whose body it is.
+        original: the body, or its beginning.
+        truncated: whether it is the beginning alone.
+        polls: how many polls are refused with it.
+    """
+    try:
+        yield
+    except (RecordError, ProblemError) as error:
+        request.app[INGESTION].polls_counted.refused += polls
+        # there is nothing to keep of an empty body
+        kept = not original.removeprefix(BYTE_ORDER_MARK).strip() or await request.app[
+            INGESTION
+        ].refuse(path_of(request), str(error), original, truncated=truncated)
+        if not kept:
+            status = (
+                error.status if isinstance(error, ProblemError) else HTTPStatus.UNPROCESSABLE_ENTITY
+            )
+            raise ProblemError(status, f"{error}{NOT_KEPT}") from None
+        raise
+
+
+async def whole_body(
+    request: web.Request, body: RequestBody, limit: int, beginning: bytes = b""
+) -> bytes:
+    """The whole body; one that is too large is kept up to the limit and answered 413."""
+    try:
+        return await body.read(limit, beginning)
+    except BodyTooLargeError as error:
+        async with refused_is_kept(request, error.beginning, truncated=True):
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None

@@ -1,0 +1,126 @@
+"""Live pings. No `from __future__ import annotations`: pydantic reads the shapes."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.ingest.batch import MAX_REFUSED_ITEMS
+from api.ingest.rejected_items import LISTED_ITEMS
+from api.ingest.routes import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
+from api.openapi.operation import (
+    JSON,
+    Answer,
+    Body,
+    Operation,
+    body_problems,
+    problem,
+    unavailable,
+)
+from api.openapi.problem_schema import Problem
+from api.stores.schemas import STORE_ID
+from stream_app.contracts.shapes.values import Count, Instant, Status, StoreId, closed
+
+
+@closed
+class PollBody(TypedDict):
+    """A poll of a store."""
+
+    status: Status
+    timestamp_utc: NotRequired[Instant | None]
+    """Without it: now."""
+
+
+@closed
+class PollItem(TypedDict):
+    """A poll of any store."""
+
+    store_id: StoreId
+    status: Status
+    timestamp_utc: NotRequired[Instant | None]
+    """Without it: now."""
+
+
+@closed
+class PollAnswer(TypedDict):
+    """The poll as it was taken."""
+
+    store_id: StoreId
+    status: Status
+    timestamp_utc: Instant
+
+
+@closed
+class RefusedItem(TypedDict):
+    """An item that was refused; it is kept as a dead letter."""
+
+    index: Count
+    """In the JSON array, or the line in NDJSON, from 0 on."""
+    reason: str
+
+
+@closed
+class PollsAnswer(TypedDict):
+    """What became of the items."""
+
+    accepted: Count
+    refused: Count
+    items: Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]
+    """The refused ones."""
+    not_listed: NotRequired[Annotated[int, Field(ge=1)]]
+    """How many more were refused."""
+
+
+@closed
+class ItemsProblem(Problem):
+    """An error behind which some items may have been taken."""
+
+    accepted: NotRequired[Count]
+    """Items that the broker holds."""
+    refused: NotRequired[Count]
+    """Items that were refused by themselves."""
+    items: NotRequired[Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]]
+    """The refused ones, where none was accepted."""
+    not_listed: NotRequired[Annotated[int, Field(ge=1)]]
+    """How many more were refused."""
+
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("POST", "/stores/{store_id}/status"): Operation(
+        text="The store is made where it does not exist. Sent twice, a poll counts once.",
+        parameters=(STORE_ID,),
+        body=Body("", {JSON: PollBody}),
+        answers={
+            202: Answer("The broker holds it.", {JSON: PollAnswer}),
+            **body_problems(f"The body is larger than {MAX_POLL_BYTES:,} bytes."),
+            422: problem("No such poll, or one dated too early or ahead of the clock; it is kept."),
+            **unavailable("The broker is out of reach."),
+        },
+    ),
+    ("POST", "/status"): Operation(
+        text="Sent twice, a poll counts once.",
+        body=Body(
+            f"A JSON array of at most {MAX_ARRAY_BYTES:,} bytes, or NDJSON of at most "
+            f"{MAX_STREAM_BYTES:,} bytes, one item a line. Objects over several lines are taken "
+            "too.",
+            {
+                JSON: Annotated[list[PollItem], Field(min_length=1)],
+                "application/x-ndjson": Annotated[str, Field(min_length=1)],
+            },
+        ),
+        answers={
+            202: Answer("The broker holds all items but the refused ones.", {JSON: PollsAnswer}),
+            **body_problems(
+                "The body is larger than it may be; of NDJSON the items before that count.",
+                ItemsProblem,
+            ),
+            422: problem(
+                "No such body, or no item of it is accepted, or more than "
+                f"{MAX_REFUSED_ITEMS:,} are refused.",
+                shape=ItemsProblem,
+            ),
+            **unavailable("The broker is out of reach: send all again.", ItemsProblem),
+        },
+    ),
+}

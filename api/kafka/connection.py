@@ -1,0 +1,243 @@
+"""The API's connection to Kafka: made in the background, and made again when it must be.
+
+The clients find a broker that was away by themselves. A producer may break for good, though:
+a record that failed leaves a gap in the sequence numbers of its partition, and the broker
+takes nothing behind a gap. So a producer that failed once is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from aiokafka.errors import KafkaError
+
+from api.kafka.publisher import ANSWER_SECONDS
+from api.kafka.shutdown import bounded, cancel
+from stream_app.contracts.access import api_process
+from stream_app.errors import BrokerUnavailableError, StoreUptimeError
+from stream_app.kafka.admin import ensure_topics
+from stream_app.kafka.batch_producer import RecordBatches
+from stream_app.kafka.clients import producer, start, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+LINGER_SECONDS: Final = 0.005
+"""For which a poll waits for others: a request to the broker costs what a hundred polls do."""
+
+BATCH_BYTES: Final = 256 << 10
+"""Bytes of one batch of a partition: well under what a topic takes at once."""
+
+_RETRY_SECONDS: Final = 1.0
+
+
+class Reader(Protocol):
+    """What reads from Kafka while the API is connected."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+    def stop(self) -> Coroutine[Any, Any, None]:
+        """Disconnect."""
+
+
+class View(Reader, Protocol):
+    """A reader that must have read all that there is before the first answer."""
+
+    async def catch_up(self) -> None:
+        """Wait until it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A producer, and what gathers for it."""
+
+    producer: Any
+    batches: RecordBatches
+
+    async def stop(self) -> None:
+        """Send what is gathered, and disconnect."""
+        try:
+            await self.batches.flush()
+        finally:
+            await self.producer.stop()
+
+
+class KafkaLink:
+    """The producer, and the readers that live while there is a connection.
+
+    Args:
+        settings: with the broker resolved.
+        readers: started in this order once a broker answers.
+        views: further readers, which have caught up before `require` lets anyone pass.
+        new_producer: makes the client that sends.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        readers: Sequence[Reader],
+        views: Sequence[View],
+        new_producer: Callable[[Settings], Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._readers: list[Reader] = [*readers, *views]
+        self._views = views
+        self._new_producer = new_producer or _new_producer
+        self._sending: _Sending | None = None
+        self._trouble: str | None = "still connecting to Kafka"
+        self._work: set[asyncio.Task[Any]] = set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection, in one line; None: there is one."""
+        return self._trouble
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._background(self._connect(), "connect")
+
+    async def stop(self) -> None:
+        """Send what is under way if the broker takes it soon, and disconnect."""
+        self._trouble = "stopping"
+        await cancel(self._work)
+        sending, self._sending = self._sending, None
+        await asyncio.gather(
+            *(bounded(reader.stop()) for reader in self._readers),
+            *([bounded(sending.stop())] if sending is not None else []),
+        )
+
+    def require(self) -> None:
+        """Pass only with a connection.
+
+        Raises:
+            BrokerUnavailableError: there is none.
+        """
+        if self._trouble is not None:
+            raise BrokerUnavailableError(self._trouble)
+
+    def send(
+        self,
+        topic: TopicSpec,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        *,
+        at_once: bool = False,
+    ) -> asyncio.Future[Acknowledged]:
+        """Hand a record over; a partition's go in the order of calls.
+
+        Args:
+            topic: where it goes.
+            partition: likewise.
+            key: of the record.
+            value: of the record.
+            at_once: whether it waits for no others.
+
+        Returns:
+            done when the broker holds it, or failed with a `KafkaError` for good. Others share it:
+            wait for it without cancelling it.
+
+        Raises:
+            BrokerUnavailableError: it cannot be taken.
+        """
+        sending = self._sending
+        if sending is None:
+            raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
+        try:
+            batch = sending.batches.add(topic.name, partition, key, value, at_once=at_once)
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        if batch.count == 1:
+            batch.sent.add_done_callback(partial(self._on_sent, sending))
+        return batch.sent
+
+    async def in_time(self, waiting: Awaitable[_T]) -> _T:
+        """Wait for Kafka's answer, but not for long.
+
+        Raises:
+            BrokerUnavailableError: it did not come.
+        """
+        try:
+            return await asyncio.wait_for(waiting, ANSWER_SECONDS)
+        except TimeoutError:
+            raise BrokerUnavailableError(
+                f"Kafka did not answer within {ANSWER_SECONDS:g} s"
+            ) from None
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await ensure_topics(self._settings, api_process(self._settings))
+                await self._open_producer()
+                for reader in self._readers:
+                    await reader.start()
+                for view in self._views:
+                    await view.catch_up()
+            except (StoreUptimeError, KafkaError) as error:
+                if str(error) != self._trouble:
+                    log.warning("not connected yet, trying again: %s", error)
+                self._trouble = str(error)
+                await self._disconnect()
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._trouble = None
+                log.info("connected to Kafka at %s", self._settings.kafka_bootstrap)
+                return
+
+    async def _disconnect(self) -> None:
+        for reader in reversed(self._readers):
+            await bounded(reader.stop())
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await bounded(sending.stop())
+
+    async def _open_producer(self) -> None:
+        opening = self._new_producer(self._settings)
+        try:
+            await start(opening, self._settings)
+        except asyncio.CancelledError:
+            await bounded(opening.stop())
+            raise
+        self._sending = _Sending(opening, RecordBatches(opening, linger=LINGER_SECONDS))
+
+    def _on_sent(self, sending: _Sending, sent: asyncio.Future[Acknowledged]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is None or self._sending is not sending:
+            return
+        log.warning("a record failed for good, connecting the producer anew: %r", error)
+        self._sending = None
+        self._background(self._renew(sending), "renew-producer")
+
+    async def _renew(self, broken: _Sending) -> None:
+        # what it still holds goes first: a later PUT must not be overtaken by an earlier one
+        await bounded(broken.stop())
+        while True:
+            try:
+                await self._open_producer()
+            except BrokerUnavailableError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _background(self, work: Any, name: str) -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(work, name=name)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+
+def _new_producer(settings: Settings) -> Any:
+    return producer(settings, max_batch_size=BATCH_BYTES)

@@ -1,0 +1,145 @@
+"""How old what this process shows is, and which part keeps it from being newer.
+
+Every second the brokers are asked how far the source topics reach. What was acknowledged by then is
+shown once the watermarks of all owners have come so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from api.kafka.shutdown import cancel
+from stream_app.domain.timestamps import SECOND, format_instant
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.connectivity import LOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_app.kafka.applied_offsets import Partition
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_SECONDS: Final = 1.0
+
+PATIENCE_SECONDS: Final = 3.0
+"""For which the brokers' answer is waited for."""
+
+DELAYED_AFTER_SECONDS: Final = 5.0
+"""Data that is older than this is delayed; a rebalance or a busy moment takes less."""
+
+MAX_SAMPLES: Final = 600
+"""That wait for the workers; with more of them the age is told a little too high."""
+
+Part = Literal["broker", "workers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old the data is at an instant.
+
+    Attributes:
+        at: µs, that instant on the clock of this process.
+        as_of: µs; all that was acknowledged by then is shown. None: not known yet.
+        part: what keeps the data from being newer; None: it is live.
+        reason: why, in one line, where there is more to say.
+    """
+
+    at: int
+    as_of: int | None
+    part: Part | None = None
+    reason: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """As answers have it."""
+        return {
+            "at": format_instant(self.at),
+            "as_of": None if self.as_of is None else format_instant(self.as_of),
+            "delayed": self.part is not None,
+            "part": self.part,
+            "reason": self.reason,
+        }
+
+
+class Applied(Protocol):
+    """What the workers have applied: `Progress`."""
+
+    async def reach(self) -> dict[Partition, int]:
+        """How far the source topics reach now."""
+
+    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+        """Whether all below these offsets is applied."""
+
+    def why_unowned(self) -> str | None:
+        """Which partitions have no owner; None: all have one."""
+
+
+class DataAge:
+    """Asks how old the data is, all the while.
+
+    Args:
+        progress: started before this and stopped after it.
+        clock: the wall clock in µs.
+    """
+
+    def __init__(self, progress: Applied, clock: Callable[[], int]) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._samples: deque[tuple[int, Mapping[Partition, int]]] = deque()
+        self._as_of: int | None = None
+        self._since: int | None = None
+        self._reachable = True
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to ask."""
+        self._since = self._clock()
+        self._task = asyncio.create_task(self._ask_for_ever(), name="data-age")
+
+    async def stop(self) -> None:
+        """Stop asking."""
+        if self._task is not None:
+            await cancel({self._task})
+            self._task = None
+
+    def now(self) -> Freshness:
+        """How old the data is."""
+        at = self._clock()
+        since = self._as_of if self._as_of is not None else self._since
+        if not self._reachable:
+            return Freshness(at, self._as_of, "broker", LOST)
+        if since is None or at - since <= DELAYED_AFTER_SECONDS * SECOND:
+            return Freshness(at, self._as_of)
+        reason = self._progress.why_unowned() or "the workers are still applying what came in"
+        return Freshness(at, self._as_of, "workers", reason)
+
+    async def ask(self) -> None:
+        """Ask once."""
+        asked_at = self._clock()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                highwaters = await self._progress.reach()
+        except (BrokerUnavailableError, TimeoutError):
+            self._reachable = False
+        else:
+            self._reachable = True
+            if len(self._samples) < MAX_SAMPLES:
+                self._samples.append((asked_at, highwaters))
+        if self._progress.why_unowned() is not None:
+            # nobody would apply what comes in now, though nothing may be missing yet
+            return
+        while self._samples and self._progress.has_applied(self._samples[0][1]):
+            self._as_of, _ = self._samples.popleft()
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            try:
+                await self.ask()
+            except Exception:
+                # whoever watches would be told an age that stands still
+                log.exception("cannot tell how old the data is, trying again")
+            await asyncio.sleep(ASK_EVERY_SECONDS)

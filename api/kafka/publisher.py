@@ -1,0 +1,195 @@
+"""Records on their way to Kafka: bounded in number, and nobody waits long for one.
+
+An idempotent producer tries for as long as it takes, so a record outlives the request that
+brought it: the request is answered 503 in time, the record keeps its place in the budget
+until the broker has it or never will. While one partition acknowledges nothing, no further
+record is taken for it; those under way are what finds out that it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.errors import BrokerUnavailableError, OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.http.memory_budget import Budget
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.settings import Settings
+
+    Send = Callable[[TopicSpec, int, bytes, bytes | None], asyncio.Future[Acknowledged]]
+
+ANSWER_SECONDS: Final = 5.0
+"""No HTTP request waits longer than this for the broker or the workers."""
+
+UNACKNOWLEDGED_BYTES: Final = 32 << 20
+"""What all requests together may have accepted and not yet seen acknowledged."""
+
+RECORD_BYTES: Final = 512
+"""What a record costs besides its key and value: its share of a batch, who waits for it."""
+
+_partition_of = lru_cache(maxsize=65_536)(partition_of)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """When the first of its records was handed over, and what all of them cost."""
+
+    handed_over: float
+    cost: int = 0
+
+
+@dataclass(slots=True)
+class _Partition:
+    """The batches under way, oldest first, and when the last one was acknowledged."""
+
+    under_way: dict[asyncio.Future[Acknowledged], _Batch] = field(default_factory=dict)
+    acknowledged: float = float("-inf")
+
+
+class Outgoing:
+    """Sends records and says in time what became of them.
+
+    Args:
+        send: hands a record for a partition over; returns what becomes of it and of others that
+            are sent with it, raises `BrokerUnavailableError` when it cannot be taken.
+        budget: shared by all that goes out; who hands a record over has taken its cost.
+        settings: the partition counts.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        budget: Budget,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self._send = send
+        self._settings = settings
+        self._monotonic = monotonic
+        self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
+
+    def check(self, topic: TopicSpec, key: bytes) -> None:
+        """Whether a record for this key can be taken at all.
+
+        Raises:
+            BrokerUnavailableError: its partition has acknowledged nothing for too long.
+        """
+        partition = self._partitions[self._place(topic, key)]
+        if not partition.under_way:
+            return
+        oldest = next(iter(partition.under_way.values()))
+        waiting = self._monotonic() - max(oldest.handed_over, partition.acknowledged)
+        if waiting > ANSWER_SECONDS:
+            raise BrokerUnavailableError(
+                f"Kafka has not acknowledged a record on {topic.name} for {waiting:.0f} s"
+            )
+
+    def begin(
+        self, topic: TopicSpec, key: bytes, value: bytes | None, cost: int
+    ) -> asyncio.Future[Acknowledged]:
+        """Send a record whose cost has been taken; it is given back at the end.
+
+        Returns:
+            what becomes of it, and of others, to be waited for with `outcome`.
+
+        Raises:
+            BrokerUnavailableError: it cannot be sent now.
+        """
+        place = self._place(topic, key)
+        try:
+            sent = self._send(topic, place[1], key, value)
+        except BrokerUnavailableError:
+            self.budget.give_back(cost)
+            raise
+        partition = self._partitions[place]
+        batch = partition.under_way.get(sent)
+        if batch is None:
+            batch = partition.under_way[sent] = _Batch(self._monotonic())
+            sent.add_done_callback(partial(self._ended, partition))
+        batch.cost += cost
+        return sent
+
+    def _ended(self, partition: _Partition, sent: asyncio.Future[Acknowledged]) -> None:
+        self.budget.give_back(partition.under_way.pop(sent).cost)
+        if not sent.cancelled() and sent.exception() is None:
+            partition.acknowledged = self._monotonic()
+
+    def start(
+        self, topic: TopicSpec, key: bytes, value: bytes | None
+    ) -> asyncio.Future[Acknowledged]:
+        """Take the cost and send, as `begin`.
+
+        Raises:
+            OverloadedError: as much is waiting as may wait.
+            BrokerUnavailableError: it cannot be sent now.
+        """
+        self.check(topic, key)
+        cost = RECORD_BYTES + len(key) + len(value or b"")
+        if not self.budget.try_take(cost):
+            raise overloaded()
+        return self.begin(topic, key, value, cost)
+
+    async def start_patiently(
+        self, topic: TopicSpec, key: bytes, value: bytes
+    ) -> asyncio.Future[Acknowledged]:
+        """As `start`, but wait a while for room."""
+        self.check(topic, key)
+        cost = RECORD_BYTES + len(key) + len(value)
+        await self.make_room(cost)
+        return self.begin(topic, key, value, cost)
+
+    async def make_room(self, cost: int) -> None:
+        """Take a cost, waiting a while for room.
+
+        Raises:
+            OverloadedError: there was none in time.
+        """
+        if not await self.budget.take(cost, ANSWER_SECONDS):
+            raise overloaded()
+
+    async def settle(self, patience: float) -> None:
+        """Wait for what is under way, for so many seconds at most."""
+        under_way = {
+            sent for partition in self._partitions.values() for sent in partition.under_way
+        }
+        if under_way:
+            await asyncio.wait(under_way, timeout=patience)
+
+    def _place(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
+        return topic.name, _partition_of(key, topic.partitions(self._settings))
+
+
+async def outcome(sent: asyncio.Future[Acknowledged]) -> int:
+    """The append time, µs, of records that others may wait for too.
+
+    Raises:
+        BrokerUnavailableError: they were not acknowledged in time, and may still be later; or they
+            never will be.
+    """
+    if not sent.done():
+        await asyncio.wait({sent}, timeout=ANSWER_SECONDS)
+    if not sent.done():
+        raise BrokerUnavailableError(f"Kafka did not acknowledge within {ANSWER_SECONDS:g} s")
+    if sent.cancelled():
+        raise BrokerUnavailableError("the API is stopping")
+    error = sent.exception()
+    if error is not None:
+        raise BrokerUnavailableError(f"Kafka refuses a record: {error!r}") from error
+    return sent.result().append_time
+
+
+def overloaded() -> OverloadedError:
+    """The error for a full budget."""
+    return OverloadedError("as much is waiting for Kafka as may wait: try again in a moment")

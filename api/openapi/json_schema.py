@@ -1,0 +1,54 @@
+"""JSON schemas of types."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from api.openapi.field_docs import field_docs
+
+_KEY: Final = "shape"
+
+
+class _Generator(GenerateJsonSchema):
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        """The schema, with the meaning of each field that says it in a docstring."""
+        described = super().typed_dict_schema(schema)
+        docs = field_docs(schema["cls"])
+        for name, field in described.get("properties", {}).items():
+            if name in docs:
+                field["description"] = docs[name]
+        return described
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  pydantic's own hook
+        """Never: a field's title would only repeat its name."""
+        return False
+
+
+class Schemas:
+    """The schemas of one document.
+
+    Attributes:
+        definitions: of every type with a name that was asked for, by its name.
+
+    Args:
+        place: where the document has them, as a reference says it.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.definitions: dict[str, Any] = {}
+        self._template = place + "{model}"
+
+    def of(self, shape: Any) -> dict[str, Any]:
+        """The schema of a type: of one with a name a reference to it."""
+        schemas, rest = TypeAdapter.json_schemas(
+            [(_KEY, "validation", TypeAdapter(shape))],
+            ref_template=self._template,
+            schema_generator=_Generator,
+        )
+        for name, schema in rest.get("$defs", {}).items():
+            if self.definitions.setdefault(name, schema) != schema:
+                raise ValueError(f"two types have the name {name}")
+        return schemas[_KEY, "validation"]

@@ -1,0 +1,189 @@
+"""The OpenAPI document, from the routes of an application and what describes them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from api import health_schemas as health
+from api.fleet import badge_schemas as badges
+from api.fleet import schemas as fleet
+from api.http.host_and_origin import SAFE_METHODS
+from api.ingest import schemas as statuses
+from api.openapi import schemas as documents
+from api.openapi.json_schema import Schemas
+from api.openapi.operation import BAD_QUERY, BAD_QUERY_TEXT, FAILURE, FOREIGN
+from api.public import schemas as public
+from api.reports import diff_schemas as diff
+from api.reports import event_schemas as report_events
+from api.reports import schemas as reports
+from api.stores import query_schemas as store_views
+from api.stores import schemas as stores
+from stream_app import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aiohttp import web
+
+    from api.openapi.operation import Answer, Operation, Parameter
+
+GROUPS: Final[Mapping[str, Mapping[tuple[str, str], Operation]]] = {
+    "fleet": {**fleet.OPERATIONS, **badges.OPERATIONS, **public.OPERATIONS},
+    "reports": {**reports.OPERATIONS, **report_events.OPERATIONS, **diff.OPERATIONS},
+    "polls": statuses.OPERATIONS,
+    "stores": {**stores.OPERATIONS, **store_views.OPERATIONS},
+    "health": health.OPERATIONS,
+    "documents": documents.OPERATIONS,
+}
+"""Of every route, by method and path, in groups as a reader meets them."""
+
+GROUP_TEXTS: Final = {
+    "fleet": "All stores as they are now: states, events, badges, the public status page.",
+    "reports": "Ask for uptime and downtime of any time, follow a report, fetch it, compare it.",
+    "polls": "Send what stores say of themselves.",
+    "stores": "Business hours and time zones of stores, and one store's timeline and incidents.",
+    "health": "For load balancers, and for Prometheus.",
+    "documents": "This description, for people and for programs.",
+}
+"""What each group is for, in a sentence."""
+
+OPERATIONS: Final = {
+    key: operation for group in GROUPS.values() for key, operation in group.items()
+}
+
+NOT_DESCRIBED: Final = {
+    ("GET", "/"): "a page for people",
+    ("GET", "/store/{store_id}"): "a page for people",
+    ("GET", "/public/"): "a page for people",
+    ("GET", "/public/assets/{name}"): "files of that page, which nothing else asks for",
+    ("GET", "/assets/{name}"): "files of those pages, which nothing else asks for",
+    ("GET", "/docs/{file}"): "files of a page, which nothing else asks for",
+}
+"""Routes that the document leaves out, and why."""
+
+TITLE: Final = "Store uptime"
+
+_TEXT: Final = """\
+How long each store's systems were up during its own business hours.
+
+A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
+by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
+zone. Ids and words are taken in any case and with spaces around them, ids also without dashes.
+A query parameter is refused where it is unknown, empty, or said twice and there is one of it.
+Errors are problems as in RFC 9457; where trying again helps, they say when.
+"""
+
+
+class DescriptionError(Exception):
+    """Routes and descriptions do not belong together."""
+
+
+def openapi(app: web.Application) -> dict[str, Any]:
+    """The document.
+
+    Raises:
+        DescriptionError: a route has no description, or a description no route.
+    """
+    handlers = dict(_routes(app))
+    told = OPERATIONS.keys() | NOT_DESCRIBED.keys()
+    if handlers.keys() != told:
+        raise DescriptionError(
+            f"not described: {sorted(handlers.keys() - told)}; "
+            f"no route: {sorted(told - handlers.keys())}"
+        )
+    schemas = Schemas("#/components/schemas/")
+    paths: dict[str, Any] = {}
+    for group, operations in GROUPS.items():
+        for (method, path), operation in operations.items():
+            handler = handlers[method, path]
+            paths.setdefault(path, {})[method.lower()] = {
+                "operationId": handler.__name__,
+                "tags": [group],
+                "summary": (inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
+                **_operation(operation, schemas, changes=method not in SAFE_METHODS),
+            }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": TITLE,
+            "version": __version__,
+            "description": _TEXT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": group, "description": GROUP_TEXTS[group]} for group in GROUPS],
+        "paths": paths,
+        "components": {"schemas": schemas.definitions},
+    }
+
+
+def _routes(app: web.Application) -> Iterator[tuple[tuple[str, str], Any]]:
+    for route in app.router.routes():
+        # aiohttp answers HEAD wherever it answers GET
+        if route.method != "HEAD" and route.resource is not None:
+            yield (route.method, route.resource.canonical), route.handler
+
+
+def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if operation.text:
+        told["description"] = operation.text
+    if operation.parameters:
+        told["parameters"] = [_parameter(each, schemas) for each in operation.parameters]
+    if operation.body is not None:
+        told["requestBody"] = {
+            "description": operation.body.text,
+            "required": operation.body.required,
+            "content": _content(operation.body.content, schemas),
+        }
+    answers = {**FAILURE, **(FOREIGN if changes else {}), **BAD_QUERY, **operation.answers}
+    refused = operation.answers.get(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if refused is not None:
+        answers[HTTPStatus.UNPROCESSABLE_ENTITY.value] = replace(
+            refused, text=f"{refused.text} {BAD_QUERY_TEXT}"
+        )
+    told["responses"] = {
+        str(status): _answer(answers[status], schemas) for status in sorted(answers)
+    }
+    return told
+
+
+def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
+    schema = schemas.of(parameter.shape)
+    told: dict[str, Any] = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.text,
+        "required": parameter.where == "path",
+        "schema": schema,
+    }
+    if schema.get("type") == "array":
+        # with commas between
+        told["explode"] = False
+    if "examples" in schema:
+        # what the page fills in is this one
+        told["example"] = schema["examples"][0]
+    return told
+
+
+def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "description": answer.text,
+        "content": _content(answer.content, schemas),
+    }
+    if answer.headers:
+        told["headers"] = {
+            name: {
+                "description": header.text,
+                "required": header.always,
+                "schema": schemas.of(header.shape),
+            }
+            for name, header in answer.headers.items()
+        }
+    return told
+
+
+def _content(content: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:
+    return {media: {"schema": schemas.of(shape)} for media, shape in content.items()}

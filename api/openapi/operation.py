@@ -1,0 +1,131 @@
+"""What an operation of the API is described by, and the answers that many share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from api.http.content_coding import ACCEPTED, MAX_RATIO
+from api.http.request_body import IDLE_SECONDS, WHOLE_SECONDS
+from api.openapi.problem_schema import Problem, Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON: Final = "application/json"
+STREAM: Final = "text/event-stream"
+"""Of server-sent events: its shape is that of each of them."""
+
+PROBLEM: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of an answer: what it tells, its shape, and whether it always comes."""
+
+    text: str
+    shape: Any = str
+    always: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of one status.
+
+    Attributes:
+        text: when it comes.
+        content: the shape of the body, by media type.
+        headers: by name.
+    """
+
+    text: str
+    content: Mapping[str, Any]
+    headers: Mapping[str, Header] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a request; one in the path is required."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    text: str
+    shape: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request.
+
+    Attributes:
+        text: what it may say besides its shape.
+        content: its shape, by media type.
+        required: whether it may be left out.
+    """
+
+    text: str
+    content: Mapping[str, Any]
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A method of a path; its summary is the first line of its handler's docstring.
+
+    Attributes:
+        answers: by status; `FAILURE` and `BAD_QUERY` need not be named.
+        text: what else there is to know.
+        parameters: in the path, the query and the headers.
+        body: of the request.
+    """
+
+    answers: Mapping[int, Answer]
+    text: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+
+
+RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Seconds)}
+
+
+def problem(text: str, *, retry: bool = False, shape: Any = Problem) -> Answer:
+    """An error, which says when to try again or not."""
+    return Answer(text, {PROBLEM: shape}, RETRY if retry else {})
+
+
+def unavailable(text: str, shape: Any = Problem) -> dict[int, Answer]:
+    """The answer of whatever needs Kafka or the workers, which may be away."""
+    return {503: problem(text, retry=True, shape=shape)}
+
+
+def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
+    """The answers of whatever reads a body; `limit` tells what is too large."""
+    return {
+        400: problem("The body is not JSON, or ended early.", shape=shape),
+        408: problem(
+            f"The body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
+            f"{WHOLE_SECONDS:g} s in all, are the most.",
+            shape=shape,
+        ),
+        413: problem(f"{limit} Or it unpacks to {MAX_RATIO} times itself.", shape=shape),
+        415: Answer(
+            f"The Content-Encoding is none of {ACCEPTED}.",
+            {PROBLEM: shape},
+            {"Accept-Encoding": Header("The encodings that are read.")},
+        ),
+        429: problem("Too much came at once.", retry=True, shape=shape),
+    }
+
+
+BAD_QUERY_TEXT: Final = "A query parameter is unknown, said twice or empty."
+BAD_QUERY: Final = {422: problem(BAD_QUERY_TEXT)}
+"""Of every operation (`described_parameters`), besides what else it refuses with this status."""
+
+FAILURE: Final = {
+    421: problem("The host of the request is no name of this server."),
+    500: problem("An error that nobody expected; the log of the API tells more."),
+}
+"""Answers that any operation may give."""
+
+FOREIGN: Final = {403: problem("A page of another site asks for a change.")}
+"""Answers that any operation may give that changes something."""

@@ -1,0 +1,103 @@
+"""`GET /openapi.json`, `GET /asyncapi.json`, and `GET /docs`: Swagger UI on the first."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import web
+
+from api.http.problems import ProblemError
+from api.openapi.asyncapi import asyncapi
+from api.openapi.openapi import openapi
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+_DESCRIPTION: Final = Path(__file__).parent
+
+_FILES: Final = {
+    file.name: file
+    for file in (
+        _DESCRIPTION / "swagger/swagger-ui.css",
+        _DESCRIPTION / "swagger/swagger-ui-bundle.js",
+        _DESCRIPTION / "page/docs.css",
+        _DESCRIPTION / "page/docs.js",
+    )
+}
+"""What the page loads."""
+
+_TYPES: Final = {
+    # said here, since the types that a machine knows differ
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+
+_HEADERS: Final = {
+    # the page needs no other host, and nothing that stands within it
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # asked for again each time, and sent only where it changed
+    "Cache-Control": "no-cache",
+}
+
+routes = web.RouteTableDef()
+
+
+class Documents:
+    """What describes an application, made when it is first asked for."""
+
+    def __init__(self, app: web.Application, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    @cached_property
+    def openapi(self) -> bytes:
+        """The OpenAPI document."""
+        return orjson.dumps(openapi(self._app))
+
+    @cached_property
+    def asyncapi(self) -> bytes:
+        """The AsyncAPI document."""
+        return orjson.dumps(asyncapi(self._settings))
+
+
+DOCUMENTS: Final = web.AppKey("documents", Documents)
+
+
+@routes.get("/openapi.json")
+async def get_openapi(request: web.Request) -> web.Response:
+    """This API as an OpenAPI document."""
+    return web.Response(body=request.app[DOCUMENTS].openapi, content_type="application/json")
+
+
+@routes.get("/asyncapi.json")
+async def get_asyncapi(request: web.Request) -> web.Response:
+    """The topics and their records as an AsyncAPI document."""
+    return web.Response(body=request.app[DOCUMENTS].asyncapi, content_type="application/json")
+
+
+@routes.get("/docs")
+async def get_docs(_request: web.Request) -> web.FileResponse:
+    """A page for people to read this API and to try it."""
+    return _sent(_DESCRIPTION / "page/docs.html")
+
+
+@routes.get("/docs/{file}")
+async def get_docs_file(request: web.Request) -> web.FileResponse:
+    """A file of that page."""
+    name = request.match_info["file"]
+    if name not in _FILES:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no such file of the page: {name[:60]!r}")
+    return _sent(_FILES[name])
+
+
+def _sent(file: Path) -> web.FileResponse:
+    return web.FileResponse(file, headers={**_HEADERS, "Content-Type": _TYPES[file.suffix]})

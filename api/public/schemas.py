@@ -1,0 +1,103 @@
+"""The status page's content. No `from __future__ import annotations`: pydantic reads it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.fleet.badge_schemas import AWAY, PICTURE, WINDOW
+from api.fleet.schemas import Counts, DataFreshness, LocalTime
+from api.fleet.view import State
+from api.openapi.operation import JSON, Answer, Operation, problem
+from api.stores.schemas import STORE_ID
+from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
+
+Share = Annotated[float, Field(ge=0, le=1)] | None
+
+
+@closed
+class UptimeShares(TypedDict):
+    """The share of its open time that a store was up; null: it was not open, or not known yet."""
+
+    last_day: Share
+    last_week: Share
+
+
+@closed
+class BackedShares(TypedDict):
+    """The share of its open time that some poll backs; null: it was not open, or not known yet."""
+
+    last_day: Share
+    last_week: Share
+
+
+@closed
+class ShownDay(TypedDict):
+    """A local day of a store: a whole one, or the present one."""
+
+    date: str
+    uptime_minutes: Count
+    downtime_minutes: Count
+    unknown_uptime_minutes: Count
+    """How much of the uptime no poll backs."""
+    unknown_downtime_minutes: Count
+    """How much of the downtime no poll backs."""
+    coverage: Coverage
+    whole_day: bool
+    """False: the day is not over."""
+
+
+@closed
+class ShownStore(TypedDict):
+    """A store of the status page."""
+
+    name: str
+    store_id: StoreId
+    state: State
+    timezone: str | None
+    """Null, as all that follows: nobody has heard of the store yet."""
+    local_time: LocalTime | None
+    last_poll_at: Instant | None
+    open_changes_at: Instant | None
+    """When it next opens or closes; null: never."""
+    open_changes_local: LocalTime | None
+    """The same on the store's clock."""
+    uptime: UptimeShares
+    coverage: BackedShares
+    days: list[ShownDay]
+    """The last whole days and the present one, the oldest first."""
+
+
+@closed
+class StatusPage(TypedDict):
+    """What the status page shows."""
+
+    title: str
+    now: Instant | None
+    freshness: DataFreshness
+    counts: Counts
+    stores: list[ShownStore]
+
+
+_NO_PAGE: Final = problem("There is no status page: no stores are chosen for one.")
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/public/status.json"): Operation(
+        answers={
+            200: Answer("The chosen stores.", {JSON: StatusPage}),
+            404: _NO_PAGE,
+            **AWAY,
+        }
+    ),
+    ("GET", "/public/badges/fleet.svg"): Operation(answers={200: PICTURE, 404: _NO_PAGE, **AWAY}),
+    ("GET", "/public/badges/{store_id}.svg"): Operation(
+        parameters=(STORE_ID, WINDOW),
+        answers={
+            200: PICTURE,
+            404: problem("The store is not chosen, or there is no status page."),
+            422: problem("The store id is not a UUID, or there is no such window."),
+            **AWAY,
+        },
+    ),
+}

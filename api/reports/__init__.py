@@ -1,0 +1,1 @@
+"""Reports by HTTP: triggered, fetched, followed by events, compared with today's figures."""

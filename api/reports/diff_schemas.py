@@ -1,0 +1,73 @@
+"""What a report would say today. No `from __future__ import annotations`: pydantic reads it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.openapi.operation import JSON, Answer, Operation, problem, unavailable
+from api.reports.diff_routes import MAX_CHANGES
+from api.reports.schemas import REPORT_ID, UNKNOWN_REPORT
+from stream_app.contracts.shapes.values import Count, Instant, ReportId, StoreId, closed
+
+# "is" is a word of the language: such a field needs this form
+
+WasIs = TypedDict("WasIs", {"was": float | None, "is": float | None})
+"""A figure in the report, and in the same report made now; null: it has no such row."""
+
+closed(WasIs)
+
+_Cause = Literal[
+    "polls", "business_hours", "timezone", "lookback", "default_status", "tzdata_version"
+]
+_Ground = str | int | None
+"""Of polls how many counted; of business hours the digest of their rows."""
+
+Cause = TypedDict("Cause", {"cause": _Cause, "was": _Ground, "is": _Ground})
+"""What a figure rests on, and is not as it was."""
+
+closed(Cause)
+
+
+@closed
+class Change(TypedDict):
+    """A row that is not as it was."""
+
+    store_id: StoreId
+    date: NotRequired[str]
+    """Of a daily report."""
+    change: Literal["changed", "added", "removed"]
+    figures: dict[str, WasIs]
+    """Those that differ."""
+    causes: list[Cause]
+
+
+@closed
+class ReportDiff(TypedDict):
+    """A report beside the same one made now."""
+
+    report_id: ReportId
+    reference_time: Instant
+    same: bool
+    settings: list[Cause]
+    """What all figures rest on, and is not as it was."""
+    changed: Count
+    """How many rows are not as they were."""
+    changes: Annotated[list[Change], Field(max_length=MAX_CHANGES)]
+
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/reports/{report_id}/diff"): Operation(
+        text="The report itself stays as it is.",
+        parameters=(REPORT_ID,),
+        answers={
+            200: Answer("The difference.", {JSON: ReportDiff}),
+            **UNKNOWN_REPORT,
+            409: problem("The report is not complete, or what was asked for is not known."),
+            422: problem("The report id is not a UUID, or the report cannot be made any more."),
+            429: problem("Too many large answers are being written.", retry=True),
+            **unavailable("The broker is out of reach, or no worker answered in time."),
+        },
+    ),
+}

@@ -1,0 +1,254 @@
+"""Reports. No `from __future__ import annotations`: pydantic reads the shapes."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.openapi.operation import (
+    JSON,
+    RETRY,
+    Answer,
+    Body,
+    Header,
+    Operation,
+    Parameter,
+    body_problems,
+    problem,
+    unavailable,
+)
+from api.reports.representations import ACCOUNTED, CSV, PARQUET, FurtherColumn, header_of
+from api.reports.routes import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_OPEN_REPORTS, MAX_STORES_BYTES
+from api.stores.schemas import NO_STORE, STORE_ID
+from api.webhooks.allowlist import MAX_URL_LENGTH
+from stream_app.contracts.shapes.reports import (
+    DailyReport,
+    ExactSpanReport,
+    ExactWindowReport,
+    FleetRow,
+    InputOffsets,
+    LostInput,
+    SettingsUsed,
+    SpanReport,
+    WindowReport,
+)
+from stream_app.contracts.shapes.values import (
+    EXAMPLE_REPORT,
+    Count,
+    Duration,
+    Instant,
+    ReportId,
+    StoreIds,
+    closed,
+)
+from stream_app.domain.report import CSV_HEADER
+
+
+@closed
+class WebhookBody(TypedDict):
+    """Who is told of the report's end, where the operator allows it."""
+
+    url: Annotated[str, Field(pattern="^https?://", max_length=MAX_URL_LENGTH)]
+
+
+class _Choice(TypedDict):
+    reference_time: NotRequired[Instant | None]
+    """Where the time ends; without it, by the reference clock of the deployment."""
+    end: NotRequired[Instant | None]
+    """The same by its other name; not together with it."""
+    start: NotRequired[Instant | None]
+    """Where the time begins; without it and `duration`: the last hour, day and week."""
+    duration: NotRequired[Duration | None]
+    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds); no `start` then."""
+    daily: NotRequired[bool | None]
+    """A row for each local day of the time, or of the last seven days."""
+    exact: NotRequired[bool | None]
+    """Seconds, without the grid of minutes."""
+    webhook: NotRequired[WebhookBody | None]
+
+
+@closed
+class ReportBody(_Choice):
+    """Which figures of a store are wanted."""
+
+
+@closed
+class FleetReportBody(_Choice):
+    """Which figures of many stores are wanted."""
+
+    store_ids: NotRequired[StoreIds]
+    """Without it: all stores."""
+
+
+@closed
+class ReportAsked(TypedDict):
+    """The report will be made."""
+
+    report_id: ReportId
+
+
+@closed
+class ReportUnderWay(TypedDict):
+    """The report is not done yet."""
+
+    status: Literal["running"]
+    parts_done: NotRequired[Count]
+    """Of a report of many stores, of which `parts` are to be done."""
+    parts: NotRequired[Count]
+
+
+@closed
+class ReportGone(TypedDict):
+    """There will be no such report."""
+
+    status: Literal["failed"]
+    reason: str | None
+
+
+class _Complete(TypedDict):
+    report_id: ReportId
+    status: Literal["complete"]
+
+
+@closed
+class CompleteWindowReport(WindowReport, _Complete):
+    """The complete report of a store's last hour (minutes), day and week (hours)."""
+
+
+@closed
+class CompleteExactWindowReport(ExactWindowReport, _Complete):
+    """The complete report of a store's last hour, day and week in seconds."""
+
+
+@closed
+class CompleteSpanReport(SpanReport, _Complete):
+    """The complete report of a span of a store's time in minutes."""
+
+
+@closed
+class CompleteExactSpanReport(ExactSpanReport, _Complete):
+    """The complete report of a span of a store's time in seconds."""
+
+
+@closed
+class CompleteDailyReport(DailyReport, _Complete):
+    """The complete report of a span of a store's time day by day."""
+
+
+@closed
+class CompleteFleetReport(SettingsUsed, _Complete):
+    """The complete report of many stores."""
+
+    reference_time: Instant
+    """Where the time of all figures ends."""
+    input_offsets: InputOffsets
+    """By source topic and partition: up to where its records are in the figures."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of some partition were lost: the figures may lack them."""
+    columns: list[str]
+    """Of the CSV, in order."""
+    reports: list[FleetRow]
+    """In the order of store ids."""
+
+
+CompleteReport = (
+    CompleteWindowReport
+    | CompleteExactWindowReport
+    | CompleteSpanReport
+    | CompleteExactSpanReport
+    | CompleteDailyReport
+    | CompleteFleetReport
+)
+
+Csv = Annotated[
+    str,
+    Field(
+        description="A header and the rows of the stores, in the order of their ids.",
+        pattern="^store_id,",
+        examples=[",".join(CSV_HEADER) + "\n"],
+    ),
+]
+
+REPORT_ID: Final = Parameter("report_id", "path", "The report.", ReportId)
+UNKNOWN_REPORT: Final = {404: problem("The report is unknown or expired.")}
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "header",
+    "Makes it safe to send the request again: with one key there is one report.",
+    Annotated[str, Field(max_length=MAX_KEY_LENGTH, pattern="^[!-~]([ -~]*[!-~])?$")],
+)
+
+_ASKED: Final = Answer(
+    "The report will be made.",
+    {JSON: ReportAsked},
+    {"Location": Header(f"Where it can be fetched: `/get_report/{EXAMPLE_REPORT}`."), **RETRY},
+)
+_REFUSED: Final = problem(
+    "No such request, or its Idempotency-Key was used for another one before."
+)
+_AWAY: Final = unavailable(
+    "The broker is out of reach, the workers are behind, or "
+    f"{MAX_OPEN_REPORTS:,} reports are waiting already."
+)
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("POST", "/trigger_report/{store_id}"): Operation(
+        parameters=(STORE_ID, IDEMPOTENCY_KEY),
+        body=Body("None is needed.", {JSON: ReportBody}, required=False),
+        answers={
+            202: _ASKED,
+            **body_problems(f"The body is larger than {MAX_BODY_BYTES:,} bytes."),
+            **NO_STORE,
+            422: _REFUSED,
+            **_AWAY,
+        },
+    ),
+    ("POST", "/trigger_report"): Operation(
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body("None is needed for all stores.", {JSON: FleetReportBody}, required=False),
+        answers={
+            202: _ASKED,
+            **body_problems(f"The body is larger than {MAX_STORES_BYTES:,} bytes."),
+            404: problem("Some of the stores are unknown; the first of them are named."),
+            422: _REFUSED,
+            **_AWAY,
+        },
+    ),
+    ("GET", "/get_report/{report_id}"): Operation(
+        text="CSV, or JSON or Parquet where the Accept header prefers it.",
+        parameters=(
+            REPORT_ID,
+            Parameter(
+                "columns",
+                "query",
+                "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
+                "`unknown`: for each figure, how much of it no poll backs. The file is named "
+                "after the reference time then.",
+                Annotated[list[FurtherColumn], Field(min_length=1)],
+            ),
+        ),
+        answers={
+            200: Answer(
+                "The report.",
+                {CSV: Csv, JSON: CompleteReport, PARQUET: Any},
+                {
+                    "X-Report-Status": Header("What it is.", Literal["Complete"]),
+                    **{
+                        header_of(name): Header(
+                            f"`{name}` of the JSON form, where this is another one.", always=False
+                        )
+                        for name in (*ACCOUNTED, "input_offsets", "lost_input")
+                    },
+                },
+            ),
+            202: Answer("It is not done yet.", {JSON: ReportUnderWay}, RETRY),
+            **UNKNOWN_REPORT,
+            410: Answer("It failed, and why.", {JSON: ReportGone}),
+            422: problem("The report id is not a UUID, or there is no such column."),
+            429: problem("Too many large answers are being written.", retry=True),
+            500: problem("The report is complete but its content is gone: trigger a new one."),
+            **unavailable("The broker is out of reach."),
+        },
+    ),
+}

@@ -1,0 +1,196 @@
+"""Reports as the routes see them: asked for, fetched, and failed when nobody makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from api.kafka.publisher import outcome
+from api.kafka.shutdown import cancel
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.report_requests import encode_request
+from stream_app.contracts.report_results import FINAL, ReportEvent, encode_event
+from stream_app.contracts.topics import (
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_QUERIES,
+)
+from stream_app.domain.timestamps import MINUTE
+from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
+from stream_app.settings import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from api.kafka.connection import KafkaLink
+    from api.kafka.notifier import Changes
+    from api.reports.view import Pieces, ReportLog, ReportState
+    from stream_app.contracts.report_requests import AnyRequest, WholeRequest
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+QUERY_SECONDS: Final = 15.0
+"""For which an answer is waited for; a worker that is taken over needs some ten."""
+
+QUERY_RETENTION: Final = 10 * MINUTE
+"""For which an answer is kept here: longer than anybody waits for it."""
+
+_DEADLINE_CHECK_SECONDS: Final = 0.25
+_DEADLINE_BATCH: Final = 500
+_FORGET_EVERY_SECONDS: Final = 60.0
+
+
+class ReportService:
+    """Requests to the workers, and what became of them.
+
+    Args:
+        settings: deadline and retention.
+        clock: the wall clock in µs.
+        link: the connection.
+        reports: the view of the topics.
+        read: returns when the view has all that is in its topics now.
+        changes: told of every report whose state may have changed.
+
+    Attributes:
+        changes: as given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int],
+        link: KafkaLink,
+        reports: ReportLog,
+        read: Callable[[], Awaitable[None]],
+        changes: Changes,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._link = link
+        self._log = reports
+        self._read = read
+        self.changes = changes
+        self._keeper: asyncio.Task[Any] | None = None
+
+    async def start(self) -> None:
+        """Begin to keep deadlines."""
+        self._keeper = asyncio.create_task(self._keep_deadlines(), name="deadlines")
+
+    async def stop(self) -> None:
+        """Stop keeping deadlines."""
+        if self._keeper is not None:
+            await cancel({self._keeper})
+
+    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
+        """Ask for a report; returns when the broker holds the request.
+
+        Args:
+            request: what is asked.
+            query: nobody fetches it later.
+
+        Raises:
+            BrokerUnavailableError: the broker did not acknowledge in time.
+        """
+        self._link.require()
+        topic = STORE_QUERIES if query else REPORT_REQUESTS
+        await self._send(topic, request.key, encode_request(request))
+        self._log.requested(request, self._clock(), query=query)
+
+    async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:
+        """Ask and wait for the answer.
+
+        Args:
+            request: what is asked.
+            patience: seconds for which it is waited for.
+
+        Returns:
+            a complete report.
+
+        Raises:
+            BrokerUnavailableError: the broker did not acknowledge in time.
+            WorkersBehindError: no worker answered in time.
+            ReportError: there is no answer, and why.
+        """
+        with self.changes.of(request.report_id) as changed:
+            await self.request_report(request, query=True)
+            try:
+                async with asyncio.timeout(patience):
+                    while True:
+                        state = self._log.get(request.report_id)
+                        if state is not None and state.status in FINAL:
+                            break
+                        await changed.wait()
+                        changed.clear()
+            except TimeoutError:
+                raise WorkersBehindError(
+                    f"no worker answered within {patience:g} s: it may be starting, or busy"
+                ) from None
+        if state.status == "failed":
+            raise ReportError(state.reason or "it failed")
+        return state
+
+    def request_of(self, report_id: str) -> WholeRequest | None:
+        """What a report was asked for; None where only its result is known."""
+        return self._log.request(report_id)
+
+    async def report(self, report_id: str) -> ReportState | None:
+        """A report as it stands; None: nobody asked for it.
+
+        Raises:
+            BrokerUnavailableError: the broker did not answer in time.
+        """
+        state = self._log.get(report_id)
+        if state is None:
+            self._link.require()
+            # another API process may have taken the request a moment ago
+            await self._link.in_time(self._read())
+            state = self._log.get(report_id)
+        return state
+
+    def pieces(self, report_id: str) -> Pieces:
+        """The rows of a complete report of many stores; see `ReportLog.pieces`."""
+        return self._log.pieces(report_id)
+
+    def open_reports(self) -> int:
+        """How many reports are pending or running."""
+        return self._log.open_count()
+
+    async def _keep_deadlines(self) -> None:
+        """Fail what no worker finished in time; the worker's own answer wins if it came first."""
+        last_forgotten = 0.0
+        while True:
+            await asyncio.sleep(_DEADLINE_CHECK_SECONDS)
+            if self._link.trouble is not None:
+                continue
+            now = self._clock()
+            late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
+            try:
+                for report_id, query in late:
+                    await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
+                if late:
+                    # a worker may have been quicker: what counts is the order in the topic
+                    await self._link.in_time(self._read())
+            except BrokerUnavailableError as error:
+                log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
+            if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
+                last_forgotten = time.monotonic()
+                self._log.forget(now - self._settings.report_retention, now - QUERY_RETENTION)
+
+    async def _fail(self, report_id: str, now: int, results: TopicSpec) -> None:
+        event = ReportEvent(
+            report_id,
+            "failed",
+            now,
+            reason="no worker answered within the deadline of "
+            f"{format_duration(self._settings.report_deadline)}",
+        )
+        await self._send(results, report_id, encode_event(event))
+
+    async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
+        partition = partition_of(key.encode(), topic.partitions(self._settings))
+        await outcome(self._link.send(topic, partition, key.encode(), value, at_once=True))

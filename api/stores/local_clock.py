@@ -1,0 +1,31 @@
+"""What a store's clock shows, so that no client needs tables of time zones of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_app.domain.timestamps import SECOND, format_instant
+from stream_app.domain.timezones import constant_offset_segments, find_zone
+
+
+def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
+    """How far a zone's clock is ahead of UTC from the earliest to the latest of some instants.
+
+    Args:
+        timezone: an IANA name.
+        instants: µs; those that are not known are left out.
+
+    Returns:
+        in order: from which instant on it is how many seconds ahead; one element for each time
+        in which that stays the same. Empty without a known zone or instant.
+    """
+    tz = find_zone(timezone)
+    known = [instant for instant in instants if instant is not None]
+    if tz is None or not known:
+        return []
+    found: list[dict[str, Any]] = []
+    for start, _, offset in constant_offset_segments(tz, min(known), max(known) + 1):
+        seconds = offset // SECOND
+        if not found or found[-1]["offset_seconds"] != seconds:
+            found.append({"start": format_instant(start), "offset_seconds": seconds})
+    return found

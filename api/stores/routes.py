@@ -1,0 +1,142 @@
+"""`PUT /stores/{store_id}/business_hours` and `/timezone`, `GET`, `DELETE` of one, `GET /stores`.
+
+A PUT makes the store where it does not exist: a store exists once any input names it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import web
+
+from api.http.problems import ProblemError, accepted
+from api.http.query_params import whole_number
+from api.http.request_body import RequestBody, json_in
+from api.ingest.rejected_body import refused_is_kept, whole_body
+from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
+from stream_app.contracts.bodies import hours_in, zone_in
+from stream_app.contracts.records import parse_uuid, parse_uuid_prefix, shown
+from stream_app.domain.business_hours import WeeklyHours
+from stream_app.domain.timezones import find_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.domain.business_hours import Row
+
+MAX_HOURS_BYTES: Final = 256 << 10
+"""The most rows of hours, as objects, fit."""
+
+MAX_TIMEZONE_BYTES: Final = 65_536
+
+PAGE_STORES: Final = 100
+MAX_PAGE_STORES: Final = 1_000
+
+_EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
+_EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
+
+routes = web.RouteTableDef()
+
+
+@routes.put("/stores/{store_id}/business_hours")
+async def put_business_hours(request: web.Request) -> web.Response:
+    """Replace all business hours of a store; no row at all: open 24/7."""
+    async with RequestBody(request, request.app[BODIES]) as body:
+        data = await whole_body(request, body, MAX_HOURS_BYTES)
+        async with refused_is_kept(request, data):
+            store_id = parse_uuid(request.match_info["store_id"])
+            rows = hours_in(json_in(data, _EXPECTED_HOURS))
+        await request.app[INGESTION].hours(store_id, rows)
+    answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(rows)}
+    never_open = WeeklyHours.from_rows(rows).never_open_rows
+    if never_open:
+        answer["warning"] = (
+            f"{len(never_open)} rows start when they end and open nothing: {shown(never_open)}"
+        )
+    return accepted(answer)
+
+
+@routes.put("/stores/{store_id}/timezone")
+async def put_timezone(request: web.Request) -> web.Response:
+    """Replace the zone of a store; an unknown one is kept, and the default one applies."""
+    async with RequestBody(request, request.app[BODIES]) as body:
+        data = await whole_body(request, body, MAX_TIMEZONE_BYTES)
+        async with refused_is_kept(request, data):
+            store_id = parse_uuid(request.match_info["store_id"])
+            timezone = zone_in(json_in(data, _EXPECTED_ZONE))
+        await request.app[INGESTION].timezone(store_id, timezone)
+    return accepted({"store_id": store_id, **_zone(request, timezone)})
+
+
+@routes.delete("/stores/{store_id}")
+async def delete_store(request: web.Request) -> web.Response:
+    """Take back all that was told of a store; answered when it is gone everywhere."""
+    store_id = parse_uuid(request.match_info["store_id"])
+    stores = request.app[STORES]
+    if not await stores.store_exists(store_id):
+        raise unknown_store(store_id)
+    await request.app[INGESTION].remove(store_id)
+    await stores.wait_until_removed(store_id)
+    return accepted({"store_id": store_id, "removed": True})
+
+
+@routes.get("/stores/{store_id}")
+async def get_store(request: web.Request) -> web.Response:
+    """What is known of a store besides its polls."""
+    store_id = parse_uuid(request.match_info["store_id"])
+    entry = await request.app[STORES].store(store_id)
+    if entry is None:
+        raise unknown_store(store_id)
+    return _json(
+        {
+            "store_id": store_id,
+            "business_hours": _hours(entry.hours),
+            **_zone(request, entry.timezone),
+        }
+    )
+
+
+@routes.get("/stores")
+async def get_stores(request: web.Request) -> web.Response:
+    """The ids of all stores, a page at a time."""
+    query = request.query
+    prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
+    after = parse_uuid(query["after"], "after") if "after" in query else ""
+    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
+    # one more tells whether there is a next page
+    found = await request.app[STORES].page(prefix, after, limit + 1)
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        told = {"prefix": prefix} if prefix else {}
+        following = "/stores?" + urlencode({**told, "limit": limit, "after": page[-1]})
+    return _json({"store_ids": page, "next": following})
+
+
+def unknown_store(store_id: str) -> ProblemError:
+    """The answer about a store that no input has named."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
+    )
+
+
+def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
+    return rows or None
+
+
+def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
+    default = request.app[DEFAULT_TIMEZONE]
+    told = {
+        "timezone_str": timezone or None,
+        "timezone": default if find_zone(timezone) is None else timezone,
+    }
+    if timezone is not None and find_zone(timezone) is None:
+        told["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
+    return told
+
+
+def _json(content: object) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json")

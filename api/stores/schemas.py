@@ -1,0 +1,209 @@
+"""Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the shapes."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.openapi.operation import (
+    JSON,
+    Answer,
+    Body,
+    Operation,
+    Parameter,
+    body_problems,
+    problem,
+    unavailable,
+)
+from api.stores.routes import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
+from stream_app.contracts.records import MAX_HOURS_ROWS
+from stream_app.contracts.shapes.values import (
+    ClosingTime,
+    Day,
+    HoursRow,
+    OpeningTime,
+    StoreId,
+    ZoneName,
+    closed,
+)
+from stream_app.domain.identifiers import UUID_PREFIX
+
+
+@closed
+class HoursOfDay(TypedDict):
+    """A row of business hours by the column names of the files; `day` may stand for `dayOfWeek`."""
+
+    dayOfWeek: Day
+    start_time_local: OpeningTime
+    end_time_local: ClosingTime
+
+
+@closed
+class HoursOfDayShort(TypedDict):
+    """The same with `day`."""
+
+    day: Day
+    start_time_local: OpeningTime
+    end_time_local: ClosingTime
+
+
+@closed
+class HoursBody(TypedDict):
+    """All business hours of a store."""
+
+    hours: Annotated[
+        list[HoursRow | HoursOfDay | HoursOfDayShort],
+        Field(max_length=MAX_HOURS_ROWS, examples=[[[0, "09:00", "17:00"]]]),
+    ]
+    """`[day, start, end]` or objects: 0 is Monday, local times of day; no row at all: open 24/7."""
+
+
+@closed
+class ZoneBody(TypedDict):
+    """The time zone of a store."""
+
+    timezone_str: ZoneName
+
+
+@closed
+class ZoneBodyShort(TypedDict):
+    """The same by the field's other name."""
+
+    timezone: ZoneName
+
+
+class _Zone(TypedDict):
+    timezone_str: str | None
+    """The zone as it was given; null: none was."""
+    timezone: str
+    """The zone that applies: the default one where none, or an unknown one, was given."""
+    warning: NotRequired[str]
+    """That the zone that was given is unknown, and which one applies."""
+
+
+@closed
+class HoursAnswer(TypedDict):
+    """The business hours as they stand now."""
+
+    store_id: StoreId
+    business_hours: list[HoursRow] | None
+    """Null: open 24/7."""
+    warning: NotRequired[str]
+    """What of them has no effect."""
+
+
+@closed
+class ZoneAnswer(_Zone):
+    """The time zone as it stands now."""
+
+    store_id: StoreId
+
+
+@closed
+class Store(_Zone):
+    """What is known of a store besides its polls."""
+
+    store_id: StoreId
+    business_hours: list[HoursRow] | None
+    """Null: open 24/7."""
+
+
+@closed
+class StoreRemoved(TypedDict):
+    """What became of a store."""
+
+    store_id: StoreId
+    removed: Literal[True]
+    """There is no other value."""
+
+
+@closed
+class StoresPage(TypedDict):
+    """Some of the stores, in order."""
+
+    store_ids: list[StoreId]
+    next: str | None
+    """Where the next page is; null: this is the last one."""
+
+
+STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)
+NO_STORE: Final = {404: problem("The store is unknown: no poll, hours or zone names it.")}
+AWAY: Final = unavailable("The broker is out of reach, or the workers are behind.")
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("PUT", "/stores/{store_id}/business_hours"): Operation(
+        text="The store is made where it does not exist.",
+        parameters=(STORE_ID,),
+        body=Body(f"At most {MAX_HOURS_ROWS:,} rows.", {JSON: HoursBody}),
+        answers={
+            202: Answer("The broker holds them.", {JSON: HoursAnswer}),
+            **body_problems(f"The body is larger than {MAX_HOURS_BYTES:,} bytes."),
+            422: problem("No such hours, or the store id is not a UUID: nothing was changed."),
+            **unavailable("The broker is out of reach."),
+        },
+    ),
+    ("PUT", "/stores/{store_id}/timezone"): Operation(
+        text="The store is made where it does not exist.",
+        parameters=(STORE_ID,),
+        body=Body("The name of an IANA time zone.", {JSON: ZoneBody | ZoneBodyShort}),
+        answers={
+            202: Answer("The broker holds it.", {JSON: ZoneAnswer}),
+            **body_problems(f"The body is larger than {MAX_TIMEZONE_BYTES:,} bytes."),
+            422: problem("No such zone, or the store id is not a UUID: nothing was changed."),
+            **unavailable("The broker is out of reach."),
+        },
+    ),
+    ("GET", "/stores/{store_id}"): Operation(
+        parameters=(STORE_ID,),
+        answers={
+            200: Answer("The store.", {JSON: Store}),
+            **NO_STORE,
+            422: problem("The store id is not a UUID."),
+            **AWAY,
+        },
+    ),
+    ("DELETE", "/stores/{store_id}"): Operation(
+        text="Polls, business hours and time zone of the store are taken back, and it is gone from "
+        "every view. What comes in later makes it anew.",
+        parameters=(STORE_ID,),
+        answers={
+            202: Answer("The store is gone.", {JSON: StoreRemoved}),
+            **NO_STORE,
+            422: problem("The store id is not a UUID."),
+            429: problem("Too much is waiting for the broker."),
+            **unavailable(
+                "The broker is out of reach, or the workers are behind: ask again until it is gone."
+            ),
+        },
+    ),
+    ("GET", "/stores"): Operation(
+        parameters=(
+            Parameter(
+                "prefix",
+                "query",
+                "How the ids begin, with their dashes or without.",
+                Annotated[str, Field(pattern=rf"^\s*{UUID_PREFIX}\s*$")],
+            ),
+            Parameter(
+                "after",
+                "query",
+                "The id behind which the page begins; without it: the first page.",
+                StoreId,
+            ),
+            Parameter(
+                "limit",
+                "query",
+                "How many ids at most.",
+                Annotated[
+                    int, Field(ge=1, le=MAX_PAGE_STORES, json_schema_extra={"default": PAGE_STORES})
+                ],
+            ),
+        ),
+        answers={
+            200: Answer("A page of ids.", {JSON: StoresPage}),
+            422: problem("A parameter has a value that it cannot have."),
+            **AWAY,
+        },
+    ),
+}

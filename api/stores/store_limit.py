@@ -1,0 +1,82 @@
+"""The most stores: a new one beyond is refused, those that are there go on.
+
+The count is that of the registry, and of the new stores that this process let in and that are not
+registered yet: so it is exact as long as one API process alone lets stores in. Others, and clients
+of Kafka, are seen when the workers have registered what they sent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from stream_app.errors import TooManyStoresError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.stores.view import Registry
+
+UNREGISTERED_SECONDS: Final = 60.0
+"""A store that was let in and is not registered after so long holds no place any more."""
+
+
+UNCOUNTED_STORES: Final = 1_000
+"""New stores, at least, that may be on their way when the limit comes near."""
+
+
+class StoreLimit:
+    """Says which stores may be written to.
+
+    Args:
+        registry: knows the stores.
+        most: the setting MAX_STORES.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        most: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._most = most
+        self._monotonic = monotonic
+        # far below the limit no store is looked up: most deployments never come near
+        self._near = most - max(most // 10, UNCOUNTED_STORES)
+        self._let_in: dict[str, float] = {}
+
+    def refusal(self, store_id: str) -> str | None:
+        """Why a store cannot be written to; None: it can, and has its place if it is new."""
+        if self._registry.count + len(self._let_in) < self._near:
+            return None
+        if store_id in self._let_in or self._registry.exists(store_id):
+            return None
+        if self._registry.count + len(self._let_in) >= self._most:
+            self._forget_registered()
+            if self._registry.count + len(self._let_in) >= self._most:
+                return (
+                    f"store {store_id} is new, and there are {self._most:,} stores already, as "
+                    "many as STORE_UPTIME_MAX_STORES allows: remove some, or raise it"
+                )
+        self._let_in[store_id] = self._monotonic()
+        return None
+
+    def check(self, store_id: str) -> None:
+        """As `refusal`.
+
+        Raises:
+            TooManyStoresError: the store cannot be written to.
+        """
+        reason = self.refusal(store_id)
+        if reason is not None:
+            raise TooManyStoresError(reason)
+
+    def _forget_registered(self) -> None:
+        since = self._monotonic() - UNREGISTERED_SECONDS
+        self._let_in = {
+            store_id: let_in
+            for store_id, let_in in self._let_in.items()
+            if let_in > since and not self._registry.exists(store_id)
+        }

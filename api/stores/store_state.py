@@ -1,0 +1,48 @@
+"""A store as it follows from a worker's answer, which covers all that was acknowledged before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from api.fleet.view import StoreNow, figures_in, opening
+from stream_app.contracts.records import parse_status
+from stream_app.domain.timestamps import parse_instant
+from stream_app.domain.timezones import find_zone
+from stream_app.errors import ReportError
+from stream_app.settings import parse_duration
+
+if TYPE_CHECKING:
+    from api.fleet.view import State
+
+
+def store_from(content: dict[str, Any], now: int) -> StoreNow:
+    """The store at an instant.
+
+    Args:
+        content: the report of one store in the form that has three windows, with its newest poll.
+        now: µs.
+
+    Raises:
+        ReportError: its time zone is one that only the workers know.
+    """
+    tz = find_zone(content["timezone"])
+    if tz is None:
+        raise ReportError(f"the API has no time zone {content['timezone']!r}: its tables are old")
+    is_open, changes_at = opening(content["business_hours"] or (), tz, now)
+    poll = content["last_poll"]
+    polled = None if poll is None else parse_instant(poll["timestamp_utc"])
+    active = poll is not None and parse_status(poll["status"])
+    state: State = "up" if active else "down"
+    if not is_open:
+        state = "closed"
+    elif polled is None or polled <= now - parse_duration(content["stale_after"]):
+        state = "unknown"
+    return StoreNow(
+        store_id=content["store_id"],
+        state=state,
+        timezone=content["timezone"],
+        polled=polled,
+        active=active,
+        changes_at=changes_at,
+        figures=figures_in(content),
+    )

@@ -1,0 +1,277 @@
+"""Which stores exist, with their hours and zones, as the topics tell it.
+
+A view that is built anew at each start, like that of the reports, in a temporary SQLite file:
+stores outnumber what a process should hold.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import decode_hours, decode_store, decode_zone
+from stream_app.contracts.removal import taken_back_in
+from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
+from stream_app.domain.business_hours import WeeklyHours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.domain.business_hours import Row
+
+TOPICS: Final = (STORES, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
+"""What the view is made of."""
+
+_SCHEMA: Final = """
+CREATE TABLE store (
+    store_id TEXT PRIMARY KEY,
+    -- whether the workers say that it exists
+    registered INTEGER NOT NULL DEFAULT 0,
+    hours BLOB,
+    timezone TEXT,
+    -- which record each of them was read from (contracts.revisions)
+    hours_revision BLOB,
+    timezone_revision BLOB,
+    -- what `api.fleet.view` adds: the zone that counts, whether it is open, when that changes,
+    -- and the number of its state, of which indexes and counts are kept there
+    zone TEXT,
+    open INTEGER,
+    changes_at INTEGER,
+    look_at INTEGER NOT NULL DEFAULT 0,
+    looked_at INTEGER,
+    polled INTEGER,
+    active INTEGER,
+    rank INTEGER,
+    figures BLOB,
+    -- what the orders of the fleet sort by: the newest poll and the downtime, negative
+    polled_order INTEGER NOT NULL DEFAULT 9223372036854775807,
+    worst REAL NOT NULL DEFAULT 9e999
+) WITHOUT ROWID;
+-- of hours and zones that were taken back, of which older records may come
+CREATE TABLE taken_back (
+    store_id TEXT NOT NULL,
+    fact TEXT NOT NULL,
+    revision BLOB NOT NULL,
+    PRIMARY KEY (store_id, fact)
+) WITHOUT ROWID;
+"""
+
+_CACHE_KIB: Final = 16_384
+"""Of its pages that are kept in memory: ids come in no order, so each touches others."""
+
+_Fact = Literal["hours", "timezone"]
+
+_READ_REVISION: Final[dict[_Fact, str]] = {
+    "hours": "SELECT hours_revision FROM store WHERE store_id = ?",
+    "timezone": "SELECT timezone_revision FROM store WHERE store_id = ?",
+}
+
+_TAKE_BACK: Final[dict[_Fact, str]] = {
+    "hours": (
+        "UPDATE store SET hours = NULL, hours_revision = NULL, look_at = 0 WHERE store_id = ?"
+    ),
+    "timezone": (
+        "UPDATE store SET timezone = NULL, timezone_revision = NULL, look_at = 0 WHERE store_id = ?"
+    ),
+}
+
+_STANDS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
+"""What a row of a store that exists has; a poll alone may be one that was taken back since."""
+
+_WRITE: Final[dict[_Fact, str]] = {
+    "hours": (
+        "INSERT INTO store (store_id, hours, hours_revision) VALUES (?, ?, ?)"
+        " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours,"
+        " hours_revision = excluded.hours_revision, look_at = 0"
+    ),
+    "timezone": (
+        "INSERT INTO store (store_id, timezone, timezone_revision) VALUES (?, ?, ?)"
+        " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone,"
+        " timezone_revision = excluded.timezone_revision, look_at = 0"
+    ),
+}
+
+_BEHIND_HEXADECIMAL: Final = "g"
+"""Sorts behind every character of a canonical store id."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """A store that exists.
+
+    Attributes:
+        store_id: the store.
+        hours: its rows of business hours; empty: always open.
+        timezone: its zone name as told, known or not; None: none was told.
+    """
+
+    store_id: str
+    hours: tuple[Row, ...] = ()
+    timezone: str | None = None
+
+
+class Registry:
+    """The stores of all three topics.
+
+    Args:
+        path: a new file of this process alone.
+        partitions: partitions of the topics by store. A record on the wrong one does not count:
+            the workers pass it on, and it comes again on the right one, with its origin.
+    """
+
+    def __init__(self, path: Path, partitions: int) -> None:
+        self._partitions = partitions
+        self._any_taken_back = False
+        self._count = 0
+        self._database = sqlite3.connect(path, isolation_level=None)
+        # thrown away at exit: nothing of it needs to survive a crash
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._database.executescript(_SCHEMA)
+        # never ended: this connection is the only one that reads, and a transaction for every
+        # record would cost several times as much
+        self._database.execute("BEGIN")
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """Its only connection, for views that share its table."""
+        return self._database
+
+    @property
+    def count(self) -> int:
+        """How many stores the workers say there are."""
+        return self._count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def on_record(self, record: Any) -> None:
+        """Take in a record of any of the topics.
+
+        Raises:
+            RecordError: it cannot be used, and changes nothing.
+        """
+        if record.topic == STORES.name:
+            gone = taken_back_in(record)
+            if gone is None:
+                self._exists(decode_store(record.value).store_id)
+            else:
+                self._count -= self._database.execute(
+                    "UPDATE store SET registered = 0 WHERE store_id = ? AND registered", (gone,)
+                ).rowcount
+                drop_if_gone(self._database, gone)
+        elif record.topic == STORE_BUSINESS_HOURS.name:
+            self._hours(record)
+        else:
+            self._timezone(record)
+
+    def exists(self, store_id: str) -> bool:
+        """Whether any input has named the store, as far as is known now."""
+        found = self._database.execute(
+            f"SELECT 1 FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            (store_id,),
+        )
+        return found.fetchone() is not None
+
+    def get(self, store_id: str) -> StoreEntry | None:
+        """A store as it stands; None where it is unknown."""
+        row = self._database.execute(
+            f"SELECT hours, timezone FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            (store_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        hours = () if row[0] is None else tuple(tuple(hours) for hours in orjson.loads(row[0]))
+        return StoreEntry(store_id, hours, row[1])
+
+    def page(self, prefix: str, after: str, limit: int) -> list[str]:
+        """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most."""
+        rows = self._database.execute(
+            "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"  # noqa: S608  ours
+            f" AND {_STANDS} ORDER BY store_id LIMIT ?",
+            (after, prefix, prefix + _BEHIND_HEXADECIMAL, limit),
+        )
+        return [store_id for (store_id,) in rows]
+
+    def _exists(self, store_id: str) -> None:
+        self._count += self._database.execute(
+            "INSERT INTO store (store_id, registered) VALUES (?, 1)"
+            " ON CONFLICT (store_id) DO UPDATE SET registered = 1 WHERE NOT registered",
+            (store_id,),
+        ).rowcount
+
+    def _hours(self, record: Any) -> None:
+        taken_back = taken_back_in(record)
+        if taken_back is not None:
+            self._set("hours", taken_back, None, record)
+            return
+        told = decode_hours(record.value)
+        self._set("hours", told.store_id, _checked(told.hours), record)
+
+    def _timezone(self, record: Any) -> None:
+        taken_back = taken_back_in(record)
+        if taken_back is not None:
+            self._set("timezone", taken_back, None, record)
+            return
+        told = decode_zone(record.value)
+        self._set("timezone", told.store_id, told.timezone, record)
+
+    def _set(
+        self,
+        fact: _Fact,
+        store_id: str,
+        content: bytes | str | None,
+        record: Any,
+    ) -> None:
+        """Set or take back a fact of a store, if the record is newer than what is known of it."""
+        if not self._belongs(store_id, record):
+            return
+        revision = Revision.of(record).superseding(self._revision(fact, store_id))
+        if revision is None:
+            return
+        encoded = encode_revision(revision)
+        if content is not None:
+            self._database.execute(_WRITE[fact], (store_id, content, encoded))
+            return
+        self._any_taken_back = True
+        self._database.execute(
+            "INSERT OR REPLACE INTO taken_back VALUES (?, ?, ?)", (store_id, fact, encoded)
+        )
+        self._database.execute(_TAKE_BACK[fact], (store_id,))
+        drop_if_gone(self._database, store_id)
+
+    def _revision(self, fact: _Fact, store_id: str) -> Revision | None:
+        """The revision of a fact as it stands, or as it was taken back; None: of an unknown one."""
+        row = self._database.execute(_READ_REVISION[fact], (store_id,)).fetchone()
+        if self._any_taken_back and (row is None or row[0] is None):
+            row = self._database.execute(
+                "SELECT revision FROM taken_back WHERE store_id = ? AND fact = ?", (store_id, fact)
+            ).fetchone()
+        return None if row is None or row[0] is None else decode_revision(row[0])
+
+    def _belongs(self, store_id: str, record: Any) -> bool:
+        right = partition_of(store_id.encode(), self._partitions)
+        return bool(right == record.partition)
+
+
+def drop_if_gone(database: sqlite3.Connection, store_id: str) -> None:
+    """Delete the row of a store of which nothing stands any more."""
+    database.execute(
+        f"DELETE FROM store WHERE store_id = ? AND NOT {_STANDS} AND polled IS NULL",  # noqa: S608  ours
+        (store_id,),
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _checked(rows: tuple[Row, ...]) -> bytes:
+    """The rows as they are kept; many stores have the same."""
+    WeeklyHours.from_rows(rows)
+    return orjson.dumps([(day, start.strip(), end.strip()) for day, start, end in rows])

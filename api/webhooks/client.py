@@ -1,0 +1,207 @@
+"""One attempt to deliver a webhook: bounded in time and bytes, and to checked addresses only."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Literal
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import ThreadedResolver
+
+from api.webhooks.allowlist import is_public
+from api.webhooks.signature import signed_headers
+from stream_app.errors import RecordError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.abc import ResolveResult
+
+    from api.webhooks.allowlist import Destinations
+
+ATTEMPT_SECONDS: Final = 10.0
+"""For connecting, sending and the answer's head."""
+
+READ_BYTES: Final = 4096
+"""Of an answer's body; the rest is left."""
+
+MAX_AT_ONCE: Final = 64
+
+MAX_AT_ONCE_TO_ONE: Final = 8
+"""A host that is slow must leave room for others."""
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of it.
+
+    Attributes:
+        outcome: delivered; refused for good; or failed, to be tried again.
+        detail: one line.
+    """
+
+    outcome: Literal["delivered", "refused", "failed"]
+    detail: str
+
+
+class CheckedResolver(AbstractResolver):
+    """Finds the addresses of a host, all of which may be called.
+
+    A connection goes to what is returned here, without another look-up: a name that answers
+    otherwise a moment later gains nothing.
+
+    Args:
+        destinations: the operator's list.
+        resolver: looks names up.
+    """
+
+    def __init__(self, destinations: Destinations, resolver: AbstractResolver) -> None:
+        self._destinations = destinations
+        self._resolver = resolver
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = 0,  # type: ignore[assignment]  # as aiohttp calls it
+    ) -> list[ResolveResult]:
+        """The addresses of a host.
+
+        Raises:
+            OSError: there is none, or one that is not public.
+        """
+        found = await self._resolver.resolve(host, port, family)
+        if not self._destinations.may_be_private(host, port):
+            for result in found:
+                if not is_public(result["host"].partition("%")[0]):
+                    raise OSError(None, f"{host} has an address that is not public")
+        return found
+
+    async def close(self) -> None:
+        """Release the resolver."""
+        await self._resolver.close()
+
+
+class Delivery:
+    """Sends signed bodies.
+
+    Args:
+        destinations: the operator's list.
+        secret: the setting WEBHOOK_SECRET.
+        clock: the wall clock in µs.
+        resolver: looks names up; None: as the machine does.
+    """
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        secret: str,
+        clock: Callable[[], int],
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._destinations = destinations
+        self._secret = secret
+        self._clock = clock
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    async def start(self) -> None:
+        """Make ready to send."""
+        resolver = CheckedResolver(self._destinations, self._resolver or ThreadedResolver())
+        connector = aiohttp.TCPConnector(
+            resolver=resolver,
+            # each attempt looks the name up and checks it
+            use_dns_cache=False,
+            force_close=True,
+            limit=MAX_AT_ONCE,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=_TIMEOUT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # the size that counts is that on the wire
+            auto_decompress=False,
+            trust_env=False,
+            headers={
+                "User-Agent": "store-uptime",
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+            },
+        )
+
+    async def stop(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+        """Try once; never raises but when it is cancelled.
+
+        Args:
+            url: where.
+            webhook_id: the report's id.
+            body: JSON.
+        """
+        try:
+            parsed = self._destinations.check(url)
+        except RecordError as error:
+            # it was allowed when it was asked for
+            return Attempt("refused", str(error))
+        if self._session is None:
+            raise RuntimeError("not started")
+        async with self._place(parsed.raw_authority):
+            timestamp = self._clock() // 1_000_000
+            headers = signed_headers(self._secret, webhook_id, timestamp, body)
+            try:
+                async with self._session.post(
+                    parsed, data=body, headers=headers, allow_redirects=False
+                ) as response:
+                    # what counts has come; the receiver may finish a short body
+                    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+                        await response.content.read(READ_BYTES)
+                    return _judged(response.status)
+            except TimeoutError:
+                return Attempt("failed", f"no answer within {ATTEMPT_SECONDS:g} s")
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                return Attempt("failed", _trouble(error))
+
+    @asynccontextmanager
+    async def _place(self, host: str) -> AsyncIterator[None]:
+        places, waiting = self._hosts.get(host, (asyncio.Semaphore(MAX_AT_ONCE_TO_ONE), 0))
+        self._hosts[host] = places, waiting + 1
+        try:
+            async with places, self._places:
+                yield
+        finally:
+            places, waiting = self._hosts.pop(host)
+            if waiting > 1:
+                self._hosts[host] = places, waiting - 1
+
+
+def _trouble(error: Exception) -> str:
+    """What went wrong, without the path and the query of the URL, which may be secrets."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        # its text has the URL
+        return "what it answers is no HTTP"
+    if isinstance(error, (OSError, aiohttp.ServerDisconnectedError)):
+        return str(error)[:200] or type(error).__name__
+    return type(error).__name__
+
+
+def _judged(status: int) -> Attempt:
+    if 200 <= status < 300:
+        return Attempt("delivered", f"answered {status}")
+    if status == HTTPStatus.GONE:
+        return Attempt("refused", "answered 410: it wants no more")
+    if 300 <= status < 400:
+        return Attempt("failed", f"answered {status}: redirects are not followed")
+    return Attempt("failed", f"answered {status}")

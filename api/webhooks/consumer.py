@@ -1,0 +1,402 @@
+"""The API processes share the webhooks: each runs those of the partitions that it owns.
+
+A partition's webhooks run side by side, so that a late one holds no other up, and are committed
+in order: an offset only when all below it are delivered or given up, and with it which ones
+beyond it are (`ledger`). What was not committed comes again, after a crash too, and is
+delivered again: at least once.
+
+A webhook whose place has had its share of the room (`shares`) stays in Kafka, its offset open, and
+is read again by another consumer once the place has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from traceback import format_tb
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from api.kafka.shutdown import bounded, cancel
+from api.webhooks.allowlist import place_of
+from api.webhooks.commit_ledger import Ledger
+from api.webhooks.concurrency import Shares
+from api.webhooks.record_reader import SecondLook
+from stream_app.contracts.records import DeadLetter
+from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
+from stream_app.contracts.webhooks import decode_webhook
+from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.kafka.clients import connection, safe_consumer, start
+from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+
+    from api.webhooks.concurrency import Waiting
+    from stream_app.contracts.webhooks import Webhook
+    from stream_app.settings import Settings
+
+    LookUp = Callable[
+        [Settings, Sequence[TopicPartition]], Awaitable[dict[TopicPartition, tuple[int, str]]]
+    ]
+    ReadAgain = Callable[[TopicPartition, Sequence[int]], Awaitable[dict[int, Any]]]
+
+log = logging.getLogger(__name__)
+
+MAX_IN_HAND: Final = 10_000
+"""Webhooks that wait for their report's end or are tried in one process."""
+
+_FETCHED: Final = 500
+_FETCH_MS: Final = 250
+_RETRY_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition: how far it is finished with, what of that is committed, and what runs."""
+
+    ledger: Ledger
+    committed: tuple[int, str]
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Takes webhooks from their topic and has each run to its end.
+
+    Args:
+        settings: how to reach the broker.
+        run: runs one; returns why it was given up, None where it was not.
+        bury: keeps a dead letter; returns when the broker holds it.
+        ready: whether the API has read all that the other topics say.
+        new_consumer: makes the client that reads.
+        look_up: tells what is committed for partitions: offset and text.
+        read_again: reads records of a partition by their offsets.
+        shares: who may run now, and who waits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Callable[[Webhook], Awaitable[str | None]],
+        bury: Callable[[DeadLetter], Awaitable[None]],
+        ready: Callable[[], bool],
+        new_consumer: Callable[[Settings], Any] | None = None,
+        look_up: LookUp | None = None,
+        read_again: ReadAgain | None = None,
+        shares: Shares | None = None,
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._bury = bury
+        self._ready = ready
+        self._new_consumer = new_consumer or _consumer
+        self._look_up = look_up or _committed
+        self._second_look = SecondLook(settings)
+        self._read_again = read_again or self._second_look.read
+        self.shares = shares or Shares(MAX_IN_HAND)
+        self._room = asyncio.Event()
+        self._consumer: Any = None
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self._moves = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_hand(self) -> int:
+        """How many webhooks run."""
+        return sum(len(owned.running) for owned in self._owned.values())
+
+    async def start(self) -> None:
+        """Begin; returns at once."""
+        self._tasks = {
+            asyncio.create_task(self._work(), name="webhooks"),
+            asyncio.create_task(self._look_again_for_ever(), name="webhooks-second-look"),
+        }
+
+    async def stop(self) -> None:
+        """Let go of what runs, commit what is finished, and leave the group."""
+        await cancel(self._tasks)
+        await self._disconnect()
+        await bounded(self._second_look.stop(), "webhooks")
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Another process may own them in a moment: what is unfinished starts again there."""
+        self._moves += 1
+        await self._let_go(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Nothing: what is committed of a partition is looked up when its first record comes."""
+
+    async def _work(self) -> None:
+        while True:
+            if self._ready():
+                try:
+                    await self._serve()
+                except (KafkaError, BrokerUnavailableError) as error:
+                    log.warning("webhooks cannot be read now, trying again: %s", error)
+                except Exception:
+                    log.exception("webhooks, trying again")
+                await self._disconnect()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _serve(self) -> None:
+        consumer = self._consumer = self._new_consumer(self._settings)
+        consumer.subscribe([WEBHOOKS.name], listener=self)
+        await start(consumer, self._settings)
+        while True:
+            fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCHED)
+            # what it returns is of the partitions that are ours at this moment
+            moves = self._moves
+            found = await self._adopted(fetched.keys() - self._owned.keys())
+            if moves != self._moves:
+                # partitions moved meanwhile: whoever has these now reads them again
+                continue
+            self._owned |= found
+            for partition, records in fetched.items():
+                for record in records:
+                    self._take(self._owned[partition], record)
+            await self._commit(self._owned)
+
+    async def _adopted(self, partitions: set[TopicPartition]) -> dict[TopicPartition, _Owned]:
+        if not partitions:
+            return {}
+        known = await self._look_up(self._settings, sorted(partitions))
+        return {
+            partition: _Owned(Ledger(*known[partition]), known[partition])
+            for partition in partitions
+        }
+
+    def _take(self, owned: _Owned, record: Any) -> None:
+        offset = last_offset(record)
+        if not owned.ledger.begin(offset):
+            return
+        try:
+            webhook = _webhook_in(record)
+        except RecordError as error:
+            self._begin(owned, offset, self._finish(owned, record, str(error)))
+            return
+        place = place_of(webhook.url)
+        partition = TopicPartition(record.topic, record.partition)
+        if self.shares.enter(place):
+            self._run_one(owned, record, webhook, place)
+        elif not self.shares.wait(place, partition, offset):
+            reason = f"more webhooks wait for {place} than can: is it down?"
+            self._begin(owned, offset, self._finish(owned, record, reason))
+
+    def _run_one(self, owned: _Owned, record: Any, webhook: Webhook, place: str) -> None:
+        """Run a webhook whose room is taken."""
+        task = self._begin(owned, last_offset(record), self._deliver(owned, record, webhook))
+        # also where it is cancelled before its first step
+        task.add_done_callback(lambda _: self._leave(place))
+
+    def _begin(
+        self, owned: _Owned, offset: int, work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"webhook-{offset}")
+        owned.running.add(task)
+        task.add_done_callback(owned.running.discard)
+        return task
+
+    def _leave(self, place: str) -> None:
+        self.shares.leave(place)
+        if self.shares.has_room(place):
+            self._room.set()
+
+    async def _deliver(self, owned: _Owned, record: Any, webhook: Webhook) -> None:
+        """Run a webhook to its end."""
+        try:
+            reason = await self._run(webhook)
+        except Exception as error:  # noqa: BLE001  said below
+            # without its text, which might have the URL: its path may be a secret
+            log.error(  # noqa: TRY400  likewise
+                "%s/%d/%d: %s\n%s",
+                record.topic,
+                record.partition,
+                record.offset,
+                type(error).__name__,
+                "".join(format_tb(error.__traceback__)),
+            )
+            reason = f"internal error: {type(error).__name__}"
+        await self._finish(owned, record, reason)
+
+    async def _finish(self, owned: _Owned, record: Any, reason: str | None) -> None:
+        if reason is not None:
+            await self._give_up(record, reason)
+        owned.ledger.finish(last_offset(record))
+
+    async def _look_again_for_ever(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    await self._room.wait()
+            self._room.clear()
+            try:
+                for place, waiting in self.shares.take():
+                    await self._look_again(place, waiting)
+            except (KafkaError, BrokerUnavailableError) as error:
+                log.warning("webhooks that wait cannot be read now, trying again: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                log.exception("webhooks that wait, trying again")
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _look_again(self, place: str, waiting: list[Waiting]) -> None:
+        """Read webhooks again whose room is taken, and run them."""
+        offsets: defaultdict[TopicPartition, list[int]] = defaultdict(list)
+        for partition, offset in waiting:
+            offsets[partition].append(offset)
+        owners = {partition: self._owned.get(partition) for partition in offsets}
+        try:
+            while offsets:
+                partition = next(iter(offsets))
+                owned = owners[partition]
+                found: dict[int, Any] = {}
+                if owned is not None:
+                    found = await self._read_again(partition, offsets[partition])
+                self._run_found(place, partition, owned, offsets.pop(partition), found)
+        finally:
+            for partition, left in offsets.items():
+                if (
+                    owners[partition] is not None
+                    and self._owned.get(partition) is owners[partition]
+                ):
+                    self.shares.put_back(place, [(partition, offset) for offset in left])
+                else:
+                    self._leave_all(place, left)
+
+    def _run_found(
+        self,
+        place: str,
+        partition: TopicPartition,
+        owned: _Owned | None,
+        offsets: list[int],
+        found: dict[int, Any],
+    ) -> None:
+        if owned is None or self._owned.get(partition) is not owned:
+            # it moved meanwhile: whoever has it now has read them
+            self._leave_all(place, offsets)
+            return
+        for offset in offsets:
+            record = found.get(offset)
+            if record is None:
+                log.error(
+                    "webhook %d/%d is lost: the log deleted it before %s had room for it",
+                    partition.partition,
+                    offset,
+                    place,
+                )
+                owned.ledger.finish(offset)
+                self.shares.leave(place)
+            else:
+                self._run_one(owned, record, _webhook_in(record), place)
+
+    def _leave_all(self, place: str, offsets: list[int]) -> None:
+        for _ in offsets:
+            self.shares.leave(place)
+
+    async def _give_up(self, record: Any, reason: str) -> None:
+        log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
+        letter = DeadLetter(source_of(record), reason, record.value, record.key)
+        while True:
+            try:
+                await self._bury(letter)
+            except BrokerUnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        gone = {place: self._owned[place] for place in partitions if place in self._owned}
+        for place in gone:
+            self.shares.forget(place)
+        running = {task for owned in gone.values() for task in owned.running}
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self._commit(gone)
+        for place in gone:
+            self._owned.pop(place, None)
+
+    async def _commit(self, partitions: dict[TopicPartition, _Owned]) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        held = consumer.assignment()
+        due = [
+            (place, owned, (owned.ledger.offset, owned.ledger.text))
+            for place, owned in partitions.items()
+            if place in held
+        ]
+        due = [(place, owned, told) for place, owned, told in due if told != owned.committed]
+        if not due:
+            return
+        try:
+            await consumer.commit({place: told for place, _, told in due})
+        except KafkaError as error:
+            # what is not committed comes again
+            log.warning("webhooks that are done cannot be committed now: %r", error)
+            return
+        for _, owned, told in due:
+            owned.committed = told
+
+    async def _disconnect(self) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        await bounded(self._let_go(list(self._owned)), "webhooks")
+        self._owned.clear()
+        self._consumer = None
+        await bounded(consumer.stop(), "webhooks")
+
+
+def _webhook_in(record: Any) -> Webhook:
+    """The webhook in a record.
+
+    Raises:
+        RecordError: there is none that can be used.
+    """
+    if isinstance(record, UnreadableRecords):
+        raise RecordError(record.reason)
+    webhook = decode_webhook(record.value)
+    # nobody can put the end of its patience off
+    asked_at = min(webhook.requested_at, record.timestamp * 1000)
+    return replace(webhook, requested_at=asked_at)
+
+
+def _consumer(settings: Settings) -> Any:
+    return safe_consumer(
+        settings,
+        group_id=WEBHOOKS_GROUP,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+
+
+async def _committed(
+    settings: Settings, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, tuple[int, str]]:
+    """What is committed, offset and text; the consumer itself tells the offset alone.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        KafkaError: likewise.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await start(admin, settings)
+    try:
+        found = await admin.list_consumer_group_offsets(WEBHOOKS_GROUP, partitions=list(partitions))
+    finally:
+        await admin.close()
+    return {
+        # where nothing is committed the offset is -1
+        partition: (max(found[partition].offset, 0), found[partition].metadata or "")
+        for partition in partitions
+    }

@@ -1,0 +1,1 @@
+"""CSV files into Kafka: `store-uptime replay`."""

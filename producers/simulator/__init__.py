@@ -1,0 +1,1 @@
+"""Simulated stores that send pings: `store-uptime simulate`."""

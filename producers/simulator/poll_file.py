@@ -1,0 +1,82 @@
+"""Polls as a CSV in the form of `store_status.csv`, so that anyone can compute from them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
+
+from stream_app.contracts.records import status_name
+from stream_app.domain.timestamps import to_datetime
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER: Final = "store_id,status,timestamp_utc"
+
+
+def poll_row(store_id: str, instant: int, *, active: bool) -> str:
+    """One row, the microseconds kept; `replay` reads it back exactly."""
+    return f"{store_id},{status_name(active)},{to_datetime(instant):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+class PollFile:
+    """A context that adds rows to a file, new or begun by an earlier run.
+
+    `add` only remembers the row; `flush` writes.
+
+    Raises:
+        StoreUptimeError: the file cannot be written, or holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._waiting: list[str] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self.path.open("a+", encoding="utf-8", newline="")
+            self._file.seek(0)
+            begun = self._file.readline(len(HEADER) + 2)
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._error(error) from None
+        if not begun:
+            self._waiting.append(HEADER)
+        elif begun.rstrip("\r\n") != HEADER:
+            self._file.close()
+            raise StoreUptimeError(f"{self.path}: has another header than {HEADER}: not added to")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.flush()
+        finally:
+            # what it could not write `flush` has told
+            with suppress(OSError):
+                self._file.close()
+
+    def add(self, store_id: str, instant: int, *, active: bool) -> None:
+        """Remember a poll for the next `flush`."""
+        self._waiting.append(poll_row(store_id, instant, active=active))
+        self.rows += 1
+
+    def flush(self) -> None:
+        """Write what was added.
+
+        Raises:
+            StoreUptimeError: the file cannot be written.
+        """
+        if not self._waiting:
+            return
+        rows = "\n".join(self._waiting)
+        self._waiting.clear()
+        try:
+            self._file.write(f"{rows}\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Exception) -> StoreUptimeError:
+        detail = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        return StoreUptimeError(f"{self.path}: cannot be written: {detail or error}")

@@ -1,0 +1,285 @@
+"""The two ways of a ping into the product: its HTTP API, and Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import sleep
+from collections import defaultdict
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import aiohttp
+import orjson
+
+from producers.record_sink import RecordSink
+from stream_app.contracts.records import (
+    ahead_of_clock,
+    encode_poll,
+    encode_poll_batch,
+    shown,
+    status_name,
+)
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.domain.timestamps import format_instant
+from stream_app.errors import StoreUptimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from producers.simulator.delivery_stats import Tally
+    from producers.simulator.model import Ping
+    from stream_app.settings import Settings
+
+REQUESTS_AT_ONCE: Final = 16
+"""HTTP requests under way: with MAX_BATCH pings each, all that ever waits."""
+
+REQUEST_SECONDS: Final = 30.0
+"""A request that takes longer is sent again."""
+
+DRAIN_SECONDS: Final = 10.0
+"""At the end, what is under way has so long to be answered."""
+
+_WAIT_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 30.0
+_NO_TIME_LIMIT: Final = 10 * 365 * 24 * 3600.0
+
+
+class HttpPings:
+    """An async context that posts pings: one to its store, several together.
+
+    What is answered 429 or 5xx, or not at all, is sent again: polls are a set, doubles change
+    nothing.
+
+    Args:
+        address: of the API, such as `http://127.0.0.1:8000`.
+        store_ids: the id of each store number.
+        at_once: requests under way at once.
+
+    Raises:
+        StoreUptimeError: on entry: no API answers.
+    """
+
+    def __init__(
+        self, address: str, store_ids: Sequence[str], *, at_once: int = REQUESTS_AT_ONCE
+    ) -> None:
+        self._address = address.rstrip("/")
+        self._store_ids = store_ids
+        self._places = asyncio.Semaphore(at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: StoreUptimeError | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS))
+        try:
+            async with self._session.get(f"{self._address}/healthz"):
+                return self
+        except (aiohttp.ClientError, TimeoutError) as error:
+            await self._session.close()
+            raise StoreUptimeError(
+                f"no store-uptime API answers at {self._address} ({error}): start one with "
+                "`store-uptime up`, name another with --api, or say --via kafka"
+            ) from error
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._session.close()
+
+    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
+        """Post pings, once fewer than `at_once` requests are under way.
+
+        Raises:
+            StoreUptimeError: the API takes no pings at all.
+        """
+        await self._places.acquire()
+        if self._failure is not None:
+            self._places.release()
+            raise self._failure
+        tally.send(pings)
+        task = asyncio.create_task(self._deliver(pings, tally))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def drain(self) -> None:
+        """Wait for the answers, for DRAIN_SECONDS at the most.
+
+        Raises:
+            StoreUptimeError: the API takes no pings at all.
+        """
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
+        if self._failure is not None:
+            raise self._failure
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._places.release()
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, StoreUptimeError):
+            self._failure = error
+        else:
+            self._failure = StoreUptimeError(f"cannot post pings: {error!r}")
+
+    async def _deliver(self, pings: Sequence[Ping], tally: Tally) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        path, body = self._request(pings)
+        while True:
+            wait = _WAIT_SECONDS
+            try:
+                async with self._session.post(
+                    self._address + path, data=body, headers={"Content-Type": "application/json"}
+                ) as response:
+                    status = response.status
+                    content = _json(await response.read())
+                    wait = _retry_after(response.headers.get("Retry-After"))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                reason = f"no answer from {self._address} ({str(error) or type(error).__name__})"
+            else:
+                # a batch of which nothing is accepted is 422, and tells its items all the same
+                if status == HTTPStatus.ACCEPTED or "items" in content:
+                    self._answered(pings, content, tally, loop.time() - began)
+                    return
+                reason = f"{status}: {content.get('detail') or content.get('title') or ''}"
+                if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    raise StoreUptimeError(
+                        f"the API at {self._address} takes no live pings (POST {path}: {status}): "
+                        "say --via kafka"
+                    )
+                if status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS:
+                    if len(pings) == 1:
+                        tally.refuse(pings[0], reason)
+                    else:
+                        tally.fail(pings, reason)
+                    return
+            tally.retry(pings, reason)
+            await sleep(wait)
+
+    def _request(self, pings: Sequence[Ping]) -> tuple[str, bytes]:
+        if len(pings) == 1:
+            return f"/stores/{self._store_ids[pings[0].store]}/status", orjson.dumps(
+                _content(pings[0])
+            )
+        return "/status", orjson.dumps(
+            [{"store_id": self._store_ids[ping.store], **_content(ping)} for ping in pings]
+        )
+
+    def _answered(
+        self, pings: Sequence[Ping], content: dict[str, Any], tally: Tally, seconds: float
+    ) -> None:
+        if len(pings) == 1:
+            tally.acknowledge(pings, seconds)
+            return
+        refused: dict[int, str] = {}
+        for item in content.get("items") or ():
+            match item:
+                case {"index": int() as index, "reason": reason} if type(index) is int:
+                    refused[index] = str(reason)
+        good = [ping for index, ping in enumerate(pings) if index not in refused]
+        if (content.get("accepted"), content.get("refused")) != (len(good), len(pings) - len(good)):
+            tally.fail(pings, f"the answer does not add up: {shown(content)}")
+            return
+        for index, reason in refused.items():
+            tally.refuse(pings[index], reason)
+        tally.acknowledge(good, seconds)
+
+
+class KafkaPings:
+    """An async context that publishes pings as a store would by itself: single polls.
+
+    Pings of one store that go together, as after an outage of its line, make one batch record.
+    A broker that is lost is waited for.
+
+    Args:
+        settings: where the brokers are, and the tolerance.
+        store_ids: the id of each store number.
+    """
+
+    def __init__(self, settings: Settings, store_ids: Sequence[str]) -> None:
+        self._sink = RecordSink(settings, time_limit=_NO_TIME_LIMIT)
+        self._tolerance = settings.future_tolerance
+        self._store_ids = store_ids
+
+    async def __aenter__(self) -> Self:
+        await self._sink.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        # an unfinished drain would go on for as long as the broker is lost
+        lost = TimeoutError if self._sink.in_flight else None
+        await self._sink.__aexit__(kind or lost, *rest)
+
+    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
+        """Publish pings; waits while the buffers are full.
+
+        Raises:
+            StoreUptimeError: a broker refuses a record for good.
+        """
+        by_store: defaultdict[int, list[Ping]] = defaultdict(list)
+        for ping in pings:
+            by_store[ping.store].append(ping)
+        loop = asyncio.get_running_loop()
+        for store, of_store in by_store.items():
+            store_id = self._store_ids[store]
+            if len(of_store) == 1:
+                value = encode_poll(store_id, of_store[0].instant, active=of_store[0].active)
+            else:
+                value = encode_poll_batch(store_id, [(p.instant, p.active) for p in of_store])
+            tally.send(of_store)
+            done = partial(self._acknowledged, of_store, tally, loop.time())
+            await self._sink.send(
+                STORE_STATUS,
+                store_id.encode(),
+                value,
+                rows=len(of_store),
+                on_acknowledged=done,
+            )
+
+    async def drain(self) -> None:
+        """Wait for the acknowledgements, for DRAIN_SECONDS at the most.
+
+        Raises:
+            StoreUptimeError: a broker refuses a record for good.
+        """
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._sink.drain()
+        except TimeoutError:
+            # the tally knows what stays open
+            return
+
+    def _acknowledged(
+        self, pings: Sequence[Ping], tally: Tally, began: float, metadata: Any
+    ) -> None:
+        seconds = asyncio.get_running_loop().time() - began
+        # the worker refuses by the broker's time of the record, which the broker has just told
+        taken = metadata.timestamp * 1000
+        good = []
+        for ping in pings:
+            reason = ahead_of_clock(ping.instant, taken, self._tolerance)
+            if reason is None:
+                good.append(ping)
+            else:
+                tally.refuse(ping, reason)
+        tally.acknowledge(good, seconds)
+
+
+def _content(ping: Ping) -> dict[str, str]:
+    return {"status": status_name(ping.active), "timestamp_utc": format_instant(ping.instant)}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _retry_after(text: str | None) -> float:
+    if text is None or not text.isascii() or not text.isdigit():
+        return _WAIT_SECONDS
+    return min(float(text), _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,144 @@
+"""What is told of a store besides its figures: timeline, days, incidents, newest poll."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.contracts.records import status_name
+from stream_app.domain.local_days import is_whole_day
+from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.timeline import incidents, timeline
+from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
+from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
+from stream_app.errors import ReportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytz.tzinfo import BaseTzInfo
+
+    from stream_app.contracts.report_requests import Detail
+    from stream_app.domain.uptime import Observed
+
+WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
+
+_DAILY: Final = ReportForm(daily=True)
+
+MAX_INTERVALS: Final = 5_000
+"""Of one timeline: what fits a record."""
+
+MAX_INCIDENTS: Final = 2_000
+"""That are told, the newest ones."""
+
+
+def details_content(
+    details: Iterable[Detail], observed: Observed, tz: BaseTzInfo, newest_poll: int | None
+) -> dict[str, Any]:
+    """What a request asks for besides the figures, by the names of its details.
+
+    Args:
+        details: what is asked for.
+        observed: the time that the figures are of.
+        tz: the store's zone.
+        newest_poll: of the store, packed, whatever the time asked for; None: it has no poll.
+
+    Raises:
+        ReportError: it does not fit a record.
+    """
+    content: dict[str, Any] = {}
+    for detail in details:
+        match detail:
+            case "windows":
+                content["windows"] = _windows(observed)
+            case "timeline":
+                content["intervals"] = _intervals(observed)
+            case "days":
+                content["local_days"] = _days(observed, tz)
+            case "incidents":
+                content["incidents"] = _incidents(observed)
+            case "last_poll":
+                content["last_poll"] = _poll(newest_poll)
+    return content
+
+
+def _poll(packed: int | None) -> dict[str, str] | None:
+    if packed is None:
+        return None
+    return {
+        "status": status_name(bool(packed & 1)),
+        "timestamp_utc": format_instant(packed >> 1),
+    }
+
+
+def _windows(observed: Observed) -> list[dict[str, Any]]:
+    end = observed.end
+    return [
+        {
+            "name": name,
+            "start": format_instant(end - length),
+            "end": format_instant(end),
+            "uptime_minutes": window.up,
+            "downtime_minutes": window.down,
+            "unknown_uptime_minutes": unknown.up,
+            "unknown_downtime_minutes": unknown.down,
+            "coverage": observed.coverage([(end - length, end)]),
+        }
+        for name, length in WINDOWS.items()
+        # a window that begins before the time asked for would be told short
+        if end - length >= observed.start
+        for window in [observed.minutes(end - length, end)]
+        for unknown in [observed.unknown_minutes(end - length, end)]
+    ]
+
+
+def _intervals(observed: Observed) -> list[dict[str, Any]]:
+    stretches = timeline(observed)
+    if len(stretches) > MAX_INTERVALS:
+        raise ReportError(
+            f"the timeline has {len(stretches):,} intervals, more than {MAX_INTERVALS:,}: "
+            "ask for a shorter time"
+        )
+    return [
+        {
+            "start": format_instant(stretch.start),
+            "end": format_instant(stretch.end),
+            "open": stretch.open,
+            "status": stretch.status,
+            "counted_as": "active" if stretch.active else "inactive",
+        }
+        for stretch in stretches
+    ]
+
+
+def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
+    # what a report by days has, without the store that the whole is of
+    return [
+        {
+            **dict(zip(_DAILY.columns[1:], row.values[1:], strict=True)),
+            **dict(zip(_DAILY.unknown_columns, row.unknown, strict=True)),
+            "coverage": row.coverage,
+            "whole_day": is_whole_day(
+                tz,
+                date.fromisoformat(row.values[1]),
+                parse_instant(row.values[2]),
+                parse_instant(row.values[3]),
+            ),
+        }
+        for row in rows_of(_DAILY, "", observed, tz)
+    ]
+
+
+def _incidents(observed: Observed) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": format_instant(incident.start),
+            "end": format_instant(incident.end),
+            "ongoing": incident.ongoing,
+            "began_earlier": incident.began_earlier,
+            "downtime_seconds": incident.downtime / SECOND,
+            "unknown_downtime_seconds": incident.unknown / SECOND,
+            "cause": "reported" if incident.reported else "silence",
+        }
+        for incident in reversed(incidents(observed)[-MAX_INCIDENTS:])
+    ]

@@ -1,0 +1,89 @@
+"""Time zones: which one a name means, and when its clock changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
+
+import pytz
+from pytz.tzinfo import BaseTzInfo, DstTzInfo
+
+from stream_app.domain.timestamps import from_datetime
+from stream_app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Segment = tuple[int, int, int]
+"""`(start, end, offset)`: from start to end, local clocks show UTC + offset; all in µs."""
+
+TZDATA_VERSION: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]
+"""The release of the time zone data base that all zones are of."""
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=1024)
+def find_zone(name: str | None) -> BaseTzInfo | None:
+    """The zone of an exact IANA name; None where there is no such zone."""
+    # pytz.timezone() alone would accept any case; a zone name is exact everywhere else
+    return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
+
+
+def unknown_name(name: str | None) -> str | None:
+    """The name of a zone where there is no such zone, so that the default one applies."""
+    return name if name and find_zone(name) is None else None
+
+
+def zone(name: str | None, default: str) -> BaseTzInfo:
+    """The zone of an exact IANA name; the default one for None, empty and unknown names.
+
+    Raises:
+        SettingsError: it would have to be the default, and that is unknown as well.
+    """
+    found = find_zone(name) or find_zone(default)
+    if found is None:
+        raise SettingsError(f"the default zone is not an IANA zone name: {default[:60]!r}")
+    return found
+
+
+def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segment]:
+    """Split the UTC span `[start, end)` where the zone's clock changes.
+
+    Returns:
+        segments in order, each beginning where the one before ends; none for an empty span.
+    """
+    if start >= end:
+        return []
+    changes, offsets = _clock_changes(tz)
+    position = bisect_right(changes, start)
+    segments: list[Segment] = []
+    while position < len(changes) and changes[position] < end:
+        segments.append((start, changes[position], offsets[position]))
+        start = changes[position]
+        position += 1
+    segments.append((start, end, offsets[position]))
+    return segments
+
+
+@lru_cache(maxsize=1024)
+def _clock_changes(tz: BaseTzInfo) -> tuple[Sequence[int], Sequence[int]]:
+    """The instants at which the offset changes, and the offsets: one before each and one after."""
+    if not isinstance(tz, DstTzInfo):
+        offset = tz.utcoffset(datetime(2000, 1, 1))  # noqa: DTZ001  pytz wants it naive
+        return (), (cast("timedelta", offset) // _MICROSECOND,)
+    # pytz has no public way to ask for its clock changes, and finding them by probing costs
+    # thousands of conversions a zone. This is the only place that looks inside, and
+    # test_zones.py compares what it finds with public conversions.
+    times = tz._utc_transition_times  # type: ignore[attr-defined]  # noqa: SLF001  see above
+    infos = tz._transition_info  # type: ignore[attr-defined]  # noqa: SLF001  see above
+    changes: list[int] = []
+    offsets = [infos[0][0] // _MICROSECOND]
+    for time, info in zip(times[1:], infos[1:], strict=True):
+        offset = info[0] // _MICROSECOND
+        if offset != offsets[-1]:  # the others change the zone's abbreviation alone
+            changes.append(from_datetime(time))
+            offsets.append(offset)
+    return changes, offsets

@@ -1,0 +1,237 @@
+"""What the workers have applied, as seen from any process, and how to wait for it.
+
+Read your writes: ask the brokers for the highwaters, then wait until the watermarks of all
+owners have reached them. What was acknowledged before the question is then in the tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
+from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_progress
+from stream_app.kafka.topic_tail import TopicTail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+
+    from stream_app.kafka.offsets import Highwaters
+    from stream_app.settings import Settings
+
+HEARTBEAT_SECONDS: Final = 0.4
+"""An owner repeats its watermarks this often."""
+
+OWNER_TIMEOUT_SECONDS: Final = 1.5
+"""A partition that nobody has spoken for this long has no owner."""
+
+Partition = tuple[str, int]
+
+
+class Progress:
+    """The watermarks of all source partitions, kept up to date.
+
+    Args:
+        settings: how to reach the broker.
+        highwaters: asked how far the source topics reach.
+        monotonic: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self, settings: Settings, highwaters: Highwaters, monotonic: Callable[[], float]
+    ) -> None:
+        self._highwaters = highwaters
+        self._monotonic = monotonic
+        self._watermarks: dict[Partition, Watermark] = {}
+        self._heard: dict[Partition, float] = {}
+        self._restores: dict[int, tuple[RestoreStatus, float]] = {}
+        self._topic_ids: dict[str, str] = {}
+        self._moved = asyncio.Condition()
+        self._waiters = 0
+        self._notification: asyncio.Task[None] | None = None
+        self._partitions = [
+            (spec.name, partition)
+            for spec in SOURCE_TOPICS
+            for partition in range(spec.partitions(settings))
+        ]
+        self._tail = TopicTail(
+            settings,
+            [WATERMARKS],
+            highwaters,
+            self._on_record,
+            from_beginning=False,
+            on_round=self._on_round,
+        )
+        self._looked_at: float | None = None
+
+    async def start(self) -> None:
+        """Begin to follow the watermarks.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._tail.start()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await self._tail.stop()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the watermarks cannot be read now, in one line; None: they can be."""
+        return self._tail.trouble
+
+    def advance(self, watermark: Watermark) -> None:
+        """Take in a watermark; an older one is a sign of life and no more."""
+        partition = (watermark.topic, watermark.partition)
+        if partition not in self._partitions:
+            # somebody else's record: kept, there would be no end to them
+            return
+        topic_id = self._topic_ids.get(watermark.topic, watermark.topic_id)
+        if watermark.topic_id not in (None, topic_id):
+            # of a topic that was deleted, or of one that we have not heard of yet
+            return
+        self._heard[partition] = self._monotonic()
+        self._watermarks[partition] = watermark.joined(self._watermarks.get(partition))
+        if self._waiters and self._notification is None:
+            self._notification = asyncio.create_task(self._notify())
+
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        """Count the watermarks of this topic from here on, and none of one that had its name.
+
+        Args:
+            topic: a source topic; others are ignored.
+            topic_id: its id now.
+        """
+        before = self._topic_ids.get(topic)
+        self._topic_ids[topic] = topic_id
+        for partition, watermark in list(self._watermarks.items()):
+            # one without an id is of an earlier version: it is of the topic that was there
+            known = watermark.topic_id or before
+            if partition[0] == topic and known not in (None, topic_id):
+                del self._watermarks[partition]
+                del self._heard[partition]
+
+    def topic_id(self, topic: str) -> str | None:
+        """The id of a topic; None: it is not known."""
+        return self._topic_ids.get(topic)
+
+    def unowned(self) -> list[Partition]:
+        """The partitions that no worker has spoken for lately: it is down, or restoring."""
+        # what this process has not read yet may be a sign of life
+        now = self._looked_at
+        return [
+            partition
+            for partition in self._partitions
+            if now is None
+            or now - self._heard.get(partition, float("-inf")) > OWNER_TIMEOUT_SECONDS
+        ]
+
+    def why_unowned(self) -> str | None:
+        """Which partitions have no owner, and how far their restores are; None: all have one."""
+        numbers = sorted({number for _, number in self.unowned()})
+        if not numbers:
+            return None
+        now = self._looked_at or 0.0
+        restores = [
+            status.describe()
+            for number in numbers
+            if (known := self._restores.get(number)) is not None
+            and now - known[1] <= OWNER_TIMEOUT_SECONDS
+            for status in (known[0],)
+        ]
+        noun = "partition" if len(numbers) == 1 else "partitions"
+        listed = ", ".join(map(str, numbers))
+        return f"no worker owns {noun} {listed} now: " + (
+            "; ".join(restores) if restores else "a worker is starting, or all are down"
+        )
+
+    def newest_poll(self) -> int | None:
+        """µs of the newest poll over all stores, as far as is known now; None: no poll yet."""
+        return max(
+            (
+                watermark.newest_poll
+                for watermark in self._watermarks.values()
+                if watermark.topic == STORE_STATUS.name and watermark.newest_poll is not None
+            ),
+            default=None,
+        )
+
+    def stores_elsewhere(self, owned: Container[int]) -> int:
+        """How many stores there are in other partitions than these, as far as is known now."""
+        return sum(
+            watermark.stores
+            for watermark in self._watermarks.values()
+            if watermark.topic == STORE_STATUS.name and watermark.partition not in owned
+        )
+
+    async def reach(self) -> dict[Partition, int]:
+        """How far the source partitions reach now.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        return await self._highwaters.ask(self._partitions)
+
+    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+        """Whether the owners have told that all below these offsets is applied."""
+        return _reached(self._watermarks, highwaters)
+
+    async def catch_up(self) -> dict[Partition, int]:
+        """Wait until everything acknowledged before this call is applied somewhere.
+
+        Returns:
+            how far the source partitions reached when they were asked last.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        waited, highwaters = await self._wait_for_now()
+        if waited:
+            # A record on a wrong partition is passed on to the right one and applied there:
+            # what was passed on while we waited may lie beyond the highwaters first asked for.
+            _, highwaters = await self._wait_for_now()
+        return highwaters
+
+    async def _wait_for_now(self) -> tuple[bool, dict[Partition, int]]:
+        """Wait for the highwaters of now; True if anything was still missing."""
+        before = dict(self._watermarks)
+        highwaters = await self.reach()
+        for p, watermark in list(before.items()):
+            if watermark.applied > highwaters[p] and self._watermarks.get(p) is watermark:
+                # nobody applies what is not there yet: it is of a topic that was deleted
+                del self._watermarks[p]
+                del before[p]
+        if _reached(before, highwaters):
+            return False, highwaters
+        self._waiters += 1
+        try:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self.has_applied(highwaters))
+        finally:
+            self._waiters -= 1
+        return True, highwaters
+
+    async def _notify(self) -> None:
+        self._notification = None
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _on_round(self) -> None:
+        self._looked_at = self._monotonic()
+
+    def _on_record(self, record: Any) -> None:
+        progress = decode_progress(record.value)
+        if isinstance(progress, Watermark):
+            self.advance(progress)
+        elif (STORE_STATUS.name, progress.partition) in self._partitions:
+            self._restores[progress.partition] = (progress, self._monotonic())
+
+
+def _reached(
+    watermarks: Mapping[Partition, Watermark], highwaters: Mapping[Partition, int]
+) -> bool:
+    return all(
+        (known := watermarks.get(p)) is not None and known.applied >= offset
+        for p, offset in highwaters.items()
+    )

@@ -1,0 +1,1 @@
+"""Everything that runs the product on one machine: a Kafka broker, child processes, the stack."""

@@ -1,0 +1,103 @@
+"""What a local cluster must remember between starts: cluster.json."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from stream_app.errors import PrerequisiteError
+from stream_app.local.kafka.node_config import LOOPBACK
+from stream_app.local.processes.files import write_whole
+from stream_app.local.processes.ports import free_ports, is_free
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE: Final = "cluster.json"
+
+
+@dataclass(slots=True)
+class NodeAddress:
+    """Where one node listens, and its process id if it was started."""
+
+    id: int
+    port: int
+    controller_port: int
+    pid: int | None = None
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One cluster: its Kafka cluster id and its nodes, numbered from 1."""
+
+    cluster_id: str
+    nodes: list[NodeAddress] = field(default_factory=list)
+
+    @property
+    def bootstrap(self) -> str:
+        """HOST:PORT[,...] of all nodes."""
+        return ",".join(f"{LOOPBACK}:{node.port}" for node in self.nodes)
+
+    @classmethod
+    def new(cls, nodes: int) -> Cluster:
+        """A cluster that was never started, on ports that are free now."""
+        ports = free_ports(2 * nodes)
+        return cls(
+            _cluster_id(),
+            [NodeAddress(i + 1, ports[2 * i], ports[2 * i + 1]) for i in range(nodes)],
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Cluster | None:
+        """The cluster that this folder remembers; None: never started.
+
+        Raises:
+            PrerequisiteError: the file is there and cannot be read.
+        """
+        path = folder / FILE
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            nodes = [NodeAddress(**node) for node in stored["nodes"]]
+            return cls(str(stored["cluster_id"]), nodes)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise PrerequisiteError(
+                f"cannot read {path}: {error.strerror}; use another data dir, or make this one "
+                "readable for you"
+            ) from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise PrerequisiteError(
+                f"cannot read {path} ({error}): use another data dir, or remove the folder "
+                f"{folder} with all that the broker holds"
+            ) from None
+
+    def save(self, folder: Path) -> None:
+        """Remember it."""
+        write_whole(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+    def renew_busy_ports(self) -> None:
+        """Give up every port that someone else took since; only while no node runs.
+
+        All nodes are told all ports at each start, so a controller's may change too.
+        """
+        kept = {port for node in self.nodes for port in (node.port, node.controller_port)}
+        for node in self.nodes:
+            if not is_free(node.port):
+                (node.port,) = free_ports(1, kept)
+                kept.add(node.port)
+            if not is_free(node.controller_port):
+                (node.controller_port,) = free_ports(1, kept)
+                kept.add(node.controller_port)
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them: 22 characters of URL-safe base64."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Kafka's tools would take it for an option
+        if not text.startswith("-"):
+            return text

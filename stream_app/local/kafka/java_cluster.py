@@ -1,0 +1,242 @@
+"""A Kafka cluster of one or three nodes on this machine, run by Java."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError
+from stream_app.kafka.local_login import read_password
+from stream_app.local.kafka.broker import BrokerStatus, Started
+from stream_app.local.kafka.cluster_file import Cluster
+from stream_app.local.kafka.jars import KAFKA_VERSION, fetch_jars
+from stream_app.local.kafka.java import NoJava, find_java
+from stream_app.local.kafka.node import KafkaNode, Launch
+from stream_app.local.kafka.password import make_password
+from stream_app.local.kafka.readiness import answering_nodes, wait_until_answering
+from stream_app.local.processes.file_lock import locked
+from stream_app.local.processes.files import make_folder
+from stream_app.local.processes.ports import is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+_LOCK_LIMIT: Final = 120.0
+_READY_LIMIT: Final = 90.0
+_HEAP_ALONE: Final = "512m"
+_HEAP_OF_SEVERAL: Final = "384m"
+
+
+def _silent(_line: str) -> None:
+    """For starts that nobody watches."""
+
+
+class LocalKafka:
+    """Apache Kafka (KRaft) under `<data_dir>/kafka`, reachable from this machine only.
+
+    The first start chooses free ports and keeps them; the data stays until the folder is removed.
+    Whoever connects must know the password in the data dir (`local/kafka/password.py`).
+
+    Args:
+        data_dir: folder of all state.
+        cache_dir: folder of the jars.
+        nodes: 1 or 3; None: as many as the data dir has, one in a new one.
+    """
+
+    def __init__(self, data_dir: Path, cache_dir: Path, *, nodes: int | None = None) -> None:
+        # processes are told apart by their absolute path
+        self._data_dir = data_dir.expanduser().resolve()
+        self._folder = self._data_dir / "kafka"
+        self._cache_dir = cache_dir
+        self._wanted = nodes
+        self._cluster: Cluster | None = None
+        self._nodes: list[KafkaNode] = []
+
+    @property
+    def description(self) -> str:
+        """Such as `Kafka 4.3.1 on Java`."""
+        return f"Kafka {KAFKA_VERSION} on Java"
+
+    @property
+    def bootstrap(self) -> str:
+        """HOST:PORT[,...] of all nodes; empty before the first start."""
+        return self._cluster.bootstrap if self._cluster else ""
+
+    @property
+    def nodes(self) -> Sequence[KafkaNode]:
+        """All nodes; empty before the first start."""
+        return tuple(self._nodes)
+
+    def node(self, number: int) -> KafkaNode:
+        """The node with this number, from 1."""
+        return self._nodes[number - 1]
+
+    def supervised(self) -> Sequence[KafkaNode]:
+        """Its nodes."""
+        return self.nodes
+
+    def load(self) -> None:
+        """Read which nodes the data dir has; `start`, `stop` and `status` do so too.
+
+        Raises:
+            PrerequisiteError: another number than was asked for, or the file cannot be read.
+        """
+        if self._cluster is None:
+            cluster = Cluster.load(self._folder)
+            if cluster is not None:
+                self._take(cluster)
+        if self._cluster and self._wanted not in (None, len(self._cluster.nodes)):
+            has = len(self._cluster.nodes)
+            raise PrerequisiteError(
+                f"the data dir {self._data_dir} holds a broker of {has} node(s), not of "
+                f"{self._wanted}: say --nodes {has}, or use another --data-dir"
+            )
+
+    async def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch the jars; after it a start needs no network.
+
+        Args:
+            say: takes one line for the person where something is fetched.
+
+        Raises:
+            PrerequisiteError: no Java or Maven, or Maven cannot fetch the jars.
+        """
+        await self._launch(tied=True, say=say)
+
+    async def start(self, *, tied: bool = True) -> Started:
+        """Start the nodes that do not run, and wait until all answer.
+
+        Args:
+            tied: they end when this process dies. Nodes that join a running cluster never do.
+
+        Raises:
+            PrerequisiteError: something to install or to free first, or the data dir has
+                another number of nodes.
+            BrokerUnavailableError: a node ends, or does not answer in time.
+        """
+        async with self._locked():
+            self.load()
+            running = [node for node in self._nodes if node.pid is not None]
+            if not self._nodes or len(running) < len(self._nodes):
+                launch = await self._launch(tied=tied and not running)
+                await self._start_missing(launch, already_running=bool(running))
+            await self.wait_until_ready()
+        return Started(self.bootstrap, len(self._nodes), already_running=bool(running))
+
+    async def wait_until_ready(self, limit: float = _READY_LIMIT) -> None:
+        """Wait until every node is part of the cluster and answers.
+
+        Raises:
+            BrokerUnavailableError: a node has ended, or the limit (seconds) is over.
+        """
+        await wait_until_answering(
+            self.bootstrap,
+            len(self._nodes),
+            read_password(self._data_dir),
+            limit=limit,
+            still_starting=self._require_all,
+        )
+
+    async def stop(self) -> bool:
+        """Stop all nodes; True if any ran.
+
+        Raises:
+            PrerequisiteError: cluster.json cannot be read.
+        """
+        if not self._folder.exists():
+            return False
+        async with self._locked():
+            self.load()
+            running = [node for node in self._nodes if node.pid is not None]
+            # one after the other would leave the last without a quorum to say goodbye to
+            await asyncio.gather(*(node.stop() for node in running))
+        return bool(running)
+
+    async def status(self) -> BrokerStatus:
+        """Whether it runs and answers."""
+        self.load()
+        total = len(self._nodes)
+        if not total:
+            return BrokerStatus(running=False, bootstrap="", detail="never started")
+        running = sum(node.pid is not None for node in self._nodes)
+        alive = await self._answering() if running else 0
+        if not running:
+            detail = "not running"
+        elif not alive:
+            detail = f"{running} of {total} nodes run, none answers"
+        else:
+            detail = f"{min(alive, running)} of {total} nodes run and answer"
+        return BrokerStatus(running=alive > 0, bootstrap=self.bootstrap, detail=detail)
+
+    async def _answering(self) -> int:
+        return await answering_nodes(self.bootstrap, read_password(self._data_dir))
+
+    def _locked(self) -> AbstractAsyncContextManager[None]:
+        busy = f"another process is starting or stopping the broker in {self._folder}"
+        return locked(self._folder / "lock", limit=_LOCK_LIMIT, busy=busy)
+
+    async def _launch(self, *, tied: bool, say: Callable[[str], None] = _silent) -> Launch:
+        java = await find_java()
+        if isinstance(java, NoJava):
+            raise PrerequisiteError(f"{java.reason}: {java.remedy}")
+        jars = await fetch_jars(self._cache_dir, say=say)
+        count = len(self._nodes) or self._wanted or 1
+        heap = _HEAP_ALONE if count == 1 else _HEAP_OF_SEVERAL
+        return Launch(java.program, jars, heap, tied)
+
+    def _take(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        log_dir = self._data_dir / "logs"
+        self._nodes = [
+            KafkaNode(address, cluster, folder=self._folder, log_dir=log_dir)
+            for address in cluster.nodes
+        ]
+
+    async def _start_missing(self, launch: Launch, *, already_running: bool) -> None:
+        cluster = self._cluster
+        if cluster is None:
+            cluster = Cluster.new(self._wanted or 1)
+            self._take(cluster)
+        elif already_running:
+            self._require_free_ports()
+        else:
+            cluster.renew_busy_ports()
+        cluster.save(make_folder(self._folder))
+        # nodes that run were told theirs
+        password = (read_password if already_running else make_password)(self._data_dir)
+        missing = [node for node in self._nodes if node.pid is None]
+        for node in self._nodes:
+            node.launch = launch
+        try:
+            for node in missing:
+                node.write_settings(password)
+            await asyncio.gather(*(node.format() for node in missing))
+            for node in missing:
+                await node.start()
+            await self.wait_until_ready()
+        except BaseException:
+            # nothing half-started stays behind, whatever went wrong
+            await asyncio.gather(*(node.kill() for node in missing))
+            raise
+
+    def _require_free_ports(self) -> None:
+        """The running nodes were told these ports: they cannot change now."""
+        for node in self._nodes:
+            for port in (node.address.port, node.address.controller_port):
+                if node.pid is None and not is_free(port):
+                    raise PrerequisiteError(
+                        f"port {port} of {node.name} is in use: stop the broker "
+                        "(`store-uptime kafka stop`) and start it again"
+                    )
+
+    async def _require_all(self) -> None:
+        for node in self._nodes:
+            if node.pid is None:
+                # with the last of its log
+                await node.wait()
+                raise BrokerUnavailableError(
+                    f"{node.name} has ended: {node.last_words() or 'no word of why'}; "
+                    f"log: {node.log}"
+                )

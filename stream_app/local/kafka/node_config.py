@@ -1,0 +1,112 @@
+"""The settings files of one Kafka node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.local.kafka.password import accepting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.local.kafka.cluster_file import NodeAddress
+
+LOOPBACK: Final = "127.0.0.1"
+
+LARGEST_BATCH: Final = MAX_STATE_BYTES + 1_000_000
+"""The largest record with its key, headers and batch around it, in bytes."""
+
+_YEAR_MINUTES: Final = 365 * 24 * 60
+
+
+def server_properties(
+    node: NodeAddress, nodes: Sequence[NodeAddress], password: str | None = None
+) -> str:
+    """The text of server.properties.
+
+    All paths are relative to the node's folder, in which it runs: no path needs escaping.
+
+    Args:
+        node: whose settings.
+        nodes: all of the cluster.
+        password: asked of clients and of other nodes; None: nobody is asked, as all nodes of a
+            cluster do that an earlier version started and that still runs.
+    """
+    # nodes find each other by the name of the listener: it stays where some of them run already
+    name = "CLIENT" if password else "PLAINTEXT"
+    protocol = "SASL_PLAINTEXT" if password else "PLAINTEXT"
+    copies = min(3, len(nodes))
+    in_sync = 2 if copies >= 3 else 1
+    voters = ",".join(f"{other.id}@{LOOPBACK}:{other.controller_port}" for other in nodes)
+    client = f"{name}://{LOOPBACK}:{node.port}"
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": node.id,
+        "controller.quorum.voters": voters,
+        "listeners": f"{client},CONTROLLER://{LOOPBACK}:{node.controller_port}",
+        "advertised.listeners": client,
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": name,
+        "listener.security.protocol.map": f"{name}:{protocol},CONTROLLER:{protocol}",
+        "log.dirs": "log",
+        # topics are created on purpose (stream_app.kafka.admin), never by a first touch
+        "auto.create.topics.enable": "false",
+        "num.partitions": 1,
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "message.max.bytes": LARGEST_BATCH,
+        "replica.fetch.max.bytes": LARGEST_BATCH + 1_000_000,
+        # a worker alone need not wait for others at each start
+        "group.initial.rebalance.delay.ms": 0,
+        "offsets.topic.num.partitions": 8,
+        "offsets.topic.replication.factor": copies,
+        # a data dir that rests for weeks goes on where it stopped
+        "offsets.retention.minutes": _YEAR_MINUTES,
+        "transaction.state.log.num.partitions": 4,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        # a node that was killed is let in again only when its last session is over (9 s by default)
+        "broker.heartbeat.interval.ms": 500,
+        "broker.session.timeout.ms": 4000,
+        # 128 MB of heap by default; this is enough for 600,000 keys a pass
+        "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+    }
+    if password:
+        settings |= _login(password)
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _login(password: str) -> dict[str, str]:
+    return {
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": accepting(password),
+        "listener.name.controller.plain.sasl.jaas.config": accepting(password),
+    }
+
+
+def log4j2_configuration(node_id: int) -> str:
+    """The text of log4j2.xml: a rolling file beside the other logs of the data dir."""
+    path = f"../../logs/kafka-{node_id}.log"
+    # without the hook the log goes on to the end of the shutdown; the settings that one logger
+    # lists at each start are in server.properties
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="WARN" shutdownHook="disable">
+  <Appenders>
+    <RollingFile name="file" fileName="{path}" filePattern="{path}.%i">
+      <PatternLayout pattern="%d %p %m (%c)%n"/>
+      <SizeBasedTriggeringPolicy size="10MB"/>
+      <DefaultRolloverStrategy max="2" fileIndex="min"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Logger name="org.apache.kafka.common.config" level="WARN"/>
+    <Root level="INFO"><AppenderRef ref="file"/></Root>
+  </Loggers>
+</Configuration>
+"""

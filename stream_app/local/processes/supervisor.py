@@ -1,0 +1,179 @@
+"""Children started in order, started again when they die or freeze, stopped in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Final
+
+from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
+from stream_app.local.processes.liveness import USUAL, FailedProbes, Liveness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stream_app.local.processes.child import Supervised
+
+HOPELESS: Final = {
+    SettingsError.exit_code: SettingsError,
+    PrerequisiteError.exit_code: PrerequisiteError,
+}
+"""Exit codes that mean the same again at the next start."""
+
+
+class Supervisor:
+    """Keeps children running.
+
+    A child that ends is started again after a pause that doubles up to `longest_pause` and
+    begins anew once the child has lived for `steady_after`. Until `settle()` a child that ends
+    for its settings or for something missing makes `failure()` raise instead: starting it again
+    cannot help, and the person is still watching. A child that runs and answers no probe is
+    killed, which makes it a child that ends.
+
+    Args:
+        say: takes one line for the person.
+        liveness: how often children are asked, and when they are given up.
+        first_pause: seconds before the first new start.
+        longest_pause: seconds, at most, before any.
+        steady_after: seconds of life that make an earlier death forgotten.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        liveness: Liveness = USUAL,
+        first_pause: float = 1.0,
+        longest_pause: float = 30.0,
+        steady_after: float = 60.0,
+    ) -> None:
+        self._say = say
+        self._liveness = liveness
+        self._first_pause = first_pause
+        self._longest_pause = longest_pause
+        self._steady_after = steady_after
+        self._settled = False
+        self._children: list[Supervised] = []
+        self._ends = AsyncExitStack()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def children(self) -> Sequence[Supervised]:
+        """What is kept running."""
+        return self._children
+
+    async def start(self, *children: Supervised) -> None:
+        """Start children and keep them running until `stop()`, which stops them together.
+
+        Raises:
+            PrerequisiteError: one cannot be started at all.
+        """
+        # registered first: where the second cannot be started, `stop()` still ends the first
+        self._ends.push_async_callback(_stop_together, children)
+        for child in children:
+            await child.start()
+        self.watch(*children)
+
+    def watch(self, *children: Supervised) -> None:
+        """Keep children running that were started, and will be stopped, elsewhere."""
+        self._children += children
+        for child in children:
+            task = asyncio.create_task(self._keep(child), name=f"supervise {child.name}")
+            self._ends.push_async_callback(_cancelled, task)
+            if self._liveness.period_seconds:
+                probes = asyncio.create_task(self._probe(child), name=f"probe {child.name}")
+                self._ends.push_async_callback(_cancelled, probes)
+
+    def settle(self) -> None:
+        """From now on every end is met with a new start."""
+        self._settled = True
+
+    async def failure(self) -> None:
+        """Wait for ever, or raise when a child cannot be kept running.
+
+        Raises:
+            StoreUptimeError: with the child's name and its last words.
+        """
+        await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Stop what was started, the last first, each within its own time limit."""
+        # the stack goes on where one of its steps fails
+        await self._ends.aclose()
+        self._failure.cancel()
+
+    async def _keep(self, child: Supervised) -> None:
+        try:
+            await self._restart_for_ever(child)
+        except Exception as error:  # noqa: BLE001 - failure() raises it again
+            self._fail(error)
+
+    async def _probe(self, child: Supervised) -> None:
+        clock = asyncio.get_running_loop().time
+        period, threshold = self._liveness.period_seconds, self._liveness.failure_threshold
+        failed = FailedProbes()
+        while True:
+            began = clock()
+            pid = child.pid
+            answered = None if pid is None else await child.answers(period)
+            # an answer, or none, of a process that has ended meanwhile says nothing
+            failed.add(pid if pid == child.pid else None, answered=answered)
+            if failed.count >= threshold:
+                self._say(
+                    f"{child.name} runs and has not answered {failed.count} probes in a row "
+                    f"({failed.count * period:g} s): it is killed; log: {child.log}"
+                )
+                await child.kill()
+            await asyncio.sleep(max(0.0, began + period - clock()))
+
+    async def _restart_for_ever(self, child: Supervised) -> None:
+        clock = asyncio.get_running_loop().time
+        pause = self._first_pause
+        while True:
+            started = clock()
+            code = await child.wait()
+            if clock() - started >= self._steady_after:
+                pause = self._first_pause
+            ended = f"{child.name} ended ({ending(code)})"
+            # whoever is killed has no time for a reason
+            words = "" if code == -signal.SIGKILL else child.last_words()
+            if words:
+                ended += f": {words}"
+            if code in HOPELESS and not self._settled:
+                raise HOPELESS[code](f"{ended}; log: {child.log}")
+            self._say(f"{ended}; starting it again in {pause:g} s; log: {child.log}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._longest_pause)
+            try:
+                await child.start()
+            except StoreUptimeError as error:
+                if not self._settled:
+                    raise
+                self._say(f"{child.name} cannot be started: {error}")
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+            # whoever asks failure() gets it; nobody asking is no second error at exit
+            self._failure.exception()
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "its process is gone"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+async def _stop_together(children: tuple[Supervised, ...]) -> None:
+    outcomes = await asyncio.gather(*(child.stop() for child in children), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

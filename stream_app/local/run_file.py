@@ -1,0 +1,80 @@
+"""The running stack of a data dir: run.json, for other commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from stream_app.local.processes.file_lock import is_locked
+from stream_app.local.processes.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+LOCK: Final = "up.lock"
+"""Held as long as the stack runs: the file alone may be left over from a crash."""
+
+FILE: Final = "run.json"
+
+ADDRESS_FILE: Final = "http-address"
+"""The file in a worker's folder that holds the address of its server while the worker runs."""
+
+
+_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What runs.
+
+    Attributes:
+        pid: process id of the launcher; ending it ends all.
+        api: address of the API, such as `http://127.0.0.1:8000`.
+        bootstrap: HOST:PORT[,...] of the broker.
+    """
+
+    pid: int
+    api: str
+    bootstrap: str
+
+    def save(self, data_dir: Path) -> None:
+        """Write it whole."""
+        write_whole(data_dir / FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def running_stack_of(data_dir: Path) -> RunFile | None:
+    """What runs on this data dir; None: nothing, or it is only just starting."""
+    if not is_locked(data_dir / LOCK):
+        return None
+    try:
+        return RunFile(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def worker_folder(data_dir: Path, name: str) -> Path:
+    """The folder of the worker of this name alone."""
+    return data_dir / "workers" / name
+
+
+def worker_address(data_dir: Path, name: str) -> str | None:
+    """Where a worker's own server is, such as `http://127.0.0.1:9464`; None: it has not said."""
+    try:
+        return (worker_folder(data_dir, name) / ADDRESS_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def api_address(settings: Settings) -> str:
+    """Where the API is: what runs on the data dir tells, else the settings."""
+    running = running_stack_of(settings.data_dir.expanduser())
+    return running.api if running else configured_address(settings)
+
+
+def configured_address(settings: Settings) -> str:
+    """Where this machine reaches an API with these settings, such as `http://127.0.0.1:8000`."""
+    host = _ANYWHERE.get(settings.api_host, settings.api_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"

@@ -1,0 +1,591 @@
+"""What a worker does with the partitions that the group assigns to it.
+
+For each partition, independently of the others:
+
+1. **claim** it: from then on its changelog takes no record of any earlier owner, and the offset
+   of the claim is the exact end of what a restore has to read;
+2. **restore** its database from the checkpoint to the claim;
+3. **find** where its sources are read on: from the positions that its changelog holds;
+4. **seek** the consumer there;
+5. **own** it: reports are answered and records are applied from then on.
+
+A rebalance takes ownership of everything away, and leaves restores running: they only read what
+is final. A partition that stays is claimed again, and goes on at its checkpoint. No try is
+counted, and only a restore that stands still ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
+from faust.types import TP
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
+from stream_app.contracts.watermarks import RestoreStatus
+from stream_app.errors import (
+    BrokerUnavailableError,
+    PrerequisiteError,
+    RevokedError,
+    TableError,
+)
+from stream_app.kafka.offset_tracker import Frontier
+from stream_app.periodic import PeriodicTask
+from stream_app.worker.assignor import Copy
+from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
+from stream_app.worker.facts.partition_records import (
+    SourcePosition,
+    decode_lost,
+    decode_positions,
+    encode_positions,
+)
+from stream_app.worker.facts.restorer import Restorer
+from stream_app.worker.facts.summary import summarize
+from stream_app.worker.facts.table import CHANGELOG
+from stream_app.worker.owned_partitions import OwnedPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+
+    from stream_app.kafka.log_reader import LogReader
+    from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
+    from stream_app.metrics import WorkerMetrics
+    from stream_app.worker.commit_tracker import Committable
+    from stream_app.worker.facts.databases import FactsDatabases
+    from stream_app.worker.facts.restorer import RestoreProgress
+    from stream_app.worker.facts.summary import PartitionSummary
+    from stream_app.worker.facts.table import FactsTable
+    from stream_app.worker.gap_skipper import LostInput
+    from stream_app.worker.owned_partitions import Ownership
+
+log = logging.getLogger(__name__)
+
+RECLAIM_SECONDS: Final = 15.0
+"""A partition that somebody else claimed, and that the group still assigns here, is claimed again
+after so long: longer than the group needs to notice a member that is gone."""
+
+STATUS_SECONDS: Final = 0.5
+"""Restores are told to the other processes this often."""
+
+STREAMS_SECONDS: Final = 60.0
+"""Faust resumes its streams right after an assignment; later than this it never does."""
+
+_LAST_POSITIONS_SECONDS: Final = 2.0
+"""A rebalance waits no longer for the last source positions: they save reading, no more."""
+
+_STORES_TO_CHECK: Final = 100
+"""Stores of a partition that are looked at for the partition they belong to."""
+
+_RETRY_SECONDS: Final = 0.5
+_CONTESTED_SECONDS: Final = 3.0
+"""A claim that met another one waits so long for the group to say who owns the partition."""
+
+_FETCHES_AT_ONCE: Final = 3
+"""Partitions that may hold a fetched answer in memory at once; one holds some 8 MB at the most."""
+
+
+class RestoreService:
+    """The restorers of this worker, and the databases and the log that they work on.
+
+    Args:
+        databases: the local databases.
+        reader: reads the changelog.
+        metrics: counts what cannot be read.
+        partitions: the setting, which says what partition a store belongs to.
+    """
+
+    def __init__(
+        self,
+        databases: FactsDatabases,
+        reader: LogReader,
+        metrics: WorkerMetrics,
+        partitions: int,
+    ) -> None:
+        self._partitions = partitions
+        self.databases = databases
+        self.metrics = metrics
+        self._reader = reader
+        self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
+        self._restorers: dict[int, Restorer] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._began: dict[int, float] = {}
+        self._followed: set[int] = set()
+
+    async def start(self) -> None:
+        """Connect, and open the databases that are there."""
+        await self._reader.start()
+        await self.databases.start()
+
+    async def stop(self) -> None:
+        """Stop all restores and close the databases."""
+        for partition in list(self._running):
+            await self.stop_restore(partition)
+        await self.databases.stop()
+        await self._reader.stop()
+
+    def of(self, partition: int) -> Restorer:
+        """The restorer of a partition."""
+        restorer = self._restorers.get(partition)
+        if restorer is None:
+            restorer = self._restorers[partition] = Restorer(
+                self.databases.of(partition),
+                CHANGELOG,
+                self._reader,
+                self._places,
+                lambda: self.metrics.records_unread(CHANGELOG),
+            )
+        return restorer
+
+    async def restore(self, partition: int, end: int) -> None:
+        """Restore a partition; cancelling this leaves the restore running.
+
+        Raises:
+            TableError: the database fails, or the restore stands still.
+        """
+        await self.stop_restore(partition)
+        await asyncio.shield(self._start(partition, self.of(partition).restore(end)))
+
+    async def follow(self, partition: int) -> None:
+        """Keep a copy of a partition up to date, beside its owner's."""
+        if partition in self.running & self._followed:
+            return
+        # a restore that goes on would end at its claim
+        await self.stop_restore(partition)
+        self._followed.add(partition)
+        task = self._start(partition, self.of(partition).follow())
+        task.add_done_callback(partial(_log_end_of_standby, partition))
+
+    async def stop_restore(self, partition: int) -> None:
+        """Stop what reads a partition's changelog; its database stays at its checkpoint."""
+        self._followed.discard(partition)
+        task = self._running.pop(partition, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def summarize(self, partition: int) -> PartitionSummary:
+        """What is known of the stores of a restored partition.
+
+        Raises:
+            PrerequisiteError: its stores belong to other partitions now.
+            TableError: the database cannot be read to its end.
+        """
+        summary = await summarize(self.databases.of(partition))
+        for store in islice(summary.stores, _STORES_TO_CHECK):
+            right = partition_of(str(UUID(bytes=store)).encode(), self._partitions)
+            if right != partition:
+                raise PrerequisiteError(
+                    f"partition {partition} holds facts of stores that belong to partition {right} "
+                    f"with STORE_UPTIME_PARTITIONS={self._partitions}: set it back to what it was "
+                    "when the topics were made"
+                )
+        return summary
+
+    def status(self, partition: int) -> RestoreStatus:
+        """How far the restore of a partition is."""
+        progress = self.of(partition).progress
+        if progress is None or partition not in self.running:
+            return RestoreStatus(partition, 0, 0)
+        seconds = asyncio.get_running_loop().time() - self._began[partition]
+        left = round(seconds * progress.to_do / progress.done) if progress.done else None
+        return RestoreStatus(partition, progress.done, progress.to_do, left)
+
+    def progress(self) -> dict[int, RestoreProgress]:
+        """How far the changelog of every partition is read that is being read now."""
+        found = {partition: self._restorers[partition].progress for partition in self.running}
+        return {p: progress for p, progress in found.items() if progress is not None}
+
+    @property
+    def running(self) -> set[int]:
+        """Partitions whose changelog is read now."""
+        return {partition for partition, task in self._running.items() if not task.done()}
+
+    def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._began[partition] = asyncio.get_running_loop().time()
+        task = asyncio.create_task(work, name=f"restore-{partition}")
+        # whoever waits for it may be gone: nobody has to ask for an error
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._running[partition] = task
+        return task
+
+
+def _log_end_of_standby(partition: int, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the standby of partition %d ends: %s", partition, error)
+
+
+class PartitionAssignment:
+    """Takes assigned partitions over, and gives revoked ones up.
+
+    Args:
+        group_offsets: says where the sources may be read on.
+        facts: the facts table.
+        restores: brings databases up to their claims.
+        ownership: knows what is owned.
+        committable: forgets what was in flight before.
+        lost: tells what the changelog or a source has lost.
+    """
+
+    def __init__(
+        self,
+        group_offsets: GroupOffsetsReader,
+        facts: FactsTable,
+        restores: RestoreService,
+        ownership: Ownership,
+        committable: Committable,
+        lost: LostInput,
+    ) -> None:
+        self._group_offsets = group_offsets
+        self._facts = facts
+        self._restores = restores
+        self._ownership = ownership
+        self._committable = committable
+        self._lost = lost
+        self._consumer: Any = None
+        self._fail: Callable[[BaseException], None] = _raise
+        self._assigned: frozenset[int] = frozenset()
+        self._standby: frozenset[int] = frozenset()
+        self._owned_before: frozenset[int] = frozenset()
+        self._revoked: list[OwnedPartition] = []
+        self._logged_owned: frozenset[int] | None = None
+        self._takeovers: dict[int, asyncio.Task[None]] = {}
+        self._streams_ready = asyncio.Event()
+        self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
+        self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
+
+    def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
+        """Work with this consumer; `fail` ends the worker with an error."""
+        self._consumer = consumer
+        self._fail = fail
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that the group assigns to this worker now."""
+        return self._assigned
+
+    def copies(self) -> dict[int, Copy]:
+        """What this worker holds of which partitions; called from the consumer's thread."""
+        owned = self._owned_before | self._ownership.owned
+        return {
+            partition: Copy(offset, owned=partition in owned)
+            for partition, offset in self._restores.databases.offsets().items()
+        }
+
+    def set_standby(self, partitions: frozenset[int]) -> None:
+        """Keep copies of these partitions from the next assignment on."""
+        self._standby = partitions
+
+    def revoke_all(self) -> None:
+        """Own nothing: a rebalance or the shutdown begins. Restores go on.
+
+        The facts table stays open until `close_all`, for what is in flight.
+        """
+        # nothing is owned any more where this is called twice before the next assignment
+        self._owned_before |= self._ownership.owned
+        self._streams_ready.clear()
+        self._cancel_takeovers()
+        self._revoked += self._ownership.revoke(self._assigned)
+        self._restores.metrics.rebalanced()
+        self._restores.metrics.owned(())
+
+    async def on_empty(self) -> None:
+        """Nothing is in flight any more: write how far the revoked partitions have come."""
+        revoked, self._revoked = self._revoked, []
+        try:
+            async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
+                for batch in self._ownership.write_positions(revoked):
+                    await asyncio.shield(batch.sent)
+        except (TimeoutError, KafkaError, RevokedError):
+            # some records are only read again
+            log.debug("the last source positions are not written")
+
+    def close_all(self) -> None:
+        """Close the facts table: its partitions may be somebody else's from here on."""
+        self._revoked = []
+        for partition in self._assigned:
+            self._facts.revoke(partition)
+
+    async def on_assigned(self, assigned: Iterable[TP]) -> None:
+        """Begin to take over what is assigned; returns before that is done."""
+        partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
+        self._cancel_takeovers()
+        self._ownership.revoke(self._assigned)
+        self.close_all()
+        self._committable.reset()
+        self._assigned = partitions
+        self._owned_before = frozenset()
+        self._restores.metrics.assigned(partitions)
+        log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
+        # with partitions to take over, nothing is said before some are owned
+        self._logged_owned = frozenset() if partitions else None
+        self._log_owned()
+        standby = self._standby - partitions
+        for partition in self._restores.running - partitions - standby:
+            await self._restores.stop_restore(partition)
+        for partition in sorted(standby):
+            await self._restores.follow(partition)
+        self._begin(partitions)
+
+    def on_streams_ready(self) -> None:
+        """The rebalance is over: partitions may be fetched."""
+        self._streams_ready.set()
+
+    def on_interrupted(self, partition: int, fenced: bool) -> None:
+        """Give a partition up that this worker cannot write alone, and take it over again.
+
+        Args:
+            partition: one that is owned.
+            fenced: whether another worker has claimed it. The group will say whose it is: only if
+                it stays is it claimed again. Else a stray record stands in its changelog.
+        """
+        if self._ownership.get(partition) is None:
+            return
+        if fenced:
+            self._restores.metrics.fenced()
+            log.warning(
+                "partition %d was claimed by another worker while this one was paused or cut off: "
+                "what was in flight is applied there",
+                partition,
+            )
+        else:
+            log.error(
+                "somebody else writes to the changelog of partition %d: it is restored again, in "
+                "the log's order",
+                partition,
+            )
+        self._ownership.revoke([partition])
+        self._facts.revoke(partition)
+        self._restores.metrics.owned(self._ownership.owned)
+        self._consumer.hold_partition(partition)
+        self._begin([partition], after=RECLAIM_SECONDS if fenced else 0.0)
+
+    async def stop(self) -> None:
+        """Stop taking over."""
+        await self._teller.stop()
+        tasks = [*self._takeovers.values(), *self._offset_reads]
+        self._cancel_takeovers()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._group_offsets.stop()
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._group_offsets.start()
+        self._teller.start()
+
+    def _log_owned(self) -> None:
+        """Say what is owned, when that has changed."""
+        owned = self._ownership.owned
+        if owned != self._logged_owned:
+            self._logged_owned = owned
+            log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
+
+    async def _tell_restores(self) -> None:
+        self._log_owned()
+        for partition in sorted(self._assigned - self._ownership.owned):
+            await self._ownership.tell_restore(self._restores.status(partition))
+
+    def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
+        """Begin to take over partitions, after some seconds."""
+        offsets = asyncio.create_task(self._read_offsets(partitions, after), name="group-offsets")
+        self._offset_reads.add(offsets)
+        offsets.add_done_callback(self._offset_reads.discard)
+        for partition in sorted(partitions):
+            task = asyncio.create_task(
+                self._take_over(partition, offsets, after), name=f"takeover-{partition}"
+            )
+            self._takeovers[partition] = task
+            task.add_done_callback(self._on_ended)
+
+    def _cancel_takeovers(self) -> None:
+        takeovers, self._takeovers = self._takeovers, {}
+        for task in (*takeovers.values(), *self._offset_reads):
+            task.cancel()
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _take_over(
+        self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
+    ) -> None:
+        await asyncio.sleep(after)
+        # a standby that still follows would read the claim itself, and be ahead of it
+        await self._restores.stop_restore(partition)
+        await self._ownership.tell_restore(RestoreStatus(partition, 0, 0))
+        claim = await self._claim(partition)
+        # with the claim itself: what this worker writes next stands right behind it
+        await self._restores.restore(partition, claim + 1)
+        try:
+            async with asyncio.timeout(STREAMS_SECONDS):
+                await self._streams_ready.wait()
+        except TimeoutError as error:
+            raise TableError(
+                f"partition {partition} is restored, and Faust has not resumed its streams within "
+                f"{STREAMS_SECONDS:g} s"
+            ) from error
+        await self._own(partition, claim, await asyncio.shield(offsets))
+
+    async def _claim(self, partition: int) -> int:
+        """Shut out every earlier writer of a partition; the offset of the claim."""
+        while True:
+            try:
+                await self._facts.producer.claim([partition])
+                batch = self._facts.producer.add(partition, CLAIM_KEY, uuid4().bytes)
+                return (await asyncio.shield(batch.sent)).first_offset
+            except ProducerFenced:
+                # two claims at once: the group will say whose it is
+                log.info("partition %d was claimed by another worker at the same time", partition)
+                await asyncio.sleep(_CONTESTED_SECONDS)
+            except BrokerUnavailableError as error:
+                log.info("partition %d cannot be claimed now: %s", partition, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _read_offsets(self, partitions: Collection[int], after: float) -> GroupOffsets:
+        await asyncio.sleep(after)
+        while True:
+            try:
+                return await self._group_offsets.read(partitions)
+            except BrokerUnavailableError as error:
+                log.info("the group's offsets cannot be read now: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _own(self, number: int, claim: int, group: GroupOffsets) -> None:
+        database = self._restores.databases.of(number)
+        summary = await self._restores.summarize(number)
+        known = decode_positions(database.get(POSITION_KEY))
+        if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
+            # somebody else applied more records after the ends were asked for
+            group = await self._read_offsets([number], after=0)
+        positions = {
+            spec.name: source_position(
+                spec.name, number, known.get(spec.name), group, first_claim=claim == 0
+            )
+            for spec in SOURCE_TOPICS
+        }
+        starts = {
+            spec.name: start_offset(
+                group.committed.get((spec.name, number)),
+                group.beginnings[spec.name, number],
+                positions.get(spec.name),
+            )
+            for spec in CONSUMED_TOPICS
+        }
+        await self._seek(number, starts)
+        # from here on without a pause: a rebalance cannot come in between
+        owned = OwnedPartition(
+            number,
+            stores=summary.stores,
+            newest_poll=summary.newest_poll,
+            kinds=summary.kinds,
+            frontiers={spec.name: Frontier(starts[spec.name]) for spec in SOURCE_TOPICS},
+            positions=positions,
+            lost=decode_lost(database.get(LOST_KEY)),
+            removals=summary.removals,
+        )
+        self._committable.reset(number)
+        self._facts.open(database, self.on_interrupted)
+        if positions != known:
+            # known from the beginning on: what the log loses before the first record is lost too
+            self._facts.put(number, POSITION_KEY, encode_positions(positions))
+        self._ownership.adopt(owned, summary.latest, summary.gone)
+        self._restores.metrics.owned(self._ownership.owned)
+        self._consumer.fetch_partition(number)
+        if self._ownership.owned == self._assigned:
+            self._log_owned()
+        for first, end in self._restores.of(number).take_lost():
+            await self._lost.tell(owned, CHANGELOG, first, end)
+
+    async def _seek(self, number: int, starts: Mapping[str, int]) -> None:
+        """Send the consumer to where each topic of a partition is read on.
+
+        Raises:
+            TableError: the consumer does not have the partition, and no rebalance comes.
+        """
+        try:
+            async with asyncio.timeout(STREAMS_SECONDS):
+                for topic, offset in starts.items():
+                    while True:
+                        try:
+                            await self._consumer.seek(TP(topic, number), offset)
+                        except IllegalStateError:
+                            # a rebalance has begun in the consumer's thread, and ends this here
+                            await asyncio.sleep(_RETRY_SECONDS)
+                        else:
+                            break
+        except TimeoutError as error:
+            raise TableError(f"the consumer does not have partition {number}") from error
+
+
+def source_position(
+    topic: str,
+    partition: int,
+    known: SourcePosition | None,
+    group: GroupOffsets,
+    *,
+    first_claim: bool,
+) -> SourcePosition:
+    """How far a source partition is in the facts.
+
+    Args:
+        topic: the source topic.
+        partition: its partition.
+        known: the position in the partition's changelog; None: it holds none.
+        group: what the brokers say.
+        first_claim: whether nobody has ever owned the partition, so that it has no facts.
+    """
+    key = (topic, partition)
+    topic_id = group.topic_ids.get(topic, "")
+    beginning, end = group.beginnings[key], group.ends[key]
+    if known is None:
+        committed = group.committed.get(key)
+        if committed is None:
+            # what a log lost before the very first worker came is told; what earlier versions of
+            # this product had applied before they wrote positions is not lost
+            return SourcePosition(topic_id, 0 if first_claim else beginning)
+        known = SourcePosition(topic_id, committed)
+    if known.topic_id and topic_id and known.topic_id != topic_id:
+        log.warning("%s was deleted and made anew: it is read from its beginning", topic)
+        return SourcePosition(topic_id, beginning)
+    if known.offset > end:
+        log.warning(
+            "%s/%d ends at offset %d and was read up to %d: it is read from its beginning",
+            topic,
+            partition,
+            end,
+            known.offset,
+        )
+        return SourcePosition(topic_id, beginning)
+    return SourcePosition(topic_id or known.topic_id, known.offset)
+
+
+def start_offset(committed: int | None, beginning: int, position: SourcePosition | None) -> int:
+    """Where a partition is read on.
+
+    The position in the changelog decides. The group's commit is only ever followed backwards, and
+    not before the log's beginning: reading records again changes nothing.
+
+    Args:
+        committed: what the group has committed; None: nothing.
+        beginning: the first offset that the log still has.
+        position: of a source; None for a topic of requests, of which the commit alone tells.
+    """
+    if position is None:
+        return beginning if committed is None else committed
+    if committed is None or committed > position.offset:
+        return position.offset
+    # records between the beginning and the position were applied, and what lies before is gone
+    return max(committed, min(beginning, position.offset))
+
+
+def _raise(error: BaseException) -> None:
+    raise error

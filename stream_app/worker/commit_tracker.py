@@ -1,0 +1,88 @@
+"""Which source offsets may be committed: those below which every event is done with.
+
+Faust keeps its own books of acknowledged events, and they go wrong: an event that was skipped
+in a rebalance counts as acknowledged, a gap in the offsets is entered with the event behind it,
+after which the committed offset moves by one a commit, and a commit that fails forgets what
+it was to commit. So the agents take their events here, and `stream_app.worker.consumer` asks here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stream_app.kafka.offset_tracker import Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenEvent:
+    """An event in hand.
+
+    Attributes:
+        message: as Faust hands it out.
+        first: the offset of its first record.
+        end: the next offset after its last record.
+        ack: to call once, when everything that the event led to is in Kafka.
+        abandon: to call instead, when the partition was revoked: the records come again to
+            whoever owns it next.
+    """
+
+    message: Any
+    first: int
+    end: int
+    ack: Callable[[], None]
+    abandon: Callable[[], None]
+
+
+class Committable:
+    """The frontiers of all partitions since the last assignment."""
+
+    def __init__(self) -> None:
+        self._frontiers: dict[Partition, Frontier] = {}
+
+    def take(self, event: Any) -> TakenEvent:
+        """Take the next event of a partition; nothing from it on is committed before its `ack`."""
+        message = event.message
+        first = first_offset(message)
+        end = message.offset + 1
+        frontier = self._frontiers.setdefault((message.topic, message.partition), Frontier(first))
+        # what is handed out twice has nothing to write the second time: it is done with before
+        # what the first time led to is in Kafka
+        repeated = first < frontier.next_offset
+        frontier.begin(first, end)
+
+        def ack() -> None:
+            # the frontier is the one of this assignment: an event that ends after the next one
+            # began says nothing about what was taken since
+            if not repeated:
+                frontier.finish(first)
+            event.ack()
+
+        return TakenEvent(message, first, end, ack, event.ack)
+
+    def partitions(self) -> Iterable[Partition]:
+        """Those of which an event was taken."""
+        return list(self._frontiers)
+
+    def offset(self, topic: str, partition: int) -> int | None:
+        """The next offset for whoever reads on; None: no event was taken."""
+        frontier = self._frontiers.get((topic, partition))
+        return None if frontier is None else frontier.offset
+
+    def reset(self, number: int | None = None) -> None:
+        """Forget what is in flight in a partition of all topics, or in all: it comes again."""
+        self._frontiers = {
+            partition: frontier
+            for partition, frontier in self._frontiers.items()
+            if number is not None and partition[1] != number
+        }
+
+
+def first_offset(message: Any) -> int:
+    """The offset of the first record in a message; one that carries many has that of its last."""
+    return int(message.records[0].offset) if hasattr(message, "records") else int(message.offset)

@@ -1,0 +1,315 @@
+"""Faust's consumer, with our own word on what is committed and visible, and in what portions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka import safe_records
+from stream_app.kafka.group_errors import join_again_after_errors
+from stream_app.kafka.safe_records import UnreadableRecords, last_offset
+from stream_app.worker.record_chunks import Run, runs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from stream_app.worker.commit_tracker import Committable
+
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS: Final = 50
+"""How long the broker holds a fetch for which it has nothing.
+
+aiokafka has one fetch on its way, for the partitions of which it holds no record: one that is
+consumed meanwhile waits until that fetch is back."""
+
+EMPTY_SECONDS: Final = 10.0
+"""A rebalance or a stop waits so long for the events in hand."""
+
+_LOGGER: Final = logging.getLogger("faust.consumer")
+"""A subclass logs under its own module otherwise, where its chatter would count as ours."""
+
+
+_IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
+
+
+class RunMessage(ConsumerMessage):
+    """What Faust takes for a message: a run of records, at the offset of the last one.
+
+    A range of offsets that cannot be read is a record of a run, and of request topics a run.
+    """
+
+    __slots__ = ("records",)
+
+    def __init__(self, tp: TP, run: Run, generation: int) -> None:
+        last = run.records[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last_offset(last),
+            last.timestamp / 1000,
+            last.timestamp_type,
+            None,
+            None,
+            b"",
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+        self.records = run.records
+
+
+class RunScheduler(DefaultSchedulingStrategy):
+    """Hands out partitions and topics in turn, as Faust does, the sources in runs of records."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        """Records, and runs of records."""
+        in_runs = {
+            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
+            for tp, fetched in records.items()
+        }
+        each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
+        return each
+
+
+def _single(records: Iterable[Any]) -> list[Any]:
+    """Records one by one; only a run can carry a range that cannot be read."""
+    return [
+        Run([record]) if isinstance(record, UnreadableRecords) else record for record in records
+    ]
+
+
+class _ActiveAlone:
+    """The partitions to fetch from as they are when it is asked, and never all of them.
+
+    aiokafka takes an empty set for no filter. While all partitions are
+    restored none is active: a fetch that was waiting then took what was there, Faust threw it
+    away, and the position was behind it.
+    """
+
+    def __init__(self, active: set[TP]) -> None:
+        self._active = active
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, partition: object) -> bool:
+        return partition in self._active
+
+
+class ConsumerThread(AIOKafkaConsumerThread):
+    """Reads what is there to stay, and takes a commit that fails for no reason to end."""
+
+    logger = _LOGGER
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        safe_records.install()
+        consumer = super()._create_worker_consumer(transport)
+        # A poll in a transaction that was aborted never happened. Faust sets this for exactly_once
+        # only; the fetcher is made from it at the start.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001  no public way
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._partition_assignment_strategy = (self.consumer.assignor,)  # noqa: SLF001
+        return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any
+    ) -> Any:
+        if active_partitions is not None:
+            active_partitions = _ActiveAlone(active_partitions)
+        return await super()._fetch_records(consumer, active_partitions, *arguments, **options)
+
+    async def on_start(self) -> None:
+        """Start the consumer, which joins the group whatever errors it meets."""
+        await super().on_start()
+
+        def fail(error: BaseException) -> None:
+            self.app.loop.call_soon_threadsafe(self.app.failure, error)
+
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  no public way
+        join_again_after_errors(coordinator, fail)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group for good if we were asked to stop.
+
+        A member with a name of its own keeps its place in the group until it comes back, or its
+        session is over. One that is asked to stop gives its place up.
+        """
+        await super().on_thread_stop()
+        if not self.app.crashed:
+            await self.consumer.leave()
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            await self._ensure_consumer().commit(
+                {
+                    TopicPartition(*tp): OffsetAndMetadata(offset, "")
+                    for tp, offset in offsets.items()
+                }
+            )
+        except (KafkaError, IllegalStateError) as error:
+            # a lost broker or a rebalance: Faust would end the worker, but what is committed later,
+            # or never, only comes again
+            log.warning("cannot commit offsets now: %r", error)
+            return False
+        return True
+
+
+class UptimeConsumer(Consumer):
+    """Commits what `Committable` says, and reads a partition only when its facts are restored.
+
+    Args:
+        transport: Faust's.
+        committable: where the agents take their events.
+        assignor: shares the partitions out in the group.
+        leave: gives this worker's place in the group up; called in the consumer's thread.
+        on_empty: called when nothing is in flight any more, before partitions are given up.
+        arguments: Faust's own.
+    """
+
+    logger = _LOGGER
+
+    def __init__(
+        self,
+        transport: Any,
+        *,
+        committable: Committable,
+        assignor: Any,
+        on_empty: Callable[[], Awaitable[None]],
+        leave: Callable[[], Awaitable[None]],
+        **arguments: Any,
+    ) -> None:
+        self.leave = leave
+        self._committable = committable
+        self._on_empty = on_empty
+        self.assignor = assignor
+        self._held: set[TP] = set()
+        self._fetchable = asyncio.Event()
+        super().__init__(transport, **arguments)
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if isinstance(record, Run):
+            return RunMessage(tp, record, self.app.consumer_generation_id)
+        return super()._to_message(tp, record)
+
+    def ack(self, message: Any) -> bool:
+        """Faust is done with a message, whether it was processed or skipped."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        waiting = self._waiting_for_ack
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+        return True
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch no more from partitions."""
+        paused = set(tps)
+        self._held -= paused
+        super().pause_partitions(paused)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Hold partitions that Faust lets come: `fetch_partition` does, one after the other.
+
+        Faust resumes everything at the end of a rebalance. A partition here is read from the
+        moment on at which its facts are restored and its position is set.
+        """
+        self._held |= set(tps)
+
+    def fetch_partition(self, partition: int) -> None:
+        """Fetch from all topics of a partition, whose positions are set."""
+        released = {tp for tp in self._held if tp.partition == partition}
+        self._held -= released
+        super().resume_partitions(released)
+        self._fetchable.set()
+
+    def hold_partition(self, partition: int) -> None:
+        """Fetch no more from a partition until it is released again."""
+        stopped = {tp for tp in self.assignment() if tp.partition == partition}
+        self.pause_partitions(stopped)
+        self._held |= stopped
+
+    async def perform_seek(self) -> None:
+        """Leave all positions alone: each one is set when its partition's facts are restored."""
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Seek in the consumer's own thread.
+
+        Faust calls aiokafka from this one. What the seek throws away of what was fetched is then
+        gone in the middle of a look at it, and the worker ended with a `KeyError`.
+        """
+        thread = self._thread
+
+        async def seek() -> None:
+            thread._ensure_consumer().seek(TopicPartition(*partition), offset)  # noqa: SLF001
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(seek(), thread.thread_loop))
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's
+        if self.flow_active and not self._get_active_partitions():
+            # Faust would sleep for a second, with records to fetch after a tenth of it
+            self._fetchable.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._fetchable.wait()
+            if not self._get_active_partitions():
+                return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Fetch on, and wait where the queue is full.
+
+        Faust would ask for the other partitions only, and hear of room in this one up to a second
+        later: a backlog took twice as long.
+        """
+
+    async def wait_empty(self) -> None:
+        """Wait for the events in hand, but not for ever: what a lost broker does not take in time
+        is not committed, and comes again.
+        """
+        try:
+            async with asyncio.timeout(EMPTY_SECONDS):
+                await super().wait_empty()
+        except TimeoutError:
+            log.warning(
+                "what is in flight is not in Kafka after %g s: it comes again", EMPTY_SECONDS
+            )
+        await self._on_empty()
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+        taken = (TP(*partition) for partition in self._committable.partitions())
+        return [tp for tp in taken if topics is None or tp in topics or tp.topic in topics]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._committable.offset(tp.topic, tp.partition)
+
+    async def _commit_offsets(
+        self,
+        offsets: Mapping[TP, int],
+        start_new_transaction: bool = True,  # noqa: ARG002  Faust's
+    ) -> bool:
+        """Commit, and remember as committed only what is."""
+        assigned = self.assignment()
+        ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not ours or not await self._commit(ours):
+            return False
+        self._committed_offset.update(ours)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Holes in the offsets need no books: see `Frontier`."""

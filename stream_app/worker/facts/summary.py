@@ -1,0 +1,81 @@
+"""What an owner keeps in memory of a partition, read from its restored database."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from stream_app.domain.poll_buckets import kind_of
+from stream_app.domain.polls import from_bytes, later
+from stream_app.worker.facts.keys import (
+    HOURS_TAG,
+    REMOVED_TAG,
+    STORE_BYTES,
+    ZONE_TAG,
+    bucket_of,
+    decode_fact,
+    decode_polls_removal,
+)
+
+if TYPE_CHECKING:
+    from stream_app.contracts.removal import PollsRemoval
+    from stream_app.domain.poll_buckets import Bucket
+    from stream_app.worker.facts.database import FactsDatabase
+
+_YIELD_EVERY_FACTS: Final = 2_000
+"""Facts that are looked at before anything else of this process runs."""
+
+
+@dataclass(slots=True)
+class PartitionSummary:
+    """What is known of the stores of a partition.
+
+    Attributes:
+        stores: the 16-byte ids of its stores.
+        newest_poll: µs of its newest poll; None: no poll.
+        kinds: the kinds of buckets that its stores have.
+        latest: of each store the newest poll, packed.
+        removals: of the stores whose polls were taken back the record that did so last.
+        gone: the stores of which nothing stands any more.
+    """
+
+    stores: set[bytes] = field(default_factory=set)
+    newest_poll: int | None = None
+    kinds: set[Bucket] = field(default_factory=set)
+    latest: dict[bytes, int] = field(default_factory=dict)
+    removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
+    gone: set[bytes] = field(default_factory=set)
+
+    def _take(self, key: bytes, value: bytes) -> None:
+        store, tag = key[:STORE_BYTES], key[STORE_BYTES:]
+        bucket = bucket_of(key)
+        if bucket is not None:
+            if value:
+                self.stores.add(store)
+                self.kinds.add(kind_of(bucket))
+                poll = from_bytes(value[-8:])[0]
+                self.latest[store] = later(poll, self.latest.get(store, poll))
+        elif tag == REMOVED_TAG:
+            self.removals[store] = decode_polls_removal(value)
+            self.gone.add(store)
+        elif tag in (HOURS_TAG, ZONE_TAG):
+            _, content = decode_fact(value)
+            (self.gone if content is None else self.stores).add(store)
+
+
+async def summarize(database: FactsDatabase) -> PartitionSummary:
+    """Look at all facts of a database.
+
+    Raises:
+        TableError: the database cannot be read to its end.
+    """
+    summary = PartitionSummary()
+    for count, (key, value) in enumerate(database.facts()):
+        summary._take(key, value)  # noqa: SLF001  of this module
+        if count % _YIELD_EVERY_FACTS == 0:
+            await asyncio.sleep(0)
+    summary.gone -= summary.stores
+    newest = max(summary.latest.values(), default=None)
+    summary.newest_poll = None if newest is None else newest >> 1
+    return summary

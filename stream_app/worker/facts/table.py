@@ -1,0 +1,244 @@
+"""The facts table as the agents use it: reads and writes of the partitions that are open here.
+
+The changelog comes first: a write goes to the changelog and into an overlay that reads see at
+once, and to the local database when the changelog holds it. So the local state is never ahead of
+the log, whatever crashes, and a source record is acknowledged when its changelog records are.
+
+A partition is opened for one claim. What was under way for an earlier claim of it never reaches
+a database: its batches are refused by the broker, or read back by the next restore.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import ProducerFenced
+
+from stream_app.contracts.topics import FACTS_TABLE, MAX_STATE_BYTES, changelog
+from stream_app.errors import RevokedError, TableError
+from stream_app.kafka.fenced_producer import FencedProducer
+from stream_app.worker.facts.database import checkpoint_after
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+    from stream_app.kafka.batch_producer import Acknowledged, Batch
+    from stream_app.settings import Settings
+    from stream_app.worker.facts.database import FactsDatabase
+
+log = logging.getLogger(__name__)
+
+CHANGELOG: Final = changelog(FACTS_TABLE).name
+"""Name of the changelog topic."""
+
+_MAX_BATCH_BYTES: Final = 262_144
+"""Largest batch of changelog records; a larger record is a batch of its own."""
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 4 << 20
+"""Bytes of one partition that may wait for the changelog before its next record is taken."""
+
+_MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
+
+
+class _Deletion:
+    """Stands for a key that is deleted: each is another one, as the values of a key are."""
+
+
+class OpenPartition:
+    """A partition that is claimed and restored; reads and writes until it is revoked.
+
+    Args:
+        database: restored up to the claim.
+        producer: of the changelog; the partition is claimed in it.
+        on_interrupted: called with whether somebody else has claimed the partition since; if not,
+            somebody else's records stand in the changelog between those of this worker.
+        fail: called with an error after which this worker must not go on.
+    """
+
+    def __init__(
+        self,
+        database: FactsDatabase,
+        producer: FencedProducer,
+        on_interrupted: Callable[[int, bool], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._database = database
+        self._producer = producer
+        self._on_interrupted = on_interrupted
+        self._fail = fail
+        self._overlay: dict[bytes, bytes | _Deletion] = {}
+        self._in_flight: dict[Batch, list[tuple[bytes, bytes | _Deletion]]] = {}
+        self._revoked = False
+
+    @property
+    def unacknowledged(self) -> int:
+        """Changelog records that the broker has yet to acknowledge."""
+        return sum(map(len, self._in_flight.values()))
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes of the values of these records."""
+        return sum(
+            len(_written(value) or b"")
+            for entries in self._in_flight.values()
+            for _, value in entries
+        )
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key.
+
+        Raises:
+            TableError: the database cannot be read.
+        """
+        if key in self._overlay:
+            return _written(self._overlay[key])
+        return self._database.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> Batch:
+        """Write a value, visible to `get` at once; None deletes the key.
+
+        Returns:
+            the batch of changelog records that it is in.
+
+        Raises:
+            ValueError: the value is larger than a changelog record may be.
+        """
+        if value is not None and len(value) > _MAX_VALUE_BYTES:
+            raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
+        batch = self._producer.add(self._database.partition, key, value)
+        held = _Deletion() if value is None else value
+        self._overlay[key] = held
+        entries = self._in_flight.get(batch)
+        if entries is None:
+            entries = self._in_flight[batch] = []
+            batch.sent.add_done_callback(partial(self._on_acknowledged, batch))
+        entries.append((key, held))
+        return batch
+
+    def facts(self) -> Iterator[tuple[bytes, bytes]]:
+        """All facts of stores that the database holds, in the order of their keys."""
+        return self._database.facts()
+
+    def revoke(self) -> None:
+        """Take no notice of what is in flight: the partition may be somebody else's now."""
+        self._revoked = True
+
+    def _on_acknowledged(self, batch: Batch, sent: asyncio.Future[Acknowledged]) -> None:
+        entries = self._in_flight.pop(batch)
+        if self._revoked or sent.cancelled():
+            return
+        error = sent.exception()
+        if error is not None:
+            # the changelog may hold it or not: with what comes behind it, the database would be
+            # no prefix of the changelog any more
+            self._revoked = True
+            if isinstance(error, ProducerFenced):
+                self._on_interrupted(self._database.partition, True)
+            else:
+                self._fail(error)
+            return
+        # the batches of a partition are acknowledged in their order
+        first_offset = sent.result().first_offset
+        if first_offset != self._database.checkpoint.next_offset:
+            # a restore reads what stands between in the log's order
+            self._revoked = True
+            self._on_interrupted(self._database.partition, False)
+            return
+        last_offset = first_offset + batch.count - 1
+        written = [(key, _written(held)) for key, held in entries]
+        try:
+            self._database.write(written, checkpoint_after(last_offset, *written[-1]))
+        except TableError as table_error:
+            self._fail(table_error)
+            return
+        for key, held in entries:
+            if self._overlay.get(key) is held:
+                del self._overlay[key]
+
+
+def _written(held: bytes | _Deletion) -> bytes | None:
+    return None if isinstance(held, _Deletion) else held
+
+
+class FactsTable:
+    """The open partitions of this worker.
+
+    Args:
+        settings: how to reach the broker.
+        fail: called with an error after which this worker must not go on.
+    """
+
+    def __init__(self, settings: Settings, fail: Callable[[BaseException], None]) -> None:
+        self.producer = FencedProducer(settings, CHANGELOG, max_batch_size=_MAX_BATCH_BYTES)
+        self._fail = fail
+        self._open: dict[int, OpenPartition] = {}
+
+    async def start(self) -> None:
+        """Connect the changelog's producer.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self.producer.start()
+
+    async def stop(self) -> None:
+        """Send what is waiting and disconnect."""
+        await self.producer.stop()
+
+    def open(
+        self, database: FactsDatabase, on_interrupted: Callable[[int, bool], None]
+    ) -> OpenPartition:
+        """Open a partition that is claimed and restored."""
+        opened = OpenPartition(database, self.producer, on_interrupted, self._fail)
+        self._open[database.partition] = opened
+        return opened
+
+    def revoke(self, partition: int) -> None:
+        """Close a partition: nothing is read or written in it before it is opened again."""
+        opened = self._open.pop(partition, None)
+        if opened is not None:
+            opened.revoke()
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The value of a key.
+
+        Raises:
+            RevokedError: the partition is not open here.
+            TableError: the database cannot be read.
+        """
+        return self._opened(partition).get(key)
+
+    def put(self, partition: int, key: bytes, value: bytes | None) -> Batch:
+        """Write a value, visible to `get` at once; None deletes the key.
+
+        Returns:
+            the batch of changelog records that it is in.
+
+        Raises:
+            RevokedError: the partition is not open here.
+            ValueError: the value is larger than a changelog record may be.
+        """
+        return self._opened(partition).put(key, value)
+
+    async def room(self, partition: int) -> None:
+        """Wait until so little of a partition waits for its changelog that more may be written."""
+        await self.producer.room(partition, MAX_UNACKNOWLEDGED_BYTES)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Changelog records of all open partitions that the broker has yet to acknowledge."""
+        return sum(opened.unacknowledged for opened in self._open.values())
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes of the values of these records."""
+        return sum(opened.unacknowledged_bytes for opened in self._open.values())
+
+    def _opened(self, partition: int) -> OpenPartition:
+        try:
+            return self._open[partition]
+        except KeyError:
+            raise RevokedError(f"partition {partition} is not open in this worker") from None

@@ -1,0 +1,172 @@
+"""Accounts for source offsets that no record was handed out for.
+
+A report waits until the next offset to apply has reached the end of the log. An offset without a
+record is never handed out, so whoever waits for it would wait until the deadline: a partition
+that rests below its end is looked at. And nothing is applied beyond offsets that are not known to
+be empty: a record that was missed is read again, and one that the log has lost is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.records import DeadLetter
+from stream_app.errors import BrokerUnavailableError
+from stream_app.periodic import PeriodicTask
+from stream_app.worker.facts.keys import LOST_KEY
+from stream_app.worker.facts.partition_records import LostRange, encode_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_app.kafka.offset_gaps import OffsetGaps
+    from stream_app.kafka.offsets import Highwaters
+    from stream_app.metrics import WorkerMetrics
+    from stream_app.worker.facts.table import FactsTable
+    from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+    from stream_app.worker.publisher import Outbox
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.5
+"""A partition that is behind and did not move for so long is looked at."""
+
+
+class LostInput:
+    """Tells what the log lost: in the log, as a dead letter, and on all later reports.
+
+    Args:
+        facts: remembers the lost ranges in the partition's changelog.
+        outbox: where dead letters go.
+        metrics: counts the lost offsets.
+        clock: the wall clock in µs.
+    """
+
+    def __init__(
+        self,
+        facts: FactsTable,
+        outbox: Outbox,
+        metrics: WorkerMetrics,
+        clock: Callable[[], int],
+    ) -> None:
+        self._facts = facts
+        self._outbox = outbox
+        self._metrics = metrics
+        self._clock = clock
+
+    async def tell(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
+        """Tell that the records `[first, end)` of a topic are gone, unless that is told already."""
+        for told in owned.lost:
+            if told.topic == topic and told.first <= first < told.end:
+                # the log may have lost more since
+                first = told.end
+        if first >= end:
+            return
+        reason = (
+            f"lost: the records of {topic}/{owned.number} from offset {first} to {end - 1} were "
+            "deleted from the log before a worker had applied them"
+        )
+        log.error("%s; reports of this partition say so", reason)
+        source: dict[str, str | int] = {
+            "topic": topic,
+            "partition": owned.number,
+            "offset": first,
+        }
+        # the letter first: a crash in between tells it once more, under the same key
+        await asyncio.shield(await self._outbox.dead_letter(DeadLetter(source, reason, None)))
+        if owned.revoked.is_set():
+            return
+        owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
+        self._facts.put(owned.number, LOST_KEY, encode_lost(owned.lost))
+        self._metrics.records_lost(topic, end - first)
+
+
+class GapSkipper:
+    """Moves resting partitions over offsets without a record, and checks gaps before records.
+
+    Args:
+        ownership: knows how far each partition is, and is told where it goes on.
+        highwaters: asked how far the source topics reach.
+        gaps: looks at ranges of offsets.
+        lost: tells what is gone.
+    """
+
+    def __init__(
+        self, ownership: Ownership, highwaters: Highwaters, gaps: OffsetGaps, lost: LostInput
+    ) -> None:
+        self._ownership = ownership
+        self._highwaters = highwaters
+        self._gaps = gaps
+        self._lost = lost
+        self._seen: dict[tuple[str, int], int] = {}
+        self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.look)
+
+    async def start(self) -> None:
+        """Begin to watch.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._gaps.start()
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        await self._task.stop()
+        await self._gaps.stop()
+
+    async def look(self) -> None:
+        """Move every partition over a gap that it has stood before since the last look.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        idle = self._ownership.idle_offsets()
+        resting = {p: offset for p, offset in idle.items() if self._seen.get(p) == offset}
+        self._seen = idle
+        if not resting:
+            return
+        ends = await self._highwaters.ask(resting)
+        behind = {p: (offset, ends[p]) for p, offset in resting.items() if offset < ends[p]}
+        if not behind:
+            return
+        for (topic, number), gap in (await self._gaps.look(behind)).items():
+            first, end = behind[topic, number]
+            owned = self._ownership.get(number)
+            if owned is None:
+                continue
+            if gap.lost_end > first:
+                await self._lost.tell(owned, topic, first, gap.lost_end)
+            reached = end if gap.next_offset >= end else gap.lost_end
+            if reached > first:
+                self._ownership.skip(topic, number, first, reached)
+
+    async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
+        """Whether a record may be applied, after all that comes before it.
+
+        Args:
+            owned: the partition.
+            topic: the source topic.
+            first: the record's offset.
+
+        Returns:
+            None: it may; else the offset of a record that has to be read before it.
+        """
+        gap = owned.gap_before(topic, first)
+        while gap is not None:
+            try:
+                found = (await self._gaps.look({(topic, owned.number): gap}))[topic, owned.number]
+            except BrokerUnavailableError as error:
+                log.warning("%s/%d waits before offset %d: %s", topic, owned.number, first, error)
+                await asyncio.sleep(LOOK_SECONDS)
+                if owned.revoked.is_set():
+                    return None
+                continue
+            if owned.revoked.is_set():
+                return None
+            if found.lost_end > gap[0]:
+                await self._lost.tell(owned, topic, gap[0], found.lost_end)
+            return None if found.next_offset >= first else found.next_offset
+        return None

@@ -1,0 +1,120 @@
+"""Telling the newest poll of every store, for whoever shows the fleet as it is now.
+
+It is derived from the table: a new owner of a partition tells all of it again, so a crash loses
+nothing. A store that reports often is told as it is at each round, not poll by poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from stream_app.domain.polls import later
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stream_app.worker.publisher import Outbox
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS: Final = 0.25
+
+ROUND_STORES: Final = 1_250
+"""That are told in one round; the others wait for the next one."""
+
+
+class LatestPolls:
+    """What is known, and what of it was not told yet.
+
+    Args:
+        outbox: where it is told.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._known: dict[int, dict[bytes, int]] = {}
+        # ordered: who waits longest is told first
+        self._untold: dict[tuple[int, bytes], None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to tell."""
+        self._task = asyncio.create_task(self._tell(), name="latest-polls")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def take(self, partition: int, known: dict[bytes, int]) -> None:
+        """Begin with what the table has of a partition: each store's newest poll, packed."""
+        self._known[partition] = known
+        self._untold |= dict.fromkeys((partition, store) for store in known)
+
+    def note(self, partition: int, polls: Mapping[bytes, int]) -> None:
+        """Note polls that are in the table now: of each store the newest one of some."""
+        known = self._known.get(partition)
+        if known is None:
+            return
+        for store, poll in polls.items():
+            before = known.get(store)
+            if before is None or later(poll, before) != before:
+                known[store] = poll
+                self._untold[partition, store] = None
+
+    def remove(self, partition: int, stores: Iterable[bytes]) -> int | None:
+        """Forget the newest polls of stores whose polls were taken back, and tell so at once.
+
+        Returns:
+            µs of the newest poll of all that was forgotten; None: there was none.
+        """
+        known = self._known.get(partition, {})
+        newest = None
+        for store in stores:
+            poll = known.pop(store, None)
+            if poll is not None:
+                newest = max(newest or 0, poll >> 1)
+            self._untold.pop((partition, store), None)
+            self._outbox.no_latest_poll(store)
+        return newest
+
+    def newest(self, partition: int) -> int | None:
+        """µs of the newest poll of all stores of a partition; None: no poll."""
+        newest = max(self._known.get(partition, {}).values(), default=None)
+        return None if newest is None else newest >> 1
+
+    def newest_of(self, partition: int, store: bytes) -> int | None:
+        """The newest poll of a store that is known, packed; None: none is."""
+        return self._known.get(partition, {}).get(store)
+
+    def revoke(self, partition: int) -> None:
+        """Know nothing of a partition any more: it may be somebody else's now."""
+        known = self._known.pop(partition, {})
+        for store in known:
+            self._untold.pop((partition, store), None)
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self._tell_round()
+            except Exception:
+                # a view that is behind is no reason to end a worker
+                log.exception("cannot tell the newest polls now, trying again")
+
+    async def _tell_round(self) -> None:
+        for _ in range(min(ROUND_STORES, len(self._untold))):
+            if not self._untold:
+                # given up meanwhile
+                return
+            partition, store = next(iter(self._untold))
+            del self._untold[partition, store]
+            # asked for when it goes out: it may be taken back while it waits
+            await self._outbox.latest_poll(store, partial(self._poll_of, partition, store))
+
+    def _poll_of(self, partition: int, store: bytes) -> int | None:
+        return self._known.get(partition, {}).get(store)

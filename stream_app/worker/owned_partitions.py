@@ -1,0 +1,302 @@
+"""Which partitions this worker owns, what it knows of each, and telling the others.
+
+A partition is owned from the end of its restore until the next rebalance begins. What is
+kept here is derived: after any crash or move it is read again from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
+from stream_app.contracts.watermarks import RestoreStatus, Watermark
+from stream_app.kafka.applied_offsets import HEARTBEAT_SECONDS
+from stream_app.worker.facts.keys import POSITION_KEY
+from stream_app.worker.facts.partition_records import encode_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from stream_app.contracts.removal import PollsRemoval
+    from stream_app.domain.poll_buckets import Bucket
+    from stream_app.kafka.applied_offsets import Progress
+    from stream_app.kafka.batch_producer import Batch
+    from stream_app.kafka.offset_tracker import Frontier
+    from stream_app.worker.commit_tracker import Committable
+    from stream_app.worker.facts.partition_records import LostRange, SourcePosition
+    from stream_app.worker.facts.table import FactsTable
+    from stream_app.worker.latest_polls import LatestPolls
+    from stream_app.worker.publisher import Outbox
+
+log = logging.getLogger(__name__)
+
+WATERMARK_SECONDS: Final = 0.02
+"""Watermarks that moved are told after this long: many records share one."""
+
+POSITION_SECONDS: Final = 1.0
+"""Source positions that moved are written to the changelog this often."""
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """What is known of one owned partition.
+
+    Attributes:
+        number: the partition.
+        stores: the 16-byte ids of its stores.
+        newest_poll: µs of its newest poll; None: no poll.
+        kinds: the kinds of buckets that its stores had when it was taken over.
+        frontiers: what is applied, by source topic.
+        positions: the source positions that its changelog holds.
+        lost: source records that were deleted from the log before they were applied.
+        newest_polls: of each of its stores the newest poll in the table, packed.
+        removals: of the stores whose polls were taken back the record that did so last.
+        moved: set when `applied` changes.
+        revoked: set when the partition is no longer owned.
+    """
+
+    number: int
+    stores: set[bytes] = field(default_factory=set)
+    newest_poll: int | None = None
+    kinds: set[Bucket] = field(default_factory=set)
+    frontiers: dict[str, Frontier] = field(default_factory=dict)
+    positions: dict[str, SourcePosition] = field(default_factory=dict)
+    lost: list[LostRange] = field(default_factory=list)
+    newest_polls: Mapping[bytes, int] = field(default_factory=dict)
+    removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    revoked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def applied(self, topic: str) -> int:
+        """The next offset of a source topic to apply."""
+        return self.frontiers[topic].offset
+
+    def begin(self, topic: str, first: int, end: int) -> None:
+        """Note that records are in hand: nothing from the first on counts as applied."""
+        self.frontiers[topic].begin(first, end)
+
+    def gap_before(self, topic: str, first: int) -> tuple[int, int] | None:
+        """The offsets between what was taken last and a record; None: there are none."""
+        expected = self.frontiers[topic].next_offset
+        return (expected, first) if first > expected else None
+
+
+class Ownership:
+    """The owned partitions of this worker.
+
+    Args:
+        facts: the table.
+        progress: this process's view of all watermarks.
+        outbox: where watermarks and store records go.
+        latest: told of the newest poll of every store that is taken over.
+        committable: knows up to which source offset everything is in Kafka.
+        fail: called with an error after which this worker must not go on.
+    """
+
+    def __init__(
+        self,
+        facts: FactsTable,
+        progress: Progress,
+        outbox: Outbox,
+        latest: LatestPolls,
+        committable: Committable,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._facts = facts
+        self._progress = progress
+        self._outbox = outbox
+        self._latest = latest
+        self._committable = committable
+        self._fail = fail
+        self._owned: dict[int, OwnedPartition] = {}
+        self._moved: set[tuple[str, int]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def get(self, partition: int) -> OwnedPartition | None:
+        """The partition if this worker owns it now."""
+        return self._owned.get(partition)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The numbers of the partitions that this worker owns now."""
+        return frozenset(self._owned)
+
+    async def start(self) -> None:
+        """Begin to tell the watermarks."""
+        self._task = asyncio.create_task(self._tell(), name="watermarks")
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def revoke(self, numbers: Iterable[int]) -> list[OwnedPartition]:
+        """Own these partitions no longer: no record of them is applied, no report reads them.
+
+        Returns:
+            those that were owned until now.
+        """
+        revoked = []
+        for number in list(numbers):
+            self._latest.revoke(number)
+            partition = self._owned.pop(number, None)
+            if partition is not None:
+                partition.revoked.set()
+                revoked.append(partition)
+        return revoked
+
+    def adopt(
+        self,
+        partition: OwnedPartition,
+        latest: dict[bytes, int],
+        gone: Collection[bytes] = (),
+    ) -> None:
+        """Own a partition, which is restored and open in the facts table.
+
+        Args:
+            partition: with its frontiers at the offsets that are read next.
+            latest: of each of its stores the newest poll, packed.
+            gone: the stores of which nothing stands any more.
+        """
+        # A crash may have come between a store's first fact and its registration, or between the
+        # last one that was taken back and the end of it
+        self._outbox.register(partition.stores)
+        self._outbox.unregister(gone)
+        # the same one: what is noted there is known here
+        partition.newest_polls = latest
+        self._latest.take(partition.number, latest)
+        self._latest.remove(
+            partition.number, [store for store in partition.removals if store not in latest]
+        )
+        self._owned[partition.number] = partition
+        for topic in partition.frontiers:
+            self._advance(partition, topic)
+
+    async def tell_restore(self, status: RestoreStatus) -> None:
+        """Tell all processes how far the restore of a partition is that is not owned yet."""
+        await self._outbox.restore_status(status)
+
+    def applied(
+        self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
+    ) -> None:
+        """Note what is in the table now.
+
+        Args:
+            partition: one that is owned.
+            stores: those that are named; new ones are registered.
+            newest_poll: µs of the newest poll of all.
+        """
+        new = [store for store in stores if store not in partition.stores]
+        if new:
+            partition.stores.update(new)
+            self._outbox.register(new)
+        if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
+            partition.newest_poll = newest_poll
+
+    def removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
+        """Note the stores of which nothing stands any more."""
+        if stores:
+            partition.stores.difference_update(stores)
+            self._outbox.unregister(stores)
+
+    def store_count(self) -> int:
+        """How many stores there are, those of other workers as far as is known now."""
+        here = sum(len(partition.stores) for partition in self._owned.values())
+        return here + self._progress.stores_elsewhere(self._owned)
+
+    def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
+        """Note that the records that began at an offset need nothing more here."""
+        if self._owned.get(partition.number) is partition:
+            partition.frontiers[topic].finish(offset)
+            self._advance(partition, topic)
+
+    def idle_offsets(self) -> dict[tuple[str, int], int]:
+        """The next offset of every owned source partition of which no record is in hand."""
+        return {
+            (topic, number): frontier.offset
+            for number, partition in self._owned.items()
+            for topic, frontier in partition.frontiers.items()
+            if frontier.idle
+        }
+
+    def skip(self, topic: str, number: int, first: int, end: int) -> None:
+        """Go on at `end`, if the partition still stands at `first`: no record is in between."""
+        partition = self._owned.get(number)
+        if partition is not None and self.idle_offsets().get((topic, number)) == first:
+            partition.frontiers[topic].skip_to(end)
+            self._advance(partition, topic)
+
+    def _advance(self, partition: OwnedPartition, topic: str) -> None:
+        self._progress.advance(self._watermark(partition, topic))
+        partition.moved.set()
+        self._moved.add((topic, partition.number))
+
+    async def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        last_heartbeat = last_positions = float("-inf")
+        while True:
+            await asyncio.sleep(WATERMARK_SECONDS)
+            heartbeat = loop.time() - last_heartbeat >= HEARTBEAT_SECONDS
+            if heartbeat:
+                last_heartbeat = loop.time()
+            try:
+                if loop.time() - last_positions >= POSITION_SECONDS:
+                    last_positions = loop.time()
+                    self.write_positions(self._owned.values())
+                await self._tell_once(heartbeat=heartbeat)
+            except Exception:
+                # silent for ever, a worker would hold up every report of all stores
+                log.exception("cannot tell the watermarks now, trying again")
+                last_heartbeat = float("-inf")
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
+        """Write how far the sources are in the changelog, behind the facts that they led to.
+
+        The group's committed offsets may expire, or be set by hand. These cannot: whoever owns
+        the partition next reads on from here, whatever the group says.
+
+        Returns:
+            the batches that were written to; none where nothing moved.
+        """
+        batches = []
+        for partition in partitions:
+            positions = dict(partition.positions)
+            for topic, known in partition.positions.items():
+                offset = self._committable.offset(topic, partition.number)
+                if offset is not None and offset > known.offset:
+                    positions[topic] = known._replace(offset=offset)
+            if positions != partition.positions:
+                partition.positions = positions
+                value = encode_positions(positions)
+                batches.append(self._facts.put(partition.number, POSITION_KEY, value))
+        return batches
+
+    async def _tell_once(self, *, heartbeat: bool) -> None:
+        told = (
+            {(spec.name, number) for spec in SOURCE_TOPICS for number in self._owned}
+            if heartbeat
+            else self._moved
+        )
+        self._moved = set()
+        watermarks = [
+            self._watermark(partition, topic)
+            for topic, number in told
+            if (partition := self._owned.get(number)) is not None
+        ]
+        if watermarks:
+            await self._outbox.tell(watermarks)
+
+    def _watermark(self, partition: OwnedPartition, topic: str) -> Watermark:
+        return Watermark(
+            topic,
+            partition.number,
+            partition.applied(topic),
+            partition.newest_poll if topic == STORE_STATUS.name else None,
+            self._progress.topic_id(topic),
+            len(partition.stores) if topic == STORE_STATUS.name else 0,
+        )

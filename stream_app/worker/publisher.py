@@ -1,0 +1,205 @@
+"""What the worker publishes besides its table: dead letters, results, stores, watermarks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from aiokafka.errors import MessageSizeTooLargeError
+
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import (
+    DeadLetter,
+    StoreRecord,
+    bounded_dead_letter,
+    dead_letter_key,
+    encode_poll,
+    encode_store,
+)
+from stream_app.contracts.report_results import ReportEvent, encode_event, event_key
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    LATEST_POLLS,
+    REPORT_RESULTS,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.contracts.watermarks import (
+    RestoreStatus,
+    Watermark,
+    encode_restore,
+    encode_watermark,
+    restore_key,
+    watermark_key,
+)
+from stream_app.kafka.batch_producer import RecordBatches
+from stream_app.kafka.clients import producer, start, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from stream_app.contracts.topics import TopicSpec
+    from stream_app.kafka.batch_producer import Acknowledged, Header
+    from stream_app.metrics import WorkerMetrics
+    from stream_app.settings import Settings
+
+WAITING_BYTES: Final = 16 << 20
+"""Of one partition, that may wait for the broker before another record is taken."""
+
+
+class Outbox:
+    """One producer, and the form of every record that goes out through it.
+
+    Methods that return a future do not wait for the broker: it is done when the broker holds
+    the record. Others share it: it must not be cancelled.
+
+    Args:
+        settings: how to reach the broker.
+        metrics: counts the dead letters.
+        fail: called when a record failed for good: what is behind it in its partition fails too,
+            and a worker that cannot tell its watermarks would hold up every report.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._fail = fail
+        self._producer: Any = None
+        self._batches: Any = None
+        self._registrations: set[asyncio.Future[Acknowledged]] = set()
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        self._producer = producer(self._settings)
+        await start(self._producer, self._settings)
+        self._batches = RecordBatches(self._producer)
+
+    async def stop(self) -> None:
+        """Send what is waiting, as far as the broker takes it soon, and disconnect."""
+        if self._producer is not None:
+            await stop(self._producer, self._batches and self._batches.flush)
+
+    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
+        """Keep what was refused; of a record that was compressed from more, the beginning."""
+        self._metrics.dead_letter(letter)
+        return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
+
+    async def pass_on(
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        headers: Sequence[Header] = (),
+    ) -> asyncio.Future[Acknowledged]:
+        """Send a record to the partition whose owner can do something about it.
+
+        Raises:
+            MessageSizeTooLargeError: it came compressed, and is too large by itself.
+        """
+        await self._batches.room(topic, partition, WAITING_BYTES)
+        return self._add(topic, partition, key.encode(), value, headers)
+
+    async def report(
+        self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
+    ) -> asyncio.Future[Acknowledged]:
+        """Tell a report's status, or rows of it; all of one report in one partition."""
+        return await self._send(
+            topic, encode_event(event), event_key(event), beside=event.report_id.encode()
+        )
+
+    async def latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
+        """Tell the newest poll of a store, as the table packs it.
+
+        Args:
+            store: the store.
+            newest: asked when there is room; None: there is nothing to tell any more.
+        """
+        store_id = str(UUID(bytes=store))
+        key = store_id.encode()
+        partition = self._partition(LATEST_POLLS, key)
+        await self._batches.room(LATEST_POLLS.name, partition, WAITING_BYTES)
+        poll = newest()
+        if poll is not None:
+            value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
+            self._add(LATEST_POLLS.name, partition, key, value)
+
+    def no_latest_poll(self, store: bytes) -> None:
+        """Tell that a store has no poll any more, before any watermark that comes later."""
+        self._tell_first(LATEST_POLLS, store, None)
+
+    def register(self, stores: Iterable[bytes]) -> None:
+        """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
+        for store in stores:
+            self._tell_first(STORES, store, encode_store(StoreRecord(str(UUID(bytes=store)))))
+
+    def unregister(self, stores: Iterable[bytes]) -> None:
+        """Tell that stores do not exist any more, before any watermark that comes later."""
+        for store in stores:
+            self._tell_first(STORES, store, None)
+
+    def _tell_first(self, topic: TopicSpec, store: bytes, value: bytes | None) -> None:
+        key = str(UUID(bytes=store)).encode()
+        sent = self._add(topic.name, self._partition(topic, key), key, value)
+        if sent not in self._registrations:
+            self._registrations.add(sent)
+            sent.add_done_callback(self._on_registered)
+
+    def _on_registered(self, sent: asyncio.Future[Acknowledged]) -> None:
+        if not sent.cancelled() and sent.exception() is None:
+            self._registrations.discard(sent)
+
+    async def tell(self, watermarks: Iterable[Watermark]) -> None:
+        """Publish watermarks, after every store that they cover is registered."""
+        watermarks = list(watermarks)
+        if self._registrations:
+            # further stores may come meanwhile: they are of later watermarks
+            done, _ = await asyncio.wait(set(self._registrations))
+            for sent in done:
+                sent.result()
+        for watermark in watermarks:
+            await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
+
+    async def restore_status(self, status: RestoreStatus) -> None:
+        """Publish how far a restore is."""
+        await self._send(WATERMARKS, encode_restore(status), restore_key(status))
+
+    async def _send(
+        self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None
+    ) -> asyncio.Future[Acknowledged]:
+        """Send a record to its key's partition, or to that of another key's records."""
+        partition = self._partition(topic, key if beside is None else beside)
+        await self._batches.room(topic.name, partition, WAITING_BYTES)
+        return self._add(topic.name, partition, key, value)
+
+    def _partition(self, topic: TopicSpec, key: bytes) -> int:
+        return partition_of(key, topic.partitions(self._settings))
+
+    def _add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        headers: Sequence[Header] = (),
+    ) -> asyncio.Future[Acknowledged]:
+        batch = self._batches.add(topic, partition, key, value, headers=headers)
+        sent: asyncio.Future[Acknowledged] = batch.sent
+        if batch.count == 1:
+            sent.add_done_callback(self._on_sent)
+        return sent
+
+    def _on_sent(self, sent: asyncio.Future[Acknowledged]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None and not isinstance(error, MessageSizeTooLargeError):
+            self._fail(error)

@@ -1,0 +1,127 @@
+"""How far this worker is behind its source topics, looked up when somebody asks for the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.record_lookup import first_records
+from stream_app.metrics import Lag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_app.kafka.offsets import Highwaters
+    from stream_app.metrics import SourcePartition
+    from stream_app.settings import Settings
+    from stream_app.worker.owned_partitions import Ownership
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 3.0
+"""A scrape waits no longer than this for the broker; it answers without the lag then."""
+
+_US_PER_SECOND: Final = 1_000_000
+
+
+class SourceLags:
+    """The lag of every owned source partition.
+
+    The end offsets are asked for at each look. Only where records wait is the oldest one of them
+    read, for the time at which the broker took it.
+
+    Args:
+        settings: how to reach the broker.
+        ownership: tells which partitions this worker owns, and what is applied of each.
+        highwaters: asked how far the source topics reach.
+        clock: the wall clock in µs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ownership: Ownership,
+        highwaters: Highwaters,
+        clock: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._ownership = ownership
+        self._highwaters = highwaters
+        self._clock = clock
+        self._found: dict[SourcePartition, Lag] = {}
+        self._append_times: dict[SourcePartition, tuple[int, int]] = {}
+
+    def found(self) -> Mapping[SourcePartition, Lag]:
+        """The lags that the last look found; none where the broker did not answer it."""
+        return self._found
+
+    async def look(self) -> None:
+        """Look the lags up; when the broker does not answer in time there are none."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                found = await self._look()
+        except (BrokerUnavailableError, TimeoutError) as error:
+            log.debug("the lag is not known now: %s", error or "no answer in time")
+            found = {}
+        self._found = found
+
+    async def _look(self) -> dict[SourcePartition, Lag]:
+        applied = self._applied()
+        ends = await self._highwaters.ask(applied) if applied else {}
+        # records that were applied while the broker answered may lie behind the end it told
+        records = {place: max(ends[place] - applied[place], 0) for place in applied}
+        waiting = {place: applied[place] for place, count in records.items() if count}
+        taken_at = await self._append_times_of(waiting)
+        now = self._clock()
+        return {
+            place: Lag(count, _age(now, taken_at.get(place)) if count else 0.0)
+            for place, count in records.items()
+        }
+
+    def _applied(self) -> dict[SourcePartition, int]:
+        owned = [
+            partition
+            for number in range(self._settings.partitions)
+            if (partition := self._ownership.get(number)) is not None
+        ]
+        return {
+            (spec.name, partition.number): partition.applied(spec.name)
+            for partition in owned
+            for spec in SOURCE_TOPICS
+        }
+
+    async def _append_times_of(
+        self, waiting: Mapping[SourcePartition, int]
+    ) -> dict[SourcePartition, int]:
+        """The append time, µs, of the first record at or behind an offset, of each partition."""
+        # a partition that stands still is read once
+        self._append_times = {
+            place: known
+            for place, known in self._append_times.items()
+            if waiting.get(place) == known[0]
+        }
+        for spec in SOURCE_TOPICS:
+            offsets = {
+                partition: offset
+                for (topic, partition), offset in waiting.items()
+                if topic == spec.name and (topic, partition) not in self._append_times
+            }
+            try:
+                # offsets that no record has, at the end of a partition, have no time either
+                async with asyncio.timeout(ANSWER_SECONDS / (len(SOURCE_TOPICS) + 1)):
+                    found = await first_records(self._settings, spec.name, offsets)
+            except TimeoutError:
+                continue
+            for partition, record in found.items():
+                self._append_times[spec.name, partition] = (
+                    offsets[partition],
+                    record.timestamp * 1000,
+                )
+        return {place: taken for place, (_, taken) in self._append_times.items()}
+
+
+def _age(now: int, taken: int | None) -> float | None:
+    return None if taken is None else max(now - taken, 0) / _US_PER_SECOND

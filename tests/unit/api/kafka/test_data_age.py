@@ -1,0 +1,138 @@
+"""How old the data is: by what the brokers have and the workers have applied."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.kafka import data_age as module
+from api.kafka.data_age import DataAge, Freshness
+from stream_app.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.kafka.applied_offsets import Partition
+
+START = 1_710_072_000_000_000
+SECOND = 1_000_000
+SOURCE = ("store-status", 0)
+
+
+class Workers:
+    """A partition whose records and whose owner a test moves on.
+
+    Attributes:
+        end: how far its records reach.
+        applied: how many of them are applied.
+        error: raised where the brokers are asked.
+        hangs: whether they never answer.
+        unowned: why nobody owns it.
+    """
+
+    def __init__(self) -> None:
+        self.end = self.applied = 0
+        self.error: Exception | None = None
+        self.hangs = False
+        self.unowned: str | None = None
+
+    async def reach(self) -> dict[Partition, int]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        return {SOURCE: self.end}
+
+    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+        return self.applied >= highwaters[SOURCE]
+
+    def why_unowned(self) -> str | None:
+        return self.unowned
+
+
+class Desk:
+    """The age of data, with a clock."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.workers = Workers()
+        self.age = DataAge(self.workers, lambda: self.now)
+        self.age._since = START
+
+    async def at(self, seconds: int) -> Freshness:
+        """Ask so long after the start, and look."""
+        self.now = START + seconds * SECOND
+        await self.age.ask()
+        return self.age.now()
+
+
+async def test_what_is_applied_is_as_new_as_the_question() -> None:
+    desk = Desk()
+    assert await desk.at(1) == Freshness(START + SECOND, START + SECOND)
+
+
+async def test_workers_that_stand_still_are_told_with_the_time_that_they_reached() -> None:
+    desk = Desk()
+    await desk.at(1)
+    desk.workers.end = 5
+    assert (await desk.at(4)).part is None  # a busy moment
+    late = await desk.at(20)
+    assert (late.as_of, late.part) == (START + SECOND, "workers")
+    assert late.reason == "the workers are still applying what came in"
+
+    desk.workers.unowned = "no worker owns partition 0 now"
+    assert (await desk.at(21)).reason == "no worker owns partition 0 now"
+    desk.workers.unowned = None
+
+    # what came in at four is applied, what came in later is not
+    desk.workers.end, desk.workers.applied = 9, 5
+    assert (await desk.at(22)).as_of == START + 21 * SECOND
+    desk.workers.applied = 9
+    assert await desk.at(23) == Freshness(START + 23 * SECOND, START + 23 * SECOND)
+
+
+async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> None:
+    desk = Desk()
+    await desk.at(1)
+    desk.workers.unowned = "no worker owns partition 0 now"
+    assert (await desk.at(4)).part is None
+    late = await desk.at(30)
+    assert (late.as_of, late.part) == (START + SECOND, "workers")
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
+    hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0)
+    desk = Desk()
+    await desk.at(1)
+    desk.workers.hangs = hangs
+    desk.workers.error = None if hangs else BrokerUnavailableError("away")
+    lost = await desk.at(3)
+    assert (lost.as_of, lost.part) == (START + SECOND, "broker")
+
+    desk.workers.hangs, desk.workers.error = False, None
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 3)
+    assert await desk.at(4) == Freshness(START + 4 * SECOND, START + 4 * SECOND)
+
+
+async def test_samples_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SAMPLES", 3)
+    desk = Desk()
+    for second in range(10):
+        desk.workers.end += 1
+        await desk.at(second)
+    assert len(desk.age._samples) == 3
+
+
+async def test_it_asks_by_itself_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    desk = Desk()
+    await desk.age.start()
+    async with asyncio.timeout(10):
+        while desk.age.now().as_of is None:  # noqa: ASYNC110  nothing tells of it from outside
+            await asyncio.sleep(0)
+    await desk.age.stop()

@@ -1,0 +1,104 @@
+"""The keeper of deadlines must outlive a broker that is away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+
+from api.kafka import shutdown as ending
+from api.kafka.notifier import Changes
+from api.reports import service as module
+from api.reports.service import ReportService
+from api.reports.view import ReportLog
+from stream_app.contracts.report_requests import ReportRequest
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.batch_producer import Acknowledged
+from tests.fakes import SETTINGS
+
+
+class Link:
+    """Out of reach at first, then remembers what it sent."""
+
+    trouble = None
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.sent = asyncio.Event()
+
+    async def in_time(self, waiting: Any) -> Any:
+        return await waiting
+
+    def send(self, *_: Any, at_once: bool) -> asyncio.Future[Acknowledged]:
+        assert at_once
+        if self.failures:
+            self.failures -= 1
+            raise BrokerUnavailableError("away")
+        self.sent.set()
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(Acknowledged(0, 0))
+        return sent
+
+
+class Tail:
+    """Out of reach at first, then caught up at once."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.caught_up = asyncio.Event()
+
+    async def catch_up(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise BrokerUnavailableError("away")
+        self.caught_up.set()
+
+
+@pytest.mark.parametrize(("sending", "reading"), [(2, 0), (0, 2), (1, 1)])
+async def test_overdue_reports_are_failed_once_the_broker_is_back(
+    monkeypatch: pytest.MonkeyPatch, sending: int, reading: int
+) -> None:
+    monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
+    link: Any = Link(sending)
+    tail = Tail(reading)
+    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    monkeypatch.setattr(log, "forget", lambda *_: 0)
+    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, tail.catch_up, Changes())
+
+    await keeper.start()
+    try:
+        await link.sent.wait()
+        await tail.caught_up.wait()
+        assert keeper._keeper is not None
+        assert not keeper._keeper.done()
+    finally:
+        await keeper.stop()
+        log.close()
+
+
+async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
+    monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
+    monkeypatch.setattr(ending, "CANCEL_SECONDS", 0.01)
+    lost = asyncio.Event()
+
+    async def lose_one() -> None:
+        if not lost.is_set():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.set()
+
+    link: Any = Link(0)
+    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, lose_one, Changes())
+    await keeper.start()
+    await link.sent.wait()
+    await asyncio.sleep(0)
+    await keeper.stop()
+    assert lost.is_set()
+    log.close()

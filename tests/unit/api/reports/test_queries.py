@@ -1,0 +1,118 @@
+"""A query is asked on its own topic, and its answer waited for within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.kafka.notifier import Changes
+from api.reports import service as module
+from api.reports.service import ReportService
+from api.reports.view import ReportLog
+from stream_app.contracts.report_requests import ReportRequest
+from stream_app.contracts.report_results import ReportEvent, encode_event
+from stream_app.contracts.topics import QUERY_RESULTS, STORE_QUERIES
+from stream_app.errors import ReportError, WorkersBehindError
+from stream_app.kafka.batch_producer import Acknowledged
+from tests.fakes import SETTINGS, FakeRecord
+from tests.unit.api.answers import CONTENT, STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stream_app.contracts.topics import TopicSpec
+
+QUERY = ReportRequest(str(uuid.UUID(int=5)), STORE)
+
+
+class Link:
+    """Takes everything, and remembers where it goes."""
+
+    trouble = None
+
+    def __init__(self) -> None:
+        self.topics: list[str] = []
+        self.sent = asyncio.Event()
+
+    def require(self) -> None:
+        pass
+
+    def send(self, topic: TopicSpec, *_: Any, at_once: bool) -> asyncio.Future[Acknowledged]:
+        assert at_once
+        self.topics.append(topic.name)
+        self.sent.set()
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(Acknowledged(0, 0))
+        return sent
+
+
+class Desk:
+    """A service among fakes."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.log = ReportLog(":memory:", self.changes.tell)  # type: ignore[arg-type]
+        self.link = Link()
+        link: Any = self.link
+        self.service = ReportService(
+            SETTINGS, lambda: 0, link, self.log, lambda: asyncio.sleep(0), self.changes
+        )
+
+    async def happen(self, *events: ReportEvent) -> None:
+        await self.link.sent.wait()
+        for event in events:
+            self.log.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(event)))
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk() -> Iterator[Desk]:
+    desk = Desk()
+    yield desk
+    desk.log.close()
+
+
+async def test_the_answer_is_the_complete_report(desk: Desk) -> None:
+    answer, _ = await asyncio.gather(
+        desk.service.answer(QUERY),
+        desk.happen(
+            ReportEvent(QUERY.report_id, "running", 1),
+            ReportEvent(QUERY.report_id, "complete", 2, report=CONTENT),
+        ),
+    )
+
+    assert answer.content == CONTENT
+    assert desk.link.topics == [STORE_QUERIES.name]
+    assert desk.changes._waiting == {}
+
+
+async def test_an_answer_that_failed_says_why(desk: Desk) -> None:
+    async def ask() -> None:
+        with pytest.raises(ReportError, match="no longer kept"):
+            await desk.service.answer(QUERY)
+
+    failed = ReportEvent(QUERY.report_id, "failed", 2, reason="the polls are no longer kept")
+    await asyncio.gather(ask(), desk.happen(failed))
+
+
+async def test_nobody_waits_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUERY_SECONDS", 0.01)
+    with pytest.raises(WorkersBehindError, match="no worker answered"):
+        await desk.service.answer(QUERY)
+    assert desk.changes._waiting == {}
+
+
+async def test_an_overdue_query_fails_on_its_own_topic(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
+    desk.link.trouble = None
+    desk.link.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
+    desk.log.requested(QUERY, -SETTINGS.report_deadline - 1, query=True)
+    await desk.service.start()
+    await desk.link.sent.wait()
+    await desk.service.stop()
+    assert set(desk.link.topics) == {QUERY_RESULTS.name}

@@ -1,0 +1,121 @@
+"""What must have been read before a store is said to be unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.stores import service as module
+from api.stores.service import StoreService
+from api.stores.view import Registry
+from stream_app.contracts.records import StoreRecord, encode_store
+from stream_app.contracts.topics import STORES
+from stream_app.errors import WorkersBehindError
+from tests.fakes import FakeRecord
+from tests.unit.api.answers import STORE, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Bench:
+    """A service whose workers and view are as far as the test says."""
+
+    def __init__(self) -> None:
+        self.registry = Registry(":memory:", 8)  # type: ignore[arg-type]
+        self.asked: list[str] = []
+        self.behind = False
+        self.made_elsewhere = False
+        self.service = StoreService(
+            self.registry,
+            read=self.read,
+            read_all=self.read_all,
+            applied=self.applied,
+            require=lambda: None,
+        )
+
+    async def applied(self) -> None:
+        self.asked.append("applied")
+        if self.behind:
+            await asyncio.Event().wait()
+
+    async def read_all(self) -> None:
+        self.asked.append("read all")
+
+    async def read(self) -> None:
+        self.asked.append("read")
+        # a worker registers what it applies
+        if self.made_elsewhere or ("applied" in self.asked and not self.behind):
+            self.registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(STORE))))
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+    bench = Bench()
+    yield bench
+    bench.registry.close()
+
+
+async def test_a_new_store_is_found_once_the_workers_have_applied_it(bench: Bench) -> None:
+    assert await bench.service.store_exists(STORE)
+    assert bench.asked == ["read", "applied", "read"]
+    assert await bench.service.store_exists(STORE)
+    assert bench.asked == ["read", "applied", "read", "read"], "a known store needs no worker"
+    assert not await bench.service.store_exists(UNKNOWN)
+
+
+async def test_a_known_store_is_read_again_without_the_workers(bench: Bench) -> None:
+    await bench.service.store_exists(STORE)
+    bench.asked.clear()
+    bench.behind = True
+    assert await bench.service.store(STORE)
+    assert bench.asked == ["read"]
+
+
+async def test_a_store_that_another_process_made_is_found_without_the_workers(
+    bench: Bench,
+) -> None:
+    bench.behind = bench.made_elsewhere = True
+    assert await bench.service.store(STORE)
+    assert bench.asked == ["read"]
+
+
+async def test_a_page_waits_for_the_workers(bench: Bench) -> None:
+    assert await bench.service.page("", "", 10) == [STORE]
+    assert bench.asked == ["applied", "read"]
+
+
+async def test_workers_that_are_behind_are_no_answer(bench: Bench) -> None:
+    bench.behind = True
+    with pytest.raises(WorkersBehindError, match="is not known yet"):
+        await bench.service.store_exists(STORE)
+    with pytest.raises(WorkersBehindError, match="is not known yet"):
+        await bench.service.store(STORE)
+    with pytest.raises(WorkersBehindError, match="not all stores are known yet"):
+        await bench.service.page("", "", 10)
+
+
+async def test_a_store_that_another_process_removed_is_not_known_here_any_more(
+    bench: Bench,
+) -> None:
+    await bench.service.store_exists(STORE)
+
+    async def read() -> None:
+        bench.registry.on_record(FakeRecord(STORES.name, None, key=STORE.encode()))
+
+    bench.service._read = read
+    assert not await bench.service.store_exists(STORE)
+    assert await bench.service.unknown([STORE]) == [STORE]
+    assert await bench.service.store(STORE) is None
+
+
+async def test_a_removal_waits_for_the_workers_and_for_every_view(bench: Bench) -> None:
+    await bench.service.wait_until_removed(STORE)
+    assert bench.asked == ["applied", "read all"]
+
+    bench.behind = True
+    with pytest.raises(WorkersBehindError, match=r"the removal of store .* is recorded"):
+        await bench.service.wait_until_removed(STORE)

@@ -1,0 +1,124 @@
+"""The most stores by HTTP: new ones are refused, those that are there go on."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import create_app
+from api.stores.store_limit import UNREGISTERED_SECONDS, StoreLimit
+from api.stores.view import Registry
+from stream_app.contracts.records import StoreRecord, encode_store
+from stream_app.contracts.topics import STORES
+from tests.fakes import SETTINGS, FakeGateway, FakeRecord
+from tests.unit.api.answers import STORE, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+IDS = [str(uuid.UUID(int=number, version=4)) for number in range(1, 60)]
+
+
+class Desk:
+    """A limit over a registry; the time stands still until a test moves it."""
+
+    def __init__(self, most: int) -> None:
+        self.now = 0.0
+        self.registry = Registry(":memory:", 8)  # type: ignore[arg-type]
+        self.limit = StoreLimit(self.registry, most, lambda: self.now)
+
+    def register(self, *store_ids: str) -> None:
+        for store_id in store_ids:
+            self.registry.on_record(
+                FakeRecord(STORES.name, encode_store(StoreRecord(store_id)), key=store_id.encode())
+            )
+
+    def unregister(self, store_id: str) -> None:
+        self.registry.on_record(FakeRecord(STORES.name, None, key=store_id.encode()))
+
+    def let_in(self, *store_ids: str) -> list[bool]:
+        return [self.limit.refusal(store_id) is None for store_id in store_ids]
+
+
+def test_so_many_and_no_more_whether_they_are_registered_yet_or_not() -> None:
+    desk = Desk(4)
+    desk.register(*IDS[:2], IDS[0])
+    assert desk.registry.count == 2
+    assert desk.let_in(*IDS[:6]) == [True, True, True, True, False, False]
+    # those that are there, or have their place, go on
+    assert desk.let_in(*IDS[:4]) == [True] * 4
+    desk.register(IDS[2])
+    assert desk.let_in(IDS[4]) == [False]
+    desk.register(IDS[3])
+    assert desk.let_in(IDS[4]) == [False]
+    assert "STORE_UPTIME_MAX_STORES" in (desk.limit.refusal(IDS[4]) or "")
+
+    desk.unregister(IDS[0])
+    desk.unregister(IDS[0])
+    assert desk.registry.count == 3
+    assert desk.let_in(IDS[4], IDS[5]) == [True, False]
+
+
+def test_a_store_that_is_never_registered_loses_its_place() -> None:
+    desk = Desk(1)
+    assert desk.let_in(IDS[0], IDS[1]) == [True, False]
+    desk.now = UNREGISTERED_SECONDS
+    assert desk.let_in(IDS[1]) == [True]
+
+
+def test_far_below_the_limit_no_store_is_looked_up() -> None:
+    desk = Desk(2_000)
+    desk.register(*IDS[:50])
+    looked: list[str] = []
+    desk.registry.database.set_trace_callback(looked.append)
+    assert all(desk.let_in(*IDS))
+    assert looked == []
+
+
+@pytest.fixture
+async def full() -> AsyncIterator[tuple[TestClient, FakeGateway]]:
+    gateway = FakeGateway(STORE, settings=replace(SETTINGS, max_stores=1))
+    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+        yield client, gateway
+
+
+@pytest.mark.parametrize(
+    ("method", "what", "body"),
+    [
+        ("POST", "status", {"status": "active"}),
+        ("PUT", "business_hours", {"hours": []}),
+        ("PUT", "timezone", {"timezone": "UTC"}),
+    ],
+)
+async def test_a_new_store_is_429_and_a_known_one_goes_on(
+    full: tuple[TestClient, FakeGateway], method: str, what: str, body: Any
+) -> None:
+    client, gateway = full
+    refused = await client.request(method, f"/stores/{IDS[0]}/{what}", json=body)
+    detail = await problem_of(refused, HTTPStatus.TOO_MANY_REQUESTS)
+    assert "there are 1 stores already" in detail
+    assert "Retry-After" not in refused.headers
+    assert gateway.broker.records == []
+
+    known = await client.request(method, f"/stores/{STORE}/{what}", json=body)
+    assert known.status == HTTPStatus.ACCEPTED
+
+
+async def test_of_many_polls_those_of_new_stores_are_refused(
+    full: tuple[TestClient, FakeGateway],
+) -> None:
+    client, gateway = full
+    items = [{"store_id": store_id, "status": "active"} for store_id in (IDS[0], STORE, IDS[1])]
+    response = await client.post("/status", data=orjson.dumps(items))
+    assert response.status == HTTPStatus.ACCEPTED
+    answer = await response.json()
+    assert (answer["accepted"], answer["refused"]) == (1, 2)
+    assert [item["index"] for item in answer["items"]] == [0, 2]
+    assert all("is new" in item["reason"] for item in answer["items"])
+    assert [store_id for store_id, _ in gateway.broker.polls()] == [STORE]

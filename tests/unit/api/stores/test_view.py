@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.stores.view import Registry, StoreEntry
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import StoreRecord, encode_hours, encode_store, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
+from stream_app.errors import RecordError
+from tests.fakes import FakeRecord
+from tests.unit.api.answers import STORE, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTITIONS = 8
+HOURS = [(0, "09:00", "17:00"), (1, "10:00", "24:00")]
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    yield registry
+    registry.close()
+
+
+def record(spec: Any, value: bytes | None, store_id: str = STORE, moved: int = 0) -> FakeRecord:
+    """A record on its right partition, or `moved` from there."""
+    right = partition_of(store_id.encode(), PARTITIONS)
+    return FakeRecord(spec.name, value, partition=(right + moved) % PARTITIONS)
+
+
+def hours(rows: Any = HOURS, **told: int) -> FakeRecord:
+    return record(STORE_BUSINESS_HOURS, encode_hours(STORE, rows), **told)
+
+
+def zone(name: str = "Europe/London", **told: int) -> FakeRecord:
+    return record(STORE_TIMEZONES, encode_zone(STORE, name), **told)
+
+
+def registered(store_id: str) -> FakeRecord:
+    return record(STORES, encode_store(StoreRecord(store_id)), store_id)
+
+
+def test_a_store_that_nothing_names_is_unknown(registry: Registry) -> None:
+    registry.on_record(registered(UNKNOWN))
+    assert not registry.exists(STORE)
+    assert registry.get(STORE) is None
+
+
+@pytest.mark.parametrize(
+    ("records", "entry"),
+    [
+        ([registered(STORE)], StoreEntry(STORE)),
+        ([hours()], StoreEntry(STORE, tuple(HOURS))),
+        ([zone()], StoreEntry(STORE, (), "Europe/London")),
+        ([zone("Mars/Base")], StoreEntry(STORE, (), "Mars/Base")),
+        ([hours(), zone(), registered(STORE)], StoreEntry(STORE, tuple(HOURS), "Europe/London")),
+        ([registered(STORE), zone(), hours()], StoreEntry(STORE, tuple(HOURS), "Europe/London")),
+        ([hours(), hours([(6, " 8:00", "9:00 ")])], StoreEntry(STORE, ((6, "8:00", "9:00"),))),
+        ([hours(), hours([])], StoreEntry(STORE)),
+        ([zone(), zone("UTC")], StoreEntry(STORE, (), "UTC")),
+    ],
+)
+def test_the_last_of_each_kind_counts(
+    registry: Registry, records: list[FakeRecord], entry: StoreEntry
+) -> None:
+    for each in records:
+        registry.on_record(each)
+    assert registry.exists(STORE)
+    assert registry.get(STORE) == entry
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        hours(moved=1),
+        zone("UTC", moved=3),
+        hours([(7, "09:00", "17:00")]),
+        hours([(0, "09:00", "17:00"), (1, "25:00", "17:00")]),
+        record(STORE_BUSINESS_HOURS, b"nonsense"),
+        record(STORE_TIMEZONES, None),
+        record(STORES, b"{}"),
+    ],
+)
+def test_what_the_workers_do_not_apply_does_not_count(registry: Registry, bad: FakeRecord) -> None:
+    for good in ((), (hours(), zone())):
+        for each in good:
+            registry.on_record(each)
+        # on a wrong partition it is passed on, and is no error
+        with suppress(RecordError):
+            registry.on_record(bad)
+        assert registry.exists(STORE) == bool(good)
+    assert registry.get(STORE) == StoreEntry(STORE, tuple(HOURS), "Europe/London")
+
+
+def forwarded(value: bytes, spec: Any, taken: int) -> FakeRecord:
+    """What a worker makes of a record that came elsewhere at a time in ms."""
+    sent = record(spec, value, moved=1)
+    sent.timestamp = taken
+    told = record(spec, value)
+    told.timestamp = 9_000
+    told.headers = [(ORIGIN_HEADER, encode_origin(origin_of(sent)))]
+    return told
+
+
+@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+def test_a_forwarded_record_counts_if_the_broker_took_it_later(
+    registry: Registry, taken: int, counts: bool
+) -> None:
+    for each in (hours(), zone()):
+        each.timestamp = 5_000
+        registry.on_record(each)
+    registry.database.execute("UPDATE store SET look_at = 1")
+    late = [
+        forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, taken),
+        forwarded(encode_zone(STORE, "UTC"), STORE_TIMEZONES, taken),
+    ]
+    for each in late + late:
+        registry.on_record(each)
+    changed = StoreEntry(STORE, ((6, "08:00", "09:00"),), "UTC")
+    assert registry.get(STORE) == (
+        changed if counts else StoreEntry(STORE, tuple(HOURS), "Europe/London")
+    )
+    # the fleet is looked at again where something changed
+    (look_at,) = registry.database.execute("SELECT look_at FROM store").fetchone()
+    assert look_at == (0 if counts else 1)
+
+
+def test_pages_are_in_order_and_complete(registry: Registry) -> None:
+    ids = [f"{n:02x}000000-0000-4000-8000-000000000000" for n in range(0, 256, 5)]
+    for store_id in reversed(ids):
+        registry.on_record(registered(store_id))
+    seen: list[str] = []
+    while page := registry.page("", seen[-1] if seen else "", 7):
+        seen += page
+    assert seen == ids
+    assert registry.page("f", "", 100) == [i for i in ids if i.startswith("f")]
+    assert registry.page("f", ids[-2], 100) == ids[-1:]
+    assert registry.page("0f000000-", ids[0], 100) == [ids[3]]
+    assert registry.page("ff0000001", "", 100) == []

@@ -1,0 +1,122 @@
+"""What a request says of the figures that it wants, and ISO 8601 durations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.contracts.report_requests import (
+    FleetRequest,
+    ReportRequest,
+    decode_request,
+    encode_request,
+    subject_of,
+)
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    WEEK,
+    format_iso_duration,
+    parse_iso_duration,
+)
+from stream_app.errors import RecordError
+from tests.unit.contracts.wire import REPORT, STORE
+
+NOON = 1_710_072_000_000_000
+
+
+def wire(**fields: Any) -> bytes:
+    return json.dumps({"report_id": REPORT, "store_id": STORE, **fields}).encode()
+
+
+def test_a_form_is_written_as_far_as_it_says_something() -> None:
+    form = ReportForm(start=NOON, daily=True)
+    request = ReportRequest(REPORT, STORE, form=form, details=("timeline", "incidents"))
+    assert json.loads(encode_request(request)) == {
+        "report_id": REPORT,
+        "store_id": STORE,
+        "start": "2024-03-10T12:00:00Z",
+        "daily": True,
+        "details": ["timeline", "incidents"],
+    }
+
+
+def test_any_client_may_name_the_end_and_the_details_in_any_order() -> None:
+    value = wire(end="2024-03-10T12:00:00Z", duration="P1D", details=["incidents", "windows"])
+    assert decode_request(value) == ReportRequest(
+        REPORT,
+        STORE,
+        NOON,
+        form=ReportForm(duration=DAY),
+        details=("windows", "incidents"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"start": "x"}, "start: not a time"),
+        ({"duration": 7}, "not a duration"),
+        ({"duration": "P1Y"}, "not a duration"),
+        ({"start": "2024-03-10T12:00:00Z", "duration": "P1D"}, "start and duration"),
+        ({"daily": "true"}, "daily is not true or false"),
+        ({"exact": 1}, "exact is not true or false"),
+        ({"details": "timeline"}, "details are not of"),
+        ({"details": ["polls"]}, "details are not of"),
+        ({"details": [["timeline"]]}, "details are not of"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RecordError, match=reason):
+        decode_request(wire(**fields))
+
+
+def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
+    requests = [
+        ReportRequest(REPORT, STORE),
+        ReportRequest(REPORT, STORE, form=ReportForm(daily=True)),
+        ReportRequest(REPORT, STORE, form=ReportForm(exact=True)),
+        ReportRequest(REPORT, STORE, details=("timeline",)),
+        FleetRequest(REPORT),
+        FleetRequest(REPORT, form=ReportForm(duration=DAY)),
+        FleetRequest(REPORT, (STORE,)),
+    ]
+    assert len({subject_of(request) for request in requests}) == len(requests)
+    assert subject_of(requests[0]) == STORE
+    assert subject_of(requests[1]) == subject_of(decode_request(encode_request(requests[1])))
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("P7D", WEEK),
+        ("P1W", WEEK),
+        ("PT90M", 90 * MINUTE),
+        ("P1DT2H3M4.5S", DAY + 2 * HOUR + 3 * MINUTE + 4 * SECOND + SECOND // 2),
+        (" PT0.000001S ", 1),
+        ("P0D", 0),
+    ],
+)
+def test_durations(text: str, duration: int) -> None:
+    assert parse_iso_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "P", "PT", "P1DT", "7d", "P1Y", "P1M", "-P1D", "P1.5D", "PT1.1234567S", "P1H", 5, None],
+)
+def test_what_is_no_duration(text: object) -> None:
+    with pytest.raises(RecordError, match="not a duration"):
+        parse_iso_duration(text)
+
+
+@given(st.integers(0, 400 * DAY))
+def test_a_duration_survives_the_wire(duration: int) -> None:
+    assert parse_iso_duration(format_iso_duration(duration)) == duration

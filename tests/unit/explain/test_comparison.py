@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.contracts.records import encode_hours, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE
+from stream_app.errors import StoreUptimeError
+from tests.strategies import Case, cases
+from tests.unit.explain.cases import (
+    FORMS,
+    OTHER,
+    PARTITION,
+    STORE,
+    TAKEN_MS,
+    Topics,
+    forms,
+    offsets_of,
+    report_of,
+    topics_of,
+    verdict_of,
+)
+
+usual = settings(max_examples=60)
+few = settings(max_examples=25)
+NOON = 1_710_072_000_000_000
+HOURS = [(day, "09:00", "17:00") for day in range(7)]
+CASE = Case(HOURS, "Europe/Berlin", [(NOON - DAY, True), (NOON - HOUR, False)], NOON, False)
+
+
+@usual
+@given(cases(), forms, st.booleans())
+def test_what_the_product_reports_agrees(case: Case, form: ReportForm, of_many: bool) -> None:
+    """The closed form against the walk: each form, any hours, zone, polls and clock change."""
+    topics = topics_of(case)
+    content = report_of(case, form, offsets_of(topics), of_many=of_many)
+
+    verdict = asyncio.run(verdict_of(content, topics, STORE if of_many else None))
+
+    assert (verdict.outcome, verdict.reasons) == ("agrees", [])
+
+
+def figures_of(content: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Every figure of a report of one store, as the object and the field that has it."""
+    rows = content.get("days", [content])
+    fields = [name for name in content["columns"] if "time_" in name and name != "reference_time"]
+    return [(row, name) for row in rows for name in (*fields, "polls_counted")]
+
+
+@few
+@given(cases(), forms, st.data())
+def test_a_figure_that_was_changed_differs(
+    case: Case, form: ReportForm, data: st.DataObject
+) -> None:
+    topics = topics_of(case)
+    content = copy.deepcopy(report_of(case, form, offsets_of(topics)))
+    row, name = data.draw(st.sampled_from(figures_of(content)))
+    row[name] += 1
+
+    verdict = asyncio.run(verdict_of(content, topics))
+
+    assert verdict.outcome == "differs"
+    assert any(
+        f"{name}" in reason and f"is {row[name]} in the report" in reason
+        for reason in verdict.reasons
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_no_poll_backs_counts_too(form: ReportForm) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, form, offsets_of(topics))
+    row = content["days"][0] if form.daily else content
+    name = form.unknown_columns[-1]
+    row[name] += 1
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "differs"
+    assert any(reason.startswith(name) for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
+    form: ReportForm,
+) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, form, offsets_of(topics))
+    for row in content.get("days", [content]):
+        for name in form.unknown_columns:
+            del row[name]
+
+    assert (await verdict_of(content, topics)).outcome == "agrees"
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_coverage_counts_too(form: ReportForm) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, form, offsets_of(topics))
+    content["coverage"] = 0.5
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "differs"
+    assert verdict.reasons[0].startswith("coverage is 0.5 in the report and ")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("of_many", [False, True])
+async def test_polls_just_beyond_the_input_offset_may_be_in(
+    form: ReportForm, of_many: bool
+) -> None:
+    topics = topics_of(CASE)
+    offsets = offsets_of(topics) | {STORE_STATUS.name: 2}
+    # what came later still changes nothing that was reported
+    topics.add_polls((NOON - 2 * HOUR, False))
+    content = report_of(CASE, form, offsets, of_many=of_many)
+
+    verdict = await verdict_of(content, topics, STORE)
+
+    assert verdict.outcome == "agrees"
+    assert verdict.up_to == 3
+    assert verdict.notes == [
+        "it agrees with the polls of store-status/1 up to offset 3; the report's input offset, 2, "
+        "is a lower bound"
+    ]
+
+
+async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
+    topics = topics_of(CASE)
+    offsets = offsets_of(topics)
+    topics.add_polls((NOON - 30 * MINUTE, True))
+
+    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets), topics)
+
+    assert (verdict.outcome, verdict.notes) == ("agrees", [])
+
+
+async def test_polls_that_the_topic_no_longer_holds() -> None:
+    topics = Topics(oldest=17)
+    topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, HOURS))
+    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, CASE.zone_name))
+    topics.add_polls(CASE.polls[1])
+    content = report_of(CASE, ReportForm(), offsets_of(topics))
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "cannot be recomputed"
+    assert verdict.reasons == [
+        "store-status/1 begins at offset 17: of the 2 polls that the report counts it still holds 1"
+    ]
+
+
+async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
+    topics = topics_of(CASE)
+    topics.oldest = 17
+    for number, record in enumerate(topics.records[STORE_STATUS.name]):
+        record.offset = 17 + number
+
+    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics)
+
+    assert verdict.outcome == "agrees"
+    assert verdict.notes == [
+        "store-status/1 begins at offset 17; it still holds all polls that count"
+    ]
+
+
+async def test_another_release_of_the_zones() -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, ReportForm(), offsets_of(topics)) | {"tzdata_version": "1999a"}
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "cannot be recomputed"
+    assert verdict.reasons[0].startswith("the report rests on tzdata 1999a and this program has ")
+
+
+async def test_hours_that_the_topic_does_not_have() -> None:
+    topics = topics_of(CASE)
+    case = CASE._replace(rows=[(0, "01:00", "02:00")])
+
+    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+
+    assert verdict.outcome == "differs"
+    assert verdict.reasons == ["store-business-hours/1 has other business hours below offset 1"]
+
+
+@pytest.mark.parametrize("newer", [False, True])
+async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool) -> None:
+    topics = topics_of(CASE)
+    other = CASE._replace(rows=[(0, "01:00", "02:00")], zone_name="Asia/Tokyo")
+    origin = RecordOrigin(TAKEN_MS + (1 if newer else -1), PARTITION + 1, 5)
+    headers = [(ORIGIN_HEADER, encode_origin(origin))]
+    topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, other.rows), headers)
+    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, other.zone_name), headers)
+    for name in (STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name):
+        topics.records[name][-1].timestamp += 10
+    right, wrong = (other, CASE) if newer else (CASE, other)
+
+    for case, outcome in ((right, "agrees"), (wrong, "differs")):
+        verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+        assert verdict.outcome == outcome
+
+
+async def test_hours_that_are_not_those_of_their_version() -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, ReportForm(), offsets_of(topics)) | {"hours_version": "0" * 12}
+
+    verdict = await verdict_of(content, topics)
+
+    assert verdict.outcome == "differs"
+    assert verdict.reasons[0] == "hours_version is not that of the report's business hours"
+
+
+async def test_hours_of_which_only_newer_ones_are_left() -> None:
+    topics = topics_of(CASE)
+    offsets = offsets_of(topics)
+    topics.records[STORE_BUSINESS_HOURS.name].clear()
+    topics.add(STORE_BUSINESS_HOURS.name, b"compacted away")
+    topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, []))
+
+    one = await verdict_of(report_of(CASE, ReportForm(), offsets), topics)
+    many = await verdict_of(report_of(CASE, ReportForm(), offsets, of_many=True), topics, STORE)
+
+    assert one.outcome == "agrees"
+    assert one.notes == [
+        "store-business-hours/1 holds no business hours below offset 1 any more, only newer ones"
+    ]
+    assert many.outcome == "cannot be recomputed"
+    assert "holds no business hours of version" in many.reasons[0]
+
+
+async def test_another_zone() -> None:
+    topics = topics_of(CASE)
+    case = CASE._replace(zone_name="UTC")
+
+    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+
+    assert verdict.outcome == "differs"
+    assert verdict.reasons == [
+        "the report's zone is UTC, and by store-timezones/1 below offset 1 it is Europe/Berlin"
+    ]
+
+
+async def test_a_store_that_nothing_names_but_polls() -> None:
+    case = CASE._replace(rows=[], zone_name="America/Chicago")
+    topics = Topics()
+    topics.add_polls(*case.polls)
+
+    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+
+    assert (verdict.outcome, verdict.notes) == ("agrees", [])
+
+
+async def test_records_that_the_worker_refuses_do_not_count() -> None:
+    topics = topics_of(CASE)
+    name = STORE.encode()
+    topics.add(STORE_STATUS.name, b'{"store_id":"' + name + b'","status":"up"}')
+    topics.add(STORE_BUSINESS_HOURS.name, b'{"store_id":"' + name + b'","hours":[[9,"a","b"]]}')
+    topics.add(STORE_TIMEZONES.name, b'{"store_id":"' + name + b'","timezone_str":1}')
+    topics.add_polls((NOON - 5 * MINUTE, True))
+    # dated ahead of the broker's clock
+    topics.records[STORE_STATUS.name][-1].timestamp = (NOON - DAY) // 1000
+
+    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics)
+
+    assert verdict.outcome == "agrees"
+
+
+@pytest.mark.parametrize(
+    ("store", "reason"),
+    [
+        (None, "the report is of 2 stores: say which one with --store"),
+        ("11111111-1111-4111-8111-111111111111", "is not in the report"),
+    ],
+)
+async def test_a_report_of_many_needs_the_store(store: str | None, reason: str) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, ReportForm(), offsets_of(topics), of_many=True)
+    with pytest.raises(StoreUptimeError, match=reason):
+        await verdict_of(content, topics, store)
+
+
+async def test_a_report_of_another_store() -> None:
+    topics = topics_of(CASE)
+    with pytest.raises(StoreUptimeError, match=f"is of store {STORE}, not of {OTHER}"):
+        await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"stale_after": None}, "not tell enough"),
+        ({"input_offsets": {}}, "no input offset of partition 1"),
+        ({"input_offsets": 7}, "not tell enough"),
+        ({"input_offsets": {"store-status": {"1": "x"}}}, "is no number"),
+        ({"business_hours": 5}, "not tell enough"),
+        ({"days": [1]}, "not tell enough"),
+        ({"columns": ["wrong"]}, "wrong is missing"),
+    ],
+)
+async def test_a_report_that_tells_too_little(change: dict[str, Any], reason: str) -> None:
+    topics = topics_of(CASE)
+    content = report_of(CASE, ReportForm(), offsets_of(topics)) | change
+    with pytest.raises(StoreUptimeError, match=reason):
+        await verdict_of(content, topics)

@@ -1,0 +1,106 @@
+"""What the log says of a lost broker: one line each way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import connectivity as module
+from stream_app.kafka.connectivity import LOST, BrokerReach
+from stream_app.kafka.diagnosis import Unusable
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
+
+
+class Highwaters:
+    """Answers, refuses or is silent as a test says."""
+
+    def __init__(self) -> None:
+        self.answer = "now"
+
+    async def ask(self, _partitions: Iterable[Any]) -> dict[Any, int]:
+        if self.answer == "refused":
+            raise BrokerUnavailableError("nobody there")
+        if self.answer == "never":
+            await asyncio.Event().wait()
+        return {}
+
+
+@pytest.mark.parametrize("trouble", ["refused", "never"])
+async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
+    trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    caplog.set_level("INFO")
+    highwaters = Highwaters()
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+
+    for answer in ("now", trouble, trouble, "now", "now", trouble):
+        highwaters.answer = answer
+        await reach.ask()
+
+    said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
+    assert said == [
+        "the Kafka broker is out of reach",
+        "the Kafka broker answers again",
+        "the Kafka broker is out of reach",
+    ]
+
+
+async def test_it_asks_until_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
+    highwaters = Highwaters()
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    await reach.start()
+    highwaters.answer = "refused"
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(caplog.records) == 1
+    await reach.stop()
+    highwaters.answer = "now"
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(caplog.records) == 1
+
+
+async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: list[Unusable | None] = [None]
+
+    async def why(*_: object) -> Unusable | None:
+        return found[0]
+
+    monkeypatch.setattr(module, "why_unusable", why)
+    monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
+    highwaters = Highwaters()
+    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    await reach.ask()
+    assert reach.trouble is None
+
+    highwaters.answer = "refused"
+    for cause in (None, Unusable("nobody", nobody=True)):
+        found[0] = cause
+        await reach.ask()
+        assert reach.trouble == LOST
+    found[0] = Unusable("the password is wrong", nobody=False)
+    for _ in range(3):
+        await reach.ask()
+        assert reach.trouble == "the password is wrong"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        "the password is wrong"
+    ]
+
+    highwaters.answer = "now"
+    await reach.ask()
+    assert reach.trouble is None

@@ -1,0 +1,170 @@
+"""A view's reader: no record and no error stops it, and it says when it cannot read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
+
+from stream_app.contracts.topics import DEAD_LETTERS
+from stream_app.errors import RecordError
+from stream_app.kafka import topic_tail as module
+from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.kafka.topic_tail import TopicTail
+from tests.fakes import SETTINGS, FakeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PLACE = TopicPartition(DEAD_LETTERS.name, 0)
+
+
+class Kafka:
+    """A consumer of one partition; fails as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+        self.at = 0
+        self.error: Exception | None = None
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        assert partitions == [PLACE]
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def seek(self, _partition: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+    async def getmany(self, **_: Any) -> dict[Any, Any]:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        fetched, self.at = self.log[self.at :], len(self.log)
+        return {PLACE: fetched} if fetched else {}
+
+    async def position(self, _partition: TopicPartition) -> int:
+        return self.at
+
+    def add(self, value: bytes) -> None:
+        self.log.append(FakeRecord(PLACE.topic, value, offset=len(self.log)))
+
+    def add_unreadable(self) -> None:
+        offset = len(self.log)
+        self.log.append(UnreadableRecords(*PLACE, offset, offset, offset, 0, "no reason"))
+
+
+class View:
+    """Takes values; raises what a test wants for one of them, as often as it says."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.errors: defaultdict[bytes, list[Exception]] = defaultdict(list)
+
+    def handle(self, record: Any) -> None:
+        if self.errors[record.value]:
+            raise self.errors[record.value].pop()
+        self.taken.append(record.value)
+
+
+class Desk:
+    """A tail over both."""
+
+    def __init__(self) -> None:
+        self.kafka = Kafka()
+        self.view = View()
+        self.tail = TopicTail(
+            SETTINGS,
+            [DEAD_LETTERS],
+            None,  # type: ignore[arg-type]  # nobody asks how far it is
+            self.view.handle,
+        )
+
+    async def read(self) -> None:
+        async with asyncio.timeout(5):
+            await self.tail.wait_for({(PLACE.topic, 0): len(self.kafka.log)})
+
+
+@pytest.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    made = Desk()
+    monkeypatch.setattr(module, "safe_consumer", lambda *_, **__: made.kafka)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    await made.tail.start()
+    yield made
+    await made.tail.stop()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  the tail's own task
+            await asyncio.sleep(0)
+
+
+async def test_what_cannot_be_read_is_passed_over_with_an_error(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.kafka.add(b"a")
+    desk.kafka.add_unreadable()
+    desk.kafka.add(b"b")
+    await desk.read()
+    assert desk.view.taken == [b"a", b"b"]
+    assert caplog.messages == ["dead-letters/0: offsets 1 to 1 cannot be read: no reason"]
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(RecordError("not ours"), logging.WARNING), (TypeError("a slip"), logging.ERROR)],
+)
+async def test_a_record_of_no_use_is_passed_over_with_its_place(
+    desk: Desk, caplog: pytest.LogCaptureFixture, error: Exception, level: int
+) -> None:
+    desk.view.errors[b"bad"] = [error]
+    for value in (b"a", b"bad", b"b"):
+        desk.kafka.add(value)
+    await desk.read()
+    assert desk.view.taken == [b"a", b"b"]
+    (line,) = caplog.records
+    assert line.levelno == level
+    assert line.getMessage().startswith("dead-letters/0/1 is passed over: ")
+    assert desk.tail.trouble is None
+
+
+async def test_what_may_pass_is_tried_again_and_loses_no_record(desk: Desk) -> None:
+    desk.view.errors[b"b"] = [OSError("No space left on device")] * 3
+    for value in (b"a", b"b", b"c"):
+        desk.kafka.add(value)
+    await until(lambda: desk.tail.trouble is not None)
+    assert desk.tail.trouble == ("dead-letters cannot be read: OSError('No space left on device')")
+    await desk.read()
+    assert desk.view.taken == [b"a"] * 3 + [b"a", b"b", b"c"]
+    await until(lambda: desk.tail.trouble is None)
+
+
+@pytest.mark.parametrize(
+    "error", [TopicAuthorizationFailedError("dead-letters"), RuntimeError("of any\nkind")]
+)
+async def test_it_says_that_it_cannot_read_until_it_reads_again(
+    desk: Desk, error: Exception
+) -> None:
+    desk.kafka.error = error
+    await until(lambda: desk.tail.trouble is not None)
+    told = str(desk.tail.trouble)
+    assert told.startswith("dead-letters cannot be read: ")
+    assert type(error).__name__ in told
+    assert "\n" not in told
+
+    desk.kafka.error = None
+    desk.kafka.add(b"a")
+    await desk.read()
+    assert desk.view.taken == [b"a"]
+    await until(lambda: desk.tail.trouble is None)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.errors import PrerequisiteError
+from stream_app.local.kafka.cluster_file import Cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_ports_and_cluster_id_are_kept(tmp_path: Path) -> None:
+    cluster = Cluster.new(3)
+    cluster.nodes[1].pid = 4711
+    cluster.save(tmp_path)
+    kept = Cluster.load(tmp_path)
+    assert kept == cluster
+
+    kept.renew_busy_ports()
+    assert kept == cluster
+    ports = [port for node in kept.nodes for port in (node.port, node.controller_port)]
+    assert len(set(ports)) == 6
+    assert kept.bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in kept.nodes)
+
+
+def test_a_port_that_someone_took_is_given_up(tmp_path: Path) -> None:
+    Cluster.new(3).save(tmp_path)
+    cluster = Cluster.load(tmp_path)
+    before = Cluster.load(tmp_path)
+    assert cluster
+    assert before
+    with socket.create_server(("127.0.0.1", cluster.nodes[1].controller_port)):
+        cluster.renew_busy_ports()
+    assert cluster.nodes[1].controller_port != before.nodes[1].controller_port
+    cluster.nodes[1].controller_port = before.nodes[1].controller_port
+    assert cluster == before, "the other ports stay"
+
+
+def test_a_new_folder_has_no_cluster(tmp_path: Path) -> None:
+    assert Cluster.load(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"nodes": []}', '{"nodes": [{"x": 1}]}'])
+def test_an_unreadable_file_is_one_clear_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text(text)
+    with pytest.raises(PrerequisiteError, match=r"cannot read .*cluster\.json.*another data dir"):
+        Cluster.load(tmp_path)
+
+
+def test_cluster_ids_are_what_kafka_takes() -> None:
+    for _ in range(200):
+        text = Cluster.new(0).cluster_id
+        assert len(text) == 22
+        assert not text.startswith("-")
+
+
+def test_a_file_in_place_of_the_folder_is_no_cluster(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    assert Cluster.load(tmp_path / "data" / "kafka") is None
+
+
+def test_a_folder_that_cannot_be_read_is_not_to_be_removed(tmp_path: Path) -> None:
+    with pytest.raises(PrerequisiteError) as refusal:
+        Cluster.load(tmp_path / ("x" * 300))
+    assert "File name too long" in str(refusal.value)
+    assert "remove" not in str(refusal.value)

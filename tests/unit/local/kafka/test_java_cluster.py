@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.errors import BrokerUnavailableError, PrerequisiteError
+from stream_app.local.kafka.cluster_file import Cluster
+from stream_app.local.kafka.java_cluster import LocalKafka
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from stream_app.settings import Settings
+
+
+def begin(settings: Settings, nodes: int, pid: int | None) -> Path:
+    folder = settings.data_dir / "kafka"
+    folder.mkdir(parents=True)
+    cluster = Cluster.new(nodes)
+    for node in cluster.nodes:
+        node.pid = pid
+    cluster.save(folder)
+    return folder
+
+
+async def test_a_process_id_that_a_stranger_has_now_is_left_alone(settings: Settings) -> None:
+    begin(settings, 1, os.getpid())
+    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    assert not (await broker.status()).running
+    assert not await broker.stop()
+    # had it been signalled, this process would not get here
+
+
+@pytest.fixture
+def left(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is started as a node of this data dir would be."""
+    properties = settings.data_dir.resolve() / "kafka" / "node-1" / "server.properties"
+    command = [sys.executable, "-c", "input()", str(properties)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+async def test_a_process_of_an_earlier_launcher_is_known_and_stopped(
+    settings: Settings, left: subprocess.Popen[bytes]
+) -> None:
+    folder = begin(settings, 1, None)
+    cluster = Cluster.load(folder)
+    assert cluster
+    cluster.nodes[0].pid = left.pid
+    cluster.save(folder)
+    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    assert (await broker.status()).detail == "1 of 1 nodes run, none answers"
+    assert await broker.stop()
+    assert left.wait() != 0
+    kept = Cluster.load(folder)
+    assert kept
+    assert kept.nodes[0].pid is None
+
+
+async def test_another_number_of_nodes_is_refused(settings: Settings) -> None:
+    begin(settings, 3, None)
+    with pytest.raises(PrerequisiteError, match=r"holds a broker of 3 node.*--nodes 3"):
+        await LocalKafka(settings.data_dir, settings.cache_dir, nodes=1).start()
+    # not said: as many as there are
+    assert not await LocalKafka(settings.data_dir, settings.cache_dir).stop()
+
+
+async def test_a_folder_never_started_has_nothing_to_stop(settings: Settings) -> None:
+    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    assert not await broker.stop()
+    assert (await broker.status()).detail == "never started"
+    assert not settings.data_dir.exists()
+
+
+async def test_a_node_that_dies_at_start_says_why(
+    settings: Settings,
+    programs: Callable[[str, str], Path],
+    maven: Callable[..., Callable[[], int]],
+) -> None:
+    maven()
+    programs(
+        "java",
+        """case "$*" in
+        *-version) echo 'openjdk version "17"' >&2;;
+        *kafka.Kafka*) echo 'ERROR Exiting Kafka: disk full'; echo '  at Some.stack'; exit 1;;
+        esac""",
+    )
+    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    with pytest.raises(BrokerUnavailableError, match=r"kafka-1 has ended: ERROR .* disk full"):
+        await broker.start()
+    kept = Cluster.load(settings.data_dir / "kafka")
+    assert kept
+    assert kept.nodes[0].pid is None
+
+
+async def test_a_storage_tool_that_fails_says_why(
+    settings: Settings,
+    programs: Callable[[str, str], Path],
+    maven: Callable[..., Callable[[], int]],
+) -> None:
+    maven()
+    programs(
+        "java",
+        """case "$*" in
+        *-version) echo 'openjdk version "17"' >&2;;
+        *StorageTool*) echo 'No space left on device' >&2; exit 1;;
+        esac""",
+    )
+    with pytest.raises(BrokerUnavailableError, match=r"kafka-1 cannot prepare .* No space left"):
+        await LocalKafka(settings.data_dir, settings.cache_dir).start()

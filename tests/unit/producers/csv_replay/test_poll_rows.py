@@ -1,0 +1,320 @@
+"""The fast reader of poll files against the exact one, row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from producers.csv_replay import line_file as lines
+from producers.csv_replay.header import columns_text
+from producers.csv_replay.open_file import Table
+from producers.csv_replay.poll_rows import StoreNumbers, parse_poll_line, read_polls
+from producers.csv_replay.quoted_lines import join_rows
+from producers.csv_replay.table import POLLS, Refused
+from stream_app.domain.timestamps import parse_instant
+from stream_app.errors import RecordError
+
+A = "0a0a0a0a-1111-4222-8333-444444444444"
+B = "ffffffff-1111-4222-8333-444444444444"
+LATEST = parse_instant("2023-02-01 00:00:00 UTC")
+
+Poll = tuple[str, int, bool]
+
+
+def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[Refused]]:
+    table = Table(path, POLLS)
+    stores = StoreNumbers()
+    polls: list[Poll] = []
+    refused: list[Refused] = []
+    with patch.object(lines, "CHUNK_BYTES", chunk_bytes):
+        for chunk in read_polls(table, stores, lambda: LATEST):
+            polls += [(stores.ids[number], at, up) for number, at, up in chunk.accepted.iter_rows()]
+            refused += chunk.refused
+    table.close()
+    return polls, refused
+
+
+def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
+    """Row by row, as the semantics say it: the reference."""
+    table = Table(path, POLLS)
+    assert table.columns is not None
+    stores = StoreNumbers()
+    polls: list[Poll] = []
+    refused: list[Refused] = []
+    content = path.read_bytes()
+    joined = join_rows(content, table.columns.count, table.columns.positions, last=True)
+    table.close()
+    for number, line in enumerate(joined.data.split(b"\n")[1:], 2):
+        try:
+            poll = parse_poll_line(line, table.columns, stores, LATEST)
+        except RecordError as error:
+            row = joined.joined.get(number - 1, line).removesuffix(b"\r")
+            refused.append(
+                Refused(
+                    str(path),
+                    number,
+                    str(error),
+                    row[: lines.MAX_LINE_BYTES],
+                    "polls",
+                    columns_text(table.columns, POLLS),
+                    truncated=len(row) > lines.MAX_LINE_BYTES,
+                )
+            )
+            continue
+        if poll is not None:
+            polls.append((stores.ids[poll[0]], poll[1], poll[2]))
+    return polls, refused
+
+
+def poll_file(
+    folder: Path, *rows: str | bytes, header: str = "store_id,status,timestamp_utc"
+) -> Path:
+    path = folder / "polls.csv"
+    encoded = [row if isinstance(row, bytes) else row.encode() for row in (header, *rows)]
+    path.write_bytes(b"\n".join(encoded))
+    return path
+
+
+good_times = [
+    "2023-01-22 12:09:39.388884 UTC",
+    "2023-01-22 12:09:39.5 UTC",
+    "2023-01-22 12:09:39 UTC",
+    "2023-01-22 12:09:39",
+    "2023-01-22T12:09:39Z",
+    "2023-01-22T12:09:39.123456Z",
+    "2023-01-22 12:09:39+00:00",
+    "2023-01-22T12:09:39.25+00:00",
+    " 2023-01-22 12:09:39 utc ",
+    "2023-01-22T12:09:39+05:30",
+    "2023-01-22T12:09",
+    "20230122T120939Z",
+    "2023-01-22T12:09:39.1234567",
+    "2023-01-22 12:09:39,5",
+    "2024-02-29 00:00:00 UTC",
+    "1970-01-01 00:00:00 UTC",
+    "2023-02-01 00:00:00 UTC",
+]
+bad_times = [
+    "",
+    "UTC",
+    "2023-02-29 00:00:00 UTC",
+    "2023-01-22 24:00:00 UTC",
+    "2023-01-22 12:60:00 UTC",
+    "2023-01-22 12:09:60 UTC",
+    "2023-13-22 12:09:39 UTC",
+    "2023-1-22 12:09:39 UTC",
+    "2023-01-22 12:09:39. UTC",
+    "2023-01-22 12:09:39+00:00 UTC",
+    "2023-01-22 12:09:39+00:00+00:00",
+    "2023-01-22 12:09:39.5ZUTC",
+    "2023-01-22 12:09:39Z UTC",
+    "2023-01-22 12:09:39 PST",
+    "2023-02-01 00:00:00.000001 UTC",
+    "1969-12-31 23:59:59 UTC",
+    "2100-01-01 00:00:00 UTC",
+    "9999-12-31 23:59:59 UTC",
+    "\u0662023-01-22 12:09:39 UTC",
+    "2023-01-22 1\u0662:09:39 UTC",
+    "1674389379",
+]
+ids = [A, A.upper(), f" {B}\t", B.replace("-", ""), B[:-1], "8419537941919820732", "", f"{{{A}}}"]
+statuses = ["active", "inactive", "ACTIVE", " Inactive ", "act\u0130ve", "up", "", "1", "null"]
+
+
+def quoted(field: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        field,
+        field.map(lambda text: f'"{text}"'),
+        field.map(lambda text: f' "{text}"'),
+        field.map(lambda text: f'"{text}" '),
+        field.map(lambda text: f'{text}"'),
+        field.map(lambda text: f'"{text}'),
+        field.map(lambda text: f'"{text}""'),
+        field.map(lambda text: f'"{text},"'),
+    )
+
+
+GOOD = (A, "active", good_times[0])
+CHOICES = (ids, statuses, good_times + bad_times)
+
+junk = st.text(st.sampled_from('",\r \t\x0b\x1c\x85\u2028\ufffd0aZ'), max_size=8)
+
+
+@st.composite
+def rows_with_one_odd_field(draw: st.DrawFn) -> str:
+    fields = list(GOOD)
+    position = draw(st.integers(0, 2))
+    fields[position] = draw(quoted(st.sampled_from(CHOICES[position])))
+    return ",".join(fields)
+
+
+messy_rows = st.one_of(
+    rows_with_one_odd_field(),
+    rows_with_one_odd_field(),
+    st.tuples(*[quoted(st.sampled_from(values)) for values in CHOICES]).map(",".join),
+    st.lists(st.one_of(junk, st.sampled_from([*ids, *statuses])), max_size=5).map(",".join),
+    junk,
+    st.datetimes().map(lambda moment: f"{A},active,{moment.isoformat(' ')} UTC"),
+).map(str.encode)
+rows = st.tuples(
+    st.one_of(messy_rows, messy_rows.map(lambda row: row + b"\xff"), st.binary(max_size=6)),
+    st.sampled_from([b"", b"", b"\r", b"\r\r", b" "]),
+).map(b"".join)
+
+
+@given(rows=st.lists(rows, max_size=12), chunk_bytes=st.sampled_from([1, 50, 2 << 20]))
+@example(rows=[f"{A},active,{good_times[0]}".encode()], chunk_bytes=1)
+@example(rows=[b"", b"\r", b" ", f"{A},active,{good_times[0]}\r".encode(), b""], chunk_bytes=50)
+@example(rows=[f'"{A}\r",active,{good_times[0]}'.encode()], chunk_bytes=50)
+@example(rows=[f'{A},active,{good_times[0]},"5" pipe"'.encode()], chunk_bytes=50)
+@settings(max_examples=400)
+def test_reads_what_the_exact_reader_reads(rows: list[bytes], chunk_bytes: int) -> None:
+    with TemporaryDirectory() as folder:
+        path = poll_file(Path(folder), *rows)
+        polls, refused = read_fast(path, chunk_bytes)
+        exact_polls, exact_refused = read_exactly(path)
+    assert sorted(polls) == sorted(exact_polls)
+    assert refused == exact_refused
+
+
+@given(
+    rows=st.lists(rows, max_size=8),
+    header=st.sampled_from(
+        ["timestamp_utc,note,STATUS,store_id,", ' "Store_ID", timestamp_utc ,x,Status,y\r']
+    ),
+)
+@settings(max_examples=200)
+def test_reads_any_column_order_as_the_exact_reader_does(rows: list[bytes], header: str) -> None:
+    with TemporaryDirectory() as folder:
+        wide = [
+            b",".join([*reversed(row.split(b",")), b"x" * (number % 2)])
+            for number, row in enumerate(rows)
+        ]
+        path = poll_file(Path(folder), *wide, header=header)
+        assert_alike = read_fast(path), read_exactly(path)
+    (polls, refused), (exact_polls, exact_refused) = assert_alike
+    assert sorted(polls) == sorted(exact_polls)
+    assert refused == exact_refused
+
+
+def test_reads_each_oddity_as_the_exact_reader_does(tmp_path: Path) -> None:
+    """Every odd field and every odd end of a row once, each in an otherwise good row."""
+    odd_rows = [
+        ",".join([*GOOD[:position], value, *GOOD[position + 1 :], ignored]).encode()
+        for position, values in enumerate(CHOICES)
+        for value in [form for text in values for form in (text, f'"{text}"', f' "{text}"')]
+        for ignored in ("", '"x"')
+    ]
+    good = ",".join(GOOD).encode()
+    ignored_fields = [
+        b"\xff",
+        "\ufffd".encode(),
+        b'"5" pipe"',
+        b'5" pipe',
+        b'"5"" pipe"',
+        b'"a,b"',
+        b'"a\r"',
+        b'"a"\r',
+        b"a\rb",
+        b"x" * (lines.MAX_LINE_BYTES - len(good) - 1),
+        b"x" * (lines.MAX_LINE_BYTES - len(good) - 1) + b"\r",
+        b"x" * (lines.MAX_LINE_BYTES - len(good)),
+        b",",
+    ]
+    odd_rows += [good + b"," + field for field in ignored_fields]
+    odd_rows += [
+        f'"{A}\r",active,{good_times[0]},'.encode(),
+        f'{A}\r,"active",{good_times[0]},'.encode(),
+    ]
+    path = tmp_path / "polls.csv"
+    for row in odd_rows:
+        path.write_bytes(b"store_id,status,timestamp_utc,note\n" + row)
+        polls, refused = read_fast(path)
+        assert (polls, refused) == read_exactly(path), row
+    path.write_bytes(b"\r\n".join([b"store_id,status,timestamp_utc,note", *odd_rows]))
+    polls, refused = read_fast(path)
+    exact_polls, exact_refused = read_exactly(path)
+    assert sorted(polls) == sorted(exact_polls)
+    assert refused == exact_refused
+
+
+@pytest.mark.parametrize("time", good_times[:-3])
+@pytest.mark.parametrize("status", ["active", "ACTIVE", " active"])
+def test_accepts_all_forms_that_the_semantics_allow(tmp_path: Path, time: str, status: str) -> None:
+    if "," in time:
+        time = f'"{time}"'
+    polls, refused = read_fast(poll_file(tmp_path, f"{A.upper()},{status},{time}"))
+    assert refused == []
+    assert polls == [(A, parse_instant(time.strip('"')), True)]
+
+
+def test_a_bad_row_is_refused_with_its_line_and_its_bytes_and_the_others_arrive(
+    tmp_path: Path,
+) -> None:
+    time = good_times[0]
+    path = poll_file(
+        tmp_path,
+        f"{A},active,{time}",
+        "",
+        f"{A},active",
+        f"{A},active,{time},more",
+        b"\xff\xfe,active," + time.encode(),
+        f"nobody,active,{time}\r",
+        f"{A},asleep,{time}",
+        f'"{A},active,{time}',
+        f"{A},active,soon",
+        f"{A},active,2023-02-01 00:00:00.000001 UTC",
+        f"{B},inactive,{time}",
+    )
+    polls, refused = read_fast(path)
+    assert [store for store, _, _ in polls] == [A, B]
+    assert {row.file for row in refused} == {str(path)}
+    assert [(row.line, row.reason) for row in refused] == [
+        (4, "2 columns where the header has 3"),
+        (5, "4 columns where the header has 3"),
+        (6, "not UTF-8: byte 0xff in column 1"),
+        (7, "store_id is not a UUID: 'nobody'"),
+        (8, "status is neither active nor inactive: 'asleep'"),
+        (9, "quotes: a quoted field does not end in its line"),
+        (10, "not a time: 'soon'"),
+        (11, "in the future: 2023-02-01T00:00:00.000001Z"),
+    ]
+    assert refused[2].original == b"\xff\xfe,active," + time.encode()
+    assert refused[3].original == f"nobody,active,{time}".encode()
+
+
+def test_plain_rows_do_not_take_the_slow_way(tmp_path: Path) -> None:
+    plain = [
+        f"{store},{status},{time}"
+        for store in (A, A.upper(), B, f'"{B}"')
+        for status in ("active", "Inactive")
+        for time in good_times[:8]
+    ]
+    # nor do empty lines
+    path = poll_file(tmp_path, *[line for row in plain for line in (row, "", "")])
+    with patch("producers.csv_replay.poll_rows.parse_poll_line", side_effect=AssertionError):
+        polls, refused = read_fast(path)
+    assert len(polls) == len(plain)
+    assert refused == []
+
+
+def test_an_overlong_row_is_refused_and_the_next_ones_keep_their_lines(tmp_path: Path) -> None:
+    good = f"{A},active,{good_times[0]}"
+    long = good + "," + "x" * lines.MAX_LINE_BYTES
+    path = poll_file(
+        tmp_path, good, long, good, long, "bad", header="store_id,status,timestamp_utc"
+    )
+    for chunk_bytes in (1000, 2 << 20):
+        polls, refused = read_fast(path, chunk_bytes)
+        assert len(polls) == 2
+        assert [(row.line, row.reason) for row in refused] == [
+            (3, "longer than 65,536 bytes"),
+            (5, "longer than 65,536 bytes"),
+            (6, "1 columns where the header has 3"),
+        ]
+        assert all(len(row.original) <= lines.MAX_LINE_BYTES for row in refused)

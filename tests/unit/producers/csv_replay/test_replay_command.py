@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+from stream_app.cli.replay import replay
+from stream_app.errors import BrokerUnavailableError, StoreUptimeError
+
+if TYPE_CHECKING:
+    import pytest
+
+SAMPLE = Path(__file__).parents[4] / "data"
+
+
+def test_nothing_to_send_is_a_usage_error() -> None:
+    result = CliRunner().invoke(replay, [])
+    assert result.exit_code == 2
+    assert "nothing to send" in result.output
+
+
+def test_a_wrong_file_is_told_before_a_broker_is_looked_for(tmp_path: Path) -> None:
+    arguments = ["--from", str(SAMPLE), "--status", "none.csv", "--data-dir", str(tmp_path)]
+    result = CliRunner().invoke(replay, arguments)
+    assert isinstance(result.exception, StoreUptimeError)
+    assert str(result.exception) == "none.csv: cannot be read: No such file or directory"
+    assert result.stdout == ""
+
+
+def test_says_how_to_get_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORE_UPTIME_KAFKA_BOOTSTRAP", raising=False)
+    arguments = ["--from", str(SAMPLE), "--data-dir", str(tmp_path)]
+    result = CliRunner().invoke(replay, arguments)
+    assert isinstance(result.exception, BrokerUnavailableError)
+    assert f"none was started from {tmp_path}" in str(result.exception)
+
+
+def test_help_names_the_exit_codes() -> None:
+    text = " ".join(CliRunner().invoke(replay, ["--help"]).output.split())
+    assert "5: so it was, but every row of a file, or all hours of a store, were refused" in text

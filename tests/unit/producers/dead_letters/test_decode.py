@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.dead_letters.decode import (
+    HoursRow,
+    NotReplayableError,
+    Recovered,
+    RequestRecord,
+    recover,
+)
+from stream_app.contracts.records import (
+    DeadLetter,
+    HoursRecord,
+    PollBatch,
+    ZoneRecord,
+    encode_hours,
+    encode_poll,
+    encode_poll_batch,
+    encode_zone,
+    parse_uuid,
+)
+from stream_app.contracts.topics import (
+    MAX_RECORD_BYTES,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    TopicSpec,
+)
+from stream_app.errors import RecordError
+from tests.unit.contracts import wire
+
+STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
+TAKEN = 1_710_072_000_000_000
+LATEST = TAKEN + 300_000_000
+NOON = "2024-03-10 12:00:00 UTC"
+
+
+def of_topic(topic: TopicSpec, value: bytes | None, **more: Any) -> DeadLetter:
+    source: dict[str, str | int] = {"topic": topic.name, "partition": 3, "offset": 70}
+    return DeadLetter(source, "why", value, b"key", **more)
+
+
+def of_file(kind: str, columns: str, row: str) -> DeadLetter:
+    source: dict[str, str | int] = {"file": "a.csv", "line": 3, "kind": kind, "columns": columns}
+    return DeadLetter(source, "why", row.encode())
+
+
+def of_http(path: str, item: Any) -> DeadLetter:
+    source: dict[str, str | int] = {"http": "7c9e", "item": 2, "path": path}
+    original = item if isinstance(item, bytes) else json.dumps(item).encode()
+    return DeadLetter(source, "why", original)
+
+
+def recovered(letter: DeadLetter) -> Recovered:
+    return recover(letter, taken=TAKEN, clock=TAKEN, tolerance=LATEST - TAKEN)
+
+
+@pytest.mark.parametrize(
+    ("letter", "fact"),
+    [
+        (
+            of_topic(STORE_STATUS, encode_poll(STORE, TAKEN, active=True)),
+            PollBatch(STORE, [(TAKEN, True)]),
+        ),
+        (
+            of_topic(STORE_STATUS, encode_poll_batch(STORE, [(5, True), (LATEST, False)])),
+            PollBatch(STORE, [(5, True), (LATEST, False)]),
+        ),
+        (
+            of_topic(STORE_BUSINESS_HOURS, encode_hours(STORE, [(0, " 09:00 ", "17:00")])),
+            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+        ),
+        (of_topic(STORE_TIMEZONES, encode_zone(STORE, "UTC")), ZoneRecord(STORE, "UTC")),
+        (
+            of_topic(REPORT_REQUESTS, f'{{"report_id":"{STORE}","store_id":"{STORE}"}}'.encode()),
+            RequestRecord(STORE, f'{{"report_id":"{STORE}","store_id":"{STORE}"}}'.encode()),
+        ),
+        (
+            of_file(
+                "polls", "timestamp_utc,,status,store_id", f"{NOON},note,Active,{STORE.upper()}"
+            ),
+            PollBatch(STORE, [(TAKEN, True)]),
+        ),
+        (
+            of_file(
+                "hours",
+                "dayOfWeek,store_id,end_time_local,start_time_local",
+                f"2,{STORE},17:00, 9:00",
+            ),
+            HoursRow(STORE, (2, "9:00", "17:00")),
+        ),
+        (of_file("zones", "timezone_str,store_id", f"UTC,{STORE}"), ZoneRecord(STORE, "UTC")),
+        (
+            of_http("/status", {"store_id": STORE, "status": "inactive", "timestamp_utc": NOON}),
+            PollBatch(STORE, [(TAKEN, False)]),
+        ),
+        (
+            of_http(f"/stores/{STORE}/status", {"status": "active", "timestamp_utc": NOON}),
+            PollBatch(STORE, [(TAKEN, True)]),
+        ),
+        (
+            of_http(f"/stores/{STORE}/business_hours", {"hours": [[0, "09:00", "17:00"]]}),
+            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+        ),
+        (
+            of_http(
+                f"/stores/{STORE}/business_hours",
+                {"hours": [{"day": 0, "start_time_local": "09:00", "end_time_local": " 17:00"}]},
+            ),
+            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+        ),
+        (
+            of_http(f"/stores/{STORE}/timezone", {"timezone": "Asia/Tokyo"}),
+            ZoneRecord(STORE, "Asia/Tokyo"),
+        ),
+    ],
+)
+def test_what_was_meant_is_read_from_every_source(letter: DeadLetter, fact: Any) -> None:
+    assert recovered(letter) == Recovered(fact)
+
+
+def test_a_live_ping_without_a_time_was_meant_when_it_came() -> None:
+    letter = of_http("/status", {"store_id": STORE, "status": "active"})
+    assert recovered(letter).fact == PollBatch(STORE, [(TAKEN, True)])
+
+
+@pytest.mark.parametrize(
+    ("letter", "reason"),
+    [
+        (of_topic(STORE_STATUS, None), "the record has no value"),
+        (of_topic(STORE_STATUS, b"\xff"), "not JSON"),
+        (of_topic(STORE_STATUS, encode_poll(STORE, LATEST + 1, active=True)), "ahead of the clock"),
+        (of_topic(STORE_BUSINESS_HOURS, encode_hours(STORE, [(7, "1:00", "2:00")])), "day 7"),
+        (of_topic(STORE_TIMEZONES, b"{}"), "store_id is missing"),
+        (of_topic(REPORT_REQUESTS, b"{}"), "report_id is missing"),
+        (
+            of_topic(
+                REPORT_REQUESTS,
+                json.dumps({"report_id": STORE, "store_id": STORE}).encode()
+                + b" " * MAX_RECORD_BYTES,
+            ),
+            "larger than the 1,000,000 bytes of a record",
+        ),
+        (of_file("polls", "store_id,status,timestamp_utc", "a,b"), "2 columns where"),
+        (of_file("polls", "store_id,status,timestamp_utc", "  "), "a blank line"),
+        (
+            of_file("hours", "store_id,day,start_time_local,end_time_local", f"{STORE},0,9 am,5"),
+            "time",
+        ),
+        (of_file("zones", "store_id,timezone_str", f"{STORE},{'x' * 101}"), "101 characters"),
+        (of_http("/status", b"{"), "not JSON"),
+        (of_http("/status", ["active"]), "not a JSON object"),
+        (of_http("/stores/me/status", {"status": "active"}), "store_id is not a UUID"),
+        (of_http(f"/stores/{STORE}/business_hours", {"hours": 7}), "hours is not a list"),
+        (
+            of_http(
+                f"/stores/{STORE}/business_hours", b'{"hours":' + b"[" * 600 + b"]" * 600 + b"}"
+            ),
+            "neither \\[day, start, end\\] nor an object",
+        ),
+    ],
+)
+def test_what_is_still_bad_says_why(letter: DeadLetter, reason: str) -> None:
+    with pytest.raises(RecordError, match=reason) as bad:
+        recovered(letter)
+    assert not isinstance(bad.value, NotReplayableError)
+
+
+@pytest.mark.parametrize(
+    ("letter", "reason"),
+    [
+        (of_topic(STORE_STATUS, encode_zone(STORE, "UTC"), truncated=True), "only the beginning"),
+        (DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), "an earlier version kept it"),
+        (of_file("pots", "store_id", STORE), "nothing is known of rows of pots"),
+        (of_file("polls", "store_id", STORE), "no column status, timestamp_utc"),
+        (of_topic(REPORT_RESULTS, b"{}"), "nothing is known of records of the topic"),
+        (DeadLetter({"http": "7c9e", "path": "/status"}, "why", b"[]"), "the whole body of a POST"),
+        (of_http("/trigger_report", {}), "nothing is known of requests to"),
+        (DeadLetter({}, "why", b"x"), "nothing is known of its source"),
+        (DeadLetter({"topic": 7}, "why", b"x"), "nothing is known of its source"),
+    ],
+)
+def test_a_letter_that_says_too_little_cannot_be_replayed(letter: DeadLetter, reason: str) -> None:
+    with pytest.raises(NotReplayableError, match=reason):
+        recovered(letter)
+
+
+def test_of_a_batch_the_good_polls_are_taken_and_the_others_told() -> None:
+    value = encode_poll_batch(STORE, [(5, True), (LATEST + 1, True), (6, False)])
+    value = value.replace(b"[6,0]", b'["6",0]')
+    found = recovered(of_topic(STORE_STATUS, value))
+    assert found.fact == PollBatch(STORE, [(5, True)])
+    assert [reason.split(":")[0] for reason in found.refused] == ["poll 2", "2024-03-10T12"]
+
+
+@given(
+    letter=wire.dead_letters,
+    kind=st.sampled_from(["polls", "hours", "zones"]),
+    topic=st.sampled_from([STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES, REPORT_REQUESTS]),
+)
+def test_whatever_a_letter_holds_it_is_read_or_refused(
+    letter: DeadLetter, kind: str, topic: TopicSpec
+) -> None:
+    text = (letter.original or b"").decode(errors="replace")
+    for tried in (
+        letter,
+        of_topic(topic, letter.original),
+        of_file(kind, text, text),
+        of_http("/status", letter.original or b""),
+    ):
+        # anything but these would end the replay of all that come after it
+        with suppress(RecordError):
+            fact = recovered(tried).fact
+            assert parse_uuid(fact.store_id) == fact.store_id
+
+
+@pytest.mark.parametrize("topic", [STORE_STATUS, STORE_TIMEZONES, REPORT_REQUESTS])
+def test_of_a_batch_that_could_not_be_read_nothing_can_be_sent_again(topic: TopicSpec) -> None:
+    letter = of_topic(topic, None)
+    letter.source["last_offset"] = 79
+    with pytest.raises(NotReplayableError, match="nothing of a batch"):
+        recovered(letter)

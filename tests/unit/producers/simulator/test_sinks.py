@@ -1,0 +1,398 @@
+"""The ways into the product: HTTP against a scripted server, Kafka over a scripted producer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aiokafka.errors import MessageSizeTooLargeError
+
+from producers import record_sink as sink_module
+from producers.simulator import sinks as ping_sinks
+from producers.simulator.delivery_stats import Tally
+from producers.simulator.model import Ping
+from producers.simulator.sinks import HttpPings, KafkaPings
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.records import decode_poll_batch
+from stream_app.domain.timestamps import SECOND
+from stream_app.errors import StoreUptimeError
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+NOW = 1_710_072_000_000_000
+IDS = [f"0f5c1a3e-9f2b-4b8e-8a6b-00000000000{number}" for number in range(10)]
+
+
+def ping(store: int, instant: int = NOW, *, active: bool = True) -> Ping:
+    return Ping(instant, store, instant, active)
+
+
+def make_tally() -> tuple[Tally, list[Ping]]:
+    recorded: list[Ping] = []
+    return Tally(recorded.append, lambda: 0.0), recorded
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ping_sinks, "_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(ping_sinks, "_LONGEST_WAIT_SECONDS", 0.0)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any = None
+    retry_after: str | None = None
+
+
+HUNG_UP = Answer(0)
+ALL = Answer(202, {"accepted": 2, "refused": 0, "items": []})
+
+
+class Api:
+    """Answers POSTs one after another; remembers them."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, Any]] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.three = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.Response(text="ok")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        if self.at_once == 3:
+            self.three.set()
+        await self.go.wait()
+        self.at_once -= 1
+        assert request.content_type == "application/json"
+        self.calls.append((request.path, json.loads(await request.read())))
+        answer = self.answers.pop(0)
+        if answer is HUNG_UP:
+            assert request.transport is not None
+            request.transport.abort()
+        headers = {"Retry-After": answer.retry_after} if answer.retry_after else {}
+        if isinstance(answer.body, str):
+            return web.Response(status=answer.status, text=answer.body, headers=headers)
+        return web.json_response(answer.body, status=answer.status, headers=headers)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Callable[..., Any]]:
+    """Start an API that gives the answers: `await api(...)` is that API and its address."""
+    servers: list[TestServer] = []
+
+    async def start(*answers: Answer) -> tuple[Api, str]:
+        made = Api(*answers)
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", made.handle)
+        servers.append(TestServer(app))
+        await servers[-1].start_server()
+        return made, str(servers[-1].make_url("/"))
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+async def posted(address: str, *batches: list[Ping], **arguments: Any) -> tuple[Tally, list[Ping]]:
+    tally, recorded = make_tally()
+    async with HttpPings(address, IDS, **arguments) as sink:
+        for batch in batches:
+            await sink.send(batch, tally)
+        await sink.drain()
+    return tally, recorded
+
+
+async def test_one_ping_goes_to_its_store_and_several_go_together(api: Any) -> None:
+    server, address = await api(Answer(202, {}), ALL)
+    pings = [ping(1, NOW + 1), ping(2, active=False), ping(3)]
+    tally, recorded = await posted(address, pings[:1], pings[1:], at_once=1)
+    stamp = "2024-03-10T12:00:00"
+    assert server.calls == [
+        (f"/stores/{IDS[1]}/status", {"status": "active", "timestamp_utc": f"{stamp}.000001Z"}),
+        (
+            "/status",
+            [
+                {"store_id": IDS[2], "status": "inactive", "timestamp_utc": f"{stamp}Z"},
+                {"store_id": IDS[3], "status": "active", "timestamp_utc": f"{stamp}Z"},
+            ],
+        ),
+    ]
+    assert recorded == pings
+    assert tally.counts.acknowledged == 3
+    assert not tally.open
+
+
+async def test_refused_items_are_told_apart_from_their_neighbours(api: Any) -> None:
+    items = [{"index": 1, "reason": "in the future"}]
+    _, address = await api(Answer(202, {"accepted": 2, "refused": 1, "items": items}))
+    pings = [ping(1), ping(2), ping(3)]
+    tally, recorded = await posted(address, pings)
+    assert recorded == [pings[0], pings[2]]
+    assert tally.counts.refused == 1
+    assert tally.refusal == (2, "in the future")
+    assert not tally.open
+
+
+async def test_a_batch_of_which_all_items_are_refused(api: Any) -> None:
+    items = [{"index": index, "reason": "in the future"} for index in (0, 1)]
+    _, address = await api(Answer(422, {"accepted": 0, "refused": 2, "items": items}))
+    tally, recorded = await posted(address, [ping(1), ping(2)])
+    assert recorded == []
+    assert tally.counts.refused == 2
+    assert not tally.open
+
+
+async def test_a_refused_single_ping(api: Any) -> None:
+    _, address = await api(Answer(422, {"detail": "in the future"}))
+    tally, recorded = await posted(address, [ping(1)])
+    assert tally.refusal == (1, "422: in the future")
+    assert recorded == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        "accepted",
+        {"accepted": 3, "refused": 0, "items": []},
+        {"accepted": 1, "refused": 1, "items": []},
+        {"accepted": 1, "refused": 1, "items": [{"index": 2, "reason": "?"}]},
+        {"accepted": 1, "refused": 1, "items": [{"index": True, "reason": "?"}]},
+    ],
+)
+async def test_an_answer_that_does_not_add_up_acknowledges_nothing(api: Any, body: Any) -> None:
+    _, address = await api(Answer(202, body))
+    tally, recorded = await posted(address, [ping(1), ping(2)])
+    assert recorded == []
+    assert tally.counts.failed == 2
+    assert tally.trouble.startswith("the answer does not add up: ")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Answer(429, {"detail": "too much waits"}, "1"),
+        Answer(503, {"detail": "the broker is out of reach"}, "5"),
+        Answer(503, "gone", "soon"),
+        Answer(500, {}),
+        Answer(502, "<h1>Bad gateway</h1>"),
+        HUNG_UP,
+    ],
+)
+async def test_what_may_be_over_soon_is_sent_again(api: Any, trouble: Answer) -> None:
+    server, address = await api(trouble, trouble, ALL)
+    pings = [ping(1), ping(2)]
+    tally, recorded = await posted(address, pings)
+    assert recorded == pings
+    assert tally.counts.retried == 4
+    assert server.calls[0] == server.calls[1] == server.calls[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), (None, 1.0), ("", 1.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("9999", 30.0)],
+)
+async def test_waits_as_long_as_it_is_told(
+    api: Any, monkeypatch: pytest.MonkeyPatch, text: str | None, seconds: float
+) -> None:
+    monkeypatch.setattr(ping_sinks, "_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(ping_sinks, "_LONGEST_WAIT_SECONDS", 30.0)
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(ping_sinks, "sleep", sleep)
+    _, address = await api(Answer(503, {}, text), ALL)
+    await posted(address, [ping(1), ping(2)])
+    assert waited == [seconds]
+
+
+async def test_a_batch_that_is_refused_as_a_whole_has_failed(api: Any) -> None:
+    _, address = await api(Answer(413, {"title": "too large"}))
+    tally, recorded = await posted(address, [ping(1), ping(2)])
+    assert tally.counts.failed == 2
+    assert tally.trouble == "413: too large"
+    assert recorded == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("pings", [[ping(1)], [ping(1), ping(2)]])
+async def test_an_api_without_live_pings_is_one_clear_error(
+    api: Any, status: int, pings: list[Ping]
+) -> None:
+    _, address = await api(Answer(status, {}), Answer(status, {}))
+    with pytest.raises(StoreUptimeError, match=r"takes no live pings .*: say --via kafka"):
+        await posted(address, pings)
+
+
+async def test_no_more_is_sent_to_an_api_without_live_pings(api: Any) -> None:
+    server, address = await api(*[Answer(404, {})] * 10)
+    with pytest.raises(StoreUptimeError, match="takes no live pings"):
+        await posted(address, *[[ping(1)]] * 10, at_once=1)
+    assert len(server.calls) == 1
+
+
+async def test_requests_under_way_are_bounded(api: Any) -> None:
+    server, address = await api(*[ALL] * 9)
+    server.go.clear()
+    tally, _ = make_tally()
+    async with HttpPings(address, IDS, at_once=3) as sink:
+
+        async def send_all() -> None:
+            for store in range(9):
+                await sink.send([ping(store), ping(store, NOW + 1)], tally)
+
+        sending = asyncio.create_task(send_all())
+        await server.three.wait()
+        # time enough for more of them
+        await asyncio.sleep(0.05)
+        assert server.at_once == 3
+        server.go.set()
+        await sending
+        await sink.drain()
+    assert server.most_at_once == 3
+    assert tally.counts.acknowledged == 18
+
+
+async def test_what_is_not_answered_at_the_end_stays_open(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ping_sinks, "DRAIN_SECONDS", 0.05)
+    server, address = await api(ALL)
+    server.go.clear()
+    tally, recorded = await posted(address, [ping(1), ping(2)])
+    assert tally.open == {ping(1), ping(2)}
+    assert recorded == []
+    server.go.set()
+
+
+async def test_without_an_api_one_line_says_what_to_do() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(StoreUptimeError) as told:
+        await posted(address)
+    assert str(told.value).startswith(f"no store-uptime API answers at {address} (")
+    assert str(told.value).endswith("name another with --api, or say --via kafka")
+    assert "\n" not in str(told.value)
+
+
+# -- Kafka
+
+
+@dataclass
+class Metadata:
+    timestamp: int
+
+
+class ProducerDouble:
+    """Acknowledges at once with the time of the test, unless it shall not."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, bytes]] = []
+        self.silent = False
+        self.error: Exception | None = None
+        self.stopped = False
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def send(
+        self, topic: str, *, value: bytes, key: bytes, partition: int
+    ) -> asyncio.Future[Metadata]:
+        assert partition == partition_of(key, SETTINGS.partitions)
+        future = asyncio.get_running_loop().create_future()
+        self.sent.append((topic, key, value))
+        if self.error is not None:
+            future.set_exception(self.error)
+        elif not self.silent:
+            future.set_result(Metadata(NOW // 1000))
+        return future
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> ProducerDouble:
+    double = ProducerDouble()
+    monkeypatch.setattr(sink_module, "producer", lambda *_args, **_kwargs: double)
+    return double
+
+
+SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
+
+
+async def published(*batches: list[Ping]) -> tuple[Tally, list[Ping]]:
+    tally, recorded = make_tally()
+    async with KafkaPings(SETTINGS, IDS) as sink:
+        for batch in batches:
+            await sink.send(batch, tally)
+        await sink.drain()
+    return tally, recorded
+
+
+async def test_stores_publish_single_polls_and_a_bunch_as_one_batch(
+    producer: ProducerDouble,
+) -> None:
+    pings = [ping(1), ping(2, NOW - 2), ping(2, NOW - 1, active=False), ping(3, active=False)]
+    tally, recorded = await published(pings)
+    assert [(topic, key) for topic, key, _ in producer.sent] == [
+        ("store-status", IDS[store].encode()) for store in (1, 2, 3)
+    ]
+    values = [value for _, _, value in producer.sent]
+    assert json.loads(values[0]) == {
+        "store_id": IDS[1],
+        "status": "active",
+        "timestamp_utc": "2024-03-10T12:00:00Z",
+    }
+    assert json.loads(values[1])["polls"] == [[NOW - 2, 1], [NOW - 1, 0]]
+    assert decode_poll_batch(values[2])[0].polls == [(NOW, False)]
+    assert sorted(recorded) == sorted(pings)
+    assert not tally.open
+
+
+async def test_what_the_worker_will_refuse_is_refused_by_the_time_of_the_broker(
+    producer: ProducerDouble,
+) -> None:
+    latest = NOW + SETTINGS.future_tolerance
+    pings = [ping(1, latest), ping(1, latest + 1), ping(2, latest + 5 * SECOND)]
+    tally, recorded = await published(pings)
+    assert len(producer.sent) == 2
+    assert recorded == pings[:1]
+    assert tally.counts.refused == 2
+    assert tally.refusal is not None
+    assert "lies ahead of the clock" in tally.refusal[1]
+
+
+async def test_a_lost_broker_does_not_keep_it_from_ending(
+    producer: ProducerDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ping_sinks, "DRAIN_SECONDS", 0.05)
+    producer.silent = True
+    tally, recorded = await published([ping(1), ping(2)])
+    assert producer.stopped
+    assert tally.open == {ping(1), ping(2)}
+    assert recorded == []
+
+
+async def test_a_record_that_is_refused_for_good_ends_it(producer: ProducerDouble) -> None:
+    producer.error = MessageSizeTooLargeError("too large")
+    with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):
+        await published([ping(1)])

@@ -1,0 +1,958 @@
+"""Records into the table: what is applied, what is refused, and when an event is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
+
+import orjson
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+from stream_app.contracts.records import encode_hours, encode_poll, encode_poll_batch, encode_zone
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.domain.poll_buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
+from stream_app.domain.polls import from_bytes, poll_set
+from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
+from stream_app.errors import RevokedError, TableError
+from stream_app.metrics import WorkerMetrics
+from stream_app.worker.agents.ingest import Ingest, most_stores
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    decode_fact,
+    encode_fact,
+    encode_rows,
+    store_key,
+)
+from stream_app.worker.latest_polls import LatestPolls
+from tests.agent_fakes import (
+    NOW,
+    PARTITIONS,
+    Applied,
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeGaps,
+    FakeMessage,
+    FakeOwnership,
+    FakeRun,
+    FakeStream,
+    PassedOn,
+    RecordingOutbox,
+    events_of,
+    run_of,
+    settings_with,
+    settle,
+    store_in,
+)
+
+if TYPE_CHECKING:
+    from stream_app.contracts.topics import TopicSpec
+
+SETTINGS = settings_with()
+STORE = store_in(0)
+KEY = store_key(STORE)
+GOOD = encode_poll_batch(STORE, [(NOW - MINUTE, True)])
+
+
+class Desk:
+    """An `Ingest` among fakes."""
+
+    def __init__(self) -> None:
+        self.facts = FakeFacts()
+        self.ownership = FakeOwnership()
+        for partition in range(PARTITIONS):
+            self.ownership.own(partition)
+        self.outbox = RecordingOutbox()
+        self.committable = Committable()
+        self.failures = Failures()
+        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        for partition in range(PARTITIONS):
+            self.latest.take(partition, {})
+        self.gaps = FakeGaps()
+        self.metrics = WorkerMetrics()
+        self.sought: list[tuple[str, int, int]] = []
+        self.ingest = Ingest(
+            SETTINGS,
+            self.facts,  # type: ignore[arg-type]
+            self.ownership,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            self.latest,
+            self.committable,
+            self.gaps,  # type: ignore[arg-type]
+            self.seek,
+            self.failures,
+            self.metrics,
+        )
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.sought.append((topic, partition, offset))
+
+    async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
+        agent = {
+            STORE_STATUS.name: self.ingest.polls,
+            STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
+            STORE_TIMEZONES.name: self.ingest.timezones,
+        }
+        await agent[spec.name](FakeStream(events))
+        await settle()
+
+    async def take(self, *values: bytes | None, spec: TopicSpec = STORE_STATUS) -> list[FakeEvent]:
+        events = events_of(*values, topic=spec.name)
+        await self.run(*events, spec=spec)
+        return events
+
+    def fact(self, tag: bytes, store: str = STORE, partition: int = 0) -> bytes | None:
+        """What is stored under a tag, without its revision."""
+        return decode_fact(self.facts.get(partition, store_key(store) + tag))[1]
+
+    def polls(self, store: str = STORE, partition: int = 0) -> Any:
+        def read(bucket: Bucket) -> Any:
+            return from_bytes(self.facts.get(partition, bucket_key(store_key(store), bucket)))
+
+        layout = BucketLayout(SETTINGS.retention)
+        asked = layout.buckets(NOW - 100 * HOUR, NOW + 100 * HOUR, ())
+        return layout.polls(
+            NOW - 100 * HOUR, NOW + 100 * HOUR, [(bucket, read(bucket)) for bucket in asked]
+        )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+# -- polls
+
+
+async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
+    (event,) = await desk.take(
+        encode_poll_batch(STORE, [(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+    )
+
+    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+    assert desk.ownership.notes == [Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert event.acks == 1
+    assert desk.outbox.letters == []
+
+
+async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
+    desk: Desk,
+) -> None:
+    full = [(NOW - number * MINUTE, True) for number in range(1, MAX_TAIL_POLLS + 1)]
+    first, second = events_of(
+        encode_poll_batch(STORE, full), encode_poll_batch(STORE, [(NOW, True)])
+    )
+    await desk.run(first)
+    desk.facts.sends.at_once = False
+
+    await desk.run(second)
+
+    assert desk.facts.writes[1:] == [(0, bucket_key(KEY, MIDDLE)), (0, bucket_key(KEY, TAIL))]
+    assert len(desk.facts.sends.pending) == 2
+    assert second.acks == 0
+    desk.facts.sends.arrive(1)
+    await settle()
+    assert second.acks == 0
+    desk.facts.sends.arrive(0)
+    await settle()
+    assert second.acks == 1
+
+
+async def test_the_next_event_does_not_wait_for_the_one_before(desk: Desk) -> None:
+    desk.facts.sends.at_once = False
+    other = encode_poll_batch(store_in(0, 1), [(NOW, True)])
+
+    first, second = await desk.take(GOOD, other)
+    desk.facts.sends.arrive(1)
+    await settle()
+
+    assert (first.acks, second.acks) == (0, 1)
+
+
+async def test_a_changelog_that_fails_ends_the_worker_with_the_event_unacknowledged(
+    desk: Desk,
+) -> None:
+    desk.facts.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(GOOD)
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
+    desk: Desk,
+) -> None:
+    desk.facts.error = error = OSError("no space left")
+
+    first, second = await desk.take(GOOD, GOOD)
+
+    assert (first.acks, second.acks) == (0, 0)
+    assert desk.failures.errors == [error]
+    assert desk.outbox.letters == []
+    assert desk.ownership.finished == []
+
+
+async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
+    events = await desk.take(GOOD, GOOD)
+
+    assert len(desk.facts.writes) == 1
+    assert [event.acks for event in events] == [1, 1]
+    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+
+
+BAD_POLLS = {
+    "not JSON": b"{",
+    "bytes that are no text": b"\xff\xfe",
+    "not an object": b"[]",
+    "no value": None,
+    "no store": b'{"polls": []}',
+    "a store that is no UUID": b'{"store_id": "7", "polls": [[1, 1]]}',
+    "no status": orjson.dumps({"store_id": STORE, "timestamp_utc": "2024-01-01T00:00:00Z"}),
+    "a wrong time": orjson.dumps(
+        {"store_id": STORE, "timestamp_utc": "yesterday", "status": "active"}
+    ),
+    "no poll": orjson.dumps({"store_id": STORE, "polls": []}),
+    "bad polls alone": orjson.dumps({"store_id": STORE, "polls": [["x", 1], 7]}),
+    "the future": encode_poll_batch(STORE, [(NOW + 2 * HOUR, True)]),
+}
+
+
+@pytest.mark.parametrize("value", BAD_POLLS.values(), ids=BAD_POLLS)
+async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
+    desk: Desk, value: bytes | None
+) -> None:
+    bad, good = await desk.take(value, GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
+    assert letter.original == value
+    assert letter.key == b"a key"
+    assert letter.reason
+    assert "internal" not in letter.reason
+    assert (bad.acks, good.acks) == (1, 1)
+    assert desk.polls() == poll_set([(NOW - MINUTE, True)])
+    assert desk.ownership.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert desk.failures.errors == []
+
+
+async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(desk: Desk) -> None:
+    desk.outbox.sends.at_once = False
+
+    (event,) = await desk.take(b"{")
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_a_dead_letter_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
+    desk.outbox.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(b"{")
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
+    value = orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], ["x", 1], [NOW + 2 * HOUR, 0]]})
+
+    (event,) = await desk.take(value)
+
+    assert desk.polls() == poll_set([(NOW, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.original == value
+    assert letter.reason.startswith("2 polls refused: poll 1: ")
+    assert "lies ahead of the clock" in letter.reason
+    assert event.acks == 1
+
+
+async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
+    desk: Desk,
+) -> None:
+    desk.facts.sends.at_once = desk.outbox.sends.at_once = False
+    (event,) = await desk.take(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
+
+    desk.facts.sends.arrive()
+    await settle()
+    assert event.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+
+    assert event.acks == 1
+
+
+async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_record(
+    desk: Desk,
+) -> None:
+    edge = NOW + SETTINGS.future_tolerance
+    within, beyond = events_of(
+        encode_poll_batch(STORE, [(edge, True)]), encode_poll_batch(STORE, [(edge + SECOND, True)])
+    )
+
+    await desk.run(within, beyond)
+
+    assert desk.polls() == poll_set([(edge, True)])
+    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1]
+
+
+async def test_a_replay_refuses_what_was_refused_before(desk: Desk) -> None:
+    value = encode_poll_batch(STORE, [(NOW + HOUR, True)])
+    then, later = events_of(value, value)
+    later.message.timestamp += 2 * HOUR / SECOND
+
+    await desk.run(then)
+    await desk.run(then)
+    assert len(desk.outbox.letters) == 2
+    assert desk.facts.content == {}
+    await desk.run(later)
+
+    assert len(desk.outbox.letters) == 2
+    assert desk.polls() == poll_set([(NOW + HOUR, True)])
+
+
+async def test_a_refused_poll_is_never_the_newest(desk: Desk) -> None:
+    await desk.take(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
+
+    assert [note.newest_poll for note in desk.ownership.notes] == [NOW]
+
+
+async def test_an_error_nobody_thought_of_is_a_dead_letter(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(_value: bytes) -> None:
+        raise ZeroDivisionError("oh")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stream_app.worker.agents.ingest.decode_packed_polls", decode)
+        (bad,) = await desk.take(GOOD)
+    (good,) = await desk.take(GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.reason.startswith("internal error: ZeroDivisionError")
+    assert (bad.acks, good.acks) == (1, 1)
+    assert desk.failures.errors == []
+
+
+# -- several records in one event
+
+
+def pings(count: int, *stores: str) -> list[bytes]:
+    """Single polls of the stores in turn, a minute apart, the last one at NOW."""
+    return [
+        encode_poll_batch(
+            stores[number % len(stores)], [(NOW - (count - 1 - number) * MINUTE, True)]
+        )
+        for number in range(count)
+    ]
+
+
+async def test_a_run_writes_each_store_once(desk: Desk) -> None:
+    one, two, three = (store_in(0, number) for number in range(3))
+    run = run_of(*pings(30, one, two, three))
+
+    await desk.run(run)
+
+    assert len(desk.facts.writes) == 3
+    assert [len(desk.polls(store)) for store in (one, two, three)] == [10, 10, 10]
+    assert desk.ownership.notes == [Applied(0, {store_key(s) for s in (one, two, three)}, NOW)]
+    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert desk.ownership.owned[0].applied("store-status") == 30
+    assert desk.committable.offset("store-status", 0) == 30
+    assert run.acks == 1
+
+
+async def test_a_run_of_pings_a_store_each_costs_a_write_each(desk: Desk) -> None:
+    stores = [store_in(0, number) for number in range(100)]
+
+    await desk.run(run_of(*pings(100, *stores)))
+
+    assert len(desk.facts.writes) == 100
+
+
+async def test_a_bad_record_in_a_run_refuses_no_other(desk: Desk) -> None:
+    ahead = encode_poll_batch(STORE, [(NOW + 9 * HOUR, True)])
+    run = run_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
+
+    await desk.run(run)
+
+    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW, False)])
+    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1, 2]
+    assert run.acks == 1
+
+
+async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.domain.poll_buckets.MAX_BATCH_WEEK_POLLS", 50)
+    small = encode_poll_batch(STORE, [(NOW, True)])
+    large = encode_poll_batch(STORE, [(NOW - second * SECOND, True) for second in range(60)])
+
+    await desk.run(run_of(small, large, GOOD))
+
+    assert desk.polls() == poll_set([(NOW, True), (NOW - MINUTE, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.source["offset"] == 1
+    assert "in one week" in letter.reason
+
+
+async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
+    desk: Desk,
+) -> None:
+    desk.outbox.sends.at_once = False
+    run = run_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
+
+    await desk.run(run)
+
+    assert len(desk.polls()) == 2
+    assert desk.outbox.passed_on == [
+        PassedOn(
+            "store-status",
+            2,
+            store_in(2),
+            run.message.records[1].value,
+            ((ORIGIN_HEADER, encode_origin(RecordOrigin(NOW // 1000, 0, 1))),),
+        )
+    ]
+    assert desk.ownership.owned[0].applied("store-status") == 0
+    assert run.acks == 0
+    desk.outbox.sends.arrive()
+    await settle()
+    assert desk.ownership.owned[0].applied("store-status") == 4
+    assert run.acks == 1
+
+
+async def test_of_zones_in_a_run_the_last_one_wins(desk: Desk) -> None:
+    zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
+
+    await desk.run(
+        run_of(*(encode_zone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
+        spec=STORE_TIMEZONES,
+    )
+
+    assert desk.fact(ZONE_TAG) == b"Europe/Paris"
+
+
+async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(desk: Desk) -> None:
+    room = asyncio.Event()
+
+    async def wait(_partition: int) -> None:
+        await room.wait()
+
+    desk.facts.room = wait  # type: ignore[method-assign]
+    (event,) = events_of(GOOD)
+    running = asyncio.create_task(desk.run(event))
+    await settle()
+    assert desk.facts.writes == []
+    room.set()
+    await running
+
+    assert len(desk.facts.writes) == 1
+
+
+# -- a record on a partition that does not own its store
+
+
+async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: Desk) -> None:
+    store = store_in(2)
+    value = orjson.dumps({"store_id": store.upper(), "polls": [[NOW, 1]]})
+
+    (event,) = await desk.take(value)
+
+    origin = encode_origin(RecordOrigin(NOW // 1000, 0, 0))
+    assert desk.outbox.passed_on == [
+        PassedOn("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
+    ]
+    assert desk.facts.content == {}
+    assert event.acks == 1
+    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert desk.ownership.notes == [Applied(0, set())]
+
+
+async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
+    desk: Desk,
+) -> None:
+    desk.outbox.sends.at_once = False
+    first, second, good = await desk.take(
+        encode_poll_batch(store_in(2), [(NOW, True)]),
+        encode_poll_batch(store_in(3), [(NOW, True)]),
+        GOOD,
+    )
+    assert len(desk.outbox.passed_on) == 2
+    assert desk.ownership.finished == [(0, "store-status", 2)]
+    assert desk.ownership.owned[0].applied("store-status") == 0
+    assert (first.acks, second.acks, good.acks) == (0, 0, 1)
+
+    desk.outbox.sends.arrive(1)
+    await settle()
+    assert desk.ownership.finished[1:] == [(0, "store-status", 1)]
+    assert (first.acks, second.acks) == (0, 1)
+    # an event before it is not done with: nothing from there on may be committed
+    assert desk.committable.offset("store-status", 0) == 0
+
+    desk.outbox.sends.arrive()
+    await settle()
+    assert (first.acks, second.acks) == (1, 1)
+    assert desk.committable.offset("store-status", 0) == 3
+    assert desk.ownership.owned[0].applied("store-status") == 3
+
+
+async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
+    desk.outbox.sends.next_error = error = OSError("lost")
+
+    (event,) = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]))
+
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+    assert desk.ownership.finished == []
+
+
+@pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
+async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
+    desk: Desk, who_refuses: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a compressed record may hold more than a plain one: it must not end one worker after another
+    if who_refuses == "the broker":
+        desk.outbox.sends.next_error = MessageSizeTooLargeError()
+    else:
+
+        async def pass_on(*_: object) -> None:
+            raise MessageSizeTooLargeError
+
+        monkeypatch.setattr(desk.outbox, "pass_on", pass_on)
+
+    bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
+
+    (letter,) = desk.outbox.letters
+    assert letter.reason.startswith("too large to pass on")
+    assert (bad.acks, good.acks) == (1, 1)
+    assert sorted(desk.ownership.finished) == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert desk.failures.errors == []
+
+
+async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
+    desk: Desk,
+) -> None:
+    """Faust may hand out records when its recovery was cut off: the table is not whole then."""
+    del desk.ownership.owned[0]
+    (event,) = await desk.take(GOOD)
+
+    assert desk.facts.content == {}
+    assert desk.ownership.finished == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert event.acks == 1  # for Faust, which would wait for it
+
+
+# -- offsets that were not handed out
+
+
+def event_at(*offsets: int) -> FakeEvent:
+    """A run of good polls at these offsets."""
+    return FakeEvent(FakeRun(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
+
+
+async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.run(event_at(3, 5), event_at(8))
+
+    assert desk.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
+    assert desk.sought == []
+
+
+async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_beyond(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.gaps.missed = {8: 5, 9: 5}
+
+    beyond = [event_at(8), event_at(9)]
+    await desk.run(*beyond)
+
+    assert desk.sought == [("store-status", 0, 5)] * 2
+    assert desk.facts.writes == []
+    assert desk.ownership.finished == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
+    assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
+
+    await desk.run(event_at(5))
+    assert len(desk.facts.writes) == 1
+
+
+async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = desk.ownership.owned.clear
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+    assert event.acks == 1
+
+
+async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
+    desk: Desk,
+) -> None:
+    desk.gaps.on_ask = lambda: desk.ownership.own(0) and None
+
+    event = event_at(8)
+    await desk.run(event)
+
+    assert desk.facts.writes == []
+    assert desk.committable.offset("store-status", 0) is None
+
+
+async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
+    desk: Desk,
+) -> None:
+    desk.facts.error = RevokedError("partition 0 is not open in this worker")
+
+    first = event_at(0)
+    await desk.run(first)
+
+    assert desk.failures.errors == []
+    assert desk.outbox.letters == [], "nothing is wrong with the record"
+    assert first.acks == 1, "Faust would wait for it"
+    assert desk.committable.offset("store-status", 0) == 0
+    desk.facts.error = None
+    second = event_at(1)
+    await desk.run(second)
+    assert second.acks == 1
+    assert desk.committable.offset("store-status", 0) == 0, "the record comes again"
+
+
+async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise RevokedError("partition 0 is not open in this worker")
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
+        await desk.take(value, spec=spec)
+
+    assert desk.outbox.letters == []
+    assert desk.failures.errors == []
+
+
+async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: Desk) -> None:
+    """As a dead letter it would be lost; unacknowledged it comes again to a worker that can."""
+
+    def get(_partition: int, _key: bytes) -> bytes:
+        raise error
+
+    desk.facts.get = get  # type: ignore[method-assign]
+    error = TableError("Corruption: block checksum mismatch")
+    (event,) = await desk.take(GOOD)
+
+    assert desk.outbox.letters == []
+    assert event.acks == 0
+    assert desk.failures.errors == [error]
+
+
+# -- hours and zones
+
+HOURS = [(0, "09:00", "17:00"), (1, "22:00", "02:00")]
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
+    desk: Desk, spec: TopicSpec
+) -> None:
+    if spec is STORE_TIMEZONES:
+        old, new = encode_zone(STORE, "UTC"), encode_zone(STORE, "Asia/Gaza")
+        key, stored = KEY + ZONE_TAG, b"Asia/Gaza"
+    else:
+        old, new = encode_hours(STORE, []), encode_hours(STORE, HOURS)
+        key, stored = KEY + HOURS_TAG, encode_rows(HOURS)
+
+    events = events_of(old, new, topic=spec.name)
+    await desk.run(*events, *events, spec=spec)
+
+    assert decode_fact(desk.facts.content.pop((0, key)))[1] == stored
+    assert desk.facts.content == {}
+    assert desk.facts.writes == [(0, key)] * 2
+    assert [event.acks for event in events] == [2, 2]
+    assert desk.ownership.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
+    assert desk.ownership.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
+
+
+async def test_the_same_hours_told_again_are_written_with_their_newer_record(desk: Desk) -> None:
+    """Or an older record, that is forwarded only now, would replace them."""
+    same = encode_hours(STORE, HOURS)
+    await desk.take(same, same, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.facts.content == {
+        (0, KEY + HOURS_TAG): encode_fact(Revision(1, NOW // 1000), encode_rows(HOURS))
+    }
+
+
+def forwarded(value: bytes, origin: RecordOrigin, *, at: int, offset: int) -> FakeEvent:
+    """A record of hours that a worker forwarded at a time in ms."""
+    header = (ORIGIN_HEADER, encode_origin(origin))
+    name = STORE_BUSINESS_HOURS.name
+    message = FakeMessage(value, name, offset=offset, timestamp=at / 1000, headers=[header])
+    return FakeEvent(message)
+
+
+@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+async def test_a_forwarded_record_counts_if_the_broker_took_it_later(
+    desk: Desk, taken: int, counts: bool
+) -> None:
+    told, passed_on = encode_hours(STORE, HOURS), encode_hours(STORE, [])
+    own = FakeEvent(FakeMessage(told, STORE_BUSINESS_HOURS.name, offset=3, timestamp=5.0))
+    late = forwarded(passed_on, RecordOrigin(taken, 2, 70), at=9_000, offset=4)
+
+    # read again from the beginning, all is as it was
+    await desk.run(own, late, own, late, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == encode_rows([] if counts else HOURS)
+    assert len(desk.facts.writes) == 1 + counts
+    assert late.acks == 2
+
+
+async def test_a_store_may_be_known_by_a_forwarded_record_first(desk: Desk) -> None:
+    first = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
+
+    await desk.run(first, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == b"[]"
+    assert desk.ownership.notes == [Applied(0, {KEY})]
+
+
+async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(desk: Desk) -> None:
+    desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
+    desk.ownership.own(0, KEY)
+    late = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
+
+    await desk.run(late, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == b"[]"
+
+
+@pytest.mark.parametrize(
+    "row", [[7, "09:00", "17:00"], [0, "09:00", "25:00"], [0, "nine", "17:00"], [0, "09:00"], 1]
+)
+async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: Any) -> None:
+    good = encode_hours(STORE, HOURS)
+    bad = orjson.dumps({"store_id": STORE, "hours": [[2, "09:00", "17:00"], row]})
+
+    events = await desk.take(good, bad, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == encode_rows(HOURS)
+    assert [letter.original for letter in desk.outbox.letters] == [bad]
+    assert [event.acks for event in events] == [1, 1]
+
+
+async def test_hours_are_stored_without_the_spaces_around_them(desk: Desk) -> None:
+    padded = encode_hours(STORE, [(0, " 09:00" + " " * 1000, "\t17:00 ")])
+
+    await desk.take(padded, spec=STORE_BUSINESS_HOURS)
+
+    assert desk.fact(HOURS_TAG) == encode_rows([(0, "09:00", "17:00")])
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_origin(
+    desk: Desk, spec: TopicSpec
+) -> None:
+    """The key is not the store's: compaction would remove what counts for what was passed on."""
+    store = store_in(1)
+    value = encode_zone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
+    claimed = (ORIGIN_HEADER, encode_origin(RecordOrigin(1, 3, 1)))
+    message = FakeMessage(value, spec.name, offset=6, headers=[claimed])
+
+    await desk.run(FakeEvent(message), spec=spec)
+
+    origin = encode_origin(RecordOrigin(NOW // 1000, 0, 6))
+    assert desk.outbox.passed_on == [
+        PassedOn(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
+    ]
+    assert desk.facts.content == {}
+
+
+@pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: TopicSpec) -> None:
+    events = await desk.take(b"{}", None, b"", GOOD, spec=spec)
+
+    assert len(desk.outbox.letters) == 4
+    assert [event.acks for event in events] == [1] * 4
+
+
+async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
+    desk.latest.take(0, {KEY: (NOW - HOUR) << 1 | 1})
+
+    await desk.take(
+        encode_poll_batch(STORE, [(NOW, True), (NOW - MINUTE, True)]),
+        encode_poll_batch(STORE, [(NOW, False)]),
+        encode_poll_batch(STORE, [(NOW - MINUTE, False)]),
+    )
+
+    assert desk.latest._known[0] == {KEY: NOW << 1}
+
+
+# -- the most stores
+
+
+@pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
+    spec: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.SETTINGS", settings_with(max_stores=5))
+    desk = Desk()
+    desk.ownership.elsewhere = 2
+    stores = [store_in(0, number) for number in range(5)]
+    desk.ownership.owned[0].stores = {store_key(stores[0])}
+    values = {
+        STORE_STATUS.name: lambda store: encode_poll_batch(store, [(NOW - MINUTE, True)]),
+        STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
+        STORE_TIMEZONES.name: lambda store: encode_zone(store, "UTC"),
+    }[spec.name]
+    # two are new and fit, one of them twice; two do not
+    names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
+    await desk.run(run_of(*map(values, names), topic=spec.name), spec=spec)
+
+    assert desk.ownership.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
+    assert [letter.original for letter in desk.outbox.letters] == list(map(values, stores[3:]))
+    assert "STORE_UPTIME_MAX_STORES=5" in desk.outbox.letters[0].reason
+    assert {key[:16] for _, key in desk.facts.content} == set(map(store_key, stores[:3]))
+
+
+def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
+    assert most_stores(settings_with(max_stores=1_000_000)) == 1_010_000
+    assert most_stores(settings_with(max_stores=3)) == 3
+
+
+# -- polls that no report can ever see
+
+EARLY = 1_785_000_000_000
+"""Milliseconds of 2026 where microseconds belong."""
+
+
+async def test_a_wrong_unit_is_refused_with_a_guess(desk: Desk) -> None:
+    await desk.take(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
+    assert desk.polls() == poll_set([(NOW, True)])
+    (letter,) = desk.outbox.letters
+    assert letter.reason == (
+        "1 polls refused: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
+        "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
+        "2026-07-25T17:20:00Z"
+    )
+
+
+async def test_a_clock_that_was_never_set_makes_no_store(desk: Desk) -> None:
+    (event,) = await desk.take(encode_poll(STORE, 5 * SECOND, active=True))
+    assert event.acks == 1
+    assert not desk.facts.content
+    assert "a clock that was never set?" in desk.outbox.letters[0].reason
+
+
+OLD = 64 * WEEK
+"""In the slot of now, and longer ago than the retention."""
+
+
+def hourly(start: int, count: int) -> list[tuple[int, bool]]:
+    return [(start - hour * HOUR, True) for hour in range(count)]
+
+
+def dropped(desk: Desk, reason: str) -> float:
+    value = desk.metrics.registry.get_sample_value(
+        "store_uptime_dropped_polls_total", {"reason": reason}
+    )
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
+    desk: Desk, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    value = encode_poll_batch(STORE, hourly(NOW - OLD, count))
+    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)), GOOD)
+    before = dict(desk.facts.content)
+    (event,) = await desk.take(value)
+
+    assert event.acks == 1
+    assert desk.facts.content == before
+    (letter,) = desk.outbox.letters
+    assert letter.original == value
+    first = format_instant(NOW - OLD - (count - 1) * HOUR)
+    polls = first if count == 1 else f"40 polls refused: {first} to {format_instant(NOW - OLD)}"
+    assert letter.reason == (
+        f"{polls}: older than STORE_UPTIME_RETENTION (400d) before the store's newest poll, "
+        f"{format_instant(NOW)}"
+    )
+    assert (dropped(desk, "late"), dropped(desk, "expired")) == (count, 0)
+    assert f"{count} late polls of 1 records are refused" in caplog.text
+
+
+@pytest.mark.parametrize("weeks", [63, 65])
+async def test_old_polls_of_another_slot_are_kept(desk: Desk, weeks: int) -> None:
+    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)))
+    before = sum(map(len, desk.facts.content.values()))
+    await desk.take(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
+    assert desk.outbox.letters == []
+    assert sum(map(len, desk.facts.content.values())) == before + 40 * 8
+
+
+async def test_of_many_records_each_keeps_its_own_late_polls(desk: Desk) -> None:
+    old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
+    mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
+    await desk.run(run_of(*old, GOOD, mixed))
+    assert [letter.original for letter in desk.outbox.letters] == [*old, mixed]
+    assert desk.outbox.letters[3].reason.startswith(format_instant(NOW - OLD) + ": older than")
+    assert dropped(desk, "late") == 10
+    assert desk.polls() == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
+
+
+async def test_the_order_decides_who_tells_and_not_what_is_kept(desk: Desk) -> None:
+    old = encode_poll_batch(STORE, hourly(NOW - OLD, 40))
+    new = encode_poll_batch(STORE, hourly(NOW, 40))
+    other = Desk()
+    await desk.take(old)
+    await desk.take(new)
+    await other.take(new)
+    await other.take(old)
+    assert desk.facts.content == other.facts.content
+    # what much newer polls replace was there to be seen until then
+    assert (dropped(desk, "late"), dropped(desk, "expired")) == (0, 40)
+    assert (dropped(other, "late"), dropped(other, "expired")) == (40, 0)
+
+
+async def test_many_late_records_are_one_line_a_minute(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.take(GOOD)
+    for _ in range(5):
+        await desk.take(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
+    assert len(desk.outbox.letters) == 5
+    assert caplog.text.count("late polls") == 1
+    assert "refused store-status" not in caplog.text
+
+
+# -- zones that are none
+
+
+async def test_a_name_that_is_no_zone_is_told_once_a_store(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = encode_zone(STORE, "america/new_york")
+    await desk.take(value, value, spec=STORE_TIMEZONES)
+    await desk.take(value, spec=STORE_TIMEZONES)
+    line = (
+        f"store {STORE}: 'america/new_york' is not an IANA time zone: the default one, "
+        "America/Chicago, applies"
+    )
+    assert caplog.messages.count(line) == 1
+    await desk.take(encode_zone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
+    assert caplog.text.count("is not an IANA time zone") == 1

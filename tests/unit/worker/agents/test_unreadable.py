@@ -1,0 +1,109 @@
+"""What becomes of a batch that cannot be read: a dead letter, and then the offset moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faust.types import TP
+
+from stream_app.contracts.records import dead_letter_key, encode_poll_batch, encode_zone
+from stream_app.contracts.topics import (
+    REPORT_REQUESTS,
+    STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.domain.timestamps import MINUTE
+from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.worker.consumer import RunMessage, RunScheduler
+from stream_app.worker.facts.keys import decode_fact
+from tests.agent_fakes import NOW, FakeEvent, FakeRecord, FakeStream, settle, store_in
+from tests.unit.worker.agents.test_ingest import Desk as IngestDesk
+from tests.unit.worker.agents.test_reports import Desk as ReportsDesk
+
+if TYPE_CHECKING:
+    from stream_app.contracts.topics import TopicSpec
+
+STORE = store_in(0)
+POLL = encode_poll_batch(STORE, [(NOW - MINUTE, True)])
+
+
+def unreadable(spec: TopicSpec, first: int, last: int) -> UnreadableRecords:
+    return UnreadableRecords(spec.name, 0, first, first, last, NOW // 1000, "unknown codec 5")
+
+
+def good(spec: TopicSpec, offset: int, value: bytes) -> FakeRecord:
+    return FakeRecord(spec.name, 0, offset, NOW // 1000, b"k", value)
+
+
+def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
+    """What agents get of the records that a consumer fetched."""
+    place = TP(spec.name, 0)
+    return [
+        FakeEvent(RunMessage(place, run, 1)) for _, run in RunScheduler().iterate({place: records})
+    ]
+
+
+@pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
+async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
+    spec: TopicSpec,
+) -> None:
+    desk = IngestDesk()
+    desk.outbox.sends.at_once = False
+    events = handed_out(spec, unreadable(spec, 4, 9))
+    await desk.run(*events, spec=spec)
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
+    assert (letter.reason, letter.original, letter.key) == ("unknown codec 5", None, None)
+    assert dead_letter_key(letter) == f"{spec.name}/0/4/9".encode()
+    assert desk.committable.offset(spec.name, 0) == 4
+
+    desk.outbox.sends.arrive()
+    await settle()
+    assert desk.committable.offset(spec.name, 0) == 10
+    assert [event.acks for event in events] == [1]
+    assert desk.failures.errors == []
+
+
+async def test_the_records_around_it_are_applied() -> None:
+    desk = IngestDesk()
+    zones = STORE_TIMEZONES
+    events = handed_out(
+        zones,
+        good(zones, 3, encode_zone(STORE, "UTC")),
+        unreadable(zones, 4, 9),
+        good(zones, 10, encode_zone(STORE, "Asia/Tokyo")),
+    )
+    await desk.run(*events, spec=zones)
+    assert [decode_fact(value)[1] for value in desk.facts.content.values()] == [b"Asia/Tokyo"]
+    assert len(desk.outbox.letters) == 1
+    assert desk.committable.offset(zones.name, 0) == 11
+    assert desk.ownership.owned[0].applied(zones.name) == 11
+
+    polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
+    await desk.run(*polls)
+    assert len(desk.polls()) == 1
+    assert len(desk.outbox.letters) == 2
+
+
+@pytest.mark.parametrize("spec", [REPORT_REQUESTS, STORE_QUERIES])
+async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None:
+    desk = ReportsDesk()
+    events = handed_out(spec, unreadable(spec, 4, 9))
+    await desk.reports.requests(FakeStream(events))
+    await settle()
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
+    assert desk.outbox.reports == []
+    assert desk.committable.offset(spec.name, 0) == 10
+    assert [event.acks for event in events] == [1]
+
+
+async def test_it_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    desk = IngestDesk()
+    await desk.run(*handed_out(STORE_STATUS, unreadable(STORE_STATUS, 4, 9)))
+    assert [message for message in caplog.messages if "store-status" in message] == [
+        "store-status/0: offsets 4 to 9 cannot be read: unknown codec 5"
+    ]

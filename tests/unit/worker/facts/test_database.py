@@ -1,0 +1,409 @@
+"""A database is what a prefix of its changelog says, and says which: real RocksDB, real files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from rocksdict import Options, Rdict, WriteBatch
+
+from stream_app.errors import TableError
+from stream_app.worker.facts.database import (
+    START,
+    Checkpoint,
+    FactsDatabase,
+    checkpoint_after,
+    record_digest,
+)
+from stream_app.worker.facts.databases import FactsDatabases
+from stream_app.worker.facts.keys import CHECKPOINT_KEY, CLAIM_KEY, LOST_KEY, POSITION_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.metrics import RemovalReason
+
+AT_SEVEN = Checkpoint(7, 6, "digest")
+
+
+class Desk:
+    """Databases of one worker, opened anew when a test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "worker-1"
+        self.removed: list[RemovalReason] = []
+        self.databases = self._new()
+
+    def _new(self) -> FactsDatabases:
+        return FactsDatabases(self.folder, self.removed.append)
+
+    async def restart(self) -> None:
+        """As after the end of the process."""
+        await self.databases.stop()
+        self.databases = self._new()
+
+    def of(self, partition: int = 0) -> FactsDatabase:
+        return self.databases.of(partition)
+
+    def path(self, partition: int = 0) -> Path:
+        return self.folder / "facts" / str(partition)
+
+    async def damage(self, partition: int = 0) -> None:
+        """Fill a database so that it takes many blocks, and write over one in the middle."""
+        entries = ((number.to_bytes(16), bytes(100)) for number in range(20_000))
+        self.of(partition).write(entries, AT_SEVEN)
+        self.of(partition)._open().flush()
+        await self.restart()
+        (file,) = self.path(partition).glob("*.sst")
+        with file.open("r+b") as sst:
+            sst.seek(file.stat().st_size // 2)
+            sst.write(b"damage" * 100)
+
+
+class FullDisk:
+    """A database that takes nothing more."""
+
+    def write(self, _: object) -> None:
+        raise OSError("IO error: No space left on device")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def facts(database: FactsDatabase) -> dict[bytes, bytes]:
+    return dict(database.facts())
+
+
+# -- reading and writing
+
+
+async def test_what_is_written_is_read_also_after_a_restart(desk: Desk) -> None:
+    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
+    assert desk.of().get(b"k" * 17) == b"v"
+    assert desk.of().get(b"m" * 17) is None
+    assert desk.of(1).get(b"k" * 17) is None
+
+    await desk.restart()
+
+    assert facts(desk.of()) == {b"k" * 17: b"v", b"l" * 17: b"w"}
+    assert desk.of().checkpoint == AT_SEVEN
+
+
+async def test_a_new_database_is_empty_and_at_the_beginning_of_its_changelog(desk: Desk) -> None:
+    assert desk.of().checkpoint == START
+    assert facts(desk.of()) == {}
+    await desk.restart()
+    assert desk.of().checkpoint == START
+    assert desk.removed == []
+
+
+def test_a_tombstone_takes_a_key_out(desk: Desk) -> None:
+    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
+
+    desk.of().write([(b"k" * 17, None), (b"nothing there".ljust(17), None)], AT_SEVEN.at(9))
+
+    assert facts(desk.of()) == {b"l" * 17: b"w"}
+    assert desk.of().checkpoint == Checkpoint(9, 6, "digest")
+
+
+def test_facts_are_all_but_what_is_about_the_partition(desk: Desk) -> None:
+    ours = [(CLAIM_KEY, b"-"), (POSITION_KEY, b"{}"), (LOST_KEY, b"[]")]
+
+    desk.of().write([(b"a" * 17, b"1"), *ours, (b"z" * 17, b"2")], AT_SEVEN)
+
+    assert list(desk.of().facts()) == [(b"a" * 17, b"1"), (b"z" * 17, b"2")]
+    assert desk.of().get(POSITION_KEY) == b"{}"
+
+
+def test_the_checkpoint_is_in_the_same_write_as_the_data(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two writes a process may end: then the database would not say what it holds."""
+    written: list[int] = []
+    real = Rdict.write
+
+    def count(self: Rdict, batch: WriteBatch, *arguments: object) -> None:
+        written.append(len(batch))
+        real(self, batch, *arguments)
+
+    monkeypatch.setattr(Rdict, "write", count)
+    monkeypatch.setattr(Rdict, "put", None)
+    monkeypatch.setattr(Rdict, "__setitem__", None)
+
+    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, None)], AT_SEVEN)
+
+    assert written == [3]
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from stream_app.worker.facts.database import FactsDatabase, checkpoint_after
+database = FactsDatabase(0, Path(sys.argv[1]), print)
+for offset in range(database.checkpoint.next_offset, 1_000_000):
+    key, value = b"%017d" % (offset % 50), b"%d" % offset
+    entries = [(key, value), (b"newest".ljust(17), value)]
+    database.write(entries, checkpoint_after(offset, key, value))
+    print(offset, flush=True)
+"""
+
+
+def test_after_a_kill_at_any_instant_it_is_a_prefix_of_what_was_written(tmp_path: Path) -> None:
+    folder = tmp_path / "0"
+    for lines in (1, 7, 200):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        seen = [int(writer.stdout.readline()) for _ in range(lines)][-1]
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+
+        database = FactsDatabase(0, folder, print)
+        reached = database.checkpoint.next_offset
+        assert reached > seen, "what was written was lost"
+        latest: dict[bytes, bytes] = {}
+        for offset in range(reached):
+            latest[b"%017d" % (offset % 50)] = b"%d" % offset
+        latest[b"newest".ljust(17)] = b"%d" % (reached - 1)
+        assert dict(database.facts()) == latest
+        database.close()
+
+
+# -- the checkpoint
+
+
+def test_a_checkpoint_reads_back() -> None:
+    assert Checkpoint.decode(AT_SEVEN.encode()) == AT_SEVEN
+    assert Checkpoint.decode(START.encode()) == START
+
+
+def test_a_checkpoint_is_behind_its_record_and_knows_it_by_its_content() -> None:
+    checkpoint = checkpoint_after(6, b"k", b"v")
+
+    assert (checkpoint.next_offset, checkpoint.last_offset) == (7, 6)
+    assert checkpoint.at(20) == Checkpoint(20, 6, checkpoint.digest)
+    others = [(b"k", b"w"), (b"l", b"v"), (b"kv", b""), (b"", b"kv"), (None, b"kv"), (b"k", None)]
+    assert checkpoint.digest not in {record_digest(*other) for other in others}
+
+
+@pytest.mark.parametrize(
+    "value", [b"nonsense", b"7", b"null", b"[1,2]", b'["a","b","c"]', b'[1.5,0,""]', b'{"a":1}']
+)
+async def test_a_database_whose_checkpoint_cannot_be_read_is_removed(
+    desk: Desk, value: bytes
+) -> None:
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    desk.of()._open()[CHECKPOINT_KEY] = value
+    await desk.restart()
+
+    assert desk.of().checkpoint == START
+    assert facts(desk.of()) == {}
+    assert desk.removed == ["damaged"]
+
+
+async def test_a_database_that_says_nothing_of_its_changelog_is_removed(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the changelog lacks would stay in it for ever."""
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    desk.of()._open().delete(CHECKPOINT_KEY)
+    await desk.restart()
+
+    assert desk.of().checkpoint == START
+    assert facts(desk.of()) == {}
+    assert desk.removed == ["no_checkpoint"]
+    assert "partition 0 does not say which changelog it comes of" in caplog.text
+
+
+async def test_how_far_a_database_is_is_known_without_looking_at_it(desk: Desk) -> None:
+    desk.of(0).write([], AT_SEVEN)
+    desk.of(2).write([], AT_SEVEN.at(9))
+    assert desk.databases.offsets() == {0: 7, 2: 9}
+    await desk.restart()
+    assert desk.databases.offsets() == {}
+
+    await desk.databases.start()
+
+    assert desk.databases.offsets() == {0: 7, 2: 9}
+    assert desk.of(5).reached == 0
+    desk.of(0).remove("is in the way", "diverged")
+    assert desk.databases.offsets() == {2: 9}
+
+
+# -- removal
+
+
+def test_a_removed_database_is_empty_and_may_be_filled_again(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+
+    desk.of().remove("is not of this changelog (at offset 6)", "diverged")
+
+    assert not desk.path().exists()
+    assert desk.of().checkpoint == START
+    assert facts(desk.of()) == {}
+    desk.of().write([(b"l" * 17, b"w")], AT_SEVEN)
+    assert facts(desk.of()) == {b"l" * 17: b"w"}
+    assert desk.removed == ["diverged"]
+    assert caplog.messages == [
+        "the database of partition 0 is not of this changelog (at offset 6): "
+        "it is removed and read back from the changelog"
+    ]
+
+
+async def test_databases_of_earlier_versions_are_removed_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    earlier = desk.folder / "v1" / "tables" / "facts-0.db"
+    earlier.mkdir(parents=True)
+    (desk.folder / "facts" / "something").mkdir(parents=True)
+
+    await desk.databases.start()
+    await desk.databases.start()
+
+    assert not earlier.exists()
+    assert len(caplog.messages) == 1
+    assert "is of an earlier version" in caplog.text
+
+
+async def test_a_worker_without_a_folder_starts(desk: Desk) -> None:
+    await desk.databases.start()
+
+    assert desk.databases.offsets() == {}
+
+
+# -- a full disk
+
+
+def test_a_full_disk_leaves_the_checkpoint_where_it_was(desk: Desk) -> None:
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    rocks, desk.of()._rocks = desk.of()._rocks, FullDisk()
+
+    with pytest.raises(TableError, match="No space left"):
+        desk.of().write([(b"k" * 17, b"w")], AT_SEVEN.at(9))
+
+    assert desk.of().checkpoint == AT_SEVEN
+    assert rocks.get(CHECKPOINT_KEY) == AT_SEVEN.encode()
+    assert desk.path().exists(), "a full disk is no damage"
+    assert desk.removed == []
+
+
+def test_after_an_error_nothing_is_read_or_written_any_more(desk: Desk) -> None:
+    desk.of()._rocks = FullDisk()
+    with pytest.raises(TableError):
+        desk.of().write([], AT_SEVEN)
+
+    for attempt in (
+        lambda: desk.of().get(b"k"),
+        lambda: desk.of().write([], AT_SEVEN),
+        lambda: list(desk.of().facts()),
+    ):
+        with pytest.raises(TableError, match="No space left"):
+            attempt()
+
+
+# -- damage
+
+
+async def test_reading_all_of_a_damaged_database_does_not_end_early_as_if_it_were_whole(
+    desk: Desk,
+) -> None:
+    """RocksDB's iterator ends at the damaged block, and says why only when asked."""
+    await desk.damage()
+
+    with pytest.raises(TableError, match="Corruption"):
+        list(desk.of().facts())
+
+
+async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_written_any_more(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.damage()
+    with pytest.raises(TableError):
+        list(desk.of().facts())
+
+    assert not desk.path().exists()
+    # a new, empty database would answer that nothing is known, and be written back to the log
+    with pytest.raises(TableError, match="Corruption"):
+        desk.of().get(bytes(16))
+    with pytest.raises(TableError, match="Corruption"):
+        desk.of().write([], AT_SEVEN)
+    assert desk.of(1).get(bytes(16)) is None
+    assert desk.removed == ["damaged"]
+    assert "is damaged (Corruption" in caplog.text
+    assert desk.databases.offsets() == {}
+
+
+async def test_one_damaged_read_is_enough(desk: Desk) -> None:
+    await desk.damage()
+
+    def read_all() -> None:
+        for number in range(20_000):
+            desk.of().get(number.to_bytes(16))
+
+    with pytest.raises(TableError, match="Corruption"):
+        read_all()
+
+    assert not desk.path().exists()
+
+
+@pytest.mark.parametrize("how", ["a file is gone", "CURRENT"])
+async def test_a_database_that_does_not_open_is_removed_and_begins_anew(
+    desk: Desk, how: str
+) -> None:
+    await desk.damage()
+    folder = desk.path()
+    if how == "a file is gone":
+        next(iter(folder.glob("*.sst"))).unlink()
+    else:
+        (folder / how).write_text("nonsense")
+
+    await desk.databases.start()
+
+    assert desk.of().checkpoint == START
+    assert facts(desk.of()) == {}
+    assert desk.removed == ["damaged"]
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    assert facts(desk.of()) == {b"k" * 17: b"v"}
+
+
+async def test_a_database_that_is_locked_is_not_removed(desk: Desk) -> None:
+    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    await desk.restart()
+    other = Rdict(str(desk.path()), Options(raw_mode=True))  # as by another process
+
+    await desk.databases.start()
+    with pytest.raises(TableError, match="lock"):
+        _ = desk.of().checkpoint
+
+    assert desk.path().exists()
+    assert desk.removed == []
+    other.close()
+
+
+def test_one_whose_folder_was_deleted_while_it_was_open_closes_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RocksDB writes out what it has when it is closed; a worker that stops ends with 0."""
+    database = FactsDatabase(3, tmp_path / "3", lambda _: None)
+    database.write([(bytes(17), b"UTC")], START.at(5))
+    shutil.rmtree(tmp_path / "3")
+
+    database.close()
+
+    assert "the database of partition 3 cannot be closed: IO error" in caplog.text
+    assert database.reached == 0

@@ -1,0 +1,787 @@
+"""A restore ends with exactly what the changelog says below the claim, whatever cuts it off."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.domain.poll_buckets import TAIL
+from stream_app.errors import TableError
+from stream_app.kafka.log_reader import FETCH_BYTES
+from stream_app.worker.facts import restorer as module
+from stream_app.worker.facts.database import START, FactsDatabase, checkpoint_after, record_digest
+from stream_app.worker.facts.keys import CLAIM_KEY, POSITION_KEY, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.facts.restorer import STALL_SECONDS, Restorer
+from tests.agent_fakes import settle, store_in
+from tests.changelog_fakes import UNAVAILABLE, FakeLog, LogRecord, content_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stream_app.metrics import RemovalReason
+
+KEYS = [store_key(store_in(0, number)) + ZONE_TAG for number in range(6)]
+A, B, C = KEYS[:3]
+
+
+class Desk:
+    """A restorer of partition 3 over a changelog made by hand and a database on the disk."""
+
+    def __init__(self, folder: Path, log: FakeLog | None = None) -> None:
+        self.folder = folder / "3"
+        self.log = log or FakeLog()
+        self.places = asyncio.Semaphore(2)
+        self.removed: list[RemovalReason] = []
+        self.unread = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """As after the end of the process."""
+        if hasattr(self, "database"):
+            self.database.close()
+        self.database = FactsDatabase(3, self.folder, self.removed.append)
+        self.restorer = Restorer(self.database, "changelog", self.log, self.places, self._unread)
+
+    def _unread(self) -> None:
+        self.unread += 1
+
+    def content(self) -> dict[bytes, bytes]:
+        return content_of(self.database)
+
+    @property
+    def reached(self) -> int:
+        return self.database.checkpoint.next_offset
+
+    async def restore_in_part(self, end: int, fetches: int) -> bool:
+        """Restore, and cancel while this fetch is on its way; whether it was done before."""
+        task = asyncio.create_task(self.restorer.restore(end))
+        left = fetches
+
+        def cancel() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                task.cancel()
+
+        self.log.on_fetch = cancel
+        try:
+            await task
+        except asyncio.CancelledError:
+            return False
+        finally:
+            self.log.on_fetch = lambda: None
+        return True
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 0)
+    desk = Desk(tmp_path)
+    yield desk
+    desk.database.close()
+
+
+# -- what is read
+
+
+async def test_everything_below_the_claim_is_read_and_nothing_from_it_on(desk: Desk) -> None:
+    desk.log.add((A, b"1"), (B, b"2")).add((A, b"3")).add((CLAIM_KEY, b"x"), (B, b"beyond"))
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {A: b"3", B: b"2"}
+    assert desk.database.checkpoint == checkpoint_after(2, A, b"3")
+
+
+async def test_records_beyond_the_claim_in_the_same_batch_are_left_out(desk: Desk) -> None:
+    desk.log.add((A, b"1"), (B, b"2"), (A, b"3"))
+
+    await desk.restorer.restore(1)
+    assert desk.content() == {A: b"1"}
+    assert desk.database.checkpoint == checkpoint_after(0, A, b"1")
+
+    await desk.restorer.restore(3)
+    assert desk.content() == {A: b"3", B: b"2"}
+
+
+async def test_of_a_batch_that_begins_below_the_checkpoint_the_rest_is_read(desk: Desk) -> None:
+    desk.log.add((A, b"old"), (B, b"2"), (A, b"3"))
+    desk.database.write([(A, b"3, and newer")], checkpoint_after(1, B, b"2"))
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {A: b"3"}
+    assert desk.restorer._records == 1
+
+
+async def test_offsets_without_a_record_are_passed(desk: Desk) -> None:
+    log = desk.log
+    log.put(0, 10, [LogRecord(3, A, b"1"), LogRecord(7, B, b"2")])
+    log.put(10, 11, [])  # a marker
+    log.put(40, 45, [LogRecord(41, C, b"3")])  # the batches before it are compacted away
+    log.put(45, 50, [])  # all its records are compacted away
+    log.add((CLAIM_KEY, b"x"))
+
+    await desk.restorer.restore(50)
+
+    assert desk.content() == {A: b"1", B: b"2", C: b"3"}
+    assert (desk.reached, desk.database.checkpoint.last_offset) == (50, 41)
+    assert (desk.restorer._records, desk.restorer._emptied) == (3, 47)
+
+
+async def test_a_claim_in_the_middle_of_offsets_without_a_record_is_reached_exactly(
+    desk: Desk,
+) -> None:
+    desk.log.add((A, b"1")).put(20, 30, [LogRecord(25, B, b"2")])
+
+    for end in (10, 22, 25, 26, 28):
+        await desk.restorer.restore(end)
+        assert desk.reached == end
+        assert desk.content() == desk.log.fold(end)
+
+
+async def test_a_tombstone_takes_a_fact_out(desk: Desk) -> None:
+    desk.log.add((A, b"1"), (B, b"2")).add((A, None)).add((CLAIM_KEY, b"x"))
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {B: b"2"}
+
+
+async def test_what_the_changelog_says_of_the_partition_is_kept(desk: Desk) -> None:
+    desk.log.add((CLAIM_KEY, b"x"), (POSITION_KEY, b"{}"), (A, b"1"))
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {CLAIM_KEY: b"x", POSITION_KEY: b"{}", A: b"1"}
+    assert [key for key, _ in desk.database.facts()] == [A]
+
+
+async def test_a_batch_that_cannot_be_read_is_stepped_over_and_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.log.add((A, b"1")).add(until=9, error="an unknown codec: 7").add((B, b"2"))
+
+    await desk.restorer.restore(10)
+
+    assert desk.content() == {A: b"1", B: b"2"}
+    assert desk.unread == 1
+    assert caplog.messages == ["changelog/3 offset 1 to 8 is stepped over: an unknown codec: 7"]
+
+
+async def test_stray_records_are_stepped_over_told_and_counted(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    strays = [
+        (None, b"v"),
+        (b"k", b"v"),
+        (b"checkpoint", b'[900, 899, ""]'),
+        (A, b"\xff\xfe"),
+        (bucket_key(A[:16], TAIL), b"seven77"),
+    ]
+    desk.log.add((A, b"1"), *strays, (B, b"2"))
+
+    await desk.restorer.restore(7)
+
+    assert desk.content() == {A: b"1", B: b"2"}
+    assert desk.reached == 7
+    assert desk.unread == len(strays)
+    assert [line.split(" is ")[0] for line in caplog.messages] == [
+        f"changelog/3 offset {offset}" for offset in range(1, 6)
+    ]
+
+
+async def test_of_very_many_strays_the_first_are_named_and_all_are_counted(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(10):
+        desk.log.add(*[(b"k", b"v")] * 10)
+
+    await desk.restorer.restore(100)
+
+    assert desk.unread == 100
+    assert len(caplog.messages) == 20
+
+
+async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(desk: Desk) -> None:
+    desk.log.add((A, b"1"), (b"stray", b"v"))
+
+    await desk.restorer.restore(2)
+    assert desk.database.checkpoint == checkpoint_after(1, b"stray", b"v")
+    desk.log.add((B, b"2"))
+    desk.restart()
+    await desk.restorer.restore(3)
+
+    assert desk.removed == []
+
+
+async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await desk.restorer.restore(0)
+    assert caplog.messages == [], "there is nothing yet to read back"
+    desk.log.add((A, b"1")).add((B, b"2")).add((A, b"3"))
+
+    await desk.restorer.restore(2)
+    await desk.restorer.restore(3)
+
+    assert caplog.messages == [
+        "no database of partition 3 here: it is read back from the changelog",
+        "partition 3 is restored from changelog offset 0 to 2: 2 records, 0 offsets without one",
+    ]
+
+
+# -- cut off and gone on
+
+
+async def test_a_restore_that_is_cut_off_goes_on_at_its_checkpoint(desk: Desk) -> None:
+    for number, key in enumerate(KEYS):
+        desk.log.add((key, b"%d" % number))
+
+    assert not await desk.restore_in_part(6, fetches=4)
+    assert desk.reached == 3
+    assert desk.content() == desk.log.fold(3)
+    desk.restart()
+    desk.log.fetched.clear()
+    await desk.restorer.restore(6)
+
+    assert desk.log.offsets == [3, 4, 5]
+    assert desk.content() == desk.log.fold(6)
+
+
+async def test_a_claim_further_on_goes_on_at_the_checkpoint(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2")).add((CLAIM_KEY, b"x")).add((A, b"3"))
+
+    assert not await desk.restore_in_part(2, fetches=2)
+    await desk.restorer.restore(4)
+
+    assert desk.content() == {A: b"3", B: b"2", CLAIM_KEY: b"x"}
+
+
+async def test_a_whole_database_costs_one_look_at_its_last_record(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    await desk.restorer.restore(2)
+    desk.log.fetched.clear()
+
+    await desk.restorer.restore(2)
+
+    assert desk.log.fetched == [(1, 1)]
+
+
+async def test_every_fetch_is_one_write_with_its_checkpoint(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, key in enumerate(KEYS):
+        desk.log.add((key, b"%d" % number), (A, b"%d" % number))
+    writes: list[tuple[int, dict[bytes, bytes | None]]] = []
+    write = desk.database.write
+
+    def watched(entries: Any, checkpoint: Any) -> None:
+        content = dict(entries)
+        writes.append((checkpoint.next_offset, content))
+        write(content.items(), checkpoint)
+
+    monkeypatch.setattr(desk.database, "write", watched)
+    desk.log.batches_a_fetch = 3
+
+    await desk.restorer.restore(12)
+
+    assert [offset for offset, _ in writes] == [6, 12]
+    assert writes[0][1] == {A: b"2", B: b"1", C: b"2"}
+
+
+@pytest.mark.parametrize("write", range(1, 7))
+async def test_after_the_end_of_the_process_behind_any_write_the_database_is_a_prefix(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    for number, key in enumerate(KEYS):
+        desk.log.add((key, b"%d" % number), (A, b"%d" % number))
+    crash_behind(desk.database, write, monkeypatch)
+
+    with pytest.raises(KeyboardInterrupt):
+        await desk.restorer.restore(12)
+    desk.restart()
+
+    assert desk.reached == 2 * write
+    assert desk.content() == desk.log.fold(2 * write)
+    await desk.restorer.restore(12)
+    assert desk.content() == desk.log.fold(12)
+
+
+def crash_behind(database: FactsDatabase, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the process behind one of the database's writes."""
+    write = database.write
+    left = count
+
+    def crashing(*arguments: Any) -> None:
+        nonlocal left
+        write(*arguments)
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(database, "write", crashing)
+
+
+async def test_a_full_disk_ends_the_restore_with_nothing_noted(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    assert not await desk.restore_in_part(2, fetches=2)
+
+    def full(_batch: Any) -> None:
+        raise OSError("IO error: No space left on device")
+
+    rocks = desk.database._rocks
+    desk.database._rocks = type("FullDisk", (), {"write": staticmethod(full)})()
+    with pytest.raises(TableError, match="No space left"):
+        await desk.restorer.restore(2)
+    desk.database._rocks = rocks
+    desk.restart()
+
+    assert desk.reached == 1
+    await desk.restorer.restore(2)
+    assert desk.content() == {A: b"1", B: b"2"}
+
+
+# -- databases that are no prefix of the changelog
+
+
+async def test_a_database_ahead_of_its_changelog_is_removed_and_read_back(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.database.write([(C, b"of a changelog that is gone")], checkpoint_after(899, C, b"x"))
+    desk.log.add((A, b"1")).add((CLAIM_KEY, b"x"))
+
+    await desk.restorer.restore(1)
+
+    assert desk.content() == {A: b"1"}
+    assert desk.removed == ["ahead"]
+    assert caplog.messages == [
+        "the database of partition 3 is ahead of its changelog (at 900, the log at 1): "
+        "it is removed and read back from the changelog"
+    ]
+
+
+async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_outgrown_it(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker was put back from a backup, and others wrote on from there."""
+    desk.database.write([(A, b"1"), (C, b"x")], checkpoint_after(1, C, b"x"))
+    desk.log.add((A, b"1")).add((C, b"another value")).add((B, b"2"))
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {A: b"1", C: b"another value", B: b"2"}
+    assert desk.removed == ["diverged"]
+    assert "partition 3 is not of this changelog (at offset 1)" in caplog.text
+
+
+async def test_where_the_last_record_is_compacted_away_nothing_is_taken_on_trust(
+    desk: Desk,
+) -> None:
+    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    desk.log.put(0, 3, [LogRecord(0, A, b"1"), LogRecord(2, B, b"2")])
+
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {A: b"1", B: b"2"}
+    assert desk.removed == ["diverged"]
+
+
+async def test_where_the_last_record_is_deleted_nothing_is_taken_on_trust(desk: Desk) -> None:
+    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    desk.log.add((A, b"1"), at=5)
+    desk.log.first = 5
+
+    await desk.restorer.restore(6)
+
+    assert desk.content() == {A: b"1"}
+    assert desk.removed == ["diverged"]
+
+
+async def test_the_record_is_found_in_the_middle_of_a_batch(desk: Desk) -> None:
+    desk.log.add((A, b"1"), (B, b"2"), (C, b"3"))
+    await desk.restorer.restore(2)
+    desk.restart()
+
+    await desk.restorer.restore(3)
+
+    assert desk.removed == []
+    assert desk.content() == {A: b"1", B: b"2", C: b"3"}
+
+
+async def test_a_database_that_holds_offsets_without_a_record_alone_is_kept(desk: Desk) -> None:
+    desk.log.put(0, 5, [])
+    desk.log.add((A, b"1"))
+    await desk.restorer.restore(4)
+    assert desk.database.checkpoint == START.at(4)
+
+    await desk.restorer.restore(6)
+
+    assert desk.removed == []
+    assert desk.content() == {A: b"1"}
+
+
+# -- brokers, stalls, deletions
+
+
+async def test_brokers_that_are_away_are_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    await desk.restorer.restore(1)
+    loop = asyncio.get_running_loop()
+    time, later = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: time() + later)
+    away = {1: 5, FETCH_BYTES: 9}  # by the size that is asked for
+
+    def fail() -> None:
+        nonlocal later
+        size = desk.log.fetched[-1][1]
+        if away[size]:
+            away[size] -= 1
+            # all together longer than a restore may stand still
+            later += STALL_SECONDS / 2
+            desk.log.errors = [UNAVAILABLE]
+
+    desk.log.on_fetch = fail
+    await desk.restorer.restore(2)
+
+    assert set(away.values()) == {0}
+    assert desk.content() == {A: b"1", B: b"2"}
+    assert desk.removed == []
+
+
+async def test_a_restore_that_stands_still_ends_with_a_line_that_says_where(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 0)
+    desk.log.add((A, b"1"))
+
+    with pytest.raises(TableError) as ended:
+        await desk.restorer.restore(7)
+
+    assert str(ended.value) == (
+        "the restore of partition 3 stands still: it is at changelog offset 1 and goes to 7"
+    )
+
+
+async def test_a_restore_that_moves_is_let_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", -1)
+    for number in range(40):
+        desk.log.add((A, b"%d" % number))
+
+    await desk.restorer.restore(40)
+
+    assert desk.reached == 40
+
+
+async def test_what_was_deleted_from_the_changelog_is_stepped_over_and_told_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    await desk.restorer.restore(1)
+    desk.log.first = 2
+    desk.log.errors = [UNAVAILABLE]
+
+    # the last record that it shares with the log is gone as well
+    await desk.restorer.restore(3)
+
+    assert desk.content() == {C: b"3"}
+    assert desk.restorer.take_lost() == [(0, 2)]
+    assert desk.restorer.take_lost() == []
+    assert (
+        "changelog/3 lost the offsets 0 to 1 before they were read back: "
+        "reports of this partition say so" in caplog.messages
+    )
+
+
+async def test_a_deletion_in_the_middle_of_a_restore_keeps_what_was_read(desk: Desk) -> None:
+    for number, key in enumerate(KEYS):
+        desk.log.add((key, b"%d" % number))
+
+    def delete() -> None:
+        desk.log.first = 4 if len(desk.log.fetched) == 3 else desk.log.first
+
+    desk.log.on_fetch = delete
+
+    await desk.restorer.restore(6)
+
+    assert desk.content() == {
+        key: b"%d" % number for number, key in enumerate(KEYS) if number not in {2, 3}
+    }
+    assert desk.restorer.take_lost() == [(2, 4)]
+
+
+async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(desk: Desk) -> None:
+    desk.log.add((A, b"1"), at=9)
+    desk.log.first = 9
+
+    await desk.restorer.restore(3)
+
+    assert desk.restorer.take_lost() == [(0, 3)]
+    assert desk.reached == 3
+
+
+async def test_a_changelog_that_is_cut_off_below_the_claim_ends_the_restore(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    assert not await desk.restore_in_part(2, fetches=2)
+
+    def cut() -> None:
+        desk.log.end_offset = 0
+
+    desk.log.batches_a_fetch = 0
+    desk.log.on_fetch = cut
+    with pytest.raises(TableError, match="changelog of partition 3 ends before offset 1"):
+        await desk.restorer._read_to(2)
+
+
+async def test_no_more_partitions_hold_an_answer_in_memory_than_there_are_places(
+    tmp_path: Path,
+) -> None:
+    log = FakeLog()
+    for number in range(5):
+        log.add((A, b"%d" % number))
+    desks = [Desk(tmp_path / str(number), log) for number in range(5)]
+    for desk in desks:
+        desk.restorer._places = desks[0].places
+
+    await asyncio.gather(*(desk.restorer.restore(5) for desk in desks))
+
+    assert log.most_at_once == 2
+    for desk in desks:
+        desk.database.close()
+
+
+async def test_its_progress_is_told(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    await desk.restorer.restore(1)
+    assert not await desk.restore_in_part(3, fetches=3)
+
+    progress = desk.restorer.progress
+    assert progress is not None
+    assert (progress.start, progress.position, progress.end) == (1, 2, 3)
+    assert (progress.done, progress.to_do) == (1, 1)
+
+
+# -- the account of offsets
+
+
+class Forgetful(Restorer):
+    """Loses a record a read, as a fault in it would."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.lose = 1
+
+    def _apply(self, *arguments: Any) -> None:
+        super()._apply(*arguments)
+        if self.lose and self._database.checkpoint.next_offset == 2:
+            self.lose -= 1
+            self._records -= 1
+
+
+async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_beginning(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    restorer = Forgetful(desk.database, "changelog", desk.log, desk.places, desk._unread)
+
+    await restorer.restore(2)
+
+    assert desk.removed == ["incomplete"]
+    assert desk.content() == {A: b"1", B: b"2"}
+    assert "partition 3: offsets of its changelog are unaccounted for" in caplog.text
+
+
+async def test_offsets_that_stay_unaccounted_for_end_the_worker(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    restorer = Forgetful(desk.database, "changelog", desk.log, desk.places, desk._unread)
+    restorer.lose = 2
+
+    with pytest.raises(TableError, match="cannot be read offset by offset"):
+        await restorer.restore(2)
+
+
+# -- a warm standby
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(20_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never comes to that")
+
+
+async def following(desk: Desk) -> asyncio.Task[None]:
+    task = asyncio.create_task(desk.restorer.follow())
+    await until(lambda: desk.database.reached == desk.log.last or task.done())
+    return task
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_standby_follows_its_changelog_and_is_restored_by_the_difference(
+    desk: Desk,
+) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    task = await following(desk)
+    assert desk.content() == {A: b"1", B: b"2"}
+    desk.log.errors = [UNAVAILABLE]
+    desk.log.add((A, b"3"))
+    await until(lambda: desk.reached == 3)
+    await stop(task)
+    desk.log.add((CLAIM_KEY, b"x"))
+    desk.log.fetched.clear()
+
+    await desk.restorer.restore(3)
+
+    assert desk.log.fetched == [(2, 1)]
+    assert desk.content() == {A: b"3", B: b"2"}
+
+
+async def test_a_standby_of_another_history_is_removed_before_it_follows(desk: Desk) -> None:
+    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    desk.log.add((A, b"1")).add((B, b"2"))
+
+    task = await following(desk)
+    await until(lambda: desk.content() == {A: b"1", B: b"2"})
+    await stop(task)
+
+    assert desk.removed == ["diverged"]
+
+
+async def test_a_standby_whose_changelog_was_cut_off_begins_anew(desk: Desk) -> None:
+    desk.log.add((A, b"1")).add((B, b"2"))
+    task = await following(desk)
+
+    desk.log.batches = desk.log.batches[:1]
+    await until(lambda: desk.reached == 1)
+    await stop(task)
+
+    assert desk.content() == {A: b"1"}
+    assert desk.removed == ["ahead"]
+
+
+async def test_a_standby_goes_on_where_the_beginning_of_its_changelog_was_deleted(
+    desk: Desk,
+) -> None:
+    """Also one that is made anew: it must not be removed again and again, without a pause."""
+    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    desk.log.first = 2
+
+    task = await following(desk)
+    await settle()
+    await stop(task)
+
+    assert desk.content() == {C: b"3"}
+    assert desk.removed == []
+    assert desk.restorer.take_lost() == [(0, 2)]
+
+
+async def test_a_standby_on_a_full_disk_ends_with_the_error(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise TableError("no space left")
+
+    desk.log.add((A, b"1"))
+    monkeypatch.setattr(desk.database, "write", full)
+
+    task = await following(desk)
+
+    assert str(task.exception()) == "no space left"
+
+
+# -- any log, any interruption
+
+values = st.sampled_from([b"UTC", b"Asia/Gaza", b"Europe/Paris", None, b"\xff\xfe"])
+keys = st.sampled_from([*KEYS, POSITION_KEY, CLAIM_KEY, b"stray", b"checkpoint", None])
+entries = st.tuples(st.integers(0, 2), keys, values)
+raw_batches = st.tuples(
+    st.integers(0, 3),  # offsets before it that are in no batch
+    st.lists(entries, max_size=5),  # each record behind some that are compacted away
+    st.integers(0, 2),  # offsets behind its last record
+    st.integers(0, 9),  # 9: it cannot be read
+)
+
+
+def log_of(raw: list[Any], batches_a_fetch: int) -> FakeLog:
+    log = FakeLog(batches_a_fetch=batches_a_fetch)
+    offset = 0
+    for gap, records, behind, luck in raw:
+        base = offset = offset + gap
+        made = []
+        for skipped, key, value in records:
+            offset += skipped
+            made.append(LogRecord(offset, key, value))
+            offset += 1
+        offset += behind
+        if offset > base:
+            log.put(base, offset, made, "cannot be read" if luck == 9 else None)
+    return log
+
+
+ACTIONS = ("go on", "open again", "database removed")
+interruptions = st.lists(
+    st.tuples(st.integers(1, 6), st.integers(0, 30), st.sampled_from(ACTIONS)), max_size=5
+)
+
+
+@settings(max_examples=120)
+@given(st.lists(raw_batches, max_size=10), interruptions, st.integers(1, 4), st.integers(0, 3))
+def test_the_database_is_a_fold_of_the_log_below_the_claim(
+    raw: list[Any], cuts: list[Any], batches_a_fetch: int, beyond: int
+) -> None:
+    log = log_of(raw, batches_a_fetch)
+    final = max(0, log.last - beyond)
+    log.add((CLAIM_KEY, b"x"))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(restore_with_interruptions(Path(folder), log, final, cuts))
+
+
+async def restore_with_interruptions(
+    folder: Path, log: FakeLog, final: int, cuts: list[Any]
+) -> None:
+    desk = Desk(folder, log)
+    claim = 0
+    for fetches, further, action in cuts:
+        claim = min(final, claim + further)
+        done = await desk.restore_in_part(claim, fetches)
+        assert desk.reached == claim if done else desk.reached <= claim
+        assert desk.content() == log.fold(desk.reached)
+        if action == "open again":
+            desk.restart()
+        elif action == "database removed":
+            desk.database.remove("is removed by a test", "diverged")
+    start = desk.reached
+    removed = len(desk.removed)
+
+    await desk.restorer.restore(final)
+
+    assert desk.reached == final
+    assert desk.content() == log.fold(final)
+    # no read record is compacted away here, so no database is ever taken for a strange one
+    assert len(desk.removed) == removed
+    records = log.records_in(start, final)
+    assert (desk.restorer._records, desk.restorer._emptied) == (records, final - start - records)
+    last = desk.database.checkpoint.last_offset
+    there = {r.offset: r for batch in log.batches for r in batch.records}
+    if last >= 0:
+        digest = record_digest(there[last].key, there[last].value)
+        assert desk.database.checkpoint.digest == digest
+    desk.database.close()

@@ -1,0 +1,438 @@
+"""The facts table: the changelog first, the database when the changelog holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
+
+from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.domain.poll_buckets import Bucket
+from stream_app.domain.polls import poll_set, to_bytes
+from stream_app.errors import RevokedError, TableError
+from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.worker.facts.database import START, Checkpoint, FactsDatabase, checkpoint_after
+from stream_app.worker.facts.keys import HOURS_TAG, POSITION_KEY, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.facts.summary import PartitionSummary, summarize
+from stream_app.worker.facts.table import CHANGELOG, MAX_UNACKNOWLEDGED_BYTES, FactsTable
+from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, settle, store_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.metrics import RemovalReason
+
+
+class FakeBatchOfMany(FakeBatch):
+    """A batch that takes another record."""
+
+    count = 0
+
+    def with_one_more(self) -> FakeBatchOfMany:
+        self.count += 1
+        return self
+
+
+class FakeFencedProducer(FakeBatches):
+    """The changelog: what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for_room: list[tuple[int, int]] = []
+
+    def add(self, partition: int, key: bytes, value: bytes) -> Any:  # type: ignore[override]
+        return super().add(CHANGELOG, partition, key, value)
+
+    async def room(self, partition: int, most: int) -> None:  # type: ignore[override]
+        self.asked_for_room.append((partition, most))
+
+
+class Desk:
+    """A table with the partitions 0 and 1 open."""
+
+    def __init__(self, folder: Path) -> None:
+        self.failures = Failures()
+        self.interrupted: list[tuple[int, bool]] = []
+        self.removed: list[RemovalReason] = []
+        self.producer = FakeFencedProducer()
+        self.facts = FactsTable(settings_with(), self.failures)
+        self.facts.producer = self.producer  # type: ignore[assignment]
+        self.databases = [
+            FactsDatabase(partition, folder / str(partition), self.removed.append)
+            for partition in (0, 1)
+        ]
+        self.open()
+
+    def open(self) -> None:
+        for database in self.databases:
+            self.facts.open(database, lambda *what: self.interrupted.append(what))
+
+    def content(self, partition: int = 0) -> dict[bytes, bytes]:
+        """What the database itself holds."""
+        return dict(self.databases[partition].facts())
+
+    def checkpoint(self, partition: int = 0) -> Checkpoint:
+        return self.databases[partition].checkpoint
+
+    async def arrive(self, position: int, offset: int) -> None:
+        """The changelog holds what was sent, right behind what the database has."""
+        sent = self.producer.sent[position]
+        assert sent.partition is not None
+        if self.checkpoint(sent.partition) == START:
+            self.databases[sent.partition].write((), START.at(offset))
+        await self.arrive_at(position, offset)
+
+    async def arrive_at(self, position: int, offset: int) -> None:
+        self.producer.sent[position].arrive(offset)
+        await settle()
+
+    async def fail(self, position: int, error: Exception) -> None:
+        self.producer.sent[position].future.set_exception(error)
+        await settle()
+
+    def overlay(self, partition: int = 0) -> dict[bytes, bytes]:
+        return self.facts._open[partition]._overlay
+
+
+class FullDisk:
+    """A database that takes nothing more."""
+
+    def get(self, _: bytes) -> None:
+        return None
+
+    def write(self, _: object) -> None:
+        raise OSError("IO error: No space left on device")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
+    batch = desk.facts.put(0, b"k", b"v")
+
+    (sent,) = desk.producer.sent
+    assert (sent.topic, sent.key, sent.value, sent.partition) == (CHANGELOG, b"k", b"v", 0)
+    assert desk.facts.get(0, b"k") == b"v"
+    assert desk.content() == {}
+    assert desk.facts.unacknowledged == 1
+    assert not batch.sent.done()
+
+    await desk.arrive(0, offset=12)
+
+    assert batch.sent.done()
+    assert desk.content() == {b"k": b"v"}
+    assert desk.facts.get(0, b"k") == b"v"
+    assert desk.overlay() == {}
+    assert desk.facts.unacknowledged == 0
+
+
+async def test_what_is_restored_is_read(desk: Desk) -> None:
+    desk.databases[1].write([(b"k", b"restored")], START.at(3))
+
+    assert desk.facts.get(1, b"k") == b"restored"
+    assert desk.facts.get(0, b"k") is None
+
+
+async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"first")
+    desk.facts.put(0, b"k", b"second")
+    assert desk.facts.get(0, b"k") == b"second"
+
+    await desk.arrive(0, offset=1)
+    assert desk.facts.get(0, b"k") == b"second"
+    assert desk.content() == {b"k": b"first"}
+    await desk.arrive(1, offset=2)
+
+    assert desk.content() == {b"k": b"second"}
+    assert desk.facts.get(0, b"k") == b"second"
+    assert desk.overlay() == {}
+
+
+async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_checkpoint(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = FakeBatchOfMany(asyncio.get_running_loop().create_future())
+    monkeypatch.setattr(desk.producer, "add", lambda *_: shared.with_one_more())
+    writes: list[int] = []
+    write = desk.databases[0].write
+    monkeypatch.setattr(
+        desk.databases[0], "write", lambda *written: (writes.append(1), write(*written))
+    )
+    for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3")):
+        assert desk.facts.put(0, key, value) is shared
+    assert desk.facts.unacknowledged == 3
+
+    shared.sent.set_result(Acknowledged(0, 0))
+    await settle()
+
+    assert desk.content() == {b"a": b"3", b"b": b"2"}
+    assert desk.checkpoint() == checkpoint_after(2, b"a", b"3")
+    assert len(writes) == 1
+    assert desk.overlay() == {}
+
+
+async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"v")
+
+    assert desk.facts.get(1, b"k") is None
+
+
+async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(desk: Desk) -> None:
+    batch = desk.facts.put(0, b"k", b"v")
+    error = OSError("lost")
+
+    await desk.fail(0, error)
+
+    assert desk.content() == {}
+    assert desk.checkpoint() == START
+    assert batch.sent.exception() is error
+    assert desk.failures.errors == [error]
+
+
+async def test_behind_a_write_that_failed_nothing_is_stored(desk: Desk) -> None:
+    """Nobody knows whether the changelog holds it: the database would not be its prefix."""
+    desk.facts.put(0, b"a", b"1")
+    desk.facts.put(0, b"b", b"2")
+    desk.facts.put(1, b"c", b"3")
+
+    await desk.fail(0, OSError("no answer in time"))
+    await desk.arrive_at(1, 0)
+    await desk.arrive(2, offset=5)
+
+    assert desk.content() == {}
+    assert desk.checkpoint() == START
+    assert desk.content(1) == {b"c": b"3"}
+
+
+async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"v")
+
+    desk.producer.sent[0].future.cancel()
+    await settle()
+
+    assert desk.content() == {}
+    assert desk.failures.errors == []
+
+
+async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(desk: Desk) -> None:
+    desk.producer.error = MessageSizeTooLargeError()
+
+    with pytest.raises(MessageSizeTooLargeError):
+        desk.facts.put(0, b"k", b"v")
+
+    assert desk.facts.get(0, b"k") is None, "the changelog will never hold it"
+    assert desk.content() == {}
+
+
+async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        desk.facts.put(0, b"k", b"v" * MAX_STATE_BYTES)
+    assert desk.facts.get(0, b"k") is None
+
+
+async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"v")
+    rocks = desk.databases[0]._open()
+    assert desk.checkpoint() == START
+    desk.databases[0]._rocks = FullDisk()
+
+    await desk.arrive_at(0, 0)
+
+    (error,) = desk.failures.errors
+    assert isinstance(error, TableError)
+    assert "No space left" in str(error)
+    assert rocks.get(b"checkpoint") is None
+    assert rocks.get(b"k") is None
+    assert desk.removed == []
+
+
+async def test_a_database_that_cannot_be_read_raises(desk: Desk) -> None:
+    desk.databases[0].failed(OSError("IO error: a broken disk"))
+
+    with pytest.raises(TableError, match="a broken disk"):
+        desk.facts.get(0, b"k")
+
+
+async def test_it_waits_for_room_in_the_partition_that_is_written(desk: Desk) -> None:
+    await desk.facts.room(1)
+
+    assert desk.producer.asked_for_room == [(1, MAX_UNACKNOWLEDGED_BYTES)]
+
+
+# -- the checkpoint
+
+
+async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(desk: Desk) -> None:
+    for key in (b"a", b"b", b"c"):
+        desk.facts.put(0, key, b"v")
+    desk.facts.put(1, b"d", b"v")
+    assert desk.checkpoint() == START
+
+    await desk.arrive(0, offset=10)
+    assert desk.checkpoint() == checkpoint_after(10, b"a", b"v")
+    await desk.arrive(1, offset=11)
+    assert desk.checkpoint() == checkpoint_after(11, b"b", b"v")
+    assert desk.checkpoint(1) == START
+    await desk.arrive(3, offset=4)
+
+    assert desk.checkpoint().next_offset == 12
+    assert desk.checkpoint(1).next_offset == 5
+
+
+# -- revoking
+
+
+async def test_what_is_not_open_is_neither_read_nor_written(desk: Desk) -> None:
+    desk.facts.revoke(0)
+    desk.facts.revoke(0)
+
+    with pytest.raises(RevokedError, match="partition 0 is not open"):
+        desk.facts.get(0, b"k")
+    with pytest.raises(RevokedError, match="partition 0 is not open"):
+        desk.facts.put(0, b"k", b"v")
+    with pytest.raises(RevokedError, match="partition 7 is not open"):
+        desk.facts.get(7, b"k")
+    assert desk.producer.sent == []
+    assert desk.facts.get(1, b"k") is None
+
+
+async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(desk: Desk) -> None:
+    desk.facts.put(0, b"a", b"v")
+    desk.facts.put(0, b"b", b"v")
+    await desk.arrive(0, offset=10)
+
+    desk.facts.revoke(0)
+    await desk.arrive(1, offset=11)
+
+    assert desk.content() == {b"a": b"v"}
+    assert desk.checkpoint().next_offset == 11
+    assert desk.facts.unacknowledged == 0
+
+
+async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(desk: Desk) -> None:
+    """A restore may have read something newer meanwhile."""
+    desk.facts.put(0, b"k", b"mine")
+    desk.facts.revoke(0)
+    desk.databases[0].write([(b"k", b"restored")], START.at(20))
+
+    desk.open()
+    assert desk.facts.get(0, b"k") == b"restored"
+    await desk.arrive(0, offset=10)
+
+    assert desk.facts.get(0, b"k") == b"restored"
+    assert desk.content() == {b"k": b"restored"}
+    assert desk.checkpoint().next_offset == 20
+
+
+async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(desk: Desk) -> None:
+    desk.facts.put(0, b"k", b"v")
+
+    await desk.fail(0, ProducerFenced())
+
+    assert desk.interrupted == [(0, True)]
+    assert desk.failures.errors == []
+    assert desk.content() == {}
+    assert desk.checkpoint() == START
+
+
+async def test_of_a_revoked_partition_a_fenced_write_is_no_news(desk: Desk) -> None:
+    desk.facts.put(0, b"a", b"v")
+    desk.facts.put(0, b"b", b"v")
+    desk.facts.revoke(0)
+
+    await desk.fail(0, ProducerFenced())
+    await desk.fail(1, OSError("closed"))
+
+    assert desk.interrupted == []
+    assert desk.failures.errors == []
+
+
+# -- what an owner knows of a partition
+
+ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
+
+
+async def test_what_is_known_of_a_partition_is_read_from_its_database(desk: Desk) -> None:
+    cold, hot = Bucket(cold=True, slot=70), Bucket(cold=False, slot=1)
+    entries = {
+        bucket_key(ONE, cold): to_bytes(poll_set([(5, True), (80, False)])),
+        bucket_key(ONE, hot): to_bytes(poll_set([(9, True), (80, True)])),
+        TWO + ZONE_TAG: b"UTC",
+        POSITION_KEY: b"{}",
+    }
+    desk.databases[0].write(entries.items(), START.at(4))
+    desk.databases[1].write([(ONE + HOURS_TAG, b"[]")], START.at(1))
+
+    assert await summarize(desk.databases[0]) == PartitionSummary(
+        stores={ONE, TWO},
+        newest_poll=80,
+        kinds={Bucket(cold=True, slot=64), hot},
+        latest={ONE: 80 << 1},  # at one instant `inactive` wins
+    )
+    assert await summarize(desk.databases[1]) == PartitionSummary(stores={ONE})
+
+
+async def test_a_summary_lets_others_run(desk: Desk) -> None:
+    stores = (number.to_bytes(16) + ZONE_TAG for number in range(10_000))
+    desk.databases[0].write(((key, b"UTC") for key in stores), START.at(1))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await summarize(desk.databases[0])
+    task.cancel()
+
+    assert turns >= 5
+
+
+@pytest.mark.parametrize("offset", [13, 11, -1])
+async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
+    desk: Desk, offset: int
+) -> None:
+    """Somebody else's record stands between, or the broker does not tell where ours is."""
+    desk.facts.put(0, b"a", b"1")
+    await desk.arrive(0, offset=11)
+    desk.facts.put(0, b"b", b"2")
+    desk.facts.put(0, b"c", b"3")
+
+    await desk.arrive_at(1, offset)
+    await desk.arrive_at(2, 12)
+
+    assert desk.interrupted == [(0, False)]
+    assert desk.content() == {b"a": b"1"}
+    assert desk.checkpoint().next_offset == 12
+    assert desk.failures.errors == []
+
+
+async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_says_so(
+    desk: Desk,
+) -> None:
+    desk.facts.put(0, b"k", b"v")
+    await desk.arrive(0, 0)
+    desk.facts.put(0, b"k", None)
+    assert desk.producer.sent[1].value is None
+    assert desk.facts.get(0, b"k") is None
+    assert desk.facts.unacknowledged_bytes == 0
+    assert desk.content() == {b"k": b"v"}
+    # written and deleted again before the log has either
+    desk.facts.put(0, b"k", b"w")
+    desk.facts.put(0, b"k", None)
+    await desk.arrive(1, 1)
+    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {})
+    await desk.arrive(2, 2)
+    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {b"k": b"w"})
+    await desk.arrive(3, 3)
+    assert (desk.facts.get(0, b"k"), desk.content(), desk.overlay()) == (None, {}, {})
+    assert desk.checkpoint() == checkpoint_after(3, b"k", None)

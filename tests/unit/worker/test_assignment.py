@@ -1,0 +1,1012 @@
+"""From an assignment to owned partitions: nothing is ours before all below the claim is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import IllegalStateError, ProducerFenced
+from faust.types import TP
+
+from stream_app.contracts.topics import (
+    CONSUMED_TOPICS,
+    REPORT_REQUESTS,
+    SOURCE_TOPICS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.contracts.watermarks import RestoreStatus
+from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
+from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.start_offsets import GroupOffsets
+from stream_app.metrics import WorkerMetrics
+from stream_app.worker import assignment as module
+from stream_app.worker.assignment import (
+    PartitionAssignment,
+    RestoreService,
+    source_position,
+    start_offset,
+)
+from stream_app.worker.assignor import Copy
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.facts import restorer
+from stream_app.worker.facts.databases import FactsDatabases
+from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY, ZONE_TAG, store_key
+from stream_app.worker.facts.partition_records import (
+    LostRange,
+    SourcePosition,
+    decode_positions,
+    encode_lost,
+    encode_positions,
+)
+from stream_app.worker.facts.table import CHANGELOG, FactsTable
+from stream_app.worker.latest_polls import LatestPolls
+from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+from tests.agent_fakes import (
+    PARTITIONS,
+    Failures,
+    FakeBatchOfOne,
+    FakeEvent,
+    FakeMessage,
+    FakeProgress,
+    RecordingOutbox,
+    settings_with,
+    settle,
+    store_in,
+)
+from tests.changelog_fakes import UNAVAILABLE, FakeLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection
+    from pathlib import Path
+
+POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+STORE = store_key(store_in(0))
+
+
+class Changelog:
+    """Its partitions as readers see them, and as their claimed producer writes them.
+
+    Attributes:
+        logs: by partition.
+        claimed: every claim, in order.
+        errors: raised by the next claims, in order.
+        claim_record_errors: how the next claim records fail, in order.
+        steps: what happened, in order.
+    """
+
+    def __init__(self, steps: list[str]) -> None:
+        self.logs = {partition: FakeLog() for partition in range(PARTITIONS)}
+        self.claimed: list[int] = []
+        self.errors: list[Exception] = []
+        self.claim_record_errors: list[Exception] = []
+        self.steps = steps
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def fetch(self, topic: str, partition: int, offset: int, **size: int) -> Any:
+        assert topic == CHANGELOG
+        return await self.logs[partition].fetch(topic, partition, offset, **size)
+
+    async def beginning(self, topic: str, partition: int) -> int:
+        return await self.logs[partition].beginning(topic, partition)
+
+    async def end(self, topic: str, partition: int) -> int:
+        return await self.logs[partition].end(topic, partition)
+
+    async def claim(self, partitions: Collection[int]) -> None:
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        self.claimed += partitions
+        self.steps += [f"claim {partition}" for partition in partitions]
+
+    def add(self, partition: int, key: bytes, value: bytes) -> FakeBatchOfOne:
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if key == CLAIM_KEY and self.claim_record_errors:
+            sent.set_exception(self.claim_record_errors.pop(0))
+        else:
+            log = self.logs[partition]
+            sent.set_result(Acknowledged(log.last, 0))
+            log.add((key, value))
+        return FakeBatchOfOne(sent)
+
+
+class Group:
+    """What the brokers say of the group's offsets."""
+
+    def __init__(self) -> None:
+        self.committed: dict[tuple[str, int], int] = {}
+        self.beginning = 0
+        self.ends = [1000]
+        self.errors: list[Exception] = []
+        self.asked: list[set[int]] = []
+        self.stopped = 0
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+    async def read(self, partitions: Collection[int]) -> GroupOffsets:
+        self.asked.append(set(partitions))
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        places = [(spec.name, p) for spec in CONSUMED_TOPICS for p in partitions]
+        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+        return GroupOffsets(
+            dict(self.committed),
+            dict.fromkeys(places, self.beginning),
+            dict.fromkeys(places, end),
+            {spec.name: "id" for spec in CONSUMED_TOPICS},
+        )
+
+
+class Consumer:
+    """Remembers where it was sent, and what it fetches."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.positions: dict[TP, int] = {}
+        self.fetching: set[int] = set()
+        self.steps = steps
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        await asyncio.sleep(0)
+        self.positions[partition] = offset
+
+    def fetch_partition(self, number: int) -> None:
+        self.fetching.add(number)
+        self.steps.append(f"fetch {number}")
+
+    def hold_partition(self, number: int) -> None:
+        self.fetching.discard(number)
+        self.steps.append(f"hold {number}")
+
+
+class Lost:
+    """Keeps what is told as lost."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, str, int, int]] = []
+
+    async def tell(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
+        self.told.append((owned.number, topic, first, end))
+
+
+class Desk:
+    """An assignment with real databases, table and ownership; Kafka is a fake."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps: list[str] = []
+        self.changelog = Changelog(self.steps)
+        self.group = Group()
+        self.consumer = Consumer(self.steps)
+        self.lost = Lost()
+        self.failures = Failures()
+        self.metrics = WorkerMetrics()
+        self.committable = Committable()
+        self.outbox = RecordingOutbox()
+        self.facts = FactsTable(settings_with(), self.failures)
+        self.facts.producer = self.changelog  # type: ignore[assignment]
+        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.ownership = Ownership(
+            self.facts,
+            FakeProgress(),  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            self.latest,
+            self.committable,
+            self.failures,
+        )
+        self.restores = RestoreService(
+            FactsDatabases(folder, self.metrics.database_removed),
+            self.changelog,  # type: ignore[arg-type]
+            self.metrics,
+            PARTITIONS,
+        )
+        self.assignment = PartitionAssignment(
+            self.group,  # type: ignore[arg-type]
+            self.facts,
+            self.restores,
+            self.ownership,
+            self.committable,
+            self.lost,  # type: ignore[arg-type]
+        )
+        self.assignment.attach(self.consumer, self.failures)
+
+    def log(self, partition: int = 0) -> FakeLog:
+        return self.changelog.logs[partition]
+
+    async def assign(self, *partitions: int, ready: bool = True) -> None:
+        """A rebalance that ends with these partitions here."""
+        self.assignment.revoke_all()
+        topics = (REPORT_REQUESTS.name, POLLS)
+        await self.assignment.on_assigned([TP(t, p) for t in topics for p in partitions])
+        if ready:
+            self.assignment.on_streams_ready()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(5_000):
+            if condition():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"it never comes to that; {self.steps}, {self.failures.errors}")
+
+    async def owned(self, *partitions: int) -> None:
+        await self.until(lambda: self.ownership.owned == set(partitions))
+
+    def position(self, topic: str = POLLS, partition: int = 0) -> int:
+        return self.consumer.positions[TP(topic, partition)]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"store_uptime_{name}", labels)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    for name in ("RECLAIM_SECONDS", "_RETRY_SECONDS", "_CONTESTED_SECONDS"):
+        monkeypatch.setattr(module, name, 0)
+    monkeypatch.setattr(restorer, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(restorer, "_IDLE_SECONDS", 0)
+    desk = Desk(tmp_path)
+    await desk.restores.start()
+    await desk.assignment.start()
+    yield desk
+    await desk.assignment.stop()
+    await desk.restores.stop()
+    assert desk.group.stopped == 1
+
+
+# -- taking over
+
+
+async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.group.committed = {(POLLS, 0): 7}
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    await settle()
+
+    assert desk.steps == ["claim 0", "fetch 0"]
+    assert desk.log().batches[1].records[0].key == CLAIM_KEY
+    assert desk.log().batches[2].records[0].key == POSITION_KEY
+    assert desk.restores.databases.of(0).checkpoint.next_offset == 3
+    owned = desk.ownership.get(0)
+    assert owned is not None
+    assert owned.stores == {STORE}
+    assert desk.outbox.registered == [STORE]
+    assert {t: f.offset for t, f in owned.frontiers.items()} == {
+        spec.name: 7 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
+    }
+    assert desk.consumer.positions == {
+        TP(spec.name, 0): 7 if spec is STORE_STATUS else 0 for spec in CONSUMED_TOPICS
+    }
+    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+    assert desk.assignment.assigned == {0}
+    assert desk.failures.errors == []
+
+
+async def test_sources_go_on_at_the_positions_that_the_changelog_holds(desk: Desk) -> None:
+    known = {POLLS: SourcePosition("id", 50), ZONES: SourcePosition("id", 4)}
+    desk.log().add((POSITION_KEY, encode_positions(known)))
+    desk.group.committed = {(POLLS, 0): 90, (ZONES, 0): 3, (REPORT_REQUESTS.name, 0): 12}
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 50, "the group's commit may be of an owner that was cut off"
+    assert desk.position(ZONES) == 3
+    assert desk.position(REPORT_REQUESTS.name) == 12
+    owned = desk.ownership.get(0)
+    assert owned is not None
+    assert owned.positions[POLLS] == SourcePosition("id", 50)
+
+
+async def test_requests_without_a_commit_are_read_from_their_beginning(desk: Desk) -> None:
+    desk.group.beginning = 30
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(REPORT_REQUESTS.name) == 30
+    assert desk.position(POLLS) == 0, "what was deleted before the first worker came is told"
+
+
+async def test_a_position_beyond_the_end_that_was_asked_for_before_the_claim_is_asked_again(
+    desk: Desk,
+) -> None:
+    """An owner that was cut off may have applied more between the question and the claim."""
+    desk.log().add((POSITION_KEY, encode_positions({POLLS: SourcePosition("id", 50)})))
+    desk.group.ends = [40, 60]
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 50
+
+
+async def test_lost_ranges_are_remembered_from_the_changelog(desk: Desk) -> None:
+    lost = [LostRange(POLLS, 0, 3, 9, 17)]
+    desk.log().add((LOST_KEY, encode_lost(lost)))
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    owned = desk.ownership.get(0)
+    assert owned is not None
+    assert owned.lost == lost
+
+
+async def test_what_the_changelog_lost_is_told_by_the_owner(desk: Desk) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"), at=5)
+    desk.log().first = 5
+
+    await desk.assign(0)
+    await desk.owned(0)
+    await settle()
+
+    assert desk.lost.told == [(0, CHANGELOG, 0, 5)]
+
+
+async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    desk.log(1).gate.clear()
+
+    await desk.assign(0, 1, 2)
+    await desk.owned(0, 2)
+    await settle()
+    assert desk.ownership.owned == {0, 2}
+    desk.log(1).gate.set()
+
+    await desk.owned(0, 1, 2)
+
+
+async def test_nothing_is_owned_before_the_streams_are_ready(desk: Desk) -> None:
+    await desk.assign(0, ready=False)
+    await desk.until(lambda: desk.restores.of(0).progress is not None)
+    await settle()
+    assert desk.ownership.owned == frozenset()
+    assert desk.consumer.fetching == set()
+
+    desk.assignment.on_streams_ready()
+
+    await desk.owned(0)
+
+
+async def test_the_streams_of_the_last_assignment_are_not_those_of_this_one(desk: Desk) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+
+    await desk.assign(0, 1, ready=False)
+    await desk.until(lambda: sorted(desk.changelog.claimed) == [0, 0, 1])
+    await settle()
+    assert desk.ownership.owned == frozenset()
+
+    desk.assignment.on_streams_ready()
+    await desk.owned(0, 1)
+
+
+async def test_without_partitions_nothing_is_claimed(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await desk.assign()
+
+    assert desk.changelog.claimed == []
+    assert caplog.messages == ["assigned partitions none", "own partitions none"]
+
+
+async def test_what_was_in_hand_before_the_assignment_is_forgotten(desk: Desk) -> None:
+    desk.committable.take(FakeEvent(FakeMessage(b"", partition=3)))
+
+    await desk.assign(0)
+
+    assert list(desk.committable.partitions()) == []
+
+
+async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(desk: Desk) -> None:
+    await desk.assign(0, ready=False)
+    desk.committable.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.committable.take(FakeEvent(FakeMessage(b"", partition=1))).ack()
+
+    desk.assignment.on_streams_ready()
+    await desk.owned(0)
+
+    assert desk.committable.offset(POLLS, 0) is None
+    assert desk.committable.offset(POLLS, 1) == 1
+
+
+# -- rebalances in the middle
+
+
+async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_again(
+    desk: Desk,
+) -> None:
+    for number in range(4):
+        desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
+    held_at = len(desk.log(1).batches) - 2
+
+    def hold() -> None:
+        if len(desk.log(1).offsets) == held_at:
+            desk.log(1).gate.clear()
+
+    desk.log(1).on_fetch = hold
+    await desk.assign(0, 1)
+    await desk.owned(0)
+    await desk.until(lambda: not desk.log(1).gate.is_set())
+    reached = desk.restores.databases.of(1).reached
+    assert reached == 1
+
+    desk.assignment.revoke_all()
+    await settle()
+    assert desk.ownership.owned == frozenset()
+    assert desk.restores.running == {1}
+    desk.log(1).gate.set()
+    desk.log(1).on_fetch = lambda: None
+    await desk.until(lambda: desk.restores.databases.of(1).reached == 5)
+    await desk.assign(1)
+    await desk.owned(1)
+
+    assert desk.changelog.claimed == [0, 1, 1]
+    assert desk.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"3"
+    assert desk.failures.errors == []
+
+
+async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(desk: Desk) -> None:
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
+
+    def hold() -> None:
+        if len(desk.log(1).offsets) == 2:
+            desk.log(1).gate.clear()
+
+    desk.log(1).on_fetch = hold
+    await desk.assign(0, 1)
+    await desk.until(lambda: not desk.log(1).gate.is_set())
+
+    await desk.assign(0)
+    desk.log(1).gate.set()
+    await desk.owned(0)
+    await settle()
+
+    assert desk.restores.running == set()
+    assert desk.restores.databases.of(1).checkpoint.next_offset == 1
+
+
+@pytest.mark.parametrize("turns", range(60))
+async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
+    desk: Desk, turns: int
+) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    await desk.assign(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    desk.assignment.revoke_all()
+    desk.assignment.close_all()
+    desk.consumer.fetching.clear()
+    desk.steps.clear()
+    for _ in range(3):
+        await settle()
+
+    assert desk.ownership.owned == frozenset()
+    assert desk.facts._open == {}
+    assert desk.consumer.fetching == set()
+    assert desk.failures.errors == []
+    await desk.assign(0)
+    await desk.owned(0)
+    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
+    """Each assignment claims anew, and goes on where the one before it was cut off."""
+    for number in range(10):
+        desk.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
+    for partitions in ((0, 1), (1,), (0,), (0, 2)):
+        await desk.assign(*partitions)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    await desk.owned(0, 2)
+
+    owned = desk.ownership.get(0)
+    assert owned is not None
+    assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
+    assert desk.log().offsets == sorted(desk.log().offsets)
+    assert desk.failures.errors == []
+
+
+def written_positions(desk: Desk) -> dict[str, int]:
+    """The last source positions in the changelog of partition 0."""
+    written = [
+        record.value
+        for batch in desk.log().batches
+        for record in batch.records
+        if record.key == POSITION_KEY
+    ]
+    return {t: p.offset for t, p in decode_positions(written[-1] if written else None).items()}
+
+
+async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_before_the_end(
+    desk: Desk,
+) -> None:
+    """The next owner would read it again."""
+    await desk.assign(0)
+    await desk.owned(0)
+    taken = desk.committable.take(FakeEvent(FakeMessage(b"")))
+    desk.assignment.revoke_all()
+    desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
+    taken.ack()
+
+    await desk.assignment.on_empty()
+    assert written_positions(desk)[POLLS] == 1
+    records = len(desk.log().batches)
+    await desk.assignment.on_empty()
+
+    assert len(desk.log().batches) == records
+    desk.assignment.close_all()
+    with pytest.raises(RevokedError):
+        desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+
+
+async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.committable.take(FakeEvent(FakeMessage(b"")))
+    desk.assignment.revoke_all()
+
+    await desk.assignment.on_empty()
+
+    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
+
+
+@pytest.mark.parametrize("trouble", ["fenced", "the broker is away", "closed"])
+async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.committable.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.assignment.revoke_all()
+    sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(desk.changelog, "add", lambda *_: FakeBatchOfOne(sent))
+    if trouble == "fenced":
+        sent.set_exception(ProducerFenced())
+    elif trouble == "closed":
+        desk.facts.revoke(0)
+    else:
+        monkeypatch.setattr(module, "_LAST_POSITIONS_SECONDS", 0)
+
+    await desk.assignment.on_empty()
+
+    assert desk.failures.errors == []
+
+
+# -- other claims
+
+
+async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.assign(0, 1)
+    await desk.owned(0, 1)
+    monkeypatch.setattr(module, "RECLAIM_SECONDS", 10_000)
+    caplog.clear()
+    desk.steps.clear()
+
+    desk.assignment.on_interrupted(0, fenced=True)
+    desk.assignment.on_interrupted(0, fenced=True)
+    await settle()
+
+    assert desk.ownership.owned == {1}
+    assert 0 not in desk.facts._open
+    assert desk.steps == ["hold 0"], "longer than the group needs to notice who is gone"
+    assert desk.value("fencings_total") == 1
+    (line,) = caplog.messages
+    assert line.startswith("partition 0 was claimed by another worker")
+    assert desk.failures.errors == []
+
+
+async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
+    desk: Desk,
+) -> None:
+    await desk.assign(0, 1)
+    await desk.owned(0, 1)
+    desk.log().add((CLAIM_KEY, b"another worker"), (STORE + ZONE_TAG, b"UTC"))
+
+    desk.assignment.on_interrupted(0, fenced=True)
+    await desk.owned(0, 1)
+
+    assert desk.changelog.claimed == [0, 1, 0]
+    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+    assert desk.consumer.fetching == {0, 1}
+
+
+async def test_a_fenced_write_gives_the_partition_up(desk: Desk) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    desk.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
+    desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
+    del desk.changelog.add
+
+    sent.set_exception(ProducerFenced())
+    await desk.until(lambda: "hold 0" in desk.steps)
+    await desk.owned(0)
+
+    assert desk.changelog.claimed == [0, 0]
+    assert desk.facts.get(0, STORE + ZONE_TAG) is None
+    assert desk.failures.errors == []
+
+
+async def test_a_rebalance_ends_the_wait_for_the_next_claim(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.assign(0, 1)
+    await desk.owned(0, 1)
+    monkeypatch.setattr(module, "RECLAIM_SECONDS", 10_000)
+    desk.assignment.on_interrupted(0, fenced=True)
+    await settle()
+
+    await desk.assign(0)
+
+    await desk.owned(0)
+    assert desk.changelog.claimed == [0, 1, 0]
+
+
+async def test_two_claims_at_once_end_no_worker(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    desk.changelog.claim_record_errors = [ProducerFenced(), ProducerFenced()]
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.changelog.claimed == [0, 0, 0]
+    assert caplog.text.count("was claimed by another worker at the same time") == 2
+    assert desk.failures.errors == []
+
+
+async def test_brokers_that_are_away_are_waited_for(desk: Desk) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.changelog.errors = [UNAVAILABLE] * 3
+    desk.group.errors = [UNAVAILABLE] * 3
+    desk.log().errors = [UNAVAILABLE] * 3
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.changelog.claimed == [0]
+    assert desk.group.asked == [{0}] * 4
+    assert desk.failures.errors == []
+
+
+async def test_brokers_that_go_while_the_claim_is_written_are_waited_for(desk: Desk) -> None:
+    desk.changelog.claim_record_errors = [BrokerUnavailableError("gone")]
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.failures.errors == []
+
+
+# -- what ends a worker
+
+
+async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restorer, "STALL_SECONDS", 0)
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.log().batches_a_fetch = 0
+
+    await desk.assign(0)
+    await desk.until(lambda: bool(desk.failures.errors))
+
+    (error,) = desk.failures.errors
+    assert str(error) == (
+        "the restore of partition 0 stands still: it is at changelog offset 0 and goes to 2"
+    )
+    assert desk.ownership.owned == frozenset()
+
+
+async def test_a_database_that_fails_ends_the_worker(desk: Desk) -> None:
+    desk.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
+
+    await desk.assign(0, 1)
+    await desk.owned(1)
+    await desk.until(lambda: bool(desk.failures.errors))
+
+    (error,) = desk.failures.errors
+    assert isinstance(error, TableError)
+    assert "partition 0 fails: IO error: a broken disk" in str(error)
+
+
+async def test_a_restore_that_fails_between_two_assignments_ends_nothing(desk: Desk) -> None:
+    """Its partition may be somebody else's; where it stays, the next restore fails as well."""
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.log().gate.clear()
+    await desk.assign(0)
+    await desk.until(lambda: desk.restores.running == {0})
+    desk.assignment.revoke_all()
+
+    desk.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
+    desk.log().gate.set()
+    await desk.until(lambda: desk.restores.running == set())
+    await settle()
+
+    assert desk.failures.errors == []
+
+
+# -- copies and standbys
+
+
+async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk: Desk) -> None:
+    desk.log(0).add((STORE + ZONE_TAG, b"UTC"))
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    await desk.assign(0, 1)
+    await desk.owned(0, 1)
+    await settle()
+    await desk.assign(1)
+    await desk.owned(1)
+    told = {0: Copy(3, owned=False), 1: Copy(4, owned=True)}
+    assert desk.assignment.copies() == told
+
+    desk.assignment.revoke_all()
+    assert desk.assignment.copies() == told
+    desk.assignment.revoke_all()
+    assert desk.assignment.copies() == told, "a rebalance may begin again before it has ended"
+
+
+async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> None:
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    desk.assignment.set_standby(frozenset({0, 1}))
+    await desk.assign(0)
+    await desk.owned(0)
+    await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
+
+    assert desk.changelog.claimed == [0], "its owner goes on writing"
+    assert desk.restores.running == {1}
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    await desk.until(lambda: desk.restores.databases.of(1).reached == 2)
+
+
+async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_more(
+    desk: Desk,
+) -> None:
+    desk.assignment.set_standby(frozenset({1}))
+    await desk.assign(0)
+    task = desk.restores._running[1]
+    await desk.assign(0)
+    assert desk.restores._running[1] is task
+
+    desk.assignment.set_standby(frozenset())
+    await desk.assign(0)
+    assert desk.restores.running - {0} == set()
+
+
+async def test_a_standby_that_becomes_the_owner_reads_the_difference(desk: Desk) -> None:
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    desk.assignment.set_standby(frozenset({1}))
+    await desk.assign(0)
+    await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
+    desk.assignment.set_standby(frozenset())
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+
+    await desk.assign(0, 1)
+    await desk.owned(0, 1)
+
+    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.log(1).offsets.count(0) == 1
+
+
+async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followed(
+    desk: Desk,
+) -> None:
+    """The restore alone would end at its claim, and nobody would follow."""
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    desk.log(1).gate.clear()
+    await desk.assign(1)
+    await desk.until(lambda: desk.restores.running == {1})
+    desk.assignment.set_standby(frozenset({1}))
+
+    await desk.assign(0)
+    desk.log(1).gate.set()
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+
+    await desk.until(lambda: desk.restores.databases.of(1).reached == desk.log(1).last)
+
+
+async def test_a_standby_that_fails_is_told_and_ends_no_worker(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    desk.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
+    desk.assignment.set_standby(frozenset({1}))
+
+    await desk.assign(0)
+    await desk.owned(0)
+    await desk.until(lambda: "the standby of partition 1 ends" in caplog.text)
+
+    assert desk.failures.errors == []
+
+
+# -- where a source is read on
+
+
+def group(committed: int | None = None, beginning: int = 10, end: int = 100) -> GroupOffsets:
+    place = (POLLS, 0)
+    return GroupOffsets(
+        {} if committed is None else {place: committed},
+        {place: beginning},
+        {place: end},
+        {POLLS: "id"},
+    )
+
+
+def known(offset: int, topic_id: str = "id") -> SourcePosition:
+    return SourcePosition(topic_id, offset)
+
+
+STARTS: dict[str, tuple[SourcePosition | None, GroupOffsets, bool, int]] = {
+    "nobody was ever here: all, and what is gone is told": (None, group(), True, 0),
+    "an earlier version was here: what is there": (None, group(), False, 10),
+    "an earlier version committed": (None, group(30), False, 30),
+    "a commit and no facts": (None, group(30), True, 30),
+    "the position alone": (known(40), group(), False, 40),
+    "a commit beyond the position": (known(40), group(60), False, 40),
+    "a commit below the position": (known(40), group(20), False, 20),
+    "the position at the end": (known(100), group(), False, 100),
+    "a position below the beginning: what is gone is told": (known(5), group(), False, 5),
+    "a commit below the beginning: what was applied is not lost": (known(40), group(5), False, 10),
+    "a commit and a position below the beginning": (known(5), group(3), False, 5),
+    "a position beyond the end": (known(101), group(), False, 10),
+    "a commit beyond the end": (None, group(101), False, 10),
+    "a position beyond the end and a commit within": (known(101), group(60), False, 10),
+    "the topic was made anew": (known(40, "another"), group(30), False, 10),
+    "the topic was made anew and has outgrown it": (known(40, "another"), group(), False, 10),
+    "an id that is not known": (known(40, ""), group(), False, 40),
+    "brokers that tell no id": (
+        known(40),
+        GroupOffsets({}, {(POLLS, 0): 10}, {(POLLS, 0): 100}, {}),
+        False,
+        40,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("position", "offsets", "first_claim", "start"), STARTS.values(), ids=STARTS
+)
+def test_where_a_source_is_read_on(
+    position: SourcePosition | None, offsets: GroupOffsets, first_claim: bool, start: int
+) -> None:
+    place = (POLLS, 0)
+    found = source_position(*place, position, offsets, first_claim=first_claim)
+    committed = offsets.committed.get(place)
+    assert start_offset(committed, offsets.beginnings[place], found) == start
+
+
+def test_requests_are_read_on_where_the_group_is() -> None:
+    assert start_offset(None, 10, None) == 10
+    assert start_offset(30, 10, None) == 30
+
+
+def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    source_position(POLLS, 0, known(101), group(), first_claim=False)
+    source_position(POLLS, 0, known(40, "another"), group(), first_claim=False)
+
+    assert caplog.messages == [
+        "store-status/0 ends at offset 100 and was read up to 101: it is read from its beginning",
+        "store-status was deleted and made anew: it is read from its beginning",
+    ]
+
+
+async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Desk) -> None:
+    """Somebody widened the topics and raised the setting: figures would be split in two."""
+    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+
+    await desk.assign(1)
+    await desk.until(lambda: bool(desk.failures.errors))
+
+    (error,) = desk.failures.errors
+    assert str(error) == (
+        "partition 1 holds facts of stores that belong to partition 0 with STORE_UPTIME_PARTITIONS="
+        f"{PARTITIONS}: set it back to what it was when the topics were made"
+    )
+    assert desk.ownership.owned == frozenset()
+
+
+async def test_positions_are_known_from_the_first_owner_on(desk: Desk) -> None:
+    """What the log loses before a partition's first record is read is lost, and told."""
+    await desk.assign(0)
+    await desk.owned(0)
+    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
+    desk.group.beginning = 5
+
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 0
+    assert [r.key for b in desk.log().batches for r in b.records].count(POSITION_KEY) == 1
+
+
+async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_logs_order(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.assign(0)
+    await desk.owned(0)
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+
+    desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+    await settle()
+    await desk.owned(0)
+
+    assert "somebody else writes to the changelog of partition 0" in caplog.text
+    assert desk.changelog.claimed == [0, 0]
+    assert desk.facts.get(0, STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.failures.errors == []
+
+
+async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned(
+    desk: Desk,
+) -> None:
+    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    desk.log().gate.clear()
+    await desk.assign(0)
+    await desk.until(lambda: desk.restores.status(0).to_do > 0)
+    assert desk.outbox.restores == [RestoreStatus(0, 0, 0)]
+
+    await desk.assignment._tell_restores()
+    assert desk.outbox.restores[1:] == [RestoreStatus(0, 0, 2)]
+    desk.log().gate.set()
+    await desk.owned(0)
+    await desk.assignment._tell_restores()
+    assert len(desk.outbox.restores) == 2
+
+
+async def test_a_seek_that_meets_a_rebalance_ends_no_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer's thread gives partitions up before this one hears of it."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    seek, refused = desk.consumer.seek, [IllegalStateError("No current assignment")] * 3
+
+    async def refusing(partition: TP, offset: int) -> None:
+        if refused:
+            raise refused.pop()
+        await seek(partition, offset)
+
+    monkeypatch.setattr(desk.consumer, "seek", refusing)
+    await desk.assign(0)
+    await desk.owned(0)
+
+    assert desk.position(POLLS) == 0
+    assert desk.failures.errors == []
+
+
+async def test_a_consumer_that_never_has_the_partition_ends_the_worker(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STREAMS_SECONDS", 0.01)
+
+    async def refusing(*_: Any) -> None:
+        raise IllegalStateError("No current assignment")
+
+    monkeypatch.setattr(desk.consumer, "seek", refusing)
+    await desk.assign(0)
+    while not desk.failures.errors:  # noqa: ASYNC110  a time limit passes
+        await asyncio.sleep(0.005)
+
+    assert str(desk.failures.errors[0]) == "the consumer does not have partition 0"

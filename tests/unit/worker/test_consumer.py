@@ -1,0 +1,338 @@
+"""Faust's consumer commits what is done with, and nothing that Faust believes on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
+from aiokafka.structs import TopicPartition
+from aiokafka.util import commit_structure_validate
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+
+from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.consumer import ConsumerThread, RunScheduler, UptimeConsumer
+from stream_app.worker.record_chunks import Run
+from tests.agent_fakes import FakeEvent, FakeMessage, settle
+
+if TYPE_CHECKING:
+    from aiokafka.structs import OffsetAndMetadata
+
+POLLS = TP("store-status", 0)
+ZONES = TP("store-timezones", 0)
+REQUESTS = TP("report-requests", 0)
+OTHERS = TP("store-status", 1)
+
+
+class Skipped:
+    """A message that Faust acknowledges without handing it to an agent."""
+
+    def __init__(self, offset: int) -> None:
+        self.acked = False
+        self.tp, self.topic, self.offset = POLLS, POLLS.topic, offset
+
+
+class Kafka:
+    """The group as aiokafka sees it, as strict as aiokafka about types."""
+
+    def __init__(self) -> None:
+        self.committed: list[dict[TP, int]] = []
+        self.error: Exception | None = None
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.error is not None:
+            raise self.error
+        checked = commit_structure_validate(offsets)
+        self.committed.append({TP(*tp): committed.offset for tp, committed in checked.items()})
+
+
+class Desk:
+    """A consumer whose thread is called directly; the rest of Faust is not needed to commit."""
+
+    def __init__(self) -> None:
+        self.kafka = Kafka()
+        self.committable = Committable()
+        thread = ConsumerThread.__new__(ConsumerThread)
+        thread._consumer = self.kafka  # type: ignore[assignment]
+        consumer: Any = UptimeConsumer.__new__(UptimeConsumer)
+        consumer._committable = self.committable
+        consumer._committed_offset = dict.fromkeys([POLLS])
+        consumer._unacked_messages = set()
+        consumer._waiting_for_ack = None
+        consumer._commit = thread._commit
+        consumer.assignment = lambda: {POLLS}
+        consumer._held = set()
+        consumer._active_partitions = set()
+        consumer._paused_partitions = {POLLS, ZONES, REQUESTS, OTHERS}
+        consumer._fetchable = asyncio.Event()
+        consumer.flow_active = True
+        self.consumer = consumer
+
+    async def commit(self) -> bool:
+        tps = self.consumer._filter_tps_with_pending_acks()
+        offsets = self.consumer._filter_committable_offsets(tps)
+        return bool(offsets) and await self.consumer._commit_offsets(offsets)
+
+    def take(self, offset: int) -> Any:
+        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset)))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_offsets_with_holes_are_committed_at_once(desk: Desk) -> None:
+    """Faust commits one more a second from the first hole on."""
+    for offset in (3, 4, 9, 11):
+        desk.take(offset).ack()
+
+    assert await desk.commit()
+
+    assert desk.kafka.committed == [{POLLS: 12}]
+    assert not await desk.commit(), "there is nothing new"
+
+
+async def test_what_faust_skips_is_not_committed(desk: Desk) -> None:
+    desk.take(3).ack()
+    skipped = Skipped(4)
+    desk.consumer._unacked_messages.add(skipped)
+
+    assert desk.consumer.ack(skipped)
+    assert not desk.consumer.ack(skipped)
+    await desk.commit()
+
+    assert desk.consumer._unacked_messages == set(), "a stop would wait for it"
+    assert desk.kafka.committed == [{POLLS: 4}]
+
+
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError(), CommitFailedError(), IllegalStateError()], ids=repr
+)
+async def test_a_commit_that_fails_is_made_up_for(desk: Desk, error: Exception) -> None:
+    """Faust forgets what it was to commit, or ends the worker."""
+    desk.take(3).ack()
+    desk.kafka.error = error
+    assert not await desk.commit()
+
+    desk.kafka.error = None
+    assert await desk.commit()
+
+    assert desk.kafka.committed == [{POLLS: 4}]
+
+
+async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
+    desk.take(3).ack()
+    desk.consumer.assignment = set
+
+    assert not await desk.commit()
+
+    assert desk.kafka.committed == []
+
+
+# -- when records of a partition come
+
+
+async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(desk: Desk) -> None:
+    """Faust resumes all of them at the end of a rebalance, wherever their positions are."""
+    desk.consumer.resume_partitions({POLLS, ZONES, REQUESTS, OTHERS})
+    assert desk.consumer._active_partitions == set()
+
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS}
+
+    desk.consumer.fetch_partition(1)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS, OTHERS}
+
+
+async def test_a_rebalance_that_begins_meanwhile_holds_all_further(desk: Desk) -> None:
+    desk.consumer.resume_partitions({POLLS, OTHERS})
+    desk.consumer.pause_partitions({POLLS, OTHERS})
+
+    desk.consumer.fetch_partition(0)
+
+    assert desk.consumer._active_partitions == set()
+
+
+async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(desk: Desk) -> None:
+    desk.consumer.assignment = lambda: {POLLS, ZONES, OTHERS}
+    desk.consumer.resume_partitions({POLLS, ZONES, OTHERS})
+    desk.consumer.fetch_partition(0)
+    desk.consumer.fetch_partition(1)
+
+    desk.consumer.hold_partition(0)
+    assert desk.consumer._active_partitions == {OTHERS}
+
+    desk.consumer.fetch_partition(0)
+    assert desk.consumer._active_partitions == {POLLS, ZONES, OTHERS}
+
+
+async def test_faust_leaves_the_positions_alone(desk: Desk) -> None:
+    """It would seek to what is committed, behind or before what the table has."""
+
+    async def seek(*_: Any) -> None:
+        raise AssertionError
+
+    desk.consumer.seek = desk.consumer._perform_seek = seek
+
+    await desk.consumer.perform_seek()
+
+
+async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(desk: Desk) -> None:
+    """Faust sleeps for a second where no partition is active."""
+    asked: list[set[TP]] = []
+
+    async def wait(_self: Any, _timeout: float) -> Any:
+        asked.append(set(desk.consumer._active_partitions))
+        return {}, desk.consumer._active_partitions
+
+    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
+    desk.consumer.resume_partitions({POLLS})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("faust.transport.consumer.Consumer._wait_next_records", wait)
+        waiting = asyncio.create_task(desk.consumer._wait_next_records(10_000))
+        await settle()
+        assert asked == []
+
+        desk.consumer.fetch_partition(0)
+        await waiting
+
+    assert asked == [{POLLS}]
+
+
+async def test_nothing_is_asked_for_while_no_partition_is_restored(desk: Desk) -> None:
+    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
+
+    assert await desk.consumer._wait_next_records(0) == ({}, set())
+
+
+async def test_a_seek_is_made_in_the_thread_that_fetches(desk: Desk) -> None:
+    """aiokafka's fetcher is not made for two threads: what one takes away the other looks at."""
+    made: list[tuple[int, Any, int]] = []
+    kafka = SimpleNamespace(
+        seek=lambda tp, offset: made.append((threading.get_ident(), tp, offset)),
+    )
+    loop = asyncio.new_event_loop()
+    fetching = threading.Thread(target=loop.run_forever)
+    fetching.start()
+    desk.consumer._thread = SimpleNamespace(_ensure_consumer=lambda: kafka, thread_loop=loop)
+    try:
+        await desk.consumer._seek(POLLS, 7)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        await asyncio.to_thread(fetching.join)
+        loop.close()
+
+    assert made == [(fetching.ident, TopicPartition(POLLS.topic, POLLS.partition), 7)]
+
+
+# -- runs of records
+
+
+def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
+    return SimpleNamespace(
+        topic=topic,
+        partition=0,
+        offset=offset,
+        timestamp=1_700_000_000_123,
+        timestamp_type=1,
+        headers=(),
+        key=b"k",
+        value=b"v",
+        checksum=None,
+        serialized_key_size=1,
+        serialized_value_size=1,
+    )
+
+
+def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
+    fetched = {
+        POLLS: [record(offset) for offset in range(4_500)],
+        REQUESTS: [record(offset, REQUESTS.topic) for offset in range(2)],
+    }
+
+    handed_out: dict[TP, list[Any]] = {tp: [] for tp in fetched}
+    for tp, each in RunScheduler().iterate(fetched):
+        handed_out[tp].append(each)
+
+    assert [len(run.records) for run in handed_out[POLLS]] == [2000, 2000, 500]
+    assert handed_out[REQUESTS] == fetched[REQUESTS]
+
+
+def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
+    desk = Desk()
+    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+
+    message = desk.consumer._to_message(POLLS, Run([record(7), record(9)]))
+    single = desk.consumer._to_message(REQUESTS, record(3, REQUESTS.topic))
+
+    assert (message.tp, message.offset, message.generation_id) == (POLLS, 9, 4)
+    assert [each.offset for each in message.records] == [7, 9]
+    assert message.timestamp == 1_700_000_000.123
+    assert (single.offset, single.value) == (3, b"v")
+
+
+def test_a_range_that_cannot_be_read_is_among_the_records_and_counts_to_its_end() -> None:
+    desk = Desk()
+    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+    unreadable = UnreadableRecords(REQUESTS.topic, 0, 5, 5, 8, 1_700_000_000_123, "damaged")
+    fetched = {REQUESTS: [record(4, REQUESTS.topic), unreadable, record(9, REQUESTS.topic)]}
+
+    first, middle, last = [each for _, each in RunScheduler().iterate(fetched)]
+    message = desk.consumer._to_message(REQUESTS, middle)
+
+    assert (first.offset, last.offset) == (4, 9)
+    assert (message.offset, message.records) == (8, [unreadable])
+
+
+# -- who owns what
+
+
+def test_partitions_are_shared_out_by_our_assignor(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = SimpleNamespace()
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: consumer)
+    thread: Any = ConsumerThread.__new__(ConsumerThread)
+    thread.consumer = SimpleNamespace(assignor="ours")
+
+    thread._create_worker_consumer(None)
+
+    assert consumer._partition_assignment_strategy == ("ours",)
+    assert consumer._isolation_level == "read_committed"
+
+
+# -- nothing is fetched that nobody takes
+
+
+async def test_nothing_is_taken_from_the_client_while_no_partition_is_active() -> None:
+    """It would be thrown away, and the client's position would be behind it."""
+    fetched: dict[TP, Any] = {POLLS: SimpleNamespace(check_raise=lambda: None)}
+    subscriptions = SimpleNamespace(
+        reassignment_in_progress=False, is_assigned=lambda _: True, fetch_context=nullcontext
+    )
+    fetcher = SimpleNamespace(
+        _records=fetched,
+        _subscriptions=subscriptions,
+        _closed=False,
+        _wait_consume_future=None,
+        _notify=lambda _: None,
+    )
+    fetcher.fetched_records = partial(Fetcher.fetched_records, fetcher)
+    thread: Any = ConsumerThread.__new__(ConsumerThread)
+    thread.consumer = SimpleNamespace(flow_active=True)
+    client = SimpleNamespace(_fetcher=fetcher, _closed=False)
+    active: set[TP] = set()
+
+    assert await thread._fetch_records(client, active, timeout=0) == {}
+    assert POLLS in fetched
+
+    active.add(POLLS)
+    await thread._fetch_records(client, active, timeout=0)
+    assert POLLS not in fetched

@@ -1,0 +1,348 @@
+"""Offsets without a record: an empty gap is passed, a record is read, a loss is told once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.offset_gaps import OffsetGap
+from stream_app.kafka.offset_tracker import Frontier
+from stream_app.metrics import WorkerMetrics
+from stream_app.worker import gap_skipper as module
+from stream_app.worker.facts.keys import LOST_KEY
+from stream_app.worker.facts.partition_records import LostRange, decode_lost
+from stream_app.worker.gap_skipper import GapSkipper, LostInput
+from stream_app.worker.owned_partitions import OwnedPartition
+from tests.agent_fakes import NOW, FakeFacts, RecordingOutbox, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+ONE, TWO = (POLLS, 0), (POLLS, 1)
+
+
+class Ownership:
+    """Where the partitions rest, and where they were moved."""
+
+    def __init__(self) -> None:
+        self.idle: dict[tuple[str, int], int] = {}
+        self.skipped: list[tuple[str, int, int, int]] = []
+        self.owned: dict[int, OwnedPartition] = {}
+
+    def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
+        frontiers = {spec.name: Frontier(offset) for spec in SOURCE_TOPICS}
+        self.owned[number] = OwnedPartition(number, frontiers=frontiers, lost=list(lost))
+        return self.owned[number]
+
+    def get(self, number: int) -> OwnedPartition | None:
+        return self.owned.get(number)
+
+    def idle_offsets(self) -> dict[tuple[str, int], int]:
+        return dict(self.idle)
+
+    def skip(self, topic: str, number: int, first: int, end: int) -> None:
+        self.skipped.append((topic, number, first, end))
+
+
+class Log:
+    """Where the source topics begin and end, and which offsets have a record.
+
+    Attributes:
+        errors: raised by the next looks, in order.
+        on_look: called at every look.
+        looked_at: the ranges of every look.
+    """
+
+    def __init__(self) -> None:
+        self.beginning: dict[tuple[str, int], int] = {}
+        self.ends: dict[tuple[str, int], int] = {}
+        self.records: dict[tuple[str, int], list[int]] = {}
+        self.errors: list[Exception] = []
+        self.on_look: Callable[[], None] = lambda: None
+        self.looked_at: list[dict[tuple[str, int], tuple[int, int]]] = []
+        self.started = self.stopped = 0
+
+    async def start(self) -> None:
+        self.started += 1
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+    async def ask(self, partitions: Iterable[Any]) -> dict[Any, int]:
+        return {partition: self.ends[partition] for partition in partitions}
+
+    async def look(self, ranges: Mapping[Any, tuple[int, int]]) -> dict[Any, OffsetGap]:
+        self.looked_at.append(dict(ranges))
+        self.on_look()
+        if self.errors:
+            raise self.errors.pop(0)
+        found = {}
+        for place, (first, end) in ranges.items():
+            lost_end = min(max(first, self.beginning.get(place, 0)), end)
+            there = [r for r in self.records.get(place, []) if lost_end <= r < end]
+            found[place] = OffsetGap(lost_end, min(there, default=end))
+        return found
+
+
+class Desk:
+    """A `GapSkipper` and a `LostInput` among fakes."""
+
+    def __init__(self) -> None:
+        self.ownership = Ownership()
+        self.log = Log()
+        self.facts = FakeFacts()
+        self.outbox = RecordingOutbox()
+        self.metrics = WorkerMetrics()
+        self.lost = LostInput(
+            self.facts,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            self.metrics,
+            lambda: NOW,
+        )
+        self.gaps = GapSkipper(
+            self.ownership,  # type: ignore[arg-type]
+            self.log,  # type: ignore[arg-type]
+            self.log,  # type: ignore[arg-type]
+            self.lost,
+        )
+
+    async def look_twice(self) -> None:
+        for _ in range(2):
+            await self.gaps.look()
+
+    def lost_records(self, topic: str = POLLS) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            "store_uptime_lost_records_total", {"topic": topic}
+        )
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    return Desk()
+
+
+# -- partitions that rest before a gap
+
+
+async def test_a_gap_is_skipped_at_the_second_look(desk: Desk) -> None:
+    desk.ownership.own(0, 5)
+    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
+
+    await desk.gaps.look()
+    assert desk.log.looked_at == [], "a record may be on its way"
+    await desk.gaps.look()
+
+    assert desk.ownership.skipped == [(*ONE, 5, 8)]
+    assert desk.outbox.letters == []
+
+
+async def test_records_that_are_still_to_come_are_waited_for(desk: Desk) -> None:
+    desk.ownership.own(0, 5)
+    desk.ownership.own(1, 5)
+    desk.ownership.idle, desk.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
+    desk.log.records = {ONE: [7]}
+
+    await desk.look_twice()
+
+    assert desk.ownership.skipped == [(*TWO, 5, 9)]
+
+
+async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
+    desk.log.ends = {ONE: 8, TWO: 100}
+    for offset in range(5):
+        desk.ownership.idle = {ONE: 8, TWO: offset}
+        await desk.gaps.look()
+
+    assert desk.log.looked_at == []
+
+
+async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is_not(
+    desk: Desk,
+) -> None:
+    desk.ownership.own(0, 5)
+    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 30}
+    desk.log.beginning, desk.log.records = {ONE: 20}, {ONE: [25]}
+
+    await desk.look_twice()
+
+    assert desk.ownership.skipped == [(*ONE, 5, 20)]
+    (lost,) = desk.ownership.owned[0].lost
+    assert (lost.first, lost.end) == (5, 20)
+
+
+async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(desk: Desk) -> None:
+    desk.ownership.own(0, 5)
+    desk.ownership.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
+
+    await desk.look_twice()
+
+    assert desk.ownership.skipped == [(*ONE, 5, 8)]
+    assert desk.lost_records() == 3
+
+
+async def test_of_a_partition_that_went_meanwhile_nothing_is_told(desk: Desk) -> None:
+    desk.ownership.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
+
+    await desk.look_twice()
+
+    assert desk.ownership.skipped == []
+    assert desk.outbox.letters == []
+
+
+async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: Desk) -> None:
+    desk.ownership.own(0, 5)
+    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
+    desk.log.errors = [BrokerUnavailableError("gone")]
+
+    await desk.gaps.start()
+    await settle()
+    await desk.gaps.stop()
+
+    assert (*ONE, 5, 8) in desk.ownership.skipped
+    assert (desk.log.started, desk.log.stopped) == (1, 1)
+
+
+# -- before a record is applied
+
+
+async def test_a_record_that_follows_the_last_one_costs_no_look(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+
+    assert await desk.gaps.may_apply(owned, POLLS, 5) is None
+    assert await desk.gaps.may_apply(owned, POLLS, 3) is None
+    assert desk.log.looked_at == []
+
+
+async def test_a_record_behind_an_empty_gap_may_be_applied(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+    desk.log.records = {ONE: [9], (ZONES, 0): [6]}
+
+    assert await desk.gaps.may_apply(owned, POLLS, 9) is None
+
+    assert desk.log.looked_at == [{ONE: (5, 9)}]
+    assert desk.outbox.letters == []
+
+
+async def test_a_record_that_was_missed_has_to_be_read_before(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+    desk.log.records = {ONE: [7, 8, 9]}
+
+    assert await desk.gaps.may_apply(owned, POLLS, 9) == 7
+
+
+async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+    desk.log.beginning, desk.log.records = {ONE: 7}, {ONE: [8]}
+
+    assert await desk.gaps.may_apply(owned, POLLS, 9) == 8
+
+    assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 7)]
+
+
+async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    owned = desk.ownership.own(0, 5)
+    desk.log.records = {ONE: [7]}
+    desk.log.errors = [BrokerUnavailableError("gone")] * 3
+
+    asked = asyncio.create_task(desk.gaps.may_apply(owned, POLLS, 9))
+    await asyncio.sleep(0)
+    assert not asked.done(), "other partitions have their turn meanwhile"
+
+    assert await asked == 7
+    assert len(desk.log.looked_at) == 4
+    assert "store-status/0 waits before offset 9" in caplog.text
+
+
+async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(desk: Desk) -> None:
+    """A rebalance waits for the events in hand."""
+    owned = desk.ownership.own(0, 5)
+    desk.log.errors = [BrokerUnavailableError("gone")] * 1_000
+    asked = asyncio.create_task(desk.gaps.may_apply(owned, POLLS, 9))
+    await settle()
+
+    owned.revoked.set()
+    await settle()
+
+    assert asked.done()
+    assert len(desk.log.looked_at) < 100
+
+
+async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is_told(
+    desk: Desk,
+) -> None:
+    owned = desk.ownership.own(0, 5)
+    desk.log.beginning = {ONE: 9}
+    desk.log.on_look = owned.revoked.set
+
+    assert await desk.gaps.may_apply(owned, POLLS, 9) is None
+
+    assert owned.lost == []
+    assert desk.facts.writes == []
+    assert desk.outbox.letters == []
+
+
+# -- what is lost
+
+
+async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_changelog(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    owned = desk.ownership.own(0, 5)
+
+    await desk.lost.tell(owned, POLLS, 5, 9)
+
+    lost = LostRange(POLLS, 0, 5, 9, NOW)
+    assert owned.lost == [lost]
+    assert decode_lost(desk.facts.content[0, LOST_KEY]) == [lost]
+    (letter,) = desk.outbox.letters
+    assert letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
+    assert letter.reason == (
+        "lost: the records of store-status/0 from offset 5 to 8 were deleted from the log before a "
+        "worker had applied them"
+    )
+    assert letter.original is None
+    assert caplog.messages == [f"{letter.reason}; reports of this partition say so"]
+    assert desk.lost_records() == 4
+
+
+async def test_a_lost_range_is_told_once_also_after_a_restart(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+    await desk.lost.tell(owned, POLLS, 5, 9)
+    again = desk.ownership.own(0, 5, *decode_lost(desk.facts.content[0, LOST_KEY]))
+
+    await desk.lost.tell(again, POLLS, 5, 9)
+    await desk.lost.tell(again, POLLS, 6, 8)
+
+    assert len(desk.outbox.letters) == 1
+    assert len(desk.facts.writes) == 1
+    assert desk.lost_records() == 4
+
+
+async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+    await desk.lost.tell(owned, POLLS, 5, 9)
+
+    await desk.lost.tell(owned, POLLS, 5, 20)
+    await desk.lost.tell(owned, POLLS, 5, 20)
+
+    assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
+    assert desk.lost_records() == 15
+    assert len(desk.outbox.letters) == 2
+
+
+async def test_ranges_of_other_topics_are_told_apart(desk: Desk) -> None:
+    owned = desk.ownership.own(0, 5)
+
+    await desk.lost.tell(owned, POLLS, 5, 9)
+    await desk.lost.tell(owned, ZONES, 5, 9)
+
+    assert len(desk.outbox.letters) == 2
+    assert desk.lost_records(ZONES) == 4

@@ -1,0 +1,462 @@
+"""Which partitions are ours, what is known of them, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.contracts.removal import PollsRemoval
+from stream_app.contracts.revisions import Revision
+from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
+from stream_app.contracts.watermarks import Watermark
+from stream_app.errors import RevokedError
+from stream_app.kafka.offset_tracker import Frontier
+from stream_app.worker import owned_partitions as module
+from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.facts.keys import POSITION_KEY, store_key
+from stream_app.worker.facts.partition_records import SourcePosition, decode_positions
+from stream_app.worker.latest_polls import LatestPolls
+from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+from tests.agent_fakes import (
+    Failures,
+    FakeEvent,
+    FakeFacts,
+    FakeMessage,
+    FakeProgress,
+    RecordingOutbox,
+    settle,
+    store_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from stream_app.worker.commit_tracker import TakenEvent
+
+POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+REMOVAL = PollsRemoval(Revision(5, 1_000), 1_000, "id")
+ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
+
+
+class Desk:
+    """An `Ownership` among fakes."""
+
+    def __init__(self) -> None:
+        self.facts = FakeFacts()
+        self.progress = FakeProgress()
+        self.outbox = RecordingOutbox()
+        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.committable = Committable()
+        self.failures = Failures()
+        self.ownership = Ownership(
+            self.facts,  # type: ignore[arg-type]
+            self.progress,  # type: ignore[arg-type]
+            self.outbox,  # type: ignore[arg-type]
+            self.latest,
+            self.committable,
+            self.failures,
+        )
+
+    def adopt(
+        self,
+        number: int,
+        starts: Mapping[str, int] | None = None,
+        *,
+        stores: Iterable[bytes] = (),
+        newest_poll: int | None = None,
+        latest: dict[bytes, int] | None = None,
+    ) -> OwnedPartition:
+        """Own a partition whose sources go on at these offsets, at 0 where none is said."""
+        offsets = {spec.name: (starts or {}).get(spec.name, 0) for spec in SOURCE_TOPICS}
+        partition = OwnedPartition(
+            number,
+            stores=set(stores),
+            newest_poll=newest_poll,
+            frontiers={topic: Frontier(offset) for topic, offset in offsets.items()},
+            positions={topic: SourcePosition("id", offset) for topic, offset in offsets.items()},
+        )
+        self.ownership.adopt(partition, latest or {})
+        return partition
+
+    def get(self, number: int) -> OwnedPartition:
+        owned = self.ownership.get(number)
+        assert owned is not None
+        return owned
+
+    def take(self, offset: int, number: int = 0) -> TakenEvent:
+        """Take a record of polls for the table."""
+        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset, partition=number)))
+
+    def positions(self, number: int = 0) -> dict[str, int]:
+        """The source positions that the changelog holds."""
+        written = decode_positions(self.facts.content.get((number, POSITION_KEY)))
+        return {topic: position.offset for topic, position in written.items()}
+
+    async def told_within(self, rounds: int = 2000) -> list[Watermark]:
+        """What was told since the last question, waiting for the next telling."""
+        for _ in range(rounds):
+            if self.outbox.told:
+                break
+            await asyncio.sleep(0)
+        told, self.outbox.told = self.outbox.told, []
+        return told
+
+
+@pytest.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(module, "WATERMARK_SECONDS", 0)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 10_000)
+    monkeypatch.setattr(module, "POSITION_SECONDS", 0)
+    desk = Desk()
+    yield desk
+    await desk.ownership.stop()
+
+
+async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_next(
+    desk: Desk,
+) -> None:
+    desk.adopt(0, {POLLS: 17}, stores=[ONE, TWO], newest_poll=80)
+    desk.adopt(1, {ZONES: 4}, stores=[TWO], newest_poll=99)
+    desk.adopt(2)
+
+    assert desk.ownership.owned == {0, 1, 2}
+    assert desk.ownership.get(3) is None
+    assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
+        spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
+    }
+    assert Watermark(POLLS, 0, 17, 80, stores=2) in desk.progress.watermarks
+    assert Watermark(ZONES, 1, 4) in desk.progress.watermarks
+    assert len(desk.progress.watermarks) == 9
+
+
+async def test_a_watermark_says_of_which_topic_it_is(desk: Desk) -> None:
+    desk.progress.set_topic_id(POLLS, "an-id")
+    desk.adopt(0, {POLLS: 17})
+    assert Watermark(POLLS, 0, 17, topic_id="an-id") in desk.progress.watermarks
+    assert Watermark(ZONES, 0, 0) in desk.progress.watermarks
+
+
+async def test_the_stores_of_the_table_are_registered_before_the_partition_is_owned(
+    desk: Desk,
+) -> None:
+    # a crash may have come between a store's first fact and its registration
+    owned_then: list[OwnedPartition | None] = []
+    desk.outbox.on_register = lambda: owned_then.append(desk.ownership.get(0))
+
+    desk.adopt(0, stores=[ONE, TWO])
+
+    assert sorted(desk.outbox.registered) == sorted([ONE, TWO])
+    assert owned_then == [None]
+
+
+async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+
+    for offset in (10, 12, 11, 3):
+        desk.get(0).begin(POLLS, offset, offset + 1)
+        desk.ownership.finish(desk.get(0), POLLS, offset)
+
+    told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
+    assert told == [10, 11, 13, 13, 13]
+    assert desk.get(0).applied(ZONES) == 0
+
+
+async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    for first, end in ((10, 11), (11, 14), (20, 22)):
+        desk.get(0).begin(POLLS, first, end)
+
+    for first, applied in ((20, 10), (10, 11), (11, 22)):
+        desk.ownership.finish(desk.get(0), POLLS, first)
+        assert desk.get(0).applied(POLLS) == applied
+
+    assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
+
+
+async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap(
+    desk: Desk,
+) -> None:
+    partition = desk.adopt(0, {POLLS: 10})
+    assert partition.gap_before(POLLS, 10) is None
+    assert partition.gap_before(POLLS, 13) == (10, 13)
+
+    partition.begin(POLLS, 10, 13)
+
+    assert partition.gap_before(POLLS, 13) is None, "what is in hand is no gap"
+    assert partition.gap_before(POLLS, 5) is None, "what comes again is no gap"
+    assert partition.gap_before(POLLS, 14) == (13, 14)
+
+
+async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    assert desk.ownership.idle_offsets()[POLLS, 0] == 10
+
+    desk.ownership.skip(POLLS, 0, 10, 15)
+    assert desk.get(0).applied(POLLS) == 15
+
+    # meanwhile a record came after all, or the partition went away
+    desk.ownership.skip(POLLS, 0, 10, 20)
+    desk.get(0).begin(POLLS, 15, 16)
+    assert (POLLS, 0) not in desk.ownership.idle_offsets()
+    desk.ownership.skip(POLLS, 0, 15, 20)
+    desk.ownership.skip(POLLS, 7, 0, 20)
+    assert desk.get(0).applied(POLLS) == 15
+
+
+async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
+    desk.adopt(0)
+
+    for offset, poll in enumerate((0, 50, None, 40, 60)):
+        desk.ownership.applied(desk.get(0), [], poll)
+        desk.ownership.finish(desk.get(0), POLLS, offset)
+
+    newest = [w.newest_poll for w in desk.progress.watermarks if w.topic == POLLS]
+    assert newest == [None, 0, 50, 50, 50, 60]
+
+
+async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Desk) -> None:
+    desk.adopt(0)
+    applied_then: list[int] = []
+    desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
+
+    desk.get(0).begin(POLLS, 0, 2)
+    for stores in ([ONE], [ONE, TWO], [TWO], []):
+        desk.ownership.applied(desk.get(0), stores)
+    desk.ownership.finish(desk.get(0), POLLS, 0)
+
+    assert desk.outbox.registered == [ONE, TWO]
+    assert applied_then == [0, 0]
+    assert desk.get(0).stores == {ONE, TWO}
+
+
+async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
+    desk.adopt(0)
+    desk.get(0).moved.clear()
+
+    desk.ownership.finish(desk.get(0), POLLS, 0)
+
+    assert desk.get(0).moved.is_set()
+
+
+async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
+    before = desk.adopt(0)
+    before.begin(POLLS, 0, 5)
+    desk.ownership.revoke([0])
+    desk.adopt(0)
+    desk.get(0).begin(POLLS, 0, 5)
+
+    desk.ownership.finish(before, POLLS, 0)
+
+    assert desk.get(0).applied(POLLS) == 0
+    assert {w.applied for w in desk.progress.watermarks} == {0}
+
+
+# -- giving up
+
+
+async def test_revoking_ends_the_waiting_and_leaves_the_table_to_what_is_in_flight(
+    desk: Desk,
+) -> None:
+    partitions = [desk.adopt(0), desk.adopt(1), desk.adopt(2)]
+
+    assert desk.ownership.revoke([0, 1, 7]) == partitions[:2]
+
+    assert [partition.revoked.is_set() for partition in partitions] == [True, True, False]
+    assert desk.ownership.owned == {2}
+    assert desk.facts.revoked == []
+
+
+async def test_all_may_be_revoked_while_they_are_looked_at(desk: Desk) -> None:
+    desk.adopt(0)
+    desk.adopt(1)
+
+    desk.ownership.revoke(desk.ownership.owned)
+
+    assert desk.ownership.owned == frozenset()
+
+
+async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
+    first = desk.adopt(0, {POLLS: 5})
+    desk.ownership.applied(first, [ONE], 7)
+    desk.ownership.revoke([0])
+
+    desk.adopt(0, {POLLS: 6})
+
+    assert desk.get(0) is not first
+    assert (desk.get(0).applied(POLLS), desk.get(0).stores, desk.get(0).newest_poll) == (
+        6,
+        set(),
+        None,
+    )
+    assert not desk.get(0).revoked.is_set()
+
+
+# -- telling
+
+
+async def test_what_moved_is_told(desk: Desk) -> None:
+    await desk.ownership.start()
+    desk.adopt(0)
+    desk.adopt(1)
+    assert len(await desk.told_within()) == 6
+
+    for offset, poll in enumerate((3, None)):
+        desk.get(1).begin(POLLS, offset, offset + 1)
+        desk.ownership.applied(desk.get(1), [], poll)
+        desk.ownership.finish(desk.get(1), POLLS, offset)
+
+    assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
+    await settle()
+    assert desk.outbox.told == []
+
+
+async def test_the_heartbeat_tells_all_that_is_owned(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.adopt(0)
+    desk.adopt(2, {ZONES: 8})
+    await desk.ownership.start()
+    await desk.told_within()
+    desk.outbox.told.clear()
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+
+    told = await desk.told_within()
+
+    assert {(w.topic, w.partition) for w in told} == {
+        (spec.name, number) for spec in SOURCE_TOPICS for number in (0, 2)
+    }
+    assert Watermark(ZONES, 2, 8) in told
+
+
+async def test_nothing_is_told_after_revoking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+    partition = desk.adopt(0)
+    await desk.ownership.start()
+    await desk.told_within()
+
+    desk.ownership.revoke([0])
+    await settle()
+    desk.outbox.told.clear()
+    desk.ownership.finish(partition, POLLS, 5)
+    await settle()
+
+    assert desk.outbox.told == []
+
+
+async def test_a_telling_that_fails_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+    desk.adopt(0)
+    desk.outbox.tell_error = OSError("the broker is gone")
+
+    await desk.ownership.start()
+
+    assert len(await desk.told_within()) == 3
+
+
+# -- source positions in the changelog
+
+
+async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changelog(
+    desk: Desk,
+) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+    first, second = desk.take(10), desk.take(11)
+
+    second.ack()
+    await settle()
+    assert desk.positions() == {}, "the facts of the first record may never reach the changelog"
+    first.ack()
+    await settle()
+
+    assert desk.positions()[POLLS] == 12
+
+
+async def test_a_position_is_written_only_when_it_moved(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+    await settle()
+    assert desk.facts.writes == []
+
+    desk.take(10).ack()
+    await settle()
+    await settle()
+    desk.take(11)
+    await settle()
+
+    assert desk.facts.writes == [(0, POSITION_KEY)]
+
+
+async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10, ZONES: 3})
+    await desk.ownership.start()
+
+    desk.take(10).ack()
+    await settle()
+
+    written = decode_positions(desk.facts.content[0, POSITION_KEY])
+    assert written[POLLS] == SourcePosition("id", 11)
+    assert written[ZONES] == SourcePosition("id", 3)
+    assert set(written) == {spec.name for spec in SOURCE_TOPICS}
+
+
+async def test_a_position_never_goes_back_where_records_come_again(desk: Desk) -> None:
+    desk.adopt(0, {POLLS: 10})
+    await desk.ownership.start()
+
+    desk.take(4).ack()
+    await settle()
+
+    assert desk.facts.writes == []
+
+
+async def test_of_a_revoked_partition_no_position_is_written(desk: Desk) -> None:
+    desk.adopt(0)
+    await desk.ownership.start()
+    taken = desk.take(0)
+
+    desk.ownership.revoke([0])
+    taken.ack()
+    await settle()
+
+    assert desk.facts.writes == []
+
+
+async def test_a_position_that_cannot_be_written_stops_no_watermark(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
+
+    def put(*_: Any) -> None:
+        raise RevokedError("partition 0 is not open in this worker")
+
+    monkeypatch.setattr(desk.facts, "put", put)
+    desk.adopt(0)
+    desk.take(0).ack()
+
+    await desk.ownership.start()
+
+    assert len(await desk.told_within()) == 3
+
+
+async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
+    """A crash may have come between the write and the news of it."""
+    owned = OwnedPartition(
+        0,
+        stores={ONE},
+        frontiers={spec.name: Frontier(0) for spec in SOURCE_TOPICS},
+        removals={ONE: REMOVAL, TWO: REMOVAL},
+    )
+    desk.ownership.adopt(owned, {ONE: 80}, {TWO})
+    assert (desk.outbox.registered, desk.outbox.unregistered) == ([ONE], [TWO])
+    assert desk.outbox.latest == [(TWO, None)]
+
+    desk.ownership.removed(owned, {ONE})
+    assert owned.stores == set()
+    assert desk.outbox.unregistered == [TWO, ONE]
+    desk.ownership.applied(owned, {ONE})
+    assert desk.outbox.registered == [ONE, ONE]

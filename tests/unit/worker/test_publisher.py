@@ -1,0 +1,202 @@
+"""What the worker publishes: the form of each record, and stores before their watermarks."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import orjson
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
+
+from stream_app.contracts.records import DeadLetter, decode_dead_letter, decode_store
+from stream_app.contracts.report_results import ReportEvent, decode_event
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    MAX_STATE_BYTES,
+    REPORT_RESULTS,
+    STORES,
+    WATERMARKS,
+)
+from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.metrics import WorkerMetrics
+from stream_app.worker.publisher import Outbox
+from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
+
+STORE = UUID(store_in(0)).bytes
+MARK = Watermark("store-status", 0, 3, 9)
+SOURCE: dict[str, str | int] = {"topic": "store-status", "partition": 1, "offset": 2}
+
+
+@pytest.fixture
+def batches() -> FakeBatches:
+    return FakeBatches()
+
+
+@pytest.fixture
+def failures() -> Failures:
+    return Failures()
+
+
+@pytest.fixture
+def outbox(batches: FakeBatches, failures: Failures) -> Outbox:
+    outbox = Outbox(settings_with(), WorkerMetrics(), failures)
+    outbox._batches = batches
+    return outbox
+
+
+async def test_a_future_is_done_when_the_broker_holds_the_record(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    stored = await outbox.report(ReportEvent(str(UUID(int=1)), "running", 5))
+    assert not stored.done()
+
+    batches.sent[0].arrive()
+
+    assert stored.done()
+
+
+async def test_each_record_goes_to_its_topic_under_its_key(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
+    event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
+
+    await outbox.dead_letter(letter)
+    await outbox.report(event)
+    await outbox.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
+
+    dead, result, passed = batches.sent
+    assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
+    assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", 0)
+    assert decode_dead_letter(dead.value) == letter
+    assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())
+    assert decode_event(result.value) == event
+    assert (passed.topic, passed.partition) == ("store-status", 3)
+    assert (passed.key, passed.value) == (store_in(3).encode(), b"as it came")
+
+
+@pytest.mark.parametrize("original", [b"\0" * 2_000_000, b"\xff" * 9_000_000])
+async def test_an_original_too_large_for_a_record_is_kept_in_part(
+    outbox: Outbox, batches: FakeBatches, original: bytes
+) -> None:
+    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
+
+    (sent,) = batches.sent
+    letter = decode_dead_letter(sent.value)
+    assert len(sent.value) < MAX_STATE_BYTES
+    assert letter.original == original[:1_000_000]
+    assert letter.truncated
+    assert letter.reason == f"wrong (the first 1000000 of {len(original)} bytes)"
+
+
+async def test_an_original_of_the_largest_plain_record_is_kept_whole(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
+
+    letter = decode_dead_letter(batches.sent[0].value)
+    assert letter.original == b"\0" * 1_000_000
+    assert not letter.truncated
+
+
+# -- stores before watermarks
+
+
+async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    (registration,) = batches.sent
+    assert registration.topic == STORES.name
+    assert decode_store(registration.value).store_id == store_in(0)
+    assert registration.key == store_in(0).encode()
+
+    registration.arrive()
+    await telling
+
+    (told,) = batches.to(WATERMARKS.name)
+    assert decode_watermark(told.value) == MARK
+    assert told.key == b"store-status/0"
+
+
+async def test_a_store_that_is_registered_holds_nothing_up(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    batches.at_once = True
+    outbox.register([STORE])
+    await settle()
+
+    await outbox.tell([MARK])
+
+    assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
+
+
+async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+    outbox.register([UUID(store_in(0, 1)).bytes])
+
+    batches.sent[0].arrive()
+    await telling
+
+    assert len(batches.to(WATERMARKS.name)) == 1
+    assert not batches.sent[1].future.done()
+
+
+async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    outbox.register([STORE])
+    telling = asyncio.create_task(outbox.tell([MARK]))
+    await settle()
+
+    batches.sent[0].future.set_exception(OSError("lost"))
+
+    with pytest.raises(OSError, match="lost"):
+        await telling
+    assert batches.to(WATERMARKS.name) == []
+
+
+# -- a producer that is of no use any more
+
+
+async def test_a_record_that_fails_for_good_ends_the_worker(
+    outbox: Outbox, batches: FakeBatches, failures: Failures
+) -> None:
+    """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
+    await outbox.tell([MARK])
+    error = OutOfOrderSequenceNumber()
+
+    batches.sent[0].future.set_exception(error)
+    await settle()
+
+    assert failures.errors == [error]
+
+
+async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
+    outbox: Outbox, batches: FakeBatches, failures: Failures
+) -> None:
+    sent = await outbox.pass_on("store-status", 0, store_in(0), b"large")
+    batches.sent[0].future.set_exception(MessageSizeTooLargeError())
+    await settle()
+    batches.error = MessageSizeTooLargeError()
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await outbox.pass_on("store-status", 0, store_in(0), b"large")
+
+    assert isinstance(sent.exception(), MessageSizeTooLargeError)
+    assert failures.errors == []
+
+
+async def test_a_watermark_is_json_that_any_client_reads(
+    outbox: Outbox, batches: FakeBatches
+) -> None:
+    await outbox.tell([MARK])
+
+    assert orjson.loads(batches.sent[0].value)["applied"] == 3

@@ -1,0 +1,130 @@
+"""The lag of the owned source partitions, in records and in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_app.contracts.topics import STORE_STATUS, STORE_TIMEZONES
+from stream_app.domain.timestamps import SECOND
+from stream_app.errors import BrokerUnavailableError
+from stream_app.metrics import Lag
+from stream_app.worker import source_lag
+from stream_app.worker.source_lag import SourceLags
+from tests.agent_fakes import NOW, FakeOwnership, FakeRecord, settings_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STATUS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
+
+
+class Brokers:
+    """Ends of partitions, and the records at offsets, as a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ends: dict[tuple[str, int], int] = {}
+        self.taken: dict[tuple[str, int, int], int] = {}
+        self.error: Exception | None = None
+        self.read: list[tuple[str, dict[int, int]]] = []
+        monkeypatch.setattr(source_lag, "first_records", self._first_records)
+        monkeypatch.setattr(source_lag, "ANSWER_SECONDS", 0.2)
+
+    async def ask(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        if self.error is not None:
+            raise self.error
+        return {place: self.ends.get(place, 0) for place in partitions}
+
+    async def _first_records(
+        self, _settings: Any, topic: str, offsets: Mapping[int, int]
+    ) -> dict[int, FakeRecord]:
+        if not offsets:
+            return {}
+        self.read.append((topic, dict(offsets)))
+        found = {}
+        for partition, offset in offsets.items():
+            taken = self.taken.get((topic, partition, offset))
+            if taken is None:
+                await asyncio.Event().wait()
+            assert taken is not None
+            found[partition] = FakeRecord(topic, partition, offset, taken // 1000, None, b"")
+        return found
+
+
+class Look:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.brokers = Brokers(monkeypatch)
+        self.ownership = FakeOwnership()
+        self.lags = SourceLags(
+            settings_with(),
+            self.ownership,  # type: ignore[arg-type]
+            self.brokers,  # type: ignore[arg-type]
+            lambda: NOW,
+        )
+
+    async def __call__(self) -> Mapping[tuple[str, int], Lag]:
+        await self.lags.look()
+        return self.lags.found()
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Look:
+    return Look(monkeypatch)
+
+
+async def test_what_is_applied_has_no_lag_and_nothing_is_read(look: Look) -> None:
+    look.ownership.own(1)
+    found = await look()
+    assert found[STATUS, 1] == found[ZONES, 1] == Lag(0, 0.0)
+    assert look.brokers.read == []
+
+
+async def test_a_lag_is_the_age_of_the_oldest_record_that_waits(look: Look) -> None:
+    look.ownership.own(1)
+    look.brokers.ends[STATUS, 1] = 12
+    look.brokers.taken[STATUS, 1, 0] = NOW - 90 * SECOND
+    found = await look()
+    assert found[STATUS, 1] == Lag(12, 90.0)
+    assert found[ZONES, 1] == Lag(0, 0.0)
+
+
+async def test_partitions_of_others_are_left_out(look: Look) -> None:
+    look.ownership.own(1)
+    look.brokers.ends[STATUS, 2] = 12
+    assert {partition for _, partition in await look()} == {1}
+
+
+async def test_a_partition_that_stands_still_is_read_once(look: Look) -> None:
+    look.ownership.own(1)
+    look.brokers.ends[STATUS, 1] = 12
+    look.brokers.taken[STATUS, 1, 0] = NOW
+    await look()
+    look.brokers.ends[STATUS, 1] = 13
+    assert (await look())[STATUS, 1] == Lag(13, 0.0)
+    assert look.brokers.read == [(STATUS, {1: 0})]
+
+
+async def test_offsets_that_no_record_has_are_behind_for_nobody_knows_how_long(look: Look) -> None:
+    look.ownership.own(1)
+    look.brokers.ends[STATUS, 1] = 1
+    look.brokers.ends[ZONES, 1] = 2
+    look.brokers.taken[ZONES, 1, 0] = NOW - SECOND
+    found = await look()
+    assert found[STATUS, 1] == Lag(1, None)
+    assert found[ZONES, 1] == Lag(2, 1.0)
+
+
+async def test_without_a_broker_there_is_no_lag_rather_than_an_old_one(look: Look) -> None:
+    look.ownership.own(1)
+    assert await look()
+    look.brokers.error = BrokerUnavailableError("no broker answers")
+    assert await look() == {}
+
+
+async def test_a_broker_whose_clock_is_ahead_makes_no_negative_age(look: Look) -> None:
+    look.ownership.own(1)
+    look.brokers.ends[STATUS, 1] = 1
+    look.brokers.taken[STATUS, 1, 0] = NOW + SECOND
+    assert (await look())[STATUS, 1] == Lag(1, 0.0)
