@@ -1,0 +1,213 @@
+"""Docstrings and public names use the words of docs/glossary.md, and none that hides its meaning.
+
+`python -m tests.unit.test_words` prints what is against the rules, by folder.
+`words_left.txt` lists the modules that are not reworded yet; `--write` takes out what is clean.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+GLOSSARY = ROOT / "docs" / "glossary.md"
+LEFT = Path(__file__).with_name("words_left.txt")
+FOLDERS = ("stream_app", "api", "producers", "benchmarks")
+
+NOT_IN_DOCSTRINGS = re.compile(
+    r"\b("
+    r"told|taken|in hand|what it rests on|whoever|likewise|so long|buried"
+    r"|(?:become|becomes|became) of"
+    r"|(?:on (?:its|their)|under) way"
+    r"|(?<!dead )letters?(?! (?:and|or) digits)"
+    r")\b",
+    re.IGNORECASE,
+)
+"""Words that a reader has to guess the meaning of, or for which the glossary has another."""
+
+NO_NOUN = re.compile(r"(What|Who|How|Where|Whether|Which|That|Whose) ")
+"""A first sentence that begins so is a relative clause without its noun."""
+
+NOT_METHODS = {"take", "tell", "note", "keep", "hold", "begin", "finish"}
+"""Verbs that have had four to ten meanings each: a method's name says what it does to what."""
+
+NOT_VARIABLES = {"told", "asked", "kept", "found", "there", "wanted"}
+"""Names that say what happened to a value, and not what it is."""
+
+NOT_IN_NAMES = re.compile(r"(?:^|_)(told|taken|whoever|likewise|buried|in_hand|letters?)(?:_|$)")
+
+
+def modules() -> list[str]:
+    """Every module of the product, by its path below the root."""
+    return sorted(
+        path.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+    )
+
+
+def offences(source: str) -> Iterator[str]:
+    """What is against the rules in a module, each with its line."""
+    tree = ast.parse(source)
+    yield from in_docstring(1, "the module", ast.get_docstring(tree))
+    for node in tree.body:
+        yield from in_definition(node)
+    for constant, text in pairs_of(tree.body):
+        yield from in_docstring(constant.lineno, names_of(constant)[0], text)
+
+
+def in_definition(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.ClassDef(name=name) if not name.startswith("_"):
+            yield from in_name(node.lineno, name)
+            yield from in_docstring(node.lineno, name, ast.get_docstring(node))
+            for member in node.body:
+                yield from in_definition(member)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if (
+            name == "__init__" or not name.startswith("_")
+        ):
+            yield from in_name(node.lineno, name)
+            if name in NOT_METHODS | NOT_VARIABLES:
+                yield f"{node.lineno}: the name {name}"
+            yield from in_docstring(node.lineno, name, ast.get_docstring(node))
+            parameters = node.args
+            for argument in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs):
+                if argument.arg in NOT_VARIABLES:
+                    yield f"{node.lineno}: the parameter {argument.arg} of {name}"
+                yield from in_name(node.lineno, argument.arg)
+        case ast.Assign() | ast.AnnAssign():
+            for name in names_of(node):
+                if not name.startswith("_"):
+                    yield from in_name(node.lineno, name)
+                    if name in NOT_VARIABLES:
+                        yield f"{node.lineno}: the name {name}"
+
+
+def pairs_of(body: list[ast.stmt]) -> Iterator[tuple[ast.Assign | ast.AnnAssign, str]]:
+    """Each constant with the string that stands below it."""
+    for before, after in pairwise(body):
+        match before, after:
+            case (
+                ast.Assign() | ast.AnnAssign() as constant,
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ) if names_of(constant):
+                yield constant, text
+
+
+def names_of(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def in_name(line: int, name: str) -> Iterator[str]:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    if match := NOT_IN_NAMES.search(re.sub(r"dead_letters?", "", words)):
+        yield f"{line}: the name {name}: {match[1]}"
+
+
+def in_docstring(line: int, name: str, text: str | None) -> Iterator[str]:
+    if text is None:
+        return
+    if match := NO_NOUN.match(text):
+        yield f"{line}: the docstring of {name} begins with {match[1]!r}"
+    for match in NOT_IN_DOCSTRINGS.finditer(" ".join(text.split())):
+        yield f"{line}: the docstring of {name} says {match[1]!r}"
+
+
+def offences_in(module: str) -> list[str]:
+    return [*offences((ROOT / module).read_text(encoding="utf-8"))]
+
+
+def left() -> list[str]:
+    return LEFT.read_text(encoding="utf-8").split()
+
+
+def glossary() -> list[list[str]]:
+    """The words of each table of the glossary, in its order."""
+    tables = GLOSSARY.read_text(encoding="utf-8").split("\n## ")[1:]
+    return [re.findall(r"^\| ([a-z, ]+) \| (?!meaning)", table, re.MULTILINE) for table in tables]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
+    offending = offences_in(module)
+    if module in left():
+        assert offending, f"{module} is clean: take it out of {LEFT.name}"
+    else:
+        assert offending == []
+
+
+def test_every_module_that_is_left_is_there() -> None:
+    assert set(left()) <= set(modules())
+
+
+@pytest.mark.parametrize(
+    ("source", "offence"),
+    [
+        ('"""What became of pings."""', "says 'became of'"),
+        ('"""What became of pings."""', "begins with 'What'"),
+        ('"""A letter."""', "says 'letter'"),
+        ("def take(self): ...", "the name take"),
+        ("def send(kept): ...", "the parameter kept of send"),
+        ("class LetterLog: ...", "the name LetterLog: letter"),
+        ("class Row:\n    taken: int", "the name taken: taken"),
+        ('LIMIT = 3\n"""Whoever asks has so long."""', "the docstring of LIMIT says 'Whoever'"),
+        ("class Row:\n    def found(self): ...", "the name found"),
+    ],
+)
+def test_an_offence_is_seen(source: str, offence: str) -> None:
+    assert any(offence in line for line in offences(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Reads the dead letters of a topic."""',
+        "class DeadLetterLog: ...",
+        "class StoreNotFoundError(Exception): ...",
+        'def _take(kept):\n    """What is private is free."""',
+        'LIMIT = 3\n"""Bytes of a dead letter."""',
+    ],
+)
+def test_good_words_pass(source: str) -> None:
+    assert [*offences(source)] == []
+
+
+def test_the_glossary_has_some_thirty_words_in_their_order() -> None:
+    assert 30 <= sum(map(len, glossary())) <= 45
+    for words in glossary():
+        assert words == sorted(words)
+
+
+@pytest.mark.parametrize("word", [word for words in glossary() for word in words])
+def test_a_word_of_the_glossary_is_used(word: str) -> None:
+    """By the code, the topics or the pages; else a reader learns it for nothing."""
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if page != GLOSSARY]
+    texts = [path.read_text(encoding="utf-8") for path in [*map(ROOT.joinpath, modules()), *pages]]
+    for form in word.split(", "):
+        used = re.compile(rf"\b{form.replace(' ', '[ _]?')}", re.IGNORECASE)
+        assert any(used.search(text) for text in texts), form
+
+
+if __name__ == "__main__":
+    by_module = {module: lines for module in modules() if (lines := offences_in(module))}
+    if "--write" in sys.argv:
+        LEFT.write_text("".join(f"{module}\n" for module in left() if module in by_module))
+    elif "--all" in sys.argv:
+        LEFT.write_text("".join(f"{module}\n" for module in by_module))
+    for module, lines in by_module.items():
+        sys.stdout.writelines(f"{module}:{line}\n" for line in lines)
+    folders = Counter({str(Path(module).parent): 0 for module in by_module})
+    for module, lines in by_module.items():
+        folders[str(Path(module).parent)] += len(lines)
+    sys.stdout.writelines(f"{count:5} {folder}\n" for folder, count in folders.most_common())
