@@ -8,14 +8,20 @@ StoreUptimeError                 message: one line that says what to do
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
-├── TableError                   the local database fails               (the worker ends)
+├── FatalError                   the process cannot go on               (the worker ends)
+│   ├── TableError               the local database fails
+│   └── TopicReplacedError       a topic was deleted and made anew
 ├── RevokedError                 a partition is not open here any more  (its owner goes on)
-├── TopicReplacedError           a topic was deleted and made anew      (the worker ends)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+OnFatalError = Callable[[BaseException], None]
+"""Is called with an error after which this worker must not go on, and begins its end."""
 
 
 class StoreUptimeError(Exception):
@@ -63,21 +69,22 @@ class TooManyStoresError(StoreUptimeError):
     """A store is new, and there are as many as the settings allow: others go on."""
 
 
-class TableError(StoreUptimeError):
-    """A partition's local database cannot be read or written, or is not what its changelog says.
+class FatalError(StoreUptimeError):
+    """The worker must end: records in flight stay unacknowledged and are delivered again."""
 
-    The worker must end: nothing that it has in hand is acknowledged, and all of it comes again.
-    """
+
+class TableError(FatalError):
+    """A partition's local database cannot be read or written, or is not what its changelog says."""
 
 
 class RevokedError(StoreUptimeError):
     """A partition was revoked: nothing of it is read or written here before it is opened again."""
 
 
-class TopicReplacedError(StoreUptimeError):
+class TopicReplacedError(FatalError):
     """A topic that a worker reads was deleted and made anew: none of its offsets hold any more.
 
-    The worker must end: started again, it reads the new topic from the beginning.
+    The worker that starts next reads the new topic from the beginning.
     """
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from aiokafka.errors import KafkaError
 
 from api.kafka.publisher import ANSWER_SECONDS
-from api.kafka.shutdown import bounded, cancel
+from api.kafka.shutdown import bounded
 from stream_app.contracts.access import api_process
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.batch_producer import RecordBatches
 from stream_app.kafka.clients import producer, start, unavailable
+from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -112,7 +113,7 @@ class KafkaLink:
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
         self._trouble = "stopping"
-        await cancel(self._work)
+        await cancel_tasks(self._work)
         sending, self._sending = self._sending, None
         await asyncio.gather(
             *(bounded(reader.stop()) for reader in self._readers),

@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from api.kafka.shutdown import cancel
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.connectivity import LOST
+from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ class DataAge:
     async def stop(self) -> None:
         """Stop asking."""
         if self._task is not None:
-            await cancel({self._task})
+            await cancel_tasks({self._task})
             self._task = None
 
     def now(self) -> Freshness:

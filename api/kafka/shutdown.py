@@ -14,8 +14,6 @@ log = logging.getLogger(__name__)
 CLOSING_SECONDS: Final = 3.0
 """A broker that is away must not keep a client from ending."""
 
-CANCEL_SECONDS: Final = 0.2
-
 
 async def bounded(ending: Coroutine[Any, Any, None], what: str = "a client") -> None:
     """Wait for an end, but not for long, and whatever comes of it.
@@ -29,15 +27,3 @@ async def bounded(ending: Coroutine[Any, Any, None], what: str = "a client") -> 
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
         log.warning("%s did not stop cleanly: %r", what, error)
-
-
-async def cancel(tasks: set[asyncio.Task[Any]]) -> None:
-    """End tasks for good.
-
-    `wait_for`, and aiokafka's clients with it, lose a cancellation that comes as what they wait for
-    ends.
-    """
-    while running := {task for task in tasks if not task.done()}:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=CANCEL_SECONDS)

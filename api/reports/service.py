@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from api.kafka.publisher import outcome
-from api.kafka.shutdown import cancel
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.report_requests import encode_request
 from stream_app.contracts.report_results import FINAL, ReportEvent, encode_event
@@ -20,6 +19,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import MINUTE
 from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
+from stream_app.periodic import cancel_tasks
 from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ReportService:
     async def stop(self) -> None:
         """Stop keeping deadlines."""
         if self._keeper is not None:
-            await cancel({self._keeper})
+            await cancel_tasks({self._keeper})
 
     async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         """Ask for a report; returns when the broker holds the request.

@@ -24,7 +24,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from api.kafka.shutdown import bounded, cancel
+from api.kafka.shutdown import bounded
 from api.webhooks.allowlist import place_of
 from api.webhooks.commit_ledger import Ledger
 from api.webhooks.concurrency import Shares
@@ -35,6 +35,7 @@ from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka.clients import connection, safe_consumer, start
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
+from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -122,7 +123,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
 
     async def stop(self) -> None:
         """Let go of what runs, commit what is finished, and leave the group."""
-        await cancel(self._tasks)
+        await cancel_tasks(self._tasks)
         await self._disconnect()
         await bounded(self._second_look.stop(), "webhooks")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from api.kafka import shutdown as ending
 from api.kafka.notifier import Changes
 from api.reports import service as module
 from api.reports.service import ReportService
 from api.reports.view import ReportLog
+from stream_app import periodic
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.batch_producer import Acknowledged
@@ -82,7 +82,7 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
 async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    monkeypatch.setattr(ending, "CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(periodic, "CANCEL_SECONDS", 0.01)
     lost = asyncio.Event()
 
     async def lose_one() -> None:
