@@ -40,8 +40,8 @@ from stream_app.contracts.topics import (
     STORES,
 )
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.applied_offsets import Progress
-from stream_app.kafka.connectivity import LOST, BrokerReach
+from stream_app.kafka.applied_offsets import AppliedOffsets
+from stream_app.kafka.connectivity import LOST, BrokerMonitor
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.topic_tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
@@ -89,8 +89,8 @@ class Gateway:
             self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.tell)
             self._registry = Registry(Path(folder) / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
-        self._reach = BrokerReach(settings, self._highwaters)
-        self._progress = Progress(settings, self._highwaters, time.monotonic)
+        self._reach = BrokerMonitor(settings, self._highwaters)
+        self._progress = AppliedOffsets(settings, self._highwaters, time.monotonic)
         self._age = DataAge(self._progress, clock)
         self._topics = TopicWatch(
             settings,
@@ -106,7 +106,7 @@ class Gateway:
         view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
-        self._followed: list[TopicTail | Progress] = [
+        self._followed: list[TopicTail | AppliedOffsets] = [
             stores_tail,
             latest_tail,
             reports_tail,

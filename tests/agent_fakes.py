@@ -10,8 +10,8 @@ from uuid import UUID
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import REPORT_RESULTS, SOURCE_TOPICS
-from stream_app.kafka.batch_producer import Acknowledged
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.batch_producer import BatchMetadata
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.settings import Settings
 from stream_app.worker.owned_partitions import OwnedPartition
 
@@ -89,7 +89,7 @@ class FakeMessage:
         ]
 
 
-class FakeRun:
+class FakeChunk:
     """What Faust hands out of several records: it has the offset of the last one."""
 
     def __init__(self, *messages: FakeMessage) -> None:
@@ -120,7 +120,7 @@ def events_of(*values: bytes | None, **of_each: Any) -> list[FakeEvent]:
 def run_of(*values: bytes | None, **of_each: Any) -> FakeEvent:
     """One event that carries all values, at the offsets from 0 on."""
     return FakeEvent(
-        FakeRun(*(FakeMessage(v, offset=offset, **of_each) for offset, v in enumerate(values)))
+        FakeChunk(*(FakeMessage(v, offset=offset, **of_each) for offset, v in enumerate(values)))
     )
 
 
@@ -230,7 +230,7 @@ class PassedOn:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class RecordingOutbox:
+class RecordingPublisher:
     """Keeps what goes out; `sends` holds the futures of all of it."""
 
     def __init__(self) -> None:
@@ -296,14 +296,14 @@ class RecordingOutbox:
 
 @dataclass
 class Applied:
-    """What `Ownership.applied` was told."""
+    """What `OwnedPartitions.applied` was told."""
 
     partition: int
     stores: set[bytes]
     newest_poll: int | None = None
 
 
-class FakeOwnership:
+class FakeOwnedPartitions:
     """Owns what a test says, and keeps what was applied.
 
     Attributes:
@@ -323,7 +323,7 @@ class FakeOwnership:
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
         partition = OwnedPartition(number, set(stores))
-        partition.frontiers = {spec.name: Frontier(0) for spec in SOURCE_TOPICS}
+        partition.frontiers = {spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS}
         self.owned[number] = partition
         return partition
 
@@ -368,7 +368,7 @@ class FakeGaps:
         return self.missed.get(first)
 
 
-class FakeProgress:
+class FakeAppliedOffsets:
     """Has caught up when a test says so.
 
     Attributes:
@@ -435,7 +435,7 @@ class Sent:
     headers: Sequence[tuple[str, bytes]] = ()
 
     def arrive(self, offset: int = 0) -> None:
-        self.future.set_result(Acknowledged(offset, NOW))
+        self.future.set_result(BatchMetadata(offset, NOW))
 
 
 class FakeBatches:

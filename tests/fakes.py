@@ -37,7 +37,7 @@ from stream_app.contracts.removal import removal_in
 from stream_app.contracts.report_requests import ReportRequest, subject_of
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class FakeBroker:
 
     def send(
         self, topic: TopicSpec, partition: int, key: bytes, value: bytes | None
-    ) -> asyncio.Future[Acknowledged]:
-        sent: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+    ) -> asyncio.Future[BatchMetadata]:
+        sent: asyncio.Future[BatchMetadata] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda sent: sent.exception())
         self.waiting += 1
         task = asyncio.create_task(self._take(sent, topic, Sent(topic.name, partition, key, value)))
@@ -115,7 +115,7 @@ class FakeBroker:
         return sent
 
     async def _take(
-        self, sent: asyncio.Future[Acknowledged], topic: TopicSpec, record: Sent
+        self, sent: asyncio.Future[BatchMetadata], topic: TopicSpec, record: Sent
     ) -> None:
         await self._reachable.wait()
         # even a quick broker does not answer within the same turn of the loop
@@ -134,7 +134,7 @@ class FakeBroker:
             self._registry.on_record(
                 FakeRecord(topic.name, record.value, partition=partition, key=record.key)
             )
-        sent.set_result(Acknowledged(len(self.records) - 1, now() + self.ahead))
+        sent.set_result(BatchMetadata(len(self.records) - 1, now() + self.ahead))
 
     def polls(self) -> list[tuple[str, list[list[int]]]]:
         """The store and the polls of every record on `store-status`."""

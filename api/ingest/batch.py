@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from api.ingest.service import Ingestion
     from stream_app.contracts.bodies import Poll
-    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.kafka.batch_producer import BatchMetadata
 
 SLICE_ITEMS: Final = 100
 """Items between two looks at other requests; fewer than a record may hold."""
@@ -58,7 +58,7 @@ class BatchIntake:
         self._source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
         self._refused = RefusedItems(try_hold)
         self._not_kept = ""
-        self._waiting: deque[tuple[asyncio.Future[Acknowledged], list[tuple[int, int]]]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
 
     async def finish(self, body: bytes | None = None) -> None:
@@ -139,7 +139,7 @@ class BatchIntake:
             entries.setdefault(store_id, []).append((index, poll[0]))
         sent = await self._ingestion.polls(by_store)
         # most stores share a batch with others
-        by_batch: dict[asyncio.Future[Acknowledged], list[tuple[int, int]]] = {}
+        by_batch: dict[asyncio.Future[BatchMetadata], list[tuple[int, int]]] = {}
         for batch, entries_of_store in zip(sent, entries.values(), strict=True):
             by_batch.setdefault(batch, []).extend(entries_of_store)
             self._unacknowledged += len(entries_of_store)

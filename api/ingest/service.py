@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_app.contracts.bodies import Poll
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.business_hours import Row
-    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,9 @@ class Ingestion:
         self._require()
         self._outgoing.check(STORE_STATUS, store_id.encode())
 
-    async def polls(self, by_store: Mapping[str, list[Poll]]) -> list[asyncio.Future[Acknowledged]]:
+    async def polls(
+        self, by_store: Mapping[str, list[Poll]]
+    ) -> list[asyncio.Future[BatchMetadata]]:
         """Take polls of many stores that are not ahead of our clock, waiting a while for room.
 
         Args:
@@ -250,7 +252,7 @@ class Ingestion:
         await outcome(self._outgoing.start(DEAD_LETTERS, *self._record_of(letter)))
         return True
 
-    async def keep_one_of_many(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
+    async def keep_one_of_many(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
         """Keep a letter about one refused item of a body, waiting a while for room.
 
         Returns:
@@ -271,7 +273,7 @@ class Ingestion:
         self._require()
         await outcome(self._outgoing.start(topic, store_id.encode(), value))
 
-    def _begin(self, store_id: str, polls: list[Poll]) -> asyncio.Future[Acknowledged]:
+    def _begin(self, store_id: str, polls: list[Poll]) -> asyncio.Future[BatchMetadata]:
         value = encode_poll_batch(store_id, polls)
         cost = POLL_BYTES * len(polls)
         return self._outgoing.begin(STORE_STATUS, store_id.encode(), value, cost)

@@ -20,7 +20,7 @@ from api.kafka.shutdown import bounded
 from stream_app.contracts.access import api_process
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.batch_producer import RecordBatches
+from stream_app.kafka.batch_producer import BatchProducer
 from stream_app.kafka.clients import producer, start, unavailable
 from stream_app.periodic import cancel_tasks
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class _Sending:
     """A producer, and what gathers for it."""
 
     producer: Any
-    batches: RecordBatches
+    batches: BatchProducer
 
     async def stop(self) -> None:
         """Send what is gathered, and disconnect."""
@@ -137,7 +137,7 @@ class KafkaLink:
         value: bytes | None,
         *,
         at_once: bool = False,
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Hand a record over; a partition's go in the order of calls.
 
         Args:
@@ -212,9 +212,9 @@ class KafkaLink:
         except asyncio.CancelledError:
             await bounded(opening.stop())
             raise
-        self._sending = _Sending(opening, RecordBatches(opening, linger=LINGER_SECONDS))
+        self._sending = _Sending(opening, BatchProducer(opening, linger=LINGER_SECONDS))
 
-    def _on_sent(self, sending: _Sending, sent: asyncio.Future[Acknowledged]) -> None:
+    def _on_sent(self, sending: _Sending, sent: asyncio.Future[BatchMetadata]) -> None:
         error = None if sent.cancelled() else sent.exception()
         if error is None or self._sending is not sending:
             return

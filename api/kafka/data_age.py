@@ -66,7 +66,7 @@ class Freshness:
 
 
 class Applied(Protocol):
-    """What the workers have applied: `Progress`."""
+    """What the workers have applied: `AppliedOffsets`."""
 
     async def reach(self) -> dict[Partition, int]:
         """How far the source topics reach now."""

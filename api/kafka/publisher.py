@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from api.http.memory_budget import Budget
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
-    Send = Callable[[TopicSpec, int, bytes, bytes | None], asyncio.Future[Acknowledged]]
+    Send = Callable[[TopicSpec, int, bytes, bytes | None], asyncio.Future[BatchMetadata]]
 
 ANSWER_SECONDS: Final = 5.0
 """No HTTP request waits longer than this for the broker or the workers."""
@@ -52,7 +52,7 @@ class _Batch:
 class _Partition:
     """The batches under way, oldest first, and when the last one was acknowledged."""
 
-    under_way: dict[asyncio.Future[Acknowledged], _Batch] = field(default_factory=dict)
+    under_way: dict[asyncio.Future[BatchMetadata], _Batch] = field(default_factory=dict)
     acknowledged: float = float("-inf")
 
 
@@ -98,7 +98,7 @@ class Outgoing:
 
     def begin(
         self, topic: TopicSpec, key: bytes, value: bytes | None, cost: int
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Send a record whose cost has been taken; it is given back at the end.
 
         Returns:
@@ -121,14 +121,14 @@ class Outgoing:
         batch.cost += cost
         return sent
 
-    def _ended(self, partition: _Partition, sent: asyncio.Future[Acknowledged]) -> None:
+    def _ended(self, partition: _Partition, sent: asyncio.Future[BatchMetadata]) -> None:
         self.budget.give_back(partition.under_way.pop(sent).cost)
         if not sent.cancelled() and sent.exception() is None:
             partition.acknowledged = self._monotonic()
 
     def start(
         self, topic: TopicSpec, key: bytes, value: bytes | None
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Take the cost and send, as `begin`.
 
         Raises:
@@ -143,7 +143,7 @@ class Outgoing:
 
     async def start_patiently(
         self, topic: TopicSpec, key: bytes, value: bytes
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """As `start`, but wait a while for room."""
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
@@ -171,7 +171,7 @@ class Outgoing:
         return topic.name, _partition_of(key, topic.partitions(self._settings))
 
 
-async def outcome(sent: asyncio.Future[Acknowledged]) -> int:
+async def outcome(sent: asyncio.Future[BatchMetadata]) -> int:
     """The append time, µs, of records that others may wait for too.
 
     Raises:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from api.webhooks.delivery import Reports
     from stream_app.contracts.records import DeadLetter
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batch_producer import Acknowledged
+    from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
-    Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[Acknowledged]]
+    Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[BatchMetadata]]
 
 
 class Webhooks:

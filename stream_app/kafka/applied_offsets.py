@@ -28,7 +28,7 @@ OWNER_TIMEOUT_SECONDS: Final = 1.5
 Partition = tuple[str, int]
 
 
-class Progress:
+class AppliedOffsets:
     """The watermarks of all source partitions, kept up to date.
 
     Args:
@@ -43,7 +43,7 @@ class Progress:
         self._highwaters = highwaters
         self._monotonic = monotonic
         self._watermarks: dict[Partition, Watermark] = {}
-        self._heard: dict[Partition, float] = {}
+        self._last_heartbeat: dict[Partition, float] = {}
         self._restores: dict[int, tuple[RestoreStatus, float]] = {}
         self._topic_ids: dict[str, str] = {}
         self._moved = asyncio.Condition()
@@ -91,7 +91,7 @@ class Progress:
         if watermark.topic_id not in (None, topic_id):
             # of a topic that was deleted, or of one that we have not heard of yet
             return
-        self._heard[partition] = self._monotonic()
+        self._last_heartbeat[partition] = self._monotonic()
         self._watermarks[partition] = watermark.joined(self._watermarks.get(partition))
         if self._waiters and self._notification is None:
             self._notification = asyncio.create_task(self._notify())
@@ -110,7 +110,7 @@ class Progress:
             known = watermark.topic_id or before
             if partition[0] == topic and known not in (None, topic_id):
                 del self._watermarks[partition]
-                del self._heard[partition]
+                del self._last_heartbeat[partition]
 
     def topic_id(self, topic: str) -> str | None:
         """The id of a topic; None: it is not known."""
@@ -124,7 +124,7 @@ class Progress:
             partition
             for partition in self._partitions
             if now is None
-            or now - self._heard.get(partition, float("-inf")) > OWNER_TIMEOUT_SECONDS
+            or now - self._last_heartbeat.get(partition, float("-inf")) > OWNER_TIMEOUT_SECONDS
         ]
 
     def why_unowned(self) -> str | None:

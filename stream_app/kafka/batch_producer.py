@@ -31,7 +31,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledged:
+class BatchMetadata:
     """Where the broker put a batch.
 
     Attributes:
@@ -57,7 +57,7 @@ class Batch:
 
     def __init__(self, builder: Any) -> None:
         self._builder = builder
-        self.sent: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        self.sent: asyncio.Future[BatchMetadata] = asyncio.get_running_loop().create_future()
         # whoever waited may have given up: nobody has to ask for an error
         self.sent.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
         self.count = 0
@@ -83,7 +83,7 @@ class _Queue:
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class RecordBatches:
+class BatchProducer:
     """Gathers records by partition.
 
     The batches of a partition go out in order, the next one when the broker has taken the one
@@ -229,4 +229,4 @@ class RecordBatches:
         except Exception as error:  # noqa: BLE001  handed on to all who wait
             batch.sent.set_exception(error)
         else:
-            batch.sent.set_result(Acknowledged(metadata.offset, metadata.timestamp * 1000))
+            batch.sent.set_result(BatchMetadata(metadata.offset, metadata.timestamp * 1000))

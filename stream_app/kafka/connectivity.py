@@ -25,7 +25,7 @@ DIAGNOSE_EVERY_SECONDS: Final = 10.0
 LOST: Final = "the Kafka broker is out of reach"
 
 
-class BrokerReach:
+class BrokerMonitor:
     """Asks the brokers all the while; the clients' own complaints name connections, not causes.
 
     Args:

@@ -31,7 +31,7 @@ from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManage
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.batch_producer import RecordBatches
+from stream_app.kafka.batch_producer import BatchProducer
 from stream_app.kafka.clients import (
     producer,
     start,
@@ -95,7 +95,7 @@ class FencedProducer:
         self._producer = producer(self._settings, **self._options)
         _use(self._producer, self._identities)
         await start(self._producer, self._settings)
-        self._batches = RecordBatches(self._producer, linger=self._linger)
+        self._batches = BatchProducer(self._producer, linger=self._linger)
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Frontier:
+class OffsetTracker:
     """Records are begun in the order of their offsets and finished in any order.
 
     Offsets may have holes: compaction and transaction markers leave some.

@@ -180,5 +180,5 @@ class TopicWatch:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.ask()
         except (KafkaError, TimeoutError) as error:
-            # that the brokers are lost is said once, by BrokerReach
+            # that the brokers are lost is said once, by BrokerMonitor
             log.debug("the topics cannot be looked at now: %r", error)

@@ -25,8 +25,8 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.errors import TopicReplacedError
-from stream_app.kafka.applied_offsets import Progress
-from stream_app.kafka.connectivity import BrokerReach
+from stream_app.kafka.applied_offsets import AppliedOffsets
+from stream_app.kafka.connectivity import BrokerMonitor
 from stream_app.kafka.group import leave_group
 from stream_app.kafka.log_reader import LogReader
 from stream_app.kafka.offset_gaps import OffsetGaps
@@ -45,16 +45,16 @@ from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.agents.reports import Reports
 from stream_app.worker.assignment import PartitionAssignment, RestoreService
 from stream_app.worker.assignor import StatefulAssignor
-from stream_app.worker.commit_tracker import Committable
-from stream_app.worker.consumer import RunScheduler, UptimeConsumer
+from stream_app.worker.commit_tracker import CommitTracker
+from stream_app.worker.consumer import ChunkScheduler, UptimeConsumer
 from stream_app.worker.facts.databases import FactsDatabases
 from stream_app.worker.facts.table import CHANGELOG, FactsTable
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
 from stream_app.worker.http_server import WorkerServer
-from stream_app.worker.latest_polls import LatestPolls
-from stream_app.worker.owned_partitions import Ownership
-from stream_app.worker.publisher import Outbox
-from stream_app.worker.shutdown import CRASH_SECONDS, STOP_SECONDS, Failure, LastResort
+from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.owned_partitions import OwnedPartitions
+from stream_app.worker.publisher import Publisher
+from stream_app.worker.shutdown import CRASH_SECONDS, STOP_SECONDS, ExitWatchdog, FatalErrorHandler
 from stream_app.worker.source_lag import SourceLags
 from stream_app.worker.watchman.watchman import Watchman
 
@@ -74,7 +74,7 @@ WAITING_RUNS: Final = 16
 FETCH_BYTES: Final = 1 << 20
 """Of one partition at a time; a record that is larger comes by itself."""
 
-FETCHED_RECORDS: Final = 4_000
+MAX_POLL_RECORDS: Final = 4_000
 """That are unpacked at a time, whatever is there."""
 
 SESSION_SECONDS: Final = 10.0
@@ -93,19 +93,19 @@ class UptimeApp(faust.App):
         parts: set by `create_app` before the app starts.
         leave: likewise; gives this worker's place in the group up.
         failure: likewise; ends this worker.
-        last_resort: likewise; makes sure that it ends.
+        exit_watchdog: likewise; makes sure that it ends.
     """
 
     logger = logging.getLogger("faust.app")
     parts: Parts
     leave: Callable[[], Awaitable[None]]
-    failure: Failure
-    last_resort: LastResort
+    failure: FatalErrorHandler
+    exit_watchdog: ExitWatchdog
 
     def _new_consumer(self) -> UptimeConsumer:
         return UptimeConsumer(
             self.transport,
-            committable=self.parts.committable,
+            commit_tracker=self.parts.commit_tracker,
             assignor=self.parts.assignor,
             on_empty=self.parts.assignment.on_empty,
             leave=self.leave,
@@ -141,11 +141,11 @@ class UptimeApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        self.last_resort.within(CRASH_SECONDS)
+        self.exit_watchdog.within(CRASH_SECONDS)
 
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
-        self.last_resort.within(STOP_SECONDS)
+        self.exit_watchdog.within(STOP_SECONDS)
         self.parts.assignment.revoke_all()
         await super().on_stop()
         self.parts.assignment.close_all()
@@ -175,15 +175,15 @@ class Parts:
 
     restores: RestoreService
     facts: FactsTable
-    outbox: Outbox
+    publisher: Publisher
     highwaters: Highwaters
-    progress: Progress
+    progress: AppliedOffsets
     topics: TopicWatch
-    ownership: Ownership
-    latest: LatestPolls
+    owned_partitions: OwnedPartitions
+    latest: LatestPollPublisher
     gaps: GapSkipper
-    reach: BrokerReach
-    committable: Committable
+    reach: BrokerMonitor
+    commit_tracker: CommitTracker
     assignment: PartitionAssignment
     assignor: StatefulAssignor
     watchman: Watchman
@@ -208,11 +208,11 @@ class Parts:
             self.server,
             self.restores,
             self.facts,
-            self.outbox,
+            self.publisher,
             self.highwaters,
             self.progress,
             self.topics,
-            self.ownership,
+            self.owned_partitions,
             self.latest,
             self.gaps,
             self.assignment,
@@ -241,21 +241,21 @@ def create_app(
     app = UptimeApp(
         APP_ID, consumer_group_instance_id=member_id, **_faust_settings(settings, folder)
     )
-    app.failure = fail = Failure(app)
-    app.last_resort = LastResort()
+    app.failure = fail = FatalErrorHandler(app)
+    app.exit_watchdog = ExitWatchdog()
     app.leave = partial(leave_group, settings, member_id)
     metrics = WorkerMetrics()
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
-    progress = Progress(settings, highwaters, time.monotonic)
-    reach = BrokerReach(settings, highwaters)
+    progress = AppliedOffsets(settings, highwaters, time.monotonic)
+    reach = BrokerMonitor(settings, highwaters)
     topics = TopicWatch(settings, Process.WORKER, end_on_replaced(progress.set_topic_id, fail))
-    outbox = Outbox(settings, metrics, fail)
-    latest = LatestPolls(outbox)
-    committable = Committable()
-    ownership = Ownership(facts, progress, outbox, latest, committable, fail)
-    lost = LostInput(facts, outbox, metrics, clock)
-    gaps = GapSkipper(ownership, highwaters, OffsetGaps(settings), lost)
+    publisher = Publisher(settings, metrics, fail)
+    latest = LatestPollPublisher(publisher)
+    commit_tracker = CommitTracker()
+    owned_partitions = OwnedPartitions(facts, progress, publisher, latest, commit_tracker, fail)
+    lost = LostInput(facts, publisher, metrics, clock)
+    gaps = GapSkipper(owned_partitions, highwaters, OffsetGaps(settings), lost)
     reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
         FactsDatabases(folder, metrics.database_removed),
@@ -264,9 +264,14 @@ def create_app(
         settings.partitions,
     )
     assignment = PartitionAssignment(
-        GroupOffsetsReader(settings, reader), facts, restores, ownership, committable, lost
+        GroupOffsetsReader(settings, reader),
+        facts,
+        restores,
+        owned_partitions,
+        commit_tracker,
+        lost,
     )
-    lags = SourceLags(settings, ownership, highwaters, clock)
+    lags = SourceLags(settings, owned_partitions, highwaters, clock)
     metrics.read_from(
         WorkerSources(
             lags=lags.found,
@@ -283,20 +288,20 @@ def create_app(
     app.parts = Parts(
         restores,
         facts,
-        outbox,
+        publisher,
         highwaters,
         progress,
         topics,
-        ownership,
+        owned_partitions,
         latest,
         gaps,
         reach,
-        committable,
+        commit_tracker,
         assignment,
         StatefulAssignor(
             settings.partitions, assignment.copies, settings.standby, assignment.set_standby
         ),
-        Watchman(settings, ownership, facts, metrics, fail, clock),
+        Watchman(settings, owned_partitions, facts, metrics, fail, clock),
         WorkerServer(settings, folder, metrics, lags.look, lambda: reach.trouble or topics.trouble),
     )
 
@@ -304,9 +309,20 @@ def create_app(
         await app.consumer.seek(TP(topic, partition), offset)
 
     ingest = Ingest(
-        settings, facts, ownership, outbox, latest, committable, gaps, seek, fail, metrics
+        settings,
+        facts,
+        owned_partitions,
+        publisher,
+        latest,
+        commit_tracker,
+        gaps,
+        seek,
+        fail,
+        metrics,
     )
-    reports = Reports(settings, facts, ownership, progress, outbox, clock, committable, fail)
+    reports = Reports(
+        settings, facts, owned_partitions, progress, publisher, clock, commit_tracker, fail
+    )
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
@@ -370,8 +386,8 @@ def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
         "broker_heartbeat_interval": HEARTBEAT_SECONDS,
         "broker_max_poll_interval": 300.0,
         "consumer_max_fetch_size": FETCH_BYTES,
-        "broker_max_poll_records": FETCHED_RECORDS,
-        "ConsumerScheduler": RunScheduler,
+        "broker_max_poll_records": MAX_POLL_RECORDS,
+        "ConsumerScheduler": ChunkScheduler,
         "producer_max_request_size": MAX_STATE_BYTES,
         "web_enabled": False,
         "worker_redirect_stdouts": False,

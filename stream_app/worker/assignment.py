@@ -35,7 +35,7 @@ from stream_app.errors import (
     RevokedError,
     TableError,
 )
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.periodic import PeriodicTask
 from stream_app.worker.assignor import Copy
 from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
@@ -56,13 +56,13 @@ if TYPE_CHECKING:
     from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
     from stream_app.metrics import WorkerMetrics
-    from stream_app.worker.commit_tracker import Committable
+    from stream_app.worker.commit_tracker import CommitTracker
     from stream_app.worker.facts.databases import FactsDatabases
     from stream_app.worker.facts.restorer import RestoreProgress
     from stream_app.worker.facts.summary import PartitionSummary
     from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.gap_skipper import LostInput
-    from stream_app.worker.owned_partitions import Ownership
+    from stream_app.worker.owned_partitions import OwnedPartitions
 
 log = logging.getLogger(__name__)
 
@@ -227,8 +227,8 @@ class PartitionAssignment:
         group_offsets: says where the sources may be read on.
         facts: the facts table.
         restores: brings databases up to their claims.
-        ownership: knows what is owned.
-        committable: forgets what was in flight before.
+        owned_partitions: knows what is owned.
+        commit_tracker: forgets what was in flight before.
         lost: tells what the changelog or a source has lost.
     """
 
@@ -237,15 +237,15 @@ class PartitionAssignment:
         group_offsets: GroupOffsetsReader,
         facts: FactsTable,
         restores: RestoreService,
-        ownership: Ownership,
-        committable: Committable,
+        owned_partitions: OwnedPartitions,
+        commit_tracker: CommitTracker,
         lost: LostInput,
     ) -> None:
         self._group_offsets = group_offsets
         self._facts = facts
         self._restores = restores
-        self._ownership = ownership
-        self._committable = committable
+        self._owned_partitions = owned_partitions
+        self._commit_tracker = commit_tracker
         self._lost = lost
         self._consumer: Any = None
         self._fail: Callable[[BaseException], None] = _raise
@@ -271,7 +271,7 @@ class PartitionAssignment:
 
     def copies(self) -> dict[int, Copy]:
         """What this worker holds of which partitions; called from the consumer's thread."""
-        owned = self._owned_before | self._ownership.owned
+        owned = self._owned_before | self._owned_partitions.owned
         return {
             partition: Copy(offset, owned=partition in owned)
             for partition, offset in self._restores.databases.offsets().items()
@@ -287,10 +287,10 @@ class PartitionAssignment:
         The facts table stays open until `close_all`, for what is in flight.
         """
         # nothing is owned any more where this is called twice before the next assignment
-        self._owned_before |= self._ownership.owned
+        self._owned_before |= self._owned_partitions.owned
         self._streams_ready.clear()
         self._cancel_takeovers()
-        self._revoked += self._ownership.revoke(self._assigned)
+        self._revoked += self._owned_partitions.revoke(self._assigned)
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
 
@@ -299,7 +299,7 @@ class PartitionAssignment:
         revoked, self._revoked = self._revoked, []
         try:
             async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
-                for batch in self._ownership.write_positions(revoked):
+                for batch in self._owned_partitions.write_positions(revoked):
                     await asyncio.shield(batch.sent)
         except (TimeoutError, KafkaError, RevokedError):
             # some records are only read again
@@ -315,9 +315,9 @@ class PartitionAssignment:
         """Begin to take over what is assigned; returns before that is done."""
         partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
         self._cancel_takeovers()
-        self._ownership.revoke(self._assigned)
+        self._owned_partitions.revoke(self._assigned)
         self.close_all()
-        self._committable.reset()
+        self._commit_tracker.reset()
         self._assigned = partitions
         self._owned_before = frozenset()
         self._restores.metrics.assigned(partitions)
@@ -344,7 +344,7 @@ class PartitionAssignment:
             fenced: whether another worker has claimed it. The group will say whose it is: only if
                 it stays is it claimed again. Else a stray record stands in its changelog.
         """
-        if self._ownership.get(partition) is None:
+        if self._owned_partitions.get(partition) is None:
             return
         if fenced:
             self._restores.metrics.fenced()
@@ -359,9 +359,9 @@ class PartitionAssignment:
                 "the log's order",
                 partition,
             )
-        self._ownership.revoke([partition])
+        self._owned_partitions.revoke([partition])
         self._facts.revoke(partition)
-        self._restores.metrics.owned(self._ownership.owned)
+        self._restores.metrics.owned(self._owned_partitions.owned)
         self._consumer.hold_partition(partition)
         self._begin([partition], after=RECLAIM_SECONDS if fenced else 0.0)
 
@@ -384,15 +384,15 @@ class PartitionAssignment:
 
     def _log_owned(self) -> None:
         """Say what is owned, when that has changed."""
-        owned = self._ownership.owned
+        owned = self._owned_partitions.owned
         if owned != self._logged_owned:
             self._logged_owned = owned
             log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
 
     async def _tell_restores(self) -> None:
         self._log_owned()
-        for partition in sorted(self._assigned - self._ownership.owned):
-            await self._ownership.tell_restore(self._restores.status(partition))
+        for partition in sorted(self._assigned - self._owned_partitions.owned):
+            await self._owned_partitions.tell_restore(self._restores.status(partition))
 
     def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
         """Begin to take over partitions, after some seconds."""
@@ -421,7 +421,7 @@ class PartitionAssignment:
         await asyncio.sleep(after)
         # a standby that still follows would read the claim itself, and be ahead of it
         await self._restores.stop_restore(partition)
-        await self._ownership.tell_restore(RestoreStatus(partition, 0, 0))
+        await self._owned_partitions.tell_restore(RestoreStatus(partition, 0, 0))
         claim = await self._claim(partition)
         # with the claim itself: what this worker writes next stands right behind it
         await self._restores.restore(partition, claim + 1)
@@ -487,20 +487,20 @@ class PartitionAssignment:
             stores=summary.stores,
             newest_poll=summary.newest_poll,
             kinds=summary.kinds,
-            frontiers={spec.name: Frontier(starts[spec.name]) for spec in SOURCE_TOPICS},
+            frontiers={spec.name: OffsetTracker(starts[spec.name]) for spec in SOURCE_TOPICS},
             positions=positions,
             lost=decode_lost(database.get(LOST_KEY)),
             removals=summary.removals,
         )
-        self._committable.reset(number)
+        self._commit_tracker.reset(number)
         self._facts.open(database, self.on_interrupted)
         if positions != known:
             # known from the beginning on: what the log loses before the first record is lost too
             self._facts.put(number, POSITION_KEY, encode_positions(positions))
-        self._ownership.adopt(owned, summary.latest, summary.gone)
-        self._restores.metrics.owned(self._ownership.owned)
+        self._owned_partitions.adopt(owned, summary.latest, summary.gone)
+        self._restores.metrics.owned(self._owned_partitions.owned)
         self._consumer.fetch_partition(number)
-        if self._ownership.owned == self._assigned:
+        if self._owned_partitions.owned == self._assigned:
             self._log_owned()
         for first, end in self._restores.of(number).take_lost():
             await self._lost.tell(owned, CHANGELOG, first, end)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class TakenEvent:
+class InFlightEvent:
     """An event in hand.
 
     Attributes:
@@ -39,18 +39,20 @@ class TakenEvent:
     abandon: Callable[[], None]
 
 
-class Committable:
+class CommitTracker:
     """The frontiers of all partitions since the last assignment."""
 
     def __init__(self) -> None:
-        self._frontiers: dict[Partition, Frontier] = {}
+        self._frontiers: dict[Partition, OffsetTracker] = {}
 
-    def take(self, event: Any) -> TakenEvent:
+    def take(self, event: Any) -> InFlightEvent:
         """Take the next event of a partition; nothing from it on is committed before its `ack`."""
         message = event.message
         first = first_offset(message)
         end = message.offset + 1
-        frontier = self._frontiers.setdefault((message.topic, message.partition), Frontier(first))
+        frontier = self._frontiers.setdefault(
+            (message.topic, message.partition), OffsetTracker(first)
+        )
         # what is handed out twice has nothing to write the second time: it is done with before
         # what the first time led to is in Kafka
         repeated = first < frontier.next_offset
@@ -63,7 +65,7 @@ class Committable:
                 frontier.finish(first)
             event.ack()
 
-        return TakenEvent(message, first, end, ack, event.ack)
+        return InFlightEvent(message, first, end, ack, event.ack)
 
     def partitions(self) -> Iterable[Partition]:
         """Those of which an event was taken."""

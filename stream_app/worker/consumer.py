@@ -18,12 +18,12 @@ from stream_app.contracts.topics import SOURCE_TOPICS
 from stream_app.kafka import safe_records
 from stream_app.kafka.group_errors import join_again_after_errors
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset
-from stream_app.worker.record_chunks import Run, runs_of
+from stream_app.worker.record_chunks import RecordChunk, split_into_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-    from stream_app.worker.commit_tracker import Committable
+    from stream_app.worker.commit_tracker import CommitTracker
 
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ _LOGGER: Final = logging.getLogger("faust.consumer")
 _IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
 
 
-class RunMessage(ConsumerMessage):
+class ChunkMessage(ConsumerMessage):
     """What Faust takes for a message: a run of records, at the offset of the last one.
 
     A range of offsets that cannot be read is a record of a run, and of request topics a run.
@@ -52,7 +52,7 @@ class RunMessage(ConsumerMessage):
 
     __slots__ = ("records",)
 
-    def __init__(self, tp: TP, run: Run, generation: int) -> None:
+    def __init__(self, tp: TP, run: RecordChunk, generation: int) -> None:
         last = run.records[-1]
         super().__init__(
             tp.topic,
@@ -70,13 +70,13 @@ class RunMessage(ConsumerMessage):
         self.records = run.records
 
 
-class RunScheduler(DefaultSchedulingStrategy):
+class ChunkScheduler(DefaultSchedulingStrategy):
     """Hands out partitions and topics in turn, as Faust does, the sources in runs of records."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """Records, and runs of records."""
         in_runs = {
-            tp: list(runs_of(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
+            tp: list(split_into_chunks(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
             for tp, fetched in records.items()
         }
         each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
@@ -86,11 +86,12 @@ class RunScheduler(DefaultSchedulingStrategy):
 def _single(records: Iterable[Any]) -> list[Any]:
     """Records one by one; only a run can carry a range that cannot be read."""
     return [
-        Run([record]) if isinstance(record, UnreadableRecords) else record for record in records
+        RecordChunk([record]) if isinstance(record, UnreadableRecords) else record
+        for record in records
     ]
 
 
-class _ActiveAlone:
+class _ActivePartitionsFilter:
     """The partitions to fetch from as they are when it is asked, and never all of them.
 
     aiokafka takes an empty set for no filter. While all partitions are
@@ -127,7 +128,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any
     ) -> Any:
         if active_partitions is not None:
-            active_partitions = _ActiveAlone(active_partitions)
+            active_partitions = _ActivePartitionsFilter(active_partitions)
         return await super()._fetch_records(consumer, active_partitions, *arguments, **options)
 
     async def on_start(self) -> None:
@@ -167,11 +168,11 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
 
 class UptimeConsumer(Consumer):
-    """Commits what `Committable` says, and reads a partition only when its facts are restored.
+    """Commits what `CommitTracker` says, and reads a partition only when its facts are restored.
 
     Args:
         transport: Faust's.
-        committable: where the agents take their events.
+        commit_tracker: where the agents take their events.
         assignor: shares the partitions out in the group.
         leave: gives this worker's place in the group up; called in the consumer's thread.
         on_empty: called when nothing is in flight any more, before partitions are given up.
@@ -184,14 +185,14 @@ class UptimeConsumer(Consumer):
         self,
         transport: Any,
         *,
-        committable: Committable,
+        commit_tracker: CommitTracker,
         assignor: Any,
         on_empty: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
         **arguments: Any,
     ) -> None:
         self.leave = leave
-        self._committable = committable
+        self._commit_tracker = commit_tracker
         self._on_empty = on_empty
         self.assignor = assignor
         self._held: set[TP] = set()
@@ -202,8 +203,8 @@ class UptimeConsumer(Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if isinstance(record, Run):
-            return RunMessage(tp, record, self.app.consumer_generation_id)
+        if isinstance(record, RecordChunk):
+            return ChunkMessage(tp, record, self.app.consumer_generation_id)
         return super()._to_message(tp, record)
 
     def ack(self, message: Any) -> bool:
@@ -292,11 +293,11 @@ class UptimeConsumer(Consumer):
         await self._on_empty()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
-        taken = (TP(*partition) for partition in self._committable.partitions())
+        taken = (TP(*partition) for partition in self._commit_tracker.partitions())
         return [tp for tp in taken if topics is None or tp in topics or tp.topic in topics]
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._committable.offset(tp.topic, tp.partition)
+        return self._commit_tracker.offset(tp.topic, tp.partition)
 
     async def _commit_offsets(
         self,
@@ -312,4 +313,4 @@ class UptimeConsumer(Consumer):
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Holes in the offsets need no books: see `Frontier`."""
+        """Holes in the offsets need no books: see `OffsetTracker`."""

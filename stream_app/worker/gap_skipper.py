@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stream_app.kafka.offsets import Highwaters
     from stream_app.metrics import WorkerMetrics
     from stream_app.worker.facts.table import FactsTable
-    from stream_app.worker.owned_partitions import OwnedPartition, Ownership
-    from stream_app.worker.publisher import Outbox
+    from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
+    from stream_app.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class LostInput:
 
     Args:
         facts: remembers the lost ranges in the partition's changelog.
-        outbox: where dead letters go.
+        publisher: where dead letters go.
         metrics: counts the lost offsets.
         clock: the wall clock in µs.
     """
@@ -47,12 +47,12 @@ class LostInput:
     def __init__(
         self,
         facts: FactsTable,
-        outbox: Outbox,
+        publisher: Publisher,
         metrics: WorkerMetrics,
         clock: Callable[[], int],
     ) -> None:
         self._facts = facts
-        self._outbox = outbox
+        self._publisher = publisher
         self._metrics = metrics
         self._clock = clock
 
@@ -75,7 +75,7 @@ class LostInput:
             "offset": first,
         }
         # the letter first: a crash in between tells it once more, under the same key
-        await asyncio.shield(await self._outbox.dead_letter(DeadLetter(source, reason, None)))
+        await asyncio.shield(await self._publisher.dead_letter(DeadLetter(source, reason, None)))
         if owned.revoked.is_set():
             return
         owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
@@ -87,16 +87,20 @@ class GapSkipper:
     """Moves resting partitions over offsets without a record, and checks gaps before records.
 
     Args:
-        ownership: knows how far each partition is, and is told where it goes on.
+        owned_partitions: knows how far each partition is, and is told where it goes on.
         highwaters: asked how far the source topics reach.
         gaps: looks at ranges of offsets.
         lost: tells what is gone.
     """
 
     def __init__(
-        self, ownership: Ownership, highwaters: Highwaters, gaps: OffsetGaps, lost: LostInput
+        self,
+        owned_partitions: OwnedPartitions,
+        highwaters: Highwaters,
+        gaps: OffsetGaps,
+        lost: LostInput,
     ) -> None:
-        self._ownership = ownership
+        self._owned_partitions = owned_partitions
         self._highwaters = highwaters
         self._gaps = gaps
         self._lost = lost
@@ -123,7 +127,7 @@ class GapSkipper:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        idle = self._ownership.idle_offsets()
+        idle = self._owned_partitions.idle_offsets()
         resting = {p: offset for p, offset in idle.items() if self._seen.get(p) == offset}
         self._seen = idle
         if not resting:
@@ -134,14 +138,14 @@ class GapSkipper:
             return
         for (topic, number), gap in (await self._gaps.look(behind)).items():
             first, end = behind[topic, number]
-            owned = self._ownership.get(number)
+            owned = self._owned_partitions.get(number)
             if owned is None:
                 continue
             if gap.lost_end > first:
                 await self._lost.tell(owned, topic, first, gap.lost_end)
             reached = end if gap.next_offset >= end else gap.lost_end
             if reached > first:
-                self._ownership.skip(topic, number, first, reached)
+                self._owned_partitions.skip(topic, number, first, reached)
 
     async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
         """Whether a record may be applied, after all that comes before it.

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 60.0
 
 
-class LateLog:
+class LatePollLog:
     """Counts between two lines, since a file of old polls may bring thousands of such records.
 
     Args:

@@ -16,7 +16,7 @@ from stream_app.domain.polls import later
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream_app.worker.publisher import Outbox
+    from stream_app.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ ROUND_STORES: Final = 1_250
 """That are told in one round; the others wait for the next one."""
 
 
-class LatestPolls:
+class LatestPollPublisher:
     """What is known, and what of it was not told yet.
 
     Args:
-        outbox: where it is told.
+        publisher: where it is told.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
         self._known: dict[int, dict[bytes, int]] = {}
         # ordered: who waits longest is told first
         self._untold: dict[tuple[int, bytes], None] = {}
@@ -79,7 +79,7 @@ class LatestPolls:
             if poll is not None:
                 newest = max(newest or 0, poll >> 1)
             self._untold.pop((partition, store), None)
-            self._outbox.no_latest_poll(store)
+            self._publisher.no_latest_poll(store)
         return newest
 
     def newest(self, partition: int) -> int | None:
@@ -114,7 +114,7 @@ class LatestPolls:
             partition, store = next(iter(self._untold))
             del self._untold[partition, store]
             # asked for when it goes out: it may be taken back while it waits
-            await self._outbox.latest_poll(store, partial(self._poll_of, partition, store))
+            await self._publisher.latest_poll(store, partial(self._poll_of, partition, store))
 
     def _poll_of(self, partition: int, store: bytes) -> int | None:
         return self._known.get(partition, {}).get(store)

@@ -18,7 +18,7 @@ from stream_app.local.processes.files import write_whole
 from stream_app.local.processes.gc_tuning import collect_less
 from stream_app.local.run_file import worker_folder
 from stream_app.worker.app import create_app, wall_clock
-from stream_app.worker.shutdown import end_now
+from stream_app.worker.shutdown import exit_immediately
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def run(settings: Settings, name: str) -> None:
     with locked_at_once(folder.with_name(f"{name}.lock"), busy=busy):
         asyncio.run(ensure_topics(settings, Process.WORKER))
         # facts of another prefix are of another deployment, as those of another cluster are
-        keep_to_cluster(folder, settings.kafka_prefix + asyncio.run(cluster_id(settings)))
+        discard_other_cluster(folder, settings.kafka_prefix + asyncio.run(cluster_id(settings)))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         app = create_app(settings, folder, member_id(folder), wall_clock)
@@ -69,7 +69,7 @@ def run(settings: Settings, name: str) -> None:
         except Exception:
             if not app.failure.told:
                 raise
-            end_now()
+            exit_immediately()
 
 
 def member_id(folder: Path) -> str:
@@ -90,7 +90,7 @@ def member_id(folder: Path) -> str:
         raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None
 
 
-def keep_to_cluster(folder: Path, cluster: str) -> None:
+def discard_other_cluster(folder: Path, cluster: str) -> None:
     """Remove the databases of another Kafka cluster: its facts are none of this one's.
 
     Args:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.removal import PollsRemoval
     from stream_app.domain.poll_buckets import Bucket
-    from stream_app.kafka.applied_offsets import Progress
+    from stream_app.kafka.applied_offsets import AppliedOffsets
     from stream_app.kafka.batch_producer import Batch
-    from stream_app.kafka.offset_tracker import Frontier
-    from stream_app.worker.commit_tracker import Committable
+    from stream_app.kafka.offset_tracker import OffsetTracker
+    from stream_app.worker.commit_tracker import CommitTracker
     from stream_app.worker.facts.partition_records import LostRange, SourcePosition
     from stream_app.worker.facts.table import FactsTable
-    from stream_app.worker.latest_polls import LatestPolls
-    from stream_app.worker.publisher import Outbox
+    from stream_app.worker.latest_polls import LatestPollPublisher
+    from stream_app.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class OwnedPartition:
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     kinds: set[Bucket] = field(default_factory=set)
-    frontiers: dict[str, Frontier] = field(default_factory=dict)
+    frontiers: dict[str, OffsetTracker] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
     newest_polls: Mapping[bytes, int] = field(default_factory=dict)
@@ -84,32 +84,32 @@ class OwnedPartition:
         return (expected, first) if first > expected else None
 
 
-class Ownership:
+class OwnedPartitions:
     """The owned partitions of this worker.
 
     Args:
         facts: the table.
         progress: this process's view of all watermarks.
-        outbox: where watermarks and store records go.
+        publisher: where watermarks and store records go.
         latest: told of the newest poll of every store that is taken over.
-        committable: knows up to which source offset everything is in Kafka.
+        commit_tracker: knows up to which source offset everything is in Kafka.
         fail: called with an error after which this worker must not go on.
     """
 
     def __init__(
         self,
         facts: FactsTable,
-        progress: Progress,
-        outbox: Outbox,
-        latest: LatestPolls,
-        committable: Committable,
+        progress: AppliedOffsets,
+        publisher: Publisher,
+        latest: LatestPollPublisher,
+        commit_tracker: CommitTracker,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._facts = facts
         self._progress = progress
-        self._outbox = outbox
+        self._publisher = publisher
         self._latest = latest
-        self._committable = committable
+        self._commit_tracker = commit_tracker
         self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[tuple[str, int]] = set()
@@ -164,8 +164,8 @@ class Ownership:
         """
         # A crash may have come between a store's first fact and its registration, or between the
         # last one that was taken back and the end of it
-        self._outbox.register(partition.stores)
-        self._outbox.unregister(gone)
+        self._publisher.register(partition.stores)
+        self._publisher.unregister(gone)
         # the same one: what is noted there is known here
         partition.newest_polls = latest
         self._latest.take(partition.number, latest)
@@ -178,7 +178,7 @@ class Ownership:
 
     async def tell_restore(self, status: RestoreStatus) -> None:
         """Tell all processes how far the restore of a partition is that is not owned yet."""
-        await self._outbox.restore_status(status)
+        await self._publisher.restore_status(status)
 
     def applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
@@ -193,7 +193,7 @@ class Ownership:
         new = [store for store in stores if store not in partition.stores]
         if new:
             partition.stores.update(new)
-            self._outbox.register(new)
+            self._publisher.register(new)
         if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
             partition.newest_poll = newest_poll
 
@@ -201,7 +201,7 @@ class Ownership:
         """Note the stores of which nothing stands any more."""
         if stores:
             partition.stores.difference_update(stores)
-            self._outbox.unregister(stores)
+            self._publisher.unregister(stores)
 
     def store_count(self) -> int:
         """How many stores there are, those of other workers as far as is known now."""
@@ -267,7 +267,7 @@ class Ownership:
         for partition in partitions:
             positions = dict(partition.positions)
             for topic, known in partition.positions.items():
-                offset = self._committable.offset(topic, partition.number)
+                offset = self._commit_tracker.offset(topic, partition.number)
                 if offset is not None and offset > known.offset:
                     positions[topic] = known._replace(offset=offset)
             if positions != partition.positions:
@@ -289,7 +289,7 @@ class Ownership:
             if (partition := self._owned.get(number)) is not None
         ]
         if watermarks:
-            await self._outbox.tell(watermarks)
+            await self._publisher.tell(watermarks)
 
     def _watermark(self, partition: OwnedPartition, topic: str) -> Watermark:
         return Watermark(

@@ -33,14 +33,14 @@ from stream_app.contracts.watermarks import (
     restore_key,
     watermark_key,
 )
-from stream_app.kafka.batch_producer import RecordBatches
+from stream_app.kafka.batch_producer import BatchProducer
 from stream_app.kafka.clients import producer, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.batch_producer import Acknowledged, Header
+    from stream_app.kafka.batch_producer import BatchMetadata, Header
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
 
@@ -48,7 +48,7 @@ WAITING_BYTES: Final = 16 << 20
 """Of one partition, that may wait for the broker before another record is taken."""
 
 
-class Outbox:
+class Publisher:
     """One producer, and the form of every record that goes out through it.
 
     Methods that return a future do not wait for the broker: it is done when the broker holds
@@ -72,7 +72,7 @@ class Outbox:
         self._fail = fail
         self._producer: Any = None
         self._batches: Any = None
-        self._registrations: set[asyncio.Future[Acknowledged]] = set()
+        self._registrations: set[asyncio.Future[BatchMetadata]] = set()
 
     async def start(self) -> None:
         """Connect.
@@ -82,14 +82,14 @@ class Outbox:
         """
         self._producer = producer(self._settings)
         await start(self._producer, self._settings)
-        self._batches = RecordBatches(self._producer)
+        self._batches = BatchProducer(self._producer)
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""
         if self._producer is not None:
             await stop(self._producer, self._batches and self._batches.flush)
 
-    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Acknowledged]:
+    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
         self._metrics.dead_letter(letter)
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
@@ -101,7 +101,7 @@ class Outbox:
         key: str,
         value: bytes | None,
         headers: Sequence[Header] = (),
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Send a record to the partition whose owner can do something about it.
 
         Raises:
@@ -112,7 +112,7 @@ class Outbox:
 
     async def report(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Tell a report's status, or rows of it; all of one report in one partition."""
         return await self._send(
             topic, encode_event(event), event_key(event), beside=event.report_id.encode()
@@ -155,7 +155,7 @@ class Outbox:
             self._registrations.add(sent)
             sent.add_done_callback(self._on_registered)
 
-    def _on_registered(self, sent: asyncio.Future[Acknowledged]) -> None:
+    def _on_registered(self, sent: asyncio.Future[BatchMetadata]) -> None:
         if not sent.cancelled() and sent.exception() is None:
             self._registrations.discard(sent)
 
@@ -176,7 +176,7 @@ class Outbox:
 
     async def _send(
         self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         """Send a record to its key's partition, or to that of another key's records."""
         partition = self._partition(topic, key if beside is None else beside)
         await self._batches.room(topic.name, partition, WAITING_BYTES)
@@ -192,14 +192,14 @@ class Outbox:
         key: bytes,
         value: bytes | None,
         headers: Sequence[Header] = (),
-    ) -> asyncio.Future[Acknowledged]:
+    ) -> asyncio.Future[BatchMetadata]:
         batch = self._batches.add(topic, partition, key, value, headers=headers)
-        sent: asyncio.Future[Acknowledged] = batch.sent
+        sent: asyncio.Future[BatchMetadata] = batch.sent
         if batch.count == 1:
             sent.add_done_callback(self._on_sent)
         return sent
 
-    def _on_sent(self, sent: asyncio.Future[Acknowledged]) -> None:
+    def _on_sent(self, sent: asyncio.Future[BatchMetadata]) -> None:
         error = None if sent.cancelled() else sent.exception()
         if error is not None and not isinstance(error, MessageSizeTooLargeError):
             self._fail(error)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-RUN_RECORDS: Final = 2_000
+MAX_CHUNK_RECORDS: Final = 2_000
 """Records that are applied without looking at anything else: some 20 ms. In a backlog a store has
 several of so many, which are one write."""
 
-RUN_BYTES: Final = 262_144
+MAX_CHUNK_BYTES: Final = 262_144
 """Of values, likewise; a single record may have more."""
 
 
-class Run:
+class RecordChunk:
     """Consecutive records of a partition, one at least, with offsets that rise."""
 
     __slots__ = ("records",)
@@ -28,14 +28,16 @@ class Run:
         self.records = records
 
 
-def runs_of(records: Sequence[Any]) -> Iterator[Run]:
+def split_into_chunks(records: Sequence[Any]) -> Iterator[RecordChunk]:
     """The records of a partition in the order of their offsets, in runs."""
     start = size = 0
     for number, record in enumerate(records):
         length = len(record.value or b"")
-        if number > start and (number - start == RUN_RECORDS or size + length > RUN_BYTES):
-            yield Run(records[start:number])
+        if number > start and (
+            number - start == MAX_CHUNK_RECORDS or size + length > MAX_CHUNK_BYTES
+        ):
+            yield RecordChunk(records[start:number])
             start, size = number, 0
         size += length
     if start < len(records):
-        yield Run(records[start:])
+        yield RecordChunk(records[start:])

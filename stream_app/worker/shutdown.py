@@ -27,7 +27,7 @@ _LIBRARIES: Final = ("aiokafka", "asyncio", "faust", "mode")
 _SILENT: Final = logging.CRITICAL + 1
 
 
-class Failure:
+class FatalErrorHandler:
     """Ends the worker with an error; the first one is told, further ones follow from it.
 
     Args:
@@ -47,13 +47,13 @@ class Failure:
         """Say in one line what happened, and begin to end."""
         if not self._crashes:
             expected = isinstance(error, StoreUptimeError | ProducerFenced)
-            log.error("this worker ends: %s", in_words(error), exc_info=None if expected else error)
+            log.error("this worker ends: %s", describe(error), exc_info=None if expected else error)
             for name in _LIBRARIES:
                 logging.getLogger(name).setLevel(_SILENT)
         self._crashes.add(asyncio.get_running_loop().create_task(self._app.crash(error)))
 
 
-class LastResort:
+class ExitWatchdog:
     """Ends this process if it has not ended by itself, whatever hangs.
 
     The watchdog of faulthandler is no Python thread: it needs no interpreter lock, which a
@@ -72,13 +72,13 @@ class LastResort:
             faulthandler.dump_traceback_later(seconds, exit=True, file=self._unread)
 
 
-def end_now() -> None:
+def exit_immediately() -> None:
     """End without any clean-up, which has nothing to do that matters and may hang."""
     logging.shutdown()
     os._exit(1)
 
 
-def in_words(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """One line that says what happened, for whoever reads the log."""
     if isinstance(error, ProducerFenced):
         return (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stream_app.kafka.offsets import Highwaters
     from stream_app.metrics import SourcePartition
     from stream_app.settings import Settings
-    from stream_app.worker.owned_partitions import Ownership
+    from stream_app.worker.owned_partitions import OwnedPartitions
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class SourceLags:
 
     Args:
         settings: how to reach the broker.
-        ownership: tells which partitions this worker owns, and what is applied of each.
+        owned_partitions: tells which partitions this worker owns, and what is applied of each.
         highwaters: asked how far the source topics reach.
         clock: the wall clock in µs.
     """
@@ -43,12 +43,12 @@ class SourceLags:
     def __init__(
         self,
         settings: Settings,
-        ownership: Ownership,
+        owned_partitions: OwnedPartitions,
         highwaters: Highwaters,
         clock: Callable[[], int],
     ) -> None:
         self._settings = settings
-        self._ownership = ownership
+        self._owned_partitions = owned_partitions
         self._highwaters = highwaters
         self._clock = clock
         self._found: dict[SourcePartition, Lag] = {}
@@ -85,7 +85,7 @@ class SourceLags:
         owned = [
             partition
             for number in range(self._settings.partitions)
-            if (partition := self._ownership.get(number)) is not None
+            if (partition := self._owned_partitions.get(number)) is not None
         ]
         return {
             (spec.name, partition.number): partition.applied(spec.name)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stream_app.cli.main import main as store_uptime
 from stream_app.kafka.fenced_producer import FencedProducer
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.consumer import UptimeConsumer
 from stream_app.worker.facts.restorer import Restorer
 from stream_app.worker.facts.table import FactsTable, OpenPartition
-from stream_app.worker.owned_partitions import Ownership
-from stream_app.worker.publisher import Outbox
+from stream_app.worker.owned_partitions import OwnedPartitions
+from stream_app.worker.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,9 +96,9 @@ def _local_but_not_acknowledged(point: CrashPoint) -> None:
 
 
 def _before_the_acknowledgement(point: CrashPoint) -> None:
-    take = Committable.take
+    take = CommitTracker.take
 
-    def crashing_take(self: Committable, event: Any) -> Any:
+    def crashing_take(self: CommitTracker, event: Any) -> Any:
         taken = take(self, event)
 
         def ack() -> None:
@@ -107,7 +107,7 @@ def _before_the_acknowledgement(point: CrashPoint) -> None:
 
         return replace(taken, ack=ack)
 
-    Committable.take = crashing_take  # type: ignore[method-assign]
+    CommitTracker.take = crashing_take  # type: ignore[method-assign]
 
 
 def _before_the_commit(point: CrashPoint) -> None:
@@ -119,16 +119,19 @@ def _after_the_commit(point: CrashPoint) -> None:
 
 
 def _before_a_store_is_registered(point: CrashPoint) -> None:
-    applied = Ownership.applied
+    applied = OwnedPartitions.applied
 
     def crashing_applied(
-        self: Ownership, partition: Any, stores: Iterable[bytes], newest_poll: int | None = None
+        self: OwnedPartitions,
+        partition: Any,
+        stores: Iterable[bytes],
+        newest_poll: int | None = None,
     ) -> None:
         if not partition.stores.issuperset(stores):
             point.reached()
         applied(self, partition, stores, newest_poll)
 
-    Ownership.applied = crashing_applied  # type: ignore[method-assign]
+    OwnedPartitions.applied = crashing_applied  # type: ignore[method-assign]
 
 
 def _claimed_but_not_restored(point: CrashPoint) -> None:
@@ -158,14 +161,14 @@ def _restored_but_not_owned(point: CrashPoint) -> None:
 
 
 def _before_a_report_is_complete(point: CrashPoint) -> None:
-    report = Outbox.report
+    report = Publisher.report
 
-    async def crashing_report(self: Outbox, event: Any, *topic: Any) -> Any:
+    async def crashing_report(self: Publisher, event: Any, *topic: Any) -> Any:
         if event.status == "complete":
             point.reached()
         return await report(self, event, *topic)
 
-    Outbox.report = crashing_report  # type: ignore[method-assign]
+    Publisher.report = crashing_report  # type: ignore[method-assign]
 
 
 POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_app.cli.main import main as store_uptime
-from stream_app.worker.commit_tracker import Committable, TakenEvent
+from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
 
 
 @dataclass(slots=True)
@@ -33,9 +33,9 @@ class Run:
 
 def observe(file: Path) -> None:
     runs: dict[str, Run] = {}
-    take = Committable.take
+    take = CommitTracker.take
 
-    def observed(self: Committable, event: Any) -> TakenEvent:
+    def observed(self: CommitTracker, event: Any) -> InFlightEvent:
         taken = take(self, event)
         offset = event.message.offset
         run = runs.setdefault(f"{event.message.topic}/{event.message.partition}", Run(offset))
@@ -50,7 +50,7 @@ def observe(file: Path) -> None:
         with file.open("a") as lines:
             lines.write(json.dumps({name: asdict(run) for name, run in runs.items()}) + "\n")
 
-    Committable.take = observed  # type: ignore[method-assign]
+    CommitTracker.take = observed  # type: ignore[method-assign]
     atexit.register(write)
 
 

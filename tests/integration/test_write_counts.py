@@ -13,7 +13,7 @@ from producers.record_sink import RecordSink
 from stream_app.contracts.records import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK
-from stream_app.kafka.applied_offsets import Progress
+from stream_app.kafka.applied_offsets import AppliedOffsets
 from stream_app.kafka.offsets import Highwaters
 from stream_app.worker.facts.keys import PARTITION_KEYS
 from tests.integration.topic_records import records_of
@@ -38,7 +38,7 @@ async def applied(settings: Settings, tmp_path: Path) -> int:
     settings = replace(settings, data_dir=tmp_path)
     highwaters = Highwaters(settings)
     await highwaters.start()
-    progress = Progress(settings, highwaters, time.monotonic)
+    progress = AppliedOffsets(settings, highwaters, time.monotonic)
     await progress.start()
     try:
         before = await facts_written(settings)

@@ -15,18 +15,18 @@ from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.source_records import gather
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.ingest import Ingest
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import ZONE_TAG, decode_fact, store_key
-from stream_app.worker.latest_polls import LatestPolls
+from stream_app.worker.latest_polls import LatestPollPublisher
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,
     FakeEvent,
     FakeFacts,
     FakeGaps,
-    FakeOwnership,
+    FakeOwnedPartitions,
     FakeStream,
-    RecordingOutbox,
+    RecordingPublisher,
     settings_with,
 )
 from tests.store_log import OTHERS, OWN, STORE, StoreLog
@@ -60,16 +60,16 @@ async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
 
 
 async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
-    facts, ownership = FakeFacts(), FakeOwnership()
-    ownership.own(OWN)
-    outbox: Any = RecordingOutbox()
+    facts, owned_partitions = FakeFacts(), FakeOwnedPartitions()
+    owned_partitions.own(OWN)
+    publisher: Any = RecordingPublisher()
     ingest = Ingest(
         SETTINGS,
         facts,  # type: ignore[arg-type]
-        ownership,  # type: ignore[arg-type]
-        outbox,
-        LatestPolls(outbox),
-        Committable(),
+        owned_partitions,  # type: ignore[arg-type]
+        publisher,
+        LatestPollPublisher(publisher),
+        CommitTracker(),
         FakeGaps(),  # type: ignore[arg-type]
         _never_sought,
         Failures(),

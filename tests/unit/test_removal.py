@@ -40,7 +40,7 @@ from stream_app.domain.timestamps import WEEK
 from stream_app.explain.source_records import gather
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.ingest import Ingest
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
@@ -51,7 +51,7 @@ from stream_app.worker.facts.keys import (
 )
 from stream_app.worker.facts.partition_records import SourcePosition
 from stream_app.worker.facts.summary import summarize
-from stream_app.worker.latest_polls import LatestPolls
+from stream_app.worker.latest_polls import LatestPollPublisher
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -59,10 +59,10 @@ from tests.agent_fakes import (
     FakeEvent,
     FakeFacts,
     FakeGaps,
-    FakeOwnership,
+    FakeOwnedPartitions,
     FakeRecord,
     FakeStream,
-    RecordingOutbox,
+    RecordingPublisher,
     settings_with,
     settle,
     store_in,
@@ -161,32 +161,32 @@ class Worker:
 
     Attributes:
         facts: what it has in its table.
-        outbox: what it told.
+        publisher: what it told.
     """
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
-        self.outbox = RecordingOutbox()
+        self.publisher = RecordingPublisher()
         self.start()
 
     def start(self) -> None:
         """Begin with nothing but the table."""
         self.summary = summary_of(self.facts)
-        outbox: Any = self.outbox
-        self.ownership = FakeOwnership()
-        owned = self.ownership.own(OWN, *self.summary.stores)
+        publisher: Any = self.publisher
+        self.owned_partitions = FakeOwnedPartitions()
+        owned = self.owned_partitions.own(OWN, *self.summary.stores)
         owned.kinds, owned.removals = self.summary.kinds, self.summary.removals
         owned.newest_poll = self.summary.newest_poll
-        self.latest = LatestPolls(outbox)
+        self.latest = LatestPollPublisher(publisher)
         self.latest.take(OWN, self.summary.latest)
         self.failures = Failures()
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
-            self.ownership,  # type: ignore[arg-type]
-            outbox,
+            self.owned_partitions,  # type: ignore[arg-type]
+            publisher,
             self.latest,
-            Committable(),
+            CommitTracker(),
             FakeGaps(),  # type: ignore[arg-type]
             _never_sought,
             self.failures,
@@ -213,7 +213,7 @@ class Worker:
 
         asyncio.run(apply())
         assert self.failures.errors == []
-        assert self.outbox.letters == []
+        assert self.publisher.letters == []
 
     def read_all(self, logs: Logs) -> None:
         for spec in SOURCE_TOPICS:
@@ -233,7 +233,7 @@ class Worker:
             "polls": polls,
             **facts,
             "exists": KEY in summary_of(self.facts).stores,
-            "newest": self.ownership.owned[OWN].newest_poll,
+            "newest": self.owned_partitions.owned[OWN].newest_poll,
             "latest": self.latest.newest(OWN),
         }
 
@@ -454,11 +454,11 @@ def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
 
     worker.read([logs.send(STORE_BUSINESS_HOURS.name, OWN, None)])
     worker.read([logs.send(STORE_TIMEZONES.name, OWN, None)])
-    assert worker.ownership.gone == []
+    assert worker.owned_partitions.gone == []
     worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
 
-    assert worker.ownership.gone == [KEY]
-    assert worker.outbox.latest == [(KEY, None)]
+    assert worker.owned_partitions.gone == [KEY]
+    assert worker.publisher.latest == [(KEY, None)]
     assert worker.state() == {
         "polls": set(),
         **dict.fromkeys(TAGS),
@@ -480,7 +480,7 @@ def test_the_newest_poll_of_all_stores_is_one_of_those_that_there_are() -> None:
     logs = Logs()
     worker = Worker()
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(3))])
-    worker.ownership.owned[OWN].newest_poll = NOW - 3 * WEEK // 7
+    worker.owned_partitions.owned[OWN].newest_poll = NOW - 3 * WEEK // 7
     worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
     assert worker.state()["newest"] is None
 
@@ -502,7 +502,7 @@ def test_a_removal_that_is_not_plain_is_refused(value: bytes) -> None:
     record = logs.send(STORE_STATUS.name, OWN, value)
     with pytest.raises(AssertionError):
         worker.read([record])
-    assert len(worker.outbox.letters) == 1
+    assert len(worker.publisher.letters) == 1
     assert worker.state()["exists"]
 
 
@@ -565,7 +565,7 @@ def test_the_key_of_a_record_without_a_value_names_the_store(
     if taken_back is None:
         with pytest.raises(AssertionError):
             worker.read([record])
-        assert "its key" in worker.outbox.letters[0].reason
+        assert "its key" in worker.publisher.letters[0].reason
     else:
         worker.read([record])
     assert worker.state()["exists"] == (taken_back is not True)
@@ -577,7 +577,7 @@ def test_a_removal_makes_room_for_another_store() -> None:
     worker = Worker()
     worker.ingest._settings = settings_with(max_stores=1)
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(1))])
-    worker.ownership.owned[OWN].stores.add(KEY)
+    worker.owned_partitions.owned[OWN].stores.add(KEY)
     removal = logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))
     new = logs.send(STORE_STATUS.name, OWN, encode_poll_batch(other, [(NOW, True)]))
     worker.read([removal])
@@ -588,7 +588,7 @@ def test_a_removal_makes_room_for_another_store() -> None:
 def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() -> None:
     logs = Logs()
     worker = Worker()
-    owned = worker.ownership.owned[OWN]
+    owned = worker.owned_partitions.owned[OWN]
     owned.positions = {STORE_STATUS.name: SourcePosition("old", 0)}
     for instant in range(5):
         worker.read([logs.send(STORE_STATUS.name, OWN, poll(instant))])

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from stream_app.worker.commit_tracker import TakenEvent
+    from stream_app.worker.commit_tracker import InFlightEvent
 
 _CANCELLED: Final = RuntimeError("a record's way to Kafka was cut off")
 
 
 def acknowledge_when_done(
-    event: TakenEvent,
+    event: InFlightEvent,
     futures: Sequence[asyncio.Future[Any]],
     fail: Callable[[BaseException], None],
 ) -> None:

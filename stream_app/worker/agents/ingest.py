@@ -60,7 +60,7 @@ from stream_app.worker.facts.keys import (
     encode_taken_back,
     store_key,
 )
-from stream_app.worker.late_poll_log import LateLog
+from stream_app.worker.late_poll_log import LatePollLog
 
 if TYPE_CHECKING:
     from array import array
@@ -70,12 +70,12 @@ if TYPE_CHECKING:
     from stream_app.kafka.batch_producer import Batch
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
-    from stream_app.worker.commit_tracker import Committable, TakenEvent
+    from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
     from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.gap_skipper import GapSkipper
-    from stream_app.worker.latest_polls import LatestPolls
-    from stream_app.worker.owned_partitions import OwnedPartition, Ownership
-    from stream_app.worker.publisher import Outbox
+    from stream_app.worker.latest_polls import LatestPollPublisher
+    from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
+    from stream_app.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class _Misplaced:
 
 
 @dataclass(slots=True)
-class _Run:
+class ChunkResult:
     """What came of the records of one event.
 
     Attributes:
@@ -145,10 +145,10 @@ class Ingest:
     Args:
         settings: retention, tolerance, partitions.
         facts: the table.
-        ownership: told of all that is applied.
-        outbox: for what is refused or passed on.
+        owned_partitions: told of all that is applied.
+        publisher: for what is refused or passed on.
         latest: told of the newest poll of every store.
-        committable: where events are taken.
+        commit_tracker: where events are taken.
         gaps: checks that no record is missed before one is applied.
         seek: sends the consumer of a topic's partition to an offset.
         fail: called with an error after which this worker must not go on.
@@ -159,26 +159,26 @@ class Ingest:
         self,
         settings: Settings,
         facts: FactsTable,
-        ownership: Ownership,
-        outbox: Outbox,
-        latest: LatestPolls,
-        committable: Committable,
+        owned_partitions: OwnedPartitions,
+        publisher: Publisher,
+        latest: LatestPollPublisher,
+        commit_tracker: CommitTracker,
         gaps: GapSkipper,
         seek: Callable[[str, int, int], Awaitable[None]],
         fail: Callable[[BaseException], None],
         metrics: WorkerMetrics,
     ) -> None:
         self._metrics = metrics
-        self._late_log = LateLog()
+        self._late_log = LatePollLog()
         self._gaps = gaps
         self._seek = seek
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._facts = facts
-        self._ownership = ownership
-        self._outbox = outbox
+        self._owned_partitions = owned_partitions
+        self._publisher = publisher
         self._latest = latest
-        self._committable = committable
+        self._commit_tracker = commit_tracker
         self._fail = fail
         self._on_their_way: set[asyncio.Task[None]] = set()
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -199,14 +199,14 @@ class Ingest:
             stream, lambda records, run: self._apply_each(records, run, ZONE_TAG, _zone)
         )
 
-    async def _each(self, stream: Any, apply: Callable[[Iterable[Any], _Run], None]) -> None:
+    async def _each(self, stream: Any, apply: Callable[[Iterable[Any], ChunkResult], None]) -> None:
         # acknowledged here, not when the loop comes round: see the module's docstring
         stream.enable_acks = False
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
             partition = event.message.partition
             await self._facts.room(partition)
-            owned = self._ownership.get(partition)
+            owned = self._owned_partitions.get(partition)
             if owned is None:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
@@ -223,10 +223,10 @@ class Ingest:
                 await self._seek(event.message.topic, partition, missed)
                 event.ack()
                 continue
-            if self._ownership.get(partition) is not owned:
+            if self._owned_partitions.get(partition) is not owned:
                 event.ack()
                 continue
-            taken = self._committable.take(event)
+            taken = self._commit_tracker.take(event)
             try:
                 futures = await self._apply(taken, owned, apply)
             except RevokedError:
@@ -239,13 +239,13 @@ class Ingest:
 
     async def _apply(
         self,
-        taken: TakenEvent,
+        taken: InFlightEvent,
         owned: OwnedPartition,
-        apply: Callable[[Iterable[Any], _Run], None],
+        apply: Callable[[Iterable[Any], ChunkResult], None],
     ) -> list[asyncio.Future[Any]]:
         topic = taken.message.topic
         owned.begin(topic, taken.first, taken.end)
-        run = _Run(owned)
+        run = ChunkResult(owned)
         apply(_readable(taken.message.records, run), run)
         run.gone = {store for store in run.taken_back if not self._stands(owned, store)}
         # what is applied is visible from here on, before anything is waited for
@@ -253,21 +253,21 @@ class Ingest:
         self._latest.note(owned.number, run.latest)
         if removed is not None and removed >= (owned.newest_poll or 0):
             owned.newest_poll = self._latest.newest(owned.number)
-        self._ownership.applied(owned, run.stores - run.gone, run.newest_poll)
-        self._ownership.removed(owned, run.gone)
+        self._owned_partitions.applied(owned, run.stores - run.gone, run.newest_poll)
+        self._owned_partitions.removed(owned, run.gone)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
         for record, reason in run.refused:
-            futures.append(await self._outbox.dead_letter(dead_letter_of(record, reason)))
+            futures.append(await self._publisher.dead_letter(dead_letter_of(record, reason)))
         futures += await self._refuse_late(run)
         if not run.elsewhere:
-            self._ownership.finish(owned, topic, taken.first)
+            self._owned_partitions.finish(owned, topic, taken.first)
             return futures
         task = asyncio.create_task(self._pass_on_in_turn(run.elsewhere, owned, taken))
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
         return [*futures, task]
 
-    async def _refuse_late(self, run: _Run) -> list[asyncio.Future[Any]]:
+    async def _refuse_late(self, run: ChunkResult) -> list[asyncio.Future[Any]]:
         """Keep the records whose polls came too late to be kept; a line a minute tells of them."""
         if run.expired:
             self._metrics.polls_dropped("expired", run.expired)
@@ -276,12 +276,12 @@ class Ingest:
         self._metrics.polls_dropped("late", sum(count for _, _, count in run.late))
         self._late_log.warn(run.late)
         return [
-            await self._outbox.dead_letter(letter_of(record, reason))
+            await self._publisher.dead_letter(letter_of(record, reason))
             for record, reason, _ in run.late
         ]
 
     async def _pass_on_in_turn(
-        self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: TakenEvent
+        self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: InFlightEvent
     ) -> None:
         """Send records to the partitions that own their stores; many are on their way at once."""
         sent = []
@@ -307,9 +307,9 @@ class Ingest:
                 f"{misplaced.partition}"
             )
             letter = dead_letter_of(misplaced.record, reason)
-            await asyncio.shield(await self._outbox.dead_letter(letter))
+            await asyncio.shield(await self._publisher.dead_letter(letter))
         # only now: who waits for this partition finds it below the other one's highwater
-        self._ownership.finish(owned, taken.message.topic, taken.first)
+        self._owned_partitions.finish(owned, taken.message.topic, taken.first)
 
     async def _pass_on_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
         record, origin = misplaced.record, misplaced.origin
@@ -317,14 +317,16 @@ class Ingest:
         if record.topic != STORE_STATUS.name:
             key = forwarded_key(misplaced.store_id, origin)
         headers = [(ORIGIN_HEADER, encode_origin(origin))]
-        return await self._outbox.pass_on(
+        return await self._publisher.pass_on(
             record.topic, misplaced.partition, key, record.value, headers
         )
 
-    def _put(self, run: _Run, key: bytes, value: bytes | None) -> None:
+    def _put(self, run: ChunkResult, key: bytes, value: bytes | None) -> None:
         run.batches[self._facts.put(run.owned.number, key, value)] = None
 
-    def _belongs_elsewhere(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+    def _belongs_elsewhere(
+        self, record: Any, store_id: str, store: bytes, run: ChunkResult
+    ) -> bool:
         # a partition has had facts of its own stores only, ever since there were workers
         if store in run.owned.stores or store in run.stores:
             return False
@@ -334,12 +336,12 @@ class Ingest:
         run.elsewhere.append(_Misplaced(record, store_id, right, origin_of(record)))
         return True
 
-    def _no_room(self, record: Any, store_id: str, store: bytes, run: _Run) -> bool:
+    def _no_room(self, record: Any, store_id: str, store: bytes, run: ChunkResult) -> bool:
         """Refuse a record whose store is new where there are too many."""
         if store in run.owned.stores or store in run.let_in:
             return False
         if run.room is None:
-            run.room = most_stores(self._settings) - self._ownership.store_count()
+            run.room = most_stores(self._settings) - self._owned_partitions.store_count()
         if run.room > 0:
             run.room -= 1
             run.let_in.add(store)
@@ -368,7 +370,7 @@ class Ingest:
     def _apply_each(
         self,
         records: Iterable[Any],
-        run: _Run,
+        run: ChunkResult,
         tag: bytes,
         fact_of: Callable[[bytes | None], tuple[str, bytes]],
     ) -> None:
@@ -412,7 +414,7 @@ class Ingest:
                 self._settings.default_timezone,
             )
 
-    def _apply_polls(self, records: Iterable[Any], run: _Run) -> None:
+    def _apply_polls(self, records: Iterable[Any], run: ChunkResult) -> None:
         stores: dict[str, _Gathered] = {}
         for record in records:
             try:
@@ -443,7 +445,7 @@ class Ingest:
             self._apply_store(store_id, gathered, run)
 
     def _remove_polls(
-        self, store_id: str, record: Any, run: _Run, gathered: dict[str, _Gathered]
+        self, store_id: str, record: Any, run: ChunkResult, gathered: dict[str, _Gathered]
     ) -> None:
         """Take back all polls of a store that came before a record."""
         store, owned = store_key(store_id), run.owned
@@ -474,7 +476,7 @@ class Ingest:
         good, reasons = split_ill_dated(pairs, taken, tolerance, earliest)
         return [instant << 1 | active for instant, active in good], reasons
 
-    def _apply_store(self, store_id: str, gathered: _Gathered, run: _Run) -> None:
+    def _apply_store(self, store_id: str, gathered: _Gathered, run: ChunkResult) -> None:
         store = store_key(store_id)
         try:
             read = bucket_reader(self._facts, run.owned.number, store)
@@ -508,7 +510,7 @@ class Ingest:
         run.newest_poll = max(run.newest_poll or 0, newest(polls))
         run.latest[store] = later(polls[-1], run.latest.get(store, polls[-1]))
 
-    def _newest(self, store: bytes, polls: array[int], run: _Run) -> int:
+    def _newest(self, store: bytes, polls: array[int], run: ChunkResult) -> int:
         """The instant of the newest poll that is known of a store, with these."""
         known = None
         if store not in run.removed:
@@ -556,7 +558,7 @@ def _zone(value: bytes | None) -> tuple[str, bytes]:
     return told.store_id, told.timezone.encode()
 
 
-def _readable(records: Iterable[Any], run: _Run) -> Iterator[Any]:
+def _readable(records: Iterable[Any], run: ChunkResult) -> Iterator[Any]:
     """The records that can be read; the others are refused."""
     for record in records:
         if isinstance(record, UnreadableRecords):

@@ -52,12 +52,12 @@ if TYPE_CHECKING:
     from stream_app.contracts.report_results import Row
     from stream_app.contracts.topics import TopicSpec
     from stream_app.domain.report_spec import ReportForm
-    from stream_app.kafka.applied_offsets import Progress
+    from stream_app.kafka.applied_offsets import AppliedOffsets
     from stream_app.settings import Settings
-    from stream_app.worker.commit_tracker import Committable, TakenEvent
+    from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
     from stream_app.worker.facts.table import FactsTable
-    from stream_app.worker.owned_partitions import OwnedPartition, Ownership
-    from stream_app.worker.publisher import Outbox
+    from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
+    from stream_app.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ class Reports:
     Args:
         settings: clock, deadline, lookback, defaults.
         facts: the table.
-        ownership: which partitions can be read.
+        owned_partitions: which partitions can be read.
         progress: what all workers have applied.
-        outbox: where statuses go.
+        publisher: where statuses go.
         clock: the wall clock in µs.
-        committable: where events are taken.
+        commit_tracker: where events are taken.
         fail: called with an error after which this worker must not go on.
     """
 
@@ -95,20 +95,20 @@ class Reports:
         self,
         settings: Settings,
         facts: FactsTable,
-        ownership: Ownership,
-        progress: Progress,
-        outbox: Outbox,
+        owned_partitions: OwnedPartitions,
+        progress: AppliedOffsets,
+        publisher: Publisher,
         clock: Callable[[], int],
-        committable: Committable,
+        commit_tracker: CommitTracker,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
         self._facts = facts
-        self._ownership = ownership
+        self._owned_partitions = owned_partitions
         self._progress = progress
-        self._outbox = outbox
+        self._publisher = publisher
         self._clock = clock
-        self._committable = committable
+        self._commit_tracker = commit_tracker
         self._fail = fail
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,7 +117,7 @@ class Reports:
         """The agent of one of the topics."""
         stream.enable_acks = False
         async for event in stream.events():
-            taken = self._committable.take(event)
+            taken = self._commit_tracker.take(event)
             await self._places.acquire()
             task = asyncio.create_task(self._handle(taken))
             self._tasks.add(task)
@@ -129,14 +129,14 @@ class Reports:
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception() or RuntimeError("no exception"))
 
-    async def _handle(self, event: TakenEvent) -> None:
+    async def _handle(self, event: InFlightEvent) -> None:
         message = event.message
         taken = taken_at(message)
         results = results_of(message.topic)
         unreadable = unreadable_in(message)
         if unreadable is not None:
             letter = dead_letter_of(unreadable, unreadable.reason)
-            acknowledge_when_done(event, [await self._outbox.dead_letter(letter)], self._fail)
+            acknowledge_when_done(event, [await self._publisher.dead_letter(letter)], self._fail)
             return
         try:
             request = decode_request(message.value)
@@ -185,7 +185,7 @@ class Reports:
                 return here
 
     async def _answer(
-        self, request: AnyRequest, event: TakenEvent, taken: int
+        self, request: AnyRequest, event: InFlightEvent, taken: int
     ) -> list[asyncio.Future[Any]]:
         """Do what a request asks for; done when all of it is in Kafka."""
         topic, partition = event.message.topic, event.message.partition
@@ -193,8 +193,8 @@ class Reports:
         if not isinstance(request, PartRequest):
             # of a part it has been told
             running = ReportEvent(request.report_id, "running", self._clock())
-            await self._outbox.report(running, results)
-        owned = self._ownership.get(partition)
+            await self._publisher.report(running, results)
+        owned = self._owned_partitions.get(partition)
         if owned is None:
             raise RevokedError(f"partition {partition} is not owned here now")
         await _or_revoked(owned, self._catch_up(owned))
@@ -249,7 +249,7 @@ class Reports:
             owned.newest_polls.get(store_key(request.store_id)),
         )
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
-        return await self._outbox.report(event, results)
+        return await self._publisher.report(event, results)
 
     async def _ask_for_parts(
         self, request: FleetRequest, reference: int, taken: int, topic: str
@@ -275,7 +275,7 @@ class Reports:
             for part, store_ids in parts.items()
         ]
         return [
-            await self._outbox.pass_on(topic, part.part, request.key, encode_request(part))
+            await self._publisher.pass_on(topic, part.part, request.key, encode_request(part))
             for part in asked
         ]
 
@@ -329,7 +329,7 @@ class Reports:
                 lost_input=tuple(calculation.lost_input),
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
-            futures.append(await self._outbox.report(event, results))
+            futures.append(await self._publisher.report(event, results))
         return futures
 
     def _calculation(self, owned: OwnedPartition, form: ReportForm, reference: int) -> Calculation:
@@ -344,23 +344,23 @@ class Reports:
     ) -> list[asyncio.Future[Any]]:
         log.info("report %s failed: %s", report_id, reason)
         event = ReportEvent(report_id, "failed", self._clock(), reason=reason)
-        return [await self._outbox.report(event, results)]
+        return [await self._publisher.report(event, results)]
 
-    async def _refuse(self, event: TakenEvent, reason: str, taken: int) -> None:
+    async def _refuse(self, event: InFlightEvent, reason: str, taken: int) -> None:
         message = event.message
-        futures = [await self._outbox.dead_letter(dead_letter_of(message, reason))]
+        futures = [await self._publisher.dead_letter(dead_letter_of(message, reason))]
         report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", taken, reason=reason)
-            futures.append(await self._outbox.report(failed, results_of(message.topic)))
+            futures.append(await self._publisher.report(failed, results_of(message.topic)))
         acknowledge_when_done(event, futures, self._fail)
 
     async def _pass_on(
-        self, event: TakenEvent, request: AnyRequest, partition: int, taken: int
+        self, event: InFlightEvent, request: AnyRequest, partition: int, taken: int
     ) -> None:
         again = encode_request(asked_again(request, taken))
         topic = event.message.topic
-        sent = await self._outbox.pass_on(topic, partition, request.key, again)
+        sent = await self._publisher.pass_on(topic, partition, request.key, again)
         acknowledge_when_done(event, [sent], self._fail)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
-    from stream_app.kafka.batch_producer import Acknowledged, Batch
+    from stream_app.kafka.batch_producer import Batch, BatchMetadata
     from stream_app.settings import Settings
     from stream_app.worker.facts.database import FactsDatabase
 
@@ -126,7 +126,7 @@ class OpenPartition:
         """Take no notice of what is in flight: the partition may be somebody else's now."""
         self._revoked = True
 
-    def _on_acknowledged(self, batch: Batch, sent: asyncio.Future[Acknowledged]) -> None:
+    def _on_acknowledged(self, batch: Batch, sent: asyncio.Future[BatchMetadata]) -> None:
         entries = self._in_flight.pop(batch)
         if self._revoked or sent.cancelled():
             return

@@ -55,7 +55,7 @@ def new_consumer(settings: Settings) -> Any:
     )
 
 
-class KeptRecords:
+class RecentRecords:
     """Reads ranges of partitions and keeps the records that name one of some stores.
 
     What it has kept can be read again and again, as the `Reader` that `explain` takes. A range is

@@ -24,14 +24,18 @@ from stream_app.explain.reported import claim_of
 from stream_app.explain.source_records import gather
 from stream_app.kafka.clients import start, stop, unavailable
 from stream_app.worker.agents.report_calculator import Calculation
-from stream_app.worker.watchman.recent_records import KeptRecords, NotComparableError, new_consumer
+from stream_app.worker.watchman.recent_records import (
+    NotComparableError,
+    RecentRecords,
+    new_consumer,
+)
 from stream_app.worker.watchman.window import choose_window, known_from, reading_span
 
 if TYPE_CHECKING:
     from stream_app.explain.reported import Claim
     from stream_app.metrics import CheckOutcome, WorkerMetrics
     from stream_app.settings import Settings
-    from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+    from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.watchman.window import Window
 
 log = logging.getLogger(__name__)
@@ -74,7 +78,7 @@ class _Round:
 
     number: int
     consumer: Any
-    kept: KeptRecords
+    kept: RecentRecords
     first: int
     known: int
 
@@ -93,7 +97,7 @@ class Watchman:
 
     Args:
         settings: how often, and how to reach the broker.
-        ownership: tells which partitions this worker owns.
+        owned_partitions: tells which partitions this worker owns.
         facts: the table.
         metrics: counts the checks.
         fail: called with an error after which this worker must not go on.
@@ -105,7 +109,7 @@ class Watchman:
     def __init__(
         self,
         settings: Settings,
-        ownership: Ownership,
+        owned_partitions: OwnedPartitions,
         facts: Any,
         metrics: WorkerMetrics,
         fail: Callable[[BaseException], None],
@@ -114,7 +118,7 @@ class Watchman:
         random: Random | None = None,
     ) -> None:
         self._settings = settings
-        self._ownership = ownership
+        self._owned_partitions = owned_partitions
         self._facts = facts
         self._metrics = metrics
         self._fail = fail
@@ -162,7 +166,7 @@ class Watchman:
         owned = [
             partition
             for number in range(self._settings.partitions)
-            if (partition := self._ownership.get(number)) is not None and partition.stores
+            if (partition := self._owned_partitions.get(number)) is not None and partition.stores
         ]
         if not owned:
             return
@@ -200,7 +204,7 @@ class Watchman:
         """
         status = TopicPartition(STORE_STATUS.name, number)
         first, end = await self._range(consumer, status)
-        kept = KeptRecords(consumer, store_ids)
+        kept = RecentRecords(consumer, store_ids)
         await kept.read_to(status, first, end)
         if kept.read_records:
             self._record_bytes = kept.read_bytes / kept.read_records
@@ -266,7 +270,7 @@ class Watchman:
         return "differs"
 
     def _window(self, checks: _Round, store_id: str) -> Window | None:
-        owned = self._ownership.get(checks.number)
+        owned = self._owned_partitions.get(checks.number)
         if owned is None or owned.newest_poll is None:
             return None
         records = checks.kept.of_store(checks.status, store_id)
@@ -280,7 +284,7 @@ class Watchman:
         Raises:
             TableError: the database cannot be read.
         """
-        owned = self._ownership.get(number)
+        owned = self._owned_partitions.get(number)
         if owned is None:
             return None
         try:
@@ -320,7 +324,7 @@ class Watchman:
         taken = checks.kept.first_append_time(checks.status) or 0
         first = await self._first_since(checks.consumer, _DEAD_LETTERS, taken)
         _, end = await self._bounds(checks.consumer, _DEAD_LETTERS)
-        letters = KeptRecords(checks.consumer, [store_id])
+        letters = RecentRecords(checks.consumer, [store_id])
         await letters.read_to(_DEAD_LETTERS, first, end)
         return any(
             _place(letter) in offsets for letter in letters.of_store(_DEAD_LETTERS, store_id)

@@ -16,7 +16,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import RestoreStatus, Watermark, encode_restore
 from stream_app.errors import BrokerUnavailableError, RecordError
-from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, Partition, Progress
+from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, AppliedOffsets, Partition
 from tests.agent_fakes import PARTITIONS, settings_with, settle
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class FakeHighwaters:
 
 
 class Desk:
-    """A `Progress` that hears what a test says, on a clock that a test moves."""
+    """A `AppliedOffsets` that hears what a test says, on a clock that a test moves."""
 
     def __init__(self) -> None:
         self.highwaters = FakeHighwaters()
         self.now = 1000.0
-        self.progress = Progress(
+        self.progress = AppliedOffsets(
             settings_with(),
             self.highwaters,  # type: ignore[arg-type]
             lambda: self.now,

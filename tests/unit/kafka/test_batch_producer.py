@@ -8,7 +8,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from stream_app.contracts.topics import MAX_STATE_BYTES
-from stream_app.kafka.batch_producer import Acknowledged, RecordBatches
+from stream_app.kafka.batch_producer import BatchMetadata, BatchProducer
 
 
 class Broker:
@@ -50,7 +50,7 @@ async def turn() -> None:
 
 async def test_records_of_one_turn_share_a_batch_and_a_future() -> None:
     broker = Broker()
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     first = batches.add("t", 0, b"a", b"1")
     second = batches.add("t", 0, b"b", b"2")
     other = batches.add("t", 1, b"c", b"3")
@@ -59,14 +59,14 @@ async def test_records_of_one_turn_share_a_batch_and_a_future() -> None:
     await turn()
     assert broker.take() == 2
     assert broker.take() == 1
-    assert await first.sent == Acknowledged(0, 7000)
-    assert await other.sent == Acknowledged(2, 7000)
+    assert await first.sent == BatchMetadata(0, 7000)
+    assert await other.sent == BatchMetadata(2, 7000)
     assert broker.log == [("t", 0, b"a", b"1"), ("t", 0, b"b", b"2"), ("t", 1, b"c", b"3")]
 
 
 async def test_a_record_takes_its_headers_along() -> None:
     broker = Broker()
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     batches.add("t", 0, b"a", b"1", headers=(("origin", b"there"),))
     batches.add("t", 0, b"b", b"2")
     await turn()
@@ -79,7 +79,7 @@ async def test_a_record_takes_its_headers_along() -> None:
 
 async def test_what_comes_while_a_batch_is_on_its_way_gathers_in_the_next() -> None:
     broker = Broker()
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     first = batches.add("t", 0, b"k", b"0")
     await turn()
     later = [batches.add("t", 0, b"k", str(n).encode()) for n in range(1, 10)]
@@ -96,7 +96,7 @@ async def test_what_comes_while_a_batch_is_on_its_way_gathers_in_the_next() -> N
 
 async def test_a_full_batch_is_followed_by_the_next_one_in_order() -> None:
     broker = Broker(batch_bytes=1000)
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     values = [bytes([n]) * 300 for n in range(10)]
     assert len({batches.add("t", 0, b"k", value) for value in values}) > 2
     while not broker.waiting or broker.take():
@@ -109,7 +109,7 @@ async def test_a_full_batch_is_followed_by_the_next_one_in_order() -> None:
 
 async def test_a_record_larger_than_a_batch_goes_alone() -> None:
     broker = Broker(batch_bytes=1000)
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     small = batches.add("t", 0, b"k", b"small")
     large = batches.add("t", 0, b"k", b"x" * 5000)
     after = batches.add("t", 0, b"k", b"small")
@@ -121,7 +121,7 @@ async def test_a_record_larger_than_a_batch_goes_alone() -> None:
 
 
 async def test_what_no_topic_takes_is_refused_at_once() -> None:
-    batches = RecordBatches(Broker())
+    batches = BatchProducer(Broker())
     with pytest.raises(MessageSizeTooLargeError):
         batches.add("t", 0, b"k", b"x" * MAX_STATE_BYTES)
     await batches.flush()
@@ -129,7 +129,7 @@ async def test_what_no_topic_takes_is_refused_at_once() -> None:
 
 async def test_a_batch_that_fails_fails_for_all_and_the_next_goes_on() -> None:
     broker = Broker()
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     failed = batches.add("t", 0, b"k", b"1")
     await turn()
     batches.add("t", 0, b"k", b"2")
@@ -144,7 +144,7 @@ async def test_a_batch_that_fails_fails_for_all_and_the_next_goes_on() -> None:
 async def test_a_full_producer_is_waited_for() -> None:
     broker = Broker()
     broker.full = 3
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     batch = batches.add("t", 0, b"k", b"1")
     await turn()
     broker.take()
@@ -155,7 +155,7 @@ async def test_a_full_producer_is_waited_for() -> None:
 
 async def test_room_waits_until_the_broker_has_taken_enough() -> None:
     broker = Broker(batch_bytes=1000)
-    batches = RecordBatches(broker)
+    batches = BatchProducer(broker)
     for _ in range(6):
         batches.add("t", 0, b"k", b"x" * 500)
     assert batches.waiting("t", 0) == 3000
@@ -177,7 +177,7 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
 async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> None:
     broker = Broker()
     # long enough for a busy machine to come to the next lines before it is over
-    batches = RecordBatches(broker, linger=0.5)
+    batches = BatchProducer(broker, linger=0.5)
     batches.add("t", 0, b"k", b"1")
     await turn()
     batches.add("t", 1, b"k", b"2")
@@ -198,7 +198,7 @@ async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> 
 
 async def test_what_is_urgent_or_full_does_not_linger() -> None:
     broker = Broker(batch_bytes=1000)
-    batches = RecordBatches(broker, linger=60)
+    batches = BatchProducer(broker, linger=60)
     batches.add("t", 0, b"k", b"1")
     batches.add("t", 1, b"k", b"2", at_once=True)
     for _ in range(4):

@@ -9,7 +9,7 @@ import pytest
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import connectivity as module
-from stream_app.kafka.connectivity import LOST, BrokerReach
+from stream_app.kafka.connectivity import LOST, BrokerMonitor
 from stream_app.kafka.diagnosis import Unusable
 from stream_app.settings import Settings
 
@@ -41,7 +41,7 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     caplog.set_level("INFO")
     highwaters = Highwaters()
-    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
 
     for answer in ("now", trouble, trouble, "now", "now", trouble):
         highwaters.answer = answer
@@ -60,7 +60,7 @@ async def test_it_asks_until_it_is_stopped(
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
     highwaters = Highwaters()
-    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
     await reach.start()
     highwaters.answer = "refused"
     for _ in range(100):
@@ -84,7 +84,7 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
     monkeypatch.setattr(module, "why_unusable", why)
     monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
     highwaters = Highwaters()
-    reach = BrokerReach(SETTINGS, highwaters)  # type: ignore[arg-type]
+    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
     await reach.ask()
     assert reach.trouble is None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 
 
 def test_it_stands_at_the_first_record_in_hand() -> None:
-    frontier = Frontier(5)
+    frontier = OffsetTracker(5)
     assert (frontier.offset, frontier.idle) == (5, True)
 
     for offset in (5, 6, 9):
@@ -24,7 +24,7 @@ def test_it_stands_at_the_first_record_in_hand() -> None:
 
 
 def test_a_record_that_comes_again_moves_nothing() -> None:
-    frontier = Frontier(5)
+    frontier = OffsetTracker(5)
     frontier.begin(5)
     frontier.finish(5)
 
@@ -36,7 +36,7 @@ def test_a_record_that_comes_again_moves_nothing() -> None:
 
 
 def test_it_skips_forwards_only() -> None:
-    frontier = Frontier(5)
+    frontier = OffsetTracker(5)
     frontier.skip_to(8)
     frontier.skip_to(7)
     assert frontier.offset == 8
@@ -53,7 +53,7 @@ def test_it_skips_forwards_only() -> None:
 )
 def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]) -> None:
     begun, finished = orders
-    frontier = Frontier(begun[0])
+    frontier = OffsetTracker(begun[0])
     for offset in begun:
         frontier.begin(offset)
 
@@ -66,7 +66,7 @@ def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]
 
 
 def test_the_next_offset_to_come_is_behind_all_that_was_begun_or_skipped() -> None:
-    frontier = Frontier(5)
+    frontier = OffsetTracker(5)
     assert frontier.next_offset == 5
 
     frontier.begin(5, 9)

@@ -18,7 +18,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.kafka.start_offsets import GroupOffsets
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker import assignment as module
@@ -29,7 +29,7 @@ from stream_app.worker.assignment import (
     start_offset,
 )
 from stream_app.worker.assignor import Copy
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts import restorer
 from stream_app.worker.facts.databases import FactsDatabases
 from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY, ZONE_TAG, store_key
@@ -41,16 +41,16 @@ from stream_app.worker.facts.partition_records import (
     encode_positions,
 )
 from stream_app.worker.facts.table import CHANGELOG, FactsTable
-from stream_app.worker.latest_polls import LatestPolls
-from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,
+    FakeAppliedOffsets,
     FakeBatchOfOne,
     FakeEvent,
     FakeMessage,
-    FakeProgress,
-    RecordingOutbox,
+    RecordingPublisher,
     settings_with,
     settle,
     store_in,
@@ -112,7 +112,7 @@ class Changelog:
             sent.set_exception(self.claim_record_errors.pop(0))
         else:
             log = self.logs[partition]
-            sent.set_result(Acknowledged(log.last, 0))
+            sent.set_result(BatchMetadata(log.last, 0))
             log.add((key, value))
         return FakeBatchOfOne(sent)
 
@@ -181,7 +181,7 @@ class Lost:
 
 
 class Desk:
-    """An assignment with real databases, table and ownership; Kafka is a fake."""
+    """An assignment with real databases, table and owned partitions; Kafka is a fake."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -192,17 +192,17 @@ class Desk:
         self.lost = Lost()
         self.failures = Failures()
         self.metrics = WorkerMetrics()
-        self.committable = Committable()
-        self.outbox = RecordingOutbox()
+        self.commit_tracker = CommitTracker()
+        self.publisher = RecordingPublisher()
         self.facts = FactsTable(settings_with(), self.failures)
         self.facts.producer = self.changelog  # type: ignore[assignment]
-        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
-        self.ownership = Ownership(
+        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
+        self.owned_partitions = OwnedPartitions(
             self.facts,
-            FakeProgress(),  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            FakeAppliedOffsets(),  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             self.latest,
-            self.committable,
+            self.commit_tracker,
             self.failures,
         )
         self.restores = RestoreService(
@@ -215,8 +215,8 @@ class Desk:
             self.group,  # type: ignore[arg-type]
             self.facts,
             self.restores,
-            self.ownership,
-            self.committable,
+            self.owned_partitions,
+            self.commit_tracker,
             self.lost,  # type: ignore[arg-type]
         )
         self.assignment.attach(self.consumer, self.failures)
@@ -240,7 +240,7 @@ class Desk:
         raise AssertionError(f"it never comes to that; {self.steps}, {self.failures.errors}")
 
     async def owned(self, *partitions: int) -> None:
-        await self.until(lambda: self.ownership.owned == set(partitions))
+        await self.until(lambda: self.owned_partitions.owned == set(partitions))
 
     def position(self, topic: str = POLLS, partition: int = 0) -> int:
         return self.consumer.positions[TP(topic, partition)]
@@ -280,10 +280,10 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> N
     assert desk.log().batches[1].records[0].key == CLAIM_KEY
     assert desk.log().batches[2].records[0].key == POSITION_KEY
     assert desk.restores.databases.of(0).checkpoint.next_offset == 3
-    owned = desk.ownership.get(0)
+    owned = desk.owned_partitions.get(0)
     assert owned is not None
     assert owned.stores == {STORE}
-    assert desk.outbox.registered == [STORE]
+    assert desk.publisher.registered == [STORE]
     assert {t: f.offset for t, f in owned.frontiers.items()} == {
         spec.name: 7 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
@@ -306,7 +306,7 @@ async def test_sources_go_on_at_the_positions_that_the_changelog_holds(desk: Des
     assert desk.position(POLLS) == 50, "the group's commit may be of an owner that was cut off"
     assert desk.position(ZONES) == 3
     assert desk.position(REPORT_REQUESTS.name) == 12
-    owned = desk.ownership.get(0)
+    owned = desk.owned_partitions.get(0)
     assert owned is not None
     assert owned.positions[POLLS] == SourcePosition("id", 50)
 
@@ -341,7 +341,7 @@ async def test_lost_ranges_are_remembered_from_the_changelog(desk: Desk) -> None
     await desk.assign(0)
     await desk.owned(0)
 
-    owned = desk.ownership.get(0)
+    owned = desk.owned_partitions.get(0)
     assert owned is not None
     assert owned.lost == lost
 
@@ -364,7 +364,7 @@ async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
     await desk.assign(0, 1, 2)
     await desk.owned(0, 2)
     await settle()
-    assert desk.ownership.owned == {0, 2}
+    assert desk.owned_partitions.owned == {0, 2}
     desk.log(1).gate.set()
 
     await desk.owned(0, 1, 2)
@@ -374,7 +374,7 @@ async def test_nothing_is_owned_before_the_streams_are_ready(desk: Desk) -> None
     await desk.assign(0, ready=False)
     await desk.until(lambda: desk.restores.of(0).progress is not None)
     await settle()
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
     assert desk.consumer.fetching == set()
 
     desk.assignment.on_streams_ready()
@@ -389,7 +389,7 @@ async def test_the_streams_of_the_last_assignment_are_not_those_of_this_one(desk
     await desk.assign(0, 1, ready=False)
     await desk.until(lambda: sorted(desk.changelog.claimed) == [0, 0, 1])
     await settle()
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
 
     desk.assignment.on_streams_ready()
     await desk.owned(0, 1)
@@ -406,23 +406,23 @@ async def test_without_partitions_nothing_is_claimed(
 
 
 async def test_what_was_in_hand_before_the_assignment_is_forgotten(desk: Desk) -> None:
-    desk.committable.take(FakeEvent(FakeMessage(b"", partition=3)))
+    desk.commit_tracker.take(FakeEvent(FakeMessage(b"", partition=3)))
 
     await desk.assign(0)
 
-    assert list(desk.committable.partitions()) == []
+    assert list(desk.commit_tracker.partitions()) == []
 
 
 async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(desk: Desk) -> None:
     await desk.assign(0, ready=False)
-    desk.committable.take(FakeEvent(FakeMessage(b""))).ack()
-    desk.committable.take(FakeEvent(FakeMessage(b"", partition=1))).ack()
+    desk.commit_tracker.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.commit_tracker.take(FakeEvent(FakeMessage(b"", partition=1))).ack()
 
     desk.assignment.on_streams_ready()
     await desk.owned(0)
 
-    assert desk.committable.offset(POLLS, 0) is None
-    assert desk.committable.offset(POLLS, 1) == 1
+    assert desk.commit_tracker.offset(POLLS, 0) is None
+    assert desk.commit_tracker.offset(POLLS, 1) == 1
 
 
 # -- rebalances in the middle
@@ -448,7 +448,7 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
 
     desk.assignment.revoke_all()
     await settle()
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
     assert desk.restores.running == {1}
     desk.log(1).gate.set()
     desk.log(1).on_fetch = lambda: None
@@ -498,7 +498,7 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
     for _ in range(3):
         await settle()
 
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
     assert desk.facts._open == {}
     assert desk.consumer.fetching == set()
     assert desk.failures.errors == []
@@ -519,7 +519,7 @@ async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
 
     await desk.owned(0, 2)
 
-    owned = desk.ownership.get(0)
+    owned = desk.owned_partitions.get(0)
     assert owned is not None
     assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
     assert desk.log().offsets == sorted(desk.log().offsets)
@@ -543,7 +543,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     """The next owner would read it again."""
     await desk.assign(0)
     await desk.owned(0)
-    taken = desk.committable.take(FakeEvent(FakeMessage(b"")))
+    taken = desk.commit_tracker.take(FakeEvent(FakeMessage(b"")))
     desk.assignment.revoke_all()
     desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
     taken.ack()
@@ -562,7 +562,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
 async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
     await desk.assign(0)
     await desk.owned(0)
-    desk.committable.take(FakeEvent(FakeMessage(b"")))
+    desk.commit_tracker.take(FakeEvent(FakeMessage(b"")))
     desk.assignment.revoke_all()
 
     await desk.assignment.on_empty()
@@ -576,7 +576,7 @@ async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
 ) -> None:
     await desk.assign(0)
     await desk.owned(0)
-    desk.committable.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.commit_tracker.take(FakeEvent(FakeMessage(b""))).ack()
     desk.assignment.revoke_all()
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(desk.changelog, "add", lambda *_: FakeBatchOfOne(sent))
@@ -608,7 +608,7 @@ async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
     desk.assignment.on_interrupted(0, fenced=True)
     await settle()
 
-    assert desk.ownership.owned == {1}
+    assert desk.owned_partitions.owned == {1}
     assert 0 not in desk.facts._open
     assert desk.steps == ["hold 0"], "longer than the group needs to notice who is gone"
     assert desk.value("fencings_total") == 1
@@ -718,7 +718,7 @@ async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
     assert str(error) == (
         "the restore of partition 0 stands still: it is at changelog offset 0 and goes to 2"
     )
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
 
 
 async def test_a_database_that_fails_ends_the_worker(desk: Desk) -> None:
@@ -925,7 +925,7 @@ async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Des
         "partition 1 holds facts of stores that belong to partition 0 with STORE_UPTIME_PARTITIONS="
         f"{PARTITIONS}: set it back to what it was when the topics were made"
     )
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
 
 
 async def test_positions_are_known_from_the_first_owner_on(desk: Desk) -> None:
@@ -966,14 +966,14 @@ async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned
     desk.log().gate.clear()
     await desk.assign(0)
     await desk.until(lambda: desk.restores.status(0).to_do > 0)
-    assert desk.outbox.restores == [RestoreStatus(0, 0, 0)]
+    assert desk.publisher.restores == [RestoreStatus(0, 0, 0)]
 
     await desk.assignment._tell_restores()
-    assert desk.outbox.restores[1:] == [RestoreStatus(0, 0, 2)]
+    assert desk.publisher.restores[1:] == [RestoreStatus(0, 0, 2)]
     desk.log().gate.set()
     await desk.owned(0)
     await desk.assignment._tell_restores()
-    assert len(desk.outbox.restores) == 2
+    assert len(desk.publisher.restores) == 2
 
 
 async def test_a_seek_that_meets_a_rebalance_ends_no_worker(

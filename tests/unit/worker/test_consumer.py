@@ -18,9 +18,9 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from stream_app.kafka.safe_records import UnreadableRecords
-from stream_app.worker.commit_tracker import Committable
-from stream_app.worker.consumer import ConsumerThread, RunScheduler, UptimeConsumer
-from stream_app.worker.record_chunks import Run
+from stream_app.worker.commit_tracker import CommitTracker
+from stream_app.worker.consumer import ChunkScheduler, ConsumerThread, UptimeConsumer
+from stream_app.worker.record_chunks import RecordChunk
 from tests.agent_fakes import FakeEvent, FakeMessage, settle
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class Desk:
 
     def __init__(self) -> None:
         self.kafka = Kafka()
-        self.committable = Committable()
+        self.commit_tracker = CommitTracker()
         thread = ConsumerThread.__new__(ConsumerThread)
         thread._consumer = self.kafka  # type: ignore[assignment]
         consumer: Any = UptimeConsumer.__new__(UptimeConsumer)
-        consumer._committable = self.committable
+        consumer._commit_tracker = self.commit_tracker
         consumer._committed_offset = dict.fromkeys([POLLS])
         consumer._unacked_messages = set()
         consumer._waiting_for_ack = None
@@ -82,7 +82,7 @@ class Desk:
         return bool(offsets) and await self.consumer._commit_offsets(offsets)
 
     def take(self, offset: int) -> Any:
-        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset)))
+        return self.commit_tracker.take(FakeEvent(FakeMessage(b"", offset=offset)))
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
     }
 
     handed_out: dict[TP, list[Any]] = {tp: [] for tp in fetched}
-    for tp, each in RunScheduler().iterate(fetched):
+    for tp, each in ChunkScheduler().iterate(fetched):
         handed_out[tp].append(each)
 
     assert [len(run.records) for run in handed_out[POLLS]] == [2000, 2000, 500]
@@ -271,7 +271,7 @@ def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
     desk = Desk()
     desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
 
-    message = desk.consumer._to_message(POLLS, Run([record(7), record(9)]))
+    message = desk.consumer._to_message(POLLS, RecordChunk([record(7), record(9)]))
     single = desk.consumer._to_message(REQUESTS, record(3, REQUESTS.topic))
 
     assert (message.tp, message.offset, message.generation_id) == (POLLS, 9, 4)
@@ -286,7 +286,7 @@ def test_a_range_that_cannot_be_read_is_among_the_records_and_counts_to_its_end(
     unreadable = UnreadableRecords(REQUESTS.topic, 0, 5, 5, 8, 1_700_000_000_123, "damaged")
     fetched = {REQUESTS: [record(4, REQUESTS.topic), unreadable, record(9, REQUESTS.topic)]}
 
-    first, middle, last = [each for _, each in RunScheduler().iterate(fetched)]
+    first, middle, last = [each for _, each in ChunkScheduler().iterate(fetched)]
     message = desk.consumer._to_message(REQUESTS, middle)
 
     assert (first.offset, last.offset) == (4, 9)

@@ -10,14 +10,14 @@ import pytest
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offset_gaps import OffsetGap
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker import gap_skipper as module
 from stream_app.worker.facts.keys import LOST_KEY
 from stream_app.worker.facts.partition_records import LostRange, decode_lost
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
 from stream_app.worker.owned_partitions import OwnedPartition
-from tests.agent_fakes import NOW, FakeFacts, RecordingOutbox, settle
+from tests.agent_fakes import NOW, FakeFacts, RecordingPublisher, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 ONE, TWO = (POLLS, 0), (POLLS, 1)
 
 
-class Ownership:
+class OwnedPartitions:
     """Where the partitions rest, and where they were moved."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Ownership:
         self.owned: dict[int, OwnedPartition] = {}
 
     def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
-        frontiers = {spec.name: Frontier(offset) for spec in SOURCE_TOPICS}
+        frontiers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
         self.owned[number] = OwnedPartition(number, frontiers=frontiers, lost=list(lost))
         return self.owned[number]
 
@@ -93,19 +93,19 @@ class Desk:
     """A `GapSkipper` and a `LostInput` among fakes."""
 
     def __init__(self) -> None:
-        self.ownership = Ownership()
+        self.owned_partitions = OwnedPartitions()
         self.log = Log()
         self.facts = FakeFacts()
-        self.outbox = RecordingOutbox()
+        self.publisher = RecordingPublisher()
         self.metrics = WorkerMetrics()
         self.lost = LostInput(
             self.facts,  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             self.metrics,
             lambda: NOW,
         )
         self.gaps = GapSkipper(
-            self.ownership,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
             self.log,  # type: ignore[arg-type]
             self.log,  # type: ignore[arg-type]
             self.lost,
@@ -131,32 +131,32 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 async def test_a_gap_is_skipped_at_the_second_look(desk: Desk) -> None:
-    desk.ownership.own(0, 5)
-    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
+    desk.owned_partitions.own(0, 5)
+    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
 
     await desk.gaps.look()
     assert desk.log.looked_at == [], "a record may be on its way"
     await desk.gaps.look()
 
-    assert desk.ownership.skipped == [(*ONE, 5, 8)]
-    assert desk.outbox.letters == []
+    assert desk.owned_partitions.skipped == [(*ONE, 5, 8)]
+    assert desk.publisher.letters == []
 
 
 async def test_records_that_are_still_to_come_are_waited_for(desk: Desk) -> None:
-    desk.ownership.own(0, 5)
-    desk.ownership.own(1, 5)
-    desk.ownership.idle, desk.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
+    desk.owned_partitions.own(0, 5)
+    desk.owned_partitions.own(1, 5)
+    desk.owned_partitions.idle, desk.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
     desk.log.records = {ONE: [7]}
 
     await desk.look_twice()
 
-    assert desk.ownership.skipped == [(*TWO, 5, 9)]
+    assert desk.owned_partitions.skipped == [(*TWO, 5, 9)]
 
 
 async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
     desk.log.ends = {ONE: 8, TWO: 100}
     for offset in range(5):
-        desk.ownership.idle = {ONE: 8, TWO: offset}
+        desk.owned_partitions.idle = {ONE: 8, TWO: offset}
         await desk.gaps.look()
 
     assert desk.log.looked_at == []
@@ -165,46 +165,46 @@ async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
 async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is_not(
     desk: Desk,
 ) -> None:
-    desk.ownership.own(0, 5)
-    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 30}
+    desk.owned_partitions.own(0, 5)
+    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 30}
     desk.log.beginning, desk.log.records = {ONE: 20}, {ONE: [25]}
 
     await desk.look_twice()
 
-    assert desk.ownership.skipped == [(*ONE, 5, 20)]
-    (lost,) = desk.ownership.owned[0].lost
+    assert desk.owned_partitions.skipped == [(*ONE, 5, 20)]
+    (lost,) = desk.owned_partitions.owned[0].lost
     assert (lost.first, lost.end) == (5, 20)
 
 
 async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(desk: Desk) -> None:
-    desk.ownership.own(0, 5)
-    desk.ownership.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
+    desk.owned_partitions.own(0, 5)
+    desk.owned_partitions.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
 
     await desk.look_twice()
 
-    assert desk.ownership.skipped == [(*ONE, 5, 8)]
+    assert desk.owned_partitions.skipped == [(*ONE, 5, 8)]
     assert desk.lost_records() == 3
 
 
 async def test_of_a_partition_that_went_meanwhile_nothing_is_told(desk: Desk) -> None:
-    desk.ownership.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
+    desk.owned_partitions.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
 
     await desk.look_twice()
 
-    assert desk.ownership.skipped == []
-    assert desk.outbox.letters == []
+    assert desk.owned_partitions.skipped == []
+    assert desk.publisher.letters == []
 
 
 async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: Desk) -> None:
-    desk.ownership.own(0, 5)
-    desk.ownership.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
+    desk.owned_partitions.own(0, 5)
+    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
     desk.log.errors = [BrokerUnavailableError("gone")]
 
     await desk.gaps.start()
     await settle()
     await desk.gaps.stop()
 
-    assert (*ONE, 5, 8) in desk.ownership.skipped
+    assert (*ONE, 5, 8) in desk.owned_partitions.skipped
     assert (desk.log.started, desk.log.stopped) == (1, 1)
 
 
@@ -212,7 +212,7 @@ async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: De
 
 
 async def test_a_record_that_follows_the_last_one_costs_no_look(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
 
     assert await desk.gaps.may_apply(owned, POLLS, 5) is None
     assert await desk.gaps.may_apply(owned, POLLS, 3) is None
@@ -220,24 +220,24 @@ async def test_a_record_that_follows_the_last_one_costs_no_look(desk: Desk) -> N
 
 
 async def test_a_record_behind_an_empty_gap_may_be_applied(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.records = {ONE: [9], (ZONES, 0): [6]}
 
     assert await desk.gaps.may_apply(owned, POLLS, 9) is None
 
     assert desk.log.looked_at == [{ONE: (5, 9)}]
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
 
 
 async def test_a_record_that_was_missed_has_to_be_read_before(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.records = {ONE: [7, 8, 9]}
 
     assert await desk.gaps.may_apply(owned, POLLS, 9) == 7
 
 
 async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.beginning, desk.log.records = {ONE: 7}, {ONE: [8]}
 
     assert await desk.gaps.may_apply(owned, POLLS, 9) == 8
@@ -248,7 +248,7 @@ async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(desk: 
 async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.records = {ONE: [7]}
     desk.log.errors = [BrokerUnavailableError("gone")] * 3
 
@@ -263,7 +263,7 @@ async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
 
 async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(desk: Desk) -> None:
     """A rebalance waits for the events in hand."""
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.errors = [BrokerUnavailableError("gone")] * 1_000
     asked = asyncio.create_task(desk.gaps.may_apply(owned, POLLS, 9))
     await settle()
@@ -278,7 +278,7 @@ async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(des
 async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is_told(
     desk: Desk,
 ) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     desk.log.beginning = {ONE: 9}
     desk.log.on_look = owned.revoked.set
 
@@ -286,7 +286,7 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
 
     assert owned.lost == []
     assert desk.facts.writes == []
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
 
 
 # -- what is lost
@@ -295,14 +295,14 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
 async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_changelog(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
 
     await desk.lost.tell(owned, POLLS, 5, 9)
 
     lost = LostRange(POLLS, 0, 5, 9, NOW)
     assert owned.lost == [lost]
     assert decode_lost(desk.facts.content[0, LOST_KEY]) == [lost]
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
     assert letter.reason == (
         "lost: the records of store-status/0 from offset 5 to 8 were deleted from the log before a "
@@ -314,20 +314,20 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
 
 
 async def test_a_lost_range_is_told_once_also_after_a_restart(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     await desk.lost.tell(owned, POLLS, 5, 9)
-    again = desk.ownership.own(0, 5, *decode_lost(desk.facts.content[0, LOST_KEY]))
+    again = desk.owned_partitions.own(0, 5, *decode_lost(desk.facts.content[0, LOST_KEY]))
 
     await desk.lost.tell(again, POLLS, 5, 9)
     await desk.lost.tell(again, POLLS, 6, 8)
 
-    assert len(desk.outbox.letters) == 1
+    assert len(desk.publisher.letters) == 1
     assert len(desk.facts.writes) == 1
     assert desk.lost_records() == 4
 
 
 async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
     await desk.lost.tell(owned, POLLS, 5, 9)
 
     await desk.lost.tell(owned, POLLS, 5, 20)
@@ -335,14 +335,14 @@ async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> No
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
     assert desk.lost_records() == 15
-    assert len(desk.outbox.letters) == 2
+    assert len(desk.publisher.letters) == 2
 
 
 async def test_ranges_of_other_topics_are_told_apart(desk: Desk) -> None:
-    owned = desk.ownership.own(0, 5)
+    owned = desk.owned_partitions.own(0, 5)
 
     await desk.lost.tell(owned, POLLS, 5, 9)
     await desk.lost.tell(owned, ZONES, 5, 9)
 
-    assert len(desk.outbox.letters) == 2
+    assert len(desk.publisher.letters) == 2
     assert desk.lost_records(ZONES) == 4

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.worker import latest_polls as module
-from stream_app.worker.latest_polls import LatestPolls
-from tests.agent_fakes import RecordingOutbox, settle
+from stream_app.worker.latest_polls import LatestPollPublisher
+from tests.agent_fakes import RecordingPublisher, settle
 from tests.unit.worker.test_owned_partitions import ONE, TWO, Desk
 
 if TYPE_CHECKING:
@@ -25,74 +25,76 @@ def inactive(instant: int) -> int:
 
 
 @pytest.fixture
-def outbox() -> RecordingOutbox:
-    return RecordingOutbox()
+def publisher() -> RecordingPublisher:
+    return RecordingPublisher()
 
 
 @pytest.fixture
 async def latest(
-    outbox: RecordingOutbox, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[LatestPolls]:
+    publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LatestPollPublisher]:
     monkeypatch.setattr(module, "ROUND_SECONDS", 0)
-    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     await latest.start()
     yield latest
     await latest.stop()
 
 
 async def test_all_that_a_partition_has_is_told_once(
-    latest: LatestPolls, outbox: RecordingOutbox
+    latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
     latest.take(3, {ONE: active(5), TWO: inactive(7)})
     await settle()
 
-    assert outbox.latest == [(ONE, active(5)), (TWO, inactive(7))]
+    assert publisher.latest == [(ONE, active(5)), (TWO, inactive(7))]
 
 
-async def test_only_what_is_newer_is_told(latest: LatestPolls, outbox: RecordingOutbox) -> None:
+async def test_only_what_is_newer_is_told(
+    latest: LatestPollPublisher, publisher: RecordingPublisher
+) -> None:
     latest.take(3, {ONE: active(5)})
     await settle()
-    outbox.latest.clear()
+    publisher.latest.clear()
 
     latest.note(3, {ONE: inactive(4)})
     latest.note(3, {ONE: active(5)})
     await settle()
-    assert outbox.latest == []
+    assert publisher.latest == []
 
     latest.note(3, {ONE: active(6), TWO: active(1)})
     await settle()
-    assert outbox.latest == [(ONE, active(6)), (TWO, active(1))]
+    assert publisher.latest == [(ONE, active(6)), (TWO, active(1))]
 
 
 async def test_of_one_instant_inactive_is_told(
-    latest: LatestPolls, outbox: RecordingOutbox
+    latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
     latest.take(3, {})
     for poll in (active(5), inactive(5), active(5)):
         latest.note(3, {ONE: poll})
         await settle()
 
-    assert outbox.latest == [(ONE, active(5)), (ONE, inactive(5))]
+    assert publisher.latest == [(ONE, active(5)), (ONE, inactive(5))]
 
 
 async def test_many_polls_of_a_store_between_two_rounds_are_one(
-    outbox: RecordingOutbox,
+    publisher: RecordingPublisher,
 ) -> None:
-    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     latest.take(3, {})
     for instant in range(100):
         latest.note(3, {ONE: active(instant)})
 
     await latest._tell_round()
 
-    assert outbox.latest == [(ONE, active(99))]
+    assert publisher.latest == [(ONE, active(99))]
 
 
 async def test_a_round_is_bounded_and_who_waits_longest_is_first(
-    outbox: RecordingOutbox, monkeypatch: pytest.MonkeyPatch
+    publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ROUND_STORES", 1)
-    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     latest.take(3, {ONE: active(1), TWO: active(1)})
 
     await latest._tell_round()
@@ -101,40 +103,40 @@ async def test_a_round_is_bounded_and_who_waits_longest_is_first(
     await latest._tell_round()
     await latest._tell_round()
 
-    assert outbox.latest == [(ONE, active(1)), (TWO, active(1)), (ONE, active(2))]
+    assert publisher.latest == [(ONE, active(1)), (TWO, active(1)), (ONE, active(2))]
 
 
-async def test_of_what_is_given_up_nothing_is_told(outbox: RecordingOutbox) -> None:
-    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+async def test_of_what_is_given_up_nothing_is_told(publisher: RecordingPublisher) -> None:
+    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     latest.take(3, {ONE: active(1)})
     latest.revoke(3)
     latest.note(3, {ONE: active(2)})
 
     await latest._tell_round()
 
-    assert outbox.latest == []
+    assert publisher.latest == []
 
 
 async def test_trouble_with_telling_ends_no_worker(
-    latest: LatestPolls, outbox: RecordingOutbox, monkeypatch: pytest.MonkeyPatch
+    latest: LatestPollPublisher, publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
         raise OSError("full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(outbox, "latest_poll", broken)
+        patched.setattr(publisher, "latest_poll", broken)
         latest.take(3, {ONE: active(1)})
         await settle()
 
     latest.note(3, {ONE: active(2)})
     await settle()
-    assert outbox.latest == [(ONE, active(2))]
+    assert publisher.latest == [(ONE, active(2))]
 
 
 async def test_what_another_partition_has_is_told_though_one_is_given_up(
-    outbox: RecordingOutbox,
+    publisher: RecordingPublisher,
 ) -> None:
-    latest = LatestPolls(outbox)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     latest.take(3, {ONE: active(1)})
     latest.take(4, {TWO: active(2)})
     latest.revoke(3)
@@ -142,7 +144,7 @@ async def test_what_another_partition_has_is_told_though_one_is_given_up(
 
     await latest._tell_round()
 
-    assert outbox.latest == [(TWO, active(2))]
+    assert publisher.latest == [(TWO, active(2))]
 
 
 async def test_a_new_owner_tells_what_its_table_has() -> None:
@@ -152,8 +154,8 @@ async def test_a_new_owner_tells_what_its_table_has() -> None:
 
     await desk.latest._tell_round()
 
-    assert desk.outbox.latest == [(ONE, active(9)), (TWO, inactive(4))]
+    assert desk.publisher.latest == [(ONE, active(9)), (TWO, inactive(4))]
 
-    desk.ownership.revoke([0, 1])
+    desk.owned_partitions.revoke([0, 1])
     await desk.latest._tell_round()
-    assert len(desk.outbox.latest) == 2
+    assert len(desk.publisher.latest) == 2

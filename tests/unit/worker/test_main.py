@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_app.errors import PrerequisiteError
-from stream_app.worker.main import keep_to_cluster, member_id
+from stream_app.worker.main import discard_other_cluster, member_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def test_databases_of_the_same_cluster_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "workers" / "worker-1"
-    keep_to_cluster(folder, "one")
+    discard_other_cluster(folder, "one")
     (folder / "facts" / "0").mkdir(parents=True)
 
-    keep_to_cluster(folder, "one")
+    discard_other_cluster(folder, "one")
 
     assert (folder / "facts" / "0").exists()
 
@@ -26,31 +26,31 @@ def test_databases_of_the_same_cluster_are_kept(tmp_path: Path) -> None:
 def test_databases_of_another_cluster_are_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keep_to_cluster(tmp_path / "worker-1", "one")
+    discard_other_cluster(tmp_path / "worker-1", "one")
     (tmp_path / "worker-1" / "facts" / "0").mkdir(parents=True)
     (tmp_path / "worker-2").mkdir()
 
-    keep_to_cluster(tmp_path / "worker-1", "another")
+    discard_other_cluster(tmp_path / "worker-1", "another")
 
     assert not (tmp_path / "worker-1" / "facts").exists()
     assert (tmp_path / "worker-2").exists()
     assert "of another Kafka cluster" in caplog.text
     caplog.clear()
-    keep_to_cluster(tmp_path / "worker-1", "another")
+    discard_other_cluster(tmp_path / "worker-1", "another")
     assert caplog.text == ""
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "workers").write_text("a file in the way")
 
-    for prepare in (lambda folder: keep_to_cluster(folder, "one"), member_id):
+    for prepare in (lambda folder: discard_other_cluster(folder, "one"), member_id):
         with pytest.raises(PrerequisiteError, match=r"cannot write .*/workers/worker-1"):
             prepare(tmp_path / "workers" / "worker-1")
 
 
 def test_a_worker_keeps_its_name_in_the_group_and_shares_it_with_none(tmp_path: Path) -> None:
     for name in ("worker-1", "worker-2"):
-        keep_to_cluster(tmp_path / name, "one")
+        discard_other_cluster(tmp_path / name, "one")
 
     first = member_id(tmp_path / "worker-1")
 

@@ -12,20 +12,20 @@ from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.contracts.watermarks import Watermark
 from stream_app.errors import RevokedError
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.worker import owned_partitions as module
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import POSITION_KEY, store_key
 from stream_app.worker.facts.partition_records import SourcePosition, decode_positions
-from stream_app.worker.latest_polls import LatestPolls
-from stream_app.worker.owned_partitions import OwnedPartition, Ownership
+from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
 from tests.agent_fakes import (
     Failures,
+    FakeAppliedOffsets,
     FakeEvent,
     FakeFacts,
     FakeMessage,
-    FakeProgress,
-    RecordingOutbox,
+    RecordingPublisher,
     settle,
     store_in,
 )
@@ -33,7 +33,7 @@ from tests.agent_fakes import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from stream_app.worker.commit_tracker import TakenEvent
+    from stream_app.worker.commit_tracker import InFlightEvent
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 REMOVAL = PollsRemoval(Revision(5, 1_000), 1_000, "id")
@@ -41,21 +41,21 @@ ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
 class Desk:
-    """An `Ownership` among fakes."""
+    """An `OwnedPartitions` among fakes."""
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
-        self.progress = FakeProgress()
-        self.outbox = RecordingOutbox()
-        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
-        self.committable = Committable()
+        self.progress = FakeAppliedOffsets()
+        self.publisher = RecordingPublisher()
+        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
+        self.commit_tracker = CommitTracker()
         self.failures = Failures()
-        self.ownership = Ownership(
+        self.owned_partitions = OwnedPartitions(
             self.facts,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             self.latest,
-            self.committable,
+            self.commit_tracker,
             self.failures,
         )
 
@@ -74,20 +74,22 @@ class Desk:
             number,
             stores=set(stores),
             newest_poll=newest_poll,
-            frontiers={topic: Frontier(offset) for topic, offset in offsets.items()},
+            frontiers={topic: OffsetTracker(offset) for topic, offset in offsets.items()},
             positions={topic: SourcePosition("id", offset) for topic, offset in offsets.items()},
         )
-        self.ownership.adopt(partition, latest or {})
+        self.owned_partitions.adopt(partition, latest or {})
         return partition
 
     def get(self, number: int) -> OwnedPartition:
-        owned = self.ownership.get(number)
+        owned = self.owned_partitions.get(number)
         assert owned is not None
         return owned
 
-    def take(self, offset: int, number: int = 0) -> TakenEvent:
+    def take(self, offset: int, number: int = 0) -> InFlightEvent:
         """Take a record of polls for the table."""
-        return self.committable.take(FakeEvent(FakeMessage(b"", offset=offset, partition=number)))
+        return self.commit_tracker.take(
+            FakeEvent(FakeMessage(b"", offset=offset, partition=number))
+        )
 
     def positions(self, number: int = 0) -> dict[str, int]:
         """The source positions that the changelog holds."""
@@ -97,10 +99,10 @@ class Desk:
     async def told_within(self, rounds: int = 2000) -> list[Watermark]:
         """What was told since the last question, waiting for the next telling."""
         for _ in range(rounds):
-            if self.outbox.told:
+            if self.publisher.told:
                 break
             await asyncio.sleep(0)
-        told, self.outbox.told = self.outbox.told, []
+        told, self.publisher.told = self.publisher.told, []
         return told
 
 
@@ -111,7 +113,7 @@ async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     monkeypatch.setattr(module, "POSITION_SECONDS", 0)
     desk = Desk()
     yield desk
-    await desk.ownership.stop()
+    await desk.owned_partitions.stop()
 
 
 async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_next(
@@ -121,8 +123,8 @@ async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_ne
     desk.adopt(1, {ZONES: 4}, stores=[TWO], newest_poll=99)
     desk.adopt(2)
 
-    assert desk.ownership.owned == {0, 1, 2}
-    assert desk.ownership.get(3) is None
+    assert desk.owned_partitions.owned == {0, 1, 2}
+    assert desk.owned_partitions.get(3) is None
     assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
@@ -143,11 +145,11 @@ async def test_the_stores_of_the_table_are_registered_before_the_partition_is_ow
 ) -> None:
     # a crash may have come between a store's first fact and its registration
     owned_then: list[OwnedPartition | None] = []
-    desk.outbox.on_register = lambda: owned_then.append(desk.ownership.get(0))
+    desk.publisher.on_register = lambda: owned_then.append(desk.owned_partitions.get(0))
 
     desk.adopt(0, stores=[ONE, TWO])
 
-    assert sorted(desk.outbox.registered) == sorted([ONE, TWO])
+    assert sorted(desk.publisher.registered) == sorted([ONE, TWO])
     assert owned_then == [None]
 
 
@@ -156,7 +158,7 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
 
     for offset in (10, 12, 11, 3):
         desk.get(0).begin(POLLS, offset, offset + 1)
-        desk.ownership.finish(desk.get(0), POLLS, offset)
+        desk.owned_partitions.finish(desk.get(0), POLLS, offset)
 
     told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
     assert told == [10, 11, 13, 13, 13]
@@ -169,7 +171,7 @@ async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk)
         desk.get(0).begin(POLLS, first, end)
 
     for first, applied in ((20, 10), (10, 11), (11, 22)):
-        desk.ownership.finish(desk.get(0), POLLS, first)
+        desk.owned_partitions.finish(desk.get(0), POLLS, first)
         assert desk.get(0).applied(POLLS) == applied
 
     assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
@@ -191,17 +193,17 @@ async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap
 
 async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
     desk.adopt(0, {POLLS: 10})
-    assert desk.ownership.idle_offsets()[POLLS, 0] == 10
+    assert desk.owned_partitions.idle_offsets()[POLLS, 0] == 10
 
-    desk.ownership.skip(POLLS, 0, 10, 15)
+    desk.owned_partitions.skip(POLLS, 0, 10, 15)
     assert desk.get(0).applied(POLLS) == 15
 
     # meanwhile a record came after all, or the partition went away
-    desk.ownership.skip(POLLS, 0, 10, 20)
+    desk.owned_partitions.skip(POLLS, 0, 10, 20)
     desk.get(0).begin(POLLS, 15, 16)
-    assert (POLLS, 0) not in desk.ownership.idle_offsets()
-    desk.ownership.skip(POLLS, 0, 15, 20)
-    desk.ownership.skip(POLLS, 7, 0, 20)
+    assert (POLLS, 0) not in desk.owned_partitions.idle_offsets()
+    desk.owned_partitions.skip(POLLS, 0, 15, 20)
+    desk.owned_partitions.skip(POLLS, 7, 0, 20)
     assert desk.get(0).applied(POLLS) == 15
 
 
@@ -209,8 +211,8 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
     desk.adopt(0)
 
     for offset, poll in enumerate((0, 50, None, 40, 60)):
-        desk.ownership.applied(desk.get(0), [], poll)
-        desk.ownership.finish(desk.get(0), POLLS, offset)
+        desk.owned_partitions.applied(desk.get(0), [], poll)
+        desk.owned_partitions.finish(desk.get(0), POLLS, offset)
 
     newest = [w.newest_poll for w in desk.progress.watermarks if w.topic == POLLS]
     assert newest == [None, 0, 50, 50, 50, 60]
@@ -219,14 +221,14 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
 async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Desk) -> None:
     desk.adopt(0)
     applied_then: list[int] = []
-    desk.outbox.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
+    desk.publisher.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
 
     desk.get(0).begin(POLLS, 0, 2)
     for stores in ([ONE], [ONE, TWO], [TWO], []):
-        desk.ownership.applied(desk.get(0), stores)
-    desk.ownership.finish(desk.get(0), POLLS, 0)
+        desk.owned_partitions.applied(desk.get(0), stores)
+    desk.owned_partitions.finish(desk.get(0), POLLS, 0)
 
-    assert desk.outbox.registered == [ONE, TWO]
+    assert desk.publisher.registered == [ONE, TWO]
     assert applied_then == [0, 0]
     assert desk.get(0).stores == {ONE, TWO}
 
@@ -235,7 +237,7 @@ async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
     desk.adopt(0)
     desk.get(0).moved.clear()
 
-    desk.ownership.finish(desk.get(0), POLLS, 0)
+    desk.owned_partitions.finish(desk.get(0), POLLS, 0)
 
     assert desk.get(0).moved.is_set()
 
@@ -243,11 +245,11 @@ async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
 async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
     before = desk.adopt(0)
     before.begin(POLLS, 0, 5)
-    desk.ownership.revoke([0])
+    desk.owned_partitions.revoke([0])
     desk.adopt(0)
     desk.get(0).begin(POLLS, 0, 5)
 
-    desk.ownership.finish(before, POLLS, 0)
+    desk.owned_partitions.finish(before, POLLS, 0)
 
     assert desk.get(0).applied(POLLS) == 0
     assert {w.applied for w in desk.progress.watermarks} == {0}
@@ -261,10 +263,10 @@ async def test_revoking_ends_the_waiting_and_leaves_the_table_to_what_is_in_flig
 ) -> None:
     partitions = [desk.adopt(0), desk.adopt(1), desk.adopt(2)]
 
-    assert desk.ownership.revoke([0, 1, 7]) == partitions[:2]
+    assert desk.owned_partitions.revoke([0, 1, 7]) == partitions[:2]
 
     assert [partition.revoked.is_set() for partition in partitions] == [True, True, False]
-    assert desk.ownership.owned == {2}
+    assert desk.owned_partitions.owned == {2}
     assert desk.facts.revoked == []
 
 
@@ -272,15 +274,15 @@ async def test_all_may_be_revoked_while_they_are_looked_at(desk: Desk) -> None:
     desk.adopt(0)
     desk.adopt(1)
 
-    desk.ownership.revoke(desk.ownership.owned)
+    desk.owned_partitions.revoke(desk.owned_partitions.owned)
 
-    assert desk.ownership.owned == frozenset()
+    assert desk.owned_partitions.owned == frozenset()
 
 
 async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
     first = desk.adopt(0, {POLLS: 5})
-    desk.ownership.applied(first, [ONE], 7)
-    desk.ownership.revoke([0])
+    desk.owned_partitions.applied(first, [ONE], 7)
+    desk.owned_partitions.revoke([0])
 
     desk.adopt(0, {POLLS: 6})
 
@@ -297,19 +299,19 @@ async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
 
 
 async def test_what_moved_is_told(desk: Desk) -> None:
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     desk.adopt(0)
     desk.adopt(1)
     assert len(await desk.told_within()) == 6
 
     for offset, poll in enumerate((3, None)):
         desk.get(1).begin(POLLS, offset, offset + 1)
-        desk.ownership.applied(desk.get(1), [], poll)
-        desk.ownership.finish(desk.get(1), POLLS, offset)
+        desk.owned_partitions.applied(desk.get(1), [], poll)
+        desk.owned_partitions.finish(desk.get(1), POLLS, offset)
 
     assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
-    assert desk.outbox.told == []
+    assert desk.publisher.told == []
 
 
 async def test_the_heartbeat_tells_all_that_is_owned(
@@ -317,9 +319,9 @@ async def test_the_heartbeat_tells_all_that_is_owned(
 ) -> None:
     desk.adopt(0)
     desk.adopt(2, {ZONES: 8})
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     await desk.told_within()
-    desk.outbox.told.clear()
+    desk.publisher.told.clear()
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
 
     told = await desk.told_within()
@@ -333,16 +335,16 @@ async def test_the_heartbeat_tells_all_that_is_owned(
 async def test_nothing_is_told_after_revoking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
     partition = desk.adopt(0)
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     await desk.told_within()
 
-    desk.ownership.revoke([0])
+    desk.owned_partitions.revoke([0])
     await settle()
-    desk.outbox.told.clear()
-    desk.ownership.finish(partition, POLLS, 5)
+    desk.publisher.told.clear()
+    desk.owned_partitions.finish(partition, POLLS, 5)
     await settle()
 
-    assert desk.outbox.told == []
+    assert desk.publisher.told == []
 
 
 async def test_a_telling_that_fails_is_tried_again(
@@ -350,9 +352,9 @@ async def test_a_telling_that_fails_is_tried_again(
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
     desk.adopt(0)
-    desk.outbox.tell_error = OSError("the broker is gone")
+    desk.publisher.tell_error = OSError("the broker is gone")
 
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
 
     assert len(await desk.told_within()) == 3
 
@@ -364,7 +366,7 @@ async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changel
     desk: Desk,
 ) -> None:
     desk.adopt(0, {POLLS: 10})
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     first, second = desk.take(10), desk.take(11)
 
     second.ack()
@@ -378,7 +380,7 @@ async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changel
 
 async def test_a_position_is_written_only_when_it_moved(desk: Desk) -> None:
     desk.adopt(0, {POLLS: 10})
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     await settle()
     assert desk.facts.writes == []
 
@@ -393,7 +395,7 @@ async def test_a_position_is_written_only_when_it_moved(desk: Desk) -> None:
 
 async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(desk: Desk) -> None:
     desk.adopt(0, {POLLS: 10, ZONES: 3})
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
 
     desk.take(10).ack()
     await settle()
@@ -406,7 +408,7 @@ async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(des
 
 async def test_a_position_never_goes_back_where_records_come_again(desk: Desk) -> None:
     desk.adopt(0, {POLLS: 10})
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
 
     desk.take(4).ack()
     await settle()
@@ -416,10 +418,10 @@ async def test_a_position_never_goes_back_where_records_come_again(desk: Desk) -
 
 async def test_of_a_revoked_partition_no_position_is_written(desk: Desk) -> None:
     desk.adopt(0)
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
     taken = desk.take(0)
 
-    desk.ownership.revoke([0])
+    desk.owned_partitions.revoke([0])
     taken.ack()
     await settle()
 
@@ -438,7 +440,7 @@ async def test_a_position_that_cannot_be_written_stops_no_watermark(
     desk.adopt(0)
     desk.take(0).ack()
 
-    await desk.ownership.start()
+    await desk.owned_partitions.start()
 
     assert len(await desk.told_within()) == 3
 
@@ -448,15 +450,15 @@ async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
     owned = OwnedPartition(
         0,
         stores={ONE},
-        frontiers={spec.name: Frontier(0) for spec in SOURCE_TOPICS},
+        frontiers={spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS},
         removals={ONE: REMOVAL, TWO: REMOVAL},
     )
-    desk.ownership.adopt(owned, {ONE: 80}, {TWO})
-    assert (desk.outbox.registered, desk.outbox.unregistered) == ([ONE], [TWO])
-    assert desk.outbox.latest == [(TWO, None)]
+    desk.owned_partitions.adopt(owned, {ONE: 80}, {TWO})
+    assert (desk.publisher.registered, desk.publisher.unregistered) == ([ONE], [TWO])
+    assert desk.publisher.latest == [(TWO, None)]
 
-    desk.ownership.removed(owned, {ONE})
+    desk.owned_partitions.removed(owned, {ONE})
     assert owned.stores == set()
-    assert desk.outbox.unregistered == [TWO, ONE]
-    desk.ownership.applied(owned, {ONE})
-    assert desk.outbox.registered == [ONE, ONE]
+    assert desk.publisher.unregistered == [TWO, ONE]
+    desk.owned_partitions.applied(owned, {ONE})
+    assert desk.publisher.registered == [ONE, ONE]

@@ -20,7 +20,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.metrics import WorkerMetrics
-from stream_app.worker.publisher import Outbox
+from stream_app.worker.publisher import Publisher
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
 
 STORE = UUID(store_in(0)).bytes
@@ -39,16 +39,16 @@ def failures() -> Failures:
 
 
 @pytest.fixture
-def outbox(batches: FakeBatches, failures: Failures) -> Outbox:
-    outbox = Outbox(settings_with(), WorkerMetrics(), failures)
-    outbox._batches = batches
-    return outbox
+def publisher(batches: FakeBatches, failures: Failures) -> Publisher:
+    publisher = Publisher(settings_with(), WorkerMetrics(), failures)
+    publisher._batches = batches
+    return publisher
 
 
 async def test_a_future_is_done_when_the_broker_holds_the_record(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    stored = await outbox.report(ReportEvent(str(UUID(int=1)), "running", 5))
+    stored = await publisher.report(ReportEvent(str(UUID(int=1)), "running", 5))
     assert not stored.done()
 
     batches.sent[0].arrive()
@@ -57,14 +57,14 @@ async def test_a_future_is_done_when_the_broker_holds_the_record(
 
 
 async def test_each_record_goes_to_its_topic_under_its_key(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
     letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
     event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
 
-    await outbox.dead_letter(letter)
-    await outbox.report(event)
-    await outbox.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
+    await publisher.dead_letter(letter)
+    await publisher.report(event)
+    await publisher.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
 
     dead, result, passed = batches.sent
     assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
@@ -78,9 +78,9 @@ async def test_each_record_goes_to_its_topic_under_its_key(
 
 @pytest.mark.parametrize("original", [b"\0" * 2_000_000, b"\xff" * 9_000_000])
 async def test_an_original_too_large_for_a_record_is_kept_in_part(
-    outbox: Outbox, batches: FakeBatches, original: bytes
+    publisher: Publisher, batches: FakeBatches, original: bytes
 ) -> None:
-    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
+    await publisher.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
 
     (sent,) = batches.sent
     letter = decode_dead_letter(sent.value)
@@ -91,9 +91,9 @@ async def test_an_original_too_large_for_a_record_is_kept_in_part(
 
 
 async def test_an_original_of_the_largest_plain_record_is_kept_whole(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    await outbox.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
+    await publisher.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
 
     letter = decode_dead_letter(batches.sent[0].value)
     assert letter.original == b"\0" * 1_000_000
@@ -104,10 +104,10 @@ async def test_an_original_of_the_largest_plain_record_is_kept_whole(
 
 
 async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    outbox.register([STORE])
-    telling = asyncio.create_task(outbox.tell([MARK]))
+    publisher.register([STORE])
+    telling = asyncio.create_task(publisher.tell([MARK]))
     await settle()
     (registration,) = batches.sent
     assert registration.topic == STORES.name
@@ -123,24 +123,24 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
 
 
 async def test_a_store_that_is_registered_holds_nothing_up(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
     batches.at_once = True
-    outbox.register([STORE])
+    publisher.register([STORE])
     await settle()
 
-    await outbox.tell([MARK])
+    await publisher.tell([MARK])
 
     assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
 
 
 async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    outbox.register([STORE])
-    telling = asyncio.create_task(outbox.tell([MARK]))
+    publisher.register([STORE])
+    telling = asyncio.create_task(publisher.tell([MARK]))
     await settle()
-    outbox.register([UUID(store_in(0, 1)).bytes])
+    publisher.register([UUID(store_in(0, 1)).bytes])
 
     batches.sent[0].arrive()
     await telling
@@ -150,10 +150,10 @@ async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
 
 
 async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    outbox.register([STORE])
-    telling = asyncio.create_task(outbox.tell([MARK]))
+    publisher.register([STORE])
+    telling = asyncio.create_task(publisher.tell([MARK]))
     await settle()
 
     batches.sent[0].future.set_exception(OSError("lost"))
@@ -167,10 +167,10 @@ async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_waterm
 
 
 async def test_a_record_that_fails_for_good_ends_the_worker(
-    outbox: Outbox, batches: FakeBatches, failures: Failures
+    publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
     """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
-    await outbox.tell([MARK])
+    await publisher.tell([MARK])
     error = OutOfOrderSequenceNumber()
 
     batches.sent[0].future.set_exception(error)
@@ -180,23 +180,23 @@ async def test_a_record_that_fails_for_good_ends_the_worker(
 
 
 async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
-    outbox: Outbox, batches: FakeBatches, failures: Failures
+    publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
-    sent = await outbox.pass_on("store-status", 0, store_in(0), b"large")
+    sent = await publisher.pass_on("store-status", 0, store_in(0), b"large")
     batches.sent[0].future.set_exception(MessageSizeTooLargeError())
     await settle()
     batches.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
-        await outbox.pass_on("store-status", 0, store_in(0), b"large")
+        await publisher.pass_on("store-status", 0, store_in(0), b"large")
 
     assert isinstance(sent.exception(), MessageSizeTooLargeError)
     assert failures.errors == []
 
 
 async def test_a_watermark_is_json_that_any_client_reads(
-    outbox: Outbox, batches: FakeBatches
+    publisher: Publisher, batches: FakeBatches
 ) -> None:
-    await outbox.tell([MARK])
+    await publisher.tell([MARK])
 
     assert orjson.loads(batches.sent[0].value)["applied"] == 3

@@ -12,7 +12,7 @@ from aiokafka.errors import ProducerFenced
 
 from stream_app.errors import TableError
 from stream_app.worker import shutdown as ending
-from stream_app.worker.shutdown import Failure
+from stream_app.worker.shutdown import FatalErrorHandler
 from tests.agent_fakes import settle
 from tests.sample import ROOT
 
@@ -46,7 +46,7 @@ async def test_what_can_be_expected_is_one_line(
     error: BaseException, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = App()
-    fail = Failure(app)
+    fail = FatalErrorHandler(app)
     assert not fail.told
 
     fail(error)
@@ -63,7 +63,7 @@ async def test_what_can_be_expected_is_one_line(
 async def test_what_cannot_be_expected_says_where_it_comes_from(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Failure(App())(ZeroDivisionError("division by zero"))
+    FatalErrorHandler(App())(ZeroDivisionError("division by zero"))
     await settle()
 
     (record,) = caplog.records
@@ -72,7 +72,7 @@ async def test_what_cannot_be_expected_says_where_it_comes_from(
 
 
 async def test_the_libraries_have_nothing_to_add() -> None:
-    Failure(App())(TableError("the disk is full"))
+    FatalErrorHandler(App())(TableError("the disk is full"))
     await settle()
 
     assert not logging.getLogger("faust").isEnabledFor(logging.CRITICAL)
@@ -84,7 +84,7 @@ async def test_the_libraries_have_nothing_to_add() -> None:
 HANGS_SECONDS: Final = 60
 """What a process that stays is given up after; one that ends takes no notice of it."""
 
-BEGINNING: Final = "from stream_app.worker.shutdown import LastResort; end = LastResort()"
+BEGINNING: Final = "from stream_app.worker.shutdown import ExitWatchdog; end = ExitWatchdog()"
 
 PROGRAMS: Final = {
     # ctypes.PyDLL keeps the interpreter's lock for the whole call

@@ -13,7 +13,7 @@ from stream_app.errors import BrokerUnavailableError
 from stream_app.metrics import Lag
 from stream_app.worker import source_lag
 from stream_app.worker.source_lag import SourceLags
-from tests.agent_fakes import NOW, FakeOwnership, FakeRecord, settings_with
+from tests.agent_fakes import NOW, FakeOwnedPartitions, FakeRecord, settings_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,10 +56,10 @@ class Brokers:
 class Look:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.brokers = Brokers(monkeypatch)
-        self.ownership = FakeOwnership()
+        self.owned_partitions = FakeOwnedPartitions()
         self.lags = SourceLags(
             settings_with(),
-            self.ownership,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
             self.brokers,  # type: ignore[arg-type]
             lambda: NOW,
         )
@@ -75,14 +75,14 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
 
 
 async def test_what_is_applied_has_no_lag_and_nothing_is_read(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     found = await look()
     assert found[STATUS, 1] == found[ZONES, 1] == Lag(0, 0.0)
     assert look.brokers.read == []
 
 
 async def test_a_lag_is_the_age_of_the_oldest_record_that_waits(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 12
     look.brokers.taken[STATUS, 1, 0] = NOW - 90 * SECOND
     found = await look()
@@ -91,13 +91,13 @@ async def test_a_lag_is_the_age_of_the_oldest_record_that_waits(look: Look) -> N
 
 
 async def test_partitions_of_others_are_left_out(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 2] = 12
     assert {partition for _, partition in await look()} == {1}
 
 
 async def test_a_partition_that_stands_still_is_read_once(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 12
     look.brokers.taken[STATUS, 1, 0] = NOW
     await look()
@@ -107,7 +107,7 @@ async def test_a_partition_that_stands_still_is_read_once(look: Look) -> None:
 
 
 async def test_offsets_that_no_record_has_are_behind_for_nobody_knows_how_long(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 1
     look.brokers.ends[ZONES, 1] = 2
     look.brokers.taken[ZONES, 1, 0] = NOW - SECOND
@@ -117,14 +117,14 @@ async def test_offsets_that_no_record_has_are_behind_for_nobody_knows_how_long(l
 
 
 async def test_without_a_broker_there_is_no_lag_rather_than_an_old_one(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     assert await look()
     look.brokers.error = BrokerUnavailableError("no broker answers")
     assert await look() == {}
 
 
 async def test_a_broker_whose_clock_is_ahead_makes_no_negative_age(look: Look) -> None:
-    look.ownership.own(1)
+    look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 1
     look.brokers.taken[STATUS, 1, 0] = NOW + SECOND
     assert (await look())[STATUS, 1] == Lag(1, 0.0)

@@ -11,11 +11,11 @@ from api.http.memory_budget import Budget
 from api.kafka.publisher import ANSWER_SECONDS, Outgoing, outcome
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, TopicSpec
 from stream_app.errors import BrokerUnavailableError, OverloadedError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from tests.fakes import SETTINGS
 
 KEY = b"k"
-TAKEN = Acknowledged(3, 77)
+TAKEN = BatchMetadata(3, 77)
 
 
 class Bench:
@@ -24,18 +24,18 @@ class Bench:
     def __init__(self, limit: int = 1 << 20) -> None:
         self.time = 0.0
         self.shared = self.lost = False
-        self.answers: list[asyncio.Future[Acknowledged]] = []
+        self.answers: list[asyncio.Future[BatchMetadata]] = []
         self.budget = Budget(limit)
         self.outgoing = Outgoing(self.send, self.budget, SETTINGS, lambda: self.time)
 
-    def send(self, _: TopicSpec, __: int, ___: bytes, ____: bytes) -> asyncio.Future[Acknowledged]:
+    def send(self, _: TopicSpec, __: int, ___: bytes, ____: bytes) -> asyncio.Future[BatchMetadata]:
         if self.lost:
             raise BrokerUnavailableError("lost")
         if not self.shared or not self.answers:
             self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
 
-    def start(self, count: int = 1) -> list[asyncio.Future[Acknowledged]]:
+    def start(self, count: int = 1) -> list[asyncio.Future[BatchMetadata]]:
         return [self.outgoing.start(DEAD_LETTERS, KEY, b"v") for _ in range(count)]
 
     def silent(self, topic: TopicSpec = DEAD_LETTERS) -> bool:

@@ -15,7 +15,7 @@ from api.reports.view import ReportLog
 from stream_app import periodic
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from tests.fakes import SETTINGS
 
 
@@ -31,14 +31,14 @@ class Link:
     async def in_time(self, waiting: Any) -> Any:
         return await waiting
 
-    def send(self, *_: Any, at_once: bool) -> asyncio.Future[Acknowledged]:
+    def send(self, *_: Any, at_once: bool) -> asyncio.Future[BatchMetadata]:
         assert at_once
         if self.failures:
             self.failures -= 1
             raise BrokerUnavailableError("away")
         self.sent.set()
         sent = asyncio.get_running_loop().create_future()
-        sent.set_result(Acknowledged(0, 0))
+        sent.set_result(BatchMetadata(0, 0))
         return sent
 
 

@@ -16,7 +16,7 @@ from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.report_results import ReportEvent, encode_event
 from stream_app.contracts.topics import QUERY_RESULTS, STORE_QUERIES
 from stream_app.errors import ReportError, WorkersBehindError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from tests.fakes import SETTINGS, FakeRecord
 from tests.unit.api.answers import CONTENT, STORE
 
@@ -40,12 +40,12 @@ class Link:
     def require(self) -> None:
         pass
 
-    def send(self, topic: TopicSpec, *_: Any, at_once: bool) -> asyncio.Future[Acknowledged]:
+    def send(self, topic: TopicSpec, *_: Any, at_once: bool) -> asyncio.Future[BatchMetadata]:
         assert at_once
         self.topics.append(topic.name)
         self.sent.set()
         sent = asyncio.get_running_loop().create_future()
-        sent.set_result(Acknowledged(0, 0))
+        sent.set_result(BatchMetadata(0, 0))
         return sent
 
 

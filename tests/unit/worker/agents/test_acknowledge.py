@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import ProducerFenced
 
 from stream_app.worker.agents.acknowledge import acknowledge_when_done
-from stream_app.worker.commit_tracker import Committable, TakenEvent
+from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
 from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settle
 
 
@@ -18,8 +18,8 @@ class Taken:
 
     def __init__(self) -> None:
         self._event = FakeEvent(FakeMessage(b""))
-        self._committable = Committable()
-        self.taken: TakenEvent = self._committable.take(self._event)
+        self._commit_tracker = CommitTracker()
+        self.taken: InFlightEvent = self._commit_tracker.take(self._event)
 
     @property
     def acks(self) -> int:
@@ -29,7 +29,7 @@ class Taken:
     @property
     def committable(self) -> bool:
         """Whether its offset may be committed."""
-        return self._committable.offset("store-status", 0) == 1
+        return self._commit_tracker.offset("store-status", 0) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -29,19 +29,19 @@ from stream_app.domain.report_spec import ReportForm
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import reports
 from stream_app.worker.agents.reports import Reports
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
     Failures,
+    FakeAppliedOffsets,
     FakeEvent,
     FakeFacts,
     FakeMessage,
-    FakeOwnership,
-    FakeProgress,
+    FakeOwnedPartitions,
     FakeStream,
-    RecordingOutbox,
+    RecordingPublisher,
     settings_with,
     settle,
     store_in,
@@ -62,22 +62,22 @@ class Desk:
     def __init__(self, **overrides: Any) -> None:
         self.settings = settings_with(**overrides)
         self.facts = FakeFacts()
-        self.ownership = FakeOwnership()
-        self.partition = self.ownership.own(1, *map(store_key, STORES))
+        self.owned_partitions = FakeOwnedPartitions()
+        self.partition = self.owned_partitions.own(1, *map(store_key, STORES))
         for store in STORES:
             key = bucket_key(store_key(store), TAIL)
             self.facts.content[1, key] = to_bytes(poll_set([(NOW - 3 * HOUR, True)]))
-        self.progress = FakeProgress()
-        self.outbox = RecordingOutbox()
+        self.progress = FakeAppliedOffsets()
+        self.publisher = RecordingPublisher()
         self.failures = Failures()
         self.reports = Reports(
             self.settings,
             self.facts,  # type: ignore[arg-type]
-            self.ownership,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             lambda: NOW,
-            Committable(),
+            CommitTracker(),
             self.failures,
         )
 
@@ -92,7 +92,7 @@ class Desk:
     def asked_for(self) -> list[PartRequest]:
         """The parts that were asked for, each on its partition and under the report's id."""
         parts = []
-        for passed in self.outbox.passed_on:
+        for passed in self.publisher.passed_on:
             part = decode_request(passed.value)
             assert isinstance(part, PartRequest)
             assert (passed.topic, passed.partition) == (REPORT_REQUESTS.name, part.part)
@@ -101,8 +101,8 @@ class Desk:
         return parts
 
     def told(self) -> list[ReportEvent]:
-        assert all(event.report_id == REPORT for event in self.outbox.reports)
-        return self.outbox.reports
+        assert all(event.report_id == REPORT for event in self.publisher.reports)
+        return self.publisher.reports
 
     def reason(self) -> str:
         (failed,) = [event for event in self.told() if event.status == "failed"]
@@ -154,10 +154,10 @@ async def test_only_the_owners_of_named_stores_are_asked(desk: Desk) -> None:
 
 
 async def test_the_request_is_acknowledged_when_every_part_is_asked_for(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
 
     event = await desk.ask(FleetRequest(REPORT, reference_time=NOW))
-    asked, *parts = desk.outbox.sends.pending
+    asked, *parts = desk.publisher.sends.pending
     asked.set_result(None)
     for sent in parts[:-1]:
         sent.set_result(None)
@@ -183,7 +183,7 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk:
     desk.partition.revoked.set()
     await settle()
 
-    (passed,) = desk.outbox.passed_on
+    (passed,) = desk.publisher.passed_on
     assert decode_request(passed.value) == FleetRequest(REPORT, requested_at=NOW)
     assert passed.partition == 1
     assert event.acks == 1
@@ -243,7 +243,7 @@ async def test_making_a_part_again_is_another_attempt(desk: Desk) -> None:
 
 
 async def test_a_part_without_stores_is_told_too(desk: Desk) -> None:
-    desk.ownership.own(2)
+    desk.owned_partitions.own(2)
 
     await desk.ask(PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
 
@@ -292,13 +292,13 @@ async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_own
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "PIECE_ROWS", 3)
-    report = desk.outbox.report
+    report = desk.publisher.report
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
         desk.partition.revoked.set()
         return await report(event, topic)
 
-    monkeypatch.setattr(desk.outbox, "report", lose_it)
+    monkeypatch.setattr(desk.publisher, "report", lose_it)
     event = await desk.ask(PART)
 
     assert len(desk.told()) == 1
@@ -372,7 +372,7 @@ async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert desk.told()
 
     monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
-    desk.outbox.reports.clear()
+    desk.publisher.reports.clear()
     await desk.ask(replace(PART, form=form))
     assert "ask for a shorter time" in desk.reason()
 
@@ -393,13 +393,13 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 ) -> None:
     monkeypatch.setattr(reports, "PIECE_ROWS", 2)
     monkeypatch.setattr(reports, "TURN_STORES", 1)
-    report = desk.outbox.report
+    report = desk.publisher.report
 
     async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
         desk.partition.stores.discard(store_key(STORES[4]))
         return await report(event, topic)
 
-    desk.outbox.report = remove_another  # type: ignore[method-assign]
+    desk.publisher.report = remove_another  # type: ignore[method-assign]
     await desk.ask(PART)
     pieces = [event.piece for event in desk.told() if event.piece is not None]
     assert [row[0] for piece in pieces for row in piece.rows] == [
@@ -408,7 +408,7 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
     assert len(pieces) == pieces[0].pieces
 
     # one that was named is missing
-    desk.outbox.reports.clear()
+    desk.publisher.reports.clear()
     await desk.ask(replace(PART, store_ids=(STORES[4],)))
     assert "is unknown" in desk.reason()
 
@@ -435,9 +435,9 @@ async def test_a_query_is_asked_and_told_on_its_own_topics(desk: Desk) -> None:
         await settle()
         await agent
 
-    assert {passed.topic for passed in desk.outbox.passed_on} == {STORE_QUERIES.name}
-    assert set(desk.outbox.topics) == {QUERY_RESULTS.name}
-    assert [event.status for event in desk.outbox.reports] == ["running", "running"]
+    assert {passed.topic for passed in desk.publisher.passed_on} == {STORE_QUERIES.name}
+    assert set(desk.publisher.topics) == {QUERY_RESULTS.name}
+    assert [event.status for event in desk.publisher.reports] == ["running", "running"]
 
 
 @pytest.mark.parametrize("named", [False, True])

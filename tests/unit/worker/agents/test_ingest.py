@@ -19,7 +19,7 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format
 from stream_app.errors import RevokedError, TableError
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.ingest import Ingest, most_stores
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
@@ -29,21 +29,21 @@ from stream_app.worker.facts.keys import (
     encode_rows,
     store_key,
 )
-from stream_app.worker.latest_polls import LatestPolls
+from stream_app.worker.latest_polls import LatestPollPublisher
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
     Applied,
     Failures,
+    FakeChunk,
     FakeEvent,
     FakeFacts,
     FakeGaps,
     FakeMessage,
-    FakeOwnership,
-    FakeRun,
+    FakeOwnedPartitions,
     FakeStream,
     PassedOn,
-    RecordingOutbox,
+    RecordingPublisher,
     events_of,
     run_of,
     settings_with,
@@ -65,13 +65,13 @@ class Desk:
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
-        self.ownership = FakeOwnership()
+        self.owned_partitions = FakeOwnedPartitions()
         for partition in range(PARTITIONS):
-            self.ownership.own(partition)
-        self.outbox = RecordingOutbox()
-        self.committable = Committable()
+            self.owned_partitions.own(partition)
+        self.publisher = RecordingPublisher()
+        self.commit_tracker = CommitTracker()
         self.failures = Failures()
-        self.latest = LatestPolls(self.outbox)  # type: ignore[arg-type]
+        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
         for partition in range(PARTITIONS):
             self.latest.take(partition, {})
         self.gaps = FakeGaps()
@@ -80,10 +80,10 @@ class Desk:
         self.ingest = Ingest(
             SETTINGS,
             self.facts,  # type: ignore[arg-type]
-            self.ownership,  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             self.latest,
-            self.committable,
+            self.commit_tracker,
             self.gaps,  # type: ignore[arg-type]
             self.seek,
             self.failures,
@@ -136,10 +136,10 @@ async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
     )
 
     assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
-    assert desk.ownership.notes == [Applied(0, {KEY}, NOW - MINUTE)]
-    assert desk.ownership.finished == [(0, "store-status", 0)]
+    assert desk.owned_partitions.notes == [Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
     assert event.acks == 1
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
 
 
 async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
@@ -196,8 +196,8 @@ async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
 
     assert (first.acks, second.acks) == (0, 0)
     assert desk.failures.errors == [error]
-    assert desk.outbox.letters == []
-    assert desk.ownership.finished == []
+    assert desk.publisher.letters == []
+    assert desk.owned_partitions.finished == []
 
 
 async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
@@ -205,7 +205,7 @@ async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
 
     assert len(desk.facts.writes) == 1
     assert [event.acks for event in events] == [1, 1]
-    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert desk.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
 
 
 BAD_POLLS = {
@@ -231,7 +231,7 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
 ) -> None:
     bad, good = await desk.take(value, GOOD)
 
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
     assert letter.original == value
     assert letter.key == b"a key"
@@ -239,24 +239,24 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
     assert "internal" not in letter.reason
     assert (bad.acks, good.acks) == (1, 1)
     assert desk.polls() == poll_set([(NOW - MINUTE, True)])
-    assert desk.ownership.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
-    assert desk.ownership.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert desk.owned_partitions.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
+    assert desk.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
     assert desk.failures.errors == []
 
 
 async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
 
     (event,) = await desk.take(b"{")
     assert event.acks == 0
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
 
     assert event.acks == 1
 
 
 async def test_a_dead_letter_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
-    desk.outbox.sends.next_error = error = OSError("lost")
+    desk.publisher.sends.next_error = error = OSError("lost")
 
     (event,) = await desk.take(b"{")
 
@@ -270,7 +270,7 @@ async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
     (event,) = await desk.take(value)
 
     assert desk.polls() == poll_set([(NOW, True)])
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.original == value
     assert letter.reason.startswith("2 polls refused: poll 1: ")
     assert "lies ahead of the clock" in letter.reason
@@ -280,13 +280,13 @@ async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
 async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
     desk: Desk,
 ) -> None:
-    desk.facts.sends.at_once = desk.outbox.sends.at_once = False
+    desk.facts.sends.at_once = desk.publisher.sends.at_once = False
     (event,) = await desk.take(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
 
     desk.facts.sends.arrive()
     await settle()
     assert event.acks == 0
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
 
     assert event.acks == 1
@@ -303,7 +303,7 @@ async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_recor
     await desk.run(within, beyond)
 
     assert desk.polls() == poll_set([(edge, True)])
-    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1]
+    assert [letter.source["offset"] for letter in desk.publisher.letters] == [1]
 
 
 async def test_a_replay_refuses_what_was_refused_before(desk: Desk) -> None:
@@ -313,18 +313,18 @@ async def test_a_replay_refuses_what_was_refused_before(desk: Desk) -> None:
 
     await desk.run(then)
     await desk.run(then)
-    assert len(desk.outbox.letters) == 2
+    assert len(desk.publisher.letters) == 2
     assert desk.facts.content == {}
     await desk.run(later)
 
-    assert len(desk.outbox.letters) == 2
+    assert len(desk.publisher.letters) == 2
     assert desk.polls() == poll_set([(NOW + HOUR, True)])
 
 
 async def test_a_refused_poll_is_never_the_newest(desk: Desk) -> None:
     await desk.take(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
 
-    assert [note.newest_poll for note in desk.ownership.notes] == [NOW]
+    assert [note.newest_poll for note in desk.owned_partitions.notes] == [NOW]
 
 
 async def test_an_error_nobody_thought_of_is_a_dead_letter(
@@ -338,7 +338,7 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
         (bad,) = await desk.take(GOOD)
     (good,) = await desk.take(GOOD)
 
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.reason.startswith("internal error: ZeroDivisionError")
     assert (bad.acks, good.acks) == (1, 1)
     assert desk.failures.errors == []
@@ -365,10 +365,12 @@ async def test_a_run_writes_each_store_once(desk: Desk) -> None:
 
     assert len(desk.facts.writes) == 3
     assert [len(desk.polls(store)) for store in (one, two, three)] == [10, 10, 10]
-    assert desk.ownership.notes == [Applied(0, {store_key(s) for s in (one, two, three)}, NOW)]
-    assert desk.ownership.finished == [(0, "store-status", 0)]
-    assert desk.ownership.owned[0].applied("store-status") == 30
-    assert desk.committable.offset("store-status", 0) == 30
+    assert desk.owned_partitions.notes == [
+        Applied(0, {store_key(s) for s in (one, two, three)}, NOW)
+    ]
+    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
+    assert desk.owned_partitions.owned[0].applied("store-status") == 30
+    assert desk.commit_tracker.offset("store-status", 0) == 30
     assert run.acks == 1
 
 
@@ -387,7 +389,7 @@ async def test_a_bad_record_in_a_run_refuses_no_other(desk: Desk) -> None:
     await desk.run(run)
 
     assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW, False)])
-    assert [letter.source["offset"] for letter in desk.outbox.letters] == [1, 2]
+    assert [letter.source["offset"] for letter in desk.publisher.letters] == [1, 2]
     assert run.acks == 1
 
 
@@ -401,7 +403,7 @@ async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
     await desk.run(run_of(small, large, GOOD))
 
     assert desk.polls() == poll_set([(NOW, True), (NOW - MINUTE, True)])
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source["offset"] == 1
     assert "in one week" in letter.reason
 
@@ -409,13 +411,13 @@ async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
 async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
     desk: Desk,
 ) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
     run = run_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
 
     await desk.run(run)
 
     assert len(desk.polls()) == 2
-    assert desk.outbox.passed_on == [
+    assert desk.publisher.passed_on == [
         PassedOn(
             "store-status",
             2,
@@ -424,11 +426,11 @@ async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belong
             ((ORIGIN_HEADER, encode_origin(RecordOrigin(NOW // 1000, 0, 1))),),
         )
     ]
-    assert desk.ownership.owned[0].applied("store-status") == 0
+    assert desk.owned_partitions.owned[0].applied("store-status") == 0
     assert run.acks == 0
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
-    assert desk.ownership.owned[0].applied("store-status") == 4
+    assert desk.owned_partitions.owned[0].applied("store-status") == 4
     assert run.acks == 1
 
 
@@ -470,51 +472,51 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: 
     (event,) = await desk.take(value)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 0))
-    assert desk.outbox.passed_on == [
+    assert desk.publisher.passed_on == [
         PassedOn("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
     ]
     assert desk.facts.content == {}
     assert event.acks == 1
-    assert desk.ownership.finished == [(0, "store-status", 0)]
-    assert desk.ownership.notes == [Applied(0, set())]
+    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
+    assert desk.owned_partitions.notes == [Applied(0, set())]
 
 
 async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
     desk: Desk,
 ) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
     first, second, good = await desk.take(
         encode_poll_batch(store_in(2), [(NOW, True)]),
         encode_poll_batch(store_in(3), [(NOW, True)]),
         GOOD,
     )
-    assert len(desk.outbox.passed_on) == 2
-    assert desk.ownership.finished == [(0, "store-status", 2)]
-    assert desk.ownership.owned[0].applied("store-status") == 0
+    assert len(desk.publisher.passed_on) == 2
+    assert desk.owned_partitions.finished == [(0, "store-status", 2)]
+    assert desk.owned_partitions.owned[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
 
-    desk.outbox.sends.arrive(1)
+    desk.publisher.sends.arrive(1)
     await settle()
-    assert desk.ownership.finished[1:] == [(0, "store-status", 1)]
+    assert desk.owned_partitions.finished[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # an event before it is not done with: nothing from there on may be committed
-    assert desk.committable.offset("store-status", 0) == 0
+    assert desk.commit_tracker.offset("store-status", 0) == 0
 
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
     assert (first.acks, second.acks) == (1, 1)
-    assert desk.committable.offset("store-status", 0) == 3
-    assert desk.ownership.owned[0].applied("store-status") == 3
+    assert desk.commit_tracker.offset("store-status", 0) == 3
+    assert desk.owned_partitions.owned[0].applied("store-status") == 3
 
 
 async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
-    desk.outbox.sends.next_error = error = OSError("lost")
+    desk.publisher.sends.next_error = error = OSError("lost")
 
     (event,) = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]))
 
     assert event.acks == 0
     assert desk.failures.errors == [error]
-    assert desk.ownership.finished == []
+    assert desk.owned_partitions.finished == []
 
 
 @pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
@@ -523,20 +525,23 @@ async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
 ) -> None:
     # a compressed record may hold more than a plain one: it must not end one worker after another
     if who_refuses == "the broker":
-        desk.outbox.sends.next_error = MessageSizeTooLargeError()
+        desk.publisher.sends.next_error = MessageSizeTooLargeError()
     else:
 
         async def pass_on(*_: object) -> None:
             raise MessageSizeTooLargeError
 
-        monkeypatch.setattr(desk.outbox, "pass_on", pass_on)
+        monkeypatch.setattr(desk.publisher, "pass_on", pass_on)
 
     bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.reason.startswith("too large to pass on")
     assert (bad.acks, good.acks) == (1, 1)
-    assert sorted(desk.ownership.finished) == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert sorted(desk.owned_partitions.finished) == [
+        (0, "store-status", 0),
+        (0, "store-status", 1),
+    ]
     assert desk.failures.errors == []
 
 
@@ -544,12 +549,12 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     desk: Desk,
 ) -> None:
     """Faust may hand out records when its recovery was cut off: the table is not whole then."""
-    del desk.ownership.owned[0]
+    del desk.owned_partitions.owned[0]
     (event,) = await desk.take(GOOD)
 
     assert desk.facts.content == {}
-    assert desk.ownership.finished == []
-    assert desk.committable.offset("store-status", 0) is None
+    assert desk.owned_partitions.finished == []
+    assert desk.commit_tracker.offset("store-status", 0) is None
     assert event.acks == 1  # for Faust, which would wait for it
 
 
@@ -558,7 +563,7 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
 
 def event_at(*offsets: int) -> FakeEvent:
     """A run of good polls at these offsets."""
-    return FakeEvent(FakeRun(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
+    return FakeEvent(FakeChunk(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
 
 
 async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
@@ -580,8 +585,8 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
 
     assert desk.sought == [("store-status", 0, 5)] * 2
     assert desk.facts.writes == []
-    assert desk.ownership.finished == []
-    assert desk.committable.offset("store-status", 0) is None
+    assert desk.owned_partitions.finished == []
+    assert desk.commit_tracker.offset("store-status", 0) is None
     assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
     assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
 
@@ -592,26 +597,26 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
 async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
     desk: Desk,
 ) -> None:
-    desk.gaps.on_ask = desk.ownership.owned.clear
+    desk.gaps.on_ask = desk.owned_partitions.owned.clear
 
     event = event_at(8)
     await desk.run(event)
 
     assert desk.facts.writes == []
-    assert desk.committable.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset("store-status", 0) is None
     assert event.acks == 1
 
 
 async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
     desk: Desk,
 ) -> None:
-    desk.gaps.on_ask = lambda: desk.ownership.own(0) and None
+    desk.gaps.on_ask = lambda: desk.owned_partitions.own(0) and None
 
     event = event_at(8)
     await desk.run(event)
 
     assert desk.facts.writes == []
-    assert desk.committable.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset("store-status", 0) is None
 
 
 async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
@@ -623,14 +628,14 @@ async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing
     await desk.run(first)
 
     assert desk.failures.errors == []
-    assert desk.outbox.letters == [], "nothing is wrong with the record"
+    assert desk.publisher.letters == [], "nothing is wrong with the record"
     assert first.acks == 1, "Faust would wait for it"
-    assert desk.committable.offset("store-status", 0) == 0
+    assert desk.commit_tracker.offset("store-status", 0) == 0
     desk.facts.error = None
     second = event_at(1)
     await desk.run(second)
     assert second.acks == 1
-    assert desk.committable.offset("store-status", 0) == 0, "the record comes again"
+    assert desk.commit_tracker.offset("store-status", 0) == 0, "the record comes again"
 
 
 async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:
@@ -641,7 +646,7 @@ async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: 
     for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
         await desk.take(value, spec=spec)
 
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
     assert desk.failures.errors == []
 
 
@@ -655,7 +660,7 @@ async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: De
     error = TableError("Corruption: block checksum mismatch")
     (event,) = await desk.take(GOOD)
 
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
     assert event.acks == 0
     assert desk.failures.errors == [error]
 
@@ -683,8 +688,8 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     assert desk.facts.content == {}
     assert desk.facts.writes == [(0, key)] * 2
     assert [event.acks for event in events] == [2, 2]
-    assert desk.ownership.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
-    assert desk.ownership.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
+    assert desk.owned_partitions.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
+    assert desk.owned_partitions.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
 
 
 async def test_the_same_hours_told_again_are_written_with_their_newer_record(desk: Desk) -> None:
@@ -727,12 +732,12 @@ async def test_a_store_may_be_known_by_a_forwarded_record_first(desk: Desk) -> N
     await desk.run(first, spec=STORE_BUSINESS_HOURS)
 
     assert desk.fact(HOURS_TAG) == b"[]"
-    assert desk.ownership.notes == [Applied(0, {KEY})]
+    assert desk.owned_partitions.notes == [Applied(0, {KEY})]
 
 
 async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(desk: Desk) -> None:
     desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
-    desk.ownership.own(0, KEY)
+    desk.owned_partitions.own(0, KEY)
     late = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
 
     await desk.run(late, spec=STORE_BUSINESS_HOURS)
@@ -750,7 +755,7 @@ async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: An
     events = await desk.take(good, bad, spec=STORE_BUSINESS_HOURS)
 
     assert desk.fact(HOURS_TAG) == encode_rows(HOURS)
-    assert [letter.original for letter in desk.outbox.letters] == [bad]
+    assert [letter.original for letter in desk.publisher.letters] == [bad]
     assert [event.acks for event in events] == [1, 1]
 
 
@@ -775,7 +780,7 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
     await desk.run(FakeEvent(message), spec=spec)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 6))
-    assert desk.outbox.passed_on == [
+    assert desk.publisher.passed_on == [
         PassedOn(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
     ]
     assert desk.facts.content == {}
@@ -785,7 +790,7 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
 async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: TopicSpec) -> None:
     events = await desk.take(b"{}", None, b"", GOOD, spec=spec)
 
-    assert len(desk.outbox.letters) == 4
+    assert len(desk.publisher.letters) == 4
     assert [event.acks for event in events] == [1] * 4
 
 
@@ -810,9 +815,9 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
 ) -> None:
     monkeypatch.setattr(f"{__name__}.SETTINGS", settings_with(max_stores=5))
     desk = Desk()
-    desk.ownership.elsewhere = 2
+    desk.owned_partitions.elsewhere = 2
     stores = [store_in(0, number) for number in range(5)]
-    desk.ownership.owned[0].stores = {store_key(stores[0])}
+    desk.owned_partitions.owned[0].stores = {store_key(stores[0])}
     values = {
         STORE_STATUS.name: lambda store: encode_poll_batch(store, [(NOW - MINUTE, True)]),
         STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
@@ -822,9 +827,9 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
     await desk.run(run_of(*map(values, names), topic=spec.name), spec=spec)
 
-    assert desk.ownership.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
-    assert [letter.original for letter in desk.outbox.letters] == list(map(values, stores[3:]))
-    assert "STORE_UPTIME_MAX_STORES=5" in desk.outbox.letters[0].reason
+    assert desk.owned_partitions.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
+    assert [letter.original for letter in desk.publisher.letters] == list(map(values, stores[3:]))
+    assert "STORE_UPTIME_MAX_STORES=5" in desk.publisher.letters[0].reason
     assert {key[:16] for _, key in desk.facts.content} == set(map(store_key, stores[:3]))
 
 
@@ -842,7 +847,7 @@ EARLY = 1_785_000_000_000
 async def test_a_wrong_unit_is_refused_with_a_guess(desk: Desk) -> None:
     await desk.take(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
     assert desk.polls() == poll_set([(NOW, True)])
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.reason == (
         "1 polls refused: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
         "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
@@ -854,7 +859,7 @@ async def test_a_clock_that_was_never_set_makes_no_store(desk: Desk) -> None:
     (event,) = await desk.take(encode_poll(STORE, 5 * SECOND, active=True))
     assert event.acks == 1
     assert not desk.facts.content
-    assert "a clock that was never set?" in desk.outbox.letters[0].reason
+    assert "a clock that was never set?" in desk.publisher.letters[0].reason
 
 
 OLD = 64 * WEEK
@@ -884,7 +889,7 @@ async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
 
     assert event.acks == 1
     assert desk.facts.content == before
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.original == value
     first = format_instant(NOW - OLD - (count - 1) * HOUR)
     polls = first if count == 1 else f"40 polls refused: {first} to {format_instant(NOW - OLD)}"
@@ -901,7 +906,7 @@ async def test_old_polls_of_another_slot_are_kept(desk: Desk, weeks: int) -> Non
     await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)))
     before = sum(map(len, desk.facts.content.values()))
     await desk.take(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
-    assert desk.outbox.letters == []
+    assert desk.publisher.letters == []
     assert sum(map(len, desk.facts.content.values())) == before + 40 * 8
 
 
@@ -909,8 +914,8 @@ async def test_of_many_records_each_keeps_its_own_late_polls(desk: Desk) -> None
     old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
     mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
     await desk.run(run_of(*old, GOOD, mixed))
-    assert [letter.original for letter in desk.outbox.letters] == [*old, mixed]
-    assert desk.outbox.letters[3].reason.startswith(format_instant(NOW - OLD) + ": older than")
+    assert [letter.original for letter in desk.publisher.letters] == [*old, mixed]
+    assert desk.publisher.letters[3].reason.startswith(format_instant(NOW - OLD) + ": older than")
     assert dropped(desk, "late") == 10
     assert desk.polls() == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
 
@@ -935,7 +940,7 @@ async def test_many_late_records_are_one_line_a_minute(
     await desk.take(GOOD)
     for _ in range(5):
         await desk.take(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
-    assert len(desk.outbox.letters) == 5
+    assert len(desk.publisher.letters) == 5
     assert caplog.text.count("late polls") == 1
     assert "refused store-status" not in caplog.text
 

@@ -21,10 +21,10 @@ from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportForm
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.worker.agents import reports
 from stream_app.worker.agents.reports import MAX_AT_ONCE, Reports
-from stream_app.worker.commit_tracker import Committable
+from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
@@ -36,13 +36,13 @@ from stream_app.worker.facts.keys import (
 from tests.agent_fakes import (
     NOW,
     Failures,
+    FakeAppliedOffsets,
     FakeEvent,
     FakeFacts,
     FakeMessage,
-    FakeOwnership,
-    FakeProgress,
+    FakeOwnedPartitions,
     FakeStream,
-    RecordingOutbox,
+    RecordingPublisher,
     settings_with,
     settle,
     store_in,
@@ -60,21 +60,21 @@ class Desk:
     def __init__(self, **overrides: Any) -> None:
         self.settings = settings_with(**overrides)
         self.facts = FakeFacts()
-        self.ownership = FakeOwnership()
-        self.partition = self.ownership.own(0, KEY)
-        self.progress = FakeProgress()
-        self.outbox = RecordingOutbox()
-        self.committable = Committable()
+        self.owned_partitions = FakeOwnedPartitions()
+        self.partition = self.owned_partitions.own(0, KEY)
+        self.progress = FakeAppliedOffsets()
+        self.publisher = RecordingPublisher()
+        self.commit_tracker = CommitTracker()
         self.failures = Failures()
         self.now = NOW
         self.reports = Reports(
             self.settings,
             self.facts,  # type: ignore[arg-type]
-            self.ownership,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
-            self.outbox,  # type: ignore[arg-type]
+            self.publisher,  # type: ignore[arg-type]
             lambda: self.now,
-            self.committable,
+            self.commit_tracker,
             self.failures,
         )
 
@@ -110,16 +110,16 @@ class Desk:
         await settle()
 
     def statuses(self) -> list[str]:
-        return [event.status for event in self.outbox.reports]
+        return [event.status for event in self.publisher.reports]
 
     def reason(self) -> str:
-        (final,) = [e for e in self.outbox.reports if e.status != "running"]
+        (final,) = [e for e in self.publisher.reports if e.status != "running"]
         assert final.status == "failed"
         assert final.report_id == REPORT
         return final.reason or ""
 
     def report(self) -> dict[str, Any]:
-        (final,) = [e for e in self.outbox.reports if e.status != "running"]
+        (final,) = [e for e in self.publisher.reports if e.status != "running"]
         assert final.status == "complete", final.reason
         return final.report or {}
 
@@ -195,25 +195,25 @@ async def test_a_poll_as_old_as_the_lookback_allows_still_counts(desk: Desk) -> 
 
 
 async def test_an_event_is_acknowledged_when_its_result_is_stored(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
 
     (event,) = await desk.ask(request(reference_time=NOW))
     assert desk.statuses() == ["running", "complete"]
-    desk.outbox.sends.arrive(0)
+    desk.publisher.sends.arrive(0)
     await settle()
     assert event.acks == 0
-    desk.outbox.sends.arrive(1)
+    desk.publisher.sends.arrive(1)
     await settle()
 
     assert event.acks == 1
 
 
 async def test_a_result_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
     (event,) = await desk.ask(request(reference_time=NOW))
     error = OSError("lost")
 
-    desk.outbox.sends.pending[-1].set_exception(error)
+    desk.publisher.sends.pending[-1].set_exception(error)
     await settle()
 
     assert event.acks == 0
@@ -228,7 +228,7 @@ async def test_a_broker_that_takes_nothing_ends_the_worker(
     async def report(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(desk.outbox, "report", report)
+    monkeypatch.setattr(desk.publisher, "report", report)
     (event,) = await desk.ask(request(reference_time=NOW))
 
     assert event.acks == 0
@@ -318,7 +318,7 @@ async def test_a_misspelt_field_fails_the_report_and_is_kept(desk: Desk, topic: 
     await desk.all_answered()
     assert desk.statuses() == ["failed"]
     assert desk.reason().startswith("unknown fields: 'referenceTime'; known are report_id, ")
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.reason == desk.reason()
     assert letter.source["topic"] == topic
 
@@ -401,7 +401,7 @@ async def test_nothing_is_read_before_the_workers_have_caught_up(desk: Desk) -> 
 async def test_what_a_crashed_owner_had_applied_is_waited_for_here(desk: Desk, spec: Any) -> None:
     # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
     desk.progress.highwaters = {(spec.name, 0): 5, (spec.name, 1): 9}
-    desk.partition.frontiers[spec.name] = Frontier(3)
+    desk.partition.frontiers[spec.name] = OffsetTracker(3)
     (event,) = await desk.ask(request(reference_time=NOW))
     assert desk.statuses() == ["running"]
 
@@ -438,17 +438,17 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     desk: Desk,
 ) -> None:
     desk.progress.caught_up.clear()
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
     (event,) = await desk.ask(request(reference_time=NOW - DAY))
 
     desk.partition.revoked.set()
     await settle()
 
-    (again,) = desk.outbox.passed_on
+    (again,) = desk.publisher.passed_on
     assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 0, STORE)
     assert decode_request(again.value) == request(reference_time=NOW - DAY, requested_at=NOW)
     assert event.acks == 0
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
     assert event.acks == 1
     assert desk.statuses() == ["running"]
@@ -462,7 +462,7 @@ async def test_a_partition_that_is_fenced_while_it_is_read_fails_no_report(desk:
     desk.facts.get = get  # type: ignore[method-assign]
     (event,) = await desk.ask(request(reference_time=NOW))
 
-    assert [decode_request(again.value) for again in desk.outbox.passed_on] == [
+    assert [decode_request(again.value) for again in desk.publisher.passed_on] == [
         request(reference_time=NOW, requested_at=NOW)
     ]
     assert desk.statuses() == ["running"]
@@ -491,16 +491,16 @@ async def test_a_partition_revoked_as_the_wait_ends_is_not_read(desk: Desk, turn
     await desk.all_answered()
 
     assert read_when_revoked == []
-    assert len(desk.outbox.passed_on) + desk.statuses().count("complete") == 1
+    assert len(desk.publisher.passed_on) + desk.statuses().count("complete") == 1
     assert event.acks == 1
 
 
 async def test_the_time_of_the_first_request_is_kept_over_several_moves(desk: Desk) -> None:
-    desk.ownership.owned.clear()
+    desk.owned_partitions.owned.clear()
 
     await desk.ask(request(requested_at=NOW - SECOND))
 
-    (again,) = desk.outbox.passed_on
+    (again,) = desk.publisher.passed_on
     assert decode_request(again.value).requested_at == NOW - SECOND
 
 
@@ -509,10 +509,10 @@ async def test_a_request_on_a_wrong_partition_is_passed_on(desk: Desk) -> None:
 
     (event,) = await desk.ask(ReportRequest(REPORT, store, NOW - DAY))
 
-    (again,) = desk.outbox.passed_on
+    (again,) = desk.publisher.passed_on
     assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 3, store)
     assert decode_request(again.value) == ReportRequest(REPORT, store, NOW - DAY, NOW)
-    assert desk.outbox.reports == []
+    assert desk.publisher.reports == []
     assert event.acks == 1
 
 
@@ -520,17 +520,17 @@ async def test_a_request_on_a_wrong_partition_is_passed_on(desk: Desk) -> None:
 
 
 async def test_what_cannot_be_read_becomes_a_dead_letter(desk: Desk) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
 
     (event,) = await desk.ask(b"{}")
 
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source == {"topic": REPORT_REQUESTS.name, "partition": 0, "offset": 0}
     assert (letter.original, letter.key) == (b"{}", b"a key")
     assert letter.reason == "report_id is missing"
-    assert desk.outbox.reports == []
+    assert desk.publisher.reports == []
     assert event.acks == 0
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
     assert event.acks == 1
 
@@ -544,15 +544,15 @@ BAD_REQUESTS = {
 
 @pytest.mark.parametrize("content", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
 async def test_a_report_whose_id_can_be_read_fails(desk: Desk, content: dict[str, Any]) -> None:
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
 
     (event,) = await desk.ask(orjson.dumps(content))
 
-    assert desk.reason() == desk.outbox.letters[0].reason
-    desk.outbox.sends.arrive(0)
+    assert desk.reason() == desk.publisher.letters[0].reason
+    desk.publisher.sends.arrive(0)
     await settle()
     assert event.acks == 0
-    desk.outbox.sends.arrive(1)
+    desk.publisher.sends.arrive(1)
     await settle()
     assert event.acks == 1
 
@@ -568,7 +568,7 @@ async def test_a_request_that_breaks_the_decoder_does_not_end_the_worker(
 
     (event,) = await desk.ask(request())
 
-    assert desk.outbox.letters[0].reason.startswith("internal error: RecursionError")
+    assert desk.publisher.letters[0].reason.startswith("internal error: RecursionError")
     assert event.acks == 1
     assert desk.failures.errors == []
 
@@ -583,7 +583,7 @@ async def test_one_that_waits_keeps_no_other_back(desk: Desk) -> None:
     waiting, _ = await desk.ask(request(reference_time=NOW), b"{}")
 
     assert waiting.acks == 0
-    assert len(desk.outbox.letters) == 1
+    assert len(desk.publisher.letters) == 1
 
 
 async def test_so_many_at_once_and_no_more(desk: Desk) -> None:
@@ -688,7 +688,7 @@ async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(desk: Desk)
     desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
     await desk.ask(ReportRequest(REPORT, STORE, NOW))
     await desk.all_answered()
-    report = desk.outbox.reports[-1].report
+    report = desk.publisher.reports[-1].report
     assert report is not None
     assert (report["timezone"], report["unknown_timezone"]) == ("America/Chicago", name)
 
@@ -701,6 +701,6 @@ async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
         desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
     await desk.ask(ReportRequest(REPORT, STORE, NOW))
     await desk.all_answered()
-    report = desk.outbox.reports[-1].report
+    report = desk.publisher.reports[-1].report
     assert report is not None
     assert "unknown_timezone" not in report

@@ -17,7 +17,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import MINUTE
 from stream_app.kafka.safe_records import UnreadableRecords
-from stream_app.worker.consumer import RunMessage, RunScheduler
+from stream_app.worker.consumer import ChunkMessage, ChunkScheduler
 from stream_app.worker.facts.keys import decode_fact
 from tests.agent_fakes import NOW, FakeEvent, FakeRecord, FakeStream, settle, store_in
 from tests.unit.worker.agents.test_ingest import Desk as IngestDesk
@@ -42,7 +42,8 @@ def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
     """What agents get of the records that a consumer fetched."""
     place = TP(spec.name, 0)
     return [
-        FakeEvent(RunMessage(place, run, 1)) for _, run in RunScheduler().iterate({place: records})
+        FakeEvent(ChunkMessage(place, run, 1))
+        for _, run in ChunkScheduler().iterate({place: records})
     ]
 
 
@@ -51,18 +52,18 @@ async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
     spec: TopicSpec,
 ) -> None:
     desk = IngestDesk()
-    desk.outbox.sends.at_once = False
+    desk.publisher.sends.at_once = False
     events = handed_out(spec, unreadable(spec, 4, 9))
     await desk.run(*events, spec=spec)
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
     assert (letter.reason, letter.original, letter.key) == ("unknown codec 5", None, None)
     assert dead_letter_key(letter) == f"{spec.name}/0/4/9".encode()
-    assert desk.committable.offset(spec.name, 0) == 4
+    assert desk.commit_tracker.offset(spec.name, 0) == 4
 
-    desk.outbox.sends.arrive()
+    desk.publisher.sends.arrive()
     await settle()
-    assert desk.committable.offset(spec.name, 0) == 10
+    assert desk.commit_tracker.offset(spec.name, 0) == 10
     assert [event.acks for event in events] == [1]
     assert desk.failures.errors == []
 
@@ -78,14 +79,14 @@ async def test_the_records_around_it_are_applied() -> None:
     )
     await desk.run(*events, spec=zones)
     assert [decode_fact(value)[1] for value in desk.facts.content.values()] == [b"Asia/Tokyo"]
-    assert len(desk.outbox.letters) == 1
-    assert desk.committable.offset(zones.name, 0) == 11
-    assert desk.ownership.owned[0].applied(zones.name) == 11
+    assert len(desk.publisher.letters) == 1
+    assert desk.commit_tracker.offset(zones.name, 0) == 11
+    assert desk.owned_partitions.owned[0].applied(zones.name) == 11
 
     polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
     await desk.run(*polls)
     assert len(desk.polls()) == 1
-    assert len(desk.outbox.letters) == 2
+    assert len(desk.publisher.letters) == 2
 
 
 @pytest.mark.parametrize("spec", [REPORT_REQUESTS, STORE_QUERIES])
@@ -94,10 +95,10 @@ async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None
     events = handed_out(spec, unreadable(spec, 4, 9))
     await desk.reports.requests(FakeStream(events))
     await settle()
-    (letter,) = desk.outbox.letters
+    (letter,) = desk.publisher.letters
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
-    assert desk.outbox.reports == []
-    assert desk.committable.offset(spec.name, 0) == 10
+    assert desk.publisher.reports == []
+    assert desk.commit_tracker.offset(spec.name, 0) == 10
     assert [event.acks for event in events] == [1]
 
 

@@ -12,7 +12,7 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain.poll_buckets import Bucket
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.errors import RevokedError, TableError
-from stream_app.kafka.batch_producer import Acknowledged
+from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.worker.facts.database import START, Checkpoint, FactsDatabase, checkpoint_after
 from stream_app.worker.facts.keys import HOURS_TAG, POSITION_KEY, ZONE_TAG, bucket_key, store_key
 from stream_app.worker.facts.summary import PartitionSummary, summarize
@@ -169,7 +169,7 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
         assert desk.facts.put(0, key, value) is shared
     assert desk.facts.unacknowledged == 3
 
-    shared.sent.set_result(Acknowledged(0, 0))
+    shared.sent.set_result(BatchMetadata(0, 0))
     await settle()
 
     assert desk.content() == {b"a": b"3", b"b": b"2"}

@@ -33,7 +33,7 @@ from stream_app.domain.poll_buckets import BucketLayout, kind_of
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.errors import TableError
-from stream_app.kafka.offset_tracker import Frontier
+from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
@@ -46,7 +46,7 @@ from stream_app.worker.facts.keys import (
 from stream_app.worker.watchman import recent_records as kept_records
 from stream_app.worker.watchman import watchman
 from stream_app.worker.watchman.watchman import Watchman
-from tests.agent_fakes import Failures, FakeFacts, FakeOwnership, settings_with, store_in
+from tests.agent_fakes import Failures, FakeFacts, FakeOwnedPartitions, settings_with, store_in
 from tests.unit.worker.watchman.topics import FakeConsumer, TopicRecord, Topics
 
 if TYPE_CHECKING:
@@ -79,15 +79,15 @@ class Product:
         self.random = Random(seed)
         self.topics = Topics()
         self.facts = FakeFacts()
-        self.ownership = FakeOwnership()
-        self.partition: OwnedPartition = self.ownership.own(0, *map(store_key, STORES))
+        self.owned_partitions = FakeOwnedPartitions()
+        self.partition: OwnedPartition = self.owned_partitions.own(0, *map(store_key, STORES))
         self.layout = BucketLayout(self.settings.retention)
         self.metrics = WorkerMetrics()
         self.failures = Failures()
         self.now = START
         self.watchman = Watchman(
             self.settings,
-            self.ownership,  # type: ignore[arg-type]
+            self.owned_partitions,  # type: ignore[arg-type]
             self.facts,
             self.metrics,
             self.failures,
@@ -266,7 +266,7 @@ async def test_topics_that_were_made_anew_convict_nobody(errors: list[str]) -> N
         product.hours(store, HOURS)
         product.zone(store, "Asia/Tokyo")
     product.topics.records.clear()
-    product.partition.frontiers = {t: Frontier(0) for t in product.partition.frontiers}
+    product.partition.frontiers = {t: OffsetTracker(0) for t in product.partition.frontiers}
     product.live(1)
     await product.watch()
     assert product.outcomes() == (0, 0, 3)
@@ -348,7 +348,7 @@ async def test_a_partition_that_is_revoked_while_it_is_read_ends_the_round(
 
     async def revoked_meanwhile(*arguments: Any) -> None:
         await read(*arguments)
-        product.ownership.owned.clear()
+        product.owned_partitions.owned.clear()
 
     monkeypatch.setattr(Watchman, "_read_newest", revoked_meanwhile)
     await product.watch()
@@ -358,7 +358,7 @@ async def test_a_partition_that_is_revoked_while_it_is_read_ends_the_round(
 
 async def test_a_worker_that_owns_nothing_has_nothing_to_check() -> None:
     product = Product()
-    product.ownership.owned.clear()
+    product.owned_partitions.owned.clear()
     await product.watch()
     assert product.outcomes() == (0, 0, 0)
 
@@ -379,13 +379,13 @@ async def test_records_that_are_deleted_while_they_are_read_end_the_round(
 ) -> None:
     product = Product()
     product.live(24 * 12)
-    note = kept_records.KeptRecords._note_first
+    note = kept_records.RecentRecords._note_first
 
     def deleted_meanwhile(*arguments: Any) -> None:
         product.topics.deleted[STATUS, 0] = 600
         note(*arguments)
 
-    monkeypatch.setattr(kept_records.KeptRecords, "_note_first", deleted_meanwhile)
+    monkeypatch.setattr(kept_records.RecentRecords, "_note_first", deleted_meanwhile)
     await product.watch()
     assert product.outcomes() == (0, 0, 1)
 
