@@ -22,7 +22,7 @@ from benchmarks.disk import topic_bytes
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MEGABYTE, cpu_seconds, resident_megabytes
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topics import REPORT_RESULTS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, SECOND
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.http import request
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_poll
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import MINUTE, format_instant
 from stream_app.kafka.clients import producer

@@ -27,7 +27,7 @@ from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, Registry
 from api.webhooks.service import Webhooks
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     StoreRecord,
     decode_dead_letter,
     encode_poll,
@@ -43,7 +43,7 @@ from stream_app.settings import Settings, named_stores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_app.contracts.records import DeadLetter
+    from stream_app.contracts.polls import DeadLetter
     from stream_app.contracts.report_requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
 

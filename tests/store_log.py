@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_zone
+from stream_app.contracts.polls import encode_zone
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     RecordOrigin,

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from api.http.memory_budget import TokenBucket
 from api.kafka.publisher import Outgoing, outcome, overloaded
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     KEPT_BYTES,
     DeadLetter,
     ahead_of_clock,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
-from stream_app.contracts.records import decode_packed_polls
+from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.polls import packed_set
 from stream_app.kafka.clients import connection

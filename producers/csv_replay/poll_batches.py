@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from producers.csv_replay.poll_rows import SCHEMA
-from stream_app.contracts.records import MAX_POLLS_PER_RECORD
+from stream_app.contracts.polls import MAX_POLLS_PER_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from producers.csv_replay.store_rows import hours_row
 from producers.csv_replay.table import HOURS, KINDS, POLLS, pick_values
 from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
 from stream_app.contracts.json_text import parse_json
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     HoursRecord,
     PollBatch,
     ZoneRecord,
@@ -42,7 +42,7 @@ from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
-    from stream_app.contracts.records import DeadLetter
+    from stream_app.contracts.polls import DeadLetter
 
 _OF_A_STORE: Final = re.compile(r"/stores/([^/]+)/(status|business_hours|timezone)")
 _MANY_POLLS: Final = "/status"

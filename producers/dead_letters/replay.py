@@ -20,7 +20,7 @@ from producers.dead_letters.decode import (
     recover,
 )
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     MAX_HOURS_ROWS,
     MAX_POLLS_PER_RECORD,
     HoursRecord,

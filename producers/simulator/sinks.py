@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     ahead_of_clock,
     encode_poll,
     encode_poll_batch,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     MAX_HOURS_ROWS,
     field_of,
     known_fields_only,

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     field_of,
     known_fields_only,
     object_of,

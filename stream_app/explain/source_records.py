@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     ahead_of_clock,
     before_earliest,
     decode_hours,

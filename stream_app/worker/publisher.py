@@ -9,7 +9,7 @@ from uuid import UUID
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     StoreRecord,
     bounded_dead_letter,

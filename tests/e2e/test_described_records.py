@@ -13,7 +13,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_app.contracts.records import encode_poll
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.timestamps import LATEST

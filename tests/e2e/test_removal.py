@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_poll
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.removal import encode_removal
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.contracts.records import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.polls import encode_hours, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import (
     FACTS_TABLE,
     STORE_BUSINESS_HOURS,

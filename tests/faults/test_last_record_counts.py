@@ -19,7 +19,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import CommitFailedError
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_hours, encode_zone
+from stream_app.contracts.polls import encode_hours, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER
 from stream_app.contracts.topics import (
     APP_ID,

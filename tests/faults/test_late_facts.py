@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll, encode_poll_batch
+from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import WEEK
 from tests.faults.deployment import deployment

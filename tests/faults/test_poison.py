@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     REPORT_RESULTS,

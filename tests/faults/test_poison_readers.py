@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import KEPT_BYTES, DeadLetter, encode_dead_letter, encode_poll
+from stream_app.contracts.polls import KEPT_BYTES, DeadLetter, encode_dead_letter, encode_poll
 from stream_app.contracts.topics import (
     CONSUMED_TOPICS,
     DEAD_LETTERS,

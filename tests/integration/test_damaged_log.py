@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import StoreRecord, decode_dead_letter, encode_store, encode_zone
+from stream_app.contracts.polls import StoreRecord, decode_dead_letter, encode_store, encode_zone
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap

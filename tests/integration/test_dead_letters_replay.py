@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from producers.dead_letters.log import LetterFilter, LetterLog, partition_reader
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     dead_letter_key,
     encode_dead_letter,

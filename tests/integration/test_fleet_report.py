@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import HOUR, MINUTE

@@ -14,7 +14,7 @@ import pytest
 from api.fleet.view import FleetQuery
 from api.reports.rows import named_rows
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.report_spec import ReportForm

@@ -17,7 +17,7 @@ from api.app import create_app
 from api.gateway import Gateway
 from producers.record_sink import RecordSink
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import HOUR, MINUTE, SECOND
 from stream_app.local.run_file import ADDRESS_FILE

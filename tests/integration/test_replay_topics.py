@@ -20,7 +20,7 @@ from producers.csv_replay.progress_view import PlainView
 from producers.csv_replay.replay import ReplayFiles, replay_files
 from producers.csv_replay.summary import Summary
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     MAX_POLLS_PER_RECORD,
     decode_dead_letter,
     decode_hours,

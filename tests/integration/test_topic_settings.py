@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll_batch
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topic_rules import CHECKED_SETTINGS, differences
 from stream_app.contracts.topics import ALL_TOPICS, STORE_STATUS
 from stream_app.domain.timestamps import DAY, MINUTE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.records import encode_poll, encode_poll_batch
+from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK
 from stream_app.kafka.applied_offsets import AppliedOffsets

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.records import DeadLetter, ahead_of_clock
+from stream_app.contracts.polls import DeadLetter, ahead_of_clock
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.timestamps import DAY

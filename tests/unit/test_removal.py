@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from api.stores.view import Registry
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     StoreRecord,
     encode_hours,
     encode_poll_batch,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.environment import python_of, run
 from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
-from stream_app.contracts.records import decode_packed_polls
+from stream_app.contracts.polls import decode_packed_polls
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
 from stream_app.domain.timestamps import HOUR, WEEK

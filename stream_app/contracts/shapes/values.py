@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
-from stream_app.contracts.records import MAX_ZONE_LENGTH
+from stream_app.contracts.polls import MAX_ZONE_LENGTH
 from stream_app.contracts.report_requests import MAX_STORES_NAMED
 from stream_app.domain.timestamps import LATEST
 

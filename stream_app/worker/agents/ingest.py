@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     decode_hours,
     decode_packed_polls,
     decode_zone,

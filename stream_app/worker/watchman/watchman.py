@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import decode_dead_letter, decode_poll_batch
+from stream_app.contracts.polls import decode_dead_letter, decode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError

@@ -23,7 +23,7 @@ from benchmarks.pings import (
 )
 from benchmarks.processes import cpu_seconds, megabytes_in, resident_megabytes, ticks_of
 from benchmarks.watermarks import Advance
-from stream_app.contracts.records import decode_poll_batch
+from stream_app.contracts.polls import decode_poll_batch
 from stream_app.domain.timestamps import MINUTE
 
 if TYPE_CHECKING:

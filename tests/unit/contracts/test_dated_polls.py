@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     ahead_of_clock,
     before_earliest,
     decode_poll_batch,

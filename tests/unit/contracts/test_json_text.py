@@ -16,7 +16,7 @@ from stream_app.contracts.json_text import (
     foreign_encoding,
     parse_json,
 )
-from stream_app.contracts.records import decode_hours, decode_packed_polls, decode_zone
+from stream_app.contracts.polls import decode_hours, decode_packed_polls, decode_zone
 from stream_app.contracts.report_requests import decode_request
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import RecordError

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts import records
-from stream_app.contracts.records import (
+from stream_app.contracts import polls as records
+from stream_app.contracts.polls import (
     PollBatch,
     decode_packed_polls,
     decode_poll_batch,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.records import decode_zone
+from stream_app.contracts.polls import decode_zone
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     REVISION_BYTES,

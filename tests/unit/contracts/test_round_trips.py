@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     HoursRecord,
     PollBatch,

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     HoursRecord,
     PollBatch,

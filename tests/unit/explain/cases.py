@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import encode_hours, encode_poll, encode_zone
+from stream_app.contracts.polls import encode_hours, encode_poll, encode_zone
 from stream_app.contracts.report_results import (
     StoreBasis,
     basis_of,

@@ -17,7 +17,7 @@ from api.http import event_stream
 from api.http.event_stream import EventStreams
 from api.kafka.data_age import Freshness
 from api.keys import EVENT_STREAMS
-from stream_app.contracts.records import encode_zone
+from stream_app.contracts.polls import encode_zone
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.report_results import further_fields
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES

@@ -14,7 +14,7 @@ from api.fleet import view as module
 from api.fleet.view import FleetQuery, FleetView, State
 from api.stores.view import Registry
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     StoreRecord,
     encode_hours,
     encode_poll,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from api.openapi.asyncapi import asyncapi
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     encode_dead_letter,
     encode_hours,

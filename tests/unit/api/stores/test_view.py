@@ -7,7 +7,7 @@ import pytest
 
 from api.stores.view import Registry, StoreEntry
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import StoreRecord, encode_hours, encode_store, encode_zone
+from stream_app.contracts.polls import StoreRecord, encode_hours, encode_store, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.errors import RecordError

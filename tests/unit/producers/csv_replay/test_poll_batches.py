@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from producers.csv_replay.poll_batches import batches, due_count, join_polls
 from producers.csv_replay.poll_rows import SCHEMA
-from stream_app.contracts.records import MAX_POLLS_PER_RECORD
+from stream_app.contracts.polls import MAX_POLLS_PER_RECORD
 from stream_app.domain.timestamps import LATEST, SECOND
 
 IDS = ["store-0", "store-1", "store-2"]

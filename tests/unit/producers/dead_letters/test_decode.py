@@ -15,7 +15,7 @@ from producers.dead_letters.decode import (
     RequestRecord,
     recover,
 )
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     HoursRecord,
     PollBatch,

@@ -8,7 +8,7 @@ from producers.dead_letters import replay as letter_replay
 from producers.dead_letters.log import LetterFilter, LetterLog
 from producers.dead_letters.replay import LetterReplay, Outcome
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     MAX_HOURS_ROWS,
     DeadLetter,
     HoursRecord,

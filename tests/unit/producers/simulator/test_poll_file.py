@@ -15,7 +15,7 @@ from stream_app.errors import StoreUptimeError
 from tests.unit.contracts import wire
 
 if TYPE_CHECKING:
-    from stream_app.contracts.records import PollBatch
+    from stream_app.contracts.polls import PollBatch
 
 A = "0a0a0a0a-1111-4222-8333-444444444444"
 HEADER = "store_id,status,timestamp_utc"

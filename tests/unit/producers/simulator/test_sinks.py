@@ -19,7 +19,7 @@ from producers.simulator.delivery_stats import Tally
 from producers.simulator.model import Ping
 from producers.simulator.sinks import HttpPings, KafkaPings
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.records import decode_poll_batch
+from stream_app.contracts.polls import decode_poll_batch
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
 from stream_app.settings import Settings

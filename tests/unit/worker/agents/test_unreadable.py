@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from stream_app.contracts.records import dead_letter_key, encode_poll_batch, encode_zone
+from stream_app.contracts.polls import dead_letter_key, encode_poll_batch, encode_zone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,

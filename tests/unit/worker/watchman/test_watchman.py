@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_app.contracts.records import (
+from stream_app.contracts.polls import (
     DeadLetter,
     encode_dead_letter,
     encode_hours,
