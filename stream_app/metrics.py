@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
 
 RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete"]
 """Why a partition's database is removed and read back from its changelog:

@@ -18,7 +18,7 @@ from stream_app.worker.owned_partitions import OwnedPartition
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.topics import TopicSpec
     from stream_app.contracts.watermarks import RestoreStatus, Watermark

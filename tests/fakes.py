@@ -26,15 +26,12 @@ from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, Registry
 from api.webhooks.service import Webhooks
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    StoreRecord,
-    decode_dead_letter,
-    encode_poll,
-    encode_store,
-)
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.removal import removal_in
 from stream_app.contracts.report_requests import ReportRequest, subject_of
+from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -43,7 +40,7 @@ from stream_app.settings import Settings, named_stores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.report_requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
 

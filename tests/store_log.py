@@ -6,7 +6,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import encode_zone
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     RecordOrigin,
@@ -14,6 +13,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_TIMEZONES
 from tests.agent_fakes import PARTITIONS, FakeRecord, store_in
 

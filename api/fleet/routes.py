@@ -11,7 +11,7 @@ from aiohttp import web
 from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
 from api.http.query_params import one_of, several_of, whole_number
 from api.keys import EVENT_STREAMS, FLEET
-from stream_app.contracts.polls import parse_uuid, shown
+from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:

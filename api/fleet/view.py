@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import orjson
 
 from api.stores.view import drop_if_gone
-from stream_app.contracts.polls import decode_packed_polls, status_name
+from stream_app.contracts.fields import status_name
+from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.removal import taken_back_in
 from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import union

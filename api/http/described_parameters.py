@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from api.openapi.json_schema import Schemas
 from api.openapi.openapi import OPERATIONS
-from stream_app.contracts.polls import listed, shown
+from stream_app.contracts.fields import listed, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:

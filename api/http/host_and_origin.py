@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 
 from api.http.problems import problem
 from stream_app.authority import Authority, ip_of, parse_authority
-from stream_app.contracts.polls import shown
+from stream_app.contracts.fields import shown
 from stream_app.settings import PREFIX, api_names
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from stream_app.contracts.polls import shown
+from stream_app.contracts.fields import shown
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError
 

@@ -22,8 +22,8 @@ from api.http.content_coding import (
 from api.http.json_items import SLICE_BYTES
 from api.http.memory_budget import Budget
 from api.http.problems import RETRY_SECONDS, ProblemError
+from stream_app.contracts.fields import shown
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
-from stream_app.contracts.polls import shown
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stream_app.contracts.polls import KEPT_BYTES, DeadLetter
+from stream_app.contracts.dead_letters import KEPT_BYTES, DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

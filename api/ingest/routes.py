@@ -19,8 +19,8 @@ from api.ingest.batch import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooMan
 from api.ingest.rejected_body import path_of, refused_is_kept, whole_body
 from api.keys import BODIES, INGESTION
 from stream_app.contracts.bodies import poll_in
+from stream_app.contracts.fields import parse_uuid, status_name
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, foreign_encoding
-from stream_app.contracts.polls import parse_uuid, status_name
 from stream_app.domain.timestamps import format_instant
 from stream_app.errors import BrokerUnavailableError, OverloadedError, RecordError
 

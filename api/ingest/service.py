@@ -11,18 +11,16 @@ from uuid import uuid4
 
 from api.http.memory_budget import TokenBucket
 from api.kafka.publisher import Outgoing, outcome, overloaded
-from stream_app.contracts.polls import (
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.dead_letters import (
     KEPT_BYTES,
     DeadLetter,
-    ahead_of_clock,
-    before_earliest,
     bounded_dead_letter,
     dead_letter_key,
-    encode_hours,
-    encode_poll_batch,
-    encode_zone,
 )
+from stream_app.contracts.polls import ahead_of_clock, before_earliest, encode_poll_batch
 from stream_app.contracts.removal import encode_removal
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,

@@ -18,7 +18,7 @@ from api.http.query_params import one_of
 from api.http.response_headers import complete_headers
 from api.http.static_files import answer, asset_named, load
 from api.public.status import PublicStatus
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 
 if TYPE_CHECKING:
     from api.gateway import Gateway

@@ -14,8 +14,8 @@ from api.http.request_body import BodyTooLargeError, RequestBody, json_in
 from api.keys import BODIES, REPORTS, STORES, WEBHOOKS
 from api.reports.representations import further_columns, report_answer
 from api.stores.routes import unknown_store
+from stream_app.contracts.fields import known_fields_only, parse_uuid
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
-from stream_app.contracts.polls import known_fields_only, parse_uuid
 from stream_app.contracts.report_requests import (
     FORM_FIELDS,
     MAX_STORES_NAMED,

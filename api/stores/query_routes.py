@@ -15,7 +15,7 @@ from api.reports.routes import check_room
 from api.stores.local_clock import utc_offsets
 from api.stores.routes import unknown_store
 from api.stores.store_state import store_from
-from stream_app.contracts.polls import parse_uuid, shown
+from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.store_details import MAX_INCIDENTS
 from stream_app.domain.report_spec import ReportForm

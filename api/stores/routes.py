@@ -18,7 +18,7 @@ from api.http.request_body import RequestBody, json_in
 from api.ingest.rejected_body import refused_is_kept, whole_body
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
 from stream_app.contracts.bodies import hours_in, zone_in
-from stream_app.contracts.polls import parse_uuid, parse_uuid_prefix, shown
+from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.timezones import find_zone
 

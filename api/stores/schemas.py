@@ -17,7 +17,7 @@ from api.openapi.operation import (
     unavailable,
 )
 from api.stores.routes import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
-from stream_app.contracts.polls import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.contracts.shapes.values import (
     ClosingTime,
     Day,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.fleet.view import StoreNow, figures_in, opening
-from stream_app.contracts.polls import parse_status
+from stream_app.contracts.fields import parse_status
 from stream_app.domain.timestamps import parse_instant
 from stream_app.domain.timezones import find_zone
 from stream_app.errors import ReportError

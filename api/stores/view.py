@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import decode_hours, decode_store, decode_zone
 from stream_app.contracts.removal import taken_back_in
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
+from stream_app.contracts.stores import decode_store, decode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.domain.business_hours import WeeklyHours
 

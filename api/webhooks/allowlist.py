@@ -14,7 +14,7 @@ from typing import Final
 from yarl import URL
 
 from stream_app.authority import parse_authority
-from stream_app.contracts.polls import shown
+from stream_app.contracts.fields import shown
 from stream_app.errors import RecordError
 
 MAX_URL_LENGTH: Final = 2000

@@ -29,7 +29,7 @@ from api.webhooks.allowlist import place_of
 from api.webhooks.commit_ledger import Ledger
 from api.webhooks.concurrency import Shares
 from api.webhooks.record_reader import SecondLook
-from stream_app.contracts.polls import DeadLetter
+from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError

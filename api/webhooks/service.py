@@ -9,8 +9,8 @@ from api.webhooks.allowlist import Destinations
 from api.webhooks.client import Delivery
 from api.webhooks.consumer import Courier
 from api.webhooks.delivery import Errands
+from stream_app.contracts.dead_letters import bounded_dead_letter, dead_letter_key
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import bounded_dead_letter, dead_letter_key
 from stream_app.contracts.topics import DEAD_LETTERS, WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from api.metrics import ApiMetrics
     from api.webhooks.delivery import Reports
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from producers.csv_replay.line_file import MAX_LINE_BYTES, Chunk, LineFile
 from producers.csv_replay.table import KINDS, Columns, Kind, check_utf8, split_line
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:

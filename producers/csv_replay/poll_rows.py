@@ -14,7 +14,8 @@ import polars as pl
 
 from producers.csv_replay.line_file import MAX_LINE_BYTES
 from producers.csv_replay.table import Columns, Refused, pick_values
-from stream_app.contracts.polls import before_earliest, parse_status, parse_uuid
+from stream_app.contracts.fields import parse_status, parse_uuid
+from stream_app.contracts.polls import before_earliest
 from stream_app.domain.timestamps import (
     DAY,
     HOUR,

@@ -6,7 +6,7 @@ import csv
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from stream_app.contracts.polls import DeadLetter, dead_letter_key, encode_dead_letter
+from stream_app.contracts.dead_letters import DeadLetter, dead_letter_key, encode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.errors import StoreUptimeError
 

@@ -18,7 +18,9 @@ from producers.csv_replay.summary import Summary, nothing_of, old_poll_warnings,
 from producers.csv_replay.table import HOURS, POLLS, ZONES
 from producers.record_sink import RecordSink
 from stream_app.contracts.access import Process
-from stream_app.contracts.polls import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.polls import encode_poll_batch
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import StoreUptimeError
 from stream_app.kafka.admin import ensure_topics

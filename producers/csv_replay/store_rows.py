@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from producers.csv_replay.table import Columns, Refused, pick_values
-from stream_app.contracts.polls import MAX_HOURS_ROWS, parse_uuid, zone_name_in
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
+from stream_app.contracts.fields import parse_uuid
+from stream_app.contracts.stores import zone_name_in
 from stream_app.domain.business_hours import Row, WeeklyHours, parse_day
 from stream_app.domain.timezones import find_zone
 from stream_app.errors import RecordError

@@ -13,21 +13,12 @@ from producers.csv_replay.header import find_columns
 from producers.csv_replay.store_rows import hours_row
 from producers.csv_replay.table import HOURS, KINDS, POLLS, pick_values
 from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
+from stream_app.contracts.business_hours import HoursRecord, decode_hours
+from stream_app.contracts.fields import parse_status, parse_uuid, shown
 from stream_app.contracts.json_text import parse_json
-from stream_app.contracts.polls import (
-    HoursRecord,
-    PollBatch,
-    ZoneRecord,
-    decode_hours,
-    decode_poll_batch,
-    decode_zone,
-    encode_zone,
-    parse_status,
-    parse_uuid,
-    shown,
-    split_ill_dated,
-)
+from stream_app.contracts.polls import PollBatch, decode_poll_batch, split_ill_dated
 from stream_app.contracts.report_requests import decode_request
+from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,
@@ -42,7 +33,7 @@ from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
 
 _OF_A_STORE: Final = re.compile(r"/stores/([^/]+)/(status|business_hours|timezone)")
 _MANY_POLLS: Final = "/status"

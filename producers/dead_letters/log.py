@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_app.contracts.polls import DeadLetter, decode_dead_letter
+from stream_app.contracts.dead_letters import DeadLetter, decode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.errors import RecordError, StoreUptimeError
 from stream_app.kafka.clients import safe_consumer, start, unavailable

@@ -19,21 +19,17 @@ from producers.dead_letters.decode import (
     RequestRecord,
     recover,
 )
-from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
+from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
-    MAX_POLLS_PER_RECORD,
     HoursRecord,
-    PollBatch,
-    ZoneRecord,
     decode_hours,
-    decode_zone,
     encode_hours,
-    encode_poll_batch,
-    encode_zone,
 )
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, PollBatch, encode_poll_batch
 from stream_app.contracts.removal import taken_back_in
 from stream_app.contracts.revisions import Revision
+from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from stream_app.contracts.polls import status_name
+from stream_app.contracts.fields import status_name
 from stream_app.domain.timestamps import to_datetime
 from stream_app.errors import StoreUptimeError
 

@@ -13,7 +13,8 @@ from producers.simulator.pacer import Pinger
 from producers.simulator.poll_file import PollFile
 from producers.simulator.sinks import HttpPings, KafkaPings
 from stream_app.contracts.access import Process
-from stream_app.contracts.polls import encode_hours, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap

@@ -13,13 +13,8 @@ import aiohttp
 import orjson
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import (
-    ahead_of_clock,
-    encode_poll,
-    encode_poll_batch,
-    shown,
-    status_name,
-)
+from stream_app.contracts.fields import shown, status_name
+from stream_app.contracts.polls import ahead_of_clock, encode_poll, encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import format_instant
 from stream_app.errors import StoreUptimeError

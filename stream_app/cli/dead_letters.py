@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.dead_letters.log import PartitionReader
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.settings import Settings
 
 _SHOWN_REASON: Final = 160

@@ -15,7 +15,7 @@ from producers.dead_letters.log import partition_reader
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.access import Process
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
 from stream_app.explain.comparison import judge
 from stream_app.explain.render import content_of, lines_of

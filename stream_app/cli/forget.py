@@ -10,7 +10,7 @@ import click
 
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
 from stream_app.local.run_file import api_address
 

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_requests import form_in
 from stream_app.contracts.report_results import content_rows
 from stream_app.domain.report import CSV_HEADER, csv_text

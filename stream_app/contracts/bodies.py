@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stream_app.contracts.polls import (
-    MAX_HOURS_ROWS,
-    field_of,
-    known_fields_only,
-    parse_status,
-    parse_uuid,
-    shown,
-    zone_name_in,
-)
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
+from stream_app.contracts.fields import field_of, known_fields_only, parse_status, parse_uuid, shown
+from stream_app.contracts.stores import zone_name_in
 from stream_app.domain.business_hours import Row, WeeklyHours, whole_day
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError

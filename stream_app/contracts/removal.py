@@ -13,13 +13,7 @@ from typing import Any
 
 import orjson
 
-from stream_app.contracts.polls import (
-    field_of,
-    known_fields_only,
-    object_of,
-    parse_uuid,
-    shown,
-)
+from stream_app.contracts.fields import field_of, known_fields_only, object_of, parse_uuid, shown
 from stream_app.contracts.revisions import Revision, origin_in
 from stream_app.errors import RecordError
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Required
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from stream_app.contracts.polls import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.errors import RecordError

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from stream_app.contracts.polls import (
+from stream_app.contracts.fields import (
     count_of,
     field_of,
     known_fields_only,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 
-from stream_app.contracts.polls import count_of, field_of, object_of, parse_uuid, shown
+from stream_app.contracts.fields import count_of, field_of, object_of, parse_uuid, shown
 from stream_app.contracts.report_fields import (
     check_basis,
     check_lost_input,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_app.contracts.polls import status_name
+from stream_app.contracts.fields import status_name
 from stream_app.domain.local_days import is_whole_day
 from stream_app.domain.report_spec import ReportForm, rows_of
 from stream_app.domain.timeline import incidents, timeline

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream_app.contracts.polls import field_of, object_of
+from stream_app.contracts.fields import field_of, object_of
 from stream_app.domain.timestamps import check_instant
 from stream_app.errors import RecordError
 

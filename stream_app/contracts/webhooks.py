@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream_app.contracts.polls import field_of, object_of, parse_uuid
+from stream_app.contracts.fields import field_of, object_of, parse_uuid
 from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.errors import RecordError
 

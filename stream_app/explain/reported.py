@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_app.contracts.fields import field_of, parse_status, parse_uuid, shown
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import field_of, parse_status, parse_uuid, shown
 from stream_app.contracts.report_results import names_in, objects_of
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.report import CSV_HEADER

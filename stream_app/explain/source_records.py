@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from stream_app.contracts.polls import (
-    ahead_of_clock,
-    before_earliest,
-    decode_hours,
-    decode_poll_batch,
-    decode_zone,
-)
+from stream_app.contracts.business_hours import decode_hours
+from stream_app.contracts.polls import ahead_of_clock, before_earliest, decode_poll_batch
 from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
 from stream_app.contracts.revisions import Revision
+from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,

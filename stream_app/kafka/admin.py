@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.contracts.access import ACCESS, Process
-from stream_app.contracts.polls import listed
+from stream_app.contracts.fields import listed
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.rights import (

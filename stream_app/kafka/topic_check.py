@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
-from stream_app.contracts.polls import listed
+from stream_app.contracts.fields import listed
 from stream_app.contracts.topic_rules import (
     CHECKED_SETTINGS,
     PARTITIONS,

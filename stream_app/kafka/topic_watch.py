@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_app.contracts.access import ACCESS
-from stream_app.contracts.polls import listed
+from stream_app.contracts.fields import listed
 from stream_app.contracts.topic_rules import PARTITIONS, partitions_differ
 from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.rights import missing_elsewhere, missing_in_words, missing_on_topics

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from stream_app.contracts.polls import DeadLetter
+from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.errors import BrokerUnavailableError
 from stream_app.periodic import PeriodicTask
 from stream_app.worker.facts.keys import LOST_KEY

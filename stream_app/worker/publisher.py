@@ -8,16 +8,11 @@ from uuid import UUID
 
 from aiokafka.errors import MessageSizeTooLargeError
 
+from stream_app.contracts.dead_letters import DeadLetter, bounded_dead_letter, dead_letter_key
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    DeadLetter,
-    StoreRecord,
-    bounded_dead_letter,
-    dead_letter_key,
-    encode_poll,
-    encode_store,
-)
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.report_results import ReportEvent, encode_event, event_key
+from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     LATEST_POLLS,

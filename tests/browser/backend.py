@@ -16,7 +16,7 @@ from api.app import create_app
 from api.http import static_files as pages
 from api.http.problems import ProblemError, problem_middleware
 from api.openapi import routes as documents
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data
 from tests.browser.public import CannedStatus

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.contracts.polls import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.polls import encode_poll_batch
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     FACTS_TABLE,
     STORE_BUSINESS_HOURS,

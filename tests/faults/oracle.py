@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.contracts.polls import decode_dead_letter
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.kafka.clients import connection
 from tests.faults.report_requests import Client
@@ -15,7 +15,7 @@ from tests.faults.report_requests import Client
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.settings import Settings
     from tests.faults.deployment import Deployment
     from tests.faults.ledger import Ledger

@@ -18,9 +18,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import CommitFailedError
 
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import encode_hours, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     APP_ID,
     SOURCE_TOPICS,

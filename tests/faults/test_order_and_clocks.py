@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.polls import encode_poll_batch
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from tests.faults.deployment import deployment
 from tests.faults.oracle import dead_letters

@@ -12,8 +12,9 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.contracts.dead_letters import KEPT_BYTES, DeadLetter, encode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import KEPT_BYTES, DeadLetter, encode_dead_letter, encode_poll
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.topics import (
     CONSUMED_TOPICS,
     DEAD_LETTERS,

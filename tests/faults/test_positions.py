@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
+from stream_app.contracts.dead_letters import DeadLetter, decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import DeadLetter, decode_dead_letter
 from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS, DEAD_LETTERS, STORE_STATUS
 from stream_app.kafka.clients import connection
 from tests.faults.deployment import Deployment, deployment

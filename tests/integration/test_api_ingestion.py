@@ -17,8 +17,9 @@ from api.gateway import Gateway
 from api.ingest.batch import SLICE_ITEMS
 from api.ingest.service import POLL_BYTES
 from producers.record_sink import RecordSink
+from stream_app.contracts.business_hours import decode_hours, encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, decode_hours, encode_hours
+from stream_app.contracts.polls import MAX_POLLS_PER_RECORD
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, format_instant
 from tests.fakes import now

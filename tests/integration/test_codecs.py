@@ -14,8 +14,8 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import decode_dead_letter
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     LATEST_POLLS,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gateway import Gateway
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import StoreRecord, decode_dead_letter, encode_store, encode_zone
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap

@@ -17,14 +17,9 @@ from aiokafka import AIOKafkaProducer
 
 from producers.dead_letters.log import LetterFilter, LetterLog, partition_reader
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import (
-    DeadLetter,
-    dead_letter_key,
-    encode_dead_letter,
-    encode_hours,
-    encode_poll,
-    encode_poll_batch,
-)
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.dead_letters import DeadLetter, dead_letter_key, encode_dead_letter
+from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,

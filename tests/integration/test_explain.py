@@ -17,8 +17,10 @@ from aiohttp.test_utils import TestServer
 from api.app import create_app
 from api.gateway import Gateway
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import encode_hours, encode_poll_batch, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_results import ReportEvent, encode_event
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     REPORT_RESULTS,
     STORE_BUSINESS_HOURS,

@@ -10,8 +10,9 @@ import pytest
 
 from api.gateway import Gateway
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import StoreRecord, encode_poll_batch, encode_store
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_requests import ReportRequest
+from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.domain.timestamps import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError

@@ -19,14 +19,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from producers.csv_replay.progress_view import PlainView
 from producers.csv_replay.replay import ReplayFiles, replay_files
 from producers.csv_replay.summary import Summary
+from stream_app.contracts.business_hours import decode_hours
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    MAX_POLLS_PER_RECORD,
-    decode_dead_letter,
-    decode_hours,
-    decode_poll_batch,
-    decode_zone,
-)
+from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, decode_poll_batch
+from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,

@@ -23,7 +23,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from api.webhooks.concurrency import Shares
 from api.webhooks.consumer import Courier
 from producers.record_sink import RecordSink
-from stream_app.contracts.polls import decode_dead_letter, encode_poll_batch
+from stream_app.contracts.dead_letters import decode_dead_letter
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.domain.timestamps import HOUR, format_instant
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.contracts.polls import decode_dead_letter, decode_poll_batch
+from stream_app.contracts.dead_letters import decode_dead_letter
+from stream_app.contracts.polls import decode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS
 from stream_app.kafka.clients import connection
 
 if TYPE_CHECKING:
-    from stream_app.contracts.polls import DeadLetter
+    from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 

@@ -19,7 +19,9 @@ from producers.dead_letters.decode import recover
 from stream_app.cli import report as report_command
 from stream_app.cli.dead_letters import _instant
 from stream_app.cli.main import cli
-from stream_app.contracts.polls import DeadLetter, decode_hours, decode_poll_batch
+from stream_app.contracts.business_hours import decode_hours
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.polls import decode_poll_batch
 from stream_app.contracts.report_requests import decode_request
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.timestamps import LATEST, parse_instant

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.polls import DeadLetter, ahead_of_clock
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.polls import ahead_of_clock
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.timestamps import DAY

@@ -12,14 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.stores.view import Registry
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    StoreRecord,
-    encode_hours,
-    encode_poll_batch,
-    encode_store,
-    encode_zone,
-)
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.removal import encode_removal
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
@@ -28,6 +23,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from stream_app.contracts.polls import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.contracts.revisions import ORIGIN_HEADER
 from stream_app.contracts.shapes.reports import LostInput, SettingsUsed, StoreReport
 from stream_app.contracts.shapes.values import (

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
-from stream_app.contracts.polls import MAX_ZONE_LENGTH
 from stream_app.contracts.report_requests import MAX_STORES_NAMED
+from stream_app.contracts.stores import MAX_ZONE_LENGTH
 from stream_app.domain.timestamps import LATEST
 
 closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))

@@ -20,13 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import MessageSizeTooLargeError
 
+from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    decode_hours,
-    decode_packed_polls,
-    decode_zone,
-    split_ill_dated,
-)
+from stream_app.contracts.polls import decode_packed_polls, split_ill_dated
 from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
@@ -35,6 +31,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
+from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from stream_app.contracts.polls import DeadLetter
+from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.kafka.safe_records import UnreadableRecords, source_of
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import decode_dead_letter, decode_poll_batch
+from stream_app.contracts.polls import decode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError

@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from producers.dead_letters.log import LetterLog
 from stream_app.cli import dead_letters as module
 from stream_app.cli.dead_letters import dead_letters
-from stream_app.contracts.polls import DeadLetter, encode_poll, encode_zone
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.polls import encode_poll
+from stream_app.contracts.stores import encode_zone
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from tests.unit.producers.dead_letters.letters import FakeReader
 

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.json_text import (
     BYTE_ORDER_MARK,
     NotJsonError,
     foreign_encoding,
     parse_json,
 )
-from stream_app.contracts.polls import decode_hours, decode_packed_polls, decode_zone
+from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.report_requests import decode_request
+from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import RecordError
 

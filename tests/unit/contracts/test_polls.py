@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts import polls as records
+from stream_app.contracts import polls as poll_records
+from stream_app.contracts.fields import parse_status, parse_uuid, status_name
 from stream_app.contracts.polls import (
     PollBatch,
     decode_packed_polls,
     decode_poll_batch,
     encode_poll_batch,
-    parse_status,
-    parse_uuid,
-    status_name,
 )
 from stream_app.domain.timestamps import LATEST, format_instant
 from stream_app.errors import RecordError
@@ -165,12 +163,12 @@ def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
     store: str, polls: list[tuple[int, bool]], edits: list[tuple[int, int, bytes]]
 ) -> None:
     value = encode_poll_batch(store, polls)
-    assert records._plain_batch(value) is not None
+    assert poll_records._plain_batch(value) is not None
     for position, deleted, inserted in edits:
         start = position % (len(value) + 1)
         value = value[:start] + inserted + value[start + deleted :]
     found = outcome_of(value)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_plain_batch", lambda _: None)
+        patch.setattr(poll_records, "_plain_batch", lambda _: None)
         assert found == outcome_of(value)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.polls import MAX_HOURS_ROWS, decode_hours, decode_zone
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS, decode_hours
 from stream_app.contracts.report_requests import report_id_of
+from stream_app.contracts.stores import decode_zone
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import (
     DECODERS,

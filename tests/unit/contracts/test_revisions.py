@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.polls import decode_zone
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     REVISION_BYTES,
@@ -22,6 +21,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
+from stream_app.contracts.stores import decode_zone
 from tests.agent_fakes import FakeRecord
 from tests.store_log import OTHERS, OWN, STORE, StoreLog, compacted
 

@@ -9,27 +9,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_app.contracts.polls import (
+from stream_app.contracts.business_hours import HoursRecord, decode_hours, encode_hours
+from stream_app.contracts.dead_letters import (
     DeadLetter,
-    HoursRecord,
-    PollBatch,
-    StoreRecord,
-    ZoneRecord,
     dead_letter_key,
     decode_dead_letter,
-    decode_hours,
-    decode_poll_batch,
+    encode_dead_letter,
+)
+from stream_app.contracts.polls import PollBatch, decode_poll_batch, encode_poll, encode_poll_batch
+from stream_app.contracts.report_requests import decode_request, encode_request, report_id_of
+from stream_app.contracts.report_results import decode_event, encode_event
+from stream_app.contracts.stores import (
+    StoreRecord,
+    ZoneRecord,
     decode_store,
     decode_zone,
-    encode_dead_letter,
-    encode_hours,
-    encode_poll,
-    encode_poll_batch,
     encode_store,
     encode_zone,
 )
-from stream_app.contracts.report_requests import decode_request, encode_request, report_id_of
-from stream_app.contracts.report_results import decode_event, encode_event
 from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire

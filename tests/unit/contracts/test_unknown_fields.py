@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 
-from stream_app.contracts.polls import decode_dead_letter, encode_dead_letter
+from stream_app.contracts.dead_letters import decode_dead_letter, encode_dead_letter
 from stream_app.contracts.removal import removal_in
 from stream_app.contracts.shapes.records import SHAPES, PartRequest
 from stream_app.contracts.topics import (

@@ -7,17 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stream_app.contracts.polls import (
-    DeadLetter,
-    HoursRecord,
-    PollBatch,
-    StoreRecord,
-    ZoneRecord,
-    decode_hours,
-    decode_poll_batch,
-    decode_store,
-    decode_zone,
-)
+from stream_app.contracts.business_hours import HoursRecord, decode_hours
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.polls import PollBatch, decode_poll_batch
 from stream_app.contracts.report_requests import (
     DETAILS,
     FleetRequest,
@@ -26,6 +18,7 @@ from stream_app.contracts.report_requests import (
     decode_request,
 )
 from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEvent, decode_event
+from stream_app.contracts.stores import StoreRecord, ZoneRecord, decode_store, decode_zone
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportForm

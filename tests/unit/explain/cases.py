@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import encode_hours, encode_poll, encode_zone
+from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.report_results import (
     StoreBasis,
     basis_of,
@@ -17,6 +18,7 @@ from stream_app.contracts.report_results import (
     report_content,
     report_rows,
 )
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.contracts.polls import encode_hours, encode_zone
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.report_spec import ReportForm
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE

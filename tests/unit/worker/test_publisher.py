@@ -9,8 +9,9 @@ import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
-from stream_app.contracts.polls import DeadLetter, decode_dead_letter, decode_store
+from stream_app.contracts.dead_letters import DeadLetter, decode_dead_letter
 from stream_app.contracts.report_results import ReportEvent, decode_event
+from stream_app.contracts.stores import decode_store
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     MAX_STATE_BYTES,

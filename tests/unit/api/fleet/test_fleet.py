@@ -17,9 +17,9 @@ from api.http import event_stream
 from api.http.event_stream import EventStreams
 from api.kafka.data_age import Freshness
 from api.keys import EVENT_STREAMS
-from stream_app.contracts.polls import encode_zone
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.report_results import further_fields
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportForm

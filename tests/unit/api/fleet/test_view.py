@@ -13,14 +13,10 @@ import pytz
 from api.fleet import view as module
 from api.fleet.view import FleetQuery, FleetView, State
 from api.stores.view import Registry
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
-    StoreRecord,
-    encode_hours,
-    encode_poll,
-    encode_store,
-    encode_zone,
-)
+from stream_app.contracts.polls import encode_poll
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
 from stream_app.contracts.topics import (
     LATEST_POLLS,
     STORE_BUSINESS_HOURS,

@@ -13,19 +13,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from api.openapi.asyncapi import asyncapi
-from stream_app.contracts.polls import (
-    DeadLetter,
-    encode_dead_letter,
-    encode_hours,
-    encode_poll,
-    encode_poll_batch,
-    encode_store,
-    encode_zone,
-)
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
+from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.report_requests import encode_request
 from stream_app.contracts.report_results import Piece, ReportEvent, basis_of, encode_event
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.shapes.records import SHAPES
+from stream_app.contracts.stores import encode_store, encode_zone
 from stream_app.contracts.topics import (
     ALL_TOPICS,
     DEAD_LETTERS,

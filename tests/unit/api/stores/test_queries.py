@@ -10,7 +10,7 @@ import pytest
 
 from api.stores.local_clock import utc_offsets
 from api.stores.store_state import store_from
-from stream_app.contracts.polls import encode_hours
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS
 from stream_app.domain.report_spec import ReportForm

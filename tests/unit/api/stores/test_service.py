@@ -10,7 +10,7 @@ import pytest
 from api.stores import service as module
 from api.stores.service import StoreService
 from api.stores.view import Registry
-from stream_app.contracts.polls import StoreRecord, encode_store
+from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from stream_app.errors import WorkersBehindError
 from tests.fakes import FakeRecord

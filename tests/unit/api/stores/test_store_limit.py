@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import create_app
 from api.stores.store_limit import UNREGISTERED_SECONDS, StoreLimit
 from api.stores.view import Registry
-from stream_app.contracts.polls import StoreRecord, encode_store
+from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from tests.fakes import SETTINGS, FakeGateway, FakeRecord
 from tests.unit.api.answers import STORE, problem_of

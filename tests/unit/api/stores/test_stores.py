@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.errors import KafkaError
 
-from stream_app.contracts.polls import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.contracts.removal import encode_removal
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.stores.view import Registry, StoreEntry
+from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import StoreRecord, encode_hours, encode_store, encode_zone
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.errors import RecordError
 from tests.fakes import FakeRecord

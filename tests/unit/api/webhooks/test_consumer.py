@@ -13,7 +13,7 @@ from api.webhooks import consumer as consumer_module
 from api.webhooks.commit_ledger import Ledger
 from api.webhooks.concurrency import Shares
 from api.webhooks.consumer import Courier
-from stream_app.contracts.polls import DeadLetter
+from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.errors import BrokerUnavailableError

@@ -18,7 +18,8 @@ from producers.csv_replay.quoted_lines import MAX_ROW_LINES, join_rows
 from producers.csv_replay.store_rows import Registry, read_hours
 from producers.csv_replay.table import HOURS, POLLS
 from producers.dead_letters.decode import recover
-from stream_app.contracts.polls import DeadLetter, PollBatch
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.polls import PollBatch
 from stream_app.domain.timestamps import parse_instant
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 
 from producers.csv_replay.rejected_rows import SHOWN, Refusals
 from producers.csv_replay.table import Refused
-from stream_app.contracts.polls import decode_dead_letter
+from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
 from stream_app.errors import StoreUptimeError
 

@@ -8,7 +8,7 @@ from producers.csv_replay.open_file import Table
 from producers.csv_replay.store_rows import Registry, read_hours, read_zones
 from producers.csv_replay.summary import registry_warnings
 from producers.csv_replay.table import HOURS, ZONES, Refused
-from stream_app.contracts.polls import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import DeadLetter, encode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
 from stream_app.settings import Settings
 

@@ -15,17 +15,11 @@ from producers.dead_letters.decode import (
     RequestRecord,
     recover,
 )
-from stream_app.contracts.polls import (
-    DeadLetter,
-    HoursRecord,
-    PollBatch,
-    ZoneRecord,
-    encode_hours,
-    encode_poll,
-    encode_poll_batch,
-    encode_zone,
-    parse_uuid,
-)
+from stream_app.contracts.business_hours import HoursRecord, encode_hours
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.fields import parse_uuid
+from stream_app.contracts.polls import PollBatch, encode_poll, encode_poll_batch
+from stream_app.contracts.stores import ZoneRecord, encode_zone
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from producers.dead_letters import log as letter_log
 from producers.dead_letters.log import KeptLetter, LetterFilter, LetterLog, PartitionReader
-from stream_app.contracts.polls import DeadLetter
+from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from tests.unit.producers.dead_letters.letters import SETTINGS, FakeReader, Record

@@ -7,21 +7,17 @@ import pytest
 from producers.dead_letters import replay as letter_replay
 from producers.dead_letters.log import LetterFilter, LetterLog
 from producers.dead_letters.replay import LetterReplay, Outcome
-from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.polls import (
+from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
-    DeadLetter,
     HoursRecord,
-    ZoneRecord,
     decode_hours,
-    decode_poll_batch,
-    decode_zone,
     encode_hours,
-    encode_poll,
-    encode_poll_batch,
-    encode_zone,
 )
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.polls import decode_poll_batch, encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
+from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,

@@ -21,7 +21,7 @@ from producers.simulator.model import (
     Simulation,
     Trouble,
 )
-from stream_app.contracts.polls import parse_uuid
+from stream_app.contracts.fields import parse_uuid
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.timestamps import HOUR, MINUTE, SECOND
 from stream_app.domain.timezones import find_zone

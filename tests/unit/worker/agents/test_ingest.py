@@ -10,8 +10,10 @@ import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from stream_app.contracts.polls import encode_hours, encode_poll, encode_poll_batch, encode_zone
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.poll_buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
 from stream_app.domain.polls import from_bytes, poll_set

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from stream_app.contracts.polls import dead_letter_key, encode_poll_batch, encode_zone
+from stream_app.contracts.dead_letters import dead_letter_key
+from stream_app.contracts.polls import encode_poll_batch
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,

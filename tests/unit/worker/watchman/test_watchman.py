@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_app.contracts.polls import (
-    DeadLetter,
-    encode_dead_letter,
-    encode_hours,
-    encode_poll_batch,
-    encode_zone,
-)
+from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
+from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
     RecordOrigin,
     Revision,
     encode_origin,
 )
+from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,

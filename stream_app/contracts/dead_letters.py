@@ -1,0 +1,130 @@
+"""The records of `dead-letters`: input that was rejected, with the reason and its source."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from stream_app.contracts.fields import field_of, object_of, shown
+from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.errors import RecordError
+
+KEPT_BYTES: Final = 1_000_000
+"""Of an original that is too large for a dead letter. A byte takes up to six in JSON: this fits."""
+
+_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What was refused, why, and where it stood.
+
+    Attributes:
+        source: `{"topic", "partition", "offset"}`, with `"last_offset"` where no record between
+            both offsets could be read, so that there is no original; or
+            `{"file", "line", "kind", "columns"}` (the
+            last two: what its rows are, and the header; early letters lack them), or for HTTP
+            `{"http", "path"}` and, for one of many in a body, `"item"`. `http` is a UUID of the
+            request. `path` is what the request named, such as `/status` or
+            `/stores/<id>/timezone`, with the store id as it was sent: together with `original`
+            it is all that is needed to send the item again. `item` counts from 0: the index in
+            a JSON array, the line in NDJSON (blank lines count).
+        reason: one line.
+        original: the bytes as they came: a record's value, a row of a file, a request's body, or
+            the item alone where `item` is there (an item of a JSON array is written anew, so
+            its spaces are lost). None for a record without a value.
+        key: the record's key bytes, where there was one.
+        truncated: True where only the beginning of the original is kept.
+    """
+
+    source: dict[str, str | int]
+    reason: str
+    original: bytes | None
+    key: bytes | None = None
+    truncated: bool = False
+
+
+_HOW_TO_READ: Final = {"kind", "columns"}
+"""What a source says besides where the original stood."""
+
+
+def dead_letter_key(letter: DeadLetter) -> bytes:
+    """Where the original stood: a replay of the same fault has the same key."""
+    where = (part for name, part in letter.source.items() if name not in _HOW_TO_READ)
+    return "/".join(map(str, where)).encode()
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
+    content: dict[str, Any] = {
+        "source": letter.source,
+        "reason": letter.reason,
+        "original": _as_text(letter.original),
+        "key": _as_text(letter.key),
+    }
+    if letter.truncated:
+        content["truncated"] = True
+    return orjson.dumps(content)
+
+
+def bounded_dead_letter(letter: DeadLetter) -> bytes:
+    """Write a `dead-letters` record that its topic takes: of a large original the beginning."""
+    value = encode_dead_letter(letter)
+    return value if len(value) <= _MAX_LETTER_BYTES else encode_dead_letter(_shortened(letter))
+
+
+def _shortened(letter: DeadLetter) -> DeadLetter:
+    original = letter.original or b""
+    return replace(
+        letter,
+        reason=f"{letter.reason[:1000]} (the first {KEPT_BYTES} of {len(original)} bytes)",
+        original=original[:KEPT_BYTES],
+        key=letter.key[:1000] if letter.key else letter.key,
+        truncated=True,
+    )
+
+
+def decode_dead_letter(value: bytes | None) -> DeadLetter:
+    """Read a `dead-letters` record; `truncated` came later than the rest and may be missing.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    content = object_of(value)
+    source = field_of(content, "source")
+    reason = field_of(content, "reason")
+    if not isinstance(source, dict) or not isinstance(reason, str):
+        raise RecordError("source is not an object, or reason not a text")
+    return DeadLetter(
+        source={name: part for name, part in source.items() if isinstance(part, str | int)},
+        reason=reason,
+        original=_as_bytes(field_of(content, "original"), "original"),
+        key=_as_bytes(content.get("key"), "key"),
+        truncated=content.get("truncated") is True,
+    )
+
+
+def _as_text(data: bytes | None) -> str | dict[str, str] | None:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _as_bytes(text: object, what: str) -> bytes | None:
+    match text:
+        case None:
+            return None
+        case str():
+            return text.encode()
+        case {"base64": str(encoded)}:
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except ValueError:
+                pass
+    raise RecordError(f"{what} is neither a text nor base64: {shown(text)}")
