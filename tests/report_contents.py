@@ -20,7 +20,7 @@ from stream_app.contracts.report_results import (
 )
 from stream_app.contracts.store_details import details_content
 from stream_app.domain.business_hours import WeeklyHours
-from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.uptime import observe
 from tests.fakes import SETTINGS, FakeGateway
@@ -28,8 +28,8 @@ from tests.fakes import SETTINGS, FakeGateway
 if TYPE_CHECKING:
     from api.reports.view import ReportState
     from stream_app.contracts.report_requests import AnyRequest
-    from stream_app.domain.report_spec import FormRow
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.report_spec import ReportRow
+    from stream_app.domain.uptime import StoreObservation
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
@@ -39,7 +39,7 @@ BASIS = StoreBasis(str(ZONE), ROWS, hours_version(b"hours"))
 OFFSETS = {"store-status": 17, "store-business-hours": 0, "store-timezones": 3}
 
 FORMS = {
-    f"{name}{' exact' * exact}": ReportForm(duration=duration, daily=daily, exact=exact)
+    f"{name}{' exact' * exact}": ReportSpec(duration=duration, daily=daily, exact=exact)
     for name, duration, daily in (
         ("window", None, False),
         ("span", 3 * DAY, False),
@@ -49,7 +49,7 @@ FORMS = {
 }
 
 
-def observed(form: ReportForm) -> Observed:
+def observed(form: ReportSpec) -> StoreObservation:
     start, end = form.span(NOON)
     # down for some hours of each day, and silent for some
     polls = array(
@@ -67,11 +67,11 @@ def observed(form: ReportForm) -> Observed:
     )
 
 
-def rows(form: ReportForm) -> list[FormRow]:
-    return rows_of(form, STORE, observed(form), ZONE)
+def rows(form: ReportSpec) -> list[ReportRow]:
+    return build_rows(form, STORE, observed(form), ZONE)
 
 
-def store_content(form: ReportForm, *, detailed: bool = False) -> dict[str, Any]:
+def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]:
     """The `report` of one store."""
     offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
     found = rows(form)
@@ -80,7 +80,7 @@ def store_content(form: ReportForm, *, detailed: bool = False) -> dict[str, Any]
     return content | details
 
 
-def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
+def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
     """What a report of many stores begins with, and its rows."""
     head = {
         "reference_time": format_instant(NOON),
@@ -92,7 +92,7 @@ def fleet_content(form: ReportForm) -> tuple[dict[str, Any], list[list[Any]]]:
     return head, report_rows(rows(form), BASIS)
 
 
-def fleet_piece(form: ReportForm, **further: Any) -> Piece:
+def fleet_piece(form: ReportSpec, **further: Any) -> Piece:
     """The only piece of a report of many stores, with further fields."""
     head, found = fleet_content(form)
     return Piece(

@@ -18,7 +18,7 @@ from api.fleet.view import STATES, local_time, moment
 from api.reports.rows import fields_of, named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.local_days import is_whole_day
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, parse_instant
 from stream_app.domain.timezones import find_zone
 from stream_app.errors import StoreUptimeError
@@ -40,7 +40,7 @@ DAYS_SECONDS: Final = 60.0
 SHOWN_DAYS: Final = 8
 """Local days of a store at the most, the present one among them."""
 
-_DAYS: Final = ReportForm(duration=SHOWN_DAYS * DAY, daily=True)
+_DAYS: Final = ReportSpec(duration=SHOWN_DAYS * DAY, daily=True)
 """One day more than is shown whole: the first one is cut by the clock of nearly every store."""
 
 _DAY_FIELDS: Final = ("date", "uptime_minutes", "downtime_minutes", "coverage")

@@ -31,7 +31,7 @@ from stream_app.errors import RecordError, ReportError
 if TYPE_CHECKING:
     from api.reports.service import ReportService
     from api.reports.view import ReportState
-    from stream_app.domain.report_spec import ReportForm
+    from stream_app.domain.report_spec import ReportSpec
 
 MAX_OPEN_REPORTS: Final = 10_000
 """Pending and running reports beyond which no further one is taken."""
@@ -193,7 +193,7 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
     return content
 
 
-def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportForm]:
+def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
     reference_time, form = reference_in(content), form_in(content)
     if reference_time is not None:
         try:

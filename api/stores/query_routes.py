@@ -18,7 +18,7 @@ from api.stores.store_state import store_from
 from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.store_details import MAX_INCIDENTS
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import WEEK, parse_instant
 from stream_app.errors import RecordError, ReportError
 
@@ -118,7 +118,7 @@ async def _as_answered(
     The view of the fleet hears of a poll a moment after its 202, the answer of a worker covers it.
     """
     content = await _ask(
-        request, None, ReportForm(), (*details, "last_poll"), (*names, "last_poll", *FIGURE_FIELDS)
+        request, None, ReportSpec(), (*details, "last_poll"), (*names, "last_poll", *FIGURE_FIELDS)
     )
     service = request.app[FLEET]
     now = parse_instant(content["reference_time"])
@@ -127,9 +127,9 @@ async def _as_answered(
     return content, store_from(content, now), now
 
 
-def _span(request: web.Request) -> tuple[int | None, ReportForm]:
+def _span(request: web.Request) -> tuple[int | None, ReportSpec]:
     start, end = instant(request, "from"), instant(request, "to")
-    form = ReportForm(duration=WEEK) if start is None else ReportForm(start=start)
+    form = ReportSpec(duration=WEEK) if start is None else ReportSpec(start=start)
     if end is not None:
         try:
             form.span(end)
@@ -141,7 +141,7 @@ def _span(request: web.Request) -> tuple[int | None, ReportForm]:
 async def _ask(
     request: web.Request,
     reference: int | None,
-    form: ReportForm,
+    form: ReportSpec,
     details: tuple[Detail, ...],
     needed: Iterable[str],
 ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from benchmarks.inputs import DATA, END, SEED, STORES, store_ids
 from benchmarks.line import Figure, Line
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import HOUR, WEEK, from_datetime
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 POLLS: Final = 170
 _ROUNDS: Final = 5
-_FORM: Final = ReportForm()
+_FORM: Final = ReportSpec()
 _ZONE: Final = "America/Chicago"
 
 Facts = tuple[WeeklyHours, "BaseTzInfo", "array[int]"]
@@ -77,7 +77,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 default_active=False,
                 stale_after=2 * HOUR,
             )
-            rows_of(_FORM, "a store", observed, tz)
+            build_rows(_FORM, "a store", observed, tz)
         rounds.append((time.process_time() - begin) / len(stores))
     return {"per_store": min(rounds) * 1000}
 

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from stream_app.contracts.report_requests import time_content
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import ReportError, StoreUptimeError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MARGIN_SECONDS: Final = 30.0
 """What a report may take beyond its deadline: to be taken in, and to be told of."""
 
-THREE_WINDOWS: Final = ReportForm()
+THREE_WINDOWS: Final = ReportSpec()
 
 _REQUEST_SECONDS: Final = 30.0
 _FIRST_WAIT_SECONDS: Final = 0.01
@@ -70,7 +70,7 @@ class ApiClient:
             await self._session.close()
 
     async def report(
-        self, store_id: str, reference_time: int | None = None, form: ReportForm = THREE_WINDOWS
+        self, store_id: str, reference_time: int | None = None, form: ReportSpec = THREE_WINDOWS
     ) -> dict[str, Any]:
         """The finished report of a store, as the JSON form has it.
 
@@ -85,7 +85,7 @@ class ApiClient:
     async def fleet_report(
         self,
         reference_time: int | None = None,
-        form: ReportForm = THREE_WINDOWS,
+        form: ReportSpec = THREE_WINDOWS,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
         """The finished report of all stores, as the JSON form has it.
@@ -146,7 +146,7 @@ class ApiClient:
         self,
         path: str,
         reference_time: int | None,
-        form: ReportForm,
+        form: ReportSpec,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
         told = time_content(reference_time, form)

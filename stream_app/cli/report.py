@@ -24,7 +24,7 @@ from stream_app.errors import RecordError, ReportError, StoreUptimeError
 from stream_app.local.run_file import api_address
 
 if TYPE_CHECKING:
-    from stream_app.domain.report_spec import ReportForm
+    from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
 
 _AT_ONCE: Final = 32
@@ -104,7 +104,7 @@ def report(
 
 
 async def _fleet(
-    settings: Settings, address: str, reference_time: int | None, form: ReportForm
+    settings: Settings, address: str, reference_time: int | None, form: ReportSpec
 ) -> tuple[str, list[dict[str, Any]]]:
     async with ApiClient(address, settings.report_deadline) as client:
         console = Console(stderr=True)
@@ -124,7 +124,7 @@ async def _reports(
     address: str,
     store_ids: list[str],
     reference_time: int | None,
-    form: ReportForm,
+    form: ReportSpec,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     reports: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []

@@ -20,7 +20,7 @@ from stream_app.contracts.fields import (
     parse_uuid,
     shown,
 )
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import (
     format_instant,
     format_iso_duration,
@@ -57,7 +57,7 @@ class ReportRequest:
     store_id: str
     reference_time: int | None = None
     requested_at: int | None = None
-    form: ReportForm = field(default_factory=ReportForm)
+    form: ReportSpec = field(default_factory=ReportSpec)
     details: tuple[Detail, ...] = ()
 
     @property
@@ -82,7 +82,7 @@ class FleetRequest:
     store_ids: tuple[str, ...] | None = None
     reference_time: int | None = None
     requested_at: int | None = None
-    form: ReportForm = field(default_factory=ReportForm)
+    form: ReportSpec = field(default_factory=ReportSpec)
 
     @property
     def key(self) -> str:
@@ -110,7 +110,7 @@ class PartRequest:
     reference_time: int
     requested_at: int
     store_ids: tuple[str, ...] | None = None
-    form: ReportForm = field(default_factory=ReportForm)
+    form: ReportSpec = field(default_factory=ReportSpec)
 
     @property
     def key(self) -> str:
@@ -260,7 +260,7 @@ _FIELDS: Final = ("report_id", "reference_time", "end", *FORM_FIELDS, "requested
 """The fields that every request may have."""
 
 
-def form_in(content: dict[str, Any]) -> ReportForm:
+def form_in(content: dict[str, Any]) -> ReportSpec:
     """The form that a request asks for.
 
     Raises:
@@ -272,10 +272,10 @@ def form_in(content: dict[str, Any]) -> ReportForm:
         if start is not None:
             raise RecordError("start and duration: only one of them may be there")
         duration = parse_iso_duration(content["duration"])
-    return ReportForm(start, duration, _flag(content, "daily"), _flag(content, "exact"))
+    return ReportSpec(start, duration, _flag(content, "daily"), _flag(content, "exact"))
 
 
-def time_content(reference_time: int | None, form: ReportForm) -> dict[str, Any]:
+def time_content(reference_time: int | None, form: ReportSpec) -> dict[str, Any]:
     """The fields of a request that say of what time it is, and in which form."""
     if reference_time is None:
         return _form_content(form)
@@ -289,7 +289,7 @@ def _flag(content: dict[str, Any], name: str) -> bool:
     return bool(flag)
 
 
-def _form_content(form: ReportForm) -> dict[str, Any]:
+def _form_content(form: ReportSpec) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if form.start is not None:
         content["start"] = format_instant(form.start)

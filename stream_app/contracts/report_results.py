@@ -37,7 +37,7 @@ from stream_app.settings import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stream_app.domain.report_spec import FormRow, ReportForm
+    from stream_app.domain.report_spec import ReportRow, ReportSpec
     from stream_app.settings import Settings
 
 Status = Literal["pending", "running", "complete", "failed"]
@@ -60,7 +60,7 @@ FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
 """Of records that do not name theirs."""
 
 
-def further_fields(form: ReportForm) -> tuple[str, ...]:
+def further_fields(form: ReportSpec) -> tuple[str, ...]:
     """What a row says besides the columns of the CSV, with how much of each figure is unknown."""
     return (*FURTHER_FIELDS, *form.unknown_columns)
 
@@ -309,19 +309,19 @@ def basis_of(settings: Settings) -> dict[str, Any]:
 
 
 def report_content(
-    form: ReportForm,
-    rows: Sequence[FormRow],
+    form: ReportSpec,
+    rows: Sequence[ReportRow],
     reference: int,
     store: StoreBasis,
     basis: dict[str, Any],
     input_offsets: dict[str, dict[str, int]],
-    whole: FormRow,
+    whole: ReportRow,
 ) -> dict[str, Any]:
     """The `report` of a complete event: the figures of one store and what they rest on.
 
     Args:
         form: what was asked for.
-        rows: as `rows_of` gives them.
+        rows: as `build_rows` gives them.
         reference: the reference time, µs.
         store: of the store.
         basis: of all stores.
@@ -357,7 +357,7 @@ def report_content(
     }
 
 
-def report_rows(rows: Iterable[FormRow], store: StoreBasis) -> list[Row]:
+def report_rows(rows: Iterable[ReportRow], store: StoreBasis) -> list[Row]:
     """A store's rows in a report of many: its columns, then `further_fields`."""
     return [
         [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.fields import status_name
 from stream_app.domain.local_days import is_whole_day
-from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timeline import incidents, timeline
 from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
 from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.contracts.report_requests import Detail
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.uptime import StoreObservation
 
 WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
 
-_DAILY: Final = ReportForm(daily=True)
+_DAILY: Final = ReportSpec(daily=True)
 
 MAX_INTERVALS: Final = 5_000
 """Of one timeline: what fits a record."""
@@ -33,7 +33,7 @@ MAX_INCIDENTS: Final = 2_000
 
 
 def details_content(
-    details: Iterable[Detail], observed: Observed, tz: BaseTzInfo, newest_poll: int | None
+    details: Iterable[Detail], observed: StoreObservation, tz: BaseTzInfo, newest_poll: int | None
 ) -> dict[str, Any]:
     """What a request asks for besides the figures, by the names of its details.
 
@@ -71,7 +71,7 @@ def _poll(packed: int | None) -> dict[str, str] | None:
     }
 
 
-def _windows(observed: Observed) -> list[dict[str, Any]]:
+def _windows(observed: StoreObservation) -> list[dict[str, Any]]:
     end = observed.end
     return [
         {
@@ -92,26 +92,26 @@ def _windows(observed: Observed) -> list[dict[str, Any]]:
     ]
 
 
-def _intervals(observed: Observed) -> list[dict[str, Any]]:
-    stretches = timeline(observed)
-    if len(stretches) > MAX_INTERVALS:
+def _intervals(observed: StoreObservation) -> list[dict[str, Any]]:
+    segments = timeline(observed)
+    if len(segments) > MAX_INTERVALS:
         raise ReportError(
-            f"the timeline has {len(stretches):,} intervals, more than {MAX_INTERVALS:,}: "
+            f"the timeline has {len(segments):,} intervals, more than {MAX_INTERVALS:,}: "
             "ask for a shorter time"
         )
     return [
         {
-            "start": format_instant(stretch.start),
-            "end": format_instant(stretch.end),
-            "open": stretch.open,
-            "status": stretch.status,
-            "counted_as": "active" if stretch.active else "inactive",
+            "start": format_instant(segment.start),
+            "end": format_instant(segment.end),
+            "open": segment.open,
+            "status": segment.status,
+            "counted_as": "active" if segment.active else "inactive",
         }
-        for stretch in stretches
+        for segment in segments
     ]
 
 
-def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
+def _days(observed: StoreObservation, tz: BaseTzInfo) -> list[dict[str, Any]]:
     # what a report by days has, without the store that the whole is of
     return [
         {
@@ -125,11 +125,11 @@ def _days(observed: Observed, tz: BaseTzInfo) -> list[dict[str, Any]]:
                 parse_instant(row.values[3]),
             ),
         }
-        for row in rows_of(_DAILY, "", observed, tz)
+        for row in build_rows(_DAILY, "", observed, tz)
     ]
 
 
-def _incidents(observed: Observed) -> list[dict[str, Any]]:
+def _incidents(observed: StoreObservation) -> list[dict[str, Any]]:
     return [
         {
             "start": format_instant(incident.start),

@@ -1,24 +1,28 @@
-"""Where the polls of a store are kept: which bucket a batch goes to, which ones a report reads.
+"""Where the polls of a store are stored: the buckets that a batch writes and that a report reads.
 
-A table write costs the same whatever it writes, up to some kilobytes, so a bulk batch should
-touch few buckets, and a live ping should rewrite little. Hence three levels, read as one union:
+A table write costs the same whatever it writes, up to some kilobytes, so a large batch should
+write few buckets, and a live poll should rewrite few bytes. So there are three levels, and a
+report reads their union:
 
-- the **tail**: the few polls that came last, rewritten by every ping.
-- the **middle**: where a full tail moves to.
-- **cold** buckets of a week, where a full middle moves to, and a batch that is larger than a
-  tail goes at once: one write a week that it touches. Slot `week % slots` of a ring longer than
-  the retention: a slot's older polls are dropped when much newer ones come in.
+- the **hot** bucket has the few polls that came last; every live poll rewrites it.
+- the **warm** bucket receives the polls of a full hot bucket.
+- a **cold** bucket has one week. The polls of a full warm bucket go there, and a batch that is
+  larger than a hot bucket goes there at once: one write for each week of the batch. The slot is
+  `week % slots` of a ring that is longer than the retention: polls that are more than the
+  retention older than the newest poll of their slot are dropped.
 
-The upper levels are bounded by the number of polls, not by time, so that a ping costs nearly
-the same bytes whether a store sends one a minute or one an hour. What moves is written to its
-new place first, so that a crash between the writes leaves it in both, never in none.
+The hot and the warm bucket are bounded by the number of polls, not by time, so that a live poll
+costs nearly the same bytes whether a store sends one a minute or one an hour. Polls that move are
+written to their new bucket first, so that a crash between the writes leaves them in both buckets,
+never in none.
 
-What is kept depends on the set of polls alone, not on their order or batches: a poll is
-dropped only where the same cold slot has polls more than the retention newer. `late` tells of a
-batch which polls come when that is so already: no report will ever see them.
+The stored polls depend on the set of polls alone, not on their order or batches: a poll is dropped
+only where its cold slot has polls that are more than the retention newer. `late` finds the polls
+of a batch for which that is so already: no report will ever read them.
 
-The retention may be changed on a table that holds polls. Rings come in few sizes, each with
-slots of its own; the retention says which one is written, and a report reads all that there are.
+The retention may be changed on a table that has polls. Rings come in few sizes, each with slots
+of its own; the retention decides which ring is written, and a report reads every ring that the
+store has.
 """
 
 from __future__ import annotations
@@ -36,33 +40,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 COLD_SPAN: Final = WEEK
+"""The time that one cold bucket covers, in µs."""
 
 RINGS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes of the cold rings in weeks; the ring of `n` has the slots `n` to `2 * n - 1`."""
 
-MAX_TAIL_POLLS: Final = 32
-"""With these two a minute's ping rewrites about 270 bytes, all levels together: the least there
-is for three levels and some ten thousand polls a week."""
+MAX_HOT_POLLS: Final = 32
+"""Polls that a hot bucket takes. With this number and `MAX_WARM_POLLS` a poll a minute rewrites
+about 270 bytes, all levels together: the least for three levels and ten thousand polls a week."""
 
-MAX_MIDDLE_POLLS: Final = 512
+MAX_WARM_POLLS: Final = 512
+"""Polls that a warm bucket takes."""
 
 MAX_BATCH_WEEK_POLLS: Final = 7 * 24 * 3600 // 2
-"""What batches may fill a week with: one poll every two seconds."""
+"""Polls of one week above which a batch is rejected: one poll every two seconds."""
 
 MAX_WEEK_POLLS: Final = 900_000
-"""What a week may hold with all that moves there; a changelog record takes so many."""
+"""Polls that one week takes with those of a full warm bucket: as many as fit a changelog record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The place of a set of polls within a store: whether in a cold ring, and its slot."""
+    """The place of a set of polls within a store: whether it is in a cold ring, and its slot."""
 
     cold: bool
     slot: int
 
 
-TAIL: Final = Bucket(cold=False, slot=0)
-MIDDLE: Final = Bucket(cold=False, slot=1)
+HOT: Final = Bucket(cold=False, slot=0)
+WARM: Final = Bucket(cold=False, slot=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,8 @@ class BucketWrite:
 
     Attributes:
         bucket: the bucket.
-        polls: all that it holds now.
-        expired: how many polls it no longer holds, because there are much newer ones.
+        polls: its whole new content.
+        expired: how many polls were dropped from it, because it has much newer ones.
     """
 
     bucket: Bucket
@@ -80,7 +86,7 @@ class BucketWrite:
     expired: int = field(default=0, compare=False)
 
 
-def ring_of(bucket: Bucket) -> int:
+def ring_size(bucket: Bucket) -> int:
     """The size of the ring that a cold bucket belongs to."""
     return 1 << (bucket.slot.bit_length() - 1)
 
@@ -90,18 +96,18 @@ class BucketLayout:
     """The buckets of one deployment.
 
     Attributes:
-        retention: how long polls are kept at least, µs.
-        tail: polls that a tail holds.
-        middle: polls that a middle holds.
+        retention: the least time for which polls are stored, µs.
+        hot: how many polls a hot bucket takes.
+        warm: how many polls a warm bucket takes.
     """
 
     retention: int
-    tail: int = MAX_TAIL_POLLS
-    middle: int = MAX_MIDDLE_POLLS
+    hot: int = MAX_HOT_POLLS
+    warm: int = MAX_WARM_POLLS
 
     @property
     def cold_slots(self) -> int:
-        """Enough weeks that two of one slot are further apart than the retention."""
+        """The size of the ring: two weeks of one slot are further apart than the retention."""
         return _ring_for(self.retention)
 
     def cold_bucket(self, instant: int) -> Bucket:
@@ -109,92 +115,93 @@ class BucketLayout:
         return _cold_bucket(instant // COLD_SPAN, self.cold_slots)
 
     def writes(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> list[BucketWrite]:
-        """What adding a batch to a store writes, in the order in which to write it.
+        """Plan the writes that add a batch to a store, in the order in which to make them.
 
         Args:
             batch: polls to add, not empty.
-            read: the content of a bucket now.
+            read: returns the present content of a bucket.
 
         Returns:
-            the changed buckets only: polls that are there already cost no write, as long as
-            the bucket that they would go to has them.
+            the changed buckets only: polls that the store has already cost no write where the
+            bucket that they would go to has them.
 
         Raises:
-            RecordError: a week would hold more polls than one record can carry.
+            RecordError: a week would have more polls than one record can carry.
         """
-        if len(batch) > self.tail:
+        if len(batch) > self.hot:
             return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
-        there = read(TAIL)
-        merged = union(there, batch)
-        if merged == there:
+        current = read(HOT)
+        merged = union(current, batch)
+        if merged == current:
             return []
-        if len(merged) <= self.tail:
-            return [BucketWrite(TAIL, merged)]
+        if len(merged) <= self.hot:
+            return [BucketWrite(HOT, merged)]
         try:
-            return [*self._middle_writes(there, read), BucketWrite(TAIL, batch)]
+            return [*self._warm_writes(current, read), BucketWrite(HOT, batch)]
         except RecordError:
-            # a week is full beyond all measure: what is there stays, and other weeks go on
+            # one week is full: its polls stay in the warm bucket, and the other weeks go on
             return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
 
     def late(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> array[int]:
-        """The polls of a batch that would be dropped at once, wherever they are put first.
+        """The polls of a batch that would be dropped at once, whichever level they go to first.
 
         Args:
             batch: polls to add, not empty.
-            read: the content of a bucket now.
+            read: returns the present content of a bucket.
         """
-        # what the upper levels hold moves to these slots later
+        # the polls of the hot and the warm bucket move to these slots later
         newest_of_slot: dict[Bucket, int] = {}
-        for week in parts(union(union(read(TAIL), read(MIDDLE)), batch), COLD_SPAN):
+        for week in parts(union(union(read(HOT), read(WARM)), batch), COLD_SPAN):
             newest_of_slot[self.cold_bucket(newest(week))] = newest(week)
         found = array("q")
         for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
-            there = read(bucket)
-            last = max(newest_of_slot[bucket], newest(there) if there else 0)
+            current = read(bucket)
+            last = max(newest_of_slot[bucket], newest(current) if current else 0)
             found += between(week, 0, last - self.retention - 1)
         return found
 
-    def _middle_writes(
+    def _warm_writes(
         self, polls: array[int], read: Callable[[Bucket], array[int]]
     ) -> list[BucketWrite]:
-        there = read(MIDDLE)
-        merged = union(there, polls)
-        if merged == there:
+        current = read(WARM)
+        merged = union(current, polls)
+        if merged == current:
             return []
-        if len(merged) <= self.middle:
-            return [BucketWrite(MIDDLE, merged)]
-        return [*self._cold_writes(there, read, MAX_WEEK_POLLS), BucketWrite(MIDDLE, polls)]
+        if len(merged) <= self.warm:
+            return [BucketWrite(WARM, merged)]
+        return [*self._cold_writes(current, read, MAX_WEEK_POLLS), BucketWrite(WARM, polls)]
 
     def _cold_writes(
         self, batch: array[int], read: Callable[[Bucket], array[int]], most: int
     ) -> Iterator[BucketWrite]:
         for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
-            there = read(bucket)
-            both = union(there, week)
+            current = read(bucket)
+            both = union(current, week)
             merged = since(both, newest(both) - self.retention)
-            if merged != there:
+            if merged != current:
                 if len(merged) > most:
                     raise RecordError(f"more than {most} polls of one store in one week")
                 yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
-        """The buckets that may hold polls in `[first, last]`.
+        """The buckets that may have polls in `[first, last]`.
 
         Args:
             first: µs.
             last: µs.
-            kinds: those that a store may have besides this layout's own, as `kind_of` tells them.
+            kinds: what `ring_of_bucket` gives for the buckets that a store may have besides those
+                of this layout.
 
         Raises:
-            ReportError: that time is longer than what is kept.
+            ReportError: that time is longer than the retention.
         """
         weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
         if len(weeks) > self.cold_slots:
             raise ReportError("the time asked for is longer than the retention")
         found = []
-        for kind in {TAIL, MIDDLE, Bucket(cold=True, slot=self.cold_slots), *kinds}:
+        for kind in {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}:
             if kind.cold:
                 found += [_cold_bucket(week, kind.slot) for week in weeks]
             else:
@@ -202,10 +209,10 @@ class BucketLayout:
         return found
 
     def all_buckets(self, kinds: Iterable[Bucket]) -> Iterator[Bucket]:
-        """Every bucket that may hold polls of a store, of this layout and of these kinds."""
-        for kind in {TAIL, MIDDLE, Bucket(cold=True, slot=self.cold_slots), *kinds}:
+        """Every bucket that may have polls of a store, of this layout and of these kinds."""
+        for kind in {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}:
             if kind.cold:
-                ring = ring_of(kind)
+                ring = ring_size(kind)
                 yield from (Bucket(cold=True, slot=slot) for slot in range(ring, 2 * ring))
             else:
                 yield kind
@@ -218,7 +225,8 @@ class BucketLayout:
         Args:
             first: µs.
             last: µs.
-            contents: what `buckets` asked for; what is empty may be left out.
+            contents: the content of the buckets that `buckets` returned; an empty one may be left
+                out.
 
         Raises:
             ReportError: some of them have been dropped, because the store has polls more
@@ -240,9 +248,13 @@ class BucketLayout:
         return polls
 
     def _refuse_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
-        """Whether a bucket has polls for which such of that time were dropped."""
-        # what has yet to move to a cold bucket would have dropped the same polls
-        slots = ring_of(bucket) if bucket.cold else self.cold_slots
+        """Refuse a time of which polls were dropped for newer ones of a bucket.
+
+        Raises:
+            ReportError: some were dropped.
+        """
+        # polls that have yet to move to a cold bucket would drop the same ones there
+        slots = ring_size(bucket) if bucket.cold else self.cold_slots
         held = [newest(week) // COLD_SPAN for week in parts(content, COLD_SPAN)]
         for week in range(first // COLD_SPAN, last // COLD_SPAN + 1):
             if any(other > week and (other - week) % slots == 0 for other in held):
@@ -252,9 +264,9 @@ class BucketLayout:
                 )
 
 
-def kind_of(bucket: Bucket) -> Bucket:
-    """A bucket that stands for all of its ring; one that is in no ring stands for itself."""
-    return Bucket(cold=True, slot=ring_of(bucket)) if bucket.cold else bucket
+def ring_of_bucket(bucket: Bucket) -> Bucket:
+    """The bucket that stands for a whole cold ring; a hot or a warm one stands for itself."""
+    return Bucket(cold=True, slot=ring_size(bucket)) if bucket.cold else bucket
 
 
 @lru_cache(maxsize=64)

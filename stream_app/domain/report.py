@@ -13,7 +13,7 @@ from stream_app.domain.timestamps import MINUTE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from stream_app.domain.uptime import Figures
+    from stream_app.domain.uptime import WindowTotals
 
 FIGURE_NAMES: Final = (
     "uptime_last_hour",
@@ -59,7 +59,7 @@ class StoreReport:
     downtime_last_week: float
 
     @classmethod
-    def from_figures(cls, store_id: str, reference: int, figures: Figures) -> StoreReport:
+    def from_figures(cls, store_id: str, reference: int, figures: WindowTotals) -> StoreReport:
         """The public figures of what `measure` counted.
 
         Raises:

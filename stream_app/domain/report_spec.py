@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_app.domain.local_days import local_days
 from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, StoreReport
 from stream_app.domain.timestamps import DAY, SECOND, WEEK, format_instant
-from stream_app.domain.uptime import figures_of, unknown_figures_of
+from stream_app.domain.uptime import unknown_window_totals, window_totals
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.domain.intervals import Interval
-    from stream_app.domain.uptime import Figures, Observed, UpDown
+    from stream_app.domain.uptime import StoreObservation, UpDown, WindowTotals
 
 MAX_SPAN: Final = 400 * DAY
 """Of one report."""
@@ -31,7 +31,7 @@ def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportForm:
+class ReportSpec:
     """What a report tells, up to its reference time.
 
     Attributes:
@@ -87,7 +87,7 @@ class ReportForm:
 
 
 @dataclass(frozen=True, slots=True)
-class FormRow:
+class ReportRow:
     """One row of a store's report.
 
     Attributes:
@@ -103,7 +103,9 @@ class FormRow:
     unknown: Sequence[float] = ()
 
 
-def rows_of(form: ReportForm, store_id: str, observed: Observed, tz: BaseTzInfo) -> list[FormRow]:
+def build_rows(
+    form: ReportSpec, store_id: str, observed: StoreObservation, tz: BaseTzInfo
+) -> list[ReportRow]:
     """The rows of a store: one, or one a local day.
 
     Args:
@@ -114,9 +116,9 @@ def rows_of(form: ReportForm, store_id: str, observed: Observed, tz: BaseTzInfo)
     """
     start, end = observed.start, observed.end
     if form.windows:
-        values = [store_id, *_window_values(form, observed, figures_of)]
-        unknown = list(_window_values(form, observed, unknown_figures_of))
-        return [FormRow(values, len(observed.polls), observed.coverage([(start, end)]), unknown)]
+        values = [store_id, *_window_values(form, observed, window_totals)]
+        unknown = list(_window_values(form, observed, unknown_window_totals))
+        return [ReportRow(values, len(observed.polls), observed.coverage([(start, end)]), unknown)]
     if not form.daily:
         return [_span_row(form, [store_id], observed, [(start, end)], len(observed.polls))]
     return [
@@ -126,7 +128,7 @@ def rows_of(form: ReportForm, store_id: str, observed: Observed, tz: BaseTzInfo)
 
 
 def _window_values(
-    form: ReportForm, observed: Observed, measure: Callable[..., Figures]
+    form: ReportSpec, observed: StoreObservation, measure: Callable[..., WindowTotals]
 ) -> Iterator[float]:
     figures = measure(observed, exactly=form.exact)
     if form.exact:
@@ -140,12 +142,12 @@ def _window_values(
 
 
 def _span_row(
-    form: ReportForm,
+    form: ReportSpec,
     names: list[str],
-    observed: Observed,
+    observed: StoreObservation,
     parts: list[Interval],
     polls: int | None = None,
-) -> FormRow:
+) -> ReportRow:
     if polls is None:
         polls = sum(observed.polls_in(*part) for part in parts)
     times = [format_instant(parts[0][0]), format_instant(parts[-1][1])]
@@ -154,7 +156,7 @@ def _span_row(
         if form.exact
         else (observed.minutes, observed.unknown_minutes)
     )
-    return FormRow(
+    return ReportRow(
         [*names, *times, *_sums(form, split, parts)],
         polls,
         observed.coverage(parts),
@@ -163,7 +165,7 @@ def _span_row(
 
 
 def _sums(
-    form: ReportForm, split: Callable[[int, int], UpDown], parts: Iterable[Interval]
+    form: ReportSpec, split: Callable[[int, int], UpDown], parts: Iterable[Interval]
 ) -> list[float]:
     found = [split(*part) for part in parts]
     up, down = sum(window.up for window in found), sum(window.down for window in found)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.domain.intervals import Interval
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.uptime import StoreObservation
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class TimelineSegment:
     """An interval of a timeline, longest possible with nothing changing in it.
 
     Attributes:
@@ -41,22 +41,22 @@ class Stretch:
         return "active" if self.active else "inactive"
 
 
-def timeline(observed: Observed) -> list[Stretch]:
+def timeline(observed: StoreObservation) -> list[TimelineSegment]:
     """The whole span in order, without gaps; no two neighbours are alike."""
-    layers = (observed.opened, observed.backed, observed.active)
+    layers = (observed.opened, observed.covered, observed.active)
     cuts = {observed.start, observed.end}
     for layer in layers:
         for interval in layer:
             cuts.update(interval)
     instants = sorted(cuts)
     inside = [_membership(layer, instants) for layer in layers]
-    found: list[Stretch] = []
+    found: list[TimelineSegment] = []
     for start, end, now_open, known, active in zip(instants, instants[1:], *inside, strict=False):
         last = found[-1] if found else None
         if last and (last.open, last.known, last.active) == (now_open, known, active):
-            found[-1] = Stretch(last.start, end, now_open, known, active)
+            found[-1] = TimelineSegment(last.start, end, now_open, known, active)
         else:
-            found.append(Stretch(start, end, now_open, known, active))
+            found.append(TimelineSegment(start, end, now_open, known, active))
     return found
 
 
@@ -92,7 +92,7 @@ class Incident:
     reported: bool
 
 
-def incidents(observed: Observed) -> list[Incident]:
+def incidents(observed: StoreObservation) -> list[Incident]:
     """The incidents of a span, oldest first; their downtimes sum up to that of the span."""
     found = []
     for run in _gaps(observed.active, observed.start, observed.end):
@@ -103,7 +103,7 @@ def incidents(observed: Observed) -> list[Incident]:
                     start=opened[0][0],
                     end=opened[-1][1],
                     downtime=total(opened),
-                    unknown=total(opened) - total(intersect(observed.backed_open, [run])),
+                    unknown=total(opened) - total(intersect(observed.covered_open, [run])),
                     ongoing=run[1] == observed.end and not _active_at_the_end(observed),
                     began_earlier=run[0] == observed.start,
                     # the newest poll before the end of the run is in it, or carried into it
@@ -113,7 +113,7 @@ def incidents(observed: Observed) -> list[Incident]:
     return found
 
 
-def _active_at_the_end(observed: Observed) -> bool:
+def _active_at_the_end(observed: StoreObservation) -> bool:
     """A poll at the end of the span takes no time in it, and ends an incident all the same."""
     return bool(observed.polls) and observed.polls[-1] == observed.end << 1 | 1
 

@@ -37,7 +37,7 @@ class UpDown:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class WindowTotals:
     """What was measured before one reference time.
 
     Attributes:
@@ -56,7 +56,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class StoreObservation:
     """What is known of a store over a span of time; all intervals sorted, disjoint, in µs.
 
     Attributes:
@@ -65,9 +65,9 @@ class Observed:
         opened: business hours.
         active: where the newest poll at or before, or else the default, says active.
         up: open and active.
-        backed: where a poll is recent enough to speak for the store; see `backed_intervals`.
-        backed_open: open and backed.
-        backed_up: open, active and backed.
+        covered: where a poll is recent enough to speak for the store; see `covered_intervals`.
+        covered_open: open and covered.
+        covered_up: open, active and covered.
         polls: those that count: in the span and the lookback before it.
     """
 
@@ -76,9 +76,9 @@ class Observed:
     opened: list[Interval]
     active: list[Interval]
     up: list[Interval]
-    backed: list[Interval]
-    backed_open: list[Interval]
-    backed_up: list[Interval]
+    covered: list[Interval]
+    covered_open: list[Interval]
+    covered_up: list[Interval]
     polls: array[int]
 
     def minutes(self, start: int, end: int) -> UpDown:
@@ -105,7 +105,7 @@ class Observed:
         """
         parts = list(parts)
         time = total(intersect(self.opened, parts))
-        return round(total(intersect(self.backed_open, parts)) / time, 6) if time else None
+        return round(total(intersect(self.covered_open, parts)) / time, 6) if time else None
 
     def polls_in(self, start: int, end: int) -> int:
         """How many polls lie in `[start, end)`."""
@@ -113,8 +113,8 @@ class Observed:
 
     def _unknown(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
         counted = self._split(start, end, count, self.up, self.opened)
-        backed = self._split(start, end, count, self.backed_up, self.backed_open)
-        return UpDown(counted.up - backed.up, counted.down - backed.down)
+        covered = self._split(start, end, count, self.covered_up, self.covered_open)
+        return UpDown(counted.up - covered.up, counted.down - covered.down)
 
     def _split(
         self,
@@ -138,7 +138,7 @@ def observe(
     lookback: int,
     default_active: bool,
     stale_after: int,
-) -> Observed:
+) -> StoreObservation:
     """Put together what a store's facts say of `[start, end)`.
 
     Args:
@@ -155,21 +155,21 @@ def observe(
     opened = open_intervals(hours, tz, start, end)
     active = active_intervals(counted, start, end, default_active=default_active)
     up = intersect(opened, active)
-    backed = backed_intervals(counted, start, end, stale_after)
-    return Observed(
+    covered = covered_intervals(counted, start, end, stale_after)
+    return StoreObservation(
         start=start,
         end=end,
         opened=opened,
         active=active,
         up=up,
-        backed=backed,
-        backed_open=intersect(opened, backed),
-        backed_up=intersect(up, backed),
+        covered=covered,
+        covered_open=intersect(opened, covered),
+        covered_up=intersect(up, covered),
         polls=counted,
     )
 
 
-def figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
+def window_totals(observed: StoreObservation, *, exactly: bool = False) -> WindowTotals:
     """Split the three windows before the end of a span, which is at least a week long.
 
     Args:
@@ -179,19 +179,19 @@ def figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
     return _figures(observed, observed.microseconds if exactly else observed.minutes, exactly)
 
 
-def unknown_figures_of(observed: Observed, *, exactly: bool = False) -> Figures:
-    """How much of each figure of `figures_of` no poll backs."""
+def unknown_window_totals(observed: StoreObservation, *, exactly: bool = False) -> WindowTotals:
+    """How much of each figure of `window_totals` no poll backs."""
     split = observed.unknown_microseconds if exactly else observed.unknown_minutes
     return _figures(observed, split, exactly)
 
 
 def _figures(
-    observed: Observed,
+    observed: StoreObservation,
     split: Callable[[int, int], UpDown],
     exactly: bool,
-) -> Figures:
+) -> WindowTotals:
     end = observed.end
-    return Figures(
+    return WindowTotals(
         hour=split(end - HOUR_WINDOW, end),
         day=split(end - DAY_WINDOW, end),
         week=split(end - WEEK_WINDOW, end),
@@ -231,7 +231,7 @@ def active_intervals(
     return found
 
 
-def backed_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
+def covered_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
     """The parts of `[start, end)` that lie less than `stale_after` behind some poll."""
     if not polls:
         return []

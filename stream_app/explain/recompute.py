@@ -42,7 +42,7 @@ class Counted:
 
     def add(self, amount: int, step: Step) -> None:
         """Count a step that is open."""
-        unknown = 0 if step.backed else amount
+        unknown = 0 if step.covered else amount
         if step.active:
             self.up += amount
             self.unknown_up += unknown
@@ -98,18 +98,18 @@ class _Piled:
     start: int
     end: int = 0
     opened: int = 0
-    backed: int = 0
+    covered: int = 0
     polls: int = 0
 
     def add(self, step: Step) -> None:
         self.end = step.end
         if step.open:
             self.opened += step.end - step.start
-            if step.backed:
-                self.backed += step.end - step.start
+            if step.covered:
+                self.covered += step.end - step.start
 
     def coverage(self) -> float | None:
-        return round(self.backed / self.opened, 6) if self.opened else None
+        return round(self.covered / self.opened, 6) if self.opened else None
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ class Step(NamedTuple):
         open: whether that clock shows business hours.
         active: the status that counts.
         poll: µs, the poll that says so; None: the default status stands.
-        backed: whether that poll is recent enough to speak for the store.
+        covered: whether that poll is recent enough to speak for the store.
     """
 
     start: int
@@ -50,7 +50,7 @@ class Step(NamedTuple):
     open: bool
     active: bool
     poll: int | None
-    backed: bool
+    covered: bool
 
 
 @dataclass(slots=True)

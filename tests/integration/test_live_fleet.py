@@ -17,7 +17,7 @@ from producers.record_sink import RecordSink
 from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK, format_instant
 from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
@@ -130,7 +130,7 @@ async def test_a_fleet_query_by_days_adds_up_to_the_whole(
     async with gateway(settings) as asked, running_worker(settings, "worker-1"):
         rows = {}
         for daily in (False, True):
-            form = ReportForm(duration=90 * HOUR, daily=daily)
+            form = ReportSpec(duration=90 * HOUR, daily=daily)
             query = FleetRequest(str(uuid.uuid4()), reference_time=reference, form=form)
             answer = await asked.report_service.answer(query)
             assert answer.content is not None

@@ -20,7 +20,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
 from stream_app.domain.timestamps import HOUR, WEEK
 from stream_app.domain.timezones import zone
-from stream_app.domain.uptime import figures_of, observe
+from stream_app.domain.uptime import observe, window_totals
 from stream_app.local.processes.ports import free_ports
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def check_reports(
             default_active=False,
             stale_after=HOUR,
         )
-        ours = figures_of(observed)
+        ours = window_totals(observed)
         wanted = [
             n for window in (ours.hour, ours.day, ours.week) for n in (window.up, window.down)
         ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.contracts.report_results import StoreBasis, basis_of, hours_version, report_content
 from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
-from stream_app.domain.report_spec import FormRow, rows_of
+from stream_app.domain.report_spec import ReportRow, build_rows
 from stream_app.domain.timezones import unknown_name, zone
 from stream_app.domain.uptime import observe
 from stream_app.errors import ReportError
@@ -25,8 +25,8 @@ from stream_app.worker.facts.keys import (
 if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
-    from stream_app.domain.report_spec import ReportForm
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.report_spec import ReportSpec
+    from stream_app.domain.uptime import StoreObservation
     from stream_app.settings import Settings
     from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.owned_partitions import OwnedPartition
@@ -43,17 +43,17 @@ class Calculated:
         store: what else they rest on.
     """
 
-    rows: list[FormRow]
-    observed: Observed
+    rows: list[ReportRow]
+    observed: StoreObservation
     tz: BaseTzInfo
     store: StoreBasis
 
-    def whole(self) -> FormRow:
+    def whole(self) -> ReportRow:
         """Polls and coverage of the whole time."""
         if len(self.rows) == 1:
             return self.rows[0]
         span = (self.observed.start, self.observed.end)
-        return FormRow([], len(self.observed.polls), self.observed.coverage([span]))
+        return ReportRow([], len(self.observed.polls), self.observed.coverage([span]))
 
 
 class Calculation:
@@ -80,7 +80,7 @@ class Calculation:
         settings: Settings,
         facts: FactsTable,
         owned: OwnedPartition,
-        form: ReportForm,
+        form: ReportSpec,
         reference: int,
     ) -> None:
         self._settings = settings
@@ -127,7 +127,7 @@ class Calculation:
             default_active=settings.default_active,
             stale_after=settings.stale_after,
         )
-        rows = rows_of(self._form, store_id, observed, tz)
+        rows = build_rows(self._form, store_id, observed, tz)
         return Calculated(rows, observed, tz, _basis(str(tz), hours, unknown_name(given)))
 
     def report(self, store_id: str) -> dict[str, Any]:

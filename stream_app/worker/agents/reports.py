@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from stream_app.contracts.report_requests import AnyRequest
     from stream_app.contracts.report_results import Row
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.domain.report_spec import ReportForm
+    from stream_app.domain.report_spec import ReportSpec
     from stream_app.kafka.applied_offsets import AppliedOffsets
     from stream_app.settings import Settings
     from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
@@ -332,7 +332,7 @@ class Reports:
             futures.append(await self._publisher.report(event, results))
         return futures
 
-    def _calculation(self, owned: OwnedPartition, form: ReportForm, reference: int) -> Calculation:
+    def _calculation(self, owned: OwnedPartition, form: ReportSpec, reference: int) -> Calculation:
         return Calculation(self._settings, self._facts, owned, form, reference)
 
     def _remaining_seconds(self, request: AnyRequest, taken: int) -> float:
@@ -364,7 +364,7 @@ class Reports:
         acknowledge_when_done(event, [sent], self._fail)
 
 
-def _most_rows(form: ReportForm, reference: int) -> int:
+def _most_rows(form: ReportSpec, reference: int) -> int:
     """Rows that one store may have."""
     start, end = form.span(reference)
     # a span that begins and ends within a day touches one more

@@ -8,7 +8,7 @@ A fact's key is the store's 16 bytes, a tag, and for polls a slot:
     <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
     <store> z            time zone name (encode_fact)
     <store> r            the record that took its polls back (encode_polls_removal)
-    <store> c <slot>     the tail (0) or the middle (1) of its polls   (domain.buckets)
+    <store> c <slot>     the hot (0) or the warm (1) bucket of its polls   (domain.poll_buckets)
     <store> d <slot>     a cold bucket of polls
 
 Keys shorter than a store's are about the partition itself: `CLAIM_KEY`, `POSITION_KEY` and

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stream_app.domain.poll_buckets import kind_of
+from stream_app.domain.poll_buckets import ring_of_bucket
 from stream_app.domain.polls import from_bytes, later
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
@@ -53,7 +53,7 @@ class PartitionSummary:
         if bucket is not None:
             if value:
                 self.stores.add(store)
-                self.kinds.add(kind_of(bucket))
+                self.kinds.add(ring_of_bucket(bucket))
                 poll = from_bytes(value[-8:])[0]
                 self.latest[store] = later(poll, self.latest.get(store, poll))
         elif tag == REMOVED_TAG:

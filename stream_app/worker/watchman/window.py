@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, MINUTE, WEEK
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Window:
         settings: as the worker's; the lookback is 0 where the span is not the whole week.
     """
 
-    form: ReportForm
+    form: ReportSpec
     reference: int
     settings: Settings
 
@@ -81,8 +81,8 @@ def choose_window(
         references.insert(0, min(random.choice(polls) + random.randrange(DAY), newest))
     for reference in references if random.random() < 0.5 else reversed(references):
         if reference - WEEK - settings.lookback >= earliest:
-            return Window(ReportForm(), reference, settings)
+            return Window(ReportSpec(), reference, settings)
         if reference - earliest >= MIN_SPAN:
             start = max(earliest, reference - WEEK)
-            return Window(ReportForm(start=start), reference, replace(settings, lookback=0))
+            return Window(ReportSpec(start=start), reference, replace(settings, lookback=0))
     return None

@@ -15,7 +15,7 @@ from api.app import create_app
 from stream_app.cli import client as client_module
 from stream_app.cli.client import ApiClient, ApiError
 from stream_app.cli.forget import forget
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import ReportError
 from tests.fakes import FakeGateway, report_state
@@ -111,7 +111,7 @@ async def test_a_reference_time_is_passed_on(api: Any) -> None:
 async def test_a_form_is_passed_on(api: Any) -> None:
     server, address = await api(TAKEN, DONE)
     async with ApiClient(address, DEADLINE) as client:
-        await client.report(STORE, form=ReportForm(duration=90 * SECOND, daily=True))
+        await client.report(STORE, form=ReportSpec(duration=90 * SECOND, daily=True))
     assert server.calls[0][2] == '{"duration":"PT90S","daily":true}'
 
 
@@ -251,7 +251,7 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
             **CONTENT,
         }
         assert gateway.requests[0].reference_time == 5
-        form = ReportForm(start=4, exact=True)
+        form = ReportSpec(start=4, exact=True)
         await client.report(STORE, 5, form)
         assert gateway.requests[1].form == form
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from api.app import create_app
 from stream_app.cli import explain as explain_module
 from stream_app.contracts.report_results import FURTHER_FIELDS
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from tests.fakes import FakeGateway, report_state
 from tests.strategies import Case
@@ -46,7 +46,7 @@ class Product:
         self.gateway = gateway
         self.topics = topics
 
-    def add(self, form: ReportForm, *, of_many: bool = False, **changed: Any) -> None:
+    def add(self, form: ReportSpec, *, of_many: bool = False, **changed: Any) -> None:
         content = report_of(CASE, form, offsets_of(self.topics), of_many=of_many) | changed
         told = {}
         if of_many:
@@ -86,7 +86,7 @@ async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
 
 
 async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> None:
-    product.add(ReportForm())
+    product.add(ReportSpec())
     result = await product.explain()
 
     assert result.exit_code == 0, result.output
@@ -110,7 +110,7 @@ async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> N
 
 
 async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
-    product.add(ReportForm(), uptime_last_day=3.0)
+    product.add(ReportSpec(), uptime_last_day=3.0)
     result = await product.explain()
 
     assert result.exit_code == 1
@@ -122,15 +122,15 @@ async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
 @pytest.mark.parametrize(
     ("form", "unit", "windows"),
     [
-        (ReportForm(), "minutes", ["last hour", "last day", "last week"]),
-        (ReportForm(exact=True), "seconds", ["last hour", "last day", "last week"]),
-        (ReportForm(start=NOON - DAY), "minutes", ["the time asked for"]),
-        (ReportForm(duration=DAY, daily=True), "minutes", ["2024-03-09", "2024-03-10"]),
+        (ReportSpec(), "minutes", ["last hour", "last day", "last week"]),
+        (ReportSpec(exact=True), "seconds", ["last hour", "last day", "last week"]),
+        (ReportSpec(start=NOON - DAY), "minutes", ["the time asked for"]),
+        (ReportSpec(duration=DAY, daily=True), "minutes", ["2024-03-09", "2024-03-10"]),
     ],
 )
 @pytest.mark.parametrize("of_many", [False, True])
 async def test_programs_get_json_of_every_form(
-    product: Product, form: ReportForm, unit: str, windows: list[str], of_many: bool
+    product: Product, form: ReportSpec, unit: str, windows: list[str], of_many: bool
 ) -> None:
     product.add(form, of_many=of_many)
     result = await product.explain("--format", "json", *(["--store", STORE] if of_many else []))
@@ -150,7 +150,7 @@ async def test_programs_get_json_of_every_form(
 
 
 async def test_a_report_of_many_stores_needs_one(product: Product) -> None:
-    product.add(ReportForm(), of_many=True)
+    product.add(ReportSpec(), of_many=True)
     result = await product.explain()
     assert "say which one with --store" in str(result.exception)
 
@@ -159,7 +159,7 @@ async def test_many_stretches_are_shortened_for_people(product: Product) -> None
     polls = [(NOON - number * MINUTE, number % 2 == 0) for number in range(60)]
     case = CASE._replace(polls=polls)
     product.topics.records = topics_of(case).records
-    content = report_of(case, ReportForm(), offsets_of(product.topics))
+    content = report_of(case, ReportSpec(), offsets_of(product.topics))
     product.gateway.reports[REPORT] = report_state(REPORT, "complete", content=content)
     result = await product.explain()
 

@@ -19,9 +19,9 @@ from stream_app.contracts.report_results import (
     report_csv,
 )
 from stream_app.domain.report import CSV_HEADER, StoreReport, to_csv
-from stream_app.domain.report_spec import FormRow, ReportForm
+from stream_app.domain.report_spec import ReportRow, ReportSpec
 from stream_app.domain.timestamps import DAY, MINUTE
-from stream_app.domain.uptime import Figures, UpDown
+from stream_app.domain.uptime import UpDown, WindowTotals
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 from tests.unit.contracts.wire import REPORT, STORE
@@ -34,15 +34,15 @@ OTHER = "1f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 
 
 def report(store_id: str, week_up: int = 10_073) -> StoreReport:
-    figures = Figures(UpDown(59, 1), UpDown(180, 1259), UpDown(week_up, 7), MINUTE, 9)
+    figures = WindowTotals(UpDown(59, 1), UpDown(180, 1259), UpDown(week_up, 7), MINUTE, 9)
     return StoreReport.from_figures(store_id, 1_710_072_000_000_000, figures)
 
 
 def content(store_id: str) -> dict[str, object]:
     told = report(store_id)
-    row = FormRow([getattr(told, column) for column in CSV_HEADER], 9, 0.25)
+    row = ReportRow([getattr(told, column) for column in CSV_HEADER], 9, 0.25)
     return report_content(
-        ReportForm(),
+        ReportSpec(),
         [row],
         told.reference,
         StoreBasis("America/Chicago", [(0, "09:00", "17:00")], hours_version(b"hours")),
@@ -113,13 +113,13 @@ def test_the_version_of_hours_follows_their_rows() -> None:
 
 
 def test_a_daily_report_is_a_row_a_day() -> None:
-    form = ReportForm(duration=2 * DAY, daily=True)
+    form = ReportSpec(duration=2 * DAY, daily=True)
     rows = [
-        FormRow([STORE, day, f"{day}T00:00:00Z", f"{day}T09:00:00Z", 500, 40], 9, 1.0)
+        ReportRow([STORE, day, f"{day}T00:00:00Z", f"{day}T09:00:00Z", 500, 40], 9, 1.0)
         for day in ("2024-03-09", "2024-03-10")
     ]
     store = StoreBasis("UTC", None, hours_version(None))
-    told = report_content(form, rows, 1_710_072_000_000_000, store, {}, {}, FormRow([], 19, 0.5))
+    told = report_content(form, rows, 1_710_072_000_000_000, store, {}, {}, ReportRow([], 19, 0.5))
 
     event = decode_event(encode_event(ReportEvent(REPORT, "complete", 5, report=told)))
 

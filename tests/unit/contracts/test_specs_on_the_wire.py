@@ -16,7 +16,7 @@ from stream_app.contracts.report_requests import (
     encode_request,
     subject_of,
 )
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import (
     DAY,
     HOUR,
@@ -37,7 +37,7 @@ def wire(**fields: Any) -> bytes:
 
 
 def test_a_form_is_written_as_far_as_it_says_something() -> None:
-    form = ReportForm(start=NOON, daily=True)
+    form = ReportSpec(start=NOON, daily=True)
     request = ReportRequest(REPORT, STORE, form=form, details=("timeline", "incidents"))
     assert json.loads(encode_request(request)) == {
         "report_id": REPORT,
@@ -54,7 +54,7 @@ def test_any_client_may_name_the_end_and_the_details_in_any_order() -> None:
         REPORT,
         STORE,
         NOON,
-        form=ReportForm(duration=DAY),
+        form=ReportSpec(duration=DAY),
         details=("windows", "incidents"),
     )
 
@@ -81,11 +81,11 @@ def test_what_cannot_be_used_is_refused(fields: dict[str, Any], reason: str) -> 
 def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
     requests = [
         ReportRequest(REPORT, STORE),
-        ReportRequest(REPORT, STORE, form=ReportForm(daily=True)),
-        ReportRequest(REPORT, STORE, form=ReportForm(exact=True)),
+        ReportRequest(REPORT, STORE, form=ReportSpec(daily=True)),
+        ReportRequest(REPORT, STORE, form=ReportSpec(exact=True)),
         ReportRequest(REPORT, STORE, details=("timeline",)),
         FleetRequest(REPORT),
-        FleetRequest(REPORT, form=ReportForm(duration=DAY)),
+        FleetRequest(REPORT, form=ReportSpec(duration=DAY)),
         FleetRequest(REPORT, (STORE,)),
     ]
     assert len({subject_of(request) for request in requests}) == len(requests)

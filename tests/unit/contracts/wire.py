@@ -21,7 +21,7 @@ from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEve
 from stream_app.contracts.stores import StoreRecord, ZoneRecord, decode_store, decode_zone
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import LATEST, WEEK
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
@@ -111,9 +111,9 @@ named_stores = st.none() | st.sets(uuids, min_size=1, max_size=5).map(
     lambda ids: tuple(sorted(ids))
 )
 forms = st.one_of(
-    st.builds(ReportForm, instants, st.none(), st.booleans(), st.booleans()),
+    st.builds(ReportSpec, instants, st.none(), st.booleans(), st.booleans()),
     st.builds(
-        ReportForm, st.none(), st.none() | st.integers(0, WEEK), st.booleans(), st.booleans()
+        ReportSpec, st.none(), st.none() | st.integers(0, WEEK), st.booleans(), st.booleans()
     ),
 )
 details = st.sets(st.sampled_from(DETAILS)).map(

@@ -8,7 +8,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.timestamps import HOUR, WEEK
 from stream_app.domain.timezones import zone
-from stream_app.domain.uptime import Figures, Observed, figures_of, observe
+from stream_app.domain.uptime import StoreObservation, WindowTotals, observe, window_totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ def figures(
     *,
     lookback: int = HOUR,
     exactly: bool = False,
-) -> Figures:
+) -> WindowTotals:
     observed = observe(
         WeeklyHours.from_rows(rows),
         zone(zone_name, "America/Chicago"),
@@ -36,10 +36,10 @@ def figures(
         default_active=default_active,
         stale_after=HOUR,
     )
-    return figures_of(observed, exactly=exactly)
+    return window_totals(observed, exactly=exactly)
 
 
-def by_column(found: Figures) -> dict[str, int]:
+def by_column(found: WindowTotals) -> dict[str, int]:
     """The counts under the CSV's column names."""
     return {
         f"{kind}_last_{window}": getattr(getattr(found, window), side)
@@ -48,7 +48,7 @@ def by_column(found: Figures) -> dict[str, int]:
     }
 
 
-def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> Observed:
+def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> StoreObservation:
     """What is known of a case over the span before its reference time."""
     return observe(
         WeeklyHours.from_rows(case.rows),

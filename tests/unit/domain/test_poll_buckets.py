@@ -13,14 +13,14 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain import poll_buckets as buckets
 from stream_app.domain.poll_buckets import (
     COLD_SPAN,
-    MIDDLE,
+    HOT,
     RINGS,
-    TAIL,
+    WARM,
     Bucket,
     BucketLayout,
     BucketWrite,
-    kind_of,
-    ring_of,
+    ring_of_bucket,
+    ring_size,
 )
 from stream_app.domain.polls import between, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
@@ -39,7 +39,7 @@ START = 2_860 * WEEK  # in 2024, the first instant of a week's bucket
 
 def small(retention: int) -> BucketLayout:
     """A layout whose levels are soon full."""
-    return BucketLayout(retention, tail=2, middle=5)
+    return BucketLayout(retention, hot=2, warm=5)
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Store:
         return writes
 
     def polls(self, first: int, last: int) -> array[int]:
-        kinds = {kind_of(bucket) for bucket in self.content}
+        kinds = {ring_of_bucket(bucket) for bucket in self.content}
         asked = self.layout.buckets(first, last, kinds)
         return self.layout.polls(first, last, [(bucket, self.read(bucket)) for bucket in asked])
 
@@ -280,9 +280,9 @@ def test_a_time_longer_than_the_ring_is_refused() -> None:
 def test_a_ping_writes_the_tail_alone_until_it_is_full() -> None:
     store = Store(BucketLayout(MONTH))
 
-    for minute in range(buckets.MAX_TAIL_POLLS):
+    for minute in range(buckets.MAX_HOT_POLLS):
         (write,) = store.add((START + minute * MINUTE, True))
-        assert write.bucket == TAIL
+        assert write.bucket == HOT
 
 
 def test_a_full_tail_moves_before_it_is_written_anew() -> None:
@@ -292,8 +292,8 @@ def test_a_full_tail_moves_before_it_is_written_anew() -> None:
         store.add(ping)
 
     assert store.add(pings[2]) == [
-        BucketWrite(MIDDLE, poll_set(pings[:2])),
-        BucketWrite(TAIL, poll_set(pings[2:])),
+        BucketWrite(WARM, poll_set(pings[:2])),
+        BucketWrite(HOT, poll_set(pings[2:])),
     ]
 
 
@@ -303,22 +303,22 @@ def test_a_full_middle_moves_to_its_weeks_first() -> None:
     for ping in pings[:6]:
         store.add(ping)
 
-    *cold, middle, tail = store.add(pings[6])
+    *cold, warm, hot = store.add(pings[6])
 
     assert [write.polls for write in cold] == [
         poll_set(pings[:2]),
         poll_set(pings[2:3]),
         poll_set(pings[3:4]),
     ]
-    assert middle == BucketWrite(MIDDLE, poll_set(pings[4:6]))
-    assert tail == BucketWrite(TAIL, poll_set(pings[6:]))
+    assert warm == BucketWrite(WARM, poll_set(pings[4:6]))
+    assert hot == BucketWrite(HOT, poll_set(pings[6:]))
 
 
 @usual
 @given(st.lists(st.tuples(instants(MONTH), st.booleans()), min_size=1))
 def test_a_bulk_batch_writes_one_bucket_a_week(some: list[Poll]) -> None:
-    # too many for a tail
-    some = [*some, *((START + minute * MINUTE, True) for minute in range(buckets.MAX_TAIL_POLLS))]
+    # too many for the hot bucket
+    some = [*some, *((START + minute * MINUTE, True) for minute in range(buckets.MAX_HOT_POLLS))]
     store = Store(BucketLayout(MONTH))
 
     written = [write.bucket for write in store.add(*some)]
@@ -353,7 +353,7 @@ def test_the_number_of_writes_a_ping_does_not_depend_on_its_pace() -> None:
     for step in (10 * SECOND, MINUTE, HOUR, DAY):
         store = Store(BucketLayout(400 * DAY))
         writes = sum(len(store.add((START + number * step, True))) for number in range(400))
-        assert writes == 400 + (400 - 1) // buckets.MAX_TAIL_POLLS
+        assert writes == 400 + (400 - 1) // buckets.MAX_HOT_POLLS
 
 
 def test_the_number_of_keys_is_bounded_for_ever() -> None:
@@ -508,7 +508,7 @@ def test_buckets_of_earlier_layouts_are_read_too() -> None:
 
 @pytest.mark.parametrize("ring", RINGS)
 def test_a_slot_tells_its_ring(ring: int) -> None:
-    assert {ring_of(Bucket(cold=True, slot=slot)) for slot in (ring, 2 * ring - 1)} == {ring}
+    assert {ring_size(Bucket(cold=True, slot=slot)) for slot in (ring, 2 * ring - 1)} == {ring}
 
 
 def test_buckets_are_eight_bytes_a_poll() -> None:
@@ -562,7 +562,7 @@ def test_polls_of_a_slot_that_has_much_newer_ones_are_late(
 ) -> None:
     store = Store(BucketLayout(400 * DAY))
     newest_poll = START + 200 * WEEK + 6 * DAY
-    # one is in the tail, a hundred are in their week
+    # one is in the hot bucket, a hundred are in their week
     store.add(*[(newest_poll - hour * HOUR, True) for hour in range(there)])
     old = newest_poll - weeks * WEEK - HOUR
     batch = poll_set([(old - hour * HOUR, True) for hour in range(count)])

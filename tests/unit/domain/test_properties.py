@@ -17,7 +17,7 @@ from tests.strategies import LOOKBACK, Case, cases, moment
 from tests.unit.domain.product import by_column, figures
 
 if TYPE_CHECKING:
-    from stream_app.domain.uptime import Figures, UpDown
+    from stream_app.domain.uptime import UpDown, WindowTotals
 
 WINDOWS = {"hour": HOUR, "day": DAY, "week": WEEK}
 
@@ -26,7 +26,7 @@ slow = settings(max_examples=100)
 usual = settings(max_examples=100)
 
 
-def each_window(found: Figures) -> list[UpDown]:
+def each_window(found: WindowTotals) -> list[UpDown]:
     return [found.hour, found.day, found.week]
 
 
@@ -159,7 +159,7 @@ def test_24_reports_of_an_hour_are_one_of_a_day_and_7_of_a_day_one_of_a_week(
     # older polls would count for the earlier reference times only
     case = case._replace(polls=[p for p in case.polls if p[0] >= case.reference - WEEK - LOOKBACK])
 
-    def back(distance: int) -> Figures:
+    def back(distance: int) -> WindowTotals:
         return figures(*case._replace(reference=case.reference - distance), exactly=exactly)
 
     whole = back(0)

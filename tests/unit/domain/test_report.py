@@ -8,11 +8,11 @@ import pytest
 
 from stream_app.domain.report import CSV_HEADER, StoreReport, to_csv
 from stream_app.domain.timestamps import MINUTE
-from stream_app.domain.uptime import Figures, UpDown
+from stream_app.domain.uptime import UpDown, WindowTotals
 from tests import minute_walk
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
-FIGURES = Figures(
+FIGURES = WindowTotals(
     hour=UpDown(59, 1), day=UpDown(180, 1259), week=UpDown(10_073, 1), unit=MINUTE, polls_counted=9
 )
 REPORT = StoreReport.from_figures(STORE, 1_700_000_000_000_000, FIGURES)

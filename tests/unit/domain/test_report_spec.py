@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import MAX_SPAN, ReportForm, rows_of
+from stream_app.domain.report_spec import MAX_SPAN, ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.domain.timezones import zone
 from stream_app.errors import ReportError
@@ -18,17 +18,17 @@ CASE = Case([], "UTC", [(NOON - 3 * HOUR, True)], NOON, False)
 
 
 def test_without_anything_it_is_the_three_windows() -> None:
-    (row,) = rows_of(ReportForm(), "a", observed_of(CASE), zone("UTC", ""))
+    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), zone("UTC", ""))
 
-    assert ReportForm().columns == CSV_HEADER
+    assert ReportSpec().columns == CSV_HEADER
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
     assert (row.polls_counted, row.coverage) == (1, round(2 / 168, 6))
 
 
 def test_exact_windows_are_seconds() -> None:
-    form = ReportForm(exact=True)
+    form = ReportSpec(exact=True)
     case = CASE._replace(polls=[(NOON - 1_500_000, True)])
-    (row,) = rows_of(form, "a", observed_of(case), zone("UTC", ""))
+    (row,) = build_rows(form, "a", observed_of(case), zone("UTC", ""))
 
     assert form.columns[1:4] == (
         "uptime_last_hour_seconds",
@@ -39,8 +39,8 @@ def test_exact_windows_are_seconds() -> None:
 
 
 def test_a_span_is_one_window() -> None:
-    form = ReportForm(duration=6 * HOUR)
-    (row,) = rows_of(form, "a", observed_of(CASE, 6 * HOUR), zone("UTC", ""))
+    form = ReportSpec(duration=6 * HOUR)
+    (row,) = build_rows(form, "a", observed_of(CASE, 6 * HOUR), zone("UTC", ""))
 
     assert form.columns == ("store_id", "start", "end", "uptime_minutes", "downtime_minutes")
     assert row.values == ["a", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 180, 180]
@@ -49,10 +49,10 @@ def test_a_span_is_one_window() -> None:
 @usual
 @given(cases(), st.booleans())
 def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
-    form = ReportForm(daily=True, exact=exactly)
+    form = ReportSpec(daily=True, exact=exactly)
     tz = zone(case.zone_name, "America/Chicago")
     observed = observed_of(case)
-    rows = rows_of(form, "a", observed, tz)
+    rows = build_rows(form, "a", observed, tz)
 
     unit = SECOND if exactly else 1
     whole = figures(*case, exactly=exactly).week
@@ -70,7 +70,7 @@ def test_a_span_of_a_day_is_the_last_day(case: Case) -> None:
     tz = zone(case.zone_name, "America/Chicago")
     # older polls count for the longer span only
     case = case._replace(polls=[p for p in case.polls if p[0] >= case.reference - DAY - HOUR])
-    (row,) = rows_of(ReportForm(duration=DAY), "a", observed_of(case, DAY), tz)
+    (row,) = build_rows(ReportSpec(duration=DAY), "a", observed_of(case, DAY), tz)
     known = by_column(figures(*case))
     if case.polls and min(p[0] for p in case.polls) <= case.reference - DAY:
         assert row.values[-2:] == [known["uptime_last_day"], known["downtime_last_day"]]
@@ -86,7 +86,7 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
     coverage = observed.coverage([(observed.start, observed.end)])
     opened = sum(end - start for start, end in observed.opened)
     instants = [poll >> 1 for poll in observed.polls]
-    backed = 0
+    covered = 0
     for start, end in observed.opened:
         at = start
         while at < end:
@@ -94,10 +94,10 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
             changes = [t for t in (*instants, *(i + stale_after for i in instants)) if t > at]
             until = min([end, *changes])
             if any(i <= at < i + stale_after for i in instants):
-                backed += until - at
+                covered += until - at
             at = until
 
-    assert coverage == (round(backed / opened, 6) if opened else None)
+    assert coverage == (round(covered / opened, 6) if opened else None)
 
 
 @usual
@@ -105,10 +105,10 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
 def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
     case: Case, daily: bool, default_active: bool
 ) -> None:
-    form = ReportForm(daily=daily, exact=True, duration=WEEK)
+    form = ReportSpec(daily=daily, exact=True, duration=WEEK)
     tz = zone(case.zone_name, "America/Chicago")
     case = case._replace(default_active=default_active)
-    for row in rows_of(form, "a", observed_of(case), tz):
+    for row in build_rows(form, "a", observed_of(case), tz):
         opened, unknown = sum(row.values[-2:]), sum(row.unknown)
 
         assert all(
@@ -119,12 +119,12 @@ def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
 
 
 @usual
-@given(cases(), st.sampled_from([ReportForm(), ReportForm(duration=DAY), ReportForm(daily=True)]))
+@given(cases(), st.sampled_from([ReportSpec(), ReportSpec(duration=DAY), ReportSpec(daily=True)]))
 def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
-    case: Case, form: ReportForm
+    case: Case, form: ReportSpec
 ) -> None:
     observed = observed_of(case, WEEK if form.duration is None else form.duration)
-    rows = rows_of(form, "a", observed, zone(case.zone_name, "America/Chicago"))
+    rows = build_rows(form, "a", observed, zone(case.zone_name, "America/Chicago"))
     figures = {
         name: [*(row.values[form.columns.index(name)] for row in rows)]
         for name in form.columns
@@ -142,7 +142,7 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
 
 
 def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
-    (row,) = rows_of(ReportForm(), "a", observed_of(CASE._replace(polls=[])), zone("UTC", ""))
+    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE._replace(polls=[])), zone("UTC", ""))
 
     assert row.values == ["a", 0, 0.0, 0.0, 60, 24.0, 168.0]
     assert row.unknown == [0, 0.0, 0.0, 60, 24.0, 168.0]
@@ -150,7 +150,7 @@ def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
 
 def test_a_stale_active_poll_is_uptime_without_data() -> None:
     # active three hours ago, and it speaks for two
-    (row,) = rows_of(ReportForm(), "a", observed_of(CASE), zone("UTC", ""))
+    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), zone("UTC", ""))
 
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
     assert row.unknown == [60, 1.0, 1.0, 0, 21.0, 165.0]
@@ -159,24 +159,24 @@ def test_a_stale_active_poll_is_uptime_without_data() -> None:
 @pytest.mark.parametrize(
     ("form", "span"),
     [
-        (ReportForm(), (NOON - WEEK, NOON)),
-        (ReportForm(daily=True), (NOON - WEEK, NOON)),
-        (ReportForm(start=NOON - 5), (NOON - 5, NOON)),
-        (ReportForm(duration=MAX_SPAN), (NOON - MAX_SPAN, NOON)),
+        (ReportSpec(), (NOON - WEEK, NOON)),
+        (ReportSpec(daily=True), (NOON - WEEK, NOON)),
+        (ReportSpec(start=NOON - 5), (NOON - 5, NOON)),
+        (ReportSpec(duration=MAX_SPAN), (NOON - MAX_SPAN, NOON)),
     ],
 )
-def test_spans(form: ReportForm, span: tuple[int, int]) -> None:
+def test_spans(form: ReportSpec, span: tuple[int, int]) -> None:
     assert form.span(NOON) == span
 
 
 @pytest.mark.parametrize(
     ("form", "reason"),
     [
-        (ReportForm(start=NOON), "is not before the end"),
-        (ReportForm(duration=0), "is not before the end"),
-        (ReportForm(duration=MAX_SPAN + 1), "longer than 400 days"),
+        (ReportSpec(start=NOON), "is not before the end"),
+        (ReportSpec(duration=0), "is not before the end"),
+        (ReportSpec(duration=MAX_SPAN + 1), "longer than 400 days"),
     ],
 )
-def test_spans_that_cannot_be(form: ReportForm, reason: str) -> None:
+def test_spans_that_cannot_be(form: ReportSpec, reason: str) -> None:
     with pytest.raises(ReportError, match=reason):
         form.span(NOON)

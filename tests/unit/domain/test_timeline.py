@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.domain.timeline import Incident, Stretch, incidents, timeline
+from stream_app.domain.timeline import Incident, TimelineSegment, incidents, timeline
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from tests.strategies import Case, cases
 from tests.unit.domain.product import observed_of
 
 if TYPE_CHECKING:
-    from stream_app.domain.uptime import Observed
+    from stream_app.domain.uptime import StoreObservation
 
 usual = settings(max_examples=100)
 
@@ -25,7 +25,9 @@ def case(*polls: tuple[int, bool], rows: list[tuple[int, str, str]] | None = Non
     return Case(ALL_DAYS if rows is None else rows, "UTC", list(polls), NOON, False)
 
 
-def status_at(case: Case, observed: Observed, instant: int, stale_after: int) -> tuple[bool, bool]:
+def status_at(
+    case: Case, observed: StoreObservation, instant: int, stale_after: int
+) -> tuple[bool, bool]:
     """Known and active, by looking through the polls."""
     polls = list(observed.polls)
     before = polls[: bisect_right(polls, instant << 1 | 1)]
@@ -42,21 +44,21 @@ def test_every_instant_is_in_the_stretch_that_its_newest_poll_says(
     observed = observed_of(case, stale_after=stale_after)
     instant = case.reference - back
 
-    (stretch,) = [s for s in timeline(observed) if s.start <= instant < s.end]
+    (segment,) = [s for s in timeline(observed) if s.start <= instant < s.end]
 
-    assert (stretch.known, stretch.active) == status_at(case, observed, instant, stale_after)
-    assert stretch.open == any(start <= instant < end for start, end in observed.opened)
+    assert (segment.known, segment.active) == status_at(case, observed, instant, stale_after)
+    assert segment.open == any(start <= instant < end for start, end in observed.opened)
 
 
 @usual
 @given(cases())
 def test_a_timeline_is_the_whole_span_and_no_two_neighbours_are_alike(case: Case) -> None:
     observed = observed_of(case)
-    stretches = timeline(observed)
+    segments = timeline(observed)
 
-    assert stretches[0].start == observed.start
-    assert stretches[-1].end == observed.end
-    for one, other in pairwise(stretches):
+    assert segments[0].start == observed.start
+    assert segments[-1].end == observed.end
+    for one, other in pairwise(segments):
         assert one.end == other.start
         assert (one.open, one.known, one.active) != (other.open, other.known, other.active)
 
@@ -83,9 +85,9 @@ def test_a_poll_speaks_for_two_hours_and_the_figures_go_on_with_it() -> None:
     observed = observed_of(case((NOON - 4 * HOUR, True)), DAY)
 
     assert timeline(observed)[-3:] == [
-        Stretch(NOON - 4 * HOUR, NOON - 3 * HOUR, open=False, known=True, active=True),
-        Stretch(NOON - 3 * HOUR, NOON - 2 * HOUR, open=True, known=True, active=True),
-        Stretch(NOON - 2 * HOUR, NOON, open=True, known=False, active=True),
+        TimelineSegment(NOON - 4 * HOUR, NOON - 3 * HOUR, open=False, known=True, active=True),
+        TimelineSegment(NOON - 3 * HOUR, NOON - 2 * HOUR, open=True, known=True, active=True),
+        TimelineSegment(NOON - 2 * HOUR, NOON, open=True, known=False, active=True),
     ]
     assert [s.status for s in timeline(observed)][-3:] == ["active", "active", "unknown"]
 

@@ -27,7 +27,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import FormRow, ReportForm, rows_of
+from stream_app.domain.report_spec import ReportRow, ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
@@ -55,15 +55,15 @@ TAKEN_MS = 4_000_000_000_000
 """When the broker took every record."""
 
 FORMS = (
-    ReportForm(),
-    ReportForm(exact=True),
-    ReportForm(duration=DAY + 7 * HOUR),
-    ReportForm(duration=DAY + 7, exact=True),
-    ReportForm(daily=True),
-    ReportForm(duration=3 * DAY + 11, daily=True),
-    ReportForm(duration=3 * DAY + 11, daily=True, exact=True),
+    ReportSpec(),
+    ReportSpec(exact=True),
+    ReportSpec(duration=DAY + 7 * HOUR),
+    ReportSpec(duration=DAY + 7, exact=True),
+    ReportSpec(daily=True),
+    ReportSpec(duration=3 * DAY + 11, daily=True),
+    ReportSpec(duration=3 * DAY + 11, daily=True, exact=True),
 )
-forms: st.SearchStrategy[ReportForm] = st.sampled_from(FORMS)
+forms: st.SearchStrategy[ReportSpec] = st.sampled_from(FORMS)
 
 
 def settings_of(case: Case) -> Settings:
@@ -132,7 +132,7 @@ def offsets_of(topics: Topics) -> dict[str, int]:
 
 
 def report_of(
-    case: Case, form: ReportForm, offsets: dict[str, int], *, of_many: bool = False
+    case: Case, form: ReportSpec, offsets: dict[str, int], *, of_many: bool = False
 ) -> dict[str, Any]:
     """The JSON form as the product answers it."""
     settings = settings_of(case)
@@ -148,13 +148,13 @@ def report_of(
         default_active=case.default_active,
         stale_after=settings.stale_after,
     )
-    rows = rows_of(form, STORE, observed, tz)
+    rows = build_rows(form, STORE, observed, tz)
     stripped = [(day, opens.strip(), closes.strip()) for day, opens, closes in case.rows]
     store = StoreBasis(str(tz), stripped or None, hours_version(encode_rows(stripped)))
     basis = basis_of(settings)
     by_partition = {topic: {str(PARTITION): offset} for topic, offset in offsets.items()}
     if not of_many:
-        whole = FormRow([], len(observed.polls), observed.coverage([(start, end)]))
+        whole = ReportRow([], len(observed.polls), observed.coverage([(start, end)]))
         return report_content(form, rows, case.reference, store, basis, by_partition, whole)
     fields = (*form.columns, *further_fields(form))
     told = [dict(zip(fields, row, strict=True)) for row in report_rows(rows, store)]

@@ -12,7 +12,7 @@ from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from stream_app.errors import StoreUptimeError
 from tests.strategies import Case, cases
@@ -39,7 +39,7 @@ CASE = Case(HOURS, "Europe/Berlin", [(NOON - DAY, True), (NOON - HOUR, False)], 
 
 @usual
 @given(cases(), forms, st.booleans())
-def test_what_the_product_reports_agrees(case: Case, form: ReportForm, of_many: bool) -> None:
+def test_what_the_product_reports_agrees(case: Case, form: ReportSpec, of_many: bool) -> None:
     """The closed form against the walk: each form, any hours, zone, polls and clock change."""
     topics = topics_of(case)
     content = report_of(case, form, offsets_of(topics), of_many=of_many)
@@ -59,7 +59,7 @@ def figures_of(content: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 @few
 @given(cases(), forms, st.data())
 def test_a_figure_that_was_changed_differs(
-    case: Case, form: ReportForm, data: st.DataObject
+    case: Case, form: ReportSpec, data: st.DataObject
 ) -> None:
     topics = topics_of(case)
     content = copy.deepcopy(report_of(case, form, offsets_of(topics)))
@@ -76,7 +76,7 @@ def test_a_figure_that_was_changed_differs(
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_what_no_poll_backs_counts_too(form: ReportForm) -> None:
+async def test_what_no_poll_backs_counts_too(form: ReportSpec) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, form, offsets_of(topics))
     row = content["days"][0] if form.daily else content
@@ -91,7 +91,7 @@ async def test_what_no_poll_backs_counts_too(form: ReportForm) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
-    form: ReportForm,
+    form: ReportSpec,
 ) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, form, offsets_of(topics))
@@ -103,7 +103,7 @@ async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_coverage_counts_too(form: ReportForm) -> None:
+async def test_coverage_counts_too(form: ReportSpec) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, form, offsets_of(topics))
     content["coverage"] = 0.5
@@ -117,7 +117,7 @@ async def test_coverage_counts_too(form: ReportForm) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("of_many", [False, True])
 async def test_polls_just_beyond_the_input_offset_may_be_in(
-    form: ReportForm, of_many: bool
+    form: ReportSpec, of_many: bool
 ) -> None:
     topics = topics_of(CASE)
     offsets = offsets_of(topics) | {STORE_STATUS.name: 2}
@@ -140,7 +140,7 @@ async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
     offsets = offsets_of(topics)
     topics.add_polls((NOON - 30 * MINUTE, True))
 
-    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets), topics)
+    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets), topics)
 
     assert (verdict.outcome, verdict.notes) == ("agrees", [])
 
@@ -150,7 +150,7 @@ async def test_polls_that_the_topic_no_longer_holds() -> None:
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, HOURS))
     topics.add(STORE_TIMEZONES.name, encode_zone(STORE, CASE.zone_name))
     topics.add_polls(CASE.polls[1])
-    content = report_of(CASE, ReportForm(), offsets_of(topics))
+    content = report_of(CASE, ReportSpec(), offsets_of(topics))
 
     verdict = await verdict_of(content, topics)
 
@@ -166,7 +166,7 @@ async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
     for number, record in enumerate(topics.records[STORE_STATUS.name]):
         record.offset = 17 + number
 
-    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics)
+    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
 
     assert verdict.outcome == "agrees"
     assert verdict.notes == [
@@ -176,7 +176,7 @@ async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
 
 async def test_another_release_of_the_zones() -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, ReportForm(), offsets_of(topics)) | {"tzdata_version": "1999a"}
+    content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"tzdata_version": "1999a"}
 
     verdict = await verdict_of(content, topics)
 
@@ -188,7 +188,7 @@ async def test_hours_that_the_topic_does_not_have() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(rows=[(0, "01:00", "02:00")])
 
-    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
     assert verdict.outcome == "differs"
     assert verdict.reasons == ["store-business-hours/1 has other business hours below offset 1"]
@@ -207,13 +207,13 @@ async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool
     right, wrong = (other, CASE) if newer else (CASE, other)
 
     for case, outcome in ((right, "agrees"), (wrong, "differs")):
-        verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+        verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
         assert verdict.outcome == outcome
 
 
 async def test_hours_that_are_not_those_of_their_version() -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, ReportForm(), offsets_of(topics)) | {"hours_version": "0" * 12}
+    content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"hours_version": "0" * 12}
 
     verdict = await verdict_of(content, topics)
 
@@ -228,8 +228,8 @@ async def test_hours_of_which_only_newer_ones_are_left() -> None:
     topics.add(STORE_BUSINESS_HOURS.name, b"compacted away")
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, []))
 
-    one = await verdict_of(report_of(CASE, ReportForm(), offsets), topics)
-    many = await verdict_of(report_of(CASE, ReportForm(), offsets, of_many=True), topics, STORE)
+    one = await verdict_of(report_of(CASE, ReportSpec(), offsets), topics)
+    many = await verdict_of(report_of(CASE, ReportSpec(), offsets, of_many=True), topics, STORE)
 
     assert one.outcome == "agrees"
     assert one.notes == [
@@ -243,7 +243,7 @@ async def test_another_zone() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(zone_name="UTC")
 
-    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
     assert verdict.outcome == "differs"
     assert verdict.reasons == [
@@ -256,7 +256,7 @@ async def test_a_store_that_nothing_names_but_polls() -> None:
     topics = Topics()
     topics.add_polls(*case.polls)
 
-    verdict = await verdict_of(report_of(case, ReportForm(), offsets_of(topics)), topics)
+    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
     assert (verdict.outcome, verdict.notes) == ("agrees", [])
 
@@ -271,7 +271,7 @@ async def test_records_that_the_worker_refuses_do_not_count() -> None:
     # dated ahead of the broker's clock
     topics.records[STORE_STATUS.name][-1].timestamp = (NOON - DAY) // 1000
 
-    verdict = await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics)
+    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
 
     assert verdict.outcome == "agrees"
 
@@ -285,7 +285,7 @@ async def test_records_that_the_worker_refuses_do_not_count() -> None:
 )
 async def test_a_report_of_many_needs_the_store(store: str | None, reason: str) -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, ReportForm(), offsets_of(topics), of_many=True)
+    content = report_of(CASE, ReportSpec(), offsets_of(topics), of_many=True)
     with pytest.raises(StoreUptimeError, match=reason):
         await verdict_of(content, topics, store)
 
@@ -293,7 +293,7 @@ async def test_a_report_of_many_needs_the_store(store: str | None, reason: str) 
 async def test_a_report_of_another_store() -> None:
     topics = topics_of(CASE)
     with pytest.raises(StoreUptimeError, match=f"is of store {STORE}, not of {OTHER}"):
-        await verdict_of(report_of(CASE, ReportForm(), offsets_of(topics)), topics, OTHER)
+        await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics, OTHER)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +310,6 @@ async def test_a_report_of_another_store() -> None:
 )
 async def test_a_report_that_tells_too_little(change: dict[str, Any], reason: str) -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, ReportForm(), offsets_of(topics)) | change
+    content = report_of(CASE, ReportSpec(), offsets_of(topics)) | change
     with pytest.raises(StoreUptimeError, match=reason):
         await verdict_of(content, topics)

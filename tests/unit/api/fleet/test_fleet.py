@@ -22,7 +22,7 @@ from stream_app.contracts.report_results import further_fields
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import HOUR, MINUTE
 from stream_app.errors import BrokerUnavailableError
 from tests.fakes import SETTINGS, FakeGateway, FakeRecord, pieces_of, report_state
@@ -157,7 +157,7 @@ async def test_figures_are_asked_for_once_a_while(
     unknown = [0, 1.0, 1.0, 0, 21.0, 165.0]
     basis = ["America/Chicago", "0a", 17, 0.25, None]
     row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
-    further = further_fields(ReportForm())
+    further = further_fields(ReportSpec())
     assert len(row) == len(CSV_HEADER) + len(further)
     told = pieces_of([[json.dumps([row]).encode()]])
     gateway.pieces = lambda _: told  # type: ignore[method-assign]

@@ -35,7 +35,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import encode_watermark
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from tests.described_records import DescribedRecords
 from tests.fakes import SETTINGS
 from tests.report_contents import FORMS, NOON, OFFSETS, fleet_content, store_content
@@ -141,7 +141,7 @@ def test_requests(request: Any) -> None:
     )
 
 
-def piece(form: ReportForm) -> Piece:
+def piece(form: ReportSpec) -> Piece:
     head, rows = fleet_content(form)
     return Piece(0, 8, "a", 0, 1, NOON, rows, basis_of(SETTINGS), OFFSETS, head["columns"])
 
@@ -156,7 +156,7 @@ def piece(form: ReportForm) -> Piece:
             for form in FORMS.values()
         ),
         (
-            ReportEvent(REPORT, "complete", 5, report=store_content(ReportForm(), detailed=True)),
+            ReportEvent(REPORT, "complete", 5, report=store_content(ReportSpec(), detailed=True)),
             "ReportComplete",
         ),
         *(

@@ -26,7 +26,7 @@ from api.reports.routes import MAX_BODY_BYTES, MAX_STORES_BYTES
 from api.stores.routes import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from stream_app import __version__
 from stream_app.contracts.report_requests import MAX_STORES_NAMED, FleetRequest, ReportRequest
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.errors import BrokerUnavailableError
 from tests.conformance import described
 from tests.fakes import SETTINGS, FakeGateway, report_state
@@ -116,7 +116,7 @@ FULL = {"unacknowledged": 0}
 BUSY = {"reading": 0}
 
 
-def fleet(form: ReportForm) -> dict[str, Any]:
+def fleet(form: ReportSpec) -> dict[str, Any]:
     head, rows = fleet_content(form)
     told = report("complete", content=head, parts=(1, 1))
     return {**told, "rows": {REPORT: [[orjson.dumps(rows)]]}}
@@ -126,13 +126,13 @@ def report(status: Any, **told: Any) -> dict[str, Any]:
     return {"reports": {REPORT: report_state(REPORT, status, **told)}}
 
 
-def one(form: ReportForm) -> dict[str, Any]:
+def one(form: ReportSpec) -> dict[str, Any]:
     return report("complete", content=store_content(form))
 
 
 def changed() -> dict[str, Any]:
     """A report that would be another one now, by its figures and by what they rest on."""
-    content = store_content(ReportForm())
+    content = store_content(ReportSpec())
     return report("complete", content={**content, "uptime_last_hour": 7, "lookback": "3h"})
 
 
@@ -185,7 +185,7 @@ CALLS = [
     Call(GET, 404, {}),
     Call(GET, 410, report("failed", reason="a reason")),
     Call(GET, 422, {}, store="7"),
-    Call(GET, 429, {**BUSY, **fleet(ReportForm())}),
+    Call(GET, 429, {**BUSY, **fleet(ReportSpec())}),
     Call(GET, 500, report("complete")),
     Call(GET, 503, AWAY),
     Call(POLL, 202, {}, ACTIVE),
@@ -267,7 +267,7 @@ CALLS = [
     Call(DIFF, 404, {}),
     Call(DIFF, 409, report("running")),
     Call(DIFF, 422, {}, store="7"),
-    Call(DIFF, 429, {**BUSY, **fleet(ReportForm()), "requests": [FleetRequest(REPORT)]}),
+    Call(DIFF, 429, {**BUSY, **fleet(ReportSpec()), "requests": [FleetRequest(REPORT)]}),
     Call(DIFF, 500, {**report("complete"), "requests": [ReportRequest(REPORT, STORE)]}),
     Call(DIFF, 503, AWAY),
     *(

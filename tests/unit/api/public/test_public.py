@@ -23,7 +23,7 @@ from stream_app.contracts.report_results import StoreBasis, further_fields, repo
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.local_days import local_days
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportForm, rows_of
+from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instant
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
@@ -116,7 +116,7 @@ async def test_a_badge_is_a_picture_that_runs_nothing(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.poll(STORE, NOON, active=True)
-    gateway.answers = [store_content(ReportForm(), detailed=True)] * 2
+    gateway.answers = [store_content(ReportSpec(), detailed=True)] * 2
     for path, text in (
         # of its own question to the workers, which covers the poll before it
         (f"/badges/{STORE}.svg", "uptime week: 57.14%, 20% no data"),
@@ -172,7 +172,7 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
     basis = ["America/Chicago", "0a", 9, 0.5, None]
     told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
     shown.pieces = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
-    form = ReportForm(daily=True)
+    form = ReportSpec(daily=True)
     asked_for_figures = WorkersBehindError("later")
     shown.answers = [
         asked_for_figures,
@@ -237,7 +237,7 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
 
 def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> list[dict[str, Any]]:
     """The rows of a store that was active all the while, as a worker tells them."""
-    form = ReportForm(duration=module.SHOWN_DAYS * DAY, daily=True)
+    form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
     tz = zone(zone_name, "UTC")
     start, end = form.span(now)
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
@@ -254,7 +254,7 @@ def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> l
     )
     basis = StoreBasis(zone_name, hours, "0a")
     fields = (*form.columns, *further_fields(form))
-    rows = report_rows(rows_of(form, STORE, observed, tz), basis)
+    rows = report_rows(build_rows(form, STORE, observed, tz), basis)
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 
@@ -310,7 +310,7 @@ async def test_who_asks_often_makes_no_work(
         assert (await outside.get("/status.json")).status == HTTPStatus.OK
     days = [query for query in shown.queries if query.form.daily]
     (asked,) = days
-    form = ReportForm(duration=module.SHOWN_DAYS * DAY, daily=True)
+    form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
     assert asked == FleetRequest(asked.report_id, (STORE,), NOON, form=form)
 
     monkeypatch.setattr(module, "DAYS_SECONDS", 0)

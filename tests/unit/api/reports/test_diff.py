@@ -15,7 +15,7 @@ from api.reports.diff import differences
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.report_results import FURTHER_FIELDS
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from tests.fakes import FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 
@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
 @pytest.fixture
 def made(gateway: FakeGateway) -> FakeGateway:
     """A gateway that has made a report of a store a while ago."""
-    gateway.requests.append(ReportRequest(REPORT, STORE, form=ReportForm(), requested_at=5))
+    gateway.requests.append(ReportRequest(REPORT, STORE, form=ReportSpec(), requested_at=5))
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
     return gateway
 

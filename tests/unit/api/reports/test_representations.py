@@ -15,7 +15,7 @@ from api.reports.parquet import PARQUET_FACTOR
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.report_results import FURTHER_FIELDS, further_fields
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY
 from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import CONTENT, CSV, REPORT, STORE, problem_of
@@ -122,7 +122,7 @@ async def test_a_daily_report_in_all_forms(client: TestClient, gateway: FakeGate
     )
 
 
-UNKNOWN = {name: place for place, name in enumerate(ReportForm().unknown_columns)}
+UNKNOWN = {name: place for place, name in enumerate(ReportSpec().unknown_columns)}
 FURTHER = "reference_time,coverage,unknown"
 
 
@@ -186,7 +186,7 @@ async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeG
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
         "columns": list(CSV_HEADER),
-        "further": list(further_fields(ReportForm())),
+        "further": list(further_fields(ReportSpec())),
     }
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     path = f"/get_report/{REPORT}"
@@ -201,7 +201,7 @@ async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeG
     frame = read(
         await (await client.get(f"{path}?columns={FURTHER}", headers={"Accept": PARQUET})).read()
     )
-    assert frame.columns == [*CSV_HEADER, *further_fields(ReportForm()), "reference_time"]
+    assert frame.columns == [*CSV_HEADER, *further_fields(ReportSpec()), "reference_time"]
     assert frame["reference_time"][0] == datetime(2024, 3, 10, 12, tzinfo=UTC)
 
 
@@ -284,15 +284,15 @@ async def test_a_report_that_never_fits_parquet_says_so_and_comes_as_csv(
 @pytest.mark.parametrize(
     ("body", "reference", "form"),
     [
-        ({"duration": "P2D"}, None, ReportForm(duration=2 * DAY)),
-        ({"start": "2024-03-09T12:00:00Z"}, None, ReportForm(start=NOON - DAY)),
+        ({"duration": "P2D"}, None, ReportSpec(duration=2 * DAY)),
+        ({"start": "2024-03-09T12:00:00Z"}, None, ReportSpec(start=NOON - DAY)),
         (
             {"start": "2024-03-09T12:00:00Z", "end": "2024-03-10T12:00:00Z", "exact": True},
             NOON,
-            ReportForm(start=NOON - DAY, exact=True),
+            ReportSpec(start=NOON - DAY, exact=True),
         ),
-        ({"daily": True, "exact": False}, None, ReportForm(daily=True)),
-        ({"start": None, "duration": None, "daily": None}, None, ReportForm()),
+        ({"daily": True, "exact": False}, None, ReportSpec(daily=True)),
+        ({"start": None, "duration": None, "daily": None}, None, ReportSpec()),
     ],
 )
 async def test_the_body_may_say_which_figures(
@@ -300,7 +300,7 @@ async def test_the_body_may_say_which_figures(
     gateway: FakeGateway,
     body: dict[str, Any],
     reference: int | None,
-    form: ReportForm,
+    form: ReportSpec,
 ) -> None:
     for path in (f"/trigger_report/{STORE}", "/trigger_report"):
         assert (await client.post(path, json=body)).status == HTTPStatus.ACCEPTED

@@ -16,7 +16,7 @@ from stream_app.contracts.topics import (
     REPORT_RESULTS,
     STORE_QUERIES,
 )
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.errors import RecordError
 from tests.fakes import FakeRecord, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
@@ -332,7 +332,7 @@ def test_queries_are_forgotten_sooner(log: ReportLog) -> None:
 
 
 def test_what_was_asked_for_is_kept(log: ReportLog) -> None:
-    request = replace(REQUEST, form=ReportForm(daily=True))
+    request = replace(REQUEST, form=ReportSpec(daily=True))
     log.requested(request, 5)
     assert log.request(REPORT) == request
     assert log.request(OTHER) is None

@@ -13,7 +13,7 @@ from api.stores.store_state import store_from
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, WEEK, format_instant, parse_instant
 from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
 from tests.strategies import ZONES, clock_changes, offset_at
@@ -179,24 +179,24 @@ async def test_the_timeline_is_that_of_the_last_week(
         "days": ["days"],
     }
     (asked,) = gateway.queries
-    assert (asked.reference_time, asked.form) == (None, ReportForm(duration=WEEK))
+    assert (asked.reference_time, asked.form) == (None, ReportSpec(duration=WEEK))
     assert asked.details == ("timeline", "days")
 
 
 @pytest.mark.parametrize(
     ("query", "reference", "form"),
     [
-        ("from=2024-03-10T06:00:00Z", None, ReportForm(start=NOON - 6 * HOUR)),
-        ("to=2024-03-10T12:00:00Z", NOON, ReportForm(duration=WEEK)),
+        ("from=2024-03-10T06:00:00Z", None, ReportSpec(start=NOON - 6 * HOUR)),
+        ("to=2024-03-10T12:00:00Z", NOON, ReportSpec(duration=WEEK)),
         (
             "from=2024-03-10T06:00:00Z&to=2024-03-10T12:00:00Z",
             NOON,
-            ReportForm(start=NOON - 6 * HOUR),
+            ReportSpec(start=NOON - 6 * HOUR),
         ),
     ],
 )
 async def test_the_span_may_be_named(
-    client: TestClient, gateway: FakeGateway, query: str, reference: int | None, form: ReportForm
+    client: TestClient, gateway: FakeGateway, query: str, reference: int | None, form: ReportSpec
 ) -> None:
     for path in ("timeline", "incidents"):
         gateway.answers = [ANSWER]
@@ -219,7 +219,7 @@ async def test_incidents_come_in_pages_the_newest_first(
     assert pages == [["2024-03-09", "2024-03-08"], ["2024-03-07", "2024-03-06"]]
     # the second page is of the same span, whatever came in meanwhile
     assert gateway.queries[1].reference_time == NOON
-    assert gateway.queries[1].form == ReportForm(start=NOON - WEEK)
+    assert gateway.queries[1].form == ReportSpec(start=NOON - WEEK)
 
 
 @pytest.mark.parametrize("view", ["summary", "timeline", "incidents"])

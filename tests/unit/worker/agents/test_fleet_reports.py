@@ -22,10 +22,10 @@ from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_QUERIES,
 )
-from stream_app.domain.poll_buckets import TAIL
+from stream_app.domain.poll_buckets import HOT
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import reports
 from stream_app.worker.agents.reports import Reports
@@ -65,7 +65,7 @@ class Desk:
         self.owned_partitions = FakeOwnedPartitions()
         self.partition = self.owned_partitions.own(1, *map(store_key, STORES))
         for store in STORES:
-            key = bucket_key(store_key(store), TAIL)
+            key = bucket_key(store_key(store), HOT)
             self.facts.content[1, key] = to_bytes(poll_set([(NOW - 3 * HOUR, True)]))
         self.progress = FakeAppliedOffsets()
         self.publisher = RecordingPublisher()
@@ -207,7 +207,7 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
     assert (piece.part, piece.parts, piece.piece, piece.pieces) == (1, PARTITIONS, 0, 1)
     assert (piece.reference_time, piece.basis) == (NOW, basis_of(desk.settings))
     assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
-    assert (piece.columns, piece.further) == (CSV_HEADER, further_fields(ReportForm()))
+    assert (piece.columns, piece.further) == (CSV_HEADER, further_fields(ReportSpec()))
     assert [row[0] for row in piece.rows] == STORES
     two_hours_of_a_week = 0.011905
     basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
@@ -348,7 +348,7 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "PIECE_ROWS", 10)
-    form = ReportForm(duration=2 * DAY, daily=True)
+    form = ReportSpec(duration=2 * DAY, daily=True)
 
     await desk.ask(replace(PART, form=form))
     pieces = [event.piece for event in desk.told() if event.piece is not None]
@@ -366,7 +366,7 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
 
 
 async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    form = ReportForm(duration=2 * DAY, daily=True)
+    form = ReportSpec(duration=2 * DAY, daily=True)
     monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES))
     await desk.ask(replace(PART, form=form))
     assert desk.told()
@@ -414,13 +414,13 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 
 
 async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(desk: Desk) -> None:
-    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=ReportForm(start=NOW)))
+    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=ReportSpec(start=NOW)))
     assert "is not before the end" in desk.reason()
     assert desk.asked_for() == []
 
 
 async def test_parts_are_asked_for_in_the_form_of_the_whole(desk: Desk) -> None:
-    form = ReportForm(start=NOW - DAY, exact=True)
+    form = ReportSpec(start=NOW - DAY, exact=True)
     await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=form))
     assert {part.form for part in desk.asked_for()} == {form}
     assert len(desk.asked_for()) == PARTITIONS
@@ -447,7 +447,7 @@ async def test_a_store_whose_polls_are_gone_is_named(desk: Desk, named: bool) ->
     old = NOW - 3 * HOUR - 64 * WEEK
     for other in STORES:
         if other != store:
-            del desk.facts.content[1, bucket_key(store_key(other), TAIL)]
+            del desk.facts.content[1, bucket_key(store_key(other), HOT)]
 
     await desk.ask(PartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None))
 

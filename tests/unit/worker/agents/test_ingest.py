@@ -15,7 +15,7 @@ from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.domain.poll_buckets import MAX_TAIL_POLLS, MIDDLE, TAIL, Bucket, BucketLayout
+from stream_app.domain.poll_buckets import HOT, MAX_HOT_POLLS, WARM, Bucket, BucketLayout
 from stream_app.domain.polls import from_bytes, poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import RevokedError, TableError
@@ -147,7 +147,7 @@ async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
 async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
     desk: Desk,
 ) -> None:
-    full = [(NOW - number * MINUTE, True) for number in range(1, MAX_TAIL_POLLS + 1)]
+    full = [(NOW - number * MINUTE, True) for number in range(1, MAX_HOT_POLLS + 1)]
     first, second = events_of(
         encode_poll_batch(STORE, full), encode_poll_batch(STORE, [(NOW, True)])
     )
@@ -156,7 +156,7 @@ async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog
 
     await desk.run(second)
 
-    assert desk.facts.writes[1:] == [(0, bucket_key(KEY, MIDDLE)), (0, bucket_key(KEY, TAIL))]
+    assert desk.facts.writes[1:] == [(0, bucket_key(KEY, WARM)), (0, bucket_key(KEY, HOT))]
     assert len(desk.facts.sends.pending) == 2
     assert second.acks == 0
     desk.facts.sends.arrive(1)

@@ -18,7 +18,7 @@ from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_QU
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import ReportForm
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.kafka.offset_tracker import OffsetTracker
@@ -643,7 +643,7 @@ async def test_details_come_with_the_figures(desk: Desk) -> None:
 
 
 async def test_a_window_that_begins_before_the_time_asked_for_is_not_told(desk: Desk) -> None:
-    form = ReportForm(duration=DAY)
+    form = ReportSpec(duration=DAY)
     await desk.ask(replace(request(reference_time=NOW), form=form, details=("windows",)))
     assert [window["name"] for window in desk.report()["windows"]] == ["last_hour", "last_day"]
 
@@ -673,7 +673,7 @@ async def test_of_many_incidents_the_newest_are_told(
 
 async def test_a_report_may_be_of_any_time(desk: Desk) -> None:
     desk.add((NOW - 20 * DAY, True), (NOW - 10 * DAY, False))
-    form = ReportForm(start=NOW - 15 * DAY, exact=True)
+    form = ReportSpec(start=NOW - 15 * DAY, exact=True)
 
     await desk.ask(replace(request(reference_time=NOW - 5 * DAY), form=form))
 

@@ -26,7 +26,7 @@ from tests.agent_fakes import FakeFacts, store_in
 
 STORE = store_key(store_in(0))
 COLD = bucket_key(STORE, Bucket(cold=True, slot=7))
-TAIL = bucket_key(STORE, Bucket(cold=False, slot=0))
+HOT = bucket_key(STORE, Bucket(cold=False, slot=0))
 
 
 def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:
@@ -65,7 +65,7 @@ OURS = {
     "positions": (POSITION_KEY, b"{}"),
     "lost ranges": (LOST_KEY, b"[]"),
     "a cold bucket": (COLD, to_bytes(poll_set([(5, True)]))),
-    "a tail": (TAIL, to_bytes(poll_set([(5, True), (6, False)]))),
+    "a hot bucket": (HOT, to_bytes(poll_set([(5, True), (6, False)]))),
     "hours": (STORE + HOURS_TAG, encode_rows([(0, "09:00", "17:00")])),
     "no hours": (STORE + HOURS_TAG, encode_rows([])),
     "a zone": (STORE + ZONE_TAG, b"Europe/Paris"),

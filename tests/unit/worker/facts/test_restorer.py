@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.domain.poll_buckets import TAIL
+from stream_app.domain.poll_buckets import HOT
 from stream_app.errors import TableError
 from stream_app.kafka.log_reader import FETCH_BYTES
 from stream_app.worker.facts import restorer as module
@@ -184,7 +184,7 @@ async def test_stray_records_are_stepped_over_told_and_counted(
         (b"k", b"v"),
         (b"checkpoint", b'[900, 899, ""]'),
         (A, b"\xff\xfe"),
-        (bucket_key(A[:16], TAIL), b"seven77"),
+        (bucket_key(A[:16], HOT), b"seven77"),
     ]
     desk.log.add((A, b"1"), *strays, (B, b"2"))
 

@@ -26,7 +26,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.domain.poll_buckets import BucketLayout, kind_of
+from stream_app.domain.poll_buckets import BucketLayout, ring_of_bucket
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.errors import TableError
@@ -112,7 +112,7 @@ class Product:
 
         for write in self.layout.writes(poll_set(polls), read):
             self.facts.content[0, bucket_key(key, write.bucket)] = to_bytes(write.polls)
-            self.partition.kinds.add(kind_of(write.bucket))
+            self.partition.kinds.add(ring_of_bucket(write.bucket))
         newest = max(instant for instant, _ in polls)
         self.partition.newest_poll = max(self.partition.newest_poll or 0, newest)
 
