@@ -1,1 +1,1 @@
-"""What feeds polls, hours and zones into Kafka."""
+"""The producers: they write polls, business hours and timezones to Kafka."""

@@ -1,4 +1,4 @@
-"""Records to Kafka with acknowledgement and back-pressure, for replay and for live pings."""
+"""Sends records to Kafka with acknowledgement and back-pressure, for replays and for pings."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 BATCH_BYTES: Final = 256 << 10
-"""Bytes of one batch; at most two batches a partition wait or are on their way."""
+"""Bytes of one batch; at most two batches a partition are buffered or in flight."""
 
 LINGER_MS: Final = 20
+"""A record waits this long for others to share its batch."""
 
 TIME_LIMIT_SECONDS: Final = 60.0
-"""A broker that acknowledges nothing for so long, while records wait, is out of reach."""
+"""A broker is out of reach when it has acknowledged none of the waiting records for this long."""
 
 
 @dataclass(slots=True)
 class SinkCount:
-    """What a topic got; a record may hold many rows."""
+    """Counts of the records sent to a topic; a record can hold many rows."""
 
     records: int = 0
     rows: int = 0
@@ -41,15 +42,19 @@ class SinkCount:
 
 
 class RecordSink:
-    """An async context that sends records and counts what the brokers acknowledged.
+    """An async context that sends records and counts the acknowledged ones.
 
-    Leaving it waits for all acknowledgements. The client retries for as long as it takes,
-    without loss, doubles or reordering; the sink gives up when nothing moves for `time_limit`.
+    Its end waits for all acknowledgements. The client retries without loss, doubles or
+    reordering; the sink fails after `time_limit` seconds without any acknowledgement.
 
     Args:
-        settings: where the brokers are.
-        linger_ms: how long a record may wait for others to share its batch.
-        time_limit: seconds without any acknowledgement, while records wait.
+        settings: name the brokers and the partitions of a topic.
+        linger_ms: time that a record waits for others to share its batch.
+        time_limit: seconds without any acknowledgement while records are in flight.
+
+    Attributes:
+        counts: the counts by topic name.
+        in_flight: number of records without an acknowledgement.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class RecordSink:
         self._settings = settings
         self._linger_ms = linger_ms
         self._time_limit = time_limit
-        self._moved = 0.0
+        self._last_answer = 0.0
         self._failure: StoreUptimeError | None = None
 
     async def __aenter__(self) -> Self:
@@ -75,7 +80,7 @@ class RecordSink:
             self._settings,
             linger_ms=self._linger_ms,
             max_batch_size=BATCH_BYTES,
-            # also how long send() waits for room before it looks whether anything moves
+            # send() waits this long for room before it checks for acknowledgements
             request_timeout_ms=int(min(30.0, self._time_limit / 2) * 1000),
         )
         await start(self._producer, self._settings)
@@ -97,35 +102,35 @@ class RecordSink:
         rows: int = 1,
         on_acknowledged: Callable[[Any], None] | None = None,
     ) -> None:
-        """Hand a record over; waits while the buffer of its partition is full.
+        """Send a record; wait while the buffer of its partition is full.
 
         Args:
-            topic: where it goes.
-            key: the record's key.
+            topic: its topic.
+            key: the record's key, which decides its partition.
             value: the record's value.
-            rows: how many rows of the input it holds, for the counts.
-            on_acknowledged: called with the record's metadata once the brokers hold it.
+            rows: number of input rows that it holds, for the counts.
+            on_acknowledged: called with the record's metadata when it is acknowledged.
 
         Raises:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
-            StoreUptimeError: a broker refused this record or an earlier one for good.
+            StoreUptimeError: a broker rejected this record or an earlier one for good.
         """
-        # by the settings: nobody reads a partition that somebody added to the topic
+        # by the settings: no worker reads a partition that was added to the topic later
         partition = partition_of(key, topic.partitions(self._settings))
         while True:
             if self._failure is not None:
                 raise self._failure
             if not self.in_flight:
-                self._moved = self._loop.time()
+                self._last_answer = self._loop.time()
             try:
                 future = await self._producer.send(
                     topic.name, value=value, key=key, partition=partition
                 )
                 break
             except KafkaTimeoutError as error:
-                self._check_movement(error)
+                self._check_time_limit(error)
             except KafkaError as error:
-                raise self._error(topic.name, error) from error
+                raise self._to_error(topic.name, error) from error
         count = self.counts[topic.name]
         count.records += 1
         count.rows += rows
@@ -138,19 +143,19 @@ class RecordSink:
 
         Raises:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
-            StoreUptimeError: a broker refused a record for good.
+            StoreUptimeError: a broker rejected a record for good.
         """
         while self.in_flight:
             try:
-                async with asyncio.timeout_at(self._moved + self._time_limit):
+                async with asyncio.timeout_at(self._last_answer + self._time_limit):
                     await self._idle.wait()
             except TimeoutError as error:
-                self._check_movement(error)
+                self._check_time_limit(error)
         if self._failure is not None:
             raise self._failure
 
-    def _check_movement(self, error: Exception) -> None:
-        if self._loop.time() - self._moved >= self._time_limit:
+    def _check_time_limit(self, error: Exception) -> None:
+        if self._loop.time() - self._last_answer >= self._time_limit:
             raise unavailable(self._settings, error) from error
 
     def _done(
@@ -162,12 +167,12 @@ class RecordSink:
     ) -> None:
         count = self.counts[topic]
         self.in_flight -= 1
-        self._moved = self._loop.time()
+        self._last_answer = self._loop.time()
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or error is not None:
             count.failed_records += 1
             if self._failure is None and error is not None:
-                self._failure = self._error(topic, error)
+                self._failure = self._to_error(topic, error)
         else:
             count.acknowledged_records += 1
             count.acknowledged_rows += rows
@@ -176,7 +181,7 @@ class RecordSink:
         if not self.in_flight:
             self._idle.set()
 
-    def _error(self, topic: str, error: BaseException) -> StoreUptimeError:
+    def _to_error(self, topic: str, error: BaseException) -> StoreUptimeError:
         if getattr(error, "retriable", False):
             return unavailable(self._settings, error)
         detail = " ".join(str(error).split())

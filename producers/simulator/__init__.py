@@ -1,1 +1,1 @@
-"""Simulated stores that send pings: `store-uptime simulate`."""
+"""Simulates stores that send pings: `store-uptime simulate`."""

@@ -1,4 +1,4 @@
-"""What became of the pings that were sent, as one place that everyone tells and asks."""
+"""Delivery statistics of a simulation: counts, latencies and the last status of each store."""
 
 from __future__ import annotations
 
@@ -11,131 +11,136 @@ if TYPE_CHECKING:
 
     from producers.simulator.model import Ping
 
-LATENCIES_KEPT: Final = 10_000
-INCIDENTS_KEPT: Final = 8
+MAX_LATENCIES: Final = 10_000
+"""Quantiles are of the latencies of this many acknowledged pings, the newest."""
+
+MAX_STATUS_CHANGES: Final = 8
+"""A view can show this many status changes, the newest."""
 
 
 @dataclass(slots=True)
 class PingCounts:
-    """Pings.
+    """Counts of pings by the outcome of their delivery.
 
     Attributes:
-        sent: handed over to be sent.
-        acknowledged: held by the brokers, and taken.
-        refused: answered with a reason why they are not taken.
-        failed: given up for another reason.
-        retried: attempts beyond the first, of single pings.
+        sent: all pings that were handed to a sink.
+        acknowledged: pings that the product has accepted and the brokers hold.
+        rejected: pings that the product has answered with a reason against them.
+        failed: pings that the sink does not send again, for another reason.
+        retried: attempts beyond the first, counted for each ping.
     """
 
     sent: int = 0
     acknowledged: int = 0
-    refused: int = 0
+    rejected: int = 0
     failed: int = 0
     retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """A store went down or came up, by the time that its ping is stamped with (µs)."""
+class StatusChange:
+    """A store went down or came up at the instant (µs) of its ping."""
 
     store: int
     instant: int
     active: bool
 
 
-class Tally:
-    """Counts, latencies and the stores as their acknowledged pings show them.
+class DeliveryStats:
+    """Counts the pings that a sink sends, measures latencies and follows each store's status.
 
     Args:
-        record: called with every ping that was acknowledged.
+        on_acknowledged: called with every ping that was acknowledged.
         monotonic: a clock in seconds that never goes back.
 
     Attributes:
-        counts: how many.
-        open: the pings that were sent and not answered yet.
-        incidents: the last ones, the newest first.
-        down: the stores that are down, and since which instant (µs).
-        refusal: store and reason of the last refusal.
-        trouble: why the last attempt that has to be repeated did not go through.
-        behind: seconds by which the last ping was sent late because there was no room.
+        counts: the pings by outcome.
+        in_flight: the pings that were sent and have no answer yet.
+        status_changes: the last ones, the newest first.
+        down_since: the stores that are down, each with the instant (µs) at which it went down.
+        last_rejection: store and reason of the last rejected ping.
+        last_error: why the last failed attempt failed.
+        seconds_behind: delay of the last ping that was sent late because the sink was full.
     """
 
-    def __init__(self, record: Callable[[Ping], None], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, on_acknowledged: Callable[[Ping], None], monotonic: Callable[[], float]
+    ) -> None:
         self.counts = PingCounts()
-        self.open: set[Ping] = set()
-        self.incidents: deque[Incident] = deque(maxlen=INCIDENTS_KEPT)
-        self.down: dict[int, int] = {}
-        self.refusal: tuple[int, str] | None = None
-        self.trouble = ""
-        self.behind = 0.0
-        self._record = record
+        self.in_flight: set[Ping] = set()
+        self.status_changes: deque[StatusChange] = deque(maxlen=MAX_STATUS_CHANGES)
+        self.down_since: dict[int, int] = {}
+        self.last_rejection: tuple[int, str] | None = None
+        self.last_error = ""
+        self.seconds_behind = 0.0
+        self._on_acknowledged = on_acknowledged
         self._monotonic = monotonic
-        self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._last: dict[int, tuple[int, bool]] = {}
-        self._moved = monotonic()
+        self._latencies: deque[float] = deque(maxlen=MAX_LATENCIES)
+        self._last_status: dict[int, tuple[int, bool]] = {}
+        self._last_answer = monotonic()
 
     @property
-    def stores(self) -> int:
-        """How many stores were heard."""
-        return len(self._last)
+    def stores_heard(self) -> int:
+        """Number of stores of which at least one ping was acknowledged."""
+        return len(self._last_status)
 
-    def send(self, pings: Iterable[Ping]) -> None:
-        """These are being sent."""
-        if not self.open:
-            self._moved = self._monotonic()
-        before = len(self.open)
-        self.open.update(pings)
-        self.counts.sent += len(self.open) - before
+    def record_sent(self, pings: Iterable[Ping]) -> None:
+        """Count pings as sent: in flight until they are acknowledged, rejected or failed."""
+        if not self.in_flight:
+            self._last_answer = self._monotonic()
+        before = len(self.in_flight)
+        self.in_flight.update(pings)
+        self.counts.sent += len(self.in_flight) - before
 
-    def acknowledge(self, pings: Iterable[Ping], seconds: float) -> None:
-        """These are held and taken, so many seconds after they were sent."""
+    def record_acknowledged(self, pings: Iterable[Ping], seconds: float) -> None:
+        """Count pings as acknowledged, `seconds` after they were sent."""
         for ping in pings:
-            self.open.discard(ping)
+            self.in_flight.discard(ping)
             self.counts.acknowledged += 1
-            self._record(ping)
+            self._on_acknowledged(ping)
             self._latencies.append(seconds)
-            self._follow(ping)
-        self._moved = self._monotonic()
+            self._update_status(ping)
+        self._last_answer = self._monotonic()
 
-    def refuse(self, ping: Ping, reason: str) -> None:
-        """This one was answered with a reason why it is not taken."""
-        self.open.discard(ping)
-        self.counts.refused += 1
-        self.refusal = (ping.store, reason)
-        self._moved = self._monotonic()
+    def record_rejected(self, ping: Ping, reason: str) -> None:
+        """Count a ping as rejected by the product."""
+        self.in_flight.discard(ping)
+        self.counts.rejected += 1
+        self.last_rejection = (ping.store, reason)
+        self._last_answer = self._monotonic()
 
-    def fail(self, pings: Sequence[Ping], reason: str) -> None:
-        """These are given up."""
-        self.open.difference_update(pings)
+    def record_failed(self, pings: Sequence[Ping], reason: str) -> None:
+        """Count pings as failed: they are not sent again."""
+        self.in_flight.difference_update(pings)
         self.counts.failed += len(pings)
-        self.trouble = reason
+        self.last_error = reason
 
-    def retry(self, pings: Sequence[Ping], reason: str) -> None:
-        """These are sent once more."""
+    def record_retry(self, pings: Sequence[Ping], reason: str) -> None:
+        """Count one more attempt to send these pings."""
         self.counts.retried += len(pings)
-        self.trouble = reason
+        self.last_error = reason
 
-    def silence(self) -> float:
-        """Seconds since the last answer, while any is awaited; 0 while none is."""
-        return self._monotonic() - self._moved if self.open else 0.0
+    def seconds_without_answer(self) -> float:
+        """Seconds since the last answer; 0 while no ping is in flight."""
+        return self._monotonic() - self._last_answer if self.in_flight else 0.0
 
     def latency(self, quantile: float) -> float | None:
-        """Seconds to the acknowledgement, of the last LATENCIES_KEPT pings."""
+        """The quantile (0 to 1) of the seconds to the acknowledgement; None without any."""
         if not self._latencies:
             return None
         ordered = sorted(self._latencies)
         return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
 
-    def _follow(self, ping: Ping) -> None:
-        # a late ping tells nothing about now
-        instant, active = self._last.get(ping.store, (-1, True))
+    def _update_status(self, ping: Ping) -> None:
+        # a late ping does not change the present status
+        instant, active = self._last_status.get(ping.store, (-1, True))
         if ping.instant <= instant:
             return
-        self._last[ping.store] = (ping.instant, ping.active)
+        self._last_status[ping.store] = (ping.instant, ping.active)
         if ping.active == active:
             return
-        self.incidents.appendleft(Incident(ping.store, ping.instant, ping.active))
+        self.status_changes.appendleft(StatusChange(ping.store, ping.instant, ping.active))
         if ping.active:
-            self.down.pop(ping.store, None)
+            self.down_since.pop(ping.store, None)
         else:
-            self.down[ping.store] = ping.instant
+            self.down_since[ping.store] = ping.instant

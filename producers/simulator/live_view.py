@@ -1,4 +1,4 @@
-"""What a person sees while stores are simulated: a panel on a terminal, plain lines elsewhere."""
+"""Shows a running simulation: a panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from stream_app.domain.timestamps import SECOND, format_instant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producers.simulator.delivery_stats import Incident, PingCounts, Tally
+    from producers.simulator.delivery_stats import DeliveryStats, PingCounts, StatusChange
 
 PLAIN_SECONDS: Final = 10.0
-"""A log gets a line this often."""
+"""Seconds between two lines of a view that is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Pings a second over the time since the last look."""
+    """Pings per second since the previous measurement."""
 
     sent: float
     acknowledged: float
-    refused: float
+    rejected: float
     failed: float
 
 
 class RateMeter:
-    """Turns counts into rates."""
+    """Turns two successive counts into rates."""
 
     def __init__(self) -> None:
         self._at: float | None = None
         self._before: PingCounts | None = None
 
     def rates(self, counts: PingCounts, now: float) -> Rates:
-        """The rates since the last call; `now` is in seconds."""
+        """Return the rates since the previous call; `now` is in seconds."""
         at, before = self._at, self._before
         self._at, self._before = now, replace(counts)
         if at is None or before is None or now <= at:
@@ -49,27 +49,27 @@ class RateMeter:
         return Rates(
             (counts.sent - before.sent) / seconds,
             (counts.acknowledged - before.acknowledged) / seconds,
-            (counts.refused - before.refused) / seconds,
+            (counts.rejected - before.rejected) / seconds,
             (counts.failed - before.failed) / seconds,
         )
 
 
 class LiveView(Protocol):
-    """Where a simulation shows itself; a context."""
+    """A context that shows the state of a simulation."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
-    def note(self, line: str) -> None:
-        """One line to read."""
+    def print_line(self, line: str) -> None:
+        """Print a line."""
 
-    def show(self, tally: Tally, store_ids: Sequence[str], now: float) -> None:
-        """The state of things at `now`, in seconds; called about once a second."""
+    def show(self, stats: DeliveryStats, store_ids: Sequence[str], now: float) -> None:
+        """Show the state at `now` (seconds); called about once a second."""
 
 
 class PlainLiveView:
-    """A line every PLAIN_SECONDS on standard error."""
+    """Prints a line every PLAIN_SECONDS on standard error."""
 
     def __init__(self) -> None:
         self._meter = RateMeter()
@@ -81,29 +81,29 @@ class PlainLiveView:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def note(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line."""
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
-    def show(self, tally: Tally, store_ids: Sequence[str], now: float) -> None:
-        """Print the state, if the last time is long enough ago."""
+    def show(self, stats: DeliveryStats, store_ids: Sequence[str], now: float) -> None:
+        """Print the state unless the previous line is younger than PLAIN_SECONDS."""
         if self._shown is None:
             self._shown = now
-            self._meter.rates(tally.counts, now)
+            self._meter.rates(stats.counts, now)
         if now - self._shown < PLAIN_SECONDS:
             return
         self._shown = now
-        rates = self._meter.rates(tally.counts, now)
-        self.note(
+        rates = self._meter.rates(stats.counts, now)
+        self.print_line(
             f"{rates.sent:,.0f} pings/s sent, {rates.acknowledged:,.0f} acknowledged, "
-            f"{rates.refused:,.1f} refused, {rates.failed:,.1f} failed; {latencies(tally)}; "
-            f"{len(tally.down):,} of {len(store_ids):,} stores down"
+            f"{rates.rejected:,.1f} refused, {rates.failed:,.1f} failed; {latencies(stats)}; "
+            f"{len(stats.down_since):,} of {len(store_ids):,} stores down"
         )
 
 
 class TerminalLiveView:
-    """A panel on standard error that is drawn anew."""
+    """Draws a panel on standard error again and again."""
 
     def __init__(self, console: Console) -> None:
         self._meter = RateMeter()
@@ -116,28 +116,28 @@ class TerminalLiveView:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def note(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the panel."""
         self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def show(self, tally: Tally, store_ids: Sequence[str], now: float) -> None:
+    def show(self, stats: DeliveryStats, store_ids: Sequence[str], now: float) -> None:
         """Draw the panel."""
         self._live.update(
-            panel(tally, store_ids, self._meter.rates(tally.counts, now)), refresh=True
+            panel(stats, store_ids, self._meter.rates(stats.counts, now)), refresh=True
         )
 
 
-def panel(tally: Tally, store_ids: Sequence[str], rates: Rates) -> Group:
-    """The state of things as a table of counts and the last incidents."""
+def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group:
+    """The state of a simulation: a table of counts, and the last status changes."""
     table = Table(box=None, pad_edge=False)
     for title in ("", "sent", "acknowledged", "refused", "failed", "open"):
         table.add_column(title, justify="right")
-    counts = tally.counts
+    counts = stats.counts
     table.add_row(
         "pings/s",
         *(
             f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-            for rate in (rates.sent, rates.acknowledged, rates.refused, rates.failed)
+            for rate in (rates.sent, rates.acknowledged, rates.rejected, rates.failed)
         ),
         "",
     )
@@ -148,42 +148,42 @@ def panel(tally: Tally, store_ids: Sequence[str], rates: Rates) -> Group:
             for count in (
                 counts.sent,
                 counts.acknowledged,
-                counts.refused,
+                counts.rejected,
                 counts.failed,
-                len(tally.open),
+                len(stats.in_flight),
             )
         ),
     )
-    up = tally.stores - len(tally.down)
+    up = stats.stores_heard - len(stats.down_since)
     lines = [
-        f"{latencies(tally)}; {up:,} stores up, {len(tally.down):,} down, "
-        f"{len(store_ids) - tally.stores:,} not heard yet"
+        f"{latencies(stats)}; {up:,} stores up, {len(stats.down_since):,} down, "
+        f"{len(store_ids) - stats.stores_heard:,} not heard yet"
     ]
-    if tally.behind >= 1:
-        lines.append(f"behind by {tally.behind:.0f} s")
-    if tally.refusal is not None:
-        store, reason = tally.refusal
+    if stats.seconds_behind >= 1:
+        lines.append(f"behind by {stats.seconds_behind:.0f} s")
+    if stats.last_rejection is not None:
+        store, reason = stats.last_rejection
         lines.append(f"last refused: store {store_ids[store]}: {reason}")
-    lines += [incident_line(incident, store_ids) for incident in tally.incidents]
+    lines += [status_change_line(change, store_ids) for change in stats.status_changes]
     return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
-def latencies(tally: Tally) -> str:
-    """The latencies of acknowledgements in words."""
-    median, high = tally.latency(0.5), tally.latency(0.99)
+def latencies(stats: DeliveryStats) -> str:
+    """The latencies of acknowledgements as text."""
+    median, high = stats.latency(0.5), stats.latency(0.99)
     if median is None or high is None:
         return "nothing acknowledged yet"
     return f"acknowledged in {median * 1000:,.0f} ms (p50), {high * 1000:,.0f} ms (p99)"
 
 
-def incident_line(incident: Incident, store_ids: Sequence[str]) -> str:
-    """A store that went down or came up."""
-    moment = format_instant(incident.instant // SECOND * SECOND)
-    what = "up again at" if incident.active else "down since"
-    return f"store {store_ids[incident.store]} {what} {moment}"
+def status_change_line(change: StatusChange, store_ids: Sequence[str]) -> str:
+    """A status change as a line of text."""
+    moment = format_instant(change.instant // SECOND * SECOND)
+    what = "up again at" if change.active else "down since"
+    return f"store {store_ids[change.store]} {what} {moment}"
 
 
 def default_live_view() -> LiveView:
-    """A panel where standard error is a terminal, else plain lines."""
+    """Return a panel if standard error is a terminal, else plain lines."""
     console = Console(stderr=True)
     return TerminalLiveView(console) if console.is_terminal else PlainLiveView()

@@ -1,11 +1,12 @@
-"""Stores that report themselves, with the troubles that real ones have.
+"""A model of stores that send pings, with the faults that real stores have.
 
-Pure: what a store does at a moment follows from the seed, the store and the moment alone. So
-the same seed gives the same pings, and a second run goes on with the stores of the first.
+It is pure: the state of a store at an instant depends on the seed, the store and the instant
+alone. So the same seed gives the same pings, and a second run goes on with the stores of the first.
 
-Each store has a grid of its own: a phase, and a ping every so often after it. A ping is
-*stamped* with what the clock of its store shows, which may be off, and *due* when it leaves the
-store, which may be late. Of two pings of one store the older may leave later, or twice.
+Each store has a grid of its own: it sends a ping every `every` microseconds after its phase. A
+ping is *stamped* with the time that the store's clock shows, which may be wrong, and it is *due*
+when it leaves the store, which may be late. Of two pings of a store the older may leave later, or
+twice.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CYCLE_PINGS: Final = 60
-"""A store's time is divided into cycles of so many pings; each may hold one outage."""
+"""Pings of one cycle; a store has one outage in a cycle at most."""
 
 OUTAGE_PINGS: Final = (3, 20)
 """The shortest and the longest outage of a store, in pings."""
 
 LATE_PINGS: Final = (3, 10)
-"""The shortest and the longest time that a store's line is down, in pings."""
+"""The shortest and the longest outage of a store's line, in pings; its pings then leave late."""
 
 FLAP_PINGS: Final = 2
-"""A flapping store may change its status every so many pings."""
+"""A flapping store can change its status after this many pings."""
 
 SKEW: Final = 2 * MINUTE
-"""Clocks that are off are off by so much at the most, this way or that ..."""
+"""Largest error (µs, in both directions) of a skewed clock that is not broken."""
 
 BROKEN_SHARE: Final = 0.2
-"""... but for this share of them: those run so far ahead that their polls are refused."""
+"""Share of the skewed clocks that run so far ahead that their polls are rejected."""
 
 BROKEN_AHEAD: Final = (5 * MINUTE, HOUR)
-"""How much further ahead than the tolerance those are."""
+"""The least and the greatest time (µs) by which a broken clock exceeds the tolerance."""
 
 _MASK: Final = (1 << 64) - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15
@@ -58,22 +59,22 @@ _ZONES: Final = (
 _OPENING: Final = ("00:00", "06:00", "07:30", "09:00", "11:00", "18:00")
 _CLOSING: Final = ("24:00", "22:00", "17:00", "18:30", "23:00", "02:00")
 
-# what a number drawn from the seed is for, so that no two draws are the same
+# the purpose of a number that is drawn from the seed, so that no two draws are the same
 _ID_HIGH, _ID_LOW, _PHASE, _HOURS, _ZONE = range(5)
 _OUTAGE, _OUTAGE_SIZE, _FLAP, _LINE, _LINE_SIZE, _TWICE, _SKEW_SIZE = range(5, 12)
 _FLAPS, _SKEWED, _BROKEN = range(12, 15)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """How much goes wrong; shares from 0 to 1.
+class FaultRates:
+    """The frequency of each fault, as a share from 0 to 1.
 
     Attributes:
-        outages: of the stores, those that have an outage in a cycle of CYCLE_PINGS.
-        flapping: of the stores, those that come and go all the time.
-        skewed: of the stores, those whose clocks are off.
-        late: of the stores, those whose line is down for a while in a cycle.
-        duplicates: of the pings, those that are sent twice.
+        outages: share of the stores that have an outage in a cycle of CYCLE_PINGS.
+        flapping: share of the stores that go down and up all the time.
+        skewed: share of the stores whose clock is wrong.
+        late: share of the stores whose line is down for a while in a cycle.
+        duplicates: share of the pings that are sent twice.
     """
 
     outages: float = 0.2
@@ -83,16 +84,16 @@ class Trouble:
     duplicates: float = 0.01
 
 
-NO_TROUBLE: Final = Trouble(0.0, 0.0, 0.0, 0.0, 0.0)
+NO_FAULTS: Final = FaultRates(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Ping(NamedTuple):
     """One ping; instants in µs.
 
     Attributes:
-        due: when it leaves the store.
+        due: the time at which it leaves the store.
         store: number of the store, from 0.
-        instant: the time that it is stamped with.
+        instant: the time with which it is stamped.
         active: the status that it reports.
     """
 
@@ -103,17 +104,17 @@ class Ping(NamedTuple):
 
 
 class Simulation:
-    """N stores.
+    """Simulated stores and the pings that they send.
 
     Args:
-        stores: how many, at least 1.
+        stores: number of stores, at least 1.
         every: µs between two pings of a store.
         seed: any whole number.
-        trouble: what goes wrong.
-        tolerance: µs; how far ahead of the clock the product lets polls be dated.
+        faults: the frequency of each fault.
+        tolerance: µs that a poll may be dated ahead of the product's clock.
 
     Attributes:
-        store_ids: the id of each store; those of fewer stores are the first of more.
+        store_ids: the id of each store; more stores begin with the ids of fewer.
     """
 
     def __init__(
@@ -122,22 +123,22 @@ class Simulation:
         every: int,
         *,
         seed: int = 1,
-        trouble: Trouble = NO_TROUBLE,
+        faults: FaultRates = NO_FAULTS,
         tolerance: int = 5 * MINUTE,
     ) -> None:
         if stores < 1 or every < 1:
             raise ValueError("at least one store, and at least a microsecond between its pings")
         self.every = every
-        self.trouble = trouble
+        self.faults = faults
         self._seed = _mix(seed & _MASK)
         self._tolerance = tolerance
         self.store_ids = [self._store_id(store) for store in range(stores)]
         self._phases = [self._draw(_PHASE, store) % every for store in range(stores)]
         self._skews = [self._skew_of(store) for store in range(stores)]
-        self._flapping = [self._has(_FLAPS, store, trouble.flapping) for store in range(stores)]
+        self._flapping = [self._in_share(_FLAPS, store, faults.flapping) for store in range(stores)]
 
     def pings(self, start: int) -> Iterator[Ping]:
-        """All pings of the grid points at `start` and later, for ever, as they become due."""
+        """Yield the pings from `start` (µs) on, in the order in which they are due, without end."""
         every = self.every
         # between two rounds all stores ping once, in the order of their phases
         order = sorted((phase, store) for store, phase in enumerate(self._phases))
@@ -151,34 +152,37 @@ class Simulation:
                 while waiting and waiting[0].due <= at:
                     yield heappop(waiting)
                 ping = Ping(
-                    self._leaves(store, slot), store, at + self._skews[store], self.up(store, slot)
+                    self._departure(store, slot),
+                    store,
+                    at + self._skews[store],
+                    self.is_up(store, slot),
                 )
                 if ping.due == at:
                     yield ping
                 else:
                     heappush(waiting, ping)
-                if self._chance(self.trouble.duplicates, _TWICE, store, slot):
+                if self._chance(self.faults.duplicates, _TWICE, store, slot):
                     again = ping.due + 1 + self._draw(_TWICE, store, slot, 1) % every
                     heappush(waiting, ping._replace(due=again))
             slot += 1
 
-    def up(self, store: int, slot: int) -> bool:
-        """Whether a store is up at a point of its grid: `slot * every` after its phase."""
+    def is_up(self, store: int, slot: int) -> bool:
+        """True if a store is up at the point of its grid `slot * every` after its phase."""
         if self._flapping[store]:
             return self._draw(_FLAP, store, slot // FLAP_PINGS) % 2 == 0
-        down = self._part_of_cycle(store, slot, self.trouble.outages, _OUTAGE, OUTAGE_PINGS)
+        down = self._end_of_outage(store, slot, self.faults.outages, _OUTAGE, OUTAGE_PINGS)
         return down is None
 
     def skew(self, store: int) -> int:
-        """How far ahead a store's clock is, in µs."""
+        """The time (µs) by which a store's clock is ahead."""
         return self._skews[store]
 
     def phase(self, store: int) -> int:
-        """Where the grid of a store lies, in µs from 0 to `every`."""
+        """The offset of a store's grid, in µs from 0 to `every`."""
         return self._phases[store]
 
-    def hours(self, store: int) -> list[tuple[int, str, str]]:
-        """Business hours of a store as the wire has them; none for one that never closes."""
+    def business_hours(self, store: int) -> list[tuple[int, str, str]]:
+        """The rows of a store's business hours; no row for a store that never closes."""
         draw = self._draw(_HOURS, store)
         kind = draw % len(_OPENING)
         days = 5 + draw // len(_OPENING) % 3
@@ -186,35 +190,35 @@ class Simulation:
             return []
         return [(day, _OPENING[kind], _CLOSING[kind]) for day in range(days)]
 
-    def zone(self, store: int) -> str:
-        """The time zone of a store."""
+    def timezone(self, store: int) -> str:
+        """The timezone of a store."""
         return _ZONES[self._draw(_ZONE, store) % len(_ZONES)]
 
-    def _leaves(self, store: int, slot: int) -> int:
-        """When the ping of a grid point leaves: at once, or once the line is up again."""
-        line_down = self._part_of_cycle(store, slot, self.trouble.late, _LINE, LATE_PINGS)
+    def _departure(self, store: int, slot: int) -> int:
+        """The time at which a grid point's ping leaves: at once, or when the line is up again."""
+        line_down = self._end_of_outage(store, slot, self.faults.late, _LINE, LATE_PINGS)
         return (slot if line_down is None else line_down) * self.every + self._phases[store]
 
-    def _part_of_cycle(
-        self, store: int, slot: int, share: float, what: int, pings: tuple[int, int]
+    def _end_of_outage(
+        self, store: int, slot: int, share: float, purpose: int, pings: tuple[int, int]
     ) -> int | None:
-        """The slot at which a spell that holds this slot has ended; None outside of any."""
-        cycle, place = divmod(slot, CYCLE_PINGS)
-        if not self._chance(share, what, store, cycle):
+        """The slot after the outage that contains this slot; None if there is none."""
+        cycle, position = divmod(slot, CYCLE_PINGS)
+        if not self._chance(share, purpose, store, cycle):
             return None
         shortest, longest = pings
-        length = shortest + self._draw(what + 1, store, cycle) % (longest - shortest + 1)
-        first = self._draw(what + 1, store, cycle, 1) % (CYCLE_PINGS - length)
-        return cycle * CYCLE_PINGS + first + length if first <= place < first + length else None
+        length = shortest + self._draw(purpose + 1, store, cycle) % (longest - shortest + 1)
+        first = self._draw(purpose + 1, store, cycle, 1) % (CYCLE_PINGS - length)
+        return cycle * CYCLE_PINGS + first + length if first <= position < first + length else None
 
     def _skew_of(self, store: int) -> int:
-        if not self._has(_SKEWED, store, self.trouble.skewed):
+        if not self._in_share(_SKEWED, store, self.faults.skewed):
             return 0
         draw = self._draw(_SKEW_SIZE, store)
-        if self._has(_SKEWED, store, self.trouble.skewed * BROKEN_SHARE):
+        if self._in_share(_SKEWED, store, self.faults.skewed * BROKEN_SHARE):
             least, most = BROKEN_AHEAD
             return self._tolerance + least + draw % (most - least)
-        # never quite right, or it would not count as off
+        # at least a second, or the clock would not count as wrong
         size = SECOND + draw // 2 % (min(SKEW, max(self._tolerance, 2 * SECOND)) - SECOND)
         return size if draw % 2 else -size
 
@@ -222,24 +226,24 @@ class Simulation:
         high, low = self._draw(_ID_HIGH, store), self._draw(_ID_LOW, store)
         return str(UUID(int=high << 64 | low, version=4))
 
-    def _has(self, what: int, store: int, share: float) -> bool:
-        """Whether a share of the stores holds this one: spread evenly, so few stores do too."""
-        offset = self._draw(what)
+    def _in_share(self, purpose: int, store: int, share: float) -> bool:
+        """True if a store belongs to a share of the stores, which is spread evenly over them."""
+        offset = self._draw(purpose)
         return (offset + store * _GOLDEN & _MASK) < share * (_MASK + 1)
 
-    def _chance(self, share: float, *what: int) -> bool:
-        return share > 0 and self._draw(*what) < share * (_MASK + 1)
+    def _chance(self, share: float, *purpose: int) -> bool:
+        return share > 0 and self._draw(*purpose) < share * (_MASK + 1)
 
-    def _draw(self, *what: int) -> int:
-        """64 bits that follow from the seed and what they are for."""
+    def _draw(self, *purpose: int) -> int:
+        """64 bits that depend on the seed and their purpose."""
         bits = self._seed
-        for number in what:
+        for number in purpose:
             bits = _mix(bits ^ number & _MASK)
         return bits
 
 
 def _mix(bits: int) -> int:
-    """SplitMix64: one step that makes neighbours unlike."""
+    """One step of SplitMix64, which makes neighbouring numbers unlike."""
     bits = (bits + _GOLDEN) & _MASK
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & _MASK

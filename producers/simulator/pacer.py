@@ -1,4 +1,4 @@
-"""Pings sent at their pace, with back-pressure: the core of `simulate`, and of load in tests."""
+"""Sends pings when they are due, with back-pressure: for `simulate` and for load in tests."""
 
 from __future__ import annotations
 
@@ -10,66 +10,65 @@ from stream_app.domain.timestamps import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from producers.simulator.delivery_stats import Tally
+    from producers.simulator.delivery_stats import DeliveryStats
     from producers.simulator.model import Ping
 
 MAX_BATCH: Final = 500
-"""Pings that are handed over at once."""
+"""Most pings of one call of `PingSink.send`."""
 
 TICK_SECONDS: Final = 0.02
-"""Pings that become due within a tick go together."""
+"""Pings that become due within this time are sent together."""
 
-
-LAST_CALL: Final = SECOND
-"""What is due before the end may go out so much (µs) after it."""
+GRACE: Final = SECOND
+"""Pings that are due before the end may be sent until this long (µs) after it."""
 
 
 class PingSink(Protocol):
-    """Where pings go."""
+    """Delivers pings to the product."""
 
-    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
-        """Take pings over, once there is room; the tally is told of each, and what becomes of it.
+    async def send(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
+        """Send pings, once there is room, and record each and its outcome in `stats`.
 
         Raises:
-            StoreUptimeError: there is no use in sending more.
+            StoreUptimeError: no further ping can be delivered.
         """
 
     async def drain(self) -> None:
-        """Wait until all that was taken over is answered, or for as long as makes sense.
+        """Wait until all pings in flight are answered, for a limited time.
 
         Raises:
-            StoreUptimeError: something sent was refused for good.
+            StoreUptimeError: the product does not accept pings at all.
         """
 
 
-class Pinger:
-    """Sends what is due, and no faster than the sink takes it: nothing piles up.
+class Pacer:
+    """Sends the pings that are due, no faster than the sink accepts them: nothing queues up.
 
-    Pings that find no room are sent later; `tally.behind` tells by how much.
+    A ping that finds the sink full is sent later; `stats.seconds_behind` is its delay.
 
     Args:
-        pings: in the order in which they are due.
-        sink: where they go.
-        tally: is told of everything.
+        pings: the pings in the order in which they are due.
+        sink: delivers them.
+        stats: counts them.
         clock: the wall clock, µs.
     """
 
     def __init__(
-        self, pings: Iterator[Ping], sink: PingSink, tally: Tally, clock: Callable[[], int]
+        self, pings: Iterator[Ping], sink: PingSink, stats: DeliveryStats, clock: Callable[[], int]
     ) -> None:
         self._pings = pings
         self._sink = sink
-        self._tally = tally
+        self._stats = stats
         self._clock = clock
         self._next = next(pings, None)
 
     async def run(self, until: int | None = None) -> None:
-        """Send what is due before `until` (µs; None: for ever), then wait for the answers.
+        """Send the pings that are due before `until` (µs; None: no end), then wait for answers.
 
-        What there was no room for by then is not sent. Cancelled, it waits for answers as well.
+        Pings for which the sink had no room by then are not sent. Cancelled, it waits too.
 
         Raises:
-            StoreUptimeError: as the sink.
+            StoreUptimeError: raised by the sink.
         """
         try:
             await self._send(until)
@@ -79,16 +78,16 @@ class Pinger:
     async def _send(self, until: int | None) -> None:
         while (ping := self._next) is not None and (until is None or ping.due < until):
             now = self._clock()
-            if until is not None and now >= until + LAST_CALL:
+            if until is not None and now >= until + GRACE:
                 return
             if ping.due > now:
-                self._tally.behind = 0.0
+                self._stats.seconds_behind = 0.0
                 await asyncio.sleep(max(TICK_SECONDS, min((ping.due - now) / SECOND, 1.0)))
                 continue
-            self._tally.behind = (now - ping.due) / SECOND
+            self._stats.seconds_behind = (now - ping.due) / SECOND
             batch = self._due(now if until is None else min(now, until - 1))
-            await self._sink.send(batch, self._tally)
-            # a sink that always has room would keep the answers from being heard
+            await self._sink.send(batch, self._stats)
+            # a sink that always has room would leave the event loop no time for answers
             await asyncio.sleep(0)
 
     def _due(self, latest: int) -> list[Ping]:

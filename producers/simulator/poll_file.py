@@ -1,4 +1,4 @@
-"""Polls as a CSV in the form of `store_status.csv`, so that anyone can compute from them."""
+"""Writes polls as CSV in the form of `store_status.csv`, so that anyone can compute from them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER: Final = "store_id,status,timestamp_utc"
+"""First line of the file."""
 
 
 def poll_row(store_id: str, instant: int, *, active: bool) -> str:
-    """One row, the microseconds kept; `replay` reads it back exactly."""
+    """One row with microseconds; `replay` reads the same poll back."""
     return f"{store_id},{status_name(active)},{to_datetime(instant):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 class PollFile:
-    """A context that adds rows to a file, new or begun by an earlier run.
+    """A context that appends rows to a new file or to one of an earlier run.
 
-    `add` only remembers the row; `flush` writes.
+    `add` only buffers the row; `flush` writes.
 
     Raises:
         StoreUptimeError: the file cannot be written, or holds something else.
@@ -32,18 +33,18 @@ class PollFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows = 0
-        self._waiting: list[str] = []
+        self._buffer: list[str] = []
 
     def __enter__(self) -> Self:
         try:
             self._file = self.path.open("a+", encoding="utf-8", newline="")
             self._file.seek(0)
-            begun = self._file.readline(len(HEADER) + 2)
+            first_line = self._file.readline(len(HEADER) + 2)
         except (OSError, UnicodeDecodeError) as error:
             raise self._error(error) from None
-        if not begun:
-            self._waiting.append(HEADER)
-        elif begun.rstrip("\r\n") != HEADER:
+        if not first_line:
+            self._buffer.append(HEADER)
+        elif first_line.rstrip("\r\n") != HEADER:
             self._file.close()
             raise StoreUptimeError(f"{self.path}: has another header than {HEADER}: not added to")
         return self
@@ -52,25 +53,25 @@ class PollFile:
         try:
             self.flush()
         finally:
-            # what it could not write `flush` has told
+            # `flush` has reported rows that it could not write
             with suppress(OSError):
                 self._file.close()
 
     def add(self, store_id: str, instant: int, *, active: bool) -> None:
-        """Remember a poll for the next `flush`."""
-        self._waiting.append(poll_row(store_id, instant, active=active))
+        """Buffer a poll for the next `flush`."""
+        self._buffer.append(poll_row(store_id, instant, active=active))
         self.rows += 1
 
     def flush(self) -> None:
-        """Write what was added.
+        """Write the buffered rows.
 
         Raises:
             StoreUptimeError: the file cannot be written.
         """
-        if not self._waiting:
+        if not self._buffer:
             return
-        rows = "\n".join(self._waiting)
-        self._waiting.clear()
+        rows = "\n".join(self._buffer)
+        self._buffer.clear()
         try:
             self._file.write(f"{rows}\n")
             self._file.flush()

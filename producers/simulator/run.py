@@ -1,4 +1,4 @@
-"""Stores played live: the model's pings, sent at their pace and shown while they go."""
+"""Runs a simulation: sends the pings of the model as they become due, and shows the progress."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from producers.record_sink import RecordSink
-from producers.simulator.delivery_stats import Tally
-from producers.simulator.pacer import Pinger
+from producers.simulator.delivery_stats import DeliveryStats
+from producers.simulator.pacer import Pacer
 from producers.simulator.poll_file import PollFile
-from producers.simulator.sinks import HttpPings, KafkaPings
+from producers.simulator.sinks import HttpPingSink, KafkaPingSink
 from stream_app.contracts.access import Process
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.stores import encode_zone
@@ -28,71 +28,71 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 SILENT_SECONDS: Final = 3.0
-"""A product that answers nothing for so long is told to be out of reach."""
+"""A product that has answered nothing for this long is reported as out of reach."""
 
 BEHIND_SECONDS: Final = 2.0
-"""Pings that go out so much later than they should are told of ..."""
+"""A delay of the pings is reported from this length on."""
 
 BEHIND_AGAIN_SECONDS: Final = 30.0
-"""... and again after so long."""
+"""A delay that lasts is reported again after this time."""
 
-_LOOK_SECONDS: Final = 1.0
+_REPORT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to play, and where.
+class SimulationPlan:
+    """The simulated stores, and how their pings are sent.
 
     Attributes:
         simulation: the stores.
-        via: the way into the product.
-        address: of the API, for `http`.
-        duration: µs; None: until it is stopped.
-        record: CSV file for the acknowledged polls.
-        register: True sends hours and zones of the stores first.
+        via: the product's interface that gets the pings.
+        address: address of the API, for `http`.
+        duration: µs; None: until the run is cancelled.
+        poll_file: CSV file to which acknowledged polls are appended; None: no file.
+        register: True sends business hours and timezones of the stores first.
     """
 
     simulation: Simulation
     via: Literal["http", "kafka"]
     address: str
     duration: int | None = None
-    record: Path | None = None
+    poll_file: Path | None = None
     register: bool = False
 
 
 @dataclass(slots=True)
-class Played:
-    """How it went, kept up to date while it goes.
+class SimulationResult:
+    """The result of a simulation; it is up to date while the simulation runs.
 
     Attributes:
-        tally: what became of the pings; None before the first.
-        seconds: how long pings were sent.
-        interrupted: True where it was stopped from outside.
-        recorded: rows that were added to the file.
+        stats: delivery statistics; None before the first ping.
+        seconds: duration of the sending.
+        interrupted: True if the run was cancelled.
+        recorded: number of rows added to the poll file.
     """
 
-    tally: Tally | None = None
+    stats: DeliveryStats | None = None
     seconds: float = 0.0
     interrupted: bool = False
     recorded: int = 0
 
     @property
     def complete(self) -> bool:
-        """True where every ping was answered."""
-        return self.tally is not None and not self.tally.open and not self.tally.counts.failed
+        """True if every ping was answered."""
+        return self.stats is not None and not self.stats.in_flight and not self.stats.counts.failed
 
-    def lines(self, record: Path | None) -> Iterator[str]:
-        """The summary as lines of text."""
-        if self.tally is None:
+    def summary_lines(self, poll_file: Path | None) -> Iterator[str]:
+        """The result as lines of text."""
+        if self.stats is None:
             return
-        counts = self.tally.counts
+        counts = self.stats.counts
         rate = counts.acknowledged / self.seconds if self.seconds else 0.0
         yield (
             f"{counts.sent:,} pings sent, {counts.acknowledged:,} acknowledged, "
-            f"{counts.refused:,} refused, {counts.failed:,} failed, "
-            f"{len(self.tally.open):,} without an answer"
+            f"{counts.rejected:,} refused, {counts.failed:,} failed, "
+            f"{len(self.stats.in_flight):,} without an answer"
         )
-        median, high = self.tally.latency(0.5), self.tally.latency(0.99)
+        median, high = self.stats.latency(0.5), self.stats.latency(0.99)
         times = (
             ""
             if median is None or high is None
@@ -100,151 +100,153 @@ class Played:
         )
         yield f"{self.seconds:.1f} s: {rate:,.0f} pings/s{times}"
         if counts.retried:
-            yield f"{counts.retried:,} were sent again; the last reason: {self.tally.trouble}"
+            yield f"{counts.retried:,} were sent again; the last reason: {self.stats.last_error}"
         elif counts.failed:
-            yield f"the last failure: {self.tally.trouble}"
-        if self.tally.refusal is not None:
-            yield f"the last refusal: {self.tally.refusal[1]}"
-        if record is not None:
-            yield f"{self.recorded:,} acknowledged polls added to {record}"
+            yield f"the last failure: {self.stats.last_error}"
+        if self.stats.last_rejection is not None:
+            yield f"the last refusal: {self.stats.last_rejection[1]}"
+        if poll_file is not None:
+            yield f"{self.recorded:,} acknowledged polls added to {poll_file}"
 
 
-async def play(
-    plan: Plan,
+async def run_simulation(
+    plan: SimulationPlan,
     settings: Settings,
     *,
     view: LiveView,
-    played: Played,
+    result: SimulationResult,
     clock: Callable[[], int],
 ) -> None:
-    """Play until the duration is over or this is cancelled.
+    """Run a simulation until its duration is over or this coroutine is cancelled.
 
     Args:
-        plan: what to play.
-        settings: of the service; a broker is looked for where they name none.
-        view: shows how it goes.
-        played: is kept up to date, also when this is cancelled or fails.
+        plan: the simulation.
+        settings: settings of the service; without a broker in them, a local one is looked for.
+        view: shows the progress.
+        result: is updated while the simulation runs, also if it is cancelled or fails.
         clock: the wall clock, µs.
 
     Raises:
-        StoreUptimeError: the product cannot be reached at the start, takes no pings, or the
+        StoreUptimeError: the product cannot be reached at the start or accepts no pings, or the
             file cannot be written.
     """
     simulation = plan.simulation
-    with ExitStack() as opened:
-        file = opened.enter_context(PollFile(plan.record)) if plan.record else None
+    with ExitStack() as stack:
+        file = stack.enter_context(PollFile(plan.poll_file)) if plan.poll_file else None
 
         def record(ping: Ping) -> None:
             if file is not None:
                 store_id = simulation.store_ids[ping.store]
                 file.add(store_id, ping.instant, active=ping.active)
-                played.recorded = file.rows
+                result.recorded = file.rows
 
-        opened.enter_context(view)
+        stack.enter_context(view)
         if plan.via == "kafka" or plan.register:
             settings = resolve_bootstrap(settings)
             await ensure_topics(settings, Process.SIMULATE)
         if plan.register:
             await register_stores(simulation, settings)
-            view.note(f"hours and zones of {len(simulation.store_ids):,} stores are registered")
+            view.print_line(
+                f"hours and zones of {len(simulation.store_ids):,} stores are registered"
+            )
         sink = (
-            HttpPings(plan.address, simulation.store_ids)
+            HttpPingSink(plan.address, simulation.store_ids)
             if plan.via == "http"
-            else KafkaPings(settings, simulation.store_ids)
+            else KafkaPingSink(settings, simulation.store_ids)
         )
         loop = asyncio.get_running_loop()
         async with sink:
-            began, start = loop.time(), clock()
-            tally = played.tally = Tally(record, loop.time)
-            pinger = Pinger(simulation.pings(start), sink, tally, clock)
-            looker = asyncio.create_task(_look_on(tally, simulation, view, file))
-            pinging = asyncio.create_task(
-                pinger.run(None if plan.duration is None else start + plan.duration)
+            started, start = loop.time(), clock()
+            stats = result.stats = DeliveryStats(record, loop.time)
+            pacer = Pacer(simulation.pings(start), sink, stats, clock)
+            reporting = asyncio.create_task(_report_periodically(stats, simulation, view, file))
+            sending = asyncio.create_task(
+                pacer.run(None if plan.duration is None else start + plan.duration)
             )
             try:
-                # a file that cannot be written ends it as well
-                await asyncio.wait((looker, pinging), return_when=asyncio.FIRST_COMPLETED)
+                # an error of the file ends the run too
+                await asyncio.wait((reporting, sending), return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
-                played.interrupted = True
+                result.interrupted = True
                 raise
             finally:
-                await _end(pinging, looker)
-                played.seconds = loop.time() - began
-            if pinging.done() and not pinging.cancelled():
-                pinging.result()
+                await _stop(sending, reporting)
+                result.seconds = loop.time() - started
+            if sending.done() and not sending.cancelled():
+                sending.result()
 
 
-async def _end(pinging: asyncio.Task[None], looker: asyncio.Task[None]) -> None:
-    """Wait for the answers that are still awaited."""
-    pinging.cancel()
-    await asyncio.wait((pinging,))
-    looker.cancel()
-    await asyncio.wait((looker,))
-    if not looker.cancelled():
-        looker.result()
+async def _stop(sending: asyncio.Task[None], reporting: asyncio.Task[None]) -> None:
+    """End both tasks; the pings in flight still get their answers."""
+    sending.cancel()
+    await asyncio.wait((sending,))
+    reporting.cancel()
+    await asyncio.wait((reporting,))
+    if not reporting.cancelled():
+        reporting.result()
 
 
 async def register_stores(simulation: Simulation, settings: Settings) -> None:
-    """Send the hours and zones of all stores and wait until the brokers hold them.
+    """Send the business hours and timezones of all stores and wait for the acknowledgements.
 
     Raises:
         BrokerUnavailableError: no broker answers.
     """
     async with RecordSink(settings) as sink:
         for store, store_id in enumerate(simulation.store_ids):
-            hours = simulation.hours(store)
+            hours = simulation.business_hours(store)
             if hours:
                 value = encode_hours(store_id, hours)
                 await sink.send(STORE_BUSINESS_HOURS, store_id.encode(), value)
-            value = encode_zone(store_id, simulation.zone(store))
+            value = encode_zone(store_id, simulation.timezone(store))
             await sink.send(STORE_TIMEZONES, store_id.encode(), value)
 
 
-async def _look_on(
-    tally: Tally, simulation: Simulation, view: LiveView, file: PollFile | None
+async def _report_periodically(
+    stats: DeliveryStats, simulation: Simulation, view: LiveView, file: PollFile | None
 ) -> None:
-    """Once a second: draw, write, and say in one line what is wrong and when it is over."""
+    """Once a second: write the file, report a problem or its end, and draw the view."""
     loop = asyncio.get_running_loop()
-    watch = Watch(view.note)
+    reporter = HealthReporter(view.print_line)
     while True:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_REPORT_SECONDS)
         if file is not None:
             file.flush()
-        watch.look(tally, loop.time())
-        view.show(tally, simulation.store_ids, loop.time())
+        reporter.check(stats, loop.time())
+        view.show(stats, simulation.store_ids, loop.time())
 
 
-class Watch:
-    """Says once that the product does not answer, and once that it does again; and who is slow.
+class HealthReporter:
+    """Reports when the product stops answering, answers again, or is slower than the pings.
 
     Args:
-        say: takes a line.
+        print_line: prints a line.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, print_line: Callable[[str], None]) -> None:
+        self._print_line = print_line
         self._silent_since: float | None = None
-        self._told_behind: float | None = None
+        self._behind_reported: float | None = None
 
-    def look(self, tally: Tally, now: float) -> None:
-        """Compare with the last look; `now` is in seconds."""
-        silence = tally.silence()
+    def check(self, stats: DeliveryStats, now: float) -> None:
+        """Report a change since the previous check; `now` is in seconds."""
+        silence = stats.seconds_without_answer()
         if self._silent_since is None and silence >= SILENT_SECONDS:
             self._silent_since = now - silence
-            reason = f": {tally.trouble}" if tally.trouble else ""
-            self._say(
-                f"no answer for {silence:.0f} s{reason}; {len(tally.open):,} pings wait, "
+            reason = f": {stats.last_error}" if stats.last_error else ""
+            self._print_line(
+                f"no answer for {silence:.0f} s{reason}; {len(stats.in_flight):,} pings wait, "
                 "nothing is lost"
             )
         elif self._silent_since is not None and silence < SILENT_SECONDS:
-            self._say(f"answers again, after {now - self._silent_since:.0f} s; going on")
+            self._print_line(f"answers again, after {now - self._silent_since:.0f} s; going on")
             self._silent_since = None
-        if self._silent_since is None and tally.behind >= BEHIND_SECONDS:
-            if self._told_behind is None or now - self._told_behind >= BEHIND_AGAIN_SECONDS:
-                self._told_behind = now
-                self._say(
-                    f"the product is slower than asked: pings go out {tally.behind:.0f} s late "
-                    "(give a lower --rate, or more workers)"
+        if self._silent_since is None and stats.seconds_behind >= BEHIND_SECONDS:
+            if self._behind_reported is None or now - self._behind_reported >= BEHIND_AGAIN_SECONDS:
+                self._behind_reported = now
+                self._print_line(
+                    "the product is slower than asked: pings go out "
+                    f"{stats.seconds_behind:.0f} s late (give a lower --rate, or more workers)"
                 )
-        elif tally.behind < BEHIND_SECONDS:
-            self._told_behind = None
+        elif stats.seconds_behind < BEHIND_SECONDS:
+            self._behind_reported = None

@@ -1,4 +1,4 @@
-"""The two ways of a ping into the product: its HTTP API, and Kafka."""
+"""Deliver pings to the product by its HTTP API or directly to Kafka."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ from stream_app.errors import StoreUptimeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producers.simulator.delivery_stats import Tally
+    from producers.simulator.delivery_stats import DeliveryStats
     from producers.simulator.model import Ping
     from stream_app.settings import Settings
 
-REQUESTS_AT_ONCE: Final = 16
-"""HTTP requests under way: with MAX_BATCH pings each, all that ever waits."""
+MAX_REQUESTS_IN_FLIGHT: Final = 16
+"""Most HTTP requests in flight; with MAX_BATCH pings each they bound the memory."""
 
 REQUEST_SECONDS: Final = 30.0
-"""A request that takes longer is sent again."""
+"""A request without an answer after this time is sent again."""
 
 DRAIN_SECONDS: Final = 10.0
-"""At the end, what is under way has so long to be answered."""
+"""Longest wait for the answers in flight at the end."""
 
 _WAIT_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 30.0
 _NO_TIME_LIMIT: Final = 10 * 365 * 24 * 3600.0
 
 
-class HttpPings:
-    """An async context that posts pings: one to its store, several together.
+class HttpPingSink:
+    """An async context that posts a single ping to its store's path, several to `/status`.
 
-    What is answered 429 or 5xx, or not at all, is sent again: polls are a set, doubles change
-    nothing.
+    A request that gets 429, 5xx or no answer is sent again: polls are a set, so a repeated
+    poll changes nothing.
 
     Args:
-        address: of the API, such as `http://127.0.0.1:8000`.
+        address: address of the API, such as `http://127.0.0.1:8000`.
         store_ids: the id of each store number.
-        at_once: requests under way at once.
+        max_in_flight: most requests in flight.
 
     Raises:
         StoreUptimeError: on entry: no API answers.
     """
 
     def __init__(
-        self, address: str, store_ids: Sequence[str], *, at_once: int = REQUESTS_AT_ONCE
+        self, address: str, store_ids: Sequence[str], *, max_in_flight: int = MAX_REQUESTS_IN_FLIGHT
     ) -> None:
         self._address = address.rstrip("/")
         self._store_ids = store_ids
-        self._places = asyncio.Semaphore(at_once)
+        self._capacity = asyncio.Semaphore(max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: StoreUptimeError | None = None
 
@@ -82,18 +82,18 @@ class HttpPings:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.close()
 
-    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
-        """Post pings, once fewer than `at_once` requests are under way.
+    async def send(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
+        """Post pings, once fewer than `max_in_flight` requests are in flight.
 
         Raises:
-            StoreUptimeError: the API takes no pings at all.
+            StoreUptimeError: the API accepts no pings at all.
         """
-        await self._places.acquire()
+        await self._capacity.acquire()
         if self._failure is not None:
-            self._places.release()
+            self._capacity.release()
             raise self._failure
-        tally.send(pings)
-        task = asyncio.create_task(self._deliver(pings, tally))
+        stats.record_sent(pings)
+        task = asyncio.create_task(self._deliver(pings, stats))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -101,7 +101,7 @@ class HttpPings:
         """Wait for the answers, for DRAIN_SECONDS at the most.
 
         Raises:
-            StoreUptimeError: the API takes no pings at all.
+            StoreUptimeError: the API accepts no pings at all.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
@@ -110,7 +110,7 @@ class HttpPings:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._places.release()
+        self._capacity.release()
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, StoreUptimeError):
@@ -118,9 +118,9 @@ class HttpPings:
         else:
             self._failure = StoreUptimeError(f"cannot post pings: {error!r}")
 
-    async def _deliver(self, pings: Sequence[Ping], tally: Tally) -> None:
+    async def _deliver(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         path, body = self._request(pings)
         while True:
             wait = _WAIT_SECONDS
@@ -134,9 +134,9 @@ class HttpPings:
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = f"no answer from {self._address} ({str(error) or type(error).__name__})"
             else:
-                # a batch of which nothing is accepted is 422, and tells its items all the same
+                # a batch of which nothing is accepted is 422 and lists its items too
                 if status == HTTPStatus.ACCEPTED or "items" in content:
-                    self._answered(pings, content, tally, loop.time() - began)
+                    self._record_answer(pings, content, stats, loop.time() - started)
                     return
                 reason = f"{status}: {content.get('detail') or content.get('title') or ''}"
                 if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
@@ -146,11 +146,11 @@ class HttpPings:
                     )
                 if status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS:
                     if len(pings) == 1:
-                        tally.refuse(pings[0], reason)
+                        stats.record_rejected(pings[0], reason)
                     else:
-                        tally.fail(pings, reason)
+                        stats.record_failed(pings, reason)
                     return
-            tally.retry(pings, reason)
+            stats.record_retry(pings, reason)
             await sleep(wait)
 
     def _request(self, pings: Sequence[Ping]) -> tuple[str, bytes]:
@@ -162,34 +162,37 @@ class HttpPings:
             [{"store_id": self._store_ids[ping.store], **_content(ping)} for ping in pings]
         )
 
-    def _answered(
-        self, pings: Sequence[Ping], content: dict[str, Any], tally: Tally, seconds: float
+    def _record_answer(
+        self, pings: Sequence[Ping], content: dict[str, Any], stats: DeliveryStats, seconds: float
     ) -> None:
         if len(pings) == 1:
-            tally.acknowledge(pings, seconds)
+            stats.record_acknowledged(pings, seconds)
             return
-        refused: dict[int, str] = {}
+        rejected: dict[int, str] = {}
         for item in content.get("items") or ():
             match item:
                 case {"index": int() as index, "reason": reason} if type(index) is int:
-                    refused[index] = str(reason)
-        good = [ping for index, ping in enumerate(pings) if index not in refused]
-        if (content.get("accepted"), content.get("refused")) != (len(good), len(pings) - len(good)):
-            tally.fail(pings, f"the answer does not add up: {shown(content)}")
+                    rejected[index] = str(reason)
+        accepted = [ping for index, ping in enumerate(pings) if index not in rejected]
+        if (content.get("accepted"), content.get("refused")) != (
+            len(accepted),
+            len(pings) - len(accepted),
+        ):
+            stats.record_failed(pings, f"the answer does not add up: {shown(content)}")
             return
-        for index, reason in refused.items():
-            tally.refuse(pings[index], reason)
-        tally.acknowledge(good, seconds)
+        for index, reason in rejected.items():
+            stats.record_rejected(pings[index], reason)
+        stats.record_acknowledged(accepted, seconds)
 
 
-class KafkaPings:
-    """An async context that publishes pings as a store would by itself: single polls.
+class KafkaPingSink:
+    """An async context that publishes each ping as a record of its own, as a store would.
 
-    Pings of one store that go together, as after an outage of its line, make one batch record.
-    A broker that is lost is waited for.
+    Pings of one store that are sent together, as after an outage of its line, make one batch
+    record. It waits without limit for a lost broker.
 
     Args:
-        settings: where the brokers are, and the tolerance.
+        settings: name the brokers and the tolerance for the dates of polls.
         store_ids: the id of each store number.
     """
 
@@ -207,11 +210,11 @@ class KafkaPings:
         lost = TimeoutError if self._sink.in_flight else None
         await self._sink.__aexit__(kind or lost, *rest)
 
-    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
+    async def send(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
         """Publish pings; waits while the buffers are full.
 
         Raises:
-            StoreUptimeError: a broker refuses a record for good.
+            StoreUptimeError: a broker rejects a record for good.
         """
         by_store: defaultdict[int, list[Ping]] = defaultdict(list)
         for ping in pings:
@@ -223,8 +226,8 @@ class KafkaPings:
                 value = encode_poll(store_id, of_store[0].instant, active=of_store[0].active)
             else:
                 value = encode_poll_batch(store_id, [(p.instant, p.active) for p in of_store])
-            tally.send(of_store)
-            done = partial(self._acknowledged, of_store, tally, loop.time())
+            stats.record_sent(of_store)
+            done = partial(self._acknowledged, of_store, stats, loop.time())
             await self._sink.send(
                 STORE_STATUS,
                 store_id.encode(),
@@ -237,29 +240,29 @@ class KafkaPings:
         """Wait for the acknowledgements, for DRAIN_SECONDS at the most.
 
         Raises:
-            StoreUptimeError: a broker refuses a record for good.
+            StoreUptimeError: a broker rejects a record for good.
         """
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._sink.drain()
         except TimeoutError:
-            # the tally knows what stays open
+            # the pings without an answer stay in flight in the statistics
             return
 
     def _acknowledged(
-        self, pings: Sequence[Ping], tally: Tally, began: float, metadata: Any
+        self, pings: Sequence[Ping], stats: DeliveryStats, sent_at: float, metadata: Any
     ) -> None:
-        seconds = asyncio.get_running_loop().time() - began
-        # the worker refuses by the broker's time of the record, which the broker has just told
-        taken = metadata.timestamp * 1000
-        good = []
+        seconds = asyncio.get_running_loop().time() - sent_at
+        # the worker compares with the broker's time of the record: so does this
+        appended_at = metadata.timestamp * 1000
+        accepted = []
         for ping in pings:
-            reason = ahead_of_clock(ping.instant, taken, self._tolerance)
+            reason = ahead_of_clock(ping.instant, appended_at, self._tolerance)
             if reason is None:
-                good.append(ping)
+                accepted.append(ping)
             else:
-                tally.refuse(ping, reason)
-        tally.acknowledge(good, seconds)
+                stats.record_rejected(ping, reason)
+        stats.record_acknowledged(accepted, seconds)
 
 
 def _content(ping: Ping) -> dict[str, str]:

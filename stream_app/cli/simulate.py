@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from producers.simulator.live_view import default_live_view
-from producers.simulator.model import Simulation, Trouble
-from producers.simulator.run import Plan, Played, play
+from producers.simulator.model import FaultRates, Simulation
+from producers.simulator.run import SimulationPlan, SimulationResult, run_simulation
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
@@ -47,7 +47,7 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{name}",
         type=FiniteRange(0, 1),
-        default=getattr(Trouble(), name),
+        default=getattr(FaultRates(), name),
         show_default=True,
         help=help_text,
     )
@@ -120,9 +120,9 @@ def simulate(
     """
     stores, every = size(stores, every, rate)
     settings = read_settings(data_dir=data_dir)
-    trouble = Trouble(0, 0, 0, 0, 0) if calm else Trouble(**shares)
-    plan = Plan(
-        Simulation(stores, every, seed=seed, trouble=trouble, tolerance=settings.future_tolerance),
+    trouble = FaultRates(0, 0, 0, 0, 0) if calm else FaultRates(**shares)
+    plan = SimulationPlan(
+        Simulation(stores, every, seed=seed, faults=trouble, tolerance=settings.future_tolerance),
         via,
         address or api_address(settings),
         duration,
@@ -130,32 +130,32 @@ def simulate(
         register,
     )
     view = default_live_view()
-    view.note(
+    view.print_line(
         f"{stores:,} stores, a ping every {format_duration(every)} each: "
         f"{stores * SECOND / every:,.1f} pings/s via {via}; Ctrl-C ends it"
     )
     if every < _KEPT_EVERY:
-        view.note(
+        view.print_line(
             f"warning: a store that pings more often than every {format_duration(_KEPT_EVERY)} "
             "has more polls a week than the product keeps: fine for a while"
         )
-    played = Played()
+    result = SimulationResult()
     try:
         asyncio.run(
             run_until_signalled(
-                play(
+                run_simulation(
                     plan,
                     settings,
                     view=view,
-                    played=played,
+                    result=result,
                     clock=lambda: time.time_ns() // 1000,
                 )
             )
         )
     finally:
-        for line in played.lines(record):
+        for line in result.summary_lines(record):
             click.echo(line)
-    if not (played.complete or played.interrupted):
+    if not (result.complete or result.interrupted):
         raise StoreUptimeError("not every ping was answered")
 
 

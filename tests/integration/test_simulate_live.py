@@ -14,12 +14,12 @@ import pytest
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_rows import StoreNumbers, read_polls
 from producers.csv_replay.table import POLLS
-from producers.simulator.delivery_stats import Tally
-from producers.simulator.model import Simulation, Trouble
-from producers.simulator.pacer import Pinger
+from producers.simulator.delivery_stats import DeliveryStats
+from producers.simulator.model import FaultRates, Simulation
+from producers.simulator.pacer import Pacer
 from producers.simulator.poll_file import PollFile
 from producers.simulator.run import register_stores
-from producers.simulator.sinks import HttpPings, KafkaPings
+from producers.simulator.sinks import HttpPingSink, KafkaPingSink
 from stream_app.domain.timestamps import DAY, LATEST, MINUTE, SECOND, to_datetime
 from tests.e2e.product import Http, Running, broker_environment, run, up
 from tests.minute_walk import csv_row, walk
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-TROUBLE = Trouble(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=0.2)
+FAULTS = FaultRates(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -71,32 +71,32 @@ def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
 async def test_reports_say_what_was_acknowledged(
     address: str, kafka_settings: Settings, tmp_path: Path, via: str, seed: int
 ) -> None:
-    """Three days of forty stores in a few seconds, with every trouble there is."""
+    """Three days of forty stores in a few seconds, with every fault there is."""
     end = time.time_ns() // 1000 - DAY
     start = end - 3 * DAY
-    simulation = Simulation(40, 15 * MINUTE, seed=seed, trouble=TROUBLE)
+    simulation = Simulation(40, 15 * MINUTE, seed=seed, faults=FAULTS)
     path = tmp_path / "polls.csv"
     await register_stores(simulation, kafka_settings)
     sink: Any = (
-        HttpPings(address, simulation.store_ids)
+        HttpPingSink(address, simulation.store_ids)
         if via == "http"
-        else KafkaPings(kafka_settings, simulation.store_ids)
+        else KafkaPingSink(kafka_settings, simulation.store_ids)
     )
     with PollFile(path) as file:
 
         def record(ping: Ping) -> None:
             file.add(simulation.store_ids[ping.store], ping.instant, active=ping.active)
 
-        tally = Tally(record, time.monotonic)
+        stats = DeliveryStats(record, time.monotonic)
         async with sink:
-            pinger = Pinger(simulation.pings(start), sink, tally, fast_clock(start, 100_000))
-            await pinger.run(end)
-    assert tally.counts.acknowledged > 5_000
-    assert (tally.counts.refused, tally.counts.failed, len(tally.open)) == (0, 0, 0)
+            pacer = Pacer(simulation.pings(start), sink, stats, fast_clock(start, 100_000))
+            await pacer.run(end)
+    assert stats.counts.acknowledged > 5_000
+    assert (stats.counts.rejected, stats.counts.failed, len(stats.in_flight)) == (0, 0, 0)
 
     reference = to_datetime(end)
     polls = recorded(path)
-    assert sum(map(len, polls.values())) == tally.counts.acknowledged
+    assert sum(map(len, polls.values())) == stats.counts.acknowledged
     async with Http(address) as http:
         rows = await asyncio.gather(
             *(
@@ -105,7 +105,9 @@ async def test_reports_say_what_was_acknowledged(
             )
         )
     for store, (store_id, row) in enumerate(zip(simulation.store_ids, rows, strict=True)):
-        minutes = walk(simulation.hours(store), simulation.zone(store), polls[store_id], reference)
+        minutes = walk(
+            simulation.business_hours(store), simulation.timezone(store), polls[store_id], reference
+        )
         assert row == csv_row(store_id, minutes).rstrip()
 
 

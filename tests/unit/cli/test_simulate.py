@@ -15,7 +15,7 @@ from stream_app.errors import StoreUptimeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producers.simulator.run import Plan, Played
+    from producers.simulator.run import SimulationPlan, SimulationResult
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,21 @@ def test_what_cannot_be_played_is_a_usage_error(arguments: Any, told: str) -> No
 
 
 @pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-    """The plans that would be played."""
-    kept: list[Plan] = []
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[SimulationPlan]:
+    """The plans of the simulations that would run."""
+    planned: list[SimulationPlan] = []
 
-    async def play(plan: Plan, _settings: Any, *, played: Played, **_rest: Any) -> None:
-        kept.append(plan)
-        played.interrupted = True
+    async def run_simulation(
+        plan: SimulationPlan, _settings: Any, *, result: SimulationResult, **_rest: Any
+    ) -> None:
+        planned.append(plan)
+        result.interrupted = True
 
-    monkeypatch.setattr(simulate_module, "play", play)
-    return kept
+    monkeypatch.setattr(simulate_module, "run_simulation", run_simulation)
+    return planned
 
 
-def test_the_options_make_the_plan(plans: list[Plan], tmp_path: Path) -> None:
+def test_the_options_make_the_plan(plans: list[SimulationPlan], tmp_path: Path) -> None:
     path = tmp_path / "polls.csv"
     arguments = (
         f"--stores 20 --every 1m --duration 90s --seed 4 --via kafka --outages 0.5 --flapping 0 "
@@ -70,35 +72,35 @@ def test_the_options_make_the_plan(plans: list[Plan], tmp_path: Path) -> None:
     result = CliRunner().invoke(simulate, arguments.split())
     assert result.exit_code == 0, result.output
     (plan,) = plans
-    trouble = plan.simulation.trouble
+    trouble = plan.simulation.faults
     assert (trouble.outages, trouble.flapping, trouble.skewed) == (0.5, 0.0, 0.25)
     assert (trouble.late, trouble.duplicates) == (1.0, 0.125)
     assert len(plan.simulation.store_ids) == 20
     assert plan.simulation.every == MINUTE
     assert (plan.via, plan.address) == ("kafka", "http://127.0.0.1:9")
-    assert (plan.duration, plan.record, plan.register) == (90 * SECOND, path, True)
+    assert (plan.duration, plan.poll_file, plan.register) == (90 * SECOND, path, True)
     assert "20 stores, a ping every 1m each: 0.3 pings/s via kafka" in result.stderr
 
 
 def test_without_options_there_is_some_trouble_and_no_end(
-    plans: list[Plan], tmp_path: Path
+    plans: list[SimulationPlan], tmp_path: Path
 ) -> None:
     result = CliRunner().invoke(simulate, ["--data-dir", str(tmp_path)])
     assert result.exit_code == 0, result.output
     (plan,) = plans
     assert (plan.via, plan.address, plan.duration) == ("http", "http://127.0.0.1:8000", None)
-    assert min(plan.simulation.trouble.outages, plan.simulation.trouble.skewed) > 0
+    assert min(plan.simulation.faults.outages, plan.simulation.faults.skewed) > 0
     assert "warning" not in result.stderr
 
 
 def test_calm_is_without_trouble_and_fast_stores_are_warned_of(
-    plans: list[Plan], tmp_path: Path
+    plans: list[SimulationPlan], tmp_path: Path
 ) -> None:
     result = CliRunner().invoke(
         simulate, ["--calm", "--every", "500ms", "--data-dir", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
-    trouble = plans[0].simulation.trouble
+    trouble = plans[0].simulation.faults
     assert {trouble.outages, trouble.flapping, trouble.late} == {0}
     assert "warning: a store that pings more often than every 2s" in result.stderr
 
@@ -122,10 +124,10 @@ def test_a_wrong_option_is_a_usage_error(arguments: list[str], told: str) -> Non
 def test_pings_without_an_answer_are_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def play(*_args: Any, **_rest: Any) -> None:
+    async def run_simulation(*_args: Any, **_rest: Any) -> None:
         pass
 
-    monkeypatch.setattr(simulate_module, "play", play)
+    monkeypatch.setattr(simulate_module, "run_simulation", run_simulation)
     result = CliRunner().invoke(simulate, ["--data-dir", str(tmp_path)])
     assert isinstance(result.exception, StoreUptimeError)
 

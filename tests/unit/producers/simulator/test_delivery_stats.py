@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from producers.simulator.delivery_stats import (
-    INCIDENTS_KEPT,
-    LATENCIES_KEPT,
-    Incident,
+    MAX_LATENCIES,
+    MAX_STATUS_CHANGES,
+    DeliveryStats,
     PingCounts,
-    Tally,
+    StatusChange,
 )
 from producers.simulator.model import Ping
 
@@ -17,93 +17,96 @@ class Clock:
         return self.now
 
 
-def make_tally() -> tuple[Tally, list[Ping], Clock]:
+def make_stats() -> tuple[DeliveryStats, list[Ping], Clock]:
     recorded: list[Ping] = []
     clock = Clock()
-    return Tally(recorded.append, clock), recorded, clock
+    return DeliveryStats(recorded.append, clock), recorded, clock
 
 
 def ping(store: int, instant: int, *, active: bool = True, due: int | None = None) -> Ping:
     return Ping(instant if due is None else due, store, instant, active)
 
 
-def test_every_ping_is_open_until_it_is_answered() -> None:
-    tally, recorded, _ = make_tally()
+def test_every_ping_is_in_flight_until_it_is_answered() -> None:
+    stats, recorded, _ = make_stats()
     pings = [ping(store, 5) for store in range(5)]
-    tally.send(pings)
-    assert tally.open == set(pings)
-    tally.acknowledge(pings[:2], 0.5)
-    tally.refuse(pings[2], "in the future")
-    tally.retry(pings[3:], "503: busy")
-    assert tally.open == {pings[3], pings[4]}
-    tally.fail(pings[3:4], "413: too large")
-    assert tally.open == {pings[4]}
-    assert tally.counts == PingCounts(sent=5, acknowledged=2, refused=1, failed=1, retried=2)
-    assert recorded == pings[:2], "what was refused or failed is not recorded"
-    assert tally.refusal == (2, "in the future")
-    assert tally.trouble == "413: too large"
+    stats.record_sent(pings)
+    assert stats.in_flight == set(pings)
+    stats.record_acknowledged(pings[:2], 0.5)
+    stats.record_rejected(pings[2], "in the future")
+    stats.record_retry(pings[3:], "503: busy")
+    assert stats.in_flight == {pings[3], pings[4]}
+    stats.record_failed(pings[3:4], "413: too large")
+    assert stats.in_flight == {pings[4]}
+    assert stats.counts == PingCounts(sent=5, acknowledged=2, rejected=1, failed=1, retried=2)
+    assert recorded == pings[:2], "a rejected or failed ping is not recorded"
+    assert stats.last_rejection == (2, "in the future")
+    assert stats.last_error == "413: too large"
 
 
-def test_the_double_of_an_open_ping_is_a_ping_of_its_own() -> None:
-    tally, recorded, _ = make_tally()
+def test_the_double_of_a_ping_in_flight_is_a_ping_of_its_own() -> None:
+    stats, recorded, _ = make_stats()
     first, double = ping(1, 5), ping(1, 5, due=9)
-    tally.send([first, double])
-    tally.acknowledge([double], 0.1)
-    assert tally.open == {first}
+    stats.record_sent([first, double])
+    stats.record_acknowledged([double], 0.1)
+    assert stats.in_flight == {first}
     assert recorded == [double]
-    assert tally.counts.sent == 2
+    assert stats.counts.sent == 2
 
 
-def test_incidents_are_changes_of_status_in_the_order_of_the_instants() -> None:
-    tally, _, _ = make_tally()
+def test_status_changes_are_in_the_order_of_the_instants() -> None:
+    stats, _, _ = make_stats()
     for instant, active in [(1, True), (2, False), (3, False), (5, True), (4, False), (5, False)]:
-        tally.acknowledge([ping(7, instant, active=active)], 0.1)
-    assert list(tally.incidents) == [Incident(7, 5, active=True), Incident(7, 2, active=False)]
-    assert tally.down == {}
-    tally.acknowledge([ping(7, 6, active=False), ping(8, 6)], 0.1)
-    assert tally.down == {7: 6}
-    assert tally.stores == 2
+        stats.record_acknowledged([ping(7, instant, active=active)], 0.1)
+    assert list(stats.status_changes) == [
+        StatusChange(7, 5, active=True),
+        StatusChange(7, 2, active=False),
+    ]
+    assert stats.down_since == {}
+    stats.record_acknowledged([ping(7, 6, active=False), ping(8, 6)], 0.1)
+    assert stats.down_since == {7: 6}
+    assert stats.stores_heard == 2
 
 
 def test_a_store_that_is_first_heard_when_it_is_down_is_down() -> None:
-    tally, _, _ = make_tally()
-    tally.acknowledge([ping(7, 5, active=False)], 0.1)
-    assert tally.down == {7: 5}
-    assert list(tally.incidents) == [Incident(7, 5, active=False)]
+    stats, _, _ = make_stats()
+    stats.record_acknowledged([ping(7, 5, active=False)], 0.1)
+    assert stats.down_since == {7: 5}
+    assert list(stats.status_changes) == [StatusChange(7, 5, active=False)]
 
 
-def test_what_it_keeps_is_bounded() -> None:
-    tally, _, _ = make_tally()
-    for instant in range(2 * LATENCIES_KEPT):
-        tally.acknowledge([ping(1, instant, active=instant % 2 == 0)], float(instant))
-    assert len(tally.incidents) == INCIDENTS_KEPT
-    assert tally.latency(0.0) == LATENCIES_KEPT
-    assert tally.open == set()
+def test_its_memory_is_bounded() -> None:
+    stats, _, _ = make_stats()
+    for instant in range(2 * MAX_LATENCIES):
+        stats.record_acknowledged([ping(1, instant, active=instant % 2 == 0)], float(instant))
+    assert len(stats.status_changes) == MAX_STATUS_CHANGES
+    assert stats.latency(0.0) == MAX_LATENCIES
+    assert stats.in_flight == set()
 
 
 def test_latencies_are_of_pings() -> None:
-    tally, _, _ = make_tally()
-    assert tally.latency(0.5) is None
-    tally.acknowledge([ping(1, instant) for instant in range(99)], 0.1)
-    tally.acknowledge([ping(1, 100)], 7.0)
-    assert tally.latency(0.5) == 0.1
-    assert tally.latency(0.99) == 7.0
-    assert tally.latency(1.0) == 7.0
+    stats, _, _ = make_stats()
+    assert stats.latency(0.5) is None
+    stats.record_acknowledged([ping(1, instant) for instant in range(99)], 0.1)
+    stats.record_acknowledged([ping(1, 100)], 7.0)
+    assert stats.latency(0.5) == 0.1
+    assert stats.latency(0.99) == 7.0
+    assert stats.latency(1.0) == 7.0
 
 
 def test_silence_is_counted_only_while_an_answer_is_awaited() -> None:
-    tally, _, clock = make_tally()
+    stats, _, clock = make_stats()
     clock.now += 50
-    assert tally.silence() == 0.0
+    assert stats.seconds_without_answer() == 0.0
     first, second = ping(1, 1), ping(1, 2)
-    tally.send([first])
+    stats.record_sent([first])
     clock.now += 2
-    tally.send([second])
-    assert tally.silence() == 2.0
-    tally.retry([first], "503")
-    assert tally.silence() == 2.0, "to be told to come back is no answer"
-    tally.acknowledge([first], 2.0)
+    stats.record_sent([second])
+    assert stats.seconds_without_answer() == 2.0
+    stats.record_retry([first], "503")
+    assert stats.seconds_without_answer() == 2.0, "an answer to try again is no answer"
+    stats.record_acknowledged([first], 2.0)
     clock.now += 1
-    assert tally.silence() == 1.0
-    tally.refuse(second, "no")
-    assert tally.silence() == 0.0
+    assert stats.seconds_without_answer() == 1.0
+    stats.record_rejected(second, "no")
+    assert stats.seconds_without_answer() == 0.0

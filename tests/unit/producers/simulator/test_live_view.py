@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from producers.simulator.delivery_stats import Incident, PingCounts, Tally
+from producers.simulator.delivery_stats import DeliveryStats, PingCounts, StatusChange
 from producers.simulator.live_view import (
     PLAIN_SECONDS,
     LiveView,
@@ -14,7 +14,7 @@ from producers.simulator.live_view import (
     Rates,
     TerminalLiveView,
     default_live_view,
-    incident_line,
+    status_change_line,
 )
 from producers.simulator.model import Ping
 
@@ -22,32 +22,32 @@ NOON = 1_710_072_000_000_000
 IDS = [f"0f5c1a3e-9f2b-4b8e-8a6b-00000000000{number}" for number in range(4)]
 
 
-def busy_tally() -> Tally:
-    tally = Tally(lambda _: None, lambda: 0.0)
+def busy_stats() -> DeliveryStats:
+    stats = DeliveryStats(lambda _: None, lambda: 0.0)
     pings = [Ping(NOON, store, NOON, store != 1) for store in range(4)]
-    tally.send(pings)
-    tally.acknowledge(pings[:2], 0.0125)
-    tally.refuse(pings[2], "in the [future]")
-    return tally
+    stats.record_sent(pings)
+    stats.record_acknowledged(pings[:2], 0.0125)
+    stats.record_rejected(pings[2], "in the [future]")
+    return stats
 
 
 def test_rates_are_of_the_time_since_the_last_look() -> None:
     meter = RateMeter()
     counts = PingCounts(sent=100)
     assert meter.rates(counts, 5.0) == Rates(0.0, 0.0, 0.0, 0.0)
-    counts.sent, counts.acknowledged, counts.refused, counts.failed = 120, 10, 4, 2
+    counts.sent, counts.acknowledged, counts.rejected, counts.failed = 120, 10, 4, 2
     assert meter.rates(counts, 7.0) == Rates(10.0, 5.0, 2.0, 1.0)
     assert meter.rates(counts, 7.0) == Rates(0.0, 0.0, 0.0, 0.0)
     assert meter.rates(counts, 8.0) == Rates(0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = busy_tally()
+    stats = busy_stats()
     with PlainLiveView() as view:
-        view.note("a note")
+        view.print_line("a note")
         for second in range(int(2 * PLAIN_SECONDS) + 1):
-            tally.counts.sent += 50
-            view.show(tally, IDS, float(second))
+            stats.counts.sent += 50
+            view.show(stats, IDS, float(second))
     out, err = capsys.readouterr()
     assert out == ""
     line = (
@@ -57,21 +57,21 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> N
     assert err.splitlines() == ["a note", line, line]
 
 
-def shown(tally: Tally, *notes: str) -> str:
+def shown(stats: DeliveryStats, *notes: str) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, legacy_windows=False)
     with TerminalLiveView(console) as view:
-        view.show(tally, IDS, 1.0)
+        view.show(stats, IDS, 1.0)
         for note in notes:
-            view.note(note)
-        tally.counts.sent += 300
-        view.show(tally, IDS, 2.0)
+            view.print_line(note)
+        stats.counts.sent += 300
+        view.show(stats, IDS, 2.0)
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
 
 
-def test_a_terminal_shows_rates_counts_stores_and_incidents() -> None:
-    text = shown(busy_tally(), "[bold]a note[/bold] of brackets")
+def test_a_terminal_shows_rates_counts_stores_and_status_changes() -> None:
+    text = shown(busy_stats(), "[bold]a note[/bold] of brackets")
     words = text.split("a note")[1].split()
     assert "pings/s 300 0.0 0.0 0.0" in " ".join(words)
     assert "in all 304 2 1 0 1" in " ".join(words)
@@ -83,20 +83,20 @@ def test_a_terminal_shows_rates_counts_stores_and_incidents() -> None:
 
 
 def test_a_terminal_shows_that_pings_are_late_and_that_nothing_came_yet() -> None:
-    tally = Tally(lambda _: None, lambda: 0.0)
-    tally.behind = 7.4
-    text = shown(tally)
+    stats = DeliveryStats(lambda _: None, lambda: 0.0)
+    stats.seconds_behind = 7.4
+    text = shown(stats)
     assert "behind by 7 s" in text
     assert "nothing acknowledged yet; 0 stores up, 0 down, 4 not heard yet" in text
 
 
 @pytest.mark.parametrize(
-    ("active", "told"),
+    ("active", "text"),
     [(False, "down since 2024-03-10T12:00:01Z"), (True, "up again at 2024-03-10T12:00:01Z")],
 )
-def test_incidents_are_told_to_the_second(active: bool, told: str) -> None:
-    incident = Incident(3, NOON + 1_999_999, active)
-    assert incident_line(incident, IDS) == f"store {IDS[3]} {told}"
+def test_status_changes_are_shown_to_the_second(active: bool, text: str) -> None:
+    change = StatusChange(3, NOON + 1_999_999, active)
+    assert status_change_line(change, IDS) == f"store {IDS[3]} {text}"
 
 
 def test_outside_of_a_terminal_lines_are_plain() -> None:

@@ -14,12 +14,12 @@ from producers.simulator.model import (
     CYCLE_PINGS,
     FLAP_PINGS,
     LATE_PINGS,
-    NO_TROUBLE,
+    NO_FAULTS,
     OUTAGE_PINGS,
     SKEW,
+    FaultRates,
     Ping,
     Simulation,
-    Trouble,
 )
 from stream_app.contracts.fields import parse_uuid
 from stream_app.domain.business_hours import WeeklyHours
@@ -31,13 +31,13 @@ EVERY = 10 * SECOND
 TOLERANCE = 5 * MINUTE
 
 shares = st.sampled_from([0.0, 0.05, 0.5, 1.0])
-troubles = st.builds(Trouble, shares, shares, shares, shares, shares)
+fault_rates = st.builds(FaultRates, shares, shares, shares, shares, shares)
 simulations = st.builds(
     Simulation,
     st.integers(1, 12),
     st.integers(1, HOUR),
     seed=st.integers(-(2**70), 2**70),
-    trouble=troubles,
+    faults=fault_rates,
     tolerance=st.integers(0, HOUR),
 )
 starts = st.integers(0, 4 * 10**15)
@@ -55,8 +55,8 @@ def slot_of(simulation: Simulation, ping: Ping) -> int:
     return slot
 
 
-def made(trouble: Trouble, stores: int = 200) -> Simulation:
-    return Simulation(stores, EVERY, seed=7, trouble=trouble, tolerance=TOLERANCE)
+def made(faults: FaultRates, stores: int = 200) -> Simulation:
+    return Simulation(stores, EVERY, seed=7, faults=faults, tolerance=TOLERANCE)
 
 
 @given(simulations, starts)
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_pings(simulation: Simulation, start: int) 
 
 
 def test_the_same_arguments_give_the_same_stores_and_another_seed_gives_others() -> None:
-    one, same, other = (Simulation(50, EVERY, seed=seed, trouble=Trouble()) for seed in (3, 3, 4))
+    one, same, other = (Simulation(50, EVERY, seed=seed, faults=FaultRates()) for seed in (3, 3, 4))
     assert one.store_ids == same.store_ids
     assert list(islice(one.pings(START), 500)) == list(islice(same.pings(START), 500))
     assert not set(one.store_ids) & set(other.store_ids)
@@ -104,11 +104,11 @@ def test_every_ping_is_on_the_grid_of_its_store_and_leaves_then_or_later(
         st.integers(1, 5),
         st.just(EVERY),
         seed=st.integers(0, 2**64),
-        trouble=troubles,
+        faults=fault_rates,
         tolerance=st.just(TOLERANCE),
     )
 )
-def test_no_point_of_any_grid_is_left_out_or_told_differently(simulation: Simulation) -> None:
+def test_every_point_of_a_grid_has_pings_of_one_status(simulation: Simulation) -> None:
     end = START + 200 * EVERY
     seen: defaultdict[tuple[int, int], list[Ping]] = defaultdict(list)
     for ping in until(simulation, START, end):
@@ -124,7 +124,7 @@ def test_no_point_of_any_grid_is_left_out_or_told_differently(simulation: Simula
         for slot in slots:
             assert 1 <= len(seen[store, slot]) <= 2
     for (store, slot), pings in seen.items():
-        assert {ping.active for ping in pings} == {simulation.up(store, slot)}
+        assert {ping.active for ping in pings} == {simulation.is_up(store, slot)}
         assert len({ping.due for ping in pings}) == len(pings)
 
 
@@ -140,15 +140,15 @@ def test_a_second_run_goes_on_with_what_the_first_would_have_done(
     ]
 
 
-def test_without_trouble_all_are_up_on_time_once_and_exact() -> None:
-    simulation = made(NO_TROUBLE)
+def test_without_faults_all_are_up_on_time_once_and_exact() -> None:
+    simulation = made(NO_FAULTS)
     pings = until(simulation, START, START + 100 * EVERY)
     assert len(pings) == 200 * 100
     assert all(ping.active and ping.due == ping.instant for ping in pings)
 
 
 def test_outages_last_for_a_while_and_most_stores_are_up() -> None:
-    simulation = made(Trouble(0.5, 0, 0, 0, 0))
+    simulation = made(FaultRates(0.5, 0, 0, 0, 0))
     pings = until(simulation, START, START + 40 * CYCLE_PINGS * EVERY)
     spells: list[int] = []
     for store in range(200):
@@ -168,8 +168,8 @@ def test_outages_last_for_a_while_and_most_stores_are_up() -> None:
     assert 0.45 * cycles < len(spells) < 0.55 * cycles
 
 
-def test_flapping_stores_change_all_the_time_and_are_as_many_as_asked() -> None:
-    simulation = made(Trouble(0, 0.1, 0, 0, 0))
+def test_flapping_stores_change_all_the_time_and_are_as_many_as_configured() -> None:
+    simulation = made(FaultRates(0, 0.1, 0, 0, 0))
     pings = until(simulation, START, START + 100 * EVERY)
     changes: Counter[int] = Counter()
     last: dict[int, bool] = {}
@@ -181,8 +181,8 @@ def test_flapping_stores_change_all_the_time_and_are_as_many_as_asked() -> None:
     assert all(10 < changes[store] <= 100 // FLAP_PINGS for store in flapping)
 
 
-def test_skewed_clocks_are_as_many_as_asked_and_one_in_five_is_refused() -> None:
-    simulation = made(Trouble(0, 0, 0.25, 0, 0))
+def test_skewed_clocks_are_as_many_as_configured_and_one_in_five_is_rejected() -> None:
+    simulation = made(FaultRates(0, 0, 0.25, 0, 0))
     skews = [simulation.skew(store) for store in range(200)]
     off = [skew for skew in skews if skew]
     broken = [skew for skew in off if skew > TOLERANCE]
@@ -197,7 +197,7 @@ def test_skewed_clocks_are_as_many_as_asked_and_one_in_five_is_refused() -> None
 
 
 def test_late_pings_come_in_a_bunch_before_the_next_one_on_time() -> None:
-    simulation = made(Trouble(0, 0, 0, 0.3, 0))
+    simulation = made(FaultRates(0, 0, 0, 0.3, 0))
     pings = until(simulation, START, START + 20 * CYCLE_PINGS * EVERY)
     late: defaultdict[tuple[int, int], list[Ping]] = defaultdict(list)
     for ping in pings:
@@ -214,7 +214,7 @@ def test_late_pings_come_in_a_bunch_before_the_next_one_on_time() -> None:
 
 
 def test_doubles_are_the_same_ping_later() -> None:
-    simulation = made(Trouble(0, 0, 0, 0, 0.2))
+    simulation = made(FaultRates(0, 0, 0, 0, 0.2))
     pings = until(simulation, START, START + 100 * EVERY)
     by_fact: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
     for ping in pings:
@@ -224,26 +224,26 @@ def test_doubles_are_the_same_ping_later() -> None:
     assert all(0 < second - first <= EVERY for first, second in doubled)
 
 
-def test_few_stores_have_their_share_of_trouble_too() -> None:
+def test_few_stores_have_their_share_of_faults_too() -> None:
     """Spread evenly: twenty stores with a twentieth of them flapping have one or two."""
     for seed in range(50):
-        simulation = Simulation(20, EVERY, seed=seed, trouble=Trouble(0, 0, 0.05, 0, 0))
+        simulation = Simulation(20, EVERY, seed=seed, faults=FaultRates(0, 0, 0.05, 0, 0))
         assert sum(simulation.skew(store) != 0 for store in range(20)) <= 3
 
 
-def test_hours_and_zones_are_such_as_the_product_takes() -> None:
+def test_the_product_accepts_the_hours_and_timezones() -> None:
     simulation = Simulation(300, EVERY)
-    kinds = Counter(len(simulation.hours(store)) for store in range(300))
+    kinds = Counter(len(simulation.business_hours(store)) for store in range(300))
     assert set(kinds) == {0, 5, 6, 7}
     for store in range(300):
-        hours = WeeklyHours.from_rows(simulation.hours(store))
+        hours = WeeklyHours.from_rows(simulation.business_hours(store))
         assert hours.intervals
         assert hours.never_open_rows == ()
-        assert find_zone(simulation.zone(store)) is not None
-    assert simulation.hours(3) == Simulation(5, HOUR).hours(3)
+        assert find_zone(simulation.timezone(store)) is not None
+    assert simulation.business_hours(3) == Simulation(5, HOUR).business_hours(3)
 
 
 @pytest.mark.parametrize(("stores", "every"), [(0, 1), (-1, 1), (1, 0)])
-def test_what_cannot_be_played_is_an_error(stores: int, every: int) -> None:
+def test_a_simulation_without_stores_or_interval_is_an_error(stores: int, every: int) -> None:
     with pytest.raises(ValueError, match="at least one store"):
         Simulation(stores, every)

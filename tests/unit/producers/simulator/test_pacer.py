@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.simulator import pacer as pinger_module
-from producers.simulator.delivery_stats import Tally
+from producers.simulator import pacer as pacer_module
+from producers.simulator.delivery_stats import DeliveryStats
 from producers.simulator.model import Ping
-from producers.simulator.pacer import MAX_BATCH, Pinger
+from producers.simulator.pacer import MAX_BATCH, Pacer
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
 
@@ -37,12 +37,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         made.now += round(seconds * SECOND)
         await really_sleep(0)
 
-    monkeypatch.setattr(pinger_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(pacer_module.asyncio, "sleep", sleep)
     return made
 
 
 class SinkDouble:
-    """Acknowledges at once, or takes as many batches as it has room for."""
+    """Acknowledges at once, or accepts as many batches as it has room for."""
 
     def __init__(self, clock: Clock, room: int | None = None) -> None:
         self.clock = clock
@@ -52,16 +52,16 @@ class SinkDouble:
         self.seconds_a_batch = 0.0
         self._room = None if room is None else asyncio.Semaphore(room)
 
-    async def send(self, pings: Sequence[Ping], tally: Tally) -> None:
+    async def send(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
         if self._room is not None:
             await self._room.acquire()
         if self.error is not None:
             raise self.error
-        tally.send(pings)
+        stats.record_sent(pings)
         self.batches.append((self.clock.now, list(pings)))
         self.clock.now += round(self.seconds_a_batch * SECOND)
         if self._room is None:
-            tally.acknowledge(pings, 0.0)
+            stats.record_acknowledged(pings, 0.0)
 
     async def drain(self) -> None:
         self.drained = True
@@ -78,32 +78,32 @@ def endless(every: int) -> Iterator[Ping]:
         due += every
 
 
-def made(pings: Iterator[Ping], sink: SinkDouble, clock: Clock) -> tuple[Pinger, Tally]:
-    tally = Tally(lambda _: None, lambda: clock.now / SECOND)
-    return Pinger(pings, sink, tally, clock), tally
+def made(pings: Iterator[Ping], sink: SinkDouble, clock: Clock) -> tuple[Pacer, DeliveryStats]:
+    stats = DeliveryStats(lambda _: None, lambda: clock.now / SECOND)
+    return Pacer(pings, sink, stats, clock), stats
 
 
 async def test_sends_each_ping_when_it_is_due_and_not_before(clock: Clock) -> None:
     sink = SinkDouble(clock)
-    pinger, tally = made(endless(SECOND // 10), sink, clock)
-    await pinger.run(until=START + 3 * SECOND)
+    pacer, stats = made(endless(SECOND // 10), sink, clock)
+    await pacer.run(until=START + 3 * SECOND)
     assert [ping.due for ping in sink.pings] == list(range(START, START + 3 * SECOND, SECOND // 10))
     for now, batch in sink.batches:
         assert all(0 <= now - ping.due <= SECOND // 10 for ping in batch)
     assert sink.drained
-    assert tally.counts.sent == tally.counts.acknowledged == 30
+    assert stats.counts.sent == stats.counts.acknowledged == 30
 
 
 async def test_what_is_due_together_goes_together_up_to_a_limit(clock: Clock) -> None:
     sink = SinkDouble(clock)
-    pinger, _ = made(endless(1), sink, clock)
-    await pinger.run(until=START + 2 * MAX_BATCH + 5)
+    pacer, _ = made(endless(1), sink, clock)
+    await pacer.run(until=START + 2 * MAX_BATCH + 5)
     assert {len(batch) for _, batch in sink.batches} <= {1, 4, 5, MAX_BATCH}
     assert len(sink.pings) == 2 * MAX_BATCH + 5
 
 
 async def test_a_slow_sink_makes_pings_late_and_nothing_pile_up(clock: Clock) -> None:
-    """A thousand pings a second asked, a batch a second taken: the others wait in the model."""
+    """A thousand pings a second, a sink for one batch a second: the others wait in the model."""
     sink = SinkDouble(clock)
     sink.seconds_a_batch = 1.0
     pulled = 0
@@ -114,19 +114,19 @@ async def test_a_slow_sink_makes_pings_late_and_nothing_pile_up(clock: Clock) ->
             pulled += 1
             yield ping
 
-    pinger, tally = made(counted(), sink, clock)
-    await pinger.run(until=START + 10 * SECOND)
+    pacer, stats = made(counted(), sink, clock)
+    await pacer.run(until=START + 10 * SECOND)
     assert len(sink.batches) == 11
     assert clock.now == START + 11 * SECOND, "the end is the end"
-    assert tally.behind > 4.0
+    assert stats.seconds_behind > 4.0
     assert pulled == len(sink.pings) + 1
 
 
 async def test_a_sink_with_endless_room_does_not_stop_everything_else(clock: Clock) -> None:
     sink = SinkDouble(clock)
     sink.seconds_a_batch = 10.0
-    pinger, _ = made(endless(SECOND), sink, clock)
-    running = asyncio.create_task(pinger.run())
+    pacer, _ = made(endless(SECOND), sink, clock)
+    running = asyncio.create_task(pacer.run())
     await asyncio.sleep(0.0)
     await asyncio.sleep(0.0)
     running.cancel()
@@ -137,20 +137,20 @@ async def test_a_sink_with_endless_room_does_not_stop_everything_else(clock: Clo
 
 async def test_it_waits_for_room(clock: Clock) -> None:
     sink = SinkDouble(clock, room=3)
-    pinger, tally = made(endless(SECOND), sink, clock)
-    running = asyncio.create_task(pinger.run())
+    pacer, stats = made(endless(SECOND), sink, clock)
+    running = asyncio.create_task(pacer.run())
     for _ in range(1000):
         await asyncio.sleep(1.0)
     assert len(sink.batches) == 3
-    assert tally.open == set(sink.pings), "what waits for room is not sent"
+    assert stats.in_flight == set(sink.pings), "what waits for room is not sent"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_cancelled_it_still_waits_for_the_answers(clock: Clock) -> None:
     sink = SinkDouble(clock)
-    pinger, _ = made(endless(SECOND), sink, clock)
-    running = asyncio.create_task(pinger.run())
+    pacer, _ = made(endless(SECOND), sink, clock)
+    running = asyncio.create_task(pacer.run())
     await asyncio.sleep(0.1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -159,16 +159,16 @@ async def test_cancelled_it_still_waits_for_the_answers(clock: Clock) -> None:
     assert sink.pings
 
 
-async def test_a_sink_that_gives_up_ends_it(clock: Clock) -> None:
+async def test_an_error_of_the_sink_ends_the_run(clock: Clock) -> None:
     sink = SinkDouble(clock)
     sink.error = StoreUptimeError("no use")
-    pinger, _ = made(endless(SECOND), sink, clock)
+    pacer, _ = made(endless(SECOND), sink, clock)
     with pytest.raises(StoreUptimeError, match="no use"):
-        await pinger.run()
+        await pacer.run()
 
 
-async def test_an_end_of_the_pings_is_an_end(clock: Clock) -> None:
+async def test_the_run_ends_with_the_last_ping(clock: Clock) -> None:
     sink = SinkDouble(clock)
-    pinger, _ = made(iter([Ping(START, 0, START, True)]), sink, clock)
-    await pinger.run()
+    pacer, _ = made(iter([Ping(START, 0, START, True)]), sink, clock)
+    await pacer.run()
     assert len(sink.pings) == 1

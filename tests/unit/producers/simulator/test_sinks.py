@@ -1,4 +1,4 @@
-"""The ways into the product: HTTP against a scripted server, Kafka over a scripted producer."""
+"""The sinks of pings: HTTP against a scripted server, Kafka over a scripted producer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from producers import record_sink as sink_module
 from producers.simulator import sinks as ping_sinks
-from producers.simulator.delivery_stats import Tally
+from producers.simulator.delivery_stats import DeliveryStats
 from producers.simulator.model import Ping
-from producers.simulator.sinks import HttpPings, KafkaPings
+from producers.simulator.sinks import HttpPingSink, KafkaPingSink
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_poll_batch
 from stream_app.domain.timestamps import SECOND
@@ -35,9 +35,9 @@ def ping(store: int, instant: int = NOW, *, active: bool = True) -> Ping:
     return Ping(instant, store, instant, active)
 
 
-def make_tally() -> tuple[Tally, list[Ping]]:
+def make_stats() -> tuple[DeliveryStats, list[Ping]]:
     recorded: list[Ping] = []
-    return Tally(recorded.append, lambda: 0.0), recorded
+    return DeliveryStats(recorded.append, lambda: 0.0), recorded
 
 
 @pytest.fixture(autouse=True)
@@ -108,19 +108,21 @@ async def api() -> AsyncIterator[Callable[..., Any]]:
         await server.close()
 
 
-async def posted(address: str, *batches: list[Ping], **arguments: Any) -> tuple[Tally, list[Ping]]:
-    tally, recorded = make_tally()
-    async with HttpPings(address, IDS, **arguments) as sink:
+async def posted(
+    address: str, *batches: list[Ping], **arguments: Any
+) -> tuple[DeliveryStats, list[Ping]]:
+    stats, recorded = make_stats()
+    async with HttpPingSink(address, IDS, **arguments) as sink:
         for batch in batches:
-            await sink.send(batch, tally)
+            await sink.send(batch, stats)
         await sink.drain()
-    return tally, recorded
+    return stats, recorded
 
 
 async def test_one_ping_goes_to_its_store_and_several_go_together(api: Any) -> None:
     server, address = await api(Answer(202, {}), ALL)
     pings = [ping(1, NOW + 1), ping(2, active=False), ping(3)]
-    tally, recorded = await posted(address, pings[:1], pings[1:], at_once=1)
+    stats, recorded = await posted(address, pings[:1], pings[1:], max_in_flight=1)
     stamp = "2024-03-10T12:00:00"
     assert server.calls == [
         (f"/stores/{IDS[1]}/status", {"status": "active", "timestamp_utc": f"{stamp}.000001Z"}),
@@ -133,34 +135,34 @@ async def test_one_ping_goes_to_its_store_and_several_go_together(api: Any) -> N
         ),
     ]
     assert recorded == pings
-    assert tally.counts.acknowledged == 3
-    assert not tally.open
+    assert stats.counts.acknowledged == 3
+    assert not stats.in_flight
 
 
-async def test_refused_items_are_told_apart_from_their_neighbours(api: Any) -> None:
+async def test_rejected_items_of_a_batch_are_counted_apart_from_accepted_ones(api: Any) -> None:
     items = [{"index": 1, "reason": "in the future"}]
     _, address = await api(Answer(202, {"accepted": 2, "refused": 1, "items": items}))
     pings = [ping(1), ping(2), ping(3)]
-    tally, recorded = await posted(address, pings)
+    stats, recorded = await posted(address, pings)
     assert recorded == [pings[0], pings[2]]
-    assert tally.counts.refused == 1
-    assert tally.refusal == (2, "in the future")
-    assert not tally.open
+    assert stats.counts.rejected == 1
+    assert stats.last_rejection == (2, "in the future")
+    assert not stats.in_flight
 
 
-async def test_a_batch_of_which_all_items_are_refused(api: Any) -> None:
+async def test_a_batch_of_which_all_items_are_rejected(api: Any) -> None:
     items = [{"index": index, "reason": "in the future"} for index in (0, 1)]
     _, address = await api(Answer(422, {"accepted": 0, "refused": 2, "items": items}))
-    tally, recorded = await posted(address, [ping(1), ping(2)])
+    stats, recorded = await posted(address, [ping(1), ping(2)])
     assert recorded == []
-    assert tally.counts.refused == 2
-    assert not tally.open
+    assert stats.counts.rejected == 2
+    assert not stats.in_flight
 
 
-async def test_a_refused_single_ping(api: Any) -> None:
+async def test_a_rejected_single_ping(api: Any) -> None:
     _, address = await api(Answer(422, {"detail": "in the future"}))
-    tally, recorded = await posted(address, [ping(1)])
-    assert tally.refusal == (1, "422: in the future")
+    stats, recorded = await posted(address, [ping(1)])
+    assert stats.last_rejection == (1, "422: in the future")
     assert recorded == []
 
 
@@ -177,10 +179,10 @@ async def test_a_refused_single_ping(api: Any) -> None:
 )
 async def test_an_answer_that_does_not_add_up_acknowledges_nothing(api: Any, body: Any) -> None:
     _, address = await api(Answer(202, body))
-    tally, recorded = await posted(address, [ping(1), ping(2)])
+    stats, recorded = await posted(address, [ping(1), ping(2)])
     assert recorded == []
-    assert tally.counts.failed == 2
-    assert tally.trouble.startswith("the answer does not add up: ")
+    assert stats.counts.failed == 2
+    assert stats.last_error.startswith("the answer does not add up: ")
 
 
 @pytest.mark.parametrize(
@@ -194,12 +196,12 @@ async def test_an_answer_that_does_not_add_up_acknowledges_nothing(api: Any, bod
         HUNG_UP,
     ],
 )
-async def test_what_may_be_over_soon_is_sent_again(api: Any, trouble: Answer) -> None:
+async def test_a_request_that_failed_for_now_is_sent_again(api: Any, trouble: Answer) -> None:
     server, address = await api(trouble, trouble, ALL)
     pings = [ping(1), ping(2)]
-    tally, recorded = await posted(address, pings)
+    stats, recorded = await posted(address, pings)
     assert recorded == pings
-    assert tally.counts.retried == 4
+    assert stats.counts.retried == 4
     assert server.calls[0] == server.calls[1] == server.calls[2]
 
 
@@ -207,7 +209,7 @@ async def test_what_may_be_over_soon_is_sent_again(api: Any, trouble: Answer) ->
     ("text", "seconds"),
     [("7", 7.0), (None, 1.0), ("", 1.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("9999", 30.0)],
 )
-async def test_waits_as_long_as_it_is_told(
+async def test_the_next_attempt_waits_for_the_seconds_of_retry_after(
     api: Any, monkeypatch: pytest.MonkeyPatch, text: str | None, seconds: float
 ) -> None:
     monkeypatch.setattr(ping_sinks, "_WAIT_SECONDS", 1.0)
@@ -223,11 +225,11 @@ async def test_waits_as_long_as_it_is_told(
     assert waited == [seconds]
 
 
-async def test_a_batch_that_is_refused_as_a_whole_has_failed(api: Any) -> None:
+async def test_a_batch_that_is_rejected_as_a_whole_has_failed(api: Any) -> None:
     _, address = await api(Answer(413, {"title": "too large"}))
-    tally, recorded = await posted(address, [ping(1), ping(2)])
-    assert tally.counts.failed == 2
-    assert tally.trouble == "413: too large"
+    stats, recorded = await posted(address, [ping(1), ping(2)])
+    assert stats.counts.failed == 2
+    assert stats.last_error == "413: too large"
     assert recorded == []
 
 
@@ -244,19 +246,19 @@ async def test_an_api_without_live_pings_is_one_clear_error(
 async def test_no_more_is_sent_to_an_api_without_live_pings(api: Any) -> None:
     server, address = await api(*[Answer(404, {})] * 10)
     with pytest.raises(StoreUptimeError, match="takes no live pings"):
-        await posted(address, *[[ping(1)]] * 10, at_once=1)
+        await posted(address, *[[ping(1)]] * 10, max_in_flight=1)
     assert len(server.calls) == 1
 
 
-async def test_requests_under_way_are_bounded(api: Any) -> None:
+async def test_requests_in_flight_are_bounded(api: Any) -> None:
     server, address = await api(*[ALL] * 9)
     server.go.clear()
-    tally, _ = make_tally()
-    async with HttpPings(address, IDS, at_once=3) as sink:
+    stats, _ = make_stats()
+    async with HttpPingSink(address, IDS, max_in_flight=3) as sink:
 
         async def send_all() -> None:
             for store in range(9):
-                await sink.send([ping(store), ping(store, NOW + 1)], tally)
+                await sink.send([ping(store), ping(store, NOW + 1)], stats)
 
         sending = asyncio.create_task(send_all())
         await server.three.wait()
@@ -267,17 +269,17 @@ async def test_requests_under_way_are_bounded(api: Any) -> None:
         await sending
         await sink.drain()
     assert server.most_at_once == 3
-    assert tally.counts.acknowledged == 18
+    assert stats.counts.acknowledged == 18
 
 
-async def test_what_is_not_answered_at_the_end_stays_open(
+async def test_a_ping_without_an_answer_at_the_end_stays_in_flight(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ping_sinks, "DRAIN_SECONDS", 0.05)
     server, address = await api(ALL)
     server.go.clear()
-    tally, recorded = await posted(address, [ping(1), ping(2)])
-    assert tally.open == {ping(1), ping(2)}
+    stats, recorded = await posted(address, [ping(1), ping(2)])
+    assert stats.in_flight == {ping(1), ping(2)}
     assert recorded == []
     server.go.set()
 
@@ -286,11 +288,11 @@ async def test_without_an_api_one_line_says_what_to_do() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(StoreUptimeError) as told:
+    with pytest.raises(StoreUptimeError) as raised:
         await posted(address)
-    assert str(told.value).startswith(f"no store-uptime API answers at {address} (")
-    assert str(told.value).endswith("name another with --api, or say --via kafka")
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"no store-uptime API answers at {address} (")
+    assert str(raised.value).endswith("name another with --api, or say --via kafka")
+    assert "\n" not in str(raised.value)
 
 
 # -- Kafka
@@ -302,7 +304,7 @@ class Metadata:
 
 
 class ProducerDouble:
-    """Acknowledges at once with the time of the test, unless it shall not."""
+    """Acknowledges at once with the time of the test, unless it is silent or has an error."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes]] = []
@@ -339,20 +341,20 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> ProducerDouble:
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
-async def published(*batches: list[Ping]) -> tuple[Tally, list[Ping]]:
-    tally, recorded = make_tally()
-    async with KafkaPings(SETTINGS, IDS) as sink:
+async def published(*batches: list[Ping]) -> tuple[DeliveryStats, list[Ping]]:
+    stats, recorded = make_stats()
+    async with KafkaPingSink(SETTINGS, IDS) as sink:
         for batch in batches:
-            await sink.send(batch, tally)
+            await sink.send(batch, stats)
         await sink.drain()
-    return tally, recorded
+    return stats, recorded
 
 
-async def test_stores_publish_single_polls_and_a_bunch_as_one_batch(
+async def test_stores_publish_single_polls_and_several_together_as_one_batch(
     producer: ProducerDouble,
 ) -> None:
     pings = [ping(1), ping(2, NOW - 2), ping(2, NOW - 1, active=False), ping(3, active=False)]
-    tally, recorded = await published(pings)
+    stats, recorded = await published(pings)
     assert [(topic, key) for topic, key, _ in producer.sent] == [
         ("store-status", IDS[store].encode()) for store in (1, 2, 3)
     ]
@@ -365,20 +367,20 @@ async def test_stores_publish_single_polls_and_a_bunch_as_one_batch(
     assert json.loads(values[1])["polls"] == [[NOW - 2, 1], [NOW - 1, 0]]
     assert decode_poll_batch(values[2])[0].polls == [(NOW, False)]
     assert sorted(recorded) == sorted(pings)
-    assert not tally.open
+    assert not stats.in_flight
 
 
-async def test_what_the_worker_will_refuse_is_refused_by_the_time_of_the_broker(
+async def test_a_poll_that_the_worker_will_reject_is_rejected_by_the_time_of_the_broker(
     producer: ProducerDouble,
 ) -> None:
     latest = NOW + SETTINGS.future_tolerance
     pings = [ping(1, latest), ping(1, latest + 1), ping(2, latest + 5 * SECOND)]
-    tally, recorded = await published(pings)
+    stats, recorded = await published(pings)
     assert len(producer.sent) == 2
     assert recorded == pings[:1]
-    assert tally.counts.refused == 2
-    assert tally.refusal is not None
-    assert "lies ahead of the clock" in tally.refusal[1]
+    assert stats.counts.rejected == 2
+    assert stats.last_rejection is not None
+    assert "lies ahead of the clock" in stats.last_rejection[1]
 
 
 async def test_a_lost_broker_does_not_keep_it_from_ending(
@@ -386,13 +388,13 @@ async def test_a_lost_broker_does_not_keep_it_from_ending(
 ) -> None:
     monkeypatch.setattr(ping_sinks, "DRAIN_SECONDS", 0.05)
     producer.silent = True
-    tally, recorded = await published([ping(1), ping(2)])
+    stats, recorded = await published([ping(1), ping(2)])
     assert producer.stopped
-    assert tally.open == {ping(1), ping(2)}
+    assert stats.in_flight == {ping(1), ping(2)}
     assert recorded == []
 
 
-async def test_a_record_that_is_refused_for_good_ends_it(producer: ProducerDouble) -> None:
+async def test_a_record_that_is_rejected_for_good_ends_the_run(producer: ProducerDouble) -> None:
     producer.error = MessageSizeTooLargeError("too large")
     with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):
         await published([ping(1)])
