@@ -22,6 +22,7 @@ from benchmarks.disk import topic_bytes
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MEGABYTE, cpu_seconds, resident_megabytes
 from producers.record_sink import RecordSink
+from stream_app.clock import wall_clock
 from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.topics import REPORT_RESULTS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, SECOND
@@ -79,7 +80,7 @@ def _say(what: str, begin: float, product: Deployment) -> None:
 
 
 async def _send(product: Deployment, stores: int) -> None:
-    now = time.time_ns() // 1000
+    now = wall_clock()
     async with RecordSink(product.settings) as sink:
         for number in range(stores):
             store_id = str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128)))

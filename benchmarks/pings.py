@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from itertools import count, islice
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.http import request
+from stream_app.clock import wall_clock
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.topics import STORE_STATUS
@@ -25,7 +25,7 @@ _BATCH_BYTES: Final = 262_144
 
 def minutes_up_to_now(minutes: int) -> Iterator[int]:
     """Instants (µs) a minute apart, the last one just over."""
-    now = time.time_ns() // 1000
+    now = wall_clock()
     return (now - number * MINUTE for number in range(minutes, 0, -1))
 
 

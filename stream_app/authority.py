@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     IpAddress = IPv4Address | IPv6Address
 
+LOOPBACK: Final = "127.0.0.1"
+"""Is the address at which only programs on the same machine reach a server."""
+
 _AUTHORITY: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]+)(?::([0-9]{0,5}))?")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_NAME: Final = 253

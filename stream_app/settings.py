@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytz
 
-from stream_app.authority import Authority, ip_of, parse_authority
+from stream_app.authority import LOOPBACK, Authority, ip_of, parse_authority
 from stream_app.domain.identifiers import canonical_uuid
 from stream_app.domain.timestamps import (
     DAY,
@@ -289,7 +289,7 @@ class Settings:
         _whole(0, 5),
         "workers besides the owner that keep a copy of each partition, to take over at once",
     )
-    api_host: str = _setting("127.0.0.1", _host, "address that the API listens on")
+    api_host: str = _setting(LOOPBACK, _host, "address that the API listens on")
     api_port: int = _setting("8000", _whole(0, 65535), "port of the API; 0: any free one")
     api_names: str = _setting(
         "",
@@ -299,13 +299,11 @@ class Settings:
     public_stores: str = _setting(
         "", _named_stores, "stores of the public status page, ID or ID=NAME, ...; empty: no page"
     )
-    public_host: str = _setting("127.0.0.1", _host, "address of the status page's own port")
+    public_host: str = _setting(LOOPBACK, _host, "address of the status page's own port")
     public_port: int = _setting(
         "0", _whole(0, 65535), "port of the status page alone; 0: only at /public/ of the API"
     )
-    worker_host: str = _setting(
-        "127.0.0.1", _host, "address of a worker's metrics and health checks"
-    )
+    worker_host: str = _setting(LOOPBACK, _host, "address of a worker's metrics and health checks")
     worker_port: int = _setting(
         "0", _whole(0, 65535), "port of them; 0: any free one, which the worker's log names"
     )

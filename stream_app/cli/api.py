@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +17,7 @@ from api.kafka.publisher import ANSWER_SECONDS
 from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
 from stream_app.cli.options import StrictCommand, data_dir_option, keep_private, read_settings
+from stream_app.clock import wall_clock
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.local.processes.gc_tuning import collect_less
@@ -62,7 +62,7 @@ async def _serve(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     collect_less()
-    gateway = Gateway(settings, lambda: time.time_ns() // 1000)
+    gateway = Gateway(settings, wall_clock)
     connections = Connections(most_connections(raise_descriptor_limit()))
     # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off
     runner = web.AppRunner(

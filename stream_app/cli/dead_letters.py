@@ -7,7 +7,6 @@ import base64
 import codecs
 import re
 import sys
-import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from producers.dead_letters.log import KeptLetter, LetterFilter, LetterLog, part
 from producers.dead_letters.replay import LetterReplay, Outcome
 from producers.record_sink import RecordSink
 from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
+from stream_app.clock import wall_clock
 from stream_app.contracts.access import Process
 from stream_app.contracts.topics import ALL_TOPICS, WEBHOOKS
 from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
@@ -239,7 +239,7 @@ async def _replay(
             letters = _named(log, numbers, value)
 
         async def run(sink: RecordSink | None) -> Outcome:
-            replay_ = LetterReplay(settings, reader, sink, _wall_clock, show, force=force)
+            replay_ = LetterReplay(settings, reader, sink, wall_clock, show, force=force)
             return await replay_.run(letters)
 
         if dry_run:
@@ -270,10 +270,6 @@ async def _named(
         if value is not None:
             kept = replace(kept, letter=replace(kept.letter, original=value, truncated=False))
         yield kept
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1000
 
 
 def _line(kept: KeptLetter) -> str:

@@ -22,6 +22,7 @@ from stream_app.cli.kafka import INTERRUPTED
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.cli.program_name import command_line
 from stream_app.cli.sample import HOURS, POLLS, ZONES, check_sample, first_stores, sample_folder
+from stream_app.clock import wall_clock
 from stream_app.contracts.report_results import report_csv
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.local.processes.files import make_folder
@@ -173,7 +174,7 @@ class _Demo:
             stack.settings,
             view=default_view(),
             summary=summary,
-            clock=lambda: time.time_ns() // 1000,
+            clock=wall_clock,
         )
         click.echo("\n".join(summary.lines()), err=True)
         if not summary.complete:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from stream_app.cli.options import StrictGroup, data_dir_option, keep_private, read_settings
+from stream_app.data_dir import RUN_LOCK
 from stream_app.errors import PrerequisiteError, SettingsError
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.local.kafka.choose import begun_broker, choose_broker, choose_local_broker
@@ -18,7 +19,7 @@ from stream_app.local.kafka.tools import BIN, write_commands
 from stream_app.local.processes.file_lock import is_locked
 from stream_app.local.processes.files import make_private
 from stream_app.local.processes.signals import run_until_signalled
-from stream_app.local.run_file import LOCK, running_stack_of
+from stream_app.local.run_file import running_stack_of
 from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def start(data_dir: Path | None, nodes: int | None) -> None:
 def stop(data_dir: Path | None, nodes: int | None) -> None:
     """Stop it; the data stays."""
     settings = read_settings(data_dir=data_dir)
-    if is_locked(settings.data_dir / LOCK):
+    if is_locked(settings.data_dir / RUN_LOCK):
         raise PrerequisiteError(_used_by_stack(settings))
     broker = begun_broker(settings, nodes=nodes)
     stopped = asyncio.run(broker.stop()) if broker else False

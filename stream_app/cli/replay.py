@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from producers.csv_replay.progress_view import default_view
 from producers.csv_replay.replay import ReplayFiles, replay_files
 from producers.csv_replay.summary import Summary
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
+from stream_app.clock import wall_clock
 from stream_app.errors import BrokerUnavailableError, RefusedRowsError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def replay(
                 settings,
                 view=default_view(),
                 summary=summary,
-                clock=lambda: time.time_ns() // 1000,
+                clock=wall_clock,
                 speed=speed,
                 rejects=rejects,
             )

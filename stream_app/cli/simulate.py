@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,6 +12,7 @@ from producers.simulator.live_view import default_live_view
 from producers.simulator.model import FaultRates, Simulation
 from producers.simulator.run import SimulationPlan, SimulationResult, run_simulation
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
+from stream_app.clock import wall_clock
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
 from stream_app.local.processes.signals import run_until_signalled
@@ -148,7 +148,7 @@ def simulate(
                     settings,
                     view=view,
                     result=result,
-                    clock=lambda: time.time_ns() // 1000,
+                    clock=wall_clock,
                 )
             )
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import orjson
 
+from stream_app.authority import LOOPBACK
+from stream_app.data_dir import CLUSTER_FILE, DOCKER_FILE, RUN_FILE
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.local_login import login_settings, read_password
 
@@ -14,18 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_app.settings import Settings
-
-RUN_FILE: Final = "run.json"
-"""Written by `store-uptime up` into the data dir."""
-
-CLUSTER_FILE: Final = "kafka/cluster.json"
-"""Written by `store-uptime kafka start` into the data dir."""
-
-_LOOPBACK: Final = "127.0.0.1"
-
-
-DOCKER_FILE: Final = "kafka/docker.json"
-"""Written instead where that broker runs in Docker."""
 
 
 def resolve_bootstrap(settings: Settings) -> Settings:
@@ -74,7 +64,7 @@ def _read_bootstrap(path: Path) -> tuple[float, str] | None:
             case {"bootstrap": str(bootstrap)} if bootstrap:
                 return written, bootstrap
             case {"nodes": [{"port": int()}, *_] as nodes}:
-                return written, ",".join(f"{_LOOPBACK}:{node['port']}" for node in nodes)
+                return written, ",".join(f"{LOOPBACK}:{node['port']}" for node in nodes)
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         pass
     return None

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from stream_app.authority import LOOPBACK
 from stream_app.kafka.rights import principal
 from stream_app.settings import PREFIX
 
@@ -46,7 +47,7 @@ _ASK_VERSIONS: Final = struct.pack(">hhih", 18, 0, 0, -1)
 _MOST_BYTES: Final = 100_000
 """Of the answer to it; what is no Kafka may begin with any number."""
 
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_LOCAL_HOSTS: Final = (LOOPBACK, "::1", "localhost")
 _LOCAL: Final = "; to a broker that `store-uptime` started log in by its --data-dir"
 
 _OTHER_NAME: Final = (62, 64)
@@ -263,7 +264,7 @@ async def _log_in(
         raise _Cause(
             f"the broker at {host}:{port} ends the connection of a client that does not log in: "
             f"say SASL_SSL or SASL_PLAINTEXT in {PREFIX}KAFKA_SECURITY_PROTOCOL, with a user and a "
-            f"password, or name another port{_LOCAL if host in _LOOPBACK else ''}"
+            f"password, or name another port{_LOCAL if host in _LOCAL_HOSTS else ''}"
         ) from None
     finally:
         if connection is not None:

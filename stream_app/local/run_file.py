@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from stream_app.authority import LOOPBACK
+from stream_app.data_dir import RUN_FILE, RUN_LOCK, WORKERS_FOLDER
 from stream_app.local.processes.file_lock import is_locked
 from stream_app.local.processes.files import write_whole
 
@@ -14,16 +16,11 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
-LOCK: Final = "up.lock"
-"""Held as long as the stack runs: the file alone may be left over from a crash."""
-
-FILE: Final = "run.json"
-
 ADDRESS_FILE: Final = "http-address"
 """The file in a worker's folder that holds the address of its server while the worker runs."""
 
 
-_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
+_ANYWHERE: Final = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +39,22 @@ class RunFile:
 
     def save(self, data_dir: Path) -> None:
         """Write it whole."""
-        write_whole(data_dir / FILE, json.dumps(asdict(self), indent=2) + "\n")
+        write_whole(data_dir / RUN_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def running_stack_of(data_dir: Path) -> RunFile | None:
     """What runs on this data dir; None: nothing, or it is only just starting."""
-    if not is_locked(data_dir / LOCK):
+    if not is_locked(data_dir / RUN_LOCK):
         return None
     try:
-        return RunFile(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
+        return RunFile(**json.loads((data_dir / RUN_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def worker_folder(data_dir: Path, name: str) -> Path:
     """The folder of the worker of this name alone."""
-    return data_dir / "workers" / name
+    return data_dir / WORKERS_FOLDER / name
 
 
 def worker_address(data_dir: Path, name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from stream_app.data_dir import LOGS_FOLDER, RUN_FILE, RUN_LOCK
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -24,8 +25,6 @@ from stream_app.local.processes.liveness import USUAL, Liveness
 from stream_app.local.processes.ports import free_ports, require_free
 from stream_app.local.processes.supervisor import Supervisor, ending
 from stream_app.local.run_file import (
-    FILE,
-    LOCK,
     RunFile,
     configured_address,
     running_stack_of,
@@ -127,7 +126,7 @@ async def running_stack(
 
         api = configured_address(settings)
         RunFile(os.getpid(), api, settings.kafka_bootstrap).save(settings.data_dir)
-        ends.callback((settings.data_dir / FILE).unlink, missing_ok=True)
+        ends.callback((settings.data_dir / RUN_FILE).unlink, missing_ok=True)
         await _start_processes(settings, workers, programs, supervisor, say)
         await _ready_or_failed(api, supervisor, say)
         supervisor.settle()
@@ -140,9 +139,9 @@ async def _sole_user(settings: Settings) -> AsyncIterator[None]:
     running = running_stack_of(data_dir)
     who = f": process {running.pid}, {running.api}" if running else ""
     busy = f"`store-uptime up` is already running on the data dir {data_dir}{who}"
-    async with locked(data_dir / LOCK, limit=_LOCK_LIMIT, busy=busy):
+    async with locked(data_dir / RUN_LOCK, limit=_LOCK_LIMIT, busy=busy):
         # one that was left over from a crash must not speak for this run
-        (data_dir / FILE).unlink(missing_ok=True)
+        (data_dir / RUN_FILE).unlink(missing_ok=True)
         yield
 
 
@@ -209,7 +208,7 @@ async def _start_processes(
 ) -> None:
     environment = environment_of(settings, os.environ)
     data_dir = settings.data_dir
-    log_dir = data_dir / "logs"
+    log_dir = data_dir / LOGS_FOLDER
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     await supervisor.start(
         *(

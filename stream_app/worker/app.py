@@ -221,11 +221,6 @@ class Parts:
         ]
 
 
-def wall_clock() -> int:
-    """Now, in µs."""
-    return time.time_ns() // 1000
-
-
 def create_app(
     settings: Settings, folder: Path, member_id: str, clock: Callable[[], int]
 ) -> UptimeApp:

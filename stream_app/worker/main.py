@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import faust
 
+from stream_app.clock import wall_clock
 from stream_app.contracts.access import Process
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
@@ -17,7 +18,7 @@ from stream_app.local.processes.file_lock import locked_at_once
 from stream_app.local.processes.files import write_whole
 from stream_app.local.processes.gc_tuning import collect_less
 from stream_app.local.run_file import worker_folder
-from stream_app.worker.app import create_app, wall_clock
+from stream_app.worker.app import create_app
 from stream_app.worker.shutdown import exit_immediately
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal
 
+from stream_app.authority import LOOPBACK
 from stream_app.local.kafka import node as node_module
-from stream_app.local.kafka.node_config import LOOPBACK, server_properties
+from stream_app.local.kafka.node_config import server_properties
 from stream_app.local.kafka.password import accepting
 from stream_app.local.processes.ports import free_ports
 

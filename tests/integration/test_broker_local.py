@@ -153,7 +153,7 @@ def test_a_broker_of_the_command_outlives_it_until_stopped(settings: Settings) -
         refused = command(settings, "start", "--nodes", "3")
         assert refused.returncode == 3
         assert len(refused.stderr.splitlines()) == 1
-        cluster = Cluster.load(settings.data_dir / "kafka")
+        cluster = Cluster.load(settings.data_dir)
         assert cluster
         assert cluster.bootstrap == bootstrap
         pid = cluster.nodes[0].pid

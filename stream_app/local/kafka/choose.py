@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from stream_app.data_dir import CLUSTER_FILE, DOCKER_FILE
 from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
-from stream_app.local.kafka import cluster_file, docker
 from stream_app.local.kafka.broker import BrokerStatus, Started
+from stream_app.local.kafka.cluster_file import Cluster
 from stream_app.local.kafka.docker import DockerKafka, docker_problem
 from stream_app.local.kafka.jars import INSTALL, KAFKA, cached_jars, trouble_with
 from stream_app.local.kafka.java import NoJava, find_java
@@ -123,12 +124,12 @@ def begun_broker(settings: Settings, *, nodes: int | None = None) -> Broker | No
     Raises:
         PrerequisiteError: it has another number of nodes than is asked for.
     """
-    folder = settings.data_dir.expanduser() / "kafka"
-    if (folder / cluster_file.FILE).exists():
+    data_dir = settings.data_dir.expanduser()
+    if (data_dir / CLUSTER_FILE).exists():
         on_java = LocalKafka(settings.data_dir, settings.cache_dir, nodes=nodes)
         on_java.load()
         return on_java
-    if (folder / docker.FILE).exists():
+    if (data_dir / DOCKER_FILE).exists():
         if nodes == 3:
             raise PrerequisiteError(
                 f"the data dir {settings.data_dir} holds a broker of 1 node in Docker, not of 3: "
@@ -144,7 +145,7 @@ def begun_nodes(settings: Settings) -> int | None:
     Raises:
         PrerequisiteError: cluster.json cannot be read.
     """
-    begun = cluster_file.Cluster.load(settings.data_dir.expanduser() / "kafka")
+    begun = Cluster.load(settings.data_dir.expanduser())
     return len(begun.nodes) if begun else None
 
 

@@ -6,17 +6,16 @@ import base64
 import json
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from stream_app.authority import LOOPBACK
+from stream_app.data_dir import CLUSTER_FILE
 from stream_app.errors import PrerequisiteError
-from stream_app.local.kafka.node_config import LOOPBACK
-from stream_app.local.processes.files import write_whole
+from stream_app.local.processes.files import make_folder, write_whole
 from stream_app.local.processes.ports import free_ports, is_free
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILE: Final = "cluster.json"
 
 
 @dataclass(slots=True)
@@ -51,13 +50,13 @@ class Cluster:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Cluster | None:
-        """The cluster that this folder remembers; None: never started.
+    def load(cls, data_dir: Path) -> Cluster | None:
+        """Read the cluster of a data dir; None: it was never started.
 
         Raises:
             PrerequisiteError: the file is there and cannot be read.
         """
-        path = folder / FILE
+        path = data_dir / CLUSTER_FILE
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             nodes = [NodeAddress(**node) for node in stored["nodes"]]
@@ -72,12 +71,14 @@ class Cluster:
         except (ValueError, TypeError, KeyError) as error:
             raise PrerequisiteError(
                 f"cannot read {path} ({error}): use another data dir, or remove the folder "
-                f"{folder} with all that the broker holds"
+                f"{path.parent} with all that the broker holds"
             ) from None
 
-    def save(self, folder: Path) -> None:
-        """Remember it."""
-        write_whole(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
+    def save(self, data_dir: Path) -> None:
+        """Write the cluster into a data dir."""
+        path = data_dir / CLUSTER_FILE
+        make_folder(path.parent)
+        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
     def renew_busy_ports(self) -> None:
         """Give up every port that someone else took since; only while no node runs.

@@ -9,11 +9,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stream_app.authority import LOOPBACK
+from stream_app.data_dir import DOCKER_FILE, KAFKA_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.local_login import read_password
 from stream_app.local.kafka.broker import BrokerStatus, Started
 from stream_app.local.kafka.jars import KAFKA_VERSION
-from stream_app.local.kafka.node_config import LOOPBACK
 from stream_app.local.kafka.password import make_password
 from stream_app.local.kafka.readiness import answering_nodes, wait_until_answering
 from stream_app.local.processes.file_lock import locked
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 COMPOSE_FILE: Final = "docker-compose.kafka.yml"
-FILE: Final = "docker.json"
 
 _ENGINE_LIMIT: Final = 5.0
 _PULL_LIMIT: Final = 900.0
@@ -65,7 +65,7 @@ class DockerKafka:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir.expanduser().resolve()
-        self._folder = self._data_dir / "kafka"
+        self._folder = self._data_dir / KAFKA_FOLDER
         digest = hashlib.sha256(str(self._data_dir).encode()).hexdigest()
         self.project = f"store-uptime-{digest[:10]}"
 
@@ -153,14 +153,17 @@ class DockerKafka:
 
     def _port(self) -> int | None:
         try:
-            return int(json.loads((self._folder / FILE).read_text(encoding="utf-8"))["port"])
+            return int(
+                json.loads((self._data_dir / DOCKER_FILE).read_text(encoding="utf-8"))["port"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             # without the port of the last start, any other will do
             return None
 
     def _remember(self, port: int) -> None:
         stored = {"project": self.project, "port": port, "bootstrap": f"{LOOPBACK}:{port}"}
-        write_whole(make_folder(self._folder) / FILE, json.dumps(stored) + "\n")
+        make_folder(self._folder)
+        write_whole(self._data_dir / DOCKER_FILE, json.dumps(stored) + "\n")
 
     async def _runs(self) -> bool:
         answer = await self._compose("ps", "--status", "running", "--quiet", limit=_COMMAND_LIMIT)

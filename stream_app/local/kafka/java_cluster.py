@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from stream_app.data_dir import KAFKA_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.local_login import read_password
 from stream_app.local.kafka.broker import BrokerStatus, Started
@@ -15,7 +16,6 @@ from stream_app.local.kafka.node import KafkaNode, Launch
 from stream_app.local.kafka.password import make_password
 from stream_app.local.kafka.readiness import answering_nodes, wait_until_answering
 from stream_app.local.processes.file_lock import locked
-from stream_app.local.processes.files import make_folder
 from stream_app.local.processes.ports import is_free
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LocalKafka:
     def __init__(self, data_dir: Path, cache_dir: Path, *, nodes: int | None = None) -> None:
         # processes are told apart by their absolute path
         self._data_dir = data_dir.expanduser().resolve()
-        self._folder = self._data_dir / "kafka"
+        self._folder = self._data_dir / KAFKA_FOLDER
         self._cache_dir = cache_dir
         self._wanted = nodes
         self._cluster: Cluster | None = None
@@ -84,7 +84,7 @@ class LocalKafka:
             PrerequisiteError: another number than was asked for, or the file cannot be read.
         """
         if self._cluster is None:
-            cluster = Cluster.load(self._folder)
+            cluster = Cluster.load(self._data_dir)
             if cluster is not None:
                 self._take(cluster)
         if self._cluster and self._wanted not in (None, len(self._cluster.nodes)):
@@ -188,11 +188,7 @@ class LocalKafka:
 
     def _take(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        log_dir = self._data_dir / "logs"
-        self._nodes = [
-            KafkaNode(address, cluster, folder=self._folder, log_dir=log_dir)
-            for address in cluster.nodes
-        ]
+        self._nodes = [KafkaNode(address, cluster, self._data_dir) for address in cluster.nodes]
 
     async def _start_missing(self, launch: Launch, *, already_running: bool) -> None:
         cluster = self._cluster
@@ -203,7 +199,7 @@ class LocalKafka:
             self._require_free_ports()
         else:
             cluster.renew_busy_ports()
-        cluster.save(make_folder(self._folder))
+        cluster.save(self._data_dir)
         # nodes that run were told theirs
         password = (read_password if already_running else make_password)(self._data_dir)
         missing = [node for node in self._nodes if node.pid is None]

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from stream_app.authority import LOOPBACK
+from stream_app.data_dir import KAFKA_FOLDER, LOGS_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.local.kafka.java import SMALL
-from stream_app.local.kafka.node_config import LOOPBACK, log4j2_configuration, server_properties
+from stream_app.local.kafka.node_config import log4j2_configuration, server_properties
 from stream_app.local.kafka.readiness import answers_kafka
 from stream_app.local.processes.child import POLL
 from stream_app.local.processes.files import make_folder, write_whole
@@ -72,20 +74,17 @@ class KafkaNode:
     Args:
         address: its ports, and its process id, which this object keeps current.
         cluster: the cluster that it belongs to.
-        folder: `<data_dir>/kafka`.
-        log_dir: `<data_dir>/logs`.
+        data_dir: folder of all state.
     """
 
-    def __init__(
-        self, address: NodeAddress, cluster: Cluster, *, folder: Path, log_dir: Path
-    ) -> None:
+    def __init__(self, address: NodeAddress, cluster: Cluster, data_dir: Path) -> None:
         self.address = address
         self.launch: Launch | None = None
         self._cluster = cluster
-        self._cluster_folder = folder
-        self._folder = folder / f"node-{address.id}"
+        self._data_dir = data_dir
+        self._folder = data_dir / KAFKA_FOLDER / f"node-{address.id}"
         self._properties = self._folder / "server.properties"
-        self._log_dir = log_dir
+        self._log_dir = data_dir / LOGS_FOLDER
         self._process: LoggedProcess | None = None
         self._log_start = [LogPlace(), LogPlace()]
 
@@ -223,7 +222,7 @@ class KafkaNode:
 
     def _remember(self, pid: int | None) -> None:
         self.address.pid = pid
-        self._cluster.save(self._cluster_folder)
+        self._cluster.save(self._data_dir)
 
     def _needed_launch(self) -> Launch:
         if self.launch is None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stream_app.authority import LOOPBACK
 from stream_app.contracts.topics import MAX_STATE_BYTES
+from stream_app.data_dir import LOGS_FOLDER
 from stream_app.local.kafka.password import accepting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_app.local.kafka.cluster_file import NodeAddress
-
-LOOPBACK: Final = "127.0.0.1"
 
 LARGEST_BATCH: Final = MAX_STATE_BYTES + 1_000_000
 """The largest record with its key, headers and batch around it, in bytes."""
@@ -92,7 +92,7 @@ def _login(password: str) -> dict[str, str]:
 
 def log4j2_configuration(node_id: int) -> str:
     """The text of log4j2.xml: a rolling file beside the other logs of the data dir."""
-    path = f"../../logs/kafka-{node_id}.log"
+    path = f"../../{LOGS_FOLDER}/kafka-{node_id}.log"
     # without the hook the log goes on to the end of the shutdown; the settings that one logger
     # lists at each start are in server.properties
     return f"""<?xml version="1.0" encoding="UTF-8"?>

@@ -7,6 +7,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from stream_app.data_dir import ENTRIES
 from stream_app.errors import PrerequisiteError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ SHARED_FOLDER: Final = 0o755
 PRIVATE_FILE: Final = 0o600
 
 _OTHERS: Final = 0o077
-_OURS: Final = frozenset({"kafka", "workers", "logs", "run.json", "up.lock"})
-"""What this product puts into a data dir."""
 
 
 def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
@@ -56,9 +55,9 @@ def make_private(data_dir: Path, say: Callable[[str], None]) -> Path:
     """
     make_folder(data_dir)
     names = {path.name for path in data_dir.iterdir()}
-    is_ours_alone = names <= _OURS
+    is_ours_alone = names <= ENTRIES
     private = [data_dir] if is_ours_alone else []
-    private += [data_dir / name for name in sorted(names & _OURS)]
+    private += [data_dir / name for name in sorted(names & ENTRIES)]
     opened = [path for path in private if _is_open_to_others(path)]
     refused = [path for path in opened if not _close_to_others(path)]
     if opened and not refused:

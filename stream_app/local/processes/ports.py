@@ -6,6 +6,7 @@ import random
 import socket
 from typing import Final
 
+from stream_app.authority import LOOPBACK
 from stream_app.errors import PrerequisiteError
 
 _LOWEST: Final = 20_000
@@ -13,10 +14,8 @@ _HIGHEST: Final = 29_999
 """Below the ports that systems give to outgoing connections: a client that keeps trying the
 port of a stopped broker could otherwise be given that very port, and hold it."""
 
-_LOOPBACK: Final = "127.0.0.1"
 
-
-def is_free(port: int, host: str = _LOOPBACK) -> bool:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server could listen on the port now."""
     return _listen_problem(host, port) is None
 
@@ -48,7 +47,7 @@ def free_ports(count: int, taken: set[int] | None = None) -> list[int]:
         if port not in (taken or ()) and is_free(port):
             chosen.append(port)
     if len(chosen) < count:
-        raise PrerequisiteError(f"no free port of {_LOOPBACK} in {_LOWEST} to {_HIGHEST}")
+        raise PrerequisiteError(f"no free port of {LOOPBACK} in {_LOWEST} to {_HIGHEST}")
     return chosen
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stream_app.data_dir import CLUSTER_FILE, DOCKER_FILE, RUN_FILE
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.bootstrap import CLUSTER_FILE, DOCKER_FILE, RUN_FILE, resolve_bootstrap
+from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.local_login import PASSWORD_FILE
 from stream_app.settings import Settings
 

@@ -30,5 +30,5 @@ def test_three_local_nodes_keep_three_copies(
 
 def test_the_data_dir_remembers_its_nodes(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
-    Cluster.new(3).save(tmp_path / "kafka")
+    Cluster.new(3).save(tmp_path)
     assert stack_settings({}, nodes=None, data_dir=tmp_path).replication == 3

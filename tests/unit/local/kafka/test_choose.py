@@ -136,7 +136,7 @@ async def test_a_data_dir_goes_on_with_what_it_was_begun_with(
     maven()
     folder = settings.data_dir / "kafka"
     folder.mkdir(parents=True)
-    Cluster.new(1).save(folder)
+    Cluster.new(1).save(settings.data_dir)
     assert isinstance(await choose_broker(settings, say=print), LocalKafka)
 
     (folder / "cluster.json").unlink()
@@ -161,5 +161,5 @@ async def test_what_runs_is_found_without_being_named(settings: Settings) -> Non
     assert await choose.running_bootstrap(named) == "kafka.example:9092"
     folder = settings.data_dir / "kafka"
     folder.mkdir(parents=True)
-    Cluster.new(1).save(folder)
+    Cluster.new(1).save(settings.data_dir)
     assert await choose.running_bootstrap(settings) is None

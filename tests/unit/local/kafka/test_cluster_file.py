@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_app.data_dir import CLUSTER_FILE
 from stream_app.errors import PrerequisiteError
 from stream_app.local.kafka.cluster_file import Cluster
 
@@ -45,7 +46,9 @@ def test_a_new_folder_has_no_cluster(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"nodes": []}', '{"nodes": [{"x": 1}]}'])
 def test_an_unreadable_file_is_one_clear_line(text: str, tmp_path: Path) -> None:
-    (tmp_path / "cluster.json").write_text(text)
+    path = tmp_path / CLUSTER_FILE
+    path.parent.mkdir()
+    path.write_text(text)
     with pytest.raises(PrerequisiteError, match=r"cannot read .*cluster\.json.*another data dir"):
         Cluster.load(tmp_path)
 
@@ -59,7 +62,7 @@ def test_cluster_ids_are_what_kafka_takes() -> None:
 
 def test_a_file_in_place_of_the_folder_is_no_cluster(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    assert Cluster.load(tmp_path / "data" / "kafka") is None
+    assert Cluster.load(tmp_path / "data") is None
 
 
 def test_a_folder_that_cannot_be_read_is_not_to_be_removed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def begin(settings: Settings, nodes: int, pid: int | None) -> Path:
     cluster = Cluster.new(nodes)
     for node in cluster.nodes:
         node.pid = pid
-    cluster.save(folder)
+    cluster.save(settings.data_dir)
     return folder
 
 
@@ -49,16 +49,16 @@ def left(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 async def test_a_process_of_an_earlier_launcher_is_known_and_stopped(
     settings: Settings, left: subprocess.Popen[bytes]
 ) -> None:
-    folder = begin(settings, 1, None)
-    cluster = Cluster.load(folder)
+    begin(settings, 1, None)
+    cluster = Cluster.load(settings.data_dir)
     assert cluster
     cluster.nodes[0].pid = left.pid
-    cluster.save(folder)
+    cluster.save(settings.data_dir)
     broker = LocalKafka(settings.data_dir, settings.cache_dir)
     assert (await broker.status()).detail == "1 of 1 nodes run, none answers"
     assert await broker.stop()
     assert left.wait() != 0
-    kept = Cluster.load(folder)
+    kept = Cluster.load(settings.data_dir)
     assert kept
     assert kept.nodes[0].pid is None
 
@@ -94,7 +94,7 @@ async def test_a_node_that_dies_at_start_says_why(
     broker = LocalKafka(settings.data_dir, settings.cache_dir)
     with pytest.raises(BrokerUnavailableError, match=r"kafka-1 has ended: ERROR .* disk full"):
         await broker.start()
-    kept = Cluster.load(settings.data_dir / "kafka")
+    kept = Cluster.load(settings.data_dir)
     assert kept
     assert kept.nodes[0].pid is None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_app.data_dir import RUN_LOCK
 from stream_app.errors import PrerequisiteError
 from stream_app.local.processes import log_file as logfile
 from stream_app.local.processes.environment import environment_of
@@ -21,7 +22,7 @@ from stream_app.local.processes.ports import free_ports, is_free, require_free
 from stream_app.local.processes.process_identity import command_line, is_ours
 from stream_app.local.processes.run_program import run_program
 from stream_app.local.processes.signals import run_until_signalled
-from stream_app.local.run_file import LOCK, RunFile, running_stack_of
+from stream_app.local.run_file import RunFile, running_stack_of
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ async def test_a_run_file_left_by_a_crash_is_not_believed(tmp_path: Path) -> Non
     run = RunFile(4711, "http://127.0.0.1:8000", "127.0.0.1:9092")
     run.save(tmp_path)
     assert running_stack_of(tmp_path) is None
-    async with locked(tmp_path / LOCK, limit=0, busy="unused"):
+    async with locked(tmp_path / RUN_LOCK, limit=0, busy="unused"):
         assert running_stack_of(tmp_path) == run
 
 
