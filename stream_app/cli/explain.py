@@ -17,10 +17,10 @@ from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.access import Process
 from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
-from stream_app.explain.comparison import judge
-from stream_app.explain.render import content_of, lines_of
-from stream_app.explain.reported import claim_of
-from stream_app.explain.source_records import gather
+from stream_app.explain.comparison import compare
+from stream_app.explain.render import to_json, to_text
+from stream_app.explain.reported import reported_result
+from stream_app.explain.source_records import read_source_records
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.local.run_file import api_address
@@ -28,8 +28,8 @@ from stream_app.local.run_file import api_address
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_app.explain.reported import Claim
-    from stream_app.explain.source_records import Evidence
+    from stream_app.explain.reported import ReportedResult
+    from stream_app.explain.source_records import SourceRecords
     from stream_app.settings import Settings
 
 
@@ -57,14 +57,14 @@ def explain(
         raise click.UsageError(str(error)) from None
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
     content = asyncio.run(_content(settings, address or api_address(settings), report_id))
-    claim = claim_of(content, store, settings.partitions)
-    evidence = asyncio.run(_evidence(settings, claim))
-    verdict = judge(claim, evidence, settings.default_timezone)
+    reported = reported_result(content, store, settings.partitions)
+    records = asyncio.run(_source_records(settings, reported))
+    comparison = compare(reported, records, settings.default_timezone)
     if form == "json":
-        click.echo(orjson.dumps(content_of(report_id, claim, verdict)))
+        click.echo(orjson.dumps(to_json(report_id, reported, comparison)))
     else:
-        click.echo("\n".join(lines_of(report_id, claim, verdict)))
-    sys.exit(0 if verdict.outcome == "agrees" else 1)
+        click.echo("\n".join(to_text(report_id, reported, comparison)))
+    sys.exit(0 if comparison.outcome == "agrees" else 1)
 
 
 async def _content(settings: Settings, address: str, report_id: str) -> dict[str, Any]:
@@ -72,15 +72,15 @@ async def _content(settings: Settings, address: str, report_id: str) -> dict[str
         return await client.content_of(report_id)
 
 
-async def _evidence(settings: Settings, claim: Claim) -> Evidence:
+async def _source_records(settings: Settings, reported: ReportedResult) -> SourceRecords:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"partition {claim.partition}", total=None)
+        bar = progress.add_task(f"partition {reported.partition}", total=None)
         await ensure_topics(settings, Process.EXPLAIN)
         async with partition_reader(settings) as reader:
-            return await gather(
+            return await read_source_records(
                 reader,
-                claim,
+                reported,
                 settings.future_tolerance,
                 settings.earliest_poll,
                 lambda done, total: progress.update(bar, completed=done, total=total),

@@ -1,1 +1,1 @@
-"""Reports recomputed: what one claims, what the topics say, and whether the two agree."""
+"""Recomputes a report from the topics by another method and compares the results."""

@@ -1,6 +1,6 @@
-"""Whether a report agrees with what the topics say.
+"""Compares a report with the figures that the source topics give.
 
-The input offsets of a report are a lower bound: what lay just beyond them may be in it too. So
+The input offsets of a report are a lower bound: records just beyond them may be in it too. So
 where the figures differ, the store's next polls are added one record after the other.
 """
 
@@ -15,123 +15,135 @@ import orjson
 from stream_app.contracts.report_results import hours_version
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.timezones import TZDATA_VERSION, find_zone, zone
-from stream_app.explain.recompute import recount, walk_of
+from stream_app.explain.recompute import recompute, reference_model_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from stream_app.explain.recompute import Recount
+    from stream_app.explain.recompute import Recomputation
     from stream_app.explain.reference_model import Row
-    from stream_app.explain.reported import Claim
-    from stream_app.explain.source_records import Evidence, SeenPoll
+    from stream_app.explain.reported import ReportedResult
+    from stream_app.explain.source_records import PollAtOffset, SourceRecords
 
 MAX_RECORDS_BEYOND: Final = 100
-"""Of the store, tried beyond the input offset."""
+"""Records of the store that are tried beyond the input offset."""
 
 Outcome = Literal["agrees", "differs", "cannot be recomputed"]
 
 
 @dataclass(slots=True)
-class Verdict:
-    """What came of it.
+class Comparison:
+    """The result of a comparison.
 
     Attributes:
-        outcome: in a word.
-        reasons: why it is not `agrees`, one line each.
-        notes: what else is worth to know, one line each.
-        hours: rows that were counted with; None: always open.
-        recount: the figures; None where they could not be recomputed at all.
-        polls: what was counted, by instant.
-        up_to: the offset of `store-status` below which polls were taken.
+        outcome: whether the report agrees.
+        reasons: why the outcome is not `agrees`, one line each.
+        notes: remarks that do not change the outcome, one line each.
+        hours: the business hours of the recomputation; None: always open.
+        recomputation: the recomputed figures; None where they could not be recomputed at all.
+        polls: the polls that were counted, by instant.
+        compared_up_to: the offset of `store-status` below which polls were counted.
     """
 
     outcome: Outcome = "agrees"
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     hours: Sequence[Row] | None = None
-    recount: Recount | None = None
-    polls: dict[int, SeenPoll] = field(default_factory=dict)
-    up_to: int = 0
+    recomputation: Recomputation | None = None
+    polls: dict[int, PollAtOffset] = field(default_factory=dict)
+    compared_up_to: int = 0
 
-    def refuse(self, outcome: Outcome, reason: str) -> None:
-        """Not `agrees`; what cannot be recomputed is not said to differ."""
+    def add_finding(self, outcome: Outcome, reason: str) -> None:
+        """Set another outcome than `agrees`; `cannot be recomputed` is never replaced."""
         if self.outcome != "cannot be recomputed":
             self.outcome = outcome
         self.reasons.append(reason)
 
 
-def judge(claim: Claim, evidence: Evidence, default_timezone: str) -> Verdict:
-    """Recompute a claim from the evidence and compare.
+def compare(reported: ReportedResult, records: SourceRecords, default_timezone: str) -> Comparison:
+    """Recompute a report from the source records and compare the figures.
 
     Args:
-        claim: what the report says.
-        evidence: what the topics say.
-        default_timezone: of stores without a known one.
+        reported: the result that the report has.
+        records: the records of the store.
+        default_timezone: the timezone of stores without a known one.
     """
-    verdict = Verdict(up_to=claim.offsets[STORE_STATUS.name])
-    if claim.tzdata_version != TZDATA_VERSION:
-        verdict.refuse(
+    comparison = Comparison(compared_up_to=reported.offsets[STORE_STATUS.name])
+    if reported.tzdata_version != TZDATA_VERSION:
+        comparison.add_finding(
             "cannot be recomputed",
-            f"the report rests on tzdata {claim.tzdata_version} and this program has "
+            f"the report rests on tzdata {reported.tzdata_version} and this program has "
             f"{TZDATA_VERSION}",
         )
-    if find_zone(claim.timezone) is None:
-        verdict.refuse("cannot be recomputed", f"no zone is named {claim.timezone[:60]!r} here")
-    _check_zone(claim, evidence, default_timezone, verdict)
-    if _settle_hours(claim, evidence, verdict) and find_zone(claim.timezone) is not None:
-        _check_figures(claim, evidence, verdict)
-    return verdict
+    if find_zone(reported.timezone) is None:
+        comparison.add_finding(
+            "cannot be recomputed", f"no zone is named {reported.timezone[:60]!r} here"
+        )
+    _check_timezone(reported, records, default_timezone, comparison)
+    if _choose_hours(reported, records, comparison) and find_zone(reported.timezone) is not None:
+        _check_figures(reported, records, comparison)
+    return comparison
 
 
-def _check_zone(claim: Claim, evidence: Evidence, default_timezone: str, verdict: Verdict) -> None:
+def _check_timezone(
+    reported: ReportedResult, records: SourceRecords, default_timezone: str, comparison: Comparison
+) -> None:
     topic = STORE_TIMEZONES.name
-    offset = claim.offsets[topic]
-    place = f"{topic}/{claim.partition}"
-    before = [seen for seen in evidence.zones if seen.offset < offset]
-    # one beyond the offset may be in
-    after = [seen for seen in evidence.zones if seen.offset >= offset]
+    offset = reported.offsets[topic]
+    place = f"{topic}/{reported.partition}"
+    before = [seen for seen in records.timezones if seen.offset < offset]
+    # a record beyond the offset may be in the report
+    after = [seen for seen in records.timezones if seen.offset >= offset]
     if not before and after:
-        verdict.notes.append(
+        comparison.notes.append(
             f"{place} holds no zone below offset {offset} any more, only newer ones"
         )
         return
     candidates = [*before[-1:], *after]
     names = [str(zone(seen.name, default_timezone)) for seen in candidates] or [default_timezone]
-    if claim.timezone not in names:
-        verdict.refuse(
+    if reported.timezone not in names:
+        comparison.add_finding(
             "differs",
-            f"the report's zone is {claim.timezone}, and by {place} below offset {offset} it is "
+            f"the report's zone is {reported.timezone}, and by {place} below offset {offset} it is "
             f"{names[0]}",
         )
 
 
-def _settle_hours(claim: Claim, evidence: Evidence, verdict: Verdict) -> bool:
-    """Find the hours to count with, and hold those that the report names against the topic's."""
+def _choose_hours(reported: ReportedResult, records: SourceRecords, comparison: Comparison) -> bool:
+    """Choose the business hours to count with and compare those of the report with the topic's.
+
+    Returns:
+        False where there are none to count with.
+    """
     topic = STORE_BUSINESS_HOURS.name
-    offset = claim.offsets[topic]
-    place = f"{topic}/{claim.partition}"
-    before = [seen for seen in evidence.hours if seen.offset < offset]
-    after = [seen for seen in evidence.hours if seen.offset >= offset]
+    offset = reported.offsets[topic]
+    place = f"{topic}/{reported.partition}"
+    before = [seen for seen in records.hours if seen.offset < offset]
+    after = [seen for seen in records.hours if seen.offset >= offset]
     on_topic: list[list[Row]] = [seen.rows for seen in (*before[-1:], *after)]
     if not before:
         on_topic.insert(0, [])
-    match = next((rows for rows in on_topic if _version(rows) == claim.hours_version), None)
-    if claim.hours_told:
-        verdict.hours = claim.hours
-        if _version(claim.hours or []) != claim.hours_version:
-            verdict.refuse("differs", "hours_version is not that of the report's business hours")
+    match = next((rows for rows in on_topic if _version(rows) == reported.hours_version), None)
+    if reported.hours_reported:
+        comparison.hours = reported.hours
+        if _version(reported.hours or []) != reported.hours_version:
+            comparison.add_finding(
+                "differs", "hours_version is not that of the report's business hours"
+            )
         if match is None and not before and after:
-            verdict.notes.append(
+            comparison.notes.append(
                 f"{place} holds no business hours below offset {offset} any more, only newer ones"
             )
         elif match is None:
-            verdict.refuse("differs", f"{place} has other business hours below offset {offset}")
+            comparison.add_finding(
+                "differs", f"{place} has other business hours below offset {offset}"
+            )
         return True
-    verdict.hours = match or None
+    comparison.hours = match or None
     if match is None:
-        verdict.refuse(
+        comparison.add_finding(
             "cannot be recomputed",
-            f"{place} holds no business hours of version {claim.hours_version} any more",
+            f"{place} holds no business hours of version {reported.hours_version} any more",
         )
     return match is not None
 
@@ -140,100 +152,115 @@ def _version(rows: Sequence[Row]) -> str:
     return hours_version(orjson.dumps(rows))
 
 
-def _check_figures(claim: Claim, evidence: Evidence, verdict: Verdict) -> None:
-    offset = claim.offsets[STORE_STATUS.name]
-    place = f"{STORE_STATUS.name}/{claim.partition}"
-    before = evidence.polls_below(offset)
-    _count(claim, before, verdict)
-    assert verdict.recount is not None  # noqa: S101  for the type: it has just been made
-    differences = list(_differences(claim, verdict.recount))
+def _check_figures(
+    reported: ReportedResult, records: SourceRecords, comparison: Comparison
+) -> None:
+    offset = reported.offsets[STORE_STATUS.name]
+    place = f"{STORE_STATUS.name}/{reported.partition}"
+    before = records.polls_below(offset)
+    recomputation = _count(reported, before, comparison)
+    differences = list(_differences(reported, recomputation))
     if not differences:
-        if evidence.oldest:
-            verdict.notes.append(
-                f"{place} begins at offset {evidence.oldest}; it still holds all polls that count"
+        if records.oldest:
+            comparison.notes.append(
+                f"{place} begins at offset {records.oldest}; it still holds all polls that count"
             )
         return
-    if _agrees_beyond(claim, evidence, verdict):
+    if _agrees_beyond(reported, records, comparison):
         return
-    found, counted = _number(claim, verdict.polls), _number_told(claim)
-    if evidence.oldest and found < counted:
-        verdict.refuse(
+    present, counted = _poll_count(reported, comparison.polls), _reported_poll_count(reported)
+    if records.oldest and present < counted:
+        comparison.add_finding(
             "cannot be recomputed",
-            f"{place} begins at offset {evidence.oldest}: of the {counted} polls that the report "
-            f"counts it still holds {found}",
+            f"{place} begins at offset {records.oldest}: of the {counted} polls that the report "
+            f"counts it still holds {present}",
         )
         return
     for difference in differences:
-        verdict.refuse("differs", difference)
+        comparison.add_finding("differs", difference)
 
 
-def _count(claim: Claim, polls: Sequence[SeenPoll], verdict: Verdict) -> None:
-    counted: dict[int, SeenPoll] = {}
+def _count(
+    reported: ReportedResult, polls: Sequence[PollAtOffset], comparison: Comparison
+) -> Recomputation:
+    """Recompute the figures with some polls and set them in the comparison."""
+    counted: dict[int, PollAtOffset] = {}
     for poll in polls:
         known = counted.get(poll.instant)
         if known is None or (known.active and not poll.active):
             counted[poll.instant] = poll
-    verdict.polls = counted
-    walk = walk_of(claim, verdict.hours, ((poll.instant, poll.active) for poll in polls))
-    verdict.recount = recount(claim, walk)
+    comparison.polls = counted
+    model = reference_model_of(
+        reported, comparison.hours, ((poll.instant, poll.active) for poll in polls)
+    )
+    comparison.recomputation = recompute(reported, model)
+    return comparison.recomputation
 
 
-def _agrees_beyond(claim: Claim, evidence: Evidence, verdict: Verdict) -> bool:
-    """Whether it agrees with some polls more; the verdict is of those then."""
-    offset = claim.offsets[STORE_STATUS.name]
-    beyond = {p.offset for p in evidence.polls if p.offset >= offset}
-    beyond |= {r.revision.position for r in evidence.removals if r.revision.position >= offset}
+def _agrees_beyond(
+    reported: ReportedResult, records: SourceRecords, comparison: Comparison
+) -> bool:
+    """Whether the report agrees with more polls; the comparison has those then."""
+    offset = reported.offsets[STORE_STATUS.name]
+    beyond = {p.offset for p in records.polls if p.offset >= offset}
+    beyond |= {r.revision.position for r in records.removals if r.revision.position >= offset}
     for number, last in enumerate(sorted(beyond)):
         if number == MAX_RECORDS_BEYOND:
             break
-        polls = evidence.polls_below(last + 1)
-        trial = Verdict(hours=verdict.hours)
-        # a look at the number alone is quick, and leaves few to be counted
-        if _number(claim, {poll.instant for poll in polls}) != _number_told(claim):
+        polls = records.polls_below(last + 1)
+        trial = Comparison(hours=comparison.hours)
+        # comparing the number of polls is quick, and leaves few to be counted
+        if _poll_count(reported, {poll.instant for poll in polls}) != _reported_poll_count(
+            reported
+        ):
             continue
-        _count(claim, polls, trial)
-        if trial.recount is not None and not any(_differences(claim, trial.recount)):
-            verdict.recount, verdict.polls, verdict.up_to = trial.recount, trial.polls, last + 1
-            verdict.notes.append(
-                f"it agrees with the polls of {STORE_STATUS.name}/{claim.partition} up to offset "
-                f"{last + 1}; the report's input offset, {offset}, is a lower bound"
+        recomputation = _count(reported, polls, trial)
+        if not any(_differences(reported, recomputation)):
+            comparison.recomputation = recomputation
+            comparison.polls, comparison.compared_up_to = trial.polls, last + 1
+            comparison.notes.append(
+                f"it agrees with the polls of {STORE_STATUS.name}/{reported.partition} up to "
+                f"offset {last + 1}; the report's input offset, {offset}, is a lower bound"
             )
             return True
     return False
 
 
-def _number_told(claim: Claim) -> int:
-    """How many polls the report counts."""
-    if claim.whole is not None:
-        return int(claim.whole["polls_counted"])
-    return sum(int(row["polls_counted"]) for row in claim.rows)
+def _reported_poll_count(reported: ReportedResult) -> int:
+    """How many polls the report has counted."""
+    if reported.whole is not None:
+        return int(reported.whole["polls_counted"])
+    return sum(int(row["polls_counted"]) for row in reported.rows)
 
 
-def _number(claim: Claim, instants: Iterable[int]) -> int:
-    """How many of these polls the report would count; days have no lookback."""
-    if claim.whole is not None:
+def _poll_count(reported: ReportedResult, instants: Iterable[int]) -> int:
+    """How many of these polls the report would count; a row of a day has no lookback."""
+    if reported.whole is not None:
         return len(list(instants))
-    return sum(claim.start <= instant < claim.end for instant in instants)
+    return sum(reported.start <= instant < reported.end for instant in instants)
 
 
-def _differences(claim: Claim, found: Recount) -> Iterator[str]:
-    if len(found.rows) != len(claim.rows):
-        yield f"the report has {len(claim.rows)} rows and recomputed it has {len(found.rows)}"
+def _differences(reported: ReportedResult, recomputation: Recomputation) -> Iterator[str]:
+    if len(recomputation.rows) != len(reported.rows):
+        yield (
+            f"the report has {len(reported.rows)} rows and recomputed it has "
+            f"{len(recomputation.rows)}"
+        )
         return
-    # what the figures rest on before what is a part of them
-    names = [*claim.columns, "polls_counted", "coverage", *claim.unknown_columns]
+    # the counts that explain a difference of the figures come first
+    names = [*reported.columns, "polls_counted", "coverage", *reported.unknown_columns]
     pairs = [
-        (name, row.get("date"), told.get(name), row.get(name))
-        for told, row in zip(claim.rows, found.rows, strict=True)
+        (name, row.get("date"), reported_row.get(name), row.get(name))
+        for reported_row, row in zip(reported.rows, recomputation.rows, strict=True)
         for name in names
     ]
     whole: list[tuple[str, Any, Any, Any]] = []
-    if claim.daily and claim.whole is not None:
+    if reported.daily and reported.whole is not None:
         whole = [
-            ("polls_counted", None, claim.whole["polls_counted"], found.polls_counted),
-            ("coverage", None, claim.whole["coverage"], found.coverage),
+            ("polls_counted", None, reported.whole["polls_counted"], recomputation.polls_counted),
+            ("coverage", None, reported.whole["coverage"], recomputation.coverage),
         ]
-    for name, date, told, recomputed in chain(pairs, whole):
-        if told != recomputed:
+    for name, date, in_report, recomputed in chain(pairs, whole):
+        if in_report != recomputed:
             of_day = f" of {date}" if date else ""
-            yield f"{name}{of_day} is {told} in the report and {recomputed} recomputed"
+            yield f"{name}{of_day} is {in_report} in the report and {recomputed} recomputed"

@@ -1,4 +1,4 @@
-"""The figures of a claim, recomputed step by step."""
+"""Recomputes the figures of a report with the reference model, step by step."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK, format_instant
-from stream_app.explain.reference_model import Walk
+from stream_app.explain.reference_model import ReferenceModel
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from stream_app.explain.reference_model import Row, Step
-    from stream_app.explain.reported import Claim
+    from stream_app.explain.reported import ReportedResult
 
 _WINDOWS: Final = {"hour": HOUR, "day": DAY, "week": WEEK}
 
 
 @dataclass(slots=True)
-class Counted:
-    """The open time of a window: minutes, or µs where no grid counts.
+class WindowCount:
+    """The open time of a window: in minutes, or in µs for exact figures.
 
     Attributes:
-        name: of the window, for people.
-        row: index of the claim's row that tells of it.
-        columns: of uptime and of downtime.
-        up: with status active.
-        down: with status inactive.
-        unknown_up: how much of `up` no poll backs.
-        unknown_down: how much of `down` no poll backs.
+        name: the name of the window, for people.
+        row: index of the reported row that has its figures.
+        columns: names of its uptime and of its downtime.
+        up: the open time with status active.
+        down: the open time with status inactive.
+        unknown_up: the part of `up` that no poll covers.
+        unknown_down: the part of `down` that no poll covers.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Counted:
     unknown_down: int = 0
 
     def add(self, amount: int, step: Step) -> None:
-        """Count a step that is open."""
+        """Add a step in which the store is open."""
         unknown = 0 if step.covered else amount
         if step.active:
             self.up += amount
@@ -52,16 +52,16 @@ class Counted:
 
 
 @dataclass(slots=True)
-class Stretch:
-    """A longest run of one status.
+class StatusRun:
+    """A time of one status, as long as possible.
 
     Attributes:
         start: µs.
         end: µs.
         active: the status.
-        poll: µs, the poll that first says so; None: the default status stands.
-        last_poll: µs, the newest that says so still.
-        open: the open time in it: minutes, or µs where no grid counts.
+        poll: instant of the first poll of the run, µs; None: the default status applies.
+        last_poll: instant of the newest poll of the run, µs.
+        open: the open time in it: in minutes, or in µs for exact figures.
     """
 
     start: int
@@ -73,27 +73,27 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Recount:
-    """What came out.
+class Recomputation:
+    """The recomputed figures of a report.
 
     Attributes:
-        rows: by column, as the claim has them.
-        polls_counted: of the whole time with the lookback before it.
-        coverage: of the whole time.
-        windows: what was counted.
-        stretches: oldest first.
+        rows: the rows of the report, by column.
+        polls_counted: polls in the whole time and in the lookback before it.
+        coverage: the coverage of the whole time.
+        windows: the open time of each window.
+        status_runs: the runs of one status, oldest first.
     """
 
     rows: list[dict[str, Any]]
     polls_counted: int
     coverage: float | None
-    windows: list[Counted]
-    stretches: list[Stretch]
+    windows: list[WindowCount]
+    status_runs: list[StatusRun]
 
 
 @dataclass(slots=True)
-class _Piled:
-    """Exact times of a row."""
+class _RowTotals:
+    """Open and covered time of a row, in µs, and its number of polls."""
 
     start: int
     end: int = 0
@@ -113,20 +113,20 @@ class _Piled:
 
 
 @dataclass(slots=True)
-class _Tally:
-    """Open time by window, and stretches of status, of steps in order."""
+class _Accumulator:
+    """Adds up steps in order: open time by window, and runs of one status."""
 
     exact: bool
-    windows: dict[Hashable, Counted] = field(default_factory=dict)
-    stretches: list[Stretch] = field(default_factory=list)
+    windows: dict[Hashable, WindowCount] = field(default_factory=dict)
+    status_runs: list[StatusRun] = field(default_factory=list)
 
     def add(self, step: Step, keys: Iterable[Hashable]) -> None:
         amount = step.end - step.start if self.exact else 1
-        last = self.stretches[-1] if self.stretches else None
+        last = self.status_runs[-1] if self.status_runs else None
         by_default = step.poll is None
         if last is None or (last.active, last.poll is None) != (step.active, by_default):
-            last = Stretch(step.start, step.end, step.active, step.poll, step.poll)
-            self.stretches.append(last)
+            last = StatusRun(step.start, step.end, step.active, step.poll, step.poll)
+            self.status_runs.append(last)
         last.end, last.last_poll = step.end, step.poll
         if not step.open:
             return
@@ -135,61 +135,65 @@ class _Tally:
             self.windows[key].add(amount, step)
 
 
-def walk_of(claim: Claim, hours: Sequence[Row] | None, polls: Iterable[tuple[int, bool]]) -> Walk:
-    """The walk through the time of a claim."""
-    return Walk(
+def reference_model_of(
+    reported: ReportedResult, hours: Sequence[Row] | None, polls: Iterable[tuple[int, bool]]
+) -> ReferenceModel:
+    """The reference model of the time of a report."""
+    return ReferenceModel(
         hours or [],
-        claim.timezone,
+        reported.timezone,
         polls,
-        claim.start,
-        claim.end,
-        lookback=claim.lookback,
-        stale_after=claim.stale_after,
-        default_active=claim.default_active,
+        reported.start,
+        reported.end,
+        lookback=reported.lookback,
+        stale_after=reported.stale_after,
+        default_active=reported.default_active,
     )
 
 
-def recount(claim: Claim, walk: Walk) -> Recount:
-    """Recompute all that a claim tells in figures."""
-    edges = {name: claim.end - length for name, length in _WINDOWS.items()}
-    cuts = [edge for edge in edges.values() if edge >= claim.start] if claim.windows else []
-    pieces = list(walk.pieces(cuts))
-    piled: dict[Hashable, _Piled] = {}
-    for piece in pieces:
-        key = piece.day if claim.daily else None
-        piled.setdefault(key, _Piled(piece.start)).add(piece)
-    for poll in walk.polls:
-        if claim.start <= poll < claim.end and claim.daily:
-            piled[walk.day_of(poll)].polls += 1
-    tally = _Tally(claim.exact, _windows(claim, piled))
-    for step in pieces if claim.exact else walk.minutes():
+def recompute(reported: ReportedResult, model: ReferenceModel) -> Recomputation:
+    """Recompute all figures of a report."""
+    edges = {name: reported.end - length for name, length in _WINDOWS.items()}
+    cuts = [edge for edge in edges.values() if edge >= reported.start] if reported.windows else []
+    spans = list(model.constant_spans(cuts))
+    totals: dict[Hashable, _RowTotals] = {}
+    for span in spans:
+        key = span.day if reported.daily else None
+        totals.setdefault(key, _RowTotals(span.start)).add(span)
+    for poll in model.polls:
+        if reported.start <= poll < reported.end and reported.daily:
+            totals[model.day_of(poll)].polls += 1
+    accumulator = _Accumulator(reported.exact, _windows(reported, totals))
+    for step in spans if reported.exact else model.minutes():
         keys: Iterable[Hashable] = (None,)
-        if claim.windows:
+        if reported.windows:
             keys = [name for name, edge in edges.items() if step.start >= edge]
-        elif claim.daily:
+        elif reported.daily:
             keys = (step.day,)
-        tally.add(step, keys)
-    whole = _Piled(claim.start)
-    for piece in pieces:
-        whole.add(piece)
-    if not claim.daily:
-        for pile in piled.values():
-            pile.polls = len(walk.polls)
-    return Recount(
-        rows=list(_rows(claim, piled, tally)),
-        polls_counted=len(walk.polls),
+        accumulator.add(step, keys)
+    whole = _RowTotals(reported.start)
+    for span in spans:
+        whole.add(span)
+    if not reported.daily:
+        for row in totals.values():
+            row.polls = len(model.polls)
+    return Recomputation(
+        rows=list(_rows(reported, totals, accumulator)),
+        polls_counted=len(model.polls),
         coverage=whole.coverage(),
-        windows=list(tally.windows.values()),
-        stretches=tally.stretches,
+        windows=list(accumulator.windows.values()),
+        status_runs=accumulator.status_runs,
     )
 
 
-def _windows(claim: Claim, piled: dict[Hashable, _Piled]) -> dict[Hashable, Counted]:
-    unit = "seconds" if claim.exact else "minutes"
-    if claim.windows:
-        suffix = "_seconds" if claim.exact else ""
+def _windows(
+    reported: ReportedResult, totals: dict[Hashable, _RowTotals]
+) -> dict[Hashable, WindowCount]:
+    unit = "seconds" if reported.exact else "minutes"
+    if reported.windows:
+        suffix = "_seconds" if reported.exact else ""
         return {
-            name: Counted(
+            name: WindowCount(
                 f"last {name}",
                 0,
                 (f"uptime_last_{name}{suffix}", f"downtime_last_{name}{suffix}"),
@@ -198,29 +202,34 @@ def _windows(claim: Claim, piled: dict[Hashable, _Piled]) -> dict[Hashable, Coun
         }
     columns = (f"uptime_{unit}", f"downtime_{unit}")
     return {
-        key: Counted(str(key) if claim.daily else "the time asked for", row, columns)
-        for row, key in enumerate(piled)
+        key: WindowCount(str(key) if reported.daily else "the time asked for", row, columns)
+        for row, key in enumerate(totals)
     }
 
 
-def _rows(claim: Claim, piled: dict[Hashable, _Piled], tally: _Tally) -> Iterator[dict[str, Any]]:
-    for number, (key, pile) in enumerate(piled.items()):
-        row: dict[str, Any] = {"store_id": claim.store_id}
-        if claim.daily:
+def _rows(
+    reported: ReportedResult, totals: dict[Hashable, _RowTotals], accumulator: _Accumulator
+) -> Iterator[dict[str, Any]]:
+    for number, (key, row_totals) in enumerate(totals.items()):
+        row: dict[str, Any] = {"store_id": reported.store_id}
+        if reported.daily:
             row["date"] = str(key)
-        if not claim.windows:
-            row |= {"start": format_instant(pile.start), "end": format_instant(pile.end)}
-        for window in tally.windows.values():
+        if not reported.windows:
+            row |= {
+                "start": format_instant(row_totals.start),
+                "end": format_instant(row_totals.end),
+            }
+        for window in accumulator.windows.values():
             if window.row == number:
                 columns = (*window.columns, *unknown_columns_of(window.columns))
                 amounts = (window.up, window.down, window.unknown_up, window.unknown_down)
                 for column, amount in zip(columns, amounts, strict=True):
                     row[column] = _figure(column, amount)
-        yield row | {"polls_counted": pile.polls, "coverage": pile.coverage()}
+        yield row | {"polls_counted": row_totals.polls, "coverage": row_totals.coverage()}
 
 
 def _figure(column: str, amount: int) -> float:
-    """As the column has it: seconds, minutes, or hours with two decimals."""
+    """An amount in the unit of its column: seconds, minutes, or hours with two decimals."""
     if column.endswith("_seconds"):
         return amount / SECOND
     return round(amount / 60, 2) if column.endswith(("_day", "_week")) else amount

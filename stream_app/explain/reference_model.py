@@ -1,8 +1,8 @@
-"""The status of a store step by step, by the plainest way there is, to check the figures with.
+"""A reference model of a store's status: the simplest method, to check the product's figures.
 
-Written straight from what a report means: one step a minute, or one a piece of time in which
-nothing changes, each looked at by itself with datetime and pytz. It shares no code with the
-closed form (`uptime`, `hours`, `zones`, `intervals`), so that each can convict the other.
+It follows the definition of a report directly: one step for each minute, or for each span in which
+nothing changes, and each step is looked at by itself with datetime and pytz. It shares no code
+with `stream_app.domain`, so that an error in either of them shows as a difference.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
 Row = tuple[int, str, str]
+"""Business hours: `(day, start, end)`, 0 = Monday, local times of day as text."""
 
 _SECOND: Final = 1_000_000
 _MINUTE: Final = 60 * _SECOND
@@ -32,7 +33,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Step(NamedTuple):
-    """A stretch of time, as it is at its first instant.
+    """A span of time with the state of the store at its first instant.
 
     Attributes:
         start: µs.
@@ -40,8 +41,8 @@ class Step(NamedTuple):
         day: the date on the store's clock.
         open: whether that clock shows business hours.
         active: the status that counts.
-        poll: µs, the poll that says so; None: the default status stands.
-        covered: whether that poll is recent enough to speak for the store.
+        poll: instant of the poll with that status, µs; None: the default status applies.
+        covered: whether that poll is recent enough for its status to be known.
     """
 
     start: int
@@ -54,33 +55,33 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True)
-class Opening:
-    """The hours that begin on one day of the week, µs after its midnight.
+class DayOpening:
+    """The business hours that begin on one day of the week.
 
     Attributes:
-        today: from when to when.
-        tomorrow: until when on the day after.
+        today: `(start, end)` on that day, µs after its midnight.
+        tomorrow: where hours over midnight end on the next day, µs after the next midnight.
     """
 
     today: list[tuple[int, int]] = field(default_factory=list)
     tomorrow: list[int] = field(default_factory=list)
 
 
-class Walk:
-    """What is known of one store, to be walked through.
+class ReferenceModel:
+    """The facts of one store, from which its status at each step follows.
 
     Args:
         rows: business hours, `(day, start, end)`; none: always open.
         zone_name: an IANA name.
-        polls: `(instant, active)` in any order, with any doubles.
-        start: of the time to walk through, µs.
-        end: where it ends, µs.
+        polls: `(instant, active)` in any order, with any duplicates.
+        start: the start of the time, µs.
+        end: the end of the time, µs.
         lookback: how long before the start a poll still counts, µs.
-        stale_after: how long a poll speaks for the store, µs.
-        default_active: the status where no poll tells.
+        stale_after: how long a poll covers the time after it, µs.
+        default_active: the status before the first poll.
 
     Attributes:
-        polls: the instants of those that count, sorted.
+        polls: the instants of the polls that count, sorted.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Walk:
                 self._active[instant] = active and self._active.get(instant, True)
         self.polls = sorted(self._active)
         self._always_open = True
-        self._opening: defaultdict[int, Opening] = defaultdict(Opening)
+        self._opening: defaultdict[int, DayOpening] = defaultdict(DayOpening)
         for day, opens, closes in rows:
             self._always_open = False
             self._add_row(day, _reading(opens), _reading(closes))
@@ -118,11 +119,11 @@ class Walk:
             start = self._end - back * _MINUTE
             yield self._step(start, start + _MINUTE)
 
-    def pieces(self, cuts: Iterable[int] = ()) -> Iterator[Step]:
-        """Pieces within which nothing can change.
+    def constant_spans(self, cuts: Iterable[int] = ()) -> Iterator[Step]:
+        """Spans within which nothing can change, in order.
 
         Args:
-            cuts: further instants at which one shall end, µs.
+            cuts: further instants at which a span ends, µs.
         """
         instants = {self._start, *cuts, *self.polls, *self._clock_cuts()}
         instants.update(poll + self._stale_after for poll in self.polls)
@@ -152,7 +153,7 @@ class Walk:
         if opens == closes:
             return
         if opens < closes:
-            # files write the end of the day so too
+            # files also write the end of the day as 23:59:59.999999
             until = _DAY if closes == _LAST_READING else closes
             self._opening[day].today.append((opens, until))
         else:
@@ -169,7 +170,7 @@ class Walk:
         )
 
     def _clock_cuts(self) -> Iterator[int]:
-        """Instants at which the store's clock may show a boundary, or jumps; and some others."""
+        """Instants at which hours, day or UTC offset may change, and some others."""
         changes, offsets = _offsets(self._zone, self._start, self._end)
         yield from changes
         day = self.day_of(self._start) - timedelta(days=1)
@@ -197,7 +198,7 @@ def _local(zone: BaseTzInfo, instant: int) -> datetime:
 
 
 def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set[int]]:
-    """When the zone's clock jumps, and all that it is ahead of UTC; found by asking it."""
+    """The instants at which a zone's UTC offset changes, and its offsets; found by probing."""
 
     def offset_at(instant: int) -> int:
         return (_local(zone, instant) - _EPOCH) // _MICROSECOND - instant
@@ -223,7 +224,7 @@ def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set
 
 
 def _reading(text: str) -> int:
-    """A time of day as µs after midnight; its form has been checked by whoever took it in."""
+    """A time of day as µs after midnight; the reader of the record has checked its form."""
     hours, minutes, seconds = ([*text.strip().split(":"), "0"])[:3]
     whole, _, fraction = seconds.partition(".")
     return (

@@ -1,4 +1,4 @@
-"""What a report says of one store: its figures, and all that they rest on."""
+"""The figures that a report has of one store, with their provenance."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from stream_app.explain.reference_model import Row
 
 EXACT_WINDOWS: Final = "uptime_last_hour_seconds"
-"""A column that tells the three windows in seconds."""
+"""A column of the exact figures of the three windows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The account of one store's figures.
+class ReportedResult:
+    """The figures of one store in a report, and the facts that they were computed from.
 
     Attributes:
         store_id: the store.
-        start: of the time that they are of, without the lookback; µs.
+        start: the start of their time without the lookback, µs.
         end: their reference time, µs.
         lookback: µs.
         stale_after: µs.
-        default_active: the status where no poll tells.
-        timezone: name of the zone.
-        tzdata_version: of the zone's clock changes.
-        hours: rows of business hours; None: it is always open. Not told where `hours_told` is
-            false, as in a report of many stores.
-        hours_told: whether the report has them.
-        hours_version: their digest.
-        partition: of the store.
-        offsets: by source topic, below which its partition was applied.
+        default_active: the status before the first poll.
+        timezone: name of the timezone.
+        tzdata_version: the version of the timezone database.
+        hours: rows of business hours; None: always open, or not reported.
+        hours_reported: whether the report has the business hours; one of many stores has none.
+        hours_version: the digest of the business hours.
+        partition: the partition of the store.
+        offsets: the input offset of the partition in each source topic.
         columns: names of the figures.
-        unknown_columns: names of how much of each figure no poll backs, where the report tells it.
+        unknown_columns: names of the values that say how much of each figure no poll covers; empty
+            where the report has none.
         rows: the figures by column, with `polls_counted` and `coverage` of each row.
-        whole: `polls_counted` and `coverage` of the whole time, where they are told.
+        whole: `polls_counted` and `coverage` of the whole time, where the report has them.
     """
 
     store_id: str
@@ -58,7 +58,7 @@ class Claim:
     timezone: str
     tzdata_version: str
     hours: Sequence[Row] | None
-    hours_told: bool
+    hours_reported: bool
     hours_version: str
     partition: int
     offsets: dict[str, int]
@@ -83,7 +83,7 @@ class Claim:
         return EXACT_WINDOWS in self.columns or "uptime_seconds" in self.columns
 
 
-def claim_of(content: dict[str, Any], store: str | None, partitions: int) -> Claim:
+def reported_result(content: dict[str, Any], store: str | None, partitions: int) -> ReportedResult:
     """Read the JSON form of a report.
 
     Args:
@@ -97,7 +97,7 @@ def claim_of(content: dict[str, Any], store: str | None, partitions: int) -> Cla
     try:
         of_many = "reports" in content
         rows, told = (_rows_of_many if of_many else _rows_of_one)(content, store)
-        return _claim(content, rows, told, partitions, of_many=of_many)
+        return _result(content, rows, told, partitions, of_many=of_many)
     except (RecordError, ValueError, TypeError, AttributeError) as error:
         raise StoreUptimeError(
             f"the report does not tell enough to be recomputed: {error}"
@@ -127,14 +127,14 @@ def _rows_of_many(
     return rows, content | rows[0]
 
 
-def _claim(
+def _result(
     content: dict[str, Any],
     rows: list[dict[str, Any]],
     told: dict[str, Any],
     partitions: int,
     *,
     of_many: bool,
-) -> Claim:
+) -> ReportedResult:
     columns = names_in(content, "columns", CSV_HEADER)
     store_id = parse_uuid(told["store_id"])
     end = parse_instant(field_of(content, "reference_time"))
@@ -146,7 +146,7 @@ def _claim(
             field_of(row, name)
     partition = partition_of(store_id.encode(), partitions)
     hours = told.get("business_hours")
-    return Claim(
+    return ReportedResult(
         store_id=store_id,
         start=start,
         end=end,
@@ -156,7 +156,7 @@ def _claim(
         timezone=str(field_of(told, "timezone")),
         tzdata_version=str(field_of(content, "tzdata_version")),
         hours=None if hours is None else [(day, opens, closes) for day, opens, closes in hours],
-        hours_told=not of_many,
+        hours_reported=not of_many,
         hours_version=str(field_of(told, "hours_version")),
         partition=partition,
         offsets=_offsets(field_of(content, "input_offsets"), partition),

@@ -1,4 +1,4 @@
-"""What the topics still say of one store."""
+"""Reads the records of one store from the source topics."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from stream_app.explain.reference_model import Row
-    from stream_app.explain.reported import Claim
+    from stream_app.explain.reported import ReportedResult
 
 
 class Reader(Protocol):
     """Reads ranges of a topic's partition."""
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """The oldest offset that is kept, and the one behind the newest."""
+        """The first offset of the partition and its end offset."""
 
     def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
         """The records in `[first, end)`."""
 
 
-class SeenPoll(NamedTuple):
-    """A poll as it came; its instant in µs."""
+class PollAtOffset(NamedTuple):
+    """A poll with the offset of its record; the instant in µs."""
 
     offset: int
     instant: int
     active: bool
 
 
-class SeenHours(NamedTuple):
-    """Business hours as they came; none at all where they were taken back."""
+class HoursAtOffset(NamedTuple):
+    """Business hours with the offset of their record; no rows where they were removed."""
 
     offset: int
     rows: list[Row]
     revision: Revision
 
 
-class SeenZone(NamedTuple):
-    """The name of a zone as it came; None where it was taken back."""
+class TimezoneAtOffset(NamedTuple):
+    """The name of a timezone with the offset of its record; None where it was removed."""
 
     offset: int
     name: str | None
@@ -63,27 +63,28 @@ class SeenZone(NamedTuple):
 
 
 @dataclass(slots=True)
-class Evidence:
-    """Records of one store, in the order of their offsets; also those behind the claim's.
+class SourceRecords:
+    """The records of one store in the order of their offsets, also those beyond the report's.
 
     Attributes:
-        polls: those that can count.
-        hours: all that counted when they came: an older one that a worker forwarded did not.
-        zones: likewise.
-        removals: those that took back the polls that came before them.
-        oldest: the offset that the partition of `store-status` begins at.
-        end: the offset that it was read up to.
+        polls: the polls that can count.
+        hours: the business hours that applied when they were written; an older record that a
+            worker forwarded did not apply.
+        timezones: the timezones that applied when they were written.
+        removals: the records that removed all earlier polls.
+        oldest: the first offset of the partition of `store-status`.
+        end: the offset up to which that partition was read.
     """
 
-    polls: list[SeenPoll] = field(default_factory=list)
-    hours: list[SeenHours] = field(default_factory=list)
-    zones: list[SeenZone] = field(default_factory=list)
+    polls: list[PollAtOffset] = field(default_factory=list)
+    hours: list[HoursAtOffset] = field(default_factory=list)
+    timezones: list[TimezoneAtOffset] = field(default_factory=list)
     removals: list[PollsRemoval] = field(default_factory=list)
     oldest: int = 0
     end: int = 0
 
-    def polls_below(self, offset: int) -> list[SeenPoll]:
-        """The polls that stand below an offset, and have not been taken back below it."""
+    def polls_below(self, offset: int) -> list[PollAtOffset]:
+        """The polls below an offset that no record below it has removed."""
         removed = max(
             (
                 removal.revision.position
@@ -95,115 +96,119 @@ class Evidence:
         return [poll for poll in self.polls if removed < poll.offset < offset]
 
 
-async def gather(
+async def read_source_records(
     reader: Reader,
-    claim: Claim,
+    reported: ReportedResult,
     tolerance: int,
     earliest: int,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Evidence:
-    """Read a store's partition of all source topics, whole.
+) -> SourceRecords:
+    """Read the partition of a store in all source topics, from its first offset to its end.
 
     Args:
-        reader: what reads.
-        claim: whose store is meant.
+        reader: reads the topics.
+        reported: the result whose store is meant.
         tolerance: the setting FUTURE_TOLERANCE, µs.
         earliest: the setting EARLIEST_POLL, µs.
-        on_progress: told how many offsets are read, and of how many.
+        on_progress: called with the number of offsets that are read, and of all offsets.
 
     Raises:
         BrokerUnavailableError: no broker answers.
     """
-    evidence = Evidence()
-    take = {
-        STORE_STATUS.name: lambda record: _take_polls(evidence, record, claim, tolerance, earliest),
-        STORE_BUSINESS_HOURS.name: lambda record: _take_hours(evidence, record, claim),
-        STORE_TIMEZONES.name: lambda record: _take_zone(evidence, record, claim),
+    records = SourceRecords()
+    add = {
+        STORE_STATUS.name: lambda record: _add_polls(
+            records, record, reported, tolerance, earliest
+        ),
+        STORE_BUSINESS_HOURS.name: lambda record: _add_hours(records, record, reported),
+        STORE_TIMEZONES.name: lambda record: _add_timezone(records, record, reported),
     }
-    places = [TopicPartition(spec.name, claim.partition) for spec in SOURCE_TOPICS]
-    bounds = {place: await reader.bounds(place) for place in places}
-    evidence.oldest, evidence.end = bounds[places[0]]
+    partitions = [TopicPartition(spec.name, reported.partition) for spec in SOURCE_TOPICS]
+    bounds = {partition: await reader.bounds(partition) for partition in partitions}
+    records.oldest, records.end = bounds[partitions[0]]
     total = sum(end - oldest for oldest, end in bounds.values())
-    dashed = claim.store_id.encode()
+    dashed = reported.store_id.encode()
     plain = dashed.replace(b"-", b"")
     done = 0
-    for place, (oldest, end) in bounds.items():
-        async for record in reader.records(place, oldest, end):
-            # most records are of other stores: this look is quicker than reading them
+    for partition, (oldest, end) in bounds.items():
+        async for record in reader.records(partition, oldest, end):
+            # most records are of other stores: searching for the id is quicker than parsing them
             value = (record.value or record.key or b"").lower()
             if dashed in value or plain in value:
-                take[place.topic](record)
+                add[partition.topic](record)
             on_progress(done + record.offset + 1 - oldest, total)
         done += end - oldest
         on_progress(done, total)
-    return evidence
+    return records
 
 
-def _take_polls(
-    evidence: Evidence, record: Any, claim: Claim, tolerance: int, earliest: int
+def _add_polls(
+    records: SourceRecords, record: Any, reported: ReportedResult, tolerance: int, earliest: int
 ) -> None:
     try:
         removed = removal_in(record.value)
         if removed is not None:
-            if removed == claim.store_id:
-                _take_removal(evidence, record)
+            if removed == reported.store_id:
+                _add_removal(records, record)
             return
         batch, _ = decode_poll_batch(record.value)
     except RecordError:
-        # the worker has kept it as a dead letter
+        # the worker has written it to the dead letters
         return
-    if batch.store_id != claim.store_id:
+    if batch.store_id != reported.store_id:
         return
-    if evidence.removals and evidence.removals[-1].hides(record, ""):
+    if records.removals and records.removals[-1].hides(record, ""):
         return
     for instant, active in batch.polls:
-        if claim.start - claim.lookback <= instant <= claim.end and (
+        if reported.start - reported.lookback <= instant <= reported.end and (
             before_earliest(instant, earliest) is None
             and ahead_of_clock(instant, record.timestamp * 1000, tolerance) is None
         ):
-            evidence.polls.append(SeenPoll(record.offset, instant, active))
+            records.polls.append(PollAtOffset(record.offset, instant, active))
 
 
-def _take_removal(evidence: Evidence, record: Any) -> None:
-    known = evidence.removals[-1].revision if evidence.removals else None
+def _add_removal(records: SourceRecords, record: Any) -> None:
+    known = records.removals[-1].revision if records.removals else None
     revision = Revision.of(record).superseding(known)
     if revision is not None:
-        evidence.removals.append(PollsRemoval(revision, record.timestamp, ""))
+        records.removals.append(PollsRemoval(revision, record.timestamp, ""))
 
 
-def _take_hours(evidence: Evidence, record: Any, claim: Claim) -> None:
+def _add_hours(records: SourceRecords, record: Any, reported: ReportedResult) -> None:
     try:
-        if taken_back_in(record) == claim.store_id:
-            revision = _superseding(record, evidence.hours)
+        if taken_back_in(record) == reported.store_id:
+            revision = _superseding(record, records.hours)
             if revision is not None:
-                evidence.hours.append(SeenHours(record.offset, [], revision))
+                records.hours.append(HoursAtOffset(record.offset, [], revision))
             return
-        told = decode_hours(record.value)
-        # a wrong row refuses the record, whose store keeps its earlier hours
-        WeeklyHours.from_rows(told.hours)
+        decoded = decode_hours(record.value)
+        # a record with a wrong row was rejected, and the earlier hours of the store still apply
+        WeeklyHours.from_rows(decoded.hours)
     except RecordError:
         return
-    revision = _superseding(record, evidence.hours)
-    if told.store_id == claim.store_id and revision is not None:
-        rows = [(day, opens.strip(), closes.strip()) for day, opens, closes in told.hours]
-        evidence.hours.append(SeenHours(record.offset, rows, revision))
+    revision = _superseding(record, records.hours)
+    if decoded.store_id == reported.store_id and revision is not None:
+        rows = [(day, opens.strip(), closes.strip()) for day, opens, closes in decoded.hours]
+        records.hours.append(HoursAtOffset(record.offset, rows, revision))
 
 
-def _take_zone(evidence: Evidence, record: Any, claim: Claim) -> None:
+def _add_timezone(records: SourceRecords, record: Any, reported: ReportedResult) -> None:
     try:
-        if taken_back_in(record) == claim.store_id:
-            revision = _superseding(record, evidence.zones)
+        if taken_back_in(record) == reported.store_id:
+            revision = _superseding(record, records.timezones)
             if revision is not None:
-                evidence.zones.append(SeenZone(record.offset, None, revision))
+                records.timezones.append(TimezoneAtOffset(record.offset, None, revision))
             return
-        told = decode_zone(record.value)
+        decoded = decode_zone(record.value)
     except RecordError:
         return
-    revision = _superseding(record, evidence.zones)
-    if told.store_id == claim.store_id and revision is not None:
-        evidence.zones.append(SeenZone(record.offset, told.timezone, revision))
+    revision = _superseding(record, records.timezones)
+    if decoded.store_id == reported.store_id and revision is not None:
+        records.timezones.append(TimezoneAtOffset(record.offset, decoded.timezone, revision))
 
 
-def _superseding(record: Any, seen: Sequence[SeenHours | SeenZone]) -> Revision | None:
-    """The revision that a record makes after these; None if it is older than the last of them."""
-    return Revision.of(record).superseding(seen[-1].revision if seen else None)
+def _superseding(
+    record: Any, earlier: Sequence[HoursAtOffset | TimezoneAtOffset]
+) -> Revision | None:
+    """The revision of a record that comes after others; None if it is older than the last one."""
+    return Revision.of(record).superseding(earlier[-1].revision if earlier else None)

@@ -20,9 +20,9 @@ from stream_app.contracts.polls import decode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
-from stream_app.explain.comparison import judge
-from stream_app.explain.reported import claim_of
-from stream_app.explain.source_records import gather
+from stream_app.explain.comparison import compare
+from stream_app.explain.reported import reported_result
+from stream_app.explain.source_records import read_source_records
 from stream_app.kafka.clients import start, stop, unavailable
 from stream_app.worker.agents.report_calculator import Calculation
 from stream_app.worker.watchman.recent_records import (
@@ -33,7 +33,7 @@ from stream_app.worker.watchman.recent_records import (
 from stream_app.worker.watchman.window import choose_window, known_from, reading_span
 
 if TYPE_CHECKING:
-    from stream_app.explain.reported import Claim
+    from stream_app.explain.reported import ReportedResult
     from stream_app.metrics import CheckOutcome, WorkerMetrics
     from stream_app.settings import Settings
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
@@ -279,7 +279,7 @@ class Watchman:
         polls = [instant for record in some for instant in _instants(record)]
         return choose_window(self._settings, checks.known, owned.newest_poll, polls, self._random)
 
-    def _claim(self, number: int, store_id: str, window: Window) -> Claim | None:
+    def _claim(self, number: int, store_id: str, window: Window) -> ReportedResult | None:
         """What a report would say now; None: it cannot be made here, or no longer.
 
         Raises:
@@ -295,22 +295,24 @@ class Watchman:
         except ReportError as error:
             log.debug("the watchman cannot check store %s: %s", store_id, error)
             return None
-        return claim_of(orjson.loads(orjson.dumps(content)), None, self._settings.partitions)
+        return reported_result(orjson.loads(orjson.dumps(content)), None, self._settings.partitions)
 
-    def _recompute(self, checks: _Round, claim: Claim) -> tuple[CheckOutcome, list[str]]:
+    def _recompute(self, checks: _Round, claim: ReportedResult) -> tuple[CheckOutcome, list[str]]:
         """Compare a report with what the topics say; the outcome, and what differs."""
         settings = self._settings
         evidence = asyncio.run(
-            gather(checks.kept, claim, settings.future_tolerance, settings.earliest_poll)
+            read_source_records(
+                checks.kept, claim, settings.future_tolerance, settings.earliest_poll
+            )
         )
         if claim.hours and not evidence.hours:
             return "not_comparable", []
-        if claim.timezone != settings.default_timezone and not evidence.zones:
+        if claim.timezone != settings.default_timezone and not evidence.timezones:
             return "not_comparable", []
         # a topic that was deleted and made anew begins at its first offset, and lacks polls that
         # the table holds: such a topic is one that has lost its oldest records
         evidence.oldest = 1 if checks.first == 0 else 0
-        verdict = judge(claim, evidence, settings.default_timezone)
+        verdict = compare(claim, evidence, settings.default_timezone)
         if verdict.outcome == "cannot be recomputed":
             return "not_comparable", []
         return verdict.outcome, verdict.reasons
@@ -349,7 +351,7 @@ def _place(letter: Any) -> tuple[Any, Any, Any] | None:
     return source.get("topic"), source.get("partition"), source.get("offset")
 
 
-def _tell(number: int, claim: Claim, differences: list[str]) -> None:
+def _tell(number: int, claim: ReportedResult, differences: list[str]) -> None:
     applied = ", ".join(
         f"{topic} below offset {offset}" for topic, offset in sorted(claim.offsets.items())
     )

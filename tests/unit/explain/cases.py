@@ -31,9 +31,9 @@ from stream_app.domain.report_spec import ReportRow, ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
-from stream_app.explain.comparison import judge
-from stream_app.explain.reported import claim_of
-from stream_app.explain.source_records import gather
+from stream_app.explain.comparison import compare
+from stream_app.explain.reported import reported_result
+from stream_app.explain.source_records import read_source_records
 from stream_app.settings import Settings
 from stream_app.worker.facts.keys import encode_rows
 from tests.fakes import FakeRecord
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from stream_app.explain.comparison import Verdict
+    from stream_app.explain.comparison import Comparison
     from tests.strategies import Case, Poll
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
@@ -167,7 +167,9 @@ def report_of(
     }
 
 
-async def verdict_of(content: dict[str, Any], topics: Topics, store: str | None = None) -> Verdict:
-    claim = claim_of(content, store, SETTINGS.partitions)
-    evidence = await gather(FakeReader(topics), claim, SETTINGS.future_tolerance, 0)
-    return judge(claim, evidence, SETTINGS.default_timezone)
+async def comparison_of(
+    content: dict[str, Any], topics: Topics, store: str | None = None
+) -> Comparison:
+    reported = reported_result(content, store, SETTINGS.partitions)
+    records = await read_source_records(FakeReader(topics), reported, SETTINGS.future_tolerance, 0)
+    return compare(reported, records, SETTINGS.default_timezone)

@@ -23,11 +23,11 @@ from tests.unit.explain.cases import (
     STORE,
     TAKEN_MS,
     Topics,
+    comparison_of,
     forms,
     offsets_of,
     report_of,
     topics_of,
-    verdict_of,
 )
 
 usual = settings(max_examples=60)
@@ -44,9 +44,9 @@ def test_what_the_product_reports_agrees(case: Case, form: ReportSpec, of_many: 
     topics = topics_of(case)
     content = report_of(case, form, offsets_of(topics), of_many=of_many)
 
-    verdict = asyncio.run(verdict_of(content, topics, STORE if of_many else None))
+    comparison = asyncio.run(comparison_of(content, topics, STORE if of_many else None))
 
-    assert (verdict.outcome, verdict.reasons) == ("agrees", [])
+    assert (comparison.outcome, comparison.reasons) == ("agrees", [])
 
 
 def figures_of(content: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -66,12 +66,12 @@ def test_a_figure_that_was_changed_differs(
     row, name = data.draw(st.sampled_from(figures_of(content)))
     row[name] += 1
 
-    verdict = asyncio.run(verdict_of(content, topics))
+    comparison = asyncio.run(comparison_of(content, topics))
 
-    assert verdict.outcome == "differs"
+    assert comparison.outcome == "differs"
     assert any(
         f"{name}" in reason and f"is {row[name]} in the report" in reason
-        for reason in verdict.reasons
+        for reason in comparison.reasons
     )
 
 
@@ -83,10 +83,10 @@ async def test_what_no_poll_backs_counts_too(form: ReportSpec) -> None:
     name = form.unknown_columns[-1]
     row[name] += 1
 
-    verdict = await verdict_of(content, topics)
+    comparison = await comparison_of(content, topics)
 
-    assert verdict.outcome == "differs"
-    assert any(reason.startswith(name) for reason in verdict.reasons)
+    assert comparison.outcome == "differs"
+    assert any(reason.startswith(name) for reason in comparison.reasons)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -99,7 +99,7 @@ async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
         for name in form.unknown_columns:
             del row[name]
 
-    assert (await verdict_of(content, topics)).outcome == "agrees"
+    assert (await comparison_of(content, topics)).outcome == "agrees"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -108,10 +108,10 @@ async def test_coverage_counts_too(form: ReportSpec) -> None:
     content = report_of(CASE, form, offsets_of(topics))
     content["coverage"] = 0.5
 
-    verdict = await verdict_of(content, topics)
+    comparison = await comparison_of(content, topics)
 
-    assert verdict.outcome == "differs"
-    assert verdict.reasons[0].startswith("coverage is 0.5 in the report and ")
+    assert comparison.outcome == "differs"
+    assert comparison.reasons[0].startswith("coverage is 0.5 in the report and ")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -125,11 +125,11 @@ async def test_polls_just_beyond_the_input_offset_may_be_in(
     topics.add_polls((NOON - 2 * HOUR, False))
     content = report_of(CASE, form, offsets, of_many=of_many)
 
-    verdict = await verdict_of(content, topics, STORE)
+    comparison = await comparison_of(content, topics, STORE)
 
-    assert verdict.outcome == "agrees"
-    assert verdict.up_to == 3
-    assert verdict.notes == [
+    assert comparison.outcome == "agrees"
+    assert comparison.compared_up_to == 3
+    assert comparison.notes == [
         "it agrees with the polls of store-status/1 up to offset 3; the report's input offset, 2, "
         "is a lower bound"
     ]
@@ -140,9 +140,9 @@ async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
     offsets = offsets_of(topics)
     topics.add_polls((NOON - 30 * MINUTE, True))
 
-    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets), topics)
+    comparison = await comparison_of(report_of(CASE, ReportSpec(), offsets), topics)
 
-    assert (verdict.outcome, verdict.notes) == ("agrees", [])
+    assert (comparison.outcome, comparison.notes) == ("agrees", [])
 
 
 async def test_polls_that_the_topic_no_longer_holds() -> None:
@@ -152,10 +152,10 @@ async def test_polls_that_the_topic_no_longer_holds() -> None:
     topics.add_polls(CASE.polls[1])
     content = report_of(CASE, ReportSpec(), offsets_of(topics))
 
-    verdict = await verdict_of(content, topics)
+    comparison = await comparison_of(content, topics)
 
-    assert verdict.outcome == "cannot be recomputed"
-    assert verdict.reasons == [
+    assert comparison.outcome == "cannot be recomputed"
+    assert comparison.reasons == [
         "store-status/1 begins at offset 17: of the 2 polls that the report counts it still holds 1"
     ]
 
@@ -166,10 +166,10 @@ async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
     for number, record in enumerate(topics.records[STORE_STATUS.name]):
         record.offset = 17 + number
 
-    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
+    comparison = await comparison_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
 
-    assert verdict.outcome == "agrees"
-    assert verdict.notes == [
+    assert comparison.outcome == "agrees"
+    assert comparison.notes == [
         "store-status/1 begins at offset 17; it still holds all polls that count"
     ]
 
@@ -178,20 +178,22 @@ async def test_another_release_of_the_zones() -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"tzdata_version": "1999a"}
 
-    verdict = await verdict_of(content, topics)
+    comparison = await comparison_of(content, topics)
 
-    assert verdict.outcome == "cannot be recomputed"
-    assert verdict.reasons[0].startswith("the report rests on tzdata 1999a and this program has ")
+    assert comparison.outcome == "cannot be recomputed"
+    assert comparison.reasons[0].startswith(
+        "the report rests on tzdata 1999a and this program has "
+    )
 
 
 async def test_hours_that_the_topic_does_not_have() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(rows=[(0, "01:00", "02:00")])
 
-    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
+    comparison = await comparison_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
-    assert verdict.outcome == "differs"
-    assert verdict.reasons == ["store-business-hours/1 has other business hours below offset 1"]
+    assert comparison.outcome == "differs"
+    assert comparison.reasons == ["store-business-hours/1 has other business hours below offset 1"]
 
 
 @pytest.mark.parametrize("newer", [False, True])
@@ -207,18 +209,18 @@ async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool
     right, wrong = (other, CASE) if newer else (CASE, other)
 
     for case, outcome in ((right, "agrees"), (wrong, "differs")):
-        verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
-        assert verdict.outcome == outcome
+        comparison = await comparison_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
+        assert comparison.outcome == outcome
 
 
 async def test_hours_that_are_not_those_of_their_version() -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"hours_version": "0" * 12}
 
-    verdict = await verdict_of(content, topics)
+    comparison = await comparison_of(content, topics)
 
-    assert verdict.outcome == "differs"
-    assert verdict.reasons[0] == "hours_version is not that of the report's business hours"
+    assert comparison.outcome == "differs"
+    assert comparison.reasons[0] == "hours_version is not that of the report's business hours"
 
 
 async def test_hours_of_which_only_newer_ones_are_left() -> None:
@@ -228,8 +230,8 @@ async def test_hours_of_which_only_newer_ones_are_left() -> None:
     topics.add(STORE_BUSINESS_HOURS.name, b"compacted away")
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, []))
 
-    one = await verdict_of(report_of(CASE, ReportSpec(), offsets), topics)
-    many = await verdict_of(report_of(CASE, ReportSpec(), offsets, of_many=True), topics, STORE)
+    one = await comparison_of(report_of(CASE, ReportSpec(), offsets), topics)
+    many = await comparison_of(report_of(CASE, ReportSpec(), offsets, of_many=True), topics, STORE)
 
     assert one.outcome == "agrees"
     assert one.notes == [
@@ -243,10 +245,10 @@ async def test_another_zone() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(zone_name="UTC")
 
-    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
+    comparison = await comparison_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
-    assert verdict.outcome == "differs"
-    assert verdict.reasons == [
+    assert comparison.outcome == "differs"
+    assert comparison.reasons == [
         "the report's zone is UTC, and by store-timezones/1 below offset 1 it is Europe/Berlin"
     ]
 
@@ -256,9 +258,9 @@ async def test_a_store_that_nothing_names_but_polls() -> None:
     topics = Topics()
     topics.add_polls(*case.polls)
 
-    verdict = await verdict_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
+    comparison = await comparison_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
-    assert (verdict.outcome, verdict.notes) == ("agrees", [])
+    assert (comparison.outcome, comparison.notes) == ("agrees", [])
 
 
 async def test_records_that_the_worker_refuses_do_not_count() -> None:
@@ -271,9 +273,9 @@ async def test_records_that_the_worker_refuses_do_not_count() -> None:
     # dated ahead of the broker's clock
     topics.records[STORE_STATUS.name][-1].timestamp = (NOON - DAY) // 1000
 
-    verdict = await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
+    comparison = await comparison_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics)
 
-    assert verdict.outcome == "agrees"
+    assert comparison.outcome == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -287,13 +289,13 @@ async def test_a_report_of_many_needs_the_store(store: str | None, reason: str) 
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics), of_many=True)
     with pytest.raises(StoreUptimeError, match=reason):
-        await verdict_of(content, topics, store)
+        await comparison_of(content, topics, store)
 
 
 async def test_a_report_of_another_store() -> None:
     topics = topics_of(CASE)
     with pytest.raises(StoreUptimeError, match=f"is of store {STORE}, not of {OTHER}"):
-        await verdict_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics, OTHER)
+        await comparison_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics, OTHER)
 
 
 @pytest.mark.parametrize(
@@ -312,4 +314,4 @@ async def test_a_report_that_tells_too_little(change: dict[str, Any], reason: st
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | change
     with pytest.raises(StoreUptimeError, match=reason):
-        await verdict_of(content, topics)
+        await comparison_of(content, topics)

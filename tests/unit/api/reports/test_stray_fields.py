@@ -18,7 +18,7 @@ from api.reports.representations import MEDIA
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.report_results import ReportEvent, decode_event, encode_event
 from stream_app.errors import RecordError, StoreUptimeError
-from stream_app.explain.reported import claim_of
+from stream_app.explain.reported import reported_result
 from tests.fakes import FakeGateway, report_state
 from tests.report_contents import FORMS, STORE, fleet_piece, store_content
 from tests.unit.api.answers import REPORT
@@ -120,7 +120,7 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
         status = readers.status(f"/stores/{STORE}/{view}")
         assert status in {HTTPStatus.OK, HTTPStatus.UNPROCESSABLE_ENTITY}
     with suppress(StoreUptimeError):
-        claim_of(orjson.loads(orjson.dumps(report)), None, 8)
+        reported_result(orjson.loads(orjson.dumps(report)), None, 8)
 
 
 @pytest.mark.parametrize("form", ["window", "daily exact"])
