@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
+from stream_app.contracts.json_text import (
+    BYTE_ORDER_MARK,
+    NotJsonError,
+    item_or_error,
+    items_or_errors,
+    parse_json,
+    parse_own_json,
+)
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -75,7 +82,7 @@ class ObjectReader:
                 yield from self._continue(number, line)
             else:
                 try:
-                    yield Item(number, orjson.loads(line), original)
+                    yield Item(number, item_or_error(line, orjson.loads(line)), original)
                 except orjson.JSONDecodeError:
                     yield from self._look_closely(number, line)
 
@@ -88,7 +95,7 @@ class ObjectReader:
         """One more line of an object, unless it is an item of its own and the object broken."""
         if line[:1] == b"{" and _AN_OBJECT in line:
             try:
-                content = orjson.loads(line)
+                content = item_or_error(line, orjson.loads(line))
             except orjson.JSONDecodeError:
                 pass
             else:
@@ -140,7 +147,7 @@ class ObjectReader:
 
 
 def array_slices(body: bytes) -> Iterator[list[Any]]:
-    """The items of a JSON array, as many at once as `SLICE_BYTES` hold.
+    """The items of a JSON array, or why one is none, as many at once as `SLICE_BYTES` hold.
 
     An array is parsed by slices that end with an item. That a slice is JSON tells that it ends
     there, since brackets and quotes would not be even otherwise.
@@ -154,10 +161,10 @@ def array_slices(body: bytes) -> Iterator[list[Any]]:
     if len(text) > SLICE_BYTES and is_array and text[-1:] != b"]":
         raise NotJsonError("not JSON: the array does not end")
     if len(text) <= SLICE_BYTES or not is_array:
-        content = parse_json(text[:SLICE_BYTES])
+        content = parse_own_json(text[:SLICE_BYTES])
         if not isinstance(content, list):
             raise RecordError(f"not a JSON array but {type(content).__name__}")
-        yield content
+        yield items_or_errors(text, content)
         return
     start, end = 1, len(text) - 1
     while True:
@@ -174,8 +181,9 @@ def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
     """The items from `start` on, and where they end."""
     reason = NotJsonError(f"not JSON: an item is longer than {_ITEM_BYTES:,} bytes")
     for cut in _cuts(text, start + SLICE_BYTES, end):
+        array = b"[%b]" % text[start:cut]
         try:
-            return orjson.loads(b"[%b]" % text[start:cut]), cut
+            return items_or_errors(array, orjson.loads(array)), cut
         except orjson.JSONDecodeError as error:
             reason = NotJsonError(f"not JSON from byte {start:,} on: {error}")
     raise reason

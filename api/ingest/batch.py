@@ -16,6 +16,7 @@ from api.http.problems import NOT_KEPT, ProblemError
 from api.ingest.rejected_items import RefusedItems
 from api.kafka.publisher import outcome
 from stream_app.contracts.bodies import poll_item_in
+from stream_app.contracts.json_text import RepeatedKeyError
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ class BatchIntake:
 
 
 def _written(item: Any) -> bytes:
+    if isinstance(item, RepeatedKeyError):
+        return item.original
     try:
         return orjson.dumps(item)
     except orjson.JSONEncodeError:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from stream_app.contracts.fields import field_of, object_of, shown
+from stream_app.contracts.fields import field_of, own_object_of, shown
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import RecordError
 
@@ -93,7 +93,7 @@ def decode_dead_letter(value: bytes | None) -> DeadLetter:
     Raises:
         RecordError: it cannot be used.
     """
-    content = object_of(value)
+    content = own_object_of(value)
     source = field_of(content, "source")
     reason = field_of(content, "reason")
     if not isinstance(source, dict) or not isinstance(reason, str):

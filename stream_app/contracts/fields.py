@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from stream_app.contracts.json_text import parse_json
+from stream_app.contracts.json_text import parse_json, parse_own_json
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _STATUS: Final = {"active": True, "inactive": False}
 
@@ -92,14 +92,27 @@ def status_name(active: bool) -> str:
 
 
 def object_of(value: bytes | None) -> dict[str, Any]:
-    """The JSON object in a record's value.
+    """The JSON object in the value of a record that any client may write.
+
+    Raises:
+        RecordError: no value, not JSON, not an object, or an object with a key twice.
+    """
+    return _object(value, parse_json)
+
+
+def own_object_of(value: bytes | None) -> dict[str, Any]:
+    """The JSON object in the value of a record that only workers and the API write.
 
     Raises:
         RecordError: no value, not JSON, not an object.
     """
+    return _object(value, parse_own_json)
+
+
+def _object(value: bytes | None, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     if value is None:
         raise RecordError("the record has no value")
-    content = parse_json(value)
+    content = parse(value)
     if not isinstance(content, dict):
         raise RecordError(f"not a JSON object but {type(content).__name__}")
     return content

@@ -17,6 +17,7 @@ from stream_app.contracts.fields import (
     field_of,
     known_fields_only,
     object_of,
+    own_object_of,
     parse_uuid,
     shown,
 )
@@ -225,7 +226,7 @@ def stores_named(content: object) -> tuple[str, ...]:
 def report_id_of(value: bytes | None) -> str | None:
     """The report id of a request that cannot be used otherwise, so that it can be failed."""
     try:
-        return parse_uuid(field_of(object_of(value), "report_id"), "report_id")
+        return parse_uuid(field_of(own_object_of(value), "report_id"), "report_id")
     except RecordError:
         return None
 

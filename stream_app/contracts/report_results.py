@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 
-from stream_app.contracts.fields import count_of, field_of, object_of, parse_uuid, shown
+from stream_app.contracts.fields import count_of, field_of, own_object_of, parse_uuid, shown
 from stream_app.contracts.report_fields import (
     check_basis,
     check_lost_input,
@@ -169,7 +169,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
     Raises:
         RecordError: it cannot be used.
     """
-    content = object_of(value)
+    content = own_object_of(value)
     status = field_of(content, "status")
     if not isinstance(status, str) or status not in _WRITTEN:
         raise RecordError(f"not a report status: {shown(status)}")

@@ -21,6 +21,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from stream_app.contracts.json_text import parse_json
+from stream_app.errors import RecordError
+
 ORIGIN_HEADER: Final = "store-uptime-origin"
 """The Kafka record header that carries the origin of a forwarded record."""
 
@@ -67,9 +70,8 @@ def encode_origin(origin: RecordOrigin) -> bytes:
 def _decode_origin(value: Any) -> RecordOrigin | None:
     """Read the value of the header; None where no worker can have written it."""
     try:
-        content = orjson.loads(value)
-        origin = RecordOrigin(**content)
-    except (orjson.JSONDecodeError, TypeError):
+        origin = RecordOrigin(**parse_json(value or b""))
+    except (RecordError, TypeError):
         return None
     if any(type(number) is not int or number < 0 for number in origin):
         return None

@@ -8,7 +8,14 @@ from typing import Final
 
 import orjson
 
-from stream_app.contracts.fields import field_of, known_fields_only, object_of, parse_uuid, shown
+from stream_app.contracts.fields import (
+    field_of,
+    known_fields_only,
+    object_of,
+    own_object_of,
+    parse_uuid,
+    shown,
+)
 from stream_app.errors import RecordError
 
 MAX_ZONE_LENGTH: Final = 100
@@ -78,4 +85,4 @@ def decode_store(value: bytes | None) -> StoreRecord:
     Raises:
         RecordError: it cannot be used.
     """
-    return StoreRecord(parse_uuid(field_of(object_of(value), "store_id")))
+    return StoreRecord(parse_uuid(field_of(own_object_of(value), "store_id")))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream_app.contracts.fields import field_of, object_of
+from stream_app.contracts.fields import field_of, own_object_of
 from stream_app.domain.timestamps import check_instant
 from stream_app.errors import RecordError
 
@@ -86,7 +86,7 @@ def decode_watermark(value: bytes | None) -> Watermark:
     Raises:
         RecordError: it cannot be used.
     """
-    content = object_of(value)
+    content = own_object_of(value)
     topic = field_of(content, "topic")
     partition = field_of(content, "partition")
     applied = field_of(content, "applied")
@@ -163,7 +163,7 @@ def decode_progress(value: bytes | None) -> Watermark | RestoreStatus:
     Raises:
         RecordError: it cannot be used.
     """
-    content = object_of(value)
+    content = own_object_of(value)
     if "restore" not in content:
         return decode_watermark(value)
     left = content.get("seconds_left")

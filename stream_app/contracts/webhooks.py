@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream_app.contracts.fields import field_of, object_of, parse_uuid
+from stream_app.contracts.fields import field_of, own_object_of, parse_uuid
 from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.errors import RecordError
 
@@ -43,7 +43,7 @@ def decode_webhook(value: bytes | None) -> Webhook:
     Raises:
         RecordError: it cannot be used.
     """
-    content = object_of(value)
+    content = own_object_of(value)
     url = field_of(content, "url")
     if not isinstance(url, str):
         raise RecordError(f"url is not a text but {type(url).__name__}")

@@ -314,3 +314,60 @@ async def test_an_id(
     except Exception:  # noqa: BLE001  whichever error says so
         shown = REFUSED
     assert shown == (store_id if store_id == REFUSED else f"{STORE}={STORE}")
+
+
+POLL = f'{{"store_id":"{STORE}","status":"active","status":"inactive"}}'
+GOOD_POLL = f'{{"store_id":"{STORE}","status":"active"}}'
+TWICE = "stands twice in one object"
+BODIES = {
+    f"/stores/{STORE}/status": '{"status":"active","status":"inactive"}',
+    f"/stores/{STORE}/business_hours": '{"hours":[[0,"09:00","17:00"]],"hours":[]}',
+    f"/stores/{STORE}/timezone": '{"timezone_str":"UTC","timezone_str":"Europe/Berlin"}',
+    f"/trigger_report/{STORE}": '{"daily":true,"duration":"P1D","daily":false}',
+    "/trigger_report": '{"exact":true,"exact":false}',
+}
+
+
+@pytest.mark.parametrize(("path", "body"), BODIES.items())
+async def test_a_key_that_stands_twice_in_a_body(
+    client: TestClient[Any, Any], gateway: FakeGateway, path: str, body: str
+) -> None:
+    method = "PUT" if path.endswith(("hours", "timezone")) else "POST"
+    response = await client.request(method, path, data=body)
+    assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    detail = (await response.json(content_type=None))["detail"]
+    assert detail.endswith(TWICE)
+    assert gateway.requests == []
+    for letter in gateway.broker.dead_letters():
+        assert (letter.original, letter.reason) == (body.encode(), detail)
+        with pytest.raises(RecordError, match=TWICE):
+            recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0)
+    kept = [record.topic for record in gateway.broker.records]
+    assert kept == ([] if "trigger" in path else ["dead-letters"])
+
+
+@pytest.mark.parametrize(
+    ("body", "accepted"),
+    [
+        (f"[{GOOD_POLL},{POLL}]", 1),
+        (f"[{POLL}, {GOOD_POLL}]", 1),
+        (f"[{','.join([GOOD_POLL] * 500)},{POLL}]", 500),
+        (f"{GOOD_POLL}\n{POLL}\n", 1),
+        (f"{POLL}{GOOD_POLL}", 1),
+        (POLL.replace(",", ",\n") + GOOD_POLL, 1),
+        (GOOD_POLL + '\n{"store_id":\n' + POLL, 1),
+    ],
+    ids=["array", "first", "slices", "lines", "one line", "over lines", "behind a broken one"],
+)
+async def test_a_key_that_stands_twice_in_an_item(
+    client: TestClient[Any, Any], gateway: FakeGateway, body: str, accepted: int
+) -> None:
+    response = await client.post("/status", data=body)
+    answer = await response.json()
+    assert (response.status, answer["accepted"]) == (HTTPStatus.ACCEPTED, accepted)
+    assert answer["items"][-1]["reason"].endswith(TWICE)
+    letter = gateway.broker.dead_letters()[-1]
+    assert letter.reason.endswith(TWICE)
+    assert letter.original.replace(b"\n", b"") == POLL.encode()
+    with pytest.raises(RecordError, match=TWICE):
+        recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0)

@@ -65,9 +65,13 @@ KINDS = sorted({kind for kinds in CLOSED.values() for kind in kinds})
 
 
 def decoded(kind: str, content: dict[str, Any]) -> Any:
+    return decoded_text(kind, wire(content))
+
+
+def decoded_text(kind: str, text: bytes) -> Any:
     if kind == "removal":
-        return removal_in(wire(content))
-    return DECODERS.get(kind, DECODERS["request"])(wire(content))
+        return removal_in(text)
+    return DECODERS.get(kind, DECODERS["request"])(text)
 
 
 def test_every_topic_is_one_or_the_other() -> None:
