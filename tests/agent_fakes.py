@@ -191,7 +191,7 @@ class FakeFacts:
         sends: the changelog's futures.
         error: raised by `put`.
         revoked: the partitions that were revoked, in order.
-        asked_for_room: the partitions for which `room` was waited for.
+        waited_for_capacity: the partitions for which `room` was waited for.
     """
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class FakeFacts:
         self.sends = Sends()
         self.error: BaseException | None = None
         self.revoked: list[int] = []
-        self.asked_for_room: list[int] = []
+        self.waited_for_capacity: list[int] = []
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.content.get((partition, key))
@@ -212,15 +212,15 @@ class FakeFacts:
         self.writes.append((partition, key))
         return FakeBatch(self.sends.future())
 
-    async def room(self, partition: int) -> None:
-        self.asked_for_room.append(partition)
+    async def wait_for_capacity(self, partition: int) -> None:
+        self.waited_for_capacity.append(partition)
 
     def revoke(self, partition: int) -> None:
         self.revoked.append(partition)
 
 
 @dataclass
-class PassedOn:
+class Forwarded:
     """A record that went to another partition."""
 
     topic: str
@@ -236,22 +236,22 @@ class RecordingPublisher:
     def __init__(self) -> None:
         self.sends = Sends()
         self.letters: list[DeadLetter] = []
-        self.passed_on: list[PassedOn] = []
+        self.forwarded: list[Forwarded] = []
         self.reports: list[ReportEvent] = []
         self.topics: list[str] = []
         self.latest: list[tuple[bytes, int | None]] = []
         self.registered: list[bytes] = []
         self.unregistered: list[bytes] = []
-        self.told: list[Watermark] = []
+        self.watermarks: list[Watermark] = []
         self.restores: list[RestoreStatus] = []
         self.tell_error: BaseException | None = None
         self.on_register: Callable[[], None] = lambda: None
 
-    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
+    async def publish_dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
         self.letters.append(letter)
         return self.sends.future()
 
-    async def pass_on(
+    async def forward(
         self,
         topic: str,
         partition: int,
@@ -259,44 +259,44 @@ class RecordingPublisher:
         value: bytes,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
-        self.passed_on.append(PassedOn(topic, partition, key, value, tuple(headers)))
+        self.forwarded.append(Forwarded(topic, partition, key, value, tuple(headers)))
         return self.sends.future()
 
-    async def report(
+    async def publish_report_event(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
     ) -> asyncio.Future[Any]:
         self.reports.append(event)
         self.topics.append(topic.name)
         return self.sends.future()
 
-    async def latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
+    async def publish_latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
         poll = newest()
         if poll is not None:
             self.latest.append((store, poll))
 
-    def no_latest_poll(self, store: bytes) -> None:
+    def publish_no_latest_poll(self, store: bytes) -> None:
         self.latest.append((store, None))
 
-    def unregister(self, stores: Iterable[bytes]) -> None:
+    def unregister_stores(self, stores: Iterable[bytes]) -> None:
         self.unregistered += stores
 
-    def register(self, stores: Iterable[bytes]) -> None:
+    def register_stores(self, stores: Iterable[bytes]) -> None:
         self.registered += stores
         self.on_register()
 
-    async def restore_status(self, status: RestoreStatus) -> None:
+    async def publish_restore_status(self, status: RestoreStatus) -> None:
         self.restores.append(status)
 
-    async def tell(self, watermarks: Iterable[Watermark]) -> None:
+    async def publish_watermarks(self, watermarks: Iterable[Watermark]) -> None:
         error, self.tell_error = self.tell_error, None
         if error is not None:
             raise error
-        self.told += watermarks
+        self.watermarks += watermarks
 
 
 @dataclass
 class Applied:
-    """What `OwnedPartitions.applied` was told."""
+    """What `OwnedPartitions.record_applied` was told."""
 
     partition: int
     stores: set[bytes]
@@ -323,18 +323,18 @@ class FakeOwnedPartitions:
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
         partition = OwnedPartition(number, set(stores))
-        partition.frontiers = {spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS}
+        partition.offset_trackers = {spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS}
         self.owned[number] = partition
         return partition
 
     def get(self, partition: int) -> OwnedPartition | None:
         return self.owned.get(partition)
 
-    def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
-        partition.frontiers[topic].finish(offset)
+    def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
+        partition.offset_trackers[topic].complete(offset)
         self.finished.append((partition.number, topic, offset))
 
-    def applied(
+    def record_applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
@@ -342,7 +342,7 @@ class FakeOwnedPartitions:
     def store_count(self) -> int:
         return self.elsewhere + sum(len(partition.stores) for partition in self.owned.values())
 
-    def removed(self, partition: OwnedPartition, stores: Iterable[bytes]) -> None:
+    def record_removed(self, partition: OwnedPartition, stores: Iterable[bytes]) -> None:
         partition.stores.difference_update(stores)
         self.gone += stores
 
@@ -361,7 +361,7 @@ class FakeGaps:
         self.asked: list[tuple[int, str, int]] = []
         self.on_ask: Callable[[], None] = lambda: None
 
-    async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
+    async def find_missed_record(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
         self.asked.append((owned.number, topic, first))
         await asyncio.sleep(0)
         self.on_ask()
@@ -465,7 +465,7 @@ class FakeBatches:
             sent.arrive(len(self.sent) - 1)
         return FakeBatchOfOne(sent.future)
 
-    async def room(self, topic: str, partition: int, most: int) -> None:
+    async def wait_for_capacity(self, topic: str, partition: int, most: int) -> None:
         pass
 
     def to(self, topic: str) -> list[Sent]:

@@ -80,7 +80,7 @@ class _Queue:
     batches: deque[Batch] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     waiting: int = 0
-    room: asyncio.Event = field(default_factory=asyncio.Event)
+    capacity: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class BatchProducer:
@@ -157,12 +157,12 @@ class BatchProducer:
         queue = self._queues.get((topic, partition))
         return 0 if queue is None else queue.waiting
 
-    async def room(self, topic: str, partition: int, most: int) -> None:
+    async def wait_for_capacity(self, topic: str, partition: int, most: int) -> None:
         """Wait until no more than `most` bytes of a partition are waiting."""
         queue = self._queues.get((topic, partition))
         while queue is not None and queue.waiting > most:
-            queue.room.clear()
-            await queue.room.wait()
+            queue.capacity.clear()
+            await queue.capacity.wait()
 
     async def flush(self) -> None:
         """Wait until everything that was added is with the broker, or has failed."""
@@ -200,13 +200,13 @@ class BatchProducer:
                 batch = queue.batches.popleft()
                 await self._send_one(place, batch)
                 queue.waiting -= batch.size
-                queue.room.set()
+                queue.capacity.set()
         finally:
             queue.task = None
             for batch in queue.batches:
                 batch.sent.cancel()
             queue.waiting = 0
-            queue.room.set()
+            queue.capacity.set()
             if self._queues.get(place) is queue:
                 del self._queues[place]
 

@@ -63,10 +63,10 @@ class BrokerMonitor:
         clock = asyncio.get_running_loop().time
         while True:
             asked = clock()
-            await self.ask()
+            await self.check()
             await asyncio.sleep(max(0.0, asked + ASK_EVERY_SECONDS - clock()))
 
-    async def ask(self) -> None:
+    async def check(self) -> None:
         """Ask once, and say what is new."""
         now = asyncio.get_running_loop().time()
         try:

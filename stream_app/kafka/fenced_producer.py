@@ -128,9 +128,9 @@ class FencedProducer:
         batch: Batch = self._batches.add(self._topic, partition, key, value)
         return batch
 
-    async def room(self, partition: int, most: int) -> None:
+    async def wait_for_capacity(self, partition: int, most: int) -> None:
         """Wait until no more than `most` bytes of a partition are waiting for the broker."""
-        await self._batches.room(self._topic, partition, most)
+        await self._batches.wait_for_capacity(self._topic, partition, most)
 
     async def _claim(self, partition: int) -> None:
         # a record on its way under the old identity would go out under the new one

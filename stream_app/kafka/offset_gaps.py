@@ -66,7 +66,7 @@ class OffsetGaps:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def look(
+    async def inspect(
         self, ranges: Mapping[SourcePartition, tuple[int, int]]
     ) -> dict[SourcePartition, OffsetGap]:
         """What each range `[first, end)` holds; a log only ever loses records.

@@ -18,7 +18,7 @@ class OffsetTracker:
         self._open: dict[int, None] = {}
 
     @property
-    def offset(self) -> int:
+    def position(self) -> int:
         """Everything below it is finished."""
         return next(iter(self._open), self._next)
 
@@ -32,7 +32,7 @@ class OffsetTracker:
         """Whether everything begun is finished."""
         return not self._open
 
-    def begin(self, offset: int, end: int | None = None) -> None:
+    def start(self, offset: int, end: int | None = None) -> None:
         """Records are in hand: those of `[offset, end)`, or the one at `offset`.
 
         What comes again below the next offset changes nothing.
@@ -41,7 +41,7 @@ class OffsetTracker:
             self._open[offset] = None
             self._next = offset + 1 if end is None else end
 
-    def finish(self, offset: int) -> None:
+    def complete(self, offset: int) -> None:
         """The records that began at this offset are finished with."""
         self._open.pop(offset, None)
 

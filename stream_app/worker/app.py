@@ -107,7 +107,7 @@ class UptimeApp(faust.App):
             self.transport,
             commit_tracker=self.parts.commit_tracker,
             assignor=self.parts.assignor,
-            on_empty=self.parts.assignment.on_empty,
+            on_drained=self.parts.assignment.on_drained,
             leave=self.leave,
             callback=self.topics.on_message,
             on_partitions_revoked=self._on_partitions_revoked,
@@ -141,11 +141,11 @@ class UptimeApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        self.exit_watchdog.within(CRASH_SECONDS)
+        self.exit_watchdog.arm(CRASH_SECONDS)
 
     async def on_stop(self) -> None:
         """Let the events in hand finish, then disconnect."""
-        self.exit_watchdog.within(STOP_SECONDS)
+        self.exit_watchdog.arm(STOP_SECONDS)
         self.parts.assignment.revoke_all()
         await super().on_stop()
         self.parts.assignment.close_all()
@@ -182,7 +182,7 @@ class Parts:
     owned_partitions: OwnedPartitions
     latest: LatestPollPublisher
     gaps: GapSkipper
-    reach: BrokerMonitor
+    broker_monitor: BrokerMonitor
     commit_tracker: CommitTracker
     assignment: PartitionAssignment
     assignor: StatefulAssignor
@@ -216,7 +216,7 @@ class Parts:
             self.latest,
             self.gaps,
             self.assignment,
-            self.reach,
+            self.broker_monitor,
             self.watchman,
         ]
 
@@ -243,7 +243,7 @@ def create_app(
     facts = FactsTable(settings, fail)
     highwaters = Highwaters(settings)
     progress = AppliedOffsets(settings, highwaters, time.monotonic)
-    reach = BrokerMonitor(settings, highwaters)
+    broker_monitor = BrokerMonitor(settings, highwaters)
     topics = TopicWatch(settings, Process.WORKER, end_on_replaced(progress.set_topic_id, fail))
     publisher = Publisher(settings, metrics, fail)
     latest = LatestPollPublisher(publisher)
@@ -290,14 +290,16 @@ def create_app(
         owned_partitions,
         latest,
         gaps,
-        reach,
+        broker_monitor,
         commit_tracker,
         assignment,
         StatefulAssignor(
             settings.partitions, assignment.copies, settings.standby, assignment.set_standby
         ),
         Watchman(settings, owned_partitions, facts, metrics, fail, clock),
-        WorkerServer(settings, folder, metrics, lags.look, lambda: reach.trouble or topics.trouble),
+        WorkerServer(
+            settings, folder, metrics, lags.look, lambda: broker_monitor.trouble or topics.trouble
+        ),
     )
 
     async def seek(topic: str, partition: int, offset: int) -> None:

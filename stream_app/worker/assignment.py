@@ -294,7 +294,7 @@ class PartitionAssignment:
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
 
-    async def on_empty(self) -> None:
+    async def on_drained(self) -> None:
         """Nothing is in flight any more: write how far the revoked partitions have come."""
         revoked, self._revoked = self._revoked, []
         try:
@@ -392,7 +392,7 @@ class PartitionAssignment:
     async def _tell_restores(self) -> None:
         self._log_owned()
         for partition in sorted(self._assigned - self._owned_partitions.owned):
-            await self._owned_partitions.tell_restore(self._restores.status(partition))
+            await self._owned_partitions.publish_restore_status(self._restores.status(partition))
 
     def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
         """Begin to take over partitions, after some seconds."""
@@ -421,7 +421,7 @@ class PartitionAssignment:
         await asyncio.sleep(after)
         # a standby that still follows would read the claim itself, and be ahead of it
         await self._restores.stop_restore(partition)
-        await self._owned_partitions.tell_restore(RestoreStatus(partition, 0, 0))
+        await self._owned_partitions.publish_restore_status(RestoreStatus(partition, 0, 0))
         claim = await self._claim(partition)
         # with the claim itself: what this worker writes next stands right behind it
         await self._restores.restore(partition, claim + 1)
@@ -486,8 +486,8 @@ class PartitionAssignment:
             number,
             stores=summary.stores,
             newest_poll=summary.newest_poll,
-            kinds=summary.kinds,
-            frontiers={spec.name: OffsetTracker(starts[spec.name]) for spec in SOURCE_TOPICS},
+            bucket_kinds=summary.bucket_kinds,
+            offset_trackers={spec.name: OffsetTracker(starts[spec.name]) for spec in SOURCE_TOPICS},
             positions=positions,
             lost=decode_lost(database.get(LOST_KEY)),
             removals=summary.removals,
@@ -502,8 +502,8 @@ class PartitionAssignment:
         self._consumer.fetch_partition(number)
         if self._owned_partitions.owned == self._assigned:
             self._log_owned()
-        for first, end in self._restores.of(number).take_lost():
-            await self._lost.tell(owned, CHANGELOG, first, end)
+        for first, end in self._restores.of(number).pop_lost_ranges():
+            await self._lost.report(owned, CHANGELOG, first, end)
 
     async def _seek(self, number: int, starts: Mapping[str, int]) -> None:
         """Send the consumer to where each topic of a partition is read on.

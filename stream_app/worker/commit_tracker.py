@@ -40,47 +40,47 @@ class InFlightEvent:
 
 
 class CommitTracker:
-    """The frontiers of all partitions since the last assignment."""
+    """The offset_trackers of all partitions since the last assignment."""
 
     def __init__(self) -> None:
-        self._frontiers: dict[Partition, OffsetTracker] = {}
+        self._trackers: dict[Partition, OffsetTracker] = {}
 
-    def take(self, event: Any) -> InFlightEvent:
+    def track(self, event: Any) -> InFlightEvent:
         """Take the next event of a partition; nothing from it on is committed before its `ack`."""
         message = event.message
         first = first_offset(message)
         end = message.offset + 1
-        frontier = self._frontiers.setdefault(
+        offset_tracker = self._trackers.setdefault(
             (message.topic, message.partition), OffsetTracker(first)
         )
         # what is handed out twice has nothing to write the second time: it is done with before
         # what the first time led to is in Kafka
-        repeated = first < frontier.next_offset
-        frontier.begin(first, end)
+        repeated = first < offset_tracker.next_offset
+        offset_tracker.start(first, end)
 
         def ack() -> None:
-            # the frontier is the one of this assignment: an event that ends after the next one
+            # the tracker is the one of this assignment: an event that ends after the next one
             # began says nothing about what was taken since
             if not repeated:
-                frontier.finish(first)
+                offset_tracker.complete(first)
             event.ack()
 
         return InFlightEvent(message, first, end, ack, event.ack)
 
     def partitions(self) -> Iterable[Partition]:
         """Those of which an event was taken."""
-        return list(self._frontiers)
+        return list(self._trackers)
 
     def offset(self, topic: str, partition: int) -> int | None:
         """The next offset for whoever reads on; None: no event was taken."""
-        frontier = self._frontiers.get((topic, partition))
-        return None if frontier is None else frontier.offset
+        offset_tracker = self._trackers.get((topic, partition))
+        return None if offset_tracker is None else offset_tracker.position
 
     def reset(self, number: int | None = None) -> None:
         """Forget what is in flight in a partition of all topics, or in all: it comes again."""
-        self._frontiers = {
-            partition: frontier
-            for partition, frontier in self._frontiers.items()
+        self._trackers = {
+            partition: offset_tracker
+            for partition, offset_tracker in self._trackers.items()
             if number is not None and partition[1] != number
         }
 

@@ -175,7 +175,7 @@ class UptimeConsumer(Consumer):
         commit_tracker: where the agents take their events.
         assignor: shares the partitions out in the group.
         leave: gives this worker's place in the group up; called in the consumer's thread.
-        on_empty: called when nothing is in flight any more, before partitions are given up.
+        on_drained: called when nothing is in flight any more, before partitions are given up.
         arguments: Faust's own.
     """
 
@@ -187,13 +187,13 @@ class UptimeConsumer(Consumer):
         *,
         commit_tracker: CommitTracker,
         assignor: Any,
-        on_empty: Callable[[], Awaitable[None]],
+        on_drained: Callable[[], Awaitable[None]],
         leave: Callable[[], Awaitable[None]],
         **arguments: Any,
     ) -> None:
         self.leave = leave
         self._commit_tracker = commit_tracker
-        self._on_empty = on_empty
+        self._on_drained = on_drained
         self.assignor = assignor
         self._held: set[TP] = set()
         self._fetchable = asyncio.Event()
@@ -290,7 +290,7 @@ class UptimeConsumer(Consumer):
             log.warning(
                 "what is in flight is not in Kafka after %g s: it comes again", EMPTY_SECONDS
             )
-        await self._on_empty()
+        await self._on_drained()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         taken = (TP(*partition) for partition in self._commit_tracker.partitions())

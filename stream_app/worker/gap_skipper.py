@@ -56,7 +56,7 @@ class LostInput:
         self._metrics = metrics
         self._clock = clock
 
-    async def tell(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
+    async def report(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
         """Tell that the records `[first, end)` of a topic are gone, unless that is told already."""
         for told in owned.lost:
             if told.topic == topic and told.first <= first < told.end:
@@ -75,7 +75,9 @@ class LostInput:
             "offset": first,
         }
         # the letter first: a crash in between tells it once more, under the same key
-        await asyncio.shield(await self._publisher.dead_letter(DeadLetter(source, reason, None)))
+        await asyncio.shield(
+            await self._publisher.publish_dead_letter(DeadLetter(source, reason, None))
+        )
         if owned.revoked.is_set():
             return
         owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
@@ -105,7 +107,7 @@ class GapSkipper:
         self._gaps = gaps
         self._lost = lost
         self._seen: dict[tuple[str, int], int] = {}
-        self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.look)
+        self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.skip_gaps)
 
     async def start(self) -> None:
         """Begin to watch.
@@ -121,7 +123,7 @@ class GapSkipper:
         await self._task.stop()
         await self._gaps.stop()
 
-    async def look(self) -> None:
+    async def skip_gaps(self) -> None:
         """Move every partition over a gap that it has stood before since the last look.
 
         Raises:
@@ -136,18 +138,18 @@ class GapSkipper:
         behind = {p: (offset, ends[p]) for p, offset in resting.items() if offset < ends[p]}
         if not behind:
             return
-        for (topic, number), gap in (await self._gaps.look(behind)).items():
+        for (topic, number), gap in (await self._gaps.inspect(behind)).items():
             first, end = behind[topic, number]
             owned = self._owned_partitions.get(number)
             if owned is None:
                 continue
             if gap.lost_end > first:
-                await self._lost.tell(owned, topic, first, gap.lost_end)
+                await self._lost.report(owned, topic, first, gap.lost_end)
             reached = end if gap.next_offset >= end else gap.lost_end
             if reached > first:
-                self._owned_partitions.skip(topic, number, first, reached)
+                self._owned_partitions.skip_gap(topic, number, first, reached)
 
-    async def may_apply(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
+    async def find_missed_record(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
         """Whether a record may be applied, after all that comes before it.
 
         Args:
@@ -161,7 +163,9 @@ class GapSkipper:
         gap = owned.gap_before(topic, first)
         while gap is not None:
             try:
-                found = (await self._gaps.look({(topic, owned.number): gap}))[topic, owned.number]
+                found = (await self._gaps.inspect({(topic, owned.number): gap}))[
+                    topic, owned.number
+                ]
             except BrokerUnavailableError as error:
                 log.warning("%s/%d waits before offset %d: %s", topic, owned.number, first, error)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -171,6 +175,6 @@ class GapSkipper:
             if owned.revoked.is_set():
                 return None
             if found.lost_end > gap[0]:
-                await self._lost.tell(owned, topic, gap[0], found.lost_end)
+                await self._lost.report(owned, topic, gap[0], found.lost_end)
             return None if found.next_offset >= first else found.next_offset
         return None

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS: Final = 0.25
+BATCH_SECONDS: Final = 0.25
 
-ROUND_STORES: Final = 1_250
+MAX_BATCH_STORES: Final = 1_250
 """That are told in one round; the others wait for the next one."""
 
 
@@ -37,7 +37,7 @@ class LatestPollPublisher:
         self._publisher = publisher
         self._known: dict[int, dict[bytes, int]] = {}
         # ordered: who waits longest is told first
-        self._untold: dict[tuple[int, bytes], None] = {}
+        self._pending: dict[tuple[int, bytes], None] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -50,12 +50,12 @@ class LatestPollPublisher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def take(self, partition: int, known: dict[bytes, int]) -> None:
+    def adopt(self, partition: int, known: dict[bytes, int]) -> None:
         """Begin with what the table has of a partition: each store's newest poll, packed."""
         self._known[partition] = known
-        self._untold |= dict.fromkeys((partition, store) for store in known)
+        self._pending |= dict.fromkeys((partition, store) for store in known)
 
-    def note(self, partition: int, polls: Mapping[bytes, int]) -> None:
+    def record_polls(self, partition: int, polls: Mapping[bytes, int]) -> None:
         """Note polls that are in the table now: of each store the newest one of some."""
         known = self._known.get(partition)
         if known is None:
@@ -64,7 +64,7 @@ class LatestPollPublisher:
             before = known.get(store)
             if before is None or later(poll, before) != before:
                 known[store] = poll
-                self._untold[partition, store] = None
+                self._pending[partition, store] = None
 
     def remove(self, partition: int, stores: Iterable[bytes]) -> int | None:
         """Forget the newest polls of stores whose polls were taken back, and tell so at once.
@@ -78,8 +78,8 @@ class LatestPollPublisher:
             poll = known.pop(store, None)
             if poll is not None:
                 newest = max(newest or 0, poll >> 1)
-            self._untold.pop((partition, store), None)
-            self._publisher.no_latest_poll(store)
+            self._pending.pop((partition, store), None)
+            self._publisher.publish_no_latest_poll(store)
         return newest
 
     def newest(self, partition: int) -> int | None:
@@ -95,26 +95,28 @@ class LatestPollPublisher:
         """Know nothing of a partition any more: it may be somebody else's now."""
         known = self._known.pop(partition, {})
         for store in known:
-            self._untold.pop((partition, store), None)
+            self._pending.pop((partition, store), None)
 
     async def _tell(self) -> None:
         while True:
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(BATCH_SECONDS)
             try:
-                await self._tell_round()
+                await self._publish_batch()
             except Exception:
                 # a view that is behind is no reason to end a worker
                 log.exception("cannot tell the newest polls now, trying again")
 
-    async def _tell_round(self) -> None:
-        for _ in range(min(ROUND_STORES, len(self._untold))):
-            if not self._untold:
+    async def _publish_batch(self) -> None:
+        for _ in range(min(MAX_BATCH_STORES, len(self._pending))):
+            if not self._pending:
                 # given up meanwhile
                 return
-            partition, store = next(iter(self._untold))
-            del self._untold[partition, store]
+            partition, store = next(iter(self._pending))
+            del self._pending[partition, store]
             # asked for when it goes out: it may be taken back while it waits
-            await self._publisher.latest_poll(store, partial(self._poll_of, partition, store))
+            await self._publisher.publish_latest_poll(
+                store, partial(self._poll_of, partition, store)
+            )
 
     def _poll_of(self, partition: int, store: bytes) -> int | None:
         return self._known.get(partition, {}).get(store)

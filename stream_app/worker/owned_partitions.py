@@ -48,8 +48,8 @@ class OwnedPartition:
         number: the partition.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
-        kinds: the kinds of buckets that its stores had when it was taken over.
-        frontiers: what is applied, by source topic.
+        bucket_kinds: the kinds of buckets that its stores had when it was taken over.
+        offset_trackers: what is applied, by source topic.
         positions: the source positions that its changelog holds.
         lost: source records that were deleted from the log before they were applied.
         newest_polls: of each of its stores the newest poll in the table, packed.
@@ -61,8 +61,8 @@ class OwnedPartition:
     number: int
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
-    kinds: set[Bucket] = field(default_factory=set)
-    frontiers: dict[str, OffsetTracker] = field(default_factory=dict)
+    bucket_kinds: set[Bucket] = field(default_factory=set)
+    offset_trackers: dict[str, OffsetTracker] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
     lost: list[LostRange] = field(default_factory=list)
     newest_polls: Mapping[bytes, int] = field(default_factory=dict)
@@ -72,15 +72,15 @@ class OwnedPartition:
 
     def applied(self, topic: str) -> int:
         """The next offset of a source topic to apply."""
-        return self.frontiers[topic].offset
+        return self.offset_trackers[topic].position
 
-    def begin(self, topic: str, first: int, end: int) -> None:
+    def start(self, topic: str, first: int, end: int) -> None:
         """Note that records are in hand: nothing from the first on counts as applied."""
-        self.frontiers[topic].begin(first, end)
+        self.offset_trackers[topic].start(first, end)
 
     def gap_before(self, topic: str, first: int) -> tuple[int, int] | None:
         """The offsets between what was taken last and a record; None: there are none."""
-        expected = self.frontiers[topic].next_offset
+        expected = self.offset_trackers[topic].next_offset
         return (expected, first) if first > expected else None
 
 
@@ -158,29 +158,29 @@ class OwnedPartitions:
         """Own a partition, which is restored and open in the facts table.
 
         Args:
-            partition: with its frontiers at the offsets that are read next.
+            partition: with its offset_trackers at the offsets that are read next.
             latest: of each of its stores the newest poll, packed.
             gone: the stores of which nothing stands any more.
         """
         # A crash may have come between a store's first fact and its registration, or between the
         # last one that was taken back and the end of it
-        self._publisher.register(partition.stores)
-        self._publisher.unregister(gone)
+        self._publisher.register_stores(partition.stores)
+        self._publisher.unregister_stores(gone)
         # the same one: what is noted there is known here
         partition.newest_polls = latest
-        self._latest.take(partition.number, latest)
+        self._latest.adopt(partition.number, latest)
         self._latest.remove(
             partition.number, [store for store in partition.removals if store not in latest]
         )
         self._owned[partition.number] = partition
-        for topic in partition.frontiers:
+        for topic in partition.offset_trackers:
             self._advance(partition, topic)
 
-    async def tell_restore(self, status: RestoreStatus) -> None:
+    async def publish_restore_status(self, status: RestoreStatus) -> None:
         """Tell all processes how far the restore of a partition is that is not owned yet."""
-        await self._publisher.restore_status(status)
+        await self._publisher.publish_restore_status(status)
 
-    def applied(
+    def record_applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
         """Note what is in the table now.
@@ -193,41 +193,41 @@ class OwnedPartitions:
         new = [store for store in stores if store not in partition.stores]
         if new:
             partition.stores.update(new)
-            self._publisher.register(new)
+            self._publisher.register_stores(new)
         if newest_poll is not None and newest_poll > (partition.newest_poll or -1):
             partition.newest_poll = newest_poll
 
-    def removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
+    def record_removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
         """Note the stores of which nothing stands any more."""
         if stores:
             partition.stores.difference_update(stores)
-            self._publisher.unregister(stores)
+            self._publisher.unregister_stores(stores)
 
     def store_count(self) -> int:
         """How many stores there are, those of other workers as far as is known now."""
         here = sum(len(partition.stores) for partition in self._owned.values())
         return here + self._progress.stores_elsewhere(self._owned)
 
-    def finish(self, partition: OwnedPartition, topic: str, offset: int) -> None:
+    def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         """Note that the records that began at an offset need nothing more here."""
         if self._owned.get(partition.number) is partition:
-            partition.frontiers[topic].finish(offset)
+            partition.offset_trackers[topic].complete(offset)
             self._advance(partition, topic)
 
     def idle_offsets(self) -> dict[tuple[str, int], int]:
         """The next offset of every owned source partition of which no record is in hand."""
         return {
-            (topic, number): frontier.offset
+            (topic, number): offset_tracker.position
             for number, partition in self._owned.items()
-            for topic, frontier in partition.frontiers.items()
-            if frontier.idle
+            for topic, offset_tracker in partition.offset_trackers.items()
+            if offset_tracker.idle
         }
 
-    def skip(self, topic: str, number: int, first: int, end: int) -> None:
+    def skip_gap(self, topic: str, number: int, first: int, end: int) -> None:
         """Go on at `end`, if the partition still stands at `first`: no record is in between."""
         partition = self._owned.get(number)
         if partition is not None and self.idle_offsets().get((topic, number)) == first:
-            partition.frontiers[topic].skip_to(end)
+            partition.offset_trackers[topic].skip_to(end)
             self._advance(partition, topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
@@ -289,7 +289,7 @@ class OwnedPartitions:
             if (partition := self._owned.get(number)) is not None
         ]
         if watermarks:
-            await self._publisher.tell(watermarks)
+            await self._publisher.publish_watermarks(watermarks)
 
     def _watermark(self, partition: OwnedPartition, topic: str) -> Watermark:
         return Watermark(

@@ -84,12 +84,12 @@ class Publisher:
         if self._producer is not None:
             await stop(self._producer, self._batches and self._batches.flush)
 
-    async def dead_letter(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
+    async def publish_dead_letter(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
         """Keep what was refused; of a record that was compressed from more, the beginning."""
         self._metrics.dead_letter(letter)
         return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
 
-    async def pass_on(
+    async def forward(
         self,
         topic: str,
         partition: int,
@@ -102,10 +102,10 @@ class Publisher:
         Raises:
             MessageSizeTooLargeError: it came compressed, and is too large by itself.
         """
-        await self._batches.room(topic, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(topic, partition, WAITING_BYTES)
         return self._add(topic, partition, key.encode(), value, headers)
 
-    async def report(
+    async def publish_report_event(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
     ) -> asyncio.Future[BatchMetadata]:
         """Tell a report's status, or rows of it; all of one report in one partition."""
@@ -113,7 +113,7 @@ class Publisher:
             topic, encode_event(event), event_key(event), beside=event.report_id.encode()
         )
 
-    async def latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
+    async def publish_latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
         """Tell the newest poll of a store, as the table packs it.
 
         Args:
@@ -123,27 +123,31 @@ class Publisher:
         store_id = str(UUID(bytes=store))
         key = store_id.encode()
         partition = self._partition(LATEST_POLLS, key)
-        await self._batches.room(LATEST_POLLS.name, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(LATEST_POLLS.name, partition, WAITING_BYTES)
         poll = newest()
         if poll is not None:
             value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
             self._add(LATEST_POLLS.name, partition, key, value)
 
-    def no_latest_poll(self, store: bytes) -> None:
+    def publish_no_latest_poll(self, store: bytes) -> None:
         """Tell that a store has no poll any more, before any watermark that comes later."""
-        self._tell_first(LATEST_POLLS, store, None)
+        self._publish_before_watermarks(LATEST_POLLS, store, None)
 
-    def register(self, stores: Iterable[bytes]) -> None:
+    def register_stores(self, stores: Iterable[bytes]) -> None:
         """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
         for store in stores:
-            self._tell_first(STORES, store, encode_store(StoreRecord(str(UUID(bytes=store)))))
+            self._publish_before_watermarks(
+                STORES, store, encode_store(StoreRecord(str(UUID(bytes=store))))
+            )
 
-    def unregister(self, stores: Iterable[bytes]) -> None:
+    def unregister_stores(self, stores: Iterable[bytes]) -> None:
         """Tell that stores do not exist any more, before any watermark that comes later."""
         for store in stores:
-            self._tell_first(STORES, store, None)
+            self._publish_before_watermarks(STORES, store, None)
 
-    def _tell_first(self, topic: TopicSpec, store: bytes, value: bytes | None) -> None:
+    def _publish_before_watermarks(
+        self, topic: TopicSpec, store: bytes, value: bytes | None
+    ) -> None:
         key = str(UUID(bytes=store)).encode()
         sent = self._add(topic.name, self._partition(topic, key), key, value)
         if sent not in self._registrations:
@@ -154,7 +158,7 @@ class Publisher:
         if not sent.cancelled() and sent.exception() is None:
             self._registrations.discard(sent)
 
-    async def tell(self, watermarks: Iterable[Watermark]) -> None:
+    async def publish_watermarks(self, watermarks: Iterable[Watermark]) -> None:
         """Publish watermarks, after every store that they cover is registered."""
         watermarks = list(watermarks)
         if self._registrations:
@@ -165,7 +169,7 @@ class Publisher:
         for watermark in watermarks:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
 
-    async def restore_status(self, status: RestoreStatus) -> None:
+    async def publish_restore_status(self, status: RestoreStatus) -> None:
         """Publish how far a restore is."""
         await self._send(WATERMARKS, encode_restore(status), restore_key(status))
 
@@ -174,7 +178,7 @@ class Publisher:
     ) -> asyncio.Future[BatchMetadata]:
         """Send a record to its key's partition, or to that of another key's records."""
         partition = self._partition(topic, key if beside is None else beside)
-        await self._batches.room(topic.name, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(topic.name, partition, WAITING_BYTES)
         return self._add(topic.name, partition, key, value)
 
     def _partition(self, topic: TopicSpec, key: bytes) -> int:

@@ -39,7 +39,7 @@ class FatalErrorHandler:
         self._crashes: set[asyncio.Task[None]] = set()
 
     @property
-    def told(self) -> bool:
+    def triggered(self) -> bool:
         """Whether the worker ends because of an error that was told."""
         return bool(self._crashes)
 
@@ -64,7 +64,7 @@ class ExitWatchdog:
     def __init__(self) -> None:
         self._unread: int | None = None
 
-    def within(self, seconds: float) -> None:
+    def arm(self, seconds: float) -> None:
         """Begin to count, the first time; tasks that die with the interpreter come here again."""
         if self._unread is None:
             # it would print where every thread is, below the line that says why

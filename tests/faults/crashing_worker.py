@@ -96,7 +96,7 @@ def _local_but_not_acknowledged(point: CrashPoint) -> None:
 
 
 def _before_the_acknowledgement(point: CrashPoint) -> None:
-    take = CommitTracker.take
+    take = CommitTracker.track
 
     def crashing_take(self: CommitTracker, event: Any) -> Any:
         taken = take(self, event)
@@ -107,7 +107,7 @@ def _before_the_acknowledgement(point: CrashPoint) -> None:
 
         return replace(taken, ack=ack)
 
-    CommitTracker.take = crashing_take  # type: ignore[method-assign]
+    CommitTracker.track = crashing_take  # type: ignore[method-assign]
 
 
 def _before_the_commit(point: CrashPoint) -> None:
@@ -119,7 +119,7 @@ def _after_the_commit(point: CrashPoint) -> None:
 
 
 def _before_a_store_is_registered(point: CrashPoint) -> None:
-    applied = OwnedPartitions.applied
+    applied = OwnedPartitions.record_applied
 
     def crashing_applied(
         self: OwnedPartitions,
@@ -131,7 +131,7 @@ def _before_a_store_is_registered(point: CrashPoint) -> None:
             point.reached()
         applied(self, partition, stores, newest_poll)
 
-    OwnedPartitions.applied = crashing_applied  # type: ignore[method-assign]
+    OwnedPartitions.record_applied = crashing_applied  # type: ignore[method-assign]
 
 
 def _claimed_but_not_restored(point: CrashPoint) -> None:
@@ -161,14 +161,14 @@ def _restored_but_not_owned(point: CrashPoint) -> None:
 
 
 def _before_a_report_is_complete(point: CrashPoint) -> None:
-    report = Publisher.report
+    report = Publisher.publish_report_event
 
     async def crashing_report(self: Publisher, event: Any, *topic: Any) -> Any:
         if event.status == "complete":
             point.reached()
         return await report(self, event, *topic)
 
-    Publisher.report = crashing_report  # type: ignore[method-assign]
+    Publisher.publish_report_event = crashing_report  # type: ignore[method-assign]
 
 
 POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {

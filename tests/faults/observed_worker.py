@@ -33,7 +33,7 @@ class Run:
 
 def observe(file: Path) -> None:
     runs: dict[str, Run] = {}
-    take = CommitTracker.take
+    take = CommitTracker.track
 
     def observed(self: CommitTracker, event: Any) -> InFlightEvent:
         taken = take(self, event)
@@ -50,7 +50,7 @@ def observe(file: Path) -> None:
         with file.open("a") as lines:
             lines.write(json.dumps({name: asdict(run) for name, run in runs.items()}) + "\n")
 
-    CommitTracker.take = observed  # type: ignore[method-assign]
+    CommitTracker.track = observed  # type: ignore[method-assign]
     atexit.register(write)
 
 

@@ -86,9 +86,9 @@ async def test_reports_and_commits_go_on_over_the_markers(
     gaps = OffsetGaps(settings)
     await gaps.start()
     try:
-        empty = await gaps.look({where: (last + 1, end)})
+        empty = await gaps.inspect({where: (last + 1, end)})
         assert empty == {where: OffsetGap(lost_end=last + 1, next_offset=end)}
-        held = await gaps.look({where: (last - 1, end)})
+        held = await gaps.inspect({where: (last - 1, end)})
         assert held == {where: OffsetGap(lost_end=last - 1, next_offset=last)}
     finally:
         await gaps.stop()

@@ -171,10 +171,10 @@ class Worker:
         publisher: Any = self.publisher
         self.owned_partitions = FakeOwnedPartitions()
         owned = self.owned_partitions.own(OWN, *self.summary.stores)
-        owned.kinds, owned.removals = self.summary.kinds, self.summary.removals
+        owned.bucket_kinds, owned.removals = self.summary.bucket_kinds, self.summary.removals
         owned.newest_poll = self.summary.newest_poll
         self.latest = LatestPollPublisher(publisher)
-        self.latest.take(OWN, self.summary.latest)
+        self.latest.adopt(OWN, self.summary.latest)
         self.failures = Failures()
         self.ingest = Ingest(
             SETTINGS,

@@ -177,7 +177,7 @@ class Ingest:
         self._latest = latest
         self._commit_tracker = commit_tracker
         self._fail = fail
-        self._on_their_way: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def polls(self, stream: Any) -> None:
@@ -202,14 +202,14 @@ class Ingest:
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
             partition = event.message.partition
-            await self._facts.room(partition)
+            await self._facts.wait_for_capacity(partition)
             owned = self._owned_partitions.get(partition)
             if owned is None:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
                 continue
             first = first_offset(event.message)
-            missed = await self._gaps.may_apply(owned, event.message.topic, first)
+            missed = await self._gaps.find_missed_record(owned, event.message.topic, first)
             if missed is not None:
                 log.warning(
                     "%s/%d: offset %d was not handed out: reading on from there",
@@ -223,7 +223,7 @@ class Ingest:
             if self._owned_partitions.get(partition) is not owned:
                 event.ack()
                 continue
-            taken = self._commit_tracker.take(event)
+            taken = self._commit_tracker.track(event)
             try:
                 futures = await self._apply(taken, owned, apply)
             except RevokedError:
@@ -241,27 +241,29 @@ class Ingest:
         apply: Callable[[Iterable[Any], ChunkResult], None],
     ) -> list[asyncio.Future[Any]]:
         topic = taken.message.topic
-        owned.begin(topic, taken.first, taken.end)
+        owned.start(topic, taken.first, taken.end)
         run = ChunkResult(owned)
         apply(_readable(taken.message.records, run), run)
         run.gone = {store for store in run.taken_back if not self._stands(owned, store)}
         # what is applied is visible from here on, before anything is waited for
         removed = self._latest.remove(owned.number, run.removed)
-        self._latest.note(owned.number, run.latest)
+        self._latest.record_polls(owned.number, run.latest)
         if removed is not None and removed >= (owned.newest_poll or 0):
             owned.newest_poll = self._latest.newest(owned.number)
-        self._owned_partitions.applied(owned, run.stores - run.gone, run.newest_poll)
-        self._owned_partitions.removed(owned, run.gone)
+        self._owned_partitions.record_applied(owned, run.stores - run.gone, run.newest_poll)
+        self._owned_partitions.record_removed(owned, run.gone)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in run.batches]
         for record, reason in run.refused:
-            futures.append(await self._publisher.dead_letter(dead_letter_of(record, reason)))
+            futures.append(
+                await self._publisher.publish_dead_letter(dead_letter_of(record, reason))
+            )
         futures += await self._refuse_late(run)
         if not run.elsewhere:
-            self._owned_partitions.finish(owned, topic, taken.first)
+            self._owned_partitions.complete(owned, topic, taken.first)
             return futures
-        task = asyncio.create_task(self._pass_on_in_turn(run.elsewhere, owned, taken))
-        self._on_their_way.add(task)
-        task.add_done_callback(self._on_their_way.discard)
+        task = asyncio.create_task(self._forward_in_order(run.elsewhere, owned, taken))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
         return [*futures, task]
 
     async def _refuse_late(self, run: ChunkResult) -> list[asyncio.Future[Any]]:
@@ -273,11 +275,11 @@ class Ingest:
         self._metrics.polls_dropped("late", sum(count for _, _, count in run.late))
         self._late_log.warn(run.late)
         return [
-            await self._publisher.dead_letter(letter_of(record, reason))
+            await self._publisher.publish_dead_letter(letter_of(record, reason))
             for record, reason, _ in run.late
         ]
 
-    async def _pass_on_in_turn(
+    async def _forward_in_order(
         self, elsewhere: list[_Misplaced], owned: OwnedPartition, taken: InFlightEvent
     ) -> None:
         """Send records to the partitions that own their stores; many are on their way at once."""
@@ -287,7 +289,7 @@ class Ingest:
         async with self._turns[taken.message.topic, owned.number]:
             for misplaced in elsewhere:
                 try:
-                    passed = await self._pass_on_one(misplaced)
+                    passed = await self._forward_one(misplaced)
                 except MessageSizeTooLargeError:
                     refused.append(misplaced)
                 else:
@@ -304,17 +306,17 @@ class Ingest:
                 f"{misplaced.partition}"
             )
             letter = dead_letter_of(misplaced.record, reason)
-            await asyncio.shield(await self._publisher.dead_letter(letter))
+            await asyncio.shield(await self._publisher.publish_dead_letter(letter))
         # only now: who waits for this partition finds it below the other one's highwater
-        self._owned_partitions.finish(owned, taken.message.topic, taken.first)
+        self._owned_partitions.complete(owned, taken.message.topic, taken.first)
 
-    async def _pass_on_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
+    async def _forward_one(self, misplaced: _Misplaced) -> asyncio.Future[Any]:
         record, origin = misplaced.record, misplaced.origin
         key = misplaced.store_id
         if record.topic != STORE_STATUS.name:
             key = forwarded_key(misplaced.store_id, origin)
         headers = [(ORIGIN_HEADER, encode_origin(origin))]
-        return await self._publisher.pass_on(
+        return await self._publisher.forward(
             record.topic, misplaced.partition, key, record.value, headers
         )
 
@@ -333,7 +335,9 @@ class Ingest:
         run.elsewhere.append(_Misplaced(record, store_id, right, origin_of(record)))
         return True
 
-    def _no_room(self, record: Any, store_id: str, store: bytes, run: ChunkResult) -> bool:
+    def _exceeds_max_stores(
+        self, record: Any, store_id: str, store: bytes, run: ChunkResult
+    ) -> bool:
         """Refuse a record whose store is new where there are too many."""
         if store in run.owned.stores or store in run.let_in:
             return False
@@ -359,7 +363,7 @@ class Ingest:
 
     def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
         """The keys under which a store has polls."""
-        for bucket in self._layout.all_buckets(owned.kinds):
+        for bucket in self._layout.all_buckets(owned.bucket_kinds):
             key = bucket_key(store, bucket)
             if self._facts.get(owned.number, key):
                 yield key
@@ -390,7 +394,7 @@ class Ingest:
                 continue
             # written also where the content is the same, and where there was nothing to take back:
             # what is older must find it
-            if content is not None and self._no_room(record, store_id, store, run):
+            if content is not None and self._exceeds_max_stores(record, store_id, store, run):
                 continue
             if content is None:
                 run.taken_back.add(store)
@@ -436,7 +440,7 @@ class Ingest:
                 if polls:
                     reason = f"{len(refused)} polls refused: {reason}"
                 run.refused.append((record, reason))
-            if polls and not self._no_room(record, told.store_id, store, run):
+            if polls and not self._exceeds_max_stores(record, told.store_id, store, run):
                 stores.setdefault(told.store_id, []).append((record, polls))
         for store_id, gathered in stores.items():
             self._apply_store(store_id, gathered, run)

@@ -90,9 +90,9 @@ class Calculation:
         self._form = form
         self._start, self._end = form.span(reference)
         self._first = max(self._start - settings.lookback, 0)
-        self._buckets = self._layout.buckets(self._first, self._end, owned.kinds)
+        self._buckets = self._layout.buckets(self._first, self._end, owned.bucket_kinds)
         self.basis: dict[str, Any] = basis_of(settings)
-        self.input_offsets = {topic: owned.applied(topic) for topic in owned.frontiers}
+        self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
         self.lost_input = [lost.describe() for lost in owned.lost]
 
     def of(self, store_id: str) -> Calculated:

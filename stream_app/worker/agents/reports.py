@@ -117,7 +117,7 @@ class Reports:
         """The agent of one of the topics."""
         stream.enable_acks = False
         async for event in stream.events():
-            taken = self._commit_tracker.take(event)
+            taken = self._commit_tracker.track(event)
             await self._places.acquire()
             task = asyncio.create_task(self._handle(taken))
             self._tasks.add(task)
@@ -136,7 +136,9 @@ class Reports:
         unreadable = unreadable_in(message)
         if unreadable is not None:
             letter = dead_letter_of(unreadable, unreadable.reason)
-            acknowledge_when_done(event, [await self._publisher.dead_letter(letter)], self._fail)
+            acknowledge_when_done(
+                event, [await self._publisher.publish_dead_letter(letter)], self._fail
+            )
             return
         try:
             request = decode_request(message.value)
@@ -193,7 +195,7 @@ class Reports:
         if not isinstance(request, PartRequest):
             # of a part it has been told
             running = ReportEvent(request.report_id, "running", self._clock())
-            await self._publisher.report(running, results)
+            await self._publisher.publish_report_event(running, results)
         owned = self._owned_partitions.get(partition)
         if owned is None:
             raise RevokedError(f"partition {partition} is not owned here now")
@@ -249,7 +251,7 @@ class Reports:
             owned.newest_polls.get(store_key(request.store_id)),
         )
         event = ReportEvent(request.report_id, "complete", self._clock(), report=content)
-        return await self._publisher.report(event, results)
+        return await self._publisher.publish_report_event(event, results)
 
     async def _ask_for_parts(
         self, request: FleetRequest, reference: int, taken: int, topic: str
@@ -275,7 +277,7 @@ class Reports:
             for part, store_ids in parts.items()
         ]
         return [
-            await self._publisher.pass_on(topic, part.part, request.key, encode_request(part))
+            await self._publisher.forward(topic, part.part, request.key, encode_request(part))
             for part in asked
         ]
 
@@ -329,7 +331,7 @@ class Reports:
                 lost_input=tuple(calculation.lost_input),
             )
             event = ReportEvent(request.report_id, "running", self._clock(), piece=told)
-            futures.append(await self._publisher.report(event, results))
+            futures.append(await self._publisher.publish_report_event(event, results))
         return futures
 
     def _calculation(self, owned: OwnedPartition, form: ReportSpec, reference: int) -> Calculation:
@@ -344,15 +346,17 @@ class Reports:
     ) -> list[asyncio.Future[Any]]:
         log.info("report %s failed: %s", report_id, reason)
         event = ReportEvent(report_id, "failed", self._clock(), reason=reason)
-        return [await self._publisher.report(event, results)]
+        return [await self._publisher.publish_report_event(event, results)]
 
     async def _refuse(self, event: InFlightEvent, reason: str, taken: int) -> None:
         message = event.message
-        futures = [await self._publisher.dead_letter(dead_letter_of(message, reason))]
+        futures = [await self._publisher.publish_dead_letter(dead_letter_of(message, reason))]
         report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", taken, reason=reason)
-            futures.append(await self._publisher.report(failed, results_of(message.topic)))
+            futures.append(
+                await self._publisher.publish_report_event(failed, results_of(message.topic))
+            )
         acknowledge_when_done(event, futures, self._fail)
 
     async def _pass_on(
@@ -360,7 +364,7 @@ class Reports:
     ) -> None:
         again = encode_request(asked_again(request, taken))
         topic = event.message.topic
-        sent = await self._publisher.pass_on(topic, partition, request.key, again)
+        sent = await self._publisher.forward(topic, partition, request.key, again)
         acknowledge_when_done(event, [sent], self._fail)
 
 

@@ -114,7 +114,7 @@ class Restorer:
         self._on_unread = on_unread
         self._strays = 0
         self._records = 0
-        self._emptied = 0
+        self._empty_offsets = 0
         self.progress: RestoreProgress | None = None
         self._lost: list[tuple[int, int]] = []
 
@@ -148,7 +148,7 @@ class Restorer:
                     f"partition {self._partition}: its changelog cannot be read offset by offset"
                 )
 
-    def take_lost(self) -> list[tuple[int, int]]:
+    def pop_lost_ranges(self) -> list[tuple[int, int]]:
         """Ranges `[first, end)` that the log had deleted before they were read; told once."""
         lost, self._lost = self._lost, []
         return lost
@@ -217,7 +217,7 @@ class Restorer:
         """Read and write up to `end`; False if some offset is unaccounted for."""
         start = self._database.checkpoint.next_offset
         self.progress = RestoreProgress(start, start, end)
-        self._records = self._emptied = 0
+        self._records = self._empty_offsets = 0
         clock = asyncio.get_running_loop().time
         moved = clock()
         while (position := self._database.checkpoint.next_offset) < end:
@@ -252,9 +252,9 @@ class Restorer:
                 start,
                 end,
                 self._records,
-                self._emptied,
+                self._empty_offsets,
             )
-        return self._records + self._emptied == end - start
+        return self._records + self._empty_offsets == end - start
 
     def _apply(self, fetched: FetchedLog, end: int) -> None:
         """Write what was fetched, up to `end`, and the checkpoint that it reaches."""
@@ -266,14 +266,14 @@ class Restorer:
             if batch.next_offset <= position or position >= end:
                 continue
             if batch.error is not None:
-                self._tell_unread(position, batch.next_offset - 1, batch.error)
+                self._log_unreadable(position, batch.next_offset - 1, batch.error)
             for record in batch.records:
                 if record.offset < position:
                     continue
                 if record.offset >= end:
                     break
                 # the offsets between are in no batch, or their records were compacted away
-                self._emptied += record.offset - position
+                self._empty_offsets += record.offset - position
                 self._records += 1
                 position = record.offset + 1
                 last = record
@@ -281,9 +281,9 @@ class Restorer:
                 if why is None:
                     entries[record.key] = record.value
                 else:
-                    self._tell_unread(record.offset, record.offset, why)
+                    self._log_unreadable(record.offset, record.offset, why)
             batch_end = min(batch.next_offset, end)
-            self._emptied += batch_end - position
+            self._empty_offsets += batch_end - position
             position = batch_end
         if position == checkpoint.next_offset:
             return
@@ -293,7 +293,7 @@ class Restorer:
         if self.progress is not None:
             self.progress.position = position
 
-    def _tell_unread(self, first: int, last: int, why: str) -> None:
+    def _log_unreadable(self, first: int, last: int, why: str) -> None:
         self._on_unread()
         self._strays += 1
         if self._strays <= _MAX_STRAY_LINES:
@@ -322,7 +322,7 @@ class Restorer:
             reached - 1,
         )
         self._lost.append((position, reached))
-        self._emptied += reached - position
+        self._empty_offsets += reached - position
         self._database.write((), self._database.checkpoint.at(reached))
 
     async def _fetch(self, offset: int, *, max_bytes: int = FETCH_BYTES) -> FetchedLog:

@@ -34,7 +34,7 @@ class PartitionSummary:
     Attributes:
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
-        kinds: the kinds of buckets that its stores have.
+        bucket_kinds: the kinds of buckets that its stores have.
         latest: of each store the newest poll, packed.
         removals: of the stores whose polls were taken back the record that did so last.
         gone: the stores of which nothing stands any more.
@@ -42,7 +42,7 @@ class PartitionSummary:
 
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
-    kinds: set[Bucket] = field(default_factory=set)
+    bucket_kinds: set[Bucket] = field(default_factory=set)
     latest: dict[bytes, int] = field(default_factory=dict)
     removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
     gone: set[bytes] = field(default_factory=set)
@@ -53,7 +53,7 @@ class PartitionSummary:
         if bucket is not None:
             if value:
                 self.stores.add(store)
-                self.kinds.add(ring_of_bucket(bucket))
+                self.bucket_kinds.add(ring_of_bucket(bucket))
                 poll = from_bytes(value[-8:])[0]
                 self.latest[store] = later(poll, self.latest.get(store, poll))
         elif tag == REMOVED_TAG:

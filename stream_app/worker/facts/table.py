@@ -223,9 +223,9 @@ class FactsTable:
         """
         return self._opened(partition).put(key, value)
 
-    async def room(self, partition: int) -> None:
+    async def wait_for_capacity(self, partition: int) -> None:
         """Wait until so little of a partition waits for its changelog that more may be written."""
-        await self.producer.room(partition, MAX_UNACKNOWLEDGED_BYTES)
+        await self.producer.wait_for_capacity(partition, MAX_UNACKNOWLEDGED_BYTES)
 
     @property
     def unacknowledged(self) -> int:

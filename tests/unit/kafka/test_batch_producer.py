@@ -159,7 +159,7 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
     for _ in range(6):
         batches.add("t", 0, b"k", b"x" * 500)
     assert batches.waiting("t", 0) == 3000
-    room = asyncio.create_task(batches.room("t", 0, 1000))
+    room = asyncio.create_task(batches.wait_for_capacity("t", 0, 1000))
     for _ in range(3):
         await turn()
         assert not room.done()
@@ -169,7 +169,7 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
         broker.take()
         await turn()
     await room
-    await batches.room("another", 0, 0)
+    await batches.wait_for_capacity("another", 0, 0)
     await batches.flush()
     assert batches.waiting("t", 0) == 0
 

@@ -41,11 +41,11 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     caplog.set_level("INFO")
     highwaters = Highwaters()
-    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
 
     for answer in ("now", trouble, trouble, "now", "now", trouble):
         highwaters.answer = answer
-        await reach.ask()
+        await broker_monitor.check()
 
     said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
     assert said == [
@@ -60,13 +60,13 @@ async def test_it_asks_until_it_is_stopped(
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
     highwaters = Highwaters()
-    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
-    await reach.start()
+    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    await broker_monitor.start()
     highwaters.answer = "refused"
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
-    await reach.stop()
+    await broker_monitor.stop()
     highwaters.answer = "now"
     for _ in range(100):
         await asyncio.sleep(0)
@@ -84,23 +84,23 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
     monkeypatch.setattr(module, "why_unusable", why)
     monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
     highwaters = Highwaters()
-    reach = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
-    await reach.ask()
-    assert reach.trouble is None
+    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    await broker_monitor.check()
+    assert broker_monitor.trouble is None
 
     highwaters.answer = "refused"
     for cause in (None, Unusable("nobody", nobody=True)):
         found[0] = cause
-        await reach.ask()
-        assert reach.trouble == LOST
+        await broker_monitor.check()
+        assert broker_monitor.trouble == LOST
     found[0] = Unusable("the password is wrong", nobody=False)
     for _ in range(3):
-        await reach.ask()
-        assert reach.trouble == "the password is wrong"
+        await broker_monitor.check()
+        assert broker_monitor.trouble == "the password is wrong"
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
         "the password is wrong"
     ]
 
     highwaters.answer = "now"
-    await reach.ask()
-    assert reach.trouble is None
+    await broker_monitor.check()
+    assert broker_monitor.trouble is None

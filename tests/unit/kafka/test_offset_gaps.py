@@ -98,13 +98,13 @@ async def gaps(consumer: Consumer) -> OffsetGaps:  # noqa: ARG001  it is the one
 
 
 async def test_a_range_without_a_record_is_empty_to_its_end(gaps: OffsetGaps) -> None:
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=9)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=9)}
 
 
 async def test_the_first_record_of_a_range_is_found(gaps: OffsetGaps, consumer: Consumer) -> None:
     consumer.records = {ONE: [2, 7, 8]}
 
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=7)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=7)}
 
 
 async def test_a_record_behind_the_range_is_none_of_it(
@@ -112,13 +112,13 @@ async def test_a_record_behind_the_range_is_none_of_it(
 ) -> None:
     consumer.records = {ONE: [12]}
 
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=9)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=9)}
 
 
 async def test_several_ranges_are_looked_at_together(gaps: OffsetGaps, consumer: Consumer) -> None:
     consumer.records = {ONE: [7], TWO: [99]}
 
-    assert await gaps.look({ONE: (5, 9), TWO: (0, 50)}) == {
+    assert await gaps.inspect({ONE: (5, 9), TWO: (0, 50)}) == {
         ONE: OffsetGap(5, 7),
         TWO: OffsetGap(0, 50),
     }
@@ -129,7 +129,7 @@ async def test_what_lies_before_the_logs_beginning_is_lost(
 ) -> None:
     consumer.beginning, consumer.records = 7, {ONE: [8]}
 
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=7, next_offset=8)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=7, next_offset=8)}
     assert consumer.sought == [(TopicPartition(*ONE), 7)]
 
 
@@ -138,7 +138,7 @@ async def test_of_a_log_that_begins_behind_the_range_all_of_it_is_lost(
 ) -> None:
     consumer.beginning, consumer.records = 50, {ONE: [50]}
 
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=9, next_offset=9)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=9, next_offset=9)}
 
 
 async def test_brokers_that_do_not_answer_are_away(
@@ -146,16 +146,16 @@ async def test_brokers_that_do_not_answer_are_away(
 ) -> None:
     consumer.error = KafkaConnectionError("gone")
     with pytest.raises(BrokerUnavailableError):
-        await gaps.look({ONE: (5, 9)})
+        await gaps.inspect({ONE: (5, 9)})
 
     consumer.error, consumer.hanging = None, True
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0)
     with pytest.raises(BrokerUnavailableError, match="did not answer"):
-        await gaps.look({ONE: (5, 9)})
+        await gaps.inspect({ONE: (5, 9)})
 
     consumer.hanging = False
     monkeypatch.undo()
-    assert await gaps.look({ONE: (5, 9)}) == {ONE: OffsetGap(5, 9)}
+    assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(5, 9)}
 
 
 async def test_two_looks_at_once_share_the_connection_one_after_the_other(
@@ -163,7 +163,7 @@ async def test_two_looks_at_once_share_the_connection_one_after_the_other(
 ) -> None:
     consumer.records = {ONE: [6], TWO: [8]}
 
-    one, two = await asyncio.gather(gaps.look({ONE: (5, 9)}), gaps.look({TWO: (5, 9)}))
+    one, two = await asyncio.gather(gaps.inspect({ONE: (5, 9)}), gaps.inspect({TWO: (5, 9)}))
 
     assert (one, two) == ({ONE: OffsetGap(5, 6)}, {TWO: OffsetGap(5, 8)})
 

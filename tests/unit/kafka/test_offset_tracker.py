@@ -9,41 +9,41 @@ from stream_app.kafka.offset_tracker import OffsetTracker
 
 
 def test_it_stands_at_the_first_record_in_hand() -> None:
-    frontier = OffsetTracker(5)
-    assert (frontier.offset, frontier.idle) == (5, True)
+    offset_tracker = OffsetTracker(5)
+    assert (offset_tracker.position, offset_tracker.idle) == (5, True)
 
     for offset in (5, 6, 9):
-        frontier.begin(offset)
-    assert (frontier.offset, frontier.idle) == (5, False)
-    frontier.finish(6)
-    assert frontier.offset == 5
-    frontier.finish(5)
-    assert frontier.offset == 9
-    frontier.finish(9)
-    assert (frontier.offset, frontier.idle) == (10, True)
+        offset_tracker.start(offset)
+    assert (offset_tracker.position, offset_tracker.idle) == (5, False)
+    offset_tracker.complete(6)
+    assert offset_tracker.position == 5
+    offset_tracker.complete(5)
+    assert offset_tracker.position == 9
+    offset_tracker.complete(9)
+    assert (offset_tracker.position, offset_tracker.idle) == (10, True)
 
 
 def test_a_record_that_comes_again_moves_nothing() -> None:
-    frontier = OffsetTracker(5)
-    frontier.begin(5)
-    frontier.finish(5)
+    offset_tracker = OffsetTracker(5)
+    offset_tracker.start(5)
+    offset_tracker.complete(5)
 
-    frontier.begin(4)
-    frontier.begin(5)
-    frontier.finish(17)
+    offset_tracker.start(4)
+    offset_tracker.start(5)
+    offset_tracker.complete(17)
 
-    assert (frontier.offset, frontier.idle) == (6, True)
+    assert (offset_tracker.position, offset_tracker.idle) == (6, True)
 
 
 def test_it_skips_forwards_only() -> None:
-    frontier = OffsetTracker(5)
-    frontier.skip_to(8)
-    frontier.skip_to(7)
-    assert frontier.offset == 8
+    offset_tracker = OffsetTracker(5)
+    offset_tracker.skip_to(8)
+    offset_tracker.skip_to(7)
+    assert offset_tracker.position == 8
 
-    frontier.begin(8)
-    frontier.skip_to(12)
-    assert frontier.offset == 8
+    offset_tracker.start(8)
+    offset_tracker.skip_to(12)
+    assert offset_tracker.position == 8
 
 
 @given(
@@ -53,28 +53,28 @@ def test_it_skips_forwards_only() -> None:
 )
 def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]) -> None:
     begun, finished = orders
-    frontier = OffsetTracker(begun[0])
+    offset_tracker = OffsetTracker(begun[0])
     for offset in begun:
-        frontier.begin(offset)
+        offset_tracker.start(offset)
 
     unfinished = set(begun)
     for offset in finished:
-        assert frontier.offset == min(unfinished)
-        frontier.finish(offset)
+        assert offset_tracker.position == min(unfinished)
+        offset_tracker.complete(offset)
         unfinished.remove(offset)
-    assert frontier.offset == begun[-1] + 1
+    assert offset_tracker.position == begun[-1] + 1
 
 
 def test_the_next_offset_to_come_is_behind_all_that_was_begun_or_skipped() -> None:
-    frontier = OffsetTracker(5)
-    assert frontier.next_offset == 5
+    offset_tracker = OffsetTracker(5)
+    assert offset_tracker.next_offset == 5
 
-    frontier.begin(5, 9)
-    assert (frontier.offset, frontier.next_offset) == (5, 9)
-    frontier.begin(3, 4)
-    frontier.begin(7, 20)
-    assert frontier.next_offset == 9, "what comes again moves nothing"
-    frontier.finish(5)
-    frontier.skip_to(12)
-    frontier.skip_to(10)
-    assert (frontier.offset, frontier.next_offset) == (12, 12)
+    offset_tracker.start(5, 9)
+    assert (offset_tracker.position, offset_tracker.next_offset) == (5, 9)
+    offset_tracker.start(3, 4)
+    offset_tracker.start(7, 20)
+    assert offset_tracker.next_offset == 9, "what comes again moves nothing"
+    offset_tracker.complete(5)
+    offset_tracker.skip_to(12)
+    offset_tracker.skip_to(10)
+    assert (offset_tracker.position, offset_tracker.next_offset) == (12, 12)

@@ -174,10 +174,10 @@ class Lost:
     """Keeps what is told as lost."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, str, int, int]] = []
+        self.reported: list[tuple[int, str, int, int]] = []
 
-    async def tell(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
-        self.told.append((owned.number, topic, first, end))
+    async def report(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
+        self.reported.append((owned.number, topic, first, end))
 
 
 class Desk:
@@ -284,7 +284,7 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> N
     assert owned is not None
     assert owned.stores == {STORE}
     assert desk.publisher.registered == [STORE]
-    assert {t: f.offset for t, f in owned.frontiers.items()} == {
+    assert {t: f.position for t, f in owned.offset_trackers.items()} == {
         spec.name: 7 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
     assert desk.consumer.positions == {
@@ -354,7 +354,7 @@ async def test_what_the_changelog_lost_is_told_by_the_owner(desk: Desk) -> None:
     await desk.owned(0)
     await settle()
 
-    assert desk.lost.told == [(0, CHANGELOG, 0, 5)]
+    assert desk.lost.reported == [(0, CHANGELOG, 0, 5)]
 
 
 async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
@@ -406,7 +406,7 @@ async def test_without_partitions_nothing_is_claimed(
 
 
 async def test_what_was_in_hand_before_the_assignment_is_forgotten(desk: Desk) -> None:
-    desk.commit_tracker.take(FakeEvent(FakeMessage(b"", partition=3)))
+    desk.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=3)))
 
     await desk.assign(0)
 
@@ -415,8 +415,8 @@ async def test_what_was_in_hand_before_the_assignment_is_forgotten(desk: Desk) -
 
 async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(desk: Desk) -> None:
     await desk.assign(0, ready=False)
-    desk.commit_tracker.take(FakeEvent(FakeMessage(b""))).ack()
-    desk.commit_tracker.take(FakeEvent(FakeMessage(b"", partition=1))).ack()
+    desk.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
+    desk.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=1))).ack()
 
     desk.assignment.on_streams_ready()
     await desk.owned(0)
@@ -543,15 +543,15 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     """The next owner would read it again."""
     await desk.assign(0)
     await desk.owned(0)
-    taken = desk.commit_tracker.take(FakeEvent(FakeMessage(b"")))
+    taken = desk.commit_tracker.track(FakeEvent(FakeMessage(b"")))
     desk.assignment.revoke_all()
     desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
     taken.ack()
 
-    await desk.assignment.on_empty()
+    await desk.assignment.on_drained()
     assert written_positions(desk)[POLLS] == 1
     records = len(desk.log().batches)
-    await desk.assignment.on_empty()
+    await desk.assignment.on_drained()
 
     assert len(desk.log().batches) == records
     desk.assignment.close_all()
@@ -562,10 +562,10 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
 async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
     await desk.assign(0)
     await desk.owned(0)
-    desk.commit_tracker.take(FakeEvent(FakeMessage(b"")))
+    desk.commit_tracker.track(FakeEvent(FakeMessage(b"")))
     desk.assignment.revoke_all()
 
-    await desk.assignment.on_empty()
+    await desk.assignment.on_drained()
 
     assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
 
@@ -576,7 +576,7 @@ async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
 ) -> None:
     await desk.assign(0)
     await desk.owned(0)
-    desk.commit_tracker.take(FakeEvent(FakeMessage(b""))).ack()
+    desk.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
     desk.assignment.revoke_all()
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(desk.changelog, "add", lambda *_: FakeBatchOfOne(sent))
@@ -587,7 +587,7 @@ async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
     else:
         monkeypatch.setattr(module, "_LAST_POSITIONS_SECONDS", 0)
 
-    await desk.assignment.on_empty()
+    await desk.assignment.on_drained()
 
     assert desk.failures.errors == []
 

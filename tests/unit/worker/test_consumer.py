@@ -82,7 +82,7 @@ class Desk:
         return bool(offsets) and await self.consumer._commit_offsets(offsets)
 
     def take(self, offset: int) -> Any:
-        return self.commit_tracker.take(FakeEvent(FakeMessage(b"", offset=offset)))
+        return self.commit_tracker.track(FakeEvent(FakeMessage(b"", offset=offset)))
 
 
 @pytest.fixture

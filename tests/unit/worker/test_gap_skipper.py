@@ -35,8 +35,10 @@ class OwnedPartitions:
         self.owned: dict[int, OwnedPartition] = {}
 
     def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
-        frontiers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
-        self.owned[number] = OwnedPartition(number, frontiers=frontiers, lost=list(lost))
+        offset_trackers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
+        self.owned[number] = OwnedPartition(
+            number, offset_trackers=offset_trackers, lost=list(lost)
+        )
         return self.owned[number]
 
     def get(self, number: int) -> OwnedPartition | None:
@@ -45,7 +47,7 @@ class OwnedPartitions:
     def idle_offsets(self) -> dict[tuple[str, int], int]:
         return dict(self.idle)
 
-    def skip(self, topic: str, number: int, first: int, end: int) -> None:
+    def skip_gap(self, topic: str, number: int, first: int, end: int) -> None:
         self.skipped.append((topic, number, first, end))
 
 
@@ -76,7 +78,7 @@ class Log:
     async def ask(self, partitions: Iterable[Any]) -> dict[Any, int]:
         return {partition: self.ends[partition] for partition in partitions}
 
-    async def look(self, ranges: Mapping[Any, tuple[int, int]]) -> dict[Any, OffsetGap]:
+    async def inspect(self, ranges: Mapping[Any, tuple[int, int]]) -> dict[Any, OffsetGap]:
         self.looked_at.append(dict(ranges))
         self.on_look()
         if self.errors:
@@ -113,7 +115,7 @@ class Desk:
 
     async def look_twice(self) -> None:
         for _ in range(2):
-            await self.gaps.look()
+            await self.gaps.skip_gaps()
 
     def lost_records(self, topic: str = POLLS) -> float | None:
         return self.metrics.registry.get_sample_value(
@@ -134,9 +136,9 @@ async def test_a_gap_is_skipped_at_the_second_look(desk: Desk) -> None:
     desk.owned_partitions.own(0, 5)
     desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
 
-    await desk.gaps.look()
+    await desk.gaps.skip_gaps()
     assert desk.log.looked_at == [], "a record may be on its way"
-    await desk.gaps.look()
+    await desk.gaps.skip_gaps()
 
     assert desk.owned_partitions.skipped == [(*ONE, 5, 8)]
     assert desk.publisher.letters == []
@@ -157,7 +159,7 @@ async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
     desk.log.ends = {ONE: 8, TWO: 100}
     for offset in range(5):
         desk.owned_partitions.idle = {ONE: 8, TWO: offset}
-        await desk.gaps.look()
+        await desk.gaps.skip_gaps()
 
     assert desk.log.looked_at == []
 
@@ -214,8 +216,8 @@ async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: De
 async def test_a_record_that_follows_the_last_one_costs_no_look(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
 
-    assert await desk.gaps.may_apply(owned, POLLS, 5) is None
-    assert await desk.gaps.may_apply(owned, POLLS, 3) is None
+    assert await desk.gaps.find_missed_record(owned, POLLS, 5) is None
+    assert await desk.gaps.find_missed_record(owned, POLLS, 3) is None
     assert desk.log.looked_at == []
 
 
@@ -223,7 +225,7 @@ async def test_a_record_behind_an_empty_gap_may_be_applied(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
     desk.log.records = {ONE: [9], (ZONES, 0): [6]}
 
-    assert await desk.gaps.may_apply(owned, POLLS, 9) is None
+    assert await desk.gaps.find_missed_record(owned, POLLS, 9) is None
 
     assert desk.log.looked_at == [{ONE: (5, 9)}]
     assert desk.publisher.letters == []
@@ -233,14 +235,14 @@ async def test_a_record_that_was_missed_has_to_be_read_before(desk: Desk) -> Non
     owned = desk.owned_partitions.own(0, 5)
     desk.log.records = {ONE: [7, 8, 9]}
 
-    assert await desk.gaps.may_apply(owned, POLLS, 9) == 7
+    assert await desk.gaps.find_missed_record(owned, POLLS, 9) == 7
 
 
 async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
     desk.log.beginning, desk.log.records = {ONE: 7}, {ONE: [8]}
 
-    assert await desk.gaps.may_apply(owned, POLLS, 9) == 8
+    assert await desk.gaps.find_missed_record(owned, POLLS, 9) == 8
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 7)]
 
@@ -252,7 +254,7 @@ async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
     desk.log.records = {ONE: [7]}
     desk.log.errors = [BrokerUnavailableError("gone")] * 3
 
-    asked = asyncio.create_task(desk.gaps.may_apply(owned, POLLS, 9))
+    asked = asyncio.create_task(desk.gaps.find_missed_record(owned, POLLS, 9))
     await asyncio.sleep(0)
     assert not asked.done(), "other partitions have their turn meanwhile"
 
@@ -265,7 +267,7 @@ async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(des
     """A rebalance waits for the events in hand."""
     owned = desk.owned_partitions.own(0, 5)
     desk.log.errors = [BrokerUnavailableError("gone")] * 1_000
-    asked = asyncio.create_task(desk.gaps.may_apply(owned, POLLS, 9))
+    asked = asyncio.create_task(desk.gaps.find_missed_record(owned, POLLS, 9))
     await settle()
 
     owned.revoked.set()
@@ -282,7 +284,7 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
     desk.log.beginning = {ONE: 9}
     desk.log.on_look = owned.revoked.set
 
-    assert await desk.gaps.may_apply(owned, POLLS, 9) is None
+    assert await desk.gaps.find_missed_record(owned, POLLS, 9) is None
 
     assert owned.lost == []
     assert desk.facts.writes == []
@@ -297,7 +299,7 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
 ) -> None:
     owned = desk.owned_partitions.own(0, 5)
 
-    await desk.lost.tell(owned, POLLS, 5, 9)
+    await desk.lost.report(owned, POLLS, 5, 9)
 
     lost = LostRange(POLLS, 0, 5, 9, NOW)
     assert owned.lost == [lost]
@@ -315,11 +317,11 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
 
 async def test_a_lost_range_is_told_once_also_after_a_restart(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
-    await desk.lost.tell(owned, POLLS, 5, 9)
+    await desk.lost.report(owned, POLLS, 5, 9)
     again = desk.owned_partitions.own(0, 5, *decode_lost(desk.facts.content[0, LOST_KEY]))
 
-    await desk.lost.tell(again, POLLS, 5, 9)
-    await desk.lost.tell(again, POLLS, 6, 8)
+    await desk.lost.report(again, POLLS, 5, 9)
+    await desk.lost.report(again, POLLS, 6, 8)
 
     assert len(desk.publisher.letters) == 1
     assert len(desk.facts.writes) == 1
@@ -328,10 +330,10 @@ async def test_a_lost_range_is_told_once_also_after_a_restart(desk: Desk) -> Non
 
 async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
-    await desk.lost.tell(owned, POLLS, 5, 9)
+    await desk.lost.report(owned, POLLS, 5, 9)
 
-    await desk.lost.tell(owned, POLLS, 5, 20)
-    await desk.lost.tell(owned, POLLS, 5, 20)
+    await desk.lost.report(owned, POLLS, 5, 20)
+    await desk.lost.report(owned, POLLS, 5, 20)
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
     assert desk.lost_records() == 15
@@ -341,8 +343,8 @@ async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> No
 async def test_ranges_of_other_topics_are_told_apart(desk: Desk) -> None:
     owned = desk.owned_partitions.own(0, 5)
 
-    await desk.lost.tell(owned, POLLS, 5, 9)
-    await desk.lost.tell(owned, ZONES, 5, 9)
+    await desk.lost.report(owned, POLLS, 5, 9)
+    await desk.lost.report(owned, ZONES, 5, 9)
 
     assert len(desk.publisher.letters) == 2
     assert desk.lost_records(ZONES) == 4

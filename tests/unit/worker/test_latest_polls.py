@@ -33,7 +33,7 @@ def publisher() -> RecordingPublisher:
 async def latest(
     publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LatestPollPublisher]:
-    monkeypatch.setattr(module, "ROUND_SECONDS", 0)
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0)
     latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
     await latest.start()
     yield latest
@@ -43,7 +43,7 @@ async def latest(
 async def test_all_that_a_partition_has_is_told_once(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
-    latest.take(3, {ONE: active(5), TWO: inactive(7)})
+    latest.adopt(3, {ONE: active(5), TWO: inactive(7)})
     await settle()
 
     assert publisher.latest == [(ONE, active(5)), (TWO, inactive(7))]
@@ -52,16 +52,16 @@ async def test_all_that_a_partition_has_is_told_once(
 async def test_only_what_is_newer_is_told(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
-    latest.take(3, {ONE: active(5)})
+    latest.adopt(3, {ONE: active(5)})
     await settle()
     publisher.latest.clear()
 
-    latest.note(3, {ONE: inactive(4)})
-    latest.note(3, {ONE: active(5)})
+    latest.record_polls(3, {ONE: inactive(4)})
+    latest.record_polls(3, {ONE: active(5)})
     await settle()
     assert publisher.latest == []
 
-    latest.note(3, {ONE: active(6), TWO: active(1)})
+    latest.record_polls(3, {ONE: active(6), TWO: active(1)})
     await settle()
     assert publisher.latest == [(ONE, active(6)), (TWO, active(1))]
 
@@ -69,9 +69,9 @@ async def test_only_what_is_newer_is_told(
 async def test_of_one_instant_inactive_is_told(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
-    latest.take(3, {})
+    latest.adopt(3, {})
     for poll in (active(5), inactive(5), active(5)):
-        latest.note(3, {ONE: poll})
+        latest.record_polls(3, {ONE: poll})
         await settle()
 
     assert publisher.latest == [(ONE, active(5)), (ONE, inactive(5))]
@@ -81,11 +81,11 @@ async def test_many_polls_of_a_store_between_two_rounds_are_one(
     publisher: RecordingPublisher,
 ) -> None:
     latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
-    latest.take(3, {})
+    latest.adopt(3, {})
     for instant in range(100):
-        latest.note(3, {ONE: active(instant)})
+        latest.record_polls(3, {ONE: active(instant)})
 
-    await latest._tell_round()
+    await latest._publish_batch()
 
     assert publisher.latest == [(ONE, active(99))]
 
@@ -93,26 +93,26 @@ async def test_many_polls_of_a_store_between_two_rounds_are_one(
 async def test_a_round_is_bounded_and_who_waits_longest_is_first(
     publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROUND_STORES", 1)
+    monkeypatch.setattr(module, "MAX_BATCH_STORES", 1)
     latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
-    latest.take(3, {ONE: active(1), TWO: active(1)})
+    latest.adopt(3, {ONE: active(1), TWO: active(1)})
 
-    await latest._tell_round()
-    latest.note(3, {ONE: active(2)})
-    await latest._tell_round()
-    await latest._tell_round()
-    await latest._tell_round()
+    await latest._publish_batch()
+    latest.record_polls(3, {ONE: active(2)})
+    await latest._publish_batch()
+    await latest._publish_batch()
+    await latest._publish_batch()
 
     assert publisher.latest == [(ONE, active(1)), (TWO, active(1)), (ONE, active(2))]
 
 
 async def test_of_what_is_given_up_nothing_is_told(publisher: RecordingPublisher) -> None:
     latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
-    latest.take(3, {ONE: active(1)})
+    latest.adopt(3, {ONE: active(1)})
     latest.revoke(3)
-    latest.note(3, {ONE: active(2)})
+    latest.record_polls(3, {ONE: active(2)})
 
-    await latest._tell_round()
+    await latest._publish_batch()
 
     assert publisher.latest == []
 
@@ -124,11 +124,11 @@ async def test_trouble_with_telling_ends_no_worker(
         raise OSError("full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(publisher, "latest_poll", broken)
-        latest.take(3, {ONE: active(1)})
+        patched.setattr(publisher, "publish_latest_poll", broken)
+        latest.adopt(3, {ONE: active(1)})
         await settle()
 
-    latest.note(3, {ONE: active(2)})
+    latest.record_polls(3, {ONE: active(2)})
     await settle()
     assert publisher.latest == [(ONE, active(2))]
 
@@ -137,12 +137,12 @@ async def test_what_another_partition_has_is_told_though_one_is_given_up(
     publisher: RecordingPublisher,
 ) -> None:
     latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
-    latest.take(3, {ONE: active(1)})
-    latest.take(4, {TWO: active(2)})
+    latest.adopt(3, {ONE: active(1)})
+    latest.adopt(4, {TWO: active(2)})
     latest.revoke(3)
     latest.revoke(7)
 
-    await latest._tell_round()
+    await latest._publish_batch()
 
     assert publisher.latest == [(TWO, active(2))]
 
@@ -152,10 +152,10 @@ async def test_a_new_owner_tells_what_its_table_has() -> None:
     desk.adopt(0, latest={ONE: active(9)})
     desk.adopt(1, latest={TWO: inactive(4)})
 
-    await desk.latest._tell_round()
+    await desk.latest._publish_batch()
 
     assert desk.publisher.latest == [(ONE, active(9)), (TWO, inactive(4))]
 
     desk.owned_partitions.revoke([0, 1])
-    await desk.latest._tell_round()
+    await desk.latest._publish_batch()
     assert len(desk.publisher.latest) == 2

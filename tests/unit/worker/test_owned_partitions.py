@@ -74,7 +74,7 @@ class Desk:
             number,
             stores=set(stores),
             newest_poll=newest_poll,
-            frontiers={topic: OffsetTracker(offset) for topic, offset in offsets.items()},
+            offset_trackers={topic: OffsetTracker(offset) for topic, offset in offsets.items()},
             positions={topic: SourcePosition("id", offset) for topic, offset in offsets.items()},
         )
         self.owned_partitions.adopt(partition, latest or {})
@@ -87,7 +87,7 @@ class Desk:
 
     def take(self, offset: int, number: int = 0) -> InFlightEvent:
         """Take a record of polls for the table."""
-        return self.commit_tracker.take(
+        return self.commit_tracker.track(
             FakeEvent(FakeMessage(b"", offset=offset, partition=number))
         )
 
@@ -99,10 +99,10 @@ class Desk:
     async def told_within(self, rounds: int = 2000) -> list[Watermark]:
         """What was told since the last question, waiting for the next telling."""
         for _ in range(rounds):
-            if self.publisher.told:
+            if self.publisher.watermarks:
                 break
             await asyncio.sleep(0)
-        told, self.publisher.told = self.publisher.told, []
+        told, self.publisher.watermarks = self.publisher.watermarks, []
         return told
 
 
@@ -157,8 +157,8 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
     desk.adopt(0, {POLLS: 10})
 
     for offset in (10, 12, 11, 3):
-        desk.get(0).begin(POLLS, offset, offset + 1)
-        desk.owned_partitions.finish(desk.get(0), POLLS, offset)
+        desk.get(0).start(POLLS, offset, offset + 1)
+        desk.owned_partitions.complete(desk.get(0), POLLS, offset)
 
     told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
     assert told == [10, 11, 13, 13, 13]
@@ -168,10 +168,10 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) ->
 async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
     desk.adopt(0, {POLLS: 10})
     for first, end in ((10, 11), (11, 14), (20, 22)):
-        desk.get(0).begin(POLLS, first, end)
+        desk.get(0).start(POLLS, first, end)
 
     for first, applied in ((20, 10), (10, 11), (11, 22)):
-        desk.owned_partitions.finish(desk.get(0), POLLS, first)
+        desk.owned_partitions.complete(desk.get(0), POLLS, first)
         assert desk.get(0).applied(POLLS) == applied
 
     assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
@@ -184,7 +184,7 @@ async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap
     assert partition.gap_before(POLLS, 10) is None
     assert partition.gap_before(POLLS, 13) == (10, 13)
 
-    partition.begin(POLLS, 10, 13)
+    partition.start(POLLS, 10, 13)
 
     assert partition.gap_before(POLLS, 13) is None, "what is in hand is no gap"
     assert partition.gap_before(POLLS, 5) is None, "what comes again is no gap"
@@ -195,15 +195,15 @@ async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) 
     desk.adopt(0, {POLLS: 10})
     assert desk.owned_partitions.idle_offsets()[POLLS, 0] == 10
 
-    desk.owned_partitions.skip(POLLS, 0, 10, 15)
+    desk.owned_partitions.skip_gap(POLLS, 0, 10, 15)
     assert desk.get(0).applied(POLLS) == 15
 
     # meanwhile a record came after all, or the partition went away
-    desk.owned_partitions.skip(POLLS, 0, 10, 20)
-    desk.get(0).begin(POLLS, 15, 16)
+    desk.owned_partitions.skip_gap(POLLS, 0, 10, 20)
+    desk.get(0).start(POLLS, 15, 16)
     assert (POLLS, 0) not in desk.owned_partitions.idle_offsets()
-    desk.owned_partitions.skip(POLLS, 0, 15, 20)
-    desk.owned_partitions.skip(POLLS, 7, 0, 20)
+    desk.owned_partitions.skip_gap(POLLS, 0, 15, 20)
+    desk.owned_partitions.skip_gap(POLLS, 7, 0, 20)
     assert desk.get(0).applied(POLLS) == 15
 
 
@@ -211,8 +211,8 @@ async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
     desk.adopt(0)
 
     for offset, poll in enumerate((0, 50, None, 40, 60)):
-        desk.owned_partitions.applied(desk.get(0), [], poll)
-        desk.owned_partitions.finish(desk.get(0), POLLS, offset)
+        desk.owned_partitions.record_applied(desk.get(0), [], poll)
+        desk.owned_partitions.complete(desk.get(0), POLLS, offset)
 
     newest = [w.newest_poll for w in desk.progress.watermarks if w.topic == POLLS]
     assert newest == [None, 0, 50, 50, 50, 60]
@@ -223,10 +223,10 @@ async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Des
     applied_then: list[int] = []
     desk.publisher.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
 
-    desk.get(0).begin(POLLS, 0, 2)
+    desk.get(0).start(POLLS, 0, 2)
     for stores in ([ONE], [ONE, TWO], [TWO], []):
-        desk.owned_partitions.applied(desk.get(0), stores)
-    desk.owned_partitions.finish(desk.get(0), POLLS, 0)
+        desk.owned_partitions.record_applied(desk.get(0), stores)
+    desk.owned_partitions.complete(desk.get(0), POLLS, 0)
 
     assert desk.publisher.registered == [ONE, TWO]
     assert applied_then == [0, 0]
@@ -237,19 +237,19 @@ async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
     desk.adopt(0)
     desk.get(0).moved.clear()
 
-    desk.owned_partitions.finish(desk.get(0), POLLS, 0)
+    desk.owned_partitions.complete(desk.get(0), POLLS, 0)
 
     assert desk.get(0).moved.is_set()
 
 
 async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
     before = desk.adopt(0)
-    before.begin(POLLS, 0, 5)
+    before.start(POLLS, 0, 5)
     desk.owned_partitions.revoke([0])
     desk.adopt(0)
-    desk.get(0).begin(POLLS, 0, 5)
+    desk.get(0).start(POLLS, 0, 5)
 
-    desk.owned_partitions.finish(before, POLLS, 0)
+    desk.owned_partitions.complete(before, POLLS, 0)
 
     assert desk.get(0).applied(POLLS) == 0
     assert {w.applied for w in desk.progress.watermarks} == {0}
@@ -281,7 +281,7 @@ async def test_all_may_be_revoked_while_they_are_looked_at(desk: Desk) -> None:
 
 async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
     first = desk.adopt(0, {POLLS: 5})
-    desk.owned_partitions.applied(first, [ONE], 7)
+    desk.owned_partitions.record_applied(first, [ONE], 7)
     desk.owned_partitions.revoke([0])
 
     desk.adopt(0, {POLLS: 6})
@@ -305,13 +305,13 @@ async def test_what_moved_is_told(desk: Desk) -> None:
     assert len(await desk.told_within()) == 6
 
     for offset, poll in enumerate((3, None)):
-        desk.get(1).begin(POLLS, offset, offset + 1)
-        desk.owned_partitions.applied(desk.get(1), [], poll)
-        desk.owned_partitions.finish(desk.get(1), POLLS, offset)
+        desk.get(1).start(POLLS, offset, offset + 1)
+        desk.owned_partitions.record_applied(desk.get(1), [], poll)
+        desk.owned_partitions.complete(desk.get(1), POLLS, offset)
 
     assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
-    assert desk.publisher.told == []
+    assert desk.publisher.watermarks == []
 
 
 async def test_the_heartbeat_tells_all_that_is_owned(
@@ -321,7 +321,7 @@ async def test_the_heartbeat_tells_all_that_is_owned(
     desk.adopt(2, {ZONES: 8})
     await desk.owned_partitions.start()
     await desk.told_within()
-    desk.publisher.told.clear()
+    desk.publisher.watermarks.clear()
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
 
     told = await desk.told_within()
@@ -340,11 +340,11 @@ async def test_nothing_is_told_after_revoking(desk: Desk, monkeypatch: pytest.Mo
 
     desk.owned_partitions.revoke([0])
     await settle()
-    desk.publisher.told.clear()
-    desk.owned_partitions.finish(partition, POLLS, 5)
+    desk.publisher.watermarks.clear()
+    desk.owned_partitions.complete(partition, POLLS, 5)
     await settle()
 
-    assert desk.publisher.told == []
+    assert desk.publisher.watermarks == []
 
 
 async def test_a_telling_that_fails_is_tried_again(
@@ -450,15 +450,15 @@ async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
     owned = OwnedPartition(
         0,
         stores={ONE},
-        frontiers={spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS},
+        offset_trackers={spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS},
         removals={ONE: REMOVAL, TWO: REMOVAL},
     )
     desk.owned_partitions.adopt(owned, {ONE: 80}, {TWO})
     assert (desk.publisher.registered, desk.publisher.unregistered) == ([ONE], [TWO])
     assert desk.publisher.latest == [(TWO, None)]
 
-    desk.owned_partitions.removed(owned, {ONE})
+    desk.owned_partitions.record_removed(owned, {ONE})
     assert owned.stores == set()
     assert desk.publisher.unregistered == [TWO, ONE]
-    desk.owned_partitions.applied(owned, {ONE})
+    desk.owned_partitions.record_applied(owned, {ONE})
     assert desk.publisher.registered == [ONE, ONE]

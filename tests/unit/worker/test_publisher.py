@@ -49,7 +49,7 @@ def publisher(batches: FakeBatches, failures: Failures) -> Publisher:
 async def test_a_future_is_done_when_the_broker_holds_the_record(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    stored = await publisher.report(ReportEvent(str(UUID(int=1)), "running", 5))
+    stored = await publisher.publish_report_event(ReportEvent(str(UUID(int=1)), "running", 5))
     assert not stored.done()
 
     batches.sent[0].arrive()
@@ -63,9 +63,9 @@ async def test_each_record_goes_to_its_topic_under_its_key(
     letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
     event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
 
-    await publisher.dead_letter(letter)
-    await publisher.report(event)
-    await publisher.pass_on("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
+    await publisher.publish_dead_letter(letter)
+    await publisher.publish_report_event(event)
+    await publisher.forward("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
 
     dead, result, passed = batches.sent
     assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
@@ -81,7 +81,7 @@ async def test_each_record_goes_to_its_topic_under_its_key(
 async def test_an_original_too_large_for_a_record_is_kept_in_part(
     publisher: Publisher, batches: FakeBatches, original: bytes
 ) -> None:
-    await publisher.dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
+    await publisher.publish_dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
 
     (sent,) = batches.sent
     letter = decode_dead_letter(sent.value)
@@ -94,7 +94,7 @@ async def test_an_original_too_large_for_a_record_is_kept_in_part(
 async def test_an_original_of_the_largest_plain_record_is_kept_whole(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    await publisher.dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
+    await publisher.publish_dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
 
     letter = decode_dead_letter(batches.sent[0].value)
     assert letter.original == b"\0" * 1_000_000
@@ -107,8 +107,8 @@ async def test_an_original_of_the_largest_plain_record_is_kept_whole(
 async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    publisher.register([STORE])
-    telling = asyncio.create_task(publisher.tell([MARK]))
+    publisher.register_stores([STORE])
+    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
     (registration,) = batches.sent
     assert registration.topic == STORES.name
@@ -127,10 +127,10 @@ async def test_a_store_that_is_registered_holds_nothing_up(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     batches.at_once = True
-    publisher.register([STORE])
+    publisher.register_stores([STORE])
     await settle()
 
-    await publisher.tell([MARK])
+    await publisher.publish_watermarks([MARK])
 
     assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
 
@@ -138,10 +138,10 @@ async def test_a_store_that_is_registered_holds_nothing_up(
 async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    publisher.register([STORE])
-    telling = asyncio.create_task(publisher.tell([MARK]))
+    publisher.register_stores([STORE])
+    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
-    publisher.register([UUID(store_in(0, 1)).bytes])
+    publisher.register_stores([UUID(store_in(0, 1)).bytes])
 
     batches.sent[0].arrive()
     await telling
@@ -153,8 +153,8 @@ async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
 async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_watermark_back(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    publisher.register([STORE])
-    telling = asyncio.create_task(publisher.tell([MARK]))
+    publisher.register_stores([STORE])
+    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
 
     batches.sent[0].future.set_exception(OSError("lost"))
@@ -171,7 +171,7 @@ async def test_a_record_that_fails_for_good_ends_the_worker(
     publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
     """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
-    await publisher.tell([MARK])
+    await publisher.publish_watermarks([MARK])
     error = OutOfOrderSequenceNumber()
 
     batches.sent[0].future.set_exception(error)
@@ -183,13 +183,13 @@ async def test_a_record_that_fails_for_good_ends_the_worker(
 async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
     publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
-    sent = await publisher.pass_on("store-status", 0, store_in(0), b"large")
+    sent = await publisher.forward("store-status", 0, store_in(0), b"large")
     batches.sent[0].future.set_exception(MessageSizeTooLargeError())
     await settle()
     batches.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
-        await publisher.pass_on("store-status", 0, store_in(0), b"large")
+        await publisher.forward("store-status", 0, store_in(0), b"large")
 
     assert isinstance(sent.exception(), MessageSizeTooLargeError)
     assert failures.errors == []
@@ -198,6 +198,6 @@ async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
 async def test_a_watermark_is_json_that_any_client_reads(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    await publisher.tell([MARK])
+    await publisher.publish_watermarks([MARK])
 
     assert orjson.loads(batches.sent[0].value)["applied"] == 3

@@ -47,7 +47,7 @@ async def test_what_can_be_expected_is_one_line(
 ) -> None:
     app = App()
     fail = FatalErrorHandler(app)
-    assert not fail.told
+    assert not fail.triggered
 
     fail(error)
     fail(RuntimeError("that follows from it"))
@@ -57,7 +57,7 @@ async def test_what_can_be_expected_is_one_line(
     assert record.getMessage().startswith(line)
     assert record.exc_info is None
     assert app.crashes[0] is error
-    assert fail.told
+    assert fail.triggered
 
 
 async def test_what_cannot_be_expected_says_where_it_comes_from(
@@ -89,26 +89,26 @@ BEGINNING: Final = "from stream_app.worker.shutdown import ExitWatchdog; end = E
 PROGRAMS: Final = {
     # ctypes.PyDLL keeps the interpreter's lock for the whole call
     "a native call that holds the lock": (
-        "import ctypes; end.within(0.1); ctypes.PyDLL(None).sleep(3600)",
+        "import ctypes; end.arm(0.1); ctypes.PyDLL(None).sleep(3600)",
         1,
     ),
-    "a wait without an end": ("import threading; end.within(0.1); threading.Event().wait()", 1),
+    "a wait without an end": ("import threading; end.arm(0.1); threading.Event().wait()", 1),
     "an exit handler": (
-        "import atexit, threading; atexit.register(threading.Event().wait); end.within(0.1)",
+        "import atexit, threading; atexit.register(threading.Event().wait); end.arm(0.1)",
         1,
     ),
     "a second, longer time": (
-        "import threading; end.within(0.1); end.within(3600); threading.Event().wait()",
+        "import threading; end.arm(0.1); end.arm(3600); threading.Event().wait()",
         1,
     ),
-    "nothing": ("end.within(3600)", 0),
+    "nothing": ("end.arm(3600)", 0),
     # coroutines that are left over are closed when the interpreter shuts down, and end us again
     "the interpreter's own end": (
         "def left_over():\n"
         "    try:\n"
         "        yield\n"
         "    finally:\n"
-        "        end.within(3600)\n"
+        "        end.arm(3600)\n"
         "part = [left_over()]\n"
         "next(part[0])\n"
         "part.append(part)\n",

@@ -19,7 +19,7 @@ class Taken:
     def __init__(self) -> None:
         self._event = FakeEvent(FakeMessage(b""))
         self._commit_tracker = CommitTracker()
-        self.taken: InFlightEvent = self._commit_tracker.take(self._event)
+        self.taken: InFlightEvent = self._commit_tracker.track(self._event)
 
     @property
     def acks(self) -> int:

@@ -92,7 +92,7 @@ class Desk:
     def asked_for(self) -> list[PartRequest]:
         """The parts that were asked for, each on its partition and under the report's id."""
         parts = []
-        for passed in self.publisher.passed_on:
+        for passed in self.publisher.forwarded:
             part = decode_request(passed.value)
             assert isinstance(part, PartRequest)
             assert (passed.topic, passed.partition) == (REPORT_REQUESTS.name, part.part)
@@ -183,7 +183,7 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk:
     desk.partition.revoked.set()
     await settle()
 
-    (passed,) = desk.publisher.passed_on
+    (passed,) = desk.publisher.forwarded
     assert decode_request(passed.value) == FleetRequest(REPORT, requested_at=NOW)
     assert passed.partition == 1
     assert event.acks == 1
@@ -292,13 +292,13 @@ async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_own
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "PIECE_ROWS", 3)
-    report = desk.publisher.report
+    report = desk.publisher.publish_report_event
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
         desk.partition.revoked.set()
         return await report(event, topic)
 
-    monkeypatch.setattr(desk.publisher, "report", lose_it)
+    monkeypatch.setattr(desk.publisher, "publish_report_event", lose_it)
     event = await desk.ask(PART)
 
     assert len(desk.told()) == 1
@@ -393,13 +393,13 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 ) -> None:
     monkeypatch.setattr(reports, "PIECE_ROWS", 2)
     monkeypatch.setattr(reports, "TURN_STORES", 1)
-    report = desk.publisher.report
+    report = desk.publisher.publish_report_event
 
     async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
         desk.partition.stores.discard(store_key(STORES[4]))
         return await report(event, topic)
 
-    desk.publisher.report = remove_another  # type: ignore[method-assign]
+    desk.publisher.publish_report_event = remove_another  # type: ignore[method-assign]
     await desk.ask(PART)
     pieces = [event.piece for event in desk.told() if event.piece is not None]
     assert [row[0] for piece in pieces for row in piece.rows] == [
@@ -435,7 +435,7 @@ async def test_a_query_is_asked_and_told_on_its_own_topics(desk: Desk) -> None:
         await settle()
         await agent
 
-    assert {passed.topic for passed in desk.publisher.passed_on} == {STORE_QUERIES.name}
+    assert {passed.topic for passed in desk.publisher.forwarded} == {STORE_QUERIES.name}
     assert set(desk.publisher.topics) == {QUERY_RESULTS.name}
     assert [event.status for event in desk.publisher.reports] == ["running", "running"]
 

@@ -44,7 +44,7 @@ from tests.agent_fakes import (
     FakeMessage,
     FakeOwnedPartitions,
     FakeStream,
-    PassedOn,
+    Forwarded,
     RecordingPublisher,
     events_of,
     run_of,
@@ -75,7 +75,7 @@ class Desk:
         self.failures = Failures()
         self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
         for partition in range(PARTITIONS):
-            self.latest.take(partition, {})
+            self.latest.adopt(partition, {})
         self.gaps = FakeGaps()
         self.metrics = WorkerMetrics()
         self.sought: list[tuple[str, int, int]] = []
@@ -419,8 +419,8 @@ async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belong
     await desk.run(run)
 
     assert len(desk.polls()) == 2
-    assert desk.publisher.passed_on == [
-        PassedOn(
+    assert desk.publisher.forwarded == [
+        Forwarded(
             "store-status",
             2,
             store_in(2),
@@ -453,7 +453,7 @@ async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(desk: D
     async def wait(_partition: int) -> None:
         await room.wait()
 
-    desk.facts.room = wait  # type: ignore[method-assign]
+    desk.facts.wait_for_capacity = wait  # type: ignore[method-assign]
     (event,) = events_of(GOOD)
     running = asyncio.create_task(desk.run(event))
     await settle()
@@ -474,8 +474,8 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: 
     (event,) = await desk.take(value)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 0))
-    assert desk.publisher.passed_on == [
-        PassedOn("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
+    assert desk.publisher.forwarded == [
+        Forwarded("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
     ]
     assert desk.facts.content == {}
     assert event.acks == 1
@@ -492,7 +492,7 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
         encode_poll_batch(store_in(3), [(NOW, True)]),
         GOOD,
     )
-    assert len(desk.publisher.passed_on) == 2
+    assert len(desk.publisher.forwarded) == 2
     assert desk.owned_partitions.finished == [(0, "store-status", 2)]
     assert desk.owned_partitions.owned[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
@@ -533,7 +533,7 @@ async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
         async def pass_on(*_: object) -> None:
             raise MessageSizeTooLargeError
 
-        monkeypatch.setattr(desk.publisher, "pass_on", pass_on)
+        monkeypatch.setattr(desk.publisher, "forward", pass_on)
 
     bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
@@ -782,8 +782,8 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
     await desk.run(FakeEvent(message), spec=spec)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 6))
-    assert desk.publisher.passed_on == [
-        PassedOn(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
+    assert desk.publisher.forwarded == [
+        Forwarded(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
     ]
     assert desk.facts.content == {}
 
@@ -797,7 +797,7 @@ async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: 
 
 
 async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
-    desk.latest.take(0, {KEY: (NOW - HOUR) << 1 | 1})
+    desk.latest.adopt(0, {KEY: (NOW - HOUR) << 1 | 1})
 
     await desk.take(
         encode_poll_batch(STORE, [(NOW, True), (NOW - MINUTE, True)]),

@@ -228,7 +228,7 @@ async def test_a_broker_that_takes_nothing_ends_the_worker(
     async def report(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(desk.publisher, "report", report)
+    monkeypatch.setattr(desk.publisher, "publish_report_event", report)
     (event,) = await desk.ask(request(reference_time=NOW))
 
     assert event.acks == 0
@@ -401,14 +401,14 @@ async def test_nothing_is_read_before_the_workers_have_caught_up(desk: Desk) -> 
 async def test_what_a_crashed_owner_had_applied_is_waited_for_here(desk: Desk, spec: Any) -> None:
     # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
     desk.progress.highwaters = {(spec.name, 0): 5, (spec.name, 1): 9}
-    desk.partition.frontiers[spec.name] = OffsetTracker(3)
+    desk.partition.offset_trackers[spec.name] = OffsetTracker(3)
     (event,) = await desk.ask(request(reference_time=NOW))
     assert desk.statuses() == ["running"]
 
     for applied in (4, 5):
         assert event.acks == 0
         desk.add((NOW - 30 * MINUTE, True))
-        desk.partition.frontiers[spec.name].skip_to(applied)
+        desk.partition.offset_trackers[spec.name].skip_to(applied)
         desk.partition.moved.set()
         await settle()
 
@@ -444,7 +444,7 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     desk.partition.revoked.set()
     await settle()
 
-    (again,) = desk.publisher.passed_on
+    (again,) = desk.publisher.forwarded
     assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 0, STORE)
     assert decode_request(again.value) == request(reference_time=NOW - DAY, requested_at=NOW)
     assert event.acks == 0
@@ -462,7 +462,7 @@ async def test_a_partition_that_is_fenced_while_it_is_read_fails_no_report(desk:
     desk.facts.get = get  # type: ignore[method-assign]
     (event,) = await desk.ask(request(reference_time=NOW))
 
-    assert [decode_request(again.value) for again in desk.publisher.passed_on] == [
+    assert [decode_request(again.value) for again in desk.publisher.forwarded] == [
         request(reference_time=NOW, requested_at=NOW)
     ]
     assert desk.statuses() == ["running"]
@@ -491,7 +491,7 @@ async def test_a_partition_revoked_as_the_wait_ends_is_not_read(desk: Desk, turn
     await desk.all_answered()
 
     assert read_when_revoked == []
-    assert len(desk.publisher.passed_on) + desk.statuses().count("complete") == 1
+    assert len(desk.publisher.forwarded) + desk.statuses().count("complete") == 1
     assert event.acks == 1
 
 
@@ -500,7 +500,7 @@ async def test_the_time_of_the_first_request_is_kept_over_several_moves(desk: De
 
     await desk.ask(request(requested_at=NOW - SECOND))
 
-    (again,) = desk.publisher.passed_on
+    (again,) = desk.publisher.forwarded
     assert decode_request(again.value).requested_at == NOW - SECOND
 
 
@@ -509,7 +509,7 @@ async def test_a_request_on_a_wrong_partition_is_passed_on(desk: Desk) -> None:
 
     (event,) = await desk.ask(ReportRequest(REPORT, store, NOW - DAY))
 
-    (again,) = desk.publisher.passed_on
+    (again,) = desk.publisher.forwarded
     assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 3, store)
     assert decode_request(again.value) == ReportRequest(REPORT, store, NOW - DAY, NOW)
     assert desk.publisher.reports == []

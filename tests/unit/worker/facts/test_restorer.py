@@ -133,7 +133,7 @@ async def test_offsets_without_a_record_are_passed(desk: Desk) -> None:
 
     assert desk.content() == {A: b"1", B: b"2", C: b"3"}
     assert (desk.reached, desk.database.checkpoint.last_offset) == (50, 41)
-    assert (desk.restorer._records, desk.restorer._emptied) == (3, 47)
+    assert (desk.restorer._records, desk.restorer._empty_offsets) == (3, 47)
 
 
 async def test_a_claim_in_the_middle_of_offsets_without_a_record_is_reached_exactly(
@@ -497,8 +497,8 @@ async def test_what_was_deleted_from_the_changelog_is_stepped_over_and_told_once
     await desk.restorer.restore(3)
 
     assert desk.content() == {C: b"3"}
-    assert desk.restorer.take_lost() == [(0, 2)]
-    assert desk.restorer.take_lost() == []
+    assert desk.restorer.pop_lost_ranges() == [(0, 2)]
+    assert desk.restorer.pop_lost_ranges() == []
     assert (
         "changelog/3 lost the offsets 0 to 1 before they were read back: "
         "reports of this partition say so" in caplog.messages
@@ -519,7 +519,7 @@ async def test_a_deletion_in_the_middle_of_a_restore_keeps_what_was_read(desk: D
     assert desk.content() == {
         key: b"%d" % number for number, key in enumerate(KEYS) if number not in {2, 3}
     }
-    assert desk.restorer.take_lost() == [(2, 4)]
+    assert desk.restorer.pop_lost_ranges() == [(2, 4)]
 
 
 async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(desk: Desk) -> None:
@@ -528,7 +528,7 @@ async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(desk: Des
 
     await desk.restorer.restore(3)
 
-    assert desk.restorer.take_lost() == [(0, 3)]
+    assert desk.restorer.pop_lost_ranges() == [(0, 3)]
     assert desk.reached == 3
 
 
@@ -690,7 +690,7 @@ async def test_a_standby_goes_on_where_the_beginning_of_its_changelog_was_delete
 
     assert desk.content() == {C: b"3"}
     assert desk.removed == []
-    assert desk.restorer.take_lost() == [(0, 2)]
+    assert desk.restorer.pop_lost_ranges() == [(0, 2)]
 
 
 async def test_a_standby_on_a_full_disk_ends_with_the_error(
@@ -778,7 +778,10 @@ async def restore_with_interruptions(
     # no read record is compacted away here, so no database is ever taken for a strange one
     assert len(desk.removed) == removed
     records = log.records_in(start, final)
-    assert (desk.restorer._records, desk.restorer._emptied) == (records, final - start - records)
+    assert (desk.restorer._records, desk.restorer._empty_offsets) == (
+        records,
+        final - start - records,
+    )
     last = desk.database.checkpoint.last_offset
     there = {r.offset: r for batch in log.batches for r in batch.records}
     if last >= 0:

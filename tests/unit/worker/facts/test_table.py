@@ -40,13 +40,13 @@ class FakeFencedProducer(FakeBatches):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked_for_room: list[tuple[int, int]] = []
+        self.waited_for_capacity: list[tuple[int, int]] = []
 
     def add(self, partition: int, key: bytes, value: bytes) -> Any:  # type: ignore[override]
         return super().add(CHANGELOG, partition, key, value)
 
-    async def room(self, partition: int, most: int) -> None:  # type: ignore[override]
-        self.asked_for_room.append((partition, most))
+    async def wait_for_capacity(self, partition: int, most: int) -> None:  # type: ignore[override]
+        self.waited_for_capacity.append((partition, most))
 
 
 class Desk:
@@ -261,9 +261,9 @@ async def test_a_database_that_cannot_be_read_raises(desk: Desk) -> None:
 
 
 async def test_it_waits_for_room_in_the_partition_that_is_written(desk: Desk) -> None:
-    await desk.facts.room(1)
+    await desk.facts.wait_for_capacity(1)
 
-    assert desk.producer.asked_for_room == [(1, MAX_UNACKNOWLEDGED_BYTES)]
+    assert desk.producer.waited_for_capacity == [(1, MAX_UNACKNOWLEDGED_BYTES)]
 
 
 # -- the checkpoint
@@ -373,7 +373,7 @@ async def test_what_is_known_of_a_partition_is_read_from_its_database(desk: Desk
     assert await summarize(desk.databases[0]) == PartitionSummary(
         stores={ONE, TWO},
         newest_poll=80,
-        kinds={Bucket(cold=True, slot=64), hot},
+        bucket_kinds={Bucket(cold=True, slot=64), hot},
         latest={ONE: 80 << 1},  # at one instant `inactive` wins
     )
     assert await summarize(desk.databases[1]) == PartitionSummary(stores={ONE})

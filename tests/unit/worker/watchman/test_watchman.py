@@ -95,8 +95,8 @@ class Product:
 
     def tell(self, topic: str, value: bytes, **told: Any) -> TopicRecord:
         offset = self.topics.add(topic, 0, value, self.now, **told)
-        self.partition.begin(topic, offset, offset + 1)
-        self.partition.frontiers[topic].finish(offset)
+        self.partition.start(topic, offset, offset + 1)
+        self.partition.offset_trackers[topic].complete(offset)
         return self.topics.records[topic, 0][offset]
 
     def polls(self, store: str, polls: Iterable[tuple[int, bool]]) -> None:
@@ -112,7 +112,7 @@ class Product:
 
         for write in self.layout.writes(poll_set(polls), read):
             self.facts.content[0, bucket_key(key, write.bucket)] = to_bytes(write.polls)
-            self.partition.kinds.add(ring_of_bucket(write.bucket))
+            self.partition.bucket_kinds.add(ring_of_bucket(write.bucket))
         newest = max(instant for instant, _ in polls)
         self.partition.newest_poll = max(self.partition.newest_poll or 0, newest)
 
@@ -263,7 +263,9 @@ async def test_topics_that_were_made_anew_convict_nobody(errors: list[str]) -> N
         product.hours(store, HOURS)
         product.zone(store, "Asia/Tokyo")
     product.topics.records.clear()
-    product.partition.frontiers = {t: OffsetTracker(0) for t in product.partition.frontiers}
+    product.partition.offset_trackers = {
+        t: OffsetTracker(0) for t in product.partition.offset_trackers
+    }
     product.live(1)
     await product.watch()
     assert product.outcomes() == (0, 0, 3)
@@ -305,7 +307,7 @@ async def test_what_is_in_the_table_and_not_yet_applied_by_the_books_convicts_no
     offset = product.topics.add(
         STATUS, 0, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]), product.now
     )
-    product.partition.begin(STATUS, offset, offset + 1)
+    product.partition.start(STATUS, offset, offset + 1)
     product.apply(STORES[0], [(product.now - HOUR, True)])
     await product.watch()
     assert product.outcomes() == (3, 0, 0)
@@ -322,12 +324,12 @@ async def test_a_run_of_one_store_that_is_in_hand_convicts_nobody(
         poll = (product.now - HOUR - second * 1_000_000, True)
         product.topics.add(STATUS, 0, encode_poll_batch(STORES[0], [poll]), product.now)
         product.apply(STORES[0], [poll])
-    product.partition.begin(STATUS, first, first + 150)
+    product.partition.start(STATUS, first, first + 150)
     claims = Watchman._claim
 
     def finished_meanwhile(*arguments: Any) -> Any:
         claim = claims(*arguments)
-        product.partition.frontiers[STATUS].finish(first)
+        product.partition.offset_trackers[STATUS].complete(first)
         return claim
 
     monkeypatch.setattr(Watchman, "_claim", finished_meanwhile)
