@@ -2,8 +2,8 @@
 
 A partition's webhooks run side by side, so that a late one holds no other up, and are committed
 in order: an offset only when all below it are delivered or given up, and with it which ones
-beyond it are (`ledger`). What was not committed comes again, after a crash too, and is
-delivered again: at least once.
+beyond it are (`ResumableOffsetTracker`). What was not committed comes again, after a crash too,
+and is delivered again: at least once.
 
 A webhook whose place has had its share of the room (`shares`) stays in Kafka, its offset open, and
 is read again by another consumer once the place has room.
@@ -26,7 +26,6 @@ from aiokafka.errors import KafkaError
 
 from api.kafka.shutdown import bounded
 from api.webhooks.allowlist import place_of
-from api.webhooks.commit_ledger import Ledger
 from api.webhooks.concurrency import Shares
 from api.webhooks.record_reader import SecondLook
 from stream_app.contracts.dead_letters import DeadLetter
@@ -34,6 +33,7 @@ from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka.clients import connection, safe_consumer, start
+from stream_app.kafka.offset_tracker import ResumableOffsetTracker
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
 from stream_app.periodic import cancel_tasks
 
@@ -64,7 +64,7 @@ _LOOK_AGAIN_SECONDS: Final = 1.0
 class _Owned:
     """A partition: how far it is finished with, what of that is committed, and what runs."""
 
-    ledger: Ledger
+    tracker: ResumableOffsetTracker
     committed: tuple[int, str]
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -170,13 +170,13 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
             return {}
         known = await self._look_up(self._settings, sorted(partitions))
         return {
-            partition: _Owned(Ledger(*known[partition]), known[partition])
+            partition: _Owned(ResumableOffsetTracker(*known[partition]), known[partition])
             for partition in partitions
         }
 
     def _take(self, owned: _Owned, record: Any) -> None:
         offset = last_offset(record)
-        if not owned.ledger.begin(offset):
+        if not owned.tracker.start(offset):
             return
         try:
             webhook = _webhook_in(record)
@@ -230,7 +230,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
     async def _finish(self, owned: _Owned, record: Any, reason: str | None) -> None:
         if reason is not None:
             await self._give_up(record, reason)
-        owned.ledger.finish(last_offset(record))
+        owned.tracker.complete(last_offset(record))
 
     async def _look_again_for_ever(self) -> None:
         while True:
@@ -293,7 +293,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
                     offset,
                     place,
                 )
-                owned.ledger.finish(offset)
+                owned.tracker.complete(offset)
                 self.shares.leave(place)
             else:
                 self._run_one(owned, record, _webhook_in(record), place)
@@ -332,7 +332,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
             return
         held = consumer.assignment()
         due = [
-            (place, owned, (owned.ledger.offset, owned.ledger.text))
+            (place, owned, (owned.tracker.position, owned.tracker.metadata))
             for place, owned in partitions.items()
             if place in held
         ]

@@ -10,13 +10,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
 from api.webhooks import consumer as consumer_module
-from api.webhooks.commit_ledger import Ledger
 from api.webhooks.concurrency import Shares
 from api.webhooks.consumer import Courier
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.offset_tracker import ResumableOffsetTracker
 from stream_app.kafka.safe_records import UnreadableRecords
 from tests.fakes import SETTINGS, FakeRecord
 from tests.unit.api.answers import REPORT
@@ -476,7 +476,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_is_done_with(
 
 
 async def test_a_range_that_cannot_be_read_is_committed_as_a_whole() -> None:
-    owned = consumer_module._Owned(Ledger(4), (4, ""))
+    owned = consumer_module._Owned(ResumableOffsetTracker(4), (4, ""))
     letters: list[DeadLetter] = []
 
     async def bury(letter: DeadLetter) -> None:
@@ -484,9 +484,9 @@ async def test_a_range_that_cannot_be_read_is_committed_as_a_whole() -> None:
 
     courier = Courier(SETTINGS, None, bury, lambda: True)  # type: ignore[arg-type]
     courier._take(owned, UnreadableRecords(WEBHOOKS.name, 0, 4, 4, 9, 0, "why"))
-    assert owned.ledger.offset < 10
+    assert owned.tracker.position < 10
     await asyncio.gather(*owned.running)
-    assert owned.ledger.offset == 10
+    assert owned.tracker.position == 10
     assert len(letters) == 1
 
 
