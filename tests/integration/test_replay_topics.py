@@ -135,7 +135,7 @@ async def test_the_sample_arrives_whole(kafka_settings: Settings) -> None:
     assert sum(len(record.hours) for record in hours) == 35_457
     assert len(zones) == len({record.store_id for record in zones}) == 4_559
     polls = polls_of(status)
-    assert sum(map(len, polls.values())) == 61_657 - summary.bucket_kinds["polls"].duplicates
+    assert sum(map(len, polls.values())) == 61_657 - summary.kinds["polls"].duplicates
     # 8 days of hourly polls fit in one record: one record a store
     assert len(status) == len(polls) == 4_005
     for record in status:
@@ -156,7 +156,7 @@ async def test_many_polls_of_a_store_make_full_records_in_order(
         records = await topics.added(STORE_STATUS)
     assert [len(decode_poll_batch(record.value)[0].polls) for record in records] == [512, 88]
     assert polls_of(records) == {store(1): [(at, True) for at in instants]}
-    assert summary.bucket_kinds["polls"].duplicates == 5
+    assert summary.kinds["polls"].duplicates == 5
     assert summary.complete
 
 
@@ -205,7 +205,7 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
             f"{store(3)},active,2023-02-01 00:05:00.000001 UTC".encode(),
         ),
     ]
-    assert (summary.bucket_kinds["polls"].rows, summary.bucket_kinds["polls"].refused) == (4, 2)
+    assert (summary.kinds["polls"].rows, summary.kinds["polls"].refused) == (4, 2)
     assert summary.complete, "refused rows do not change that"
     assert f"{path}:4: in the future" in capsys.readouterr().err
     assert len((tmp_path / "bad.csv").read_text(encoding="utf-8").splitlines()) == 3

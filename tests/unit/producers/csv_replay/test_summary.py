@@ -19,9 +19,7 @@ def summary(*, refused: int = 0, acknowledged: int = 10, letters: int = 0) -> Su
         },
         seconds=2.0,
     )
-    made.bucket_kinds["polls"] = KindCount(
-        files=1, rows=13 + refused, duplicates=3, refused=refused
-    )
+    made.kinds["polls"] = KindCount(files=1, rows=13 + refused, duplicates=3, refused=refused)
     return made
 
 
