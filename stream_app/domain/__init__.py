@@ -1,1 +1,1 @@
-"""What a report means: pure functions of facts, without IO, Kafka or a clock."""
+"""The rules of uptime figures: pure functions without I/O and without a clock of their own."""

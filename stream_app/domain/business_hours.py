@@ -1,4 +1,4 @@
-"""Business hours: rows of local wall-clock times, the week they open, the instants they mean."""
+"""Business hours: rows of local times, the weekly hours they give, and the instants of those."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?")
 
 _LAST_MICROSECOND: Final = DAY - 1
-"""23:59:59.999999: how files write "to the end of the day" without 24:00."""
+"""23:59:59.999999, which files write for the end of the day instead of 24:00."""
 
 _FIRST_MONDAY: Final = 4 * DAY
 """1970-01-05T00:00 on any clock; the epoch was a Thursday."""
 
 
 def whole_day(number: object) -> int | None:
-    """The day that a number names: 0.0 is 0, since JSON has one kind of number.
+    """Convert a number to a day: 0.0 is 0, since JSON has one kind of number.
 
     Returns:
-        the day as it is, in a week or not; None: it is no whole number.
+        the whole number, from 0 to 6 or not; None: it is no whole number.
     """
     if type(number) is int:
         return number
-    # of a larger one nobody can say whether it is whole
+    # a larger float may have lost its fraction
     if type(number) is float and number.is_integer() and abs(number) < 1 << 53:
         return int(number)
     return None
 
 
 def parse_day(text: str) -> int:
-    """The day that the text of a number names, as a file has it.
+    """Read a day from the text of a number, as files have it.
 
     Raises:
         RecordError: it is no whole number.
@@ -95,11 +95,11 @@ def _clock_reading(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WeeklyHours:
-    """When a store is open, by the clock on its wall.
+    """The business hours of a week on a store's local clock.
 
     Attributes:
         intervals: sorted, disjoint, in µs since Monday 00:00 local, within `[0, WEEK)`.
-        never_open_rows: the rows whose start is their end, which open nothing; a caller
+        never_open_rows: the rows whose start equals their end, which open nothing; the caller
             warns about them once.
     """
 
@@ -108,10 +108,10 @@ class WeeklyHours:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row]) -> WeeklyHours:
-        """The union of all rows of a store; no row at all means always open.
+        """Merge all rows of a store; no row at all means always open.
 
         Raises:
-            RecordError: a row with a wrong day or time; hours are taken as a whole or not at all.
+            RecordError: one row has a wrong day or time, so that none of them applies.
         """
         opened: list[Interval] = []
         never_open: list[Row] = []
@@ -149,17 +149,17 @@ def _pieces(row: Row) -> list[Interval]:
 
 
 def open_intervals(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> list[Interval]:
-    """The instants of `[start, end)` at which the zone's clock shows business hours.
+    """The time of `[start, end)` in which a timezone's clock shows business hours.
 
     Returns:
-        UTC intervals in µs, sorted and disjoint; neighbours may touch.
+        UTC intervals in µs, sorted and disjoint; one may begin where the last one ends.
     """
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     # Where the offset is constant, local time is UTC shifted: a skipped hour falls between two
     # segments and a repeated one into both, so clock changes need no rule of their own.
     for first, last, offset in constant_offset_segments(tz, start, end):
         monday = first - (first + offset - _FIRST_MONDAY) % WEEK
         while monday < last:
-            found += clip(shift(hours.intervals, monday), first, last)
+            intervals += clip(shift(hours.intervals, monday), first, last)
             monday += WEEK
-    return found
+    return intervals

@@ -1,8 +1,7 @@
-"""UUIDs, which stores and reports are known by: every form of one that is read, and the one that is
-written.
+"""UUIDs of stores and reports: the forms that are accepted, and the one that is written.
 
-Read are the canonical form and the same without dashes, in any case and with spaces around it.
-Braces and `urn:uuid:` are read nowhere.
+Accepted are the canonical form and the same without dashes, in upper or lower case and with spaces
+around it. Braces and `urn:uuid:` are not accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ UUID_PREFIX: Final = (
     f"({_HEX}{{1,7}}|{_HEX}{{8}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}(-?({_HEX}{{0,3}}|{_HEX}{{4}}"
     f"(-?({_HEX}{{0,3}}|{_HEX}{{4}}-?{_HEX}{{0,12}})))))))"
 )
-"""How a UUID begins, as a regular expression: like the whole of one, with its dashes or without."""
+"""A regular expression of the first characters of a UUID, with its dashes or without."""
 
 _UUID_PREFIX: Final = re.compile(UUID_PREFIX)
 _UUID: Final = re.compile(f"{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}")
@@ -25,12 +24,12 @@ _DIGITS_BEFORE_DASHES: Final = (8, 12, 16, 20)
 
 
 def is_canonical(text: str) -> bool:
-    """Whether a text is a UUID in the form that is written."""
+    """Return True for a UUID in the form that is written."""
     return _CANONICAL.fullmatch(text) is not None
 
 
 def canonical_uuid(text: str) -> str | None:
-    """The form of a UUID that is written; None: the text is no UUID."""
+    """The written form of a UUID; None: the text is no UUID."""
     if _CANONICAL.fullmatch(text):
         return text
     trimmed = text.strip()
@@ -38,9 +37,10 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def canonical_prefix(text: str) -> str | None:
-    """How UUIDs in the written form begin that begin with a text; None: no UUID begins so.
+    """The first characters, in the written form, of all UUIDs that begin with a text.
 
-    A dash at the end is left out, since what follows it is not known.
+    Returns:
+        the prefix without a dash at its end; None: no UUID begins so.
     """
     trimmed = text.strip().lower()
     if not _UUID_PREFIX.fullmatch(trimmed):

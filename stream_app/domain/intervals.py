@@ -1,4 +1,4 @@
-"""Half-open integer intervals `(start, end)`, kept as sorted lists of disjoint ones."""
+"""Half-open integer intervals `(start, end)`, as sorted lists of disjoint intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Interval = tuple[int, int]
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
-    """What at least one of the intervals covers: any order and overlap in, fewest pieces out."""
+    """Merge intervals, in any order and with any overlap, into the fewest disjoint ones."""
     merged: list[Interval] = []
     for start, end in sorted(intervals):
         if start >= end:
@@ -24,7 +24,7 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """What both cover; each side sorted and disjoint, and so is the result."""
+    """The time in both lists; each of them is sorted and disjoint, and so is the result."""
     common: list[Interval] = []
     left_at = right_at = 0
     left_count, right_count = len(left), len(right)
@@ -54,10 +54,10 @@ def clip(intervals: Iterable[Interval], start: int, end: int) -> list[Interval]:
 
 
 def shift(intervals: Iterable[Interval], distance: int) -> list[Interval]:
-    """The intervals moved later by the distance, or earlier by a negative one."""
+    """Move intervals later by a distance, or earlier by a negative one."""
     return [(start + distance, end + distance) for start, end in intervals]
 
 
 def total(intervals: Iterable[Interval]) -> int:
-    """The summed length of disjoint intervals."""
+    """The total length of disjoint intervals."""
     return sum(end - start for start, end in intervals)

@@ -1,4 +1,4 @@
-"""The local days of a store, as instants."""
+"""The local days of a store, as intervals of instants."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def local_days(tz: BaseTzInfo, start: int, end: int) -> dict[date, list[Interval]]:
-    """The days on the zone's clock that `[start, end)` touches, and which part of it each is.
+    """Split `[start, end)` into the days on a timezone's clock.
 
-    A day is 23 or 25 hours long where the clock changes, in two pieces where it changes back over
-    midnight, and not there where a zone has left it out.
+    A day has 23 or 25 hours where the clock changes. It has two intervals where the clock goes
+    back over midnight, and it is missing where the timezone skipped it.
 
     Returns:
-        by day, in order: intervals in µs, sorted and disjoint.
+        the intervals of each day, in order, in µs; sorted and disjoint.
     """
-    found: dict[int, list[Interval]] = {}
+    intervals: dict[int, list[Interval]] = {}
     for first, last, offset in constant_offset_segments(tz, start, end):
         for day in range((first + offset) // DAY, (last - 1 + offset) // DAY + 1):
             midnight = day * DAY - offset
             part = (max(first, midnight), min(last, midnight + DAY))
-            found.setdefault(day, []).append(part)
-    return {date.fromordinal(_EPOCH_DAY + day): union(found[day]) for day in sorted(found)}
+            intervals.setdefault(day, []).append(part)
+    return {date.fromordinal(_EPOCH_DAY + day): union(intervals[day]) for day in sorted(intervals)}
 
 
 def is_whole_day(tz: BaseTzInfo, day: date, start: int, end: int) -> bool:
-    """Whether `[start, end)` reaches over all of a local day, however long that one is."""
+    """Return True where `[start, end)` contains the whole of a local day, 23 to 25 hours long."""
     parts = local_days(tz, start - 2 * DAY, end + 2 * DAY).get(day)
     return parts is not None and start <= parts[0][0] and parts[-1][1] <= end

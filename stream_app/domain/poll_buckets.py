@@ -1,4 +1,4 @@
-"""Where the polls of a store are stored: the buckets that a batch writes and that a report reads.
+"""The buckets of a store's polls: those that a batch writes and those that a report reads.
 
 A table write costs the same whatever it writes, up to some kilobytes, so a large batch should
 write few buckets, and a live poll should rewrite few bytes. So there are three levels, and a
@@ -153,13 +153,13 @@ class BucketLayout:
         newest_of_slot: dict[Bucket, int] = {}
         for week in parts(union(union(read(HOT), read(WARM)), batch), COLD_SPAN):
             newest_of_slot[self.cold_bucket(newest(week))] = newest(week)
-        found = array("q")
+        late = array("q")
         for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
             current = read(bucket)
             last = max(newest_of_slot[bucket], newest(current) if current else 0)
-            found += between(week, 0, last - self.retention - 1)
-        return found
+            late += between(week, 0, last - self.retention - 1)
+        return late
 
     def _warm_writes(
         self, polls: array[int], read: Callable[[Bucket], array[int]]
@@ -200,13 +200,13 @@ class BucketLayout:
         weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
         if len(weeks) > self.cold_slots:
             raise ReportError("the time asked for is longer than the retention")
-        found = []
+        buckets = []
         for kind in {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}:
             if kind.cold:
-                found += [_cold_bucket(week, kind.slot) for week in weeks]
+                buckets += [_cold_bucket(week, kind.slot) for week in weeks]
             else:
-                found.append(kind)
-        return found
+                buckets.append(kind)
+        return buckets
 
     def all_buckets(self, kinds: Iterable[Bucket]) -> Iterator[Bucket]:
         """Every bucket that may have polls of a store, of this layout and of these kinds."""
@@ -232,7 +232,7 @@ class BucketLayout:
             ReportError: some of them have been dropped, because the store has polls more
                 than the retention newer.
         """
-        found = []
+        sets = []
         for bucket, content in contents:
             if not content:
                 continue
@@ -240,10 +240,10 @@ class BucketLayout:
                 self._refuse_dropped(first, last, bucket, content)
             inside = between(content, first, last)
             if inside:
-                found.append(inside)
-        found.sort(key=_first)
+                sets.append(inside)
+        sets.sort(key=_first)
         polls = array("q")
-        for inside in found:
+        for inside in sets:
             polls = union(polls, inside)
         return polls
 

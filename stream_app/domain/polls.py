@@ -1,8 +1,8 @@
 """The polls of a store as a set, packed into 64-bit integers.
 
-A poll is `instant << 1 | active`. A set is sorted and has one poll an instant: where two
-disagree the inactive one stays, whatever the order they came in. So `union` is
-commutative, associative and idempotent, and any delivery of the same polls gives the same set.
+A poll is `instant << 1 | active`. A set is sorted and has one poll for each instant: where two
+disagree the inactive one stays, in whatever order they came. So `union` is commutative,
+associative and idempotent, and any delivery of the same polls gives the same set.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def packed_set(polls: Iterable[int]) -> array[int]:
     if len(set(map(rshift, ordered, repeat(1)))) == len(ordered):
         return array("q", ordered)
     # of two polls at one instant the inactive one sorts first: keep the first
-    kept = array("q")
+    unique = array("q")
     last = -1
     for poll in ordered:
         if poll >> 1 != last:
             last = poll >> 1
-            kept.append(poll)
-    return kept
+            unique.append(poll)
+    return unique
 
 
 def union(one: array[int], other: array[int]) -> array[int]:
@@ -71,21 +71,21 @@ def between(polls: array[int], first: int, last: int) -> array[int]:
 
 
 def without(polls: array[int], others: array[int]) -> array[int]:
-    """The polls of a set that are not in another one."""
+    """The polls of a set that another one does not have."""
     left_out = set(others)
     return array("q", [poll for poll in polls if poll not in left_out]) if left_out else polls
 
 
 def parts(polls: array[int], span: int) -> list[array[int]]:
-    """The polls of each span of time that has any; spans are counted from the epoch, in µs."""
-    found = []
+    """Split a set by spans of equal length, counted from the epoch in µs; none is empty."""
+    sets = []
     start = 0
     while start < len(polls):
         end_of_span = ((polls[start] >> 1) // span + 1) * span
         end = bisect_left(polls, end_of_span << 1, start)
-        found.append(polls[start:end])
+        sets.append(polls[start:end])
         start = end
-    return found
+    return sets
 
 
 def newest(polls: array[int]) -> int:

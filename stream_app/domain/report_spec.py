@@ -1,4 +1,4 @@
-"""What figures a report has: the three windows, or a span of one's own, whole or day by day."""
+"""The figures of a report: of the last hour, day and week, or of one custom range."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.domain.local_days import local_days
-from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, StoreReport
+from stream_app.domain.report import CSV_HEADER, FIGURE_NAMES, hours_of
 from stream_app.domain.timestamps import DAY, SECOND, WEEK, format_instant
-from stream_app.domain.uptime import unknown_window_totals, window_totals
+from stream_app.domain.uptime import window_totals
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.domain.intervals import Interval
-    from stream_app.domain.uptime import StoreObservation, UpDown, WindowTotals
+    from stream_app.domain.uptime import Count, StoreObservation
 
 MAX_SPAN: Final = 400 * DAY
-"""Of one report."""
+"""Longest time range of one report, in µs."""
 
 
 def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """For each figure among some columns, the name of how much of it no poll backs."""
+    """For each figure among some columns, the name of the part of it that no poll covers."""
     return tuple(
         f"unknown_{column}" for column in columns if column.startswith(("uptime_", "downtime_"))
     )
@@ -32,13 +32,14 @@ def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ReportSpec:
-    """What a report tells, up to its reference time.
+    """The figures that a report contains, up to its reference time.
 
     Attributes:
-        start: µs; where the span begins. None: `duration` tells, or the three windows are meant.
-        duration: µs; length of the span.
-        daily: a row for each local day of the span, or of the last 7 days.
-        exact: seconds without the grid of minutes.
+        start: start of the custom range, µs; None: `duration` defines it, or the report has the
+            three windows.
+        duration: length of the custom range, µs.
+        daily: one row for each local day of the range, or of the last 7 days.
+        exact: seconds that are not rounded to the grid of minutes.
     """
 
     start: int | None = None
@@ -48,7 +49,7 @@ class ReportSpec:
 
     @property
     def windows(self) -> bool:
-        """Whether it has the figures of the last hour, day and week."""
+        """True for the figures of the last hour, day and week."""
         return self.start is None and self.duration is None and not self.daily
 
     @property
@@ -64,14 +65,14 @@ class ReportSpec:
 
     @property
     def unknown_columns(self) -> tuple[str, ...]:
-        """For each figure, the name of how much of it no poll backs."""
+        """For each figure, the name of the part of it that no poll covers."""
         return unknown_columns_of(self.columns)
 
     def span(self, reference: int) -> Interval:
-        """From where to where polls are looked at, without the lookback.
+        """The time range whose polls are read, without the lookback.
 
         Raises:
-            ReportError: it would be empty or too long.
+            ReportError: the range is empty or too long.
         """
         start = self.start
         if start is None:
@@ -91,10 +92,10 @@ class ReportRow:
     """One row of a store's report.
 
     Attributes:
-        values: in the order of the form's columns.
-        polls_counted: polls in its time; of the whole span with the lookback before it.
-        coverage: the share of its open time that polls back, 0 to 1; None: it is never open.
-        unknown: how much of each figure no poll backs, in the order of `unknown_columns`.
+        values: in the order of the spec's columns.
+        polls_counted: number of polls in its time; for the whole range also in the lookback.
+        coverage: share of its open time that polls cover, 0 to 1; None: the store is never open.
+        unknown: the part of each figure that no poll covers, in the order of `unknown_columns`.
     """
 
     values: list[Any]
@@ -104,45 +105,60 @@ class ReportRow:
 
 
 def build_rows(
-    form: ReportSpec, store_id: str, observed: StoreObservation, tz: BaseTzInfo
+    spec: ReportSpec, store_id: str, observed: StoreObservation, tz: BaseTzInfo
 ) -> list[ReportRow]:
-    """The rows of a store: one, or one a local day.
+    """Build the rows of a store: one, or one for each local day.
 
     Args:
-        form: what is asked for.
+        spec: the figures.
         store_id: the first value of each row.
-        observed: the form's span.
-        tz: the store's zone, whose days are meant.
+        observed: the state of the store over the spec's span.
+        tz: the store's timezone, which defines the local days.
     """
     start, end = observed.start, observed.end
-    if form.windows:
-        values = [store_id, *_window_values(form, observed, window_totals)]
-        unknown = list(_window_values(form, observed, unknown_window_totals))
-        return [ReportRow(values, len(observed.polls), observed.coverage([(start, end)]), unknown)]
-    if not form.daily:
-        return [_span_row(form, [store_id], observed, [(start, end)], len(observed.polls))]
+    if spec.windows:
+        count, count_unknown = _counts(spec, observed)
+        return [
+            ReportRow(
+                [store_id, *_window_values(spec, count, end)],
+                len(observed.polls),
+                observed.coverage([(start, end)]),
+                _window_values(spec, count_unknown, end),
+            )
+        ]
+    if not spec.daily:
+        return [_range_row(spec, [store_id], observed, [(start, end)], len(observed.polls))]
     return [
-        _span_row(form, [store_id, day.isoformat()], observed, parts)
+        _range_row(spec, [store_id, day.isoformat()], observed, parts)
         for day, parts in local_days(tz, start, end).items()
     ]
 
 
-def _window_values(
-    form: ReportSpec, observed: StoreObservation, measure: Callable[..., WindowTotals]
-) -> Iterator[float]:
-    figures = measure(observed, exactly=form.exact)
-    if form.exact:
-        for side in ("up", "down"):
-            for window in (figures.hour, figures.day, figures.week):
-                yield getattr(window, side) / SECOND
-        return
-    report = StoreReport.from_figures("", observed.end, figures)
-    for name in FIGURE_NAMES:
-        yield getattr(report, name)
+def _counts(spec: ReportSpec, observed: StoreObservation) -> tuple[Count, Count]:
+    """The functions that count a window in the spec's unit: all of it, and its unknown part."""
+    if spec.exact:
+        return observed.microseconds, observed.unknown_microseconds
+    return observed.minutes, observed.unknown_minutes
 
 
-def _span_row(
-    form: ReportSpec,
+def _window_values(spec: ReportSpec, count: Count, end: int) -> list[float]:
+    totals = window_totals(count, end)
+    hour, day, week = totals.hour, totals.day, totals.week
+    if spec.exact:
+        amounts = (hour.up, day.up, week.up, hour.down, day.down, week.down)
+        return [amount / SECOND for amount in amounts]
+    return [
+        hour.up,
+        hours_of(day.up),
+        hours_of(week.up),
+        hour.down,
+        hours_of(day.down),
+        hours_of(week.down),
+    ]
+
+
+def _range_row(
+    spec: ReportSpec,
     names: list[str],
     observed: StoreObservation,
     parts: list[Interval],
@@ -151,22 +167,16 @@ def _span_row(
     if polls is None:
         polls = sum(observed.polls_in(*part) for part in parts)
     times = [format_instant(parts[0][0]), format_instant(parts[-1][1])]
-    split, unknown = (
-        (observed.microseconds, observed.unknown_microseconds)
-        if form.exact
-        else (observed.minutes, observed.unknown_minutes)
-    )
+    count, count_unknown = _counts(spec, observed)
     return ReportRow(
-        [*names, *times, *_sums(form, split, parts)],
+        [*names, *times, *_sums(spec, count, parts)],
         polls,
         observed.coverage(parts),
-        _sums(form, unknown, parts),
+        _sums(spec, count_unknown, parts),
     )
 
 
-def _sums(
-    form: ReportSpec, split: Callable[[int, int], UpDown], parts: Iterable[Interval]
-) -> list[float]:
-    found = [split(*part) for part in parts]
-    up, down = sum(window.up for window in found), sum(window.down for window in found)
-    return [up / SECOND, down / SECOND] if form.exact else [up, down]
+def _sums(spec: ReportSpec, count: Count, parts: Iterable[Interval]) -> list[float]:
+    totals = [count(*part) for part in parts]
+    up, down = sum(total.up for total in totals), sum(total.down for total in totals)
+    return [up / SECOND, down / SECOND] if spec.exact else [up, down]

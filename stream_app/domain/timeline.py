@@ -1,4 +1,4 @@
-"""A store's span of time cut where something changes, and the incidents in it."""
+"""The timeline of a store, cut where its state changes, and the incidents in it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSegment:
-    """An interval of a timeline, longest possible with nothing changing in it.
+    """An interval of a timeline in which nothing changes, as long as possible.
 
     Attributes:
         start: µs.
         end: µs.
-        open: whether it lies in business hours.
-        known: whether a poll backs it.
-        active: what the figures take it for.
+        open: it is in business hours.
+        known: a recent poll covers it.
+        active: the status that the figures count.
     """
 
     start: int
@@ -35,14 +35,14 @@ class TimelineSegment:
 
     @property
     def status(self) -> Literal["active", "inactive", "unknown"]:
-        """What polls say of it."""
+        """The status by the polls alone, without the default status."""
         if not self.known:
             return "unknown"
         return "active" if self.active else "inactive"
 
 
 def timeline(observed: StoreObservation) -> list[TimelineSegment]:
-    """The whole span in order, without gaps; no two neighbours are alike."""
+    """The segments of the whole span in order, without gaps; neighbours always differ."""
     layers = (observed.opened, observed.covered, observed.active)
     cuts = {observed.start, observed.end}
     for layer in layers:
@@ -61,7 +61,7 @@ def timeline(observed: StoreObservation) -> list[TimelineSegment]:
 
 
 def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[bool]:
-    """Whether each instant is inside a layer, all of whose ends are among them."""
+    """Tell for each instant if a layer contains it; the layer's ends are among the instants."""
     at = 0
     for instant in instants:
         while at < len(layer) and layer[at][1] <= instant:
@@ -71,16 +71,16 @@ def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A longest run that counts as inactive and touches business hours.
+    """A time that counts as inactive and contains business hours, as long as possible.
 
     Attributes:
         start: its first open instant, µs.
-        end: the end of its last open instant, µs.
+        end: the end of its last open time, µs.
         downtime: the open time in it, µs.
-        unknown: how much of that no poll backs, µs.
-        ongoing: it reaches the end of the span, and no poll says active there.
-        began_earlier: it reaches the start of the span, and may have begun before it.
-        reported: a poll said inactive; otherwise there was none, and the default status stands.
+        unknown: the part of the downtime that no poll covers, µs.
+        ongoing: it reaches the end of the span, and no poll there is active.
+        began_earlier: it reaches the start of the span, and may have begun before.
+        reported: a poll was inactive; otherwise there was no poll, and the default status applied.
     """
 
     start: int
@@ -93,7 +93,7 @@ class Incident:
 
 
 def incidents(observed: StoreObservation) -> list[Incident]:
-    """The incidents of a span, oldest first; their downtimes sum up to that of the span."""
+    """The incidents of a span, oldest first; the sum of their downtimes is that of the span."""
     found = []
     for run in _gaps(observed.active, observed.start, observed.end):
         opened = intersect(observed.opened, [run])
@@ -114,12 +114,12 @@ def incidents(observed: StoreObservation) -> list[Incident]:
 
 
 def _active_at_the_end(observed: StoreObservation) -> bool:
-    """A poll at the end of the span takes no time in it, and ends an incident all the same."""
+    """Return True for an active poll exactly at the end, which ends an incident."""
     return bool(observed.polls) and observed.polls[-1] == observed.end << 1 | 1
 
 
 def _gaps(intervals: Sequence[Interval], start: int, end: int) -> Iterator[Interval]:
-    """What is left of `[start, end)` without intervals that lie in it."""
+    """The parts of `[start, end)` between the intervals in it."""
     for first, last in intervals:
         if start < first:
             yield start, first

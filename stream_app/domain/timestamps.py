@@ -1,7 +1,7 @@
 """Instants and durations as whole microseconds.
 
-An instant is the number of microseconds since 1970-01-01T00:00:00Z: integers subtract
-exactly, compare fast and know no zone, so no clock change can bend a difference.
+An instant is the number of microseconds since 1970-01-01T00:00:00Z: integers subtract exactly,
+compare fast and have no timezone, so that no clock change can falsify a difference.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
 
 LATEST: Final = 4_102_444_800 * SECOND
-"""2100-01-01: what lies beyond is a wrong unit or a broken clock, not an instant."""
+"""2100-01-01: a later time comes from a wrong unit or a broken clock."""
 
 _LATE_CENTURY: Final = 946_684_800 * SECOND
-"""2000-01-01: what a wrong unit makes of it and later is no date that anybody means."""
+"""2000-01-01: a number of nanoseconds of this time or later is recognised as a wrong unit."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
@@ -30,12 +30,12 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _UTC_SUFFIX: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 _LONGEST_TEXT: Final = 60
 
-# what programs write; every version of Python reads it alike
+# the form that programs write; every version of Python reads it alike
 _USUAL_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(?:\.[0-9]{3}(?:[0-9]{3})?)?Z"
 )
-# ISO 8601, and nothing that depends on what a version of Python takes for it
+# ISO 8601, in forms that do not depend on the version of Python
 _ANY_TIME: Final = re.compile(
     r"(?P<year>[0-9]{4})"
     r"(?:-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})|(?P<month_>[0-9]{2})(?P<day_>[0-9]{2})"
@@ -108,7 +108,7 @@ def parse_instant(text: object) -> int:
     if not isinstance(text, str):
         raise RecordError(f"the time is not a text but {type(text).__name__}")
     if _USUAL_TIME.fullmatch(text):
-        # what programs write, in a third of the time
+        # the form that programs write takes a third of the time this way
         try:
             since = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
         except ValueError:
@@ -130,10 +130,10 @@ def parse_instant(text: object) -> int:
 
 
 def _midnight(match: re.Match[str]) -> int:
-    """When the date of a time begins, by a clock without an offset; µs.
+    """The start of the date of a time, without its UTC offset; µs.
 
     Raises:
-        ValueError: there is no such date.
+        ValueError: the date does not exist.
     """
     year = int(match["year"])
     if match["week"]:
@@ -144,7 +144,7 @@ def _midnight(match: re.Match[str]) -> int:
 
 
 def _time_of_day(match: re.Match[str]) -> int:
-    """Microseconds of the day; `24:00` is its end, digits beyond the sixth are cut off.
+    """Microseconds since midnight; `24:00` ends the day, digits beyond the sixth are cut off.
 
     Raises:
         ValueError: no clock shows that.
@@ -158,7 +158,7 @@ def _time_of_day(match: re.Match[str]) -> int:
 
 
 def _offset(match: re.Match[str]) -> int:
-    """Microseconds that a time's clock is ahead of UTC."""
+    """The UTC offset of a time; µs."""
     if match["sign"] is None:
         return 0
     hour, minute, second = (int(match[f"zone_{n}"] or 0) for n in ("hour", "minute", "second"))

@@ -1,4 +1,4 @@
-"""Time zones: which one a name means, and when its clock changes."""
+"""Timezones: the one of a name, and the changes of its UTC offset."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Segment = tuple[int, int, int]
-"""`(start, end, offset)`: from start to end, local clocks show UTC + offset; all in µs."""
+"""`(start, end, offset)`: from start to end local clocks show UTC + offset; all in µs."""
 
 TZDATA_VERSION: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]
-"""The release of the time zone data base that all zones are of."""
+"""The version of the timezone database."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str | None) -> BaseTzInfo | None:
-    """The zone of an exact IANA name; None where there is no such zone."""
+    """The timezone of an exact IANA name; None where no timezone has this name."""
     # pytz.timezone() alone would accept any case; a zone name is exact everywhere else
     return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
 
 
 def unknown_name(name: str | None) -> str | None:
-    """The name of a zone where there is no such zone, so that the default one applies."""
+    """The name itself where no timezone has it, so that the default one applies; otherwise None."""
     return name if name and find_zone(name) is None else None
 
 
 def zone(name: str | None, default: str) -> BaseTzInfo:
-    """The zone of an exact IANA name; the default one for None, empty and unknown names.
+    """The timezone of an exact IANA name; the default one for None, empty and unknown names.
 
     Raises:
-        SettingsError: it would have to be the default, and that is unknown as well.
+        SettingsError: the default one applies, and its name is unknown too.
     """
     found = find_zone(name) or find_zone(default)
     if found is None:
@@ -50,10 +50,10 @@ def zone(name: str | None, default: str) -> BaseTzInfo:
 
 
 def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segment]:
-    """Split the UTC span `[start, end)` where the zone's clock changes.
+    """Split the UTC span `[start, end)` where the UTC offset of a timezone changes.
 
     Returns:
-        segments in order, each beginning where the one before ends; none for an empty span.
+        segments in order, without gaps; none for an empty span.
     """
     if start >= end:
         return []
@@ -70,13 +70,13 @@ def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segme
 
 @lru_cache(maxsize=1024)
 def _clock_changes(tz: BaseTzInfo) -> tuple[Sequence[int], Sequence[int]]:
-    """The instants at which the offset changes, and the offsets: one before each and one after."""
+    """The instants at which the offset changes, and the offsets before and after each of them."""
     if not isinstance(tz, DstTzInfo):
         offset = tz.utcoffset(datetime(2000, 1, 1))  # noqa: DTZ001  pytz wants it naive
         return (), (cast("timedelta", offset) // _MICROSECOND,)
     # pytz has no public way to ask for its clock changes, and finding them by probing costs
     # thousands of conversions a zone. This is the only place that looks inside, and
-    # test_zones.py compares what it finds with public conversions.
+    # test_timezones.py compares what it finds with public conversions.
     times = tz._utc_transition_times  # type: ignore[attr-defined]  # noqa: SLF001  see above
     infos = tz._transition_info  # type: ignore[attr-defined]  # noqa: SLF001  see above
     changes: list[int] = []

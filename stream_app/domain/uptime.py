@@ -1,15 +1,15 @@
-"""How long a store was up and down during its business hours."""
+"""The time that a store was up and down during its business hours."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream_app.domain.business_hours import open_intervals
 from stream_app.domain.intervals import clip, intersect, total
 from stream_app.domain.polls import between
-from stream_app.domain.timestamps import MINUTE
 from stream_app.domain.windows import (
     DAY_WINDOW,
     HOUR_WINDOW,
@@ -20,7 +20,7 @@ from stream_app.domain.windows import (
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pytz.tzinfo import BaseTzInfo
 
@@ -36,39 +36,39 @@ class UpDown:
     down: int
 
 
+Count = Callable[[int, int], UpDown]
+"""Counts the open time in `[start, end)`, in minutes or in microseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowTotals:
-    """What was measured before one reference time.
+    """The open time of the three windows before a reference time.
 
     Attributes:
         hour: the last hour.
         day: the last 24 hours.
         week: the last 7 days.
-        unit: µs that each count stands for: MINUTE on the minute grid, 1 without it.
-        polls_counted: polls in `[reference - 7 d - lookback, reference]`.
     """
 
     hour: UpDown
     day: UpDown
     week: UpDown
-    unit: int
-    polls_counted: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoreObservation:
-    """What is known of a store over a span of time; all intervals sorted, disjoint, in µs.
+    """The state of a store over a span of time; all intervals are sorted, disjoint, in µs.
 
     Attributes:
-        start: of the span.
-        end: of the span, and where the grid of minutes is counted back from.
+        start: start of the span.
+        end: end of the span, from which the grid of minutes is counted back.
         opened: business hours.
-        active: where the newest poll at or before, or else the default, says active.
+        active: the time in which the newest poll so far, or else the default status, is active.
         up: open and active.
-        covered: where a poll is recent enough to speak for the store; see `covered_intervals`.
+        covered: the time in which the newest poll is recent enough; see `covered_intervals`.
         covered_open: open and covered.
         covered_up: open, active and covered.
-        polls: those that count: in the span and the lookback before it.
+        polls: the polls that count: in the span and in the lookback before it.
     """
 
     start: int
@@ -82,33 +82,33 @@ class StoreObservation:
     polls: array[int]
 
     def minutes(self, start: int, end: int) -> UpDown:
-        """Whole minutes of a window, on the grid that is counted back from the span's end."""
+        """Count a window in whole minutes, on the grid that is counted back from the span's end."""
         return self._split(start, end, grid_minutes, self.up, self.opened)
 
     def microseconds(self, start: int, end: int) -> UpDown:
-        """The same without the grid."""
+        """Count a window in microseconds, without the grid."""
         return self._split(start, end, exact_microseconds, self.up, self.opened)
 
     def unknown_minutes(self, start: int, end: int) -> UpDown:
-        """How much of what `minutes` counts as up and as down no poll backs."""
+        """Count the part of `minutes` that no poll covers."""
         return self._unknown(start, end, grid_minutes)
 
     def unknown_microseconds(self, start: int, end: int) -> UpDown:
-        """How much of what `microseconds` counts as up and as down no poll backs."""
+        """Count the part of `microseconds` that no poll covers."""
         return self._unknown(start, end, exact_microseconds)
 
     def coverage(self, parts: Iterable[Interval]) -> float | None:
-        """The share of the open time in some intervals that polls back, 0 to 1, six decimals.
+        """The share of the open time in some intervals that polls cover, 0 to 1, six decimals.
 
         Returns:
-            None where it is never open in them.
+            None where the store is never open in them.
         """
         parts = list(parts)
         time = total(intersect(self.opened, parts))
         return round(total(intersect(self.covered_open, parts)) / time, 6) if time else None
 
     def polls_in(self, start: int, end: int) -> int:
-        """How many polls lie in `[start, end)`."""
+        """The number of polls in `[start, end)`."""
         return bisect_left(self.polls, end << 1) - bisect_left(self.polls, start << 1)
 
     def _unknown(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
@@ -139,17 +139,17 @@ def observe(
     default_active: bool,
     stale_after: int,
 ) -> StoreObservation:
-    """Put together what a store's facts say of `[start, end)`.
+    """Compute the state of a store over `[start, end)` from its facts.
 
     Args:
-        hours: when the store is open, on its local clock.
-        tz: the zone of that clock.
-        polls: a set as `polls.poll_set` packs it; those after the end change nothing.
+        hours: business hours on the store's local clock.
+        tz: the timezone of that clock.
+        polls: a set as `polls.poll_set` packs it; polls after the end change nothing.
         start: in µs.
         end: in µs.
         lookback: how long before the start a poll still counts, in µs.
-        default_active: the status where no poll tells.
-        stale_after: how long a poll speaks for the store, in µs.
+        default_active: the status before the first poll.
+        stale_after: how long a poll covers the time after it, in µs.
     """
     counted = between(polls, start - lookback, end)
     opened = open_intervals(hours, tz, start, end)
@@ -169,41 +169,25 @@ def observe(
     )
 
 
-def window_totals(observed: StoreObservation, *, exactly: bool = False) -> WindowTotals:
-    """Split the three windows before the end of a span, which is at least a week long.
+def window_totals(count: Count, end: int) -> WindowTotals:
+    """Count the three windows that end at the end of a span, which is at least a week long.
 
     Args:
-        observed: the span.
-        exactly: microseconds without the grid of minutes, instead of minutes on it.
+        count: a method of the span's `StoreObservation`; the totals have its unit: `minutes` or
+            `unknown_minutes`, `microseconds` or `unknown_microseconds`.
+        end: the end of the span, µs.
     """
-    return _figures(observed, observed.microseconds if exactly else observed.minutes, exactly)
-
-
-def unknown_window_totals(observed: StoreObservation, *, exactly: bool = False) -> WindowTotals:
-    """How much of each figure of `window_totals` no poll backs."""
-    split = observed.unknown_microseconds if exactly else observed.unknown_minutes
-    return _figures(observed, split, exactly)
-
-
-def _figures(
-    observed: StoreObservation,
-    split: Callable[[int, int], UpDown],
-    exactly: bool,
-) -> WindowTotals:
-    end = observed.end
     return WindowTotals(
-        hour=split(end - HOUR_WINDOW, end),
-        day=split(end - DAY_WINDOW, end),
-        week=split(end - WEEK_WINDOW, end),
-        unit=1 if exactly else MINUTE,
-        polls_counted=len(observed.polls),
+        hour=count(end - HOUR_WINDOW, end),
+        day=count(end - DAY_WINDOW, end),
+        week=count(end - WEEK_WINDOW, end),
     )
 
 
 def active_intervals(
     polls: array[int], start: int, end: int, *, default_active: bool
 ) -> list[Interval]:
-    """The parts of `[start, end)` at which the newest poll at or before says active.
+    """The parts of `[start, end)` in which the newest poll so far is active.
 
     Args:
         polls: a set as `polls.poll_set` packs it.
@@ -217,7 +201,7 @@ def active_intervals(
     later = bisect_right(polls, start << 1 | 1)
     active = bool(polls[later - 1] & 1) if later else default_active
     since = start
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     for poll in polls[later : bisect_left(polls, end << 1)]:
         if poll & 1:
             if not active:
@@ -225,26 +209,26 @@ def active_intervals(
                 since = poll >> 1
         elif active:
             active = False
-            found.append((since, poll >> 1))
+            intervals.append((since, poll >> 1))
     if active and since < end:
-        found.append((since, end))
-    return found
+        intervals.append((since, end))
+    return intervals
 
 
 def covered_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
-    """The parts of `[start, end)` that lie less than `stale_after` behind some poll."""
+    """The parts of `[start, end)` that are less than `stale_after` later than some poll."""
     if not polls:
         return []
-    found = []
+    intervals = []
     last = since = polls[0] >> 1
     for poll in polls:
         instant = poll >> 1
         if instant - last > stale_after:
-            found.append((since, last + stale_after))
+            intervals.append((since, last + stale_after))
             since = instant
         last = instant
-    found.append((since, last + stale_after))
-    return clip(found, start, end)
+    intervals.append((since, last + stale_after))
+    return clip(intervals, start, end)
 
 
 def _time_within(

@@ -1,4 +1,4 @@
-"""The windows of a report, and how much of an interval counts in them.
+"""The windows of a report, and the functions that count an interval in them.
 
 Windows end at the reference time and are spans of elapsed time, so they are nested:
 
@@ -23,7 +23,7 @@ WEEK_WINDOW: Final = WEEK
 
 
 def grid_minutes(start: int, end: int, reference: int) -> int:
-    """How many points of the minute grid lie in `[start, end)`, in closed form.
+    """Count the points of the minute grid in `[start, end)`, in closed form.
 
     Point k lies at or after an instant when k <= (reference - instant) / MINUTE; so the
     points from `start` on, less the points from `end` on.
@@ -36,7 +36,7 @@ def grid_minutes(start: int, end: int, reference: int) -> int:
 
 
 def exact_microseconds(start: int, end: int, reference: int) -> int:
-    """How much of `[start, end)` lies before the reference time, without a grid."""
+    """The microseconds of `[start, end)` before the reference time, without a grid."""
     if end > reference:
         end = reference
     return end - start if start < end else 0

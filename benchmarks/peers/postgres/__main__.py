@@ -99,7 +99,7 @@ def check_reports(
             default_active=False,
             stale_after=HOUR,
         )
-        ours = window_totals(observed)
+        ours = window_totals(observed.minutes, observed.end)
         wanted = [
             n for window in (ours.hour, ours.day, ours.week) for n in (window.up, window.down)
         ]

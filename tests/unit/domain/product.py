@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pytz import UTC
 
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
+from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import HOUR, WEEK
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import StoreObservation, WindowTotals, observe, window_totals
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from tests.strategies import Case, Poll, Row
 
 
-def figures(
+def observation(
     rows: Iterable[Row],
     zone_name: str | None,
     polls: Iterable[Poll],
@@ -24,9 +27,9 @@ def figures(
     default_active: bool = False,
     *,
     lookback: int = HOUR,
-    exactly: bool = False,
-) -> WindowTotals:
-    observed = observe(
+) -> StoreObservation:
+    """The state of a store over the week before the reference time."""
+    return observe(
         WeeklyHours.from_rows(rows),
         zone(zone_name, "America/Chicago"),
         poll_set(polls),
@@ -36,7 +39,25 @@ def figures(
         default_active=default_active,
         stale_after=HOUR,
     )
-    return window_totals(observed, exactly=exactly)
+
+
+def figures(
+    rows: Iterable[Row],
+    zone_name: str | None,
+    polls: Iterable[Poll],
+    reference: int,
+    default_active: bool = False,
+    *,
+    exactly: bool = False,
+) -> WindowTotals:
+    week = observation(rows, zone_name, polls, reference, default_active)
+    return window_totals(week.microseconds if exactly else week.minutes, week.end)
+
+
+def public_row(observed: StoreObservation, store_id: str) -> list[Any]:
+    """The values of the store's row in the CSV."""
+    (row,) = build_rows(ReportSpec(), store_id, observed, UTC)
+    return row.values
 
 
 def by_column(found: WindowTotals) -> dict[str, int]:

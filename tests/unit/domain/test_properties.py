@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import clip, total
-from stream_app.domain.report import StoreReport, to_csv
+from stream_app.domain.report import csv_text
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.timezones import zone
 from tests import minute_walk
 from tests.strategies import LOOKBACK, Case, cases, moment
-from tests.unit.domain.product import by_column, figures
+from tests.unit.domain.product import by_column, figures, observation, public_row
 
 if TYPE_CHECKING:
     from stream_app.domain.uptime import UpDown, WindowTotals
@@ -44,8 +44,8 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
     found = figures(*case)
 
     assert by_column(found) == walked
-    report = StoreReport.from_figures("a", case.reference, found)
-    assert to_csv([report]) == minute_walk.HEADER + minute_walk.csv_row("a", walked)
+    row = public_row(observation(*case), "a")
+    assert csv_text([row]) == minute_walk.HEADER + minute_walk.csv_row("a", walked)
 
 
 @usual
@@ -85,7 +85,7 @@ def test_polls_that_may_not_count_change_nothing(case: Case) -> None:
     counted = [poll for poll in case.polls if oldest <= poll[0] <= case.reference]
 
     assert figures(*case._replace(polls=counted)) == figures(*case)
-    assert figures(*case).polls_counted == len({instant for instant, _ in counted})
+    assert len(observation(*case).polls) == len({instant for instant, _ in counted})
 
 
 @usual

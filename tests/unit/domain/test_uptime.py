@@ -8,7 +8,7 @@ import pytest
 from stream_app.domain.polls import poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, parse_instant
 from stream_app.domain.uptime import UpDown, active_intervals
-from tests.unit.domain.product import figures
+from tests.unit.domain.product import figures, observation
 
 if TYPE_CHECKING:
     from tests.strategies import Poll
@@ -28,7 +28,6 @@ def test_always_open_and_active_by_default() -> None:
     found = figures([], CHICAGO, [], REFERENCE, default_active=True)
 
     assert (found.hour, found.day, found.week) == (UpDown(60, 0), UpDown(1440, 0), UpDown(10080, 0))
-    assert found.unit == MINUTE
 
 
 def test_exact_figures_are_microseconds() -> None:
@@ -36,7 +35,6 @@ def test_exact_figures_are_microseconds() -> None:
 
     assert found.hour == UpDown(90 * SECOND, HOUR - 90 * SECOND)
     assert found.week == UpDown(90 * SECOND, WEEK - 90 * SECOND)
-    assert found.unit == 1
 
 
 # grid           -2 min          -1 min         reference
@@ -54,7 +52,6 @@ def test_a_poll_holds_from_its_own_instant(poll: int, minutes: int) -> None:
     found = figures([], CHICAGO, [(REFERENCE + poll, True)], REFERENCE)
 
     assert found.hour == UpDown(minutes, 60 - minutes)
-    assert found.polls_counted == 1
 
 
 # - 7 d - lookback                - 7 d                       reference
@@ -64,18 +61,18 @@ def test_a_poll_holds_from_its_own_instant(poll: int, minutes: int) -> None:
 def test_the_lookback_includes_its_first_instant(lookback: int) -> None:
     oldest = REFERENCE - WEEK - lookback
 
-    inside = figures([], CHICAGO, [(oldest, True)], REFERENCE, lookback=lookback)
-    outside = figures([], CHICAGO, [(oldest - 1, True)], REFERENCE, lookback=lookback)
+    inside = observation([], CHICAGO, [(oldest, True)], REFERENCE, lookback=lookback)
+    outside = observation([], CHICAGO, [(oldest - 1, True)], REFERENCE, lookback=lookback)
 
-    assert (inside.week, inside.polls_counted) == (UpDown(10_080, 0), 1)
-    assert (outside.week, outside.polls_counted) == (UpDown(0, 10_080), 0)
+    assert (inside.minutes(inside.start, inside.end), len(inside.polls)) == (UpDown(10_080, 0), 1)
+    assert (outside.minutes(inside.start, inside.end), len(outside.polls)) == (UpDown(0, 10_080), 0)
 
 
 def test_polls_counted_are_those_from_the_lookback_to_the_reference() -> None:
     oldest = REFERENCE - WEEK - HOUR
     instants = [oldest - 1, oldest, REFERENCE - DAY, REFERENCE, REFERENCE + 1]
 
-    assert figures([], CHICAGO, [(t, True) for t in instants], REFERENCE).polls_counted == 3
+    assert len(observation([], CHICAGO, [(t, True) for t in instants], REFERENCE).polls) == 3
 
 
 def test_a_poll_too_old_to_count_does_not_hide_behind_a_counted_one() -> None:

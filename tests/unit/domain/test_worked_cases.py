@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 import pytz
 
-from stream_app.domain.report import StoreReport
+from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK, from_datetime, to_datetime
-from tests.minute_walk import COLUMNS, public_figures, walk
-from tests.unit.domain.product import figures
+from tests.minute_walk import public_figures, walk
+from tests.unit.domain.product import observation, public_row
 
 if TYPE_CHECKING:
     from tests.strategies import Poll, Row
@@ -36,9 +36,8 @@ class Report(Protocol):
 def closed_form(
     rows: list[Row], polls: list[Poll], reference: int, zone_name: str | None
 ) -> dict[str, float]:
-    found = figures(rows, zone_name, polls, reference)
-    report = StoreReport.from_figures("a store", reference, found)
-    return {column: getattr(report, column) for column in COLUMNS}
+    _, *values = public_row(observation(rows, zone_name, polls, reference), "a store")
+    return dict(zip(FIGURE_NAMES, values, strict=True))
 
 
 def minute_walk(
