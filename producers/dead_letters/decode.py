@@ -1,6 +1,6 @@
-"""What a dead letter was meant to be: read again by the rules that refused it.
+"""Decodes the original of a dead letter again, by the rules that rejected it.
 
-Pure: a letter in, the facts that can be sent out, or the reason why there are none.
+It is pure: from a dead letter it makes the content that can be sent, or raises the reason.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _MANY_POLLS: Final = "/status"
 
 
 class NotReplayableError(RecordError):
-    """The letter does not hold what it takes to send it again."""
+    """The dead letter lacks information that is necessary to send it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoursRow:
-    """One row of a store's business hours, which belongs to rows that are there already."""
+    """One row of business hours, to be added to the rows that the store already has."""
 
     store_id: str
     row: Row
@@ -53,84 +53,86 @@ class HoursRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request for a report, as it came, under the key that it goes out with."""
+    """A request for a report, as it came, with the key under which it is sent again."""
 
     key: str
     value: bytes
 
 
-Fact = PollBatch | HoursRecord | HoursRow | ZoneRecord | RequestRecord | Webhook
+Replayable = PollBatch | HoursRecord | HoursRow | ZoneRecord | RequestRecord | Webhook
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a letter holds.
+class DecodedOriginal:
+    """The decoded original of a dead letter.
 
     Attributes:
-        fact: what can be sent.
-        refused: reasons for the polls of a batch that are refused again.
+        content: the content that can be sent.
+        rejected: for each poll of a batch that is rejected again, its reason.
     """
 
-    fact: Fact
-    refused: tuple[str, ...] = ()
+    content: Replayable
+    rejected: tuple[str, ...] = ()
 
 
-def recover(
-    letter: DeadLetter, *, taken: int, clock: int, tolerance: int, earliest: int = 0
-) -> Recovered:
-    """Read a letter's original again.
+def decode_original(
+    dead_letter: DeadLetter, *, stored_at: int, clock: int, tolerance: int, earliest: int = 0
+) -> DecodedOriginal:
+    """Decode the original of a dead letter.
 
     Args:
-        letter: the letter.
-        taken: µs, when it was kept: the time of a live ping that named none.
-        clock: µs, the wall clock.
-        tolerance: µs; how far ahead of that a poll may be dated.
-        earliest: µs; a poll dated earlier is refused.
+        dead_letter: the dead letter.
+        stored_at: µs; the time of the dead letter, which a live poll without a time has.
+        clock: µs; the wall clock.
+        tolerance: µs that a poll may be dated ahead of the clock.
+        earliest: µs; a poll dated earlier is rejected.
 
     Raises:
-        NotReplayableError: the letter says too little, whatever its original is.
-        RecordError: the original is still bad.
+        NotReplayableError: the dead letter lacks information, whatever its original is.
+        RecordError: the original is rejected again.
     """
-    if letter.truncated:
+    if dead_letter.truncated:
         raise NotReplayableError("only the beginning of the original was kept")
-    match letter.source:
+    match dead_letter.source:
         case {"topic": str(), "last_offset": int()}:
             raise NotReplayableError("nothing of a batch that could not be read was kept")
         case {"topic": WEBHOOKS.name}:
-            # with its patience anew
-            webhook = decode_webhook(letter.original)
-            recovered = Recovered(replace(webhook, requested_at=clock))
+            # its patience begins anew
+            webhook = decode_webhook(dead_letter.original)
+            decoded = DecodedOriginal(replace(webhook, requested_at=clock))
         case {"topic": str(topic)}:
-            recovered = _record(topic, letter.original)
+            decoded = _record(topic, dead_letter.original)
         case {"file": str(), "kind": str(kind), "columns": str(columns)}:
-            recovered = _row(kind, columns, letter.original)
+            decoded = _row(kind, columns, dead_letter.original)
         case {"file": str()}:
             raise NotReplayableError(
                 "an earlier version kept it without the columns of its file: mend the row in the "
                 "file and run `store-uptime replay`"
             )
         case {"http": _, "path": str(path)}:
-            whole = "item" not in letter.source
-            recovered = Recovered(_request_item(path, letter.original, taken, whole=whole))
+            whole = "item" not in dead_letter.source
+            decoded = DecodedOriginal(
+                _http_item(path, dead_letter.original, stored_at, whole=whole)
+            )
         case _:
-            raise NotReplayableError(f"nothing is known of its source {shown(letter.source)}")
-    return _checked(recovered, clock, tolerance, earliest)
+            raise NotReplayableError(f"nothing is known of its source {shown(dead_letter.source)}")
+    return _validated(decoded, clock, tolerance, earliest)
 
 
-def _record(topic: str, value: bytes | None) -> Recovered:
+def _record(topic: str, value: bytes | None) -> DecodedOriginal:
     if topic == STORE_STATUS.name:
-        batch, refused = decode_poll_batch(value)
-        return Recovered(batch, tuple(refused))
+        batch, rejected = decode_poll_batch(value)
+        return DecodedOriginal(batch, tuple(rejected))
     if topic == STORE_BUSINESS_HOURS.name:
-        return Recovered(decode_hours(value))
+        return DecodedOriginal(decode_hours(value))
     if topic == STORE_TIMEZONES.name:
-        return Recovered(decode_zone(value))
+        return DecodedOriginal(decode_zone(value))
     if topic == REPORT_REQUESTS.name:
-        return Recovered(RequestRecord(decode_request(value).key, value or b""))
+        return DecodedOriginal(RequestRecord(decode_request(value).key, value or b""))
     raise NotReplayableError(f"nothing is known of records of the topic {topic[:100]}")
 
 
-def _row(kind_name: str, header: str, line: bytes | None) -> Recovered:
+def _row(kind_name: str, header: str, line: bytes | None) -> DecodedOriginal:
     kind = KINDS.get(kind_name)
     if kind is None:
         raise NotReplayableError(f"nothing is known of rows of {kind_name[:100]}")
@@ -143,14 +145,16 @@ def _row(kind_name: str, header: str, line: bytes | None) -> Recovered:
         raise RecordError("a blank line")
     store_id = parse_uuid(values[0])
     if kind is POLLS:
-        return Recovered(PollBatch(store_id, [(parse_instant(values[2]), parse_status(values[1]))]))
+        return DecodedOriginal(
+            PollBatch(store_id, [(parse_instant(values[2]), parse_status(values[1]))])
+        )
     if kind is HOURS:
         row, _ = hours_row(*values[1:])
-        return Recovered(HoursRow(store_id, row))
-    return Recovered(decode_zone(encode_zone(store_id, values[1])))
+        return DecodedOriginal(HoursRow(store_id, row))
+    return DecodedOriginal(decode_zone(encode_zone(store_id, values[1])))
 
 
-def _request_item(path: str, body: bytes | None, taken: int, *, whole: bool) -> Fact:
+def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) -> Replayable:
     of_a_store = _OF_A_STORE.fullmatch(path)
     if of_a_store is None and path != _MANY_POLLS:
         raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
@@ -161,31 +165,33 @@ def _request_item(path: str, body: bytes | None, taken: int, *, whole: bool) -> 
         )
     content = parse_json(body or b"")
     if of_a_store is None:
-        store_id, poll = poll_item_in(content, taken)
+        store_id, poll = poll_item_in(content, stored_at)
         return PollBatch(store_id, [poll])
     store_id = parse_uuid(of_a_store[1])
     match of_a_store[2]:
         case "status":
-            return PollBatch(store_id, [poll_in(content, taken)])
+            return PollBatch(store_id, [poll_in(content, stored_at)])
         case "business_hours":
             return HoursRecord(store_id, tuple(hours_in(content)))
         case _:
             return ZoneRecord(store_id, zone_in(content))
 
 
-def _checked(recovered: Recovered, clock: int, tolerance: int, earliest: int) -> Recovered:
-    """What the worker would check besides the form."""
-    match recovered.fact:
+def _validated(
+    decoded: DecodedOriginal, clock: int, tolerance: int, earliest: int
+) -> DecodedOriginal:
+    """Check what the worker checks besides the form."""
+    match decoded.content:
         case PollBatch(store_id, polls):
             good, ill_dated = split_ill_dated(polls, clock, tolerance, earliest)
-            refused = (*recovered.refused, *ill_dated)
+            rejected = (*decoded.rejected, *ill_dated)
             if not good:
-                raise RecordError("; ".join(refused[:20]))
-            return Recovered(PollBatch(store_id, good), refused)
+                raise RecordError("; ".join(rejected[:20]))
+            return DecodedOriginal(PollBatch(store_id, good), rejected)
         case HoursRecord(store_id, rows):
             WeeklyHours.from_rows(rows)
             trimmed = tuple((day, start.strip(), end.strip()) for day, start, end in rows)
-            return Recovered(HoursRecord(store_id, trimmed))
+            return DecodedOriginal(HoursRecord(store_id, trimmed))
         case RequestRecord(_, value) if len(value) > MAX_RECORD_BYTES:
             raise RecordError(f"larger than the {MAX_RECORD_BYTES:,} bytes of a record")
-    return recovered
+    return decoded

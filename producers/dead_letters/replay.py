@@ -1,8 +1,8 @@
-"""Dead letters sent again where they belong.
+"""Sends the originals of dead letters to their topics again.
 
-Polls are a set, so they can go at once and as often as one likes. Hours and zones are not: the
-last record of a store wins as a whole. So they wait until all letters are read, and go only
-where the store has nothing newer.
+Polls are a set, so they are sent at once and may be sent again. Of business hours and timezones
+the last record of a store replaces all earlier ones. So they are sent after all dead letters are
+read, and only if the store has no newer record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from producers.dead_letters.decode import (
     HoursRow,
     NotReplayableError,
     RequestRecord,
-    recover,
+    decode_original,
 )
 from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
@@ -46,88 +46,89 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from typing import Any
 
-    from producers.dead_letters.log import KeptLetter, PartitionReader
+    from producers.dead_letters.log import StoredDeadLetter
     from producers.record_sink import RecordSink
+    from stream_app.kafka.partition_reader import PartitionReader
     from stream_app.settings import Settings
 
-MAX_REGISTRY_LETTERS: Final = 50_000
-"""Letters of hours and zones that one run holds while it looks for newer records."""
+MAX_HOURS_AND_TIMEZONES: Final = 50_000
+"""Most dead letters of business hours and timezones that one run holds in memory."""
 
-RegistryFact = HoursRecord | HoursRow | ZoneRecord
+HoursOrTimezone = HoursRecord | HoursRow | ZoneRecord
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of the letters of a run.
+class ReplayResult:
+    """Counts of the dead letters of a replay, by outcome.
 
     Attributes:
-        letters: how many were looked at.
-        sent: how many were handed to Kafka whole (in a dry run: would be).
-        unchanged: how many say of hours or a zone what holds already.
-        newer: how many were left alone because their store has newer hours or a newer zone.
-        still_bad: how many are refused again, as a whole or in part.
-        not_replayable: how many do not hold what it takes.
+        total: all dead letters that were read.
+        sent: those that were sent as a whole (in a dry run: that would be sent).
+        unchanged: those of hours or a timezone that equal what the store has.
+        superseded: those not sent because the store has newer hours or a newer timezone.
+        rejected_again: those that are rejected again, as a whole or in part.
+        not_replayable: those that lack information.
     """
 
-    letters: int = 0
+    total: int = 0
     sent: int = 0
     unchanged: int = 0
-    newer: int = 0
-    still_bad: int = 0
+    superseded: int = 0
+    rejected_again: int = 0
     not_replayable: int = 0
 
     @property
     def complete(self) -> bool:
-        """True where nothing is left to do for a person."""
-        return self.letters == self.sent + self.unchanged
+        """True if no dead letter needs a person any more."""
+        return self.total == self.sent + self.unchanged
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest valid record of hours or of a zone that a store has on its topic.
+class NewestRecord:
+    """The newest valid record of hours or of a timezone that a store has on its topic.
 
     Attributes:
-        partition: the partition that it was sent to.
+        partition: the partition to which it was first sent.
         offset: its offset there.
-        taken: µs, when the broker took it.
-        fact: what it says; None: it takes back what was said before.
+        appended_at: µs; the broker's time of the record.
+        content: the record; None for one that removes the store's earlier ones.
     """
 
     partition: int
     offset: int
-    taken: int
-    fact: HoursRecord | ZoneRecord | None
+    appended_at: int
+    content: HoursRecord | ZoneRecord | None
 
     @classmethod
-    def of(
-        cls, partition: int, revision: Revision, fact: HoursRecord | ZoneRecord | None
-    ) -> Newest:
-        """The record of a revision that stands on the store's own partition."""
-        place = revision.forwarded_from or (partition, revision.position)
-        return cls(*place, revision.latest_ms * 1000, fact)
+    def from_revision(
+        cls, partition: int, revision: Revision, content: HoursRecord | ZoneRecord | None
+    ) -> NewestRecord:
+        """Make it from a revision that was read on the store's own partition."""
+        first_position = revision.forwarded_from or (partition, revision.position)
+        return cls(*first_position, revision.latest_ms * 1000, content)
 
-    def is_newer_than(self, kept: KeptLetter, topic: str) -> bool:
-        """Whether it came after the original of a letter did."""
-        source = kept.letter.source
+    def is_newer_than(self, stored: StoredDeadLetter, topic: str) -> bool:
+        """True if it was appended after the original of a dead letter."""
+        source = stored.dead_letter.source
         offset = source.get("offset")
         if (source.get("topic"), source.get("partition")) == (topic, self.partition) and isinstance(
             offset, int
         ):
             return self.offset > offset
-        return self.taken > kept.taken
+        return self.appended_at > stored.stored_at
 
 
 @dataclass(slots=True)
-class LetterReplay:
-    """One run.
+class DeadLetterReplay:
+    """One replay of dead letters.
 
     Args:
-        settings: of the service.
-        reader: reads what stores have now.
-        sink: where records go; None sends nothing (a dry run).
+        settings: settings of the service.
+        reader: reads the records that stores have now.
+        sink: sends the records; None sends nothing (a dry run).
         clock: the wall clock, µs.
-        show: takes a line about a letter that is not sent.
-        force: send hours and zones even where a store has newer ones.
+        show: prints a line about a dead letter that is not sent.
+        force: send hours and timezones even if a store has newer ones.
     """
 
     settings: Settings
@@ -136,42 +137,44 @@ class LetterReplay:
     clock: Callable[[], int]
     show: Callable[[str], None]
     force: bool = False
-    outcome: Outcome = field(default_factory=Outcome)
-    _registry: list[tuple[KeptLetter, RegistryFact]] = field(default_factory=list)
+    result: ReplayResult = field(default_factory=ReplayResult, init=False)
+    _hours_and_timezones: list[tuple[StoredDeadLetter, HoursOrTimezone]] = field(
+        default_factory=list, init=False
+    )
 
-    async def run(self, letters: AsyncIterator[KeptLetter]) -> Outcome:
-        """Send letters, given oldest first, and wait for every acknowledgement.
+    async def run(self, dead_letters: AsyncIterator[StoredDeadLetter]) -> ReplayResult:
+        """Send dead letters, given oldest first, and wait for every acknowledgement.
 
         Raises:
-            StoreUptimeError: too many letters of hours and zones, or as the sink.
+            StoreUptimeError: too many dead letters of hours and timezones, or from the sink.
         """
-        async for kept in letters:
-            await self._take(kept)
-        if self._registry:
-            await self._send_registry()
+        async for stored in dead_letters:
+            await self._replay(stored)
+        if self._hours_and_timezones:
+            await self._send_hours_and_timezones()
         if self.sink is not None:
             await self.sink.drain()
-        return self.outcome
+        return self.result
 
-    async def _take(self, kept: KeptLetter) -> None:
-        self.outcome.letters += 1
+    async def _replay(self, stored: StoredDeadLetter) -> None:
+        self.result.total += 1
         try:
-            recovered = recover(
-                kept.letter,
-                taken=kept.taken,
+            decoded = decode_original(
+                stored.dead_letter,
+                stored_at=stored.stored_at,
                 clock=self.clock(),
                 tolerance=self.settings.future_tolerance,
                 earliest=self.settings.earliest_poll,
             )
         except NotReplayableError as error:
-            self.outcome.not_replayable += 1
-            self.show(f"{kept.number}: cannot be replayed: {error}")
+            self.result.not_replayable += 1
+            self.show(f"{stored.offset}: cannot be replayed: {error}")
             return
         except RecordError as error:
-            self.outcome.still_bad += 1
-            self.show(f"{kept.number}: still bad: {error}")
+            self.result.rejected_again += 1
+            self.show(f"{stored.offset}: still bad: {error}")
             return
-        match recovered.fact:
+        match decoded.content:
             case PollBatch(store_id, polls):
                 for start in range(0, len(polls), MAX_POLLS_PER_RECORD):
                     value = encode_poll_batch(store_id, polls[start : start + MAX_POLLS_PER_RECORD])
@@ -179,59 +182,66 @@ class LetterReplay:
             case RequestRecord(key, value):
                 await self._send(REPORT_REQUESTS, key, value)
                 self.show(
-                    f"{kept.number}: a report that has failed stays failed: only a new report_id "
+                    f"{stored.offset}: a report that has failed stays failed: only a new report_id "
                     "gets a new report"
                 )
             case Webhook(report_id) as webhook:
                 await self._send(WEBHOOKS, report_id, encode_webhook(webhook))
-            case fact:
-                self._hold(kept, fact)
+            case content:
+                self._defer(stored, content)
                 return
-        if recovered.refused:
-            self.outcome.still_bad += 1
+        if decoded.rejected:
+            self.result.rejected_again += 1
             self.show(
-                f"{kept.number}: its good polls are sent, {len(recovered.refused)} are still bad: "
-                f"{'; '.join(recovered.refused[:3])}"
+                f"{stored.offset}: its good polls are sent, {len(decoded.rejected)} are still bad: "
+                f"{'; '.join(decoded.rejected[:3])}"
             )
         else:
-            self.outcome.sent += 1
+            self.result.sent += 1
 
-    def _hold(self, kept: KeptLetter, fact: RegistryFact) -> None:
-        if len(self._registry) == MAX_REGISTRY_LETTERS:
+    def _defer(self, stored: StoredDeadLetter, content: HoursOrTimezone) -> None:
+        if len(self._hours_and_timezones) == MAX_HOURS_AND_TIMEZONES:
             raise StoreUptimeError(
-                f"more than {MAX_REGISTRY_LETTERS:,} letters of hours and zones at once: replay "
+                f"more than {MAX_HOURS_AND_TIMEZONES:,} letters of hours and zones at once: replay "
                 "them in parts, by --topic, --file or --since"
             )
-        self._registry.append((kept, fact))
+        self._hours_and_timezones.append((stored, content))
 
-    async def _send_registry(self) -> None:
+    async def _send_hours_and_timezones(self) -> None:
         for topic in (STORE_BUSINESS_HOURS, STORE_TIMEZONES):
-            letters = [(kept, fact) for kept, fact in self._registry if _topic_of(fact) is topic]
+            dead_letters = [
+                (stored, content)
+                for stored, content in self._hours_and_timezones
+                if _topic_of(content) is topic
+            ]
             newest = await newest_records(
-                self.settings, self.reader, topic, {fact.store_id for _, fact in letters}
+                self.settings, self.reader, topic, {content.store_id for _, content in dead_letters}
             )
-            current = {store_id: record.fact for store_id, record in newest.items()}
-            for kept, fact in letters:
-                record = newest.get(fact.store_id)
-                wanted = _joined(fact, current.get(fact.store_id))
-                if wanted == current.get(fact.store_id):
-                    self.outcome.unchanged += 1
+            current = {store_id: record.content for store_id, record in newest.items()}
+            for stored, content in dead_letters:
+                store_id = content.store_id
+                record = newest.get(store_id)
+                merged = _merged(content, current.get(store_id))
+                if merged == current.get(store_id):
+                    self.result.unchanged += 1
                 elif (
-                    record is not None and record.is_newer_than(kept, topic.name) and not self.force
+                    record is not None
+                    and record.is_newer_than(stored, topic.name)
+                    and not self.force
                 ):
-                    self.outcome.newer += 1
-                    self.show(f"{kept.number}: {_why_left(fact)}")
-                elif isinstance(wanted, HoursRecord) and len(wanted.hours) > MAX_HOURS_ROWS:
-                    self.outcome.still_bad += 1
+                    self.result.superseded += 1
+                    self.show(f"{stored.offset}: {_why_superseded(content)}")
+                elif isinstance(merged, HoursRecord) and len(merged.hours) > MAX_HOURS_ROWS:
+                    self.result.rejected_again += 1
                     self.show(
-                        f"{kept.number}: still bad: more than {MAX_HOURS_ROWS:,} rows of hours for "
-                        f"store {fact.store_id}"
+                        f"{stored.offset}: still bad: more than {MAX_HOURS_ROWS:,} rows of hours "
+                        f"for store {store_id}"
                     )
                 else:
-                    await self._send(topic, wanted.store_id, _encoded(wanted))
-                    # letters that come later build on this one
-                    current[fact.store_id] = wanted
-                    self.outcome.sent += 1
+                    await self._send(topic, merged.store_id, _encoded(merged))
+                    # the following dead letters of the store build on this one
+                    current[store_id] = merged
+                    self.result.sent += 1
 
     async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
         if self.sink is not None:
@@ -240,8 +250,8 @@ class LetterReplay:
 
 async def newest_records(
     settings: Settings, reader: PartitionReader, topic: TopicSpec, store_ids: set[str]
-) -> dict[str, Newest]:
-    """The newest valid record of each of these stores that has one.
+) -> dict[str, NewestRecord]:
+    """Read the newest valid record of each of these stores, as far as it has one.
 
     Raises:
         BrokerUnavailableError: no broker answers.
@@ -250,21 +260,21 @@ async def newest_records(
     for store_id in store_ids:
         partition = partition_of(store_id.encode(), topic.partitions(settings))
         by_partition[partition].add(store_id)
-    found: dict[str, Newest] = {}
+    newest: dict[str, NewestRecord] = {}
     revisions: dict[str, Revision] = {}
-    for partition, wanted in by_partition.items():
-        place = TopicPartition(topic.name, partition)
-        async for record in reader.records(place, *await reader.bounds(place)):
-            fact = _valid(topic, record)
-            of_store = fact.store_id if fact is not None else _taken_back(record)
-            # a store's record on another store's partition is passed on by the worker to here
-            if of_store is None or of_store not in wanted:
+    for number, stores in by_partition.items():
+        partition = TopicPartition(topic.name, number)
+        async for record in reader.records(partition, *await reader.bounds(partition)):
+            content = _valid(topic, record)
+            of_store = content.store_id if content is not None else _removed_store(record)
+            # the worker forwards a store's record on another partition to this one
+            if of_store is None or of_store not in stores:
                 continue
             revision = Revision.of(record).superseding(revisions.get(of_store))
             if revision is not None:
                 revisions[of_store] = revision
-                found[of_store] = Newest.of(partition, revision, fact)
-    return found
+                newest[of_store] = NewestRecord.from_revision(number, revision, content)
+    return newest
 
 
 def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
@@ -278,15 +288,15 @@ def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
     return hours
 
 
-def _taken_back(record: Any) -> str | None:
+def _removed_store(record: Any) -> str | None:
     try:
         return taken_back_in(record)
     except RecordError:
         return None
 
 
-def _why_left(fact: RegistryFact) -> str:
-    match fact:
+def _why_superseded(content: HoursOrTimezone) -> str:
+    match content:
         case HoursRow(store_id):
             return f"store {store_id} has newer business hours: --force adds the row to them"
         case HoursRecord(store_id):
@@ -295,21 +305,21 @@ def _why_left(fact: RegistryFact) -> str:
             return f"store {store_id} has a newer time zone: --force replaces it"
 
 
-def _topic_of(fact: RegistryFact) -> TopicSpec:
-    return STORE_TIMEZONES if isinstance(fact, ZoneRecord) else STORE_BUSINESS_HOURS
+def _topic_of(content: HoursOrTimezone) -> TopicSpec:
+    return STORE_TIMEZONES if isinstance(content, ZoneRecord) else STORE_BUSINESS_HOURS
 
 
-def _joined(
-    fact: RegistryFact, current: HoursRecord | ZoneRecord | None
+def _merged(
+    content: HoursOrTimezone, current: HoursRecord | ZoneRecord | None
 ) -> HoursRecord | ZoneRecord:
-    """What the store has once the fact is applied: a row of hours joins those that are there."""
-    if not isinstance(fact, HoursRow):
-        return fact
+    """The record that applies the content: a row of hours is added to the current rows."""
+    if not isinstance(content, HoursRow):
+        return content
     rows = current.hours if isinstance(current, HoursRecord) else ()
-    return HoursRecord(fact.store_id, rows if fact.row in rows else (*rows, fact.row))
+    return HoursRecord(content.store_id, rows if content.row in rows else (*rows, content.row))
 
 
-def _encoded(fact: HoursRecord | ZoneRecord) -> bytes:
-    if isinstance(fact, ZoneRecord):
-        return encode_zone(fact.store_id, fact.timezone)
-    return encode_hours(fact.store_id, list(fact.hours))
+def _encoded(record: HoursRecord | ZoneRecord) -> bytes:
+    if isinstance(record, ZoneRecord):
+        return encode_zone(record.store_id, record.timezone)
+    return encode_hours(record.store_id, list(record.hours))

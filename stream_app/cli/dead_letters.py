@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
-from producers.dead_letters.log import KeptLetter, LetterFilter, LetterLog, partition_reader
-from producers.dead_letters.replay import LetterReplay, Outcome
+from producers.dead_letters.log import DeadLetterFilter, DeadLetterLog, StoredDeadLetter
+from producers.dead_letters.replay import DeadLetterReplay, ReplayResult
 from producers.record_sink import RecordSink
 from stream_app.cli.options import StrictGroup, data_dir_option, read_settings
 from stream_app.clock import wall_clock
@@ -25,13 +25,14 @@ from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
 from stream_app.errors import RecordError
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.kafka.partition_reader import partition_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from producers.dead_letters.log import PartitionReader
     from stream_app.contracts.dead_letters import DeadLetter
+    from stream_app.kafka.partition_reader import PartitionReader
     from stream_app.settings import Settings
 
 _SHOWN_REASON: Final = 160
@@ -110,10 +111,10 @@ def list_(
     data_dir: Path | None,
 ) -> None:
     """List dead letters, the newest first: id, time, source, reason, original."""
-    wanted = LetterFilter(topic, file, reason, since)
+    wanted = DeadLetterFilter(topic, file, reason, since)
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
 
-    shorten: Callable[[KeptLetter], Any] = _row if form == "json" else _line
+    shorten: Callable[[StoredDeadLetter], Any] = _row if form == "json" else _line
 
     async def read() -> tuple[list[Any], int]:
         async with _log(settings, Process.LIST_LETTERS) as (log, _):
@@ -140,20 +141,20 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
     """Show one dead letter whole."""
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
 
-    async def read() -> KeptLetter:
+    async def read() -> StoredDeadLetter:
         async with _log(settings, Process.LIST_LETTERS) as (log, _):
-            return await log.one(number)
+            return await log.get(number)
 
-    kept = asyncio.run(read())
+    stored = asyncio.run(read())
     if raw:
-        if kept.letter.truncated:
+        if stored.dead_letter.truncated:
             click.echo("only the beginning of the original was kept", err=True)
-        click.echo(kept.letter.original or b"", nl=False)
+        click.echo(stored.dead_letter.original or b"", nl=False)
     elif form == "json":
-        content = _content(kept, len(kept.letter.original or b""))
+        content = _content(stored, len(stored.dead_letter.original or b""))
         click.echo(orjson.dumps(content))
     else:
-        click.echo("\n".join(_whole(kept)))
+        click.echo("\n".join(_whole(stored)))
 
 
 @dead_letters.command("replay")
@@ -196,35 +197,35 @@ def replay(
     becomes a new dead letter. Exit code 0: every letter was sent and acknowledged, or says what
     holds already.
     """
-    wanted = LetterFilter(topic, file, reason, since)
-    filtered = wanted != LetterFilter()
+    wanted = DeadLetterFilter(topic, file, reason, since)
+    filtered = wanted != DeadLetterFilter()
     if sum((bool(numbers), every_letter, filtered)) != 1:
         raise click.UsageError("name letters by ID, or by filters, or say --all")
     if value_file is not None and len(numbers) != 1:
         raise click.UsageError("--set-value goes with exactly one ID")
     value = None if value_file is None else value_file.read().removesuffix(b"\n")
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
-    outcome = asyncio.run(
+    result = asyncio.run(
         _replay(settings, sorted(set(numbers)), wanted, value, force=force, dry_run=dry_run)
     )
-    click.echo(_summary(outcome, dry_run=dry_run))
-    if outcome.sent and not dry_run:
+    click.echo(_summary(result, dry_run=dry_run))
+    if result.sent and not dry_run:
         click.echo(
             "what the worker refuses after all is a new dead letter: `store-uptime dead-letters "
             "list` shows it"
         )
-    sys.exit(0 if outcome.complete else 1)
+    sys.exit(0 if result.complete else 1)
 
 
 async def _replay(
     settings: Settings,
     numbers: Sequence[int],
-    wanted: LetterFilter,
+    wanted: DeadLetterFilter,
     value: bytes | None,
     *,
     force: bool,
     dry_run: bool,
-) -> Outcome:
+) -> ReplayResult:
     lines = 0
 
     def show(line: str) -> None:
@@ -234,67 +235,83 @@ async def _replay(
             click.echo(_printable(line), err=True)
 
     async with _log(settings, Process.REPLAY_LETTERS) as (log, reader):
-        letters = log.oldest_first(wanted)
+        letters = log.iterate(wanted)
         if numbers:
             letters = _named(log, numbers, value)
 
+<<<<<<< HEAD
         async def run(sink: RecordSink | None) -> Outcome:
             replay_ = LetterReplay(settings, reader, sink, wall_clock, show, force=force)
+=======
+        async def run(sink: RecordSink | None) -> ReplayResult:
+            replay_ = DeadLetterReplay(settings, reader, sink, _wall_clock, show, force=force)
+>>>>>>> 55799be (Dead letters are stored, decoded, replayed and rejected again: no letters, nothing buried)
             return await replay_.run(letters)
 
         if dry_run:
-            outcome = await run(None)
+            result = await run(None)
         else:
             async with RecordSink(settings) as sink:
-                outcome = await run(sink)
+                result = await run(sink)
     if lines > _SHOWN_LETTERS:
         click.echo(f"... and {lines - _SHOWN_LETTERS:,} more", err=True)
-    return outcome
+    return result
 
 
 @asynccontextmanager
 async def _log(
     settings: Settings, process: Process
-) -> AsyncIterator[tuple[LetterLog, PartitionReader]]:
+) -> AsyncIterator[tuple[DeadLetterLog, PartitionReader]]:
     # a broker that never saw a dead letter has no topic to ask for
     await ensure_topics(settings, process)
     async with partition_reader(settings) as reader:
-        yield await LetterLog.open(reader), reader
+        yield await DeadLetterLog.open(reader), reader
 
 
 async def _named(
-    log: LetterLog, numbers: Sequence[int], value: bytes | None
-) -> AsyncIterator[KeptLetter]:
+    log: DeadLetterLog, numbers: Sequence[int], value: bytes | None
+) -> AsyncIterator[StoredDeadLetter]:
     for number in numbers:
-        kept = await log.one(number)
+        stored = await log.get(number)
         if value is not None:
-            kept = replace(kept, letter=replace(kept.letter, original=value, truncated=False))
-        yield kept
+            stored = replace(
+                stored, dead_letter=replace(stored.dead_letter, original=value, truncated=False)
+            )
+        yield stored
 
 
+<<<<<<< HEAD
 def _line(kept: KeptLetter) -> str:
     letter = _shown_letter(kept)
+=======
+def _wall_clock() -> int:
+    return time.time_ns() // 1000
+
+
+def _line(stored: StoredDeadLetter) -> str:
+    letter = _shown_letter(stored)
+>>>>>>> 55799be (Dead letters are stored, decoded, replayed and rejected again: no letters, nothing buried)
     original = "(no value)" if letter.original is None else _short(letter.original)
     return (
-        f"{kept.number:>8}  {_second(kept)}  {_source(letter)}  "
+        f"{stored.offset:>8}  {_second(stored)}  {_source(letter)}  "
         f"{_printable(letter.reason[:_SHOWN_REASON])}  |  {original}"
     )
 
 
-def _row(kept: KeptLetter) -> dict[str, Any]:
+def _row(stored: StoredDeadLetter) -> dict[str, Any]:
     """The JSON form of `list`: as `show` has it, but for the original's length."""
-    letter = _shown_letter(kept)
+    letter = _shown_letter(stored)
     shortened = replace(
         letter, original=letter.original[:_SHOWN_ORIGINAL] if letter.original else letter.original
     )
-    return _content(replace(kept, letter=shortened), len(kept.letter.original or b""))
+    return _content(replace(stored, dead_letter=shortened), len(stored.dead_letter.original or b""))
 
 
-def _content(kept: KeptLetter, original_bytes: int) -> dict[str, Any]:
-    letter = _shown_letter(kept)
+def _content(stored: StoredDeadLetter, original_bytes: int) -> dict[str, Any]:
+    letter = _shown_letter(stored)
     return {
-        "id": kept.number,
-        "kept_at": format_instant(kept.taken),
+        "id": stored.offset,
+        "kept_at": format_instant(stored.stored_at),
         "source": letter.source,
         "reason": letter.reason,
         "original": _text_or_base64(letter.original),
@@ -304,10 +321,10 @@ def _content(kept: KeptLetter, original_bytes: int) -> dict[str, Any]:
     }
 
 
-def _whole(kept: KeptLetter) -> Iterator[str]:
-    letter = _shown_letter(kept)
-    yield f"id:        {kept.number}"
-    yield f"kept at:   {format_instant(kept.taken)}"
+def _whole(stored: StoredDeadLetter) -> Iterator[str]:
+    letter = _shown_letter(stored)
+    yield f"id:        {stored.offset}"
+    yield f"kept at:   {format_instant(stored.stored_at)}"
     for name, value in letter.source.items():
         yield f"{_printable(name) + ':':<10} {_printable(str(value))}"
     yield f"reason:    {_printable(letter.reason)}"
@@ -317,7 +334,7 @@ def _whole(kept: KeptLetter) -> Iterator[str]:
         yield "original:  (no value)"
         return
     kept_part = ", the beginning of more" if letter.truncated else ""
-    yield f"original:  {len(kept.letter.original or b''):,} bytes{kept_part}"
+    yield f"original:  {len(stored.dead_letter.original or b''):,} bytes{kept_part}"
     yield _decoded(letter.original)
 
 
@@ -336,13 +353,13 @@ def _source(letter: DeadLetter) -> str:
     return "(unknown source)"
 
 
-def _second(kept: KeptLetter) -> str:
-    return format_instant(kept.taken // SECOND * SECOND)
+def _second(stored: StoredDeadLetter) -> str:
+    return format_instant(stored.stored_at // SECOND * SECOND)
 
 
-def _shown_letter(kept: KeptLetter) -> DeadLetter:
+def _shown_letter(stored: StoredDeadLetter) -> DeadLetter:
     """A letter as it is shown: of a webhook's URL scheme and host, for its path may be a secret."""
-    letter = kept.letter
+    letter = stored.dead_letter
     if letter.source.get("topic") != WEBHOOKS.name:
         return letter
     original = None if letter.original is None else _URL.sub(rb"\1\2/...", letter.original)
@@ -377,16 +394,19 @@ def _text_or_base64(data: bytes | None) -> str | dict[str, str] | None:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def _summary(outcome: Outcome, *, dry_run: bool) -> str:
+def _summary(result: ReplayResult, *, dry_run: bool) -> str:
     sent = "would be sent" if dry_run else "sent and acknowledged"
-    parts = [f"{outcome.sent:,} {sent}"]
+    parts = [f"{result.sent:,} {sent}"]
     for count, what in (
-        (outcome.unchanged, "say what holds already"),
-        (outcome.newer, "left alone: their stores have newer hours or zones (--force sends them)"),
-        (outcome.still_bad, "still bad"),
-        (outcome.not_replayable, "cannot be replayed"),
+        (result.unchanged, "say what holds already"),
+        (
+            result.superseded,
+            "left alone: their stores have newer hours or zones (--force sends them)",
+        ),
+        (result.rejected_again, "still bad"),
+        (result.not_replayable, "cannot be replayed"),
     ):
         if count:
             parts.append(f"{count:,} {what}")
-    letters = "1 dead letter" if outcome.letters == 1 else f"{outcome.letters:,} dead letters"
+    letters = "1 dead letter" if result.total == 1 else f"{result.total:,} dead letters"
     return f"{letters}: {', '.join(parts)}"

@@ -11,7 +11,6 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from producers.dead_letters.log import partition_reader
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.access import Process
@@ -23,6 +22,7 @@ from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.kafka.partition_reader import partition_reader
 from stream_app.local.run_file import api_address
 
 if TYPE_CHECKING:

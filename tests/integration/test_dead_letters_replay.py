@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from producers.dead_letters.log import LetterFilter, LetterLog, partition_reader
+from producers.dead_letters.log import DeadLetterFilter, DeadLetterLog
 from producers.record_sink import RecordSink
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.dead_letters import DeadLetter, dead_letter_key, encode_dead_letter
@@ -28,6 +28,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.kafka.clients import connection
+from stream_app.kafka.partition_reader import partition_reader
 from tests.e2e.product import COMMAND, Http, broker_environment, up
 from tests.sample import ROOT
 
@@ -70,15 +71,15 @@ def command(kafka_settings: Settings) -> Callable[..., subprocess.CompletedProce
 
 
 def listed(command: Any, *filters: str) -> list[dict[str, Any]]:
-    """The letters as `list` gives them to programs, the newest first."""
+    """The dead letters as `list` gives them to programs, the newest first."""
     result = command("dead-letters", "list", "--format", "json", "--limit", "1000", *filters)
     assert result.returncode == 0, result.stderr
     found: list[dict[str, Any]] = json.loads(result.stdout)
     return found
 
 
-def letters_of(command: Any, store_id: str, since: str, count: int) -> list[dict[str, Any]]:
-    """The letters about a store once there are so many: the worker writes them when it can."""
+def dead_letters_of(command: Any, store_id: str, since: str, count: int) -> list[dict[str, Any]]:
+    """The dead letters of a store once there are `count`: the worker writes them when it can."""
     give_up_at = time.monotonic() + 60
     while True:
         found = [
@@ -173,7 +174,7 @@ async def test_poisoned_records_go_back_to_their_topics_once_they_are_good(
     zone = f'{{"store_id":"{store}","timezone_str":7}}'.encode()
     await publish(kafka_settings, STORE_TIMEZONES.name, zone, b"another key")
     await publish(kafka_settings, STORE_STATUS.name, b"\xff" + store.encode(), None)
-    found = letters_of(command, store, since, 2)
+    found = dead_letters_of(command, store, since, 2)
     binary = [
         letter
         for letter in listed(command, "--since", since, "--topic", STORE_STATUS.name)
@@ -202,7 +203,7 @@ async def test_poisoned_records_go_back_to_their_topics_once_they_are_good(
     assert (figures["uptime_last_hour"], figures["downtime_last_hour"]) == (1, 59)
 
 
-async def test_what_the_worker_refuses_after_all_is_a_new_letter(
+async def test_an_original_that_the_worker_rejects_again_is_a_new_dead_letter(
     address: str, command: Any, kafka_settings: Settings
 ) -> None:
     """The future as the person's machine sees it, who lets much more pass than the worker."""
@@ -213,20 +214,20 @@ async def test_what_the_worker_refuses_after_all_is_a_new_letter(
     await publish(
         kafka_settings, STORE_STATUS.name, encode_poll(store, ahead, active=True), store.encode()
     )
-    (letter,) = letters_of(command, store, since, 1)
+    (letter,) = dead_letters_of(command, store, since, 1)
     assert "ahead of the clock" in letter["reason"]
     sent = command(
         *("dead-letters", "replay", str(letter["id"])), STORE_UPTIME_FUTURE_TOLERANCE="2h"
     )
     assert sent.returncode == 0, sent.stderr
     assert b"what the worker refuses after all is a new dead letter" in sent.stdout
-    newer, older = letters_of(command, store, since, 2)
+    newer, older = dead_letters_of(command, store, since, 2)
     assert older == letter
     assert newer["id"] > older["id"]
     assert "ahead of the clock" in newer["reason"]
 
 
-async def test_hours_that_a_store_has_since_then_stay(
+async def test_newer_hours_of_a_store_stay(
     address: str, command: Any, kafka_settings: Settings
 ) -> None:
     since = datetime.now(UTC).isoformat()
@@ -236,7 +237,7 @@ async def test_hours_that_a_store_has_since_then_stay(
     newer = encode_hours(store, [(3, "00:00", "24:00")])
     topic = STORE_BUSINESS_HOURS.name
     await publish(kafka_settings, topic, bad, store.encode())
-    (letter,) = letters_of(command, store, since, 1)
+    (letter,) = dead_letters_of(command, store, since, 1)
     await publish(kafka_settings, topic, newer, store.encode())
 
     replay = ("dead-letters", "replay", str(letter["id"]), "--set-value", "-")
@@ -256,7 +257,7 @@ async def test_hours_that_a_store_has_since_then_stay(
     assert (await report(address, store))["downtime_last_day"] == 0.0
 
 
-async def test_what_was_refused_by_http_is_sent_again(address: str, command: Any) -> None:
+async def test_a_body_rejected_by_http_is_sent_again(address: str, command: Any) -> None:
     since = datetime.now(UTC).isoformat()
     store = str(uuid.uuid4())
     async with aiohttp.ClientSession(address) as session:
@@ -273,7 +274,7 @@ async def test_what_was_refused_by_http_is_sent_again(address: str, command: Any
             assert response.status == 422
         async with session.put(f"/stores/{store}/timezone", json={"timezone_str": 7}) as response:
             assert response.status == 422
-    found = letters_of(command, store, since, 4)
+    found = dead_letters_of(command, store, since, 4)
     by_path = {letter["source"]["path"]: letter for letter in found}
     assert len(by_path) == 4
     for path, value in (
@@ -297,7 +298,7 @@ async def test_what_was_refused_by_http_is_sent_again(address: str, command: Any
     assert ",0,0.0,0.0,0,0.0,0.0" not in row
 
 
-async def test_a_topic_of_many_letters_is_read_from_its_end(
+async def test_a_topic_of_many_dead_letters_is_read_from_its_end(
     command: Any, kafka_settings: Settings
 ) -> None:
     """More than a chunk, and larger than a fetch: the last ones, and how many more there are."""
@@ -319,13 +320,14 @@ async def test_a_topic_of_many_letters_is_read_from_its_end(
     assert large.stdout == b"x" * 2_000_000
 
     async with partition_reader(kafka_settings) as reader:
-        log = await LetterLog.open(reader)
-        kept = [letter async for letter in log.oldest_first(LetterFilter(file=name))]
-        assert [letter.letter.source["line"] for letter in kept] == list(range(1, 1201))
-        since = kept[600].taken
-        later = [letter async for letter in log.oldest_first(LetterFilter(file=name, since=since))]
-        assert later == [letter for letter in kept if letter.taken >= since]
-        assert await log.newest(LetterFilter(since=kept[-1].taken + 10_000_000), 5, str) == ([], 0)
+        log = await DeadLetterLog.open(reader)
+        stored = [item async for item in log.iterate(DeadLetterFilter(file=name))]
+        assert [item.dead_letter.source["line"] for item in stored] == list(range(1, 1201))
+        since = stored[600].stored_at
+        later = [item async for item in log.iterate(DeadLetterFilter(file=name, since=since))]
+        assert later == [item for item in stored if item.stored_at >= since]
+        after_all = DeadLetterFilter(since=stored[-1].stored_at + 10_000_000)
+        assert await log.newest(after_all, 5, str) == ([], 0)
 
     replayed = command("dead-letters", "replay", "--file", name)
     assert replayed.returncode == 1

@@ -15,7 +15,7 @@ from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_rows import StoreNumbers, read_polls
 from producers.csv_replay.store_rows import Registry, read_hours
 from producers.csv_replay.table import HOURS, POLLS
-from producers.dead_letters.decode import recover
+from producers.dead_letters.decode import decode_original
 from stream_app.cli import report as report_command
 from stream_app.cli.dead_letters import _instant
 from stream_app.cli.main import cli
@@ -231,10 +231,10 @@ async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
     assert detail.startswith(f"{time} lies before 2000-01-01T00:00:00Z ")
     await client.post("/status", json=[{"store_id": STORE, **item}])
     assert await polls_sent(gateway) == REFUSED
-    # by Kafka: tests/unit/worker/agents/test_ingest.py; a letter sent again is still bad
-    letter = DeadLetter({"topic": "store-status"}, "why", wire({"store_id": STORE, **item}))
+    # by Kafka: tests/unit/worker/agents/test_ingest.py; a dead letter of it is rejected again
+    dead_letter = DeadLetter({"topic": "store-status"}, "why", wire({"store_id": STORE, **item}))
     with pytest.raises(RecordError, match="STORE_UPTIME_EARLIEST_POLL"):
-        recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0, earliest=earliest)
+        decode_original(dead_letter, stored_at=0, clock=DAY_BEGINS, tolerance=0, earliest=earliest)
     assert parse_instant(time) < earliest <= parse_instant("2000-01-01T00:00:00Z")
     assert poll_of_file(tmp_path, STORE, "2000-01-01T00:00:00Z", earliest) == (STORE, earliest)
 

@@ -101,10 +101,11 @@ async def in_the_evidence(own: Sequence[FakeRecord]) -> str:
     return evidence.zones[-1].name
 
 
-async def in_the_replay_of_letters(own: Sequence[FakeRecord]) -> str:
+async def in_the_replay_of_dead_letters(own: Sequence[FakeRecord]) -> str:
     reader: Any = Log(own)
-    fact: Any = (await newest_records(SETTINGS, reader, STORE_TIMEZONES, {STORE}))[STORE].fact
-    return str(fact.timezone)
+    newest = await newest_records(SETTINGS, reader, STORE_TIMEZONES, {STORE})
+    content: Any = newest[STORE].content
+    return str(content.timezone)
 
 
 @given(
@@ -133,4 +134,4 @@ def test_all_readers_end_with_the_record_that_the_broker_took_last(
     assert in_the_api(everywhere) == log.newest
     assert asyncio.run(in_the_table(log.own)) == log.newest
     assert asyncio.run(in_the_evidence(log.own)) == log.newest
-    assert asyncio.run(in_the_replay_of_letters(log.own)) == log.newest
+    assert asyncio.run(in_the_replay_of_dead_letters(log.own)) == log.newest

@@ -29,7 +29,7 @@ NOT_IN_DOCSTRINGS = re.compile(
     r"told|taken|in hand|what it rests on|whoever|likewise|so long|buried"
     r"|(?:become|becomes|became) of"
     r"|(?:on (?:its|their)|under) way"
-    r"|(?<!dead )letters?(?! (?:and|or) digits)"
+    r"|(?<!dead[ -])letters?(?! (?:and|or) digits)"
     r")\b",
     re.IGNORECASE,
 )
@@ -172,7 +172,7 @@ def test_an_offence_is_seen(source: str, offence: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        '"""Reads the dead letters of a topic."""',
+        '"""Reads the dead letters of the topic `dead-letters`."""',
         "class DeadLetterLog: ...",
         "class StoreNotFoundError(Exception): ...",
         'def _take(kept):\n    """What is private is free."""',

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from producers.dead_letters.log import LetterLog
+from producers.dead_letters.log import DeadLetterLog
 from stream_app.cli import dead_letters as module
 from stream_app.cli.dead_letters import dead_letters
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.stores import encode_zone
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
-from tests.unit.producers.dead_letters.letters import FakeReader
+from tests.unit.producers.dead_letters.fake_reader import FakeReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     @asynccontextmanager
     async def log(_settings: Any, _process: Any) -> AsyncIterator[Any]:
         fake: Any = reader
-        yield await LetterLog.open(fake), fake
+        yield await DeadLetterLog.open(fake), fake
 
     monkeypatch.setattr(module, "_log", log)
     monkeypatch.setattr(module, "RecordSink", SinkDouble)
@@ -83,15 +83,17 @@ def of_row(line: int, original: bytes = b"x") -> DeadLetter:
 
 
 def test_one_line_a_letter_the_newest_first(topic: FakeReader) -> None:
-    topic.add_letter(of_record(b'{"a": 1}'), NOON_MS)
-    topic.add_letter(of_row(7, b"a,b,c"), NOON_MS + 1500)
+    topic.add_dead_letter(of_record(b'{"a": 1}'), NOON_MS)
+    topic.add_dead_letter(of_row(7, b"a,b,c"), NOON_MS + 1500)
     http: dict[str, str | int] = {"http": "7c9e", "item": 2, "path": "/status"}
-    topic.add_letter(DeadLetter(http, "not JSON", b"{"), NOON_MS + 2000)
-    topic.add_letter(DeadLetter({"http": "7c9f", "path": "/status"}, "why", b"{"), NOON_MS + 2000)
-    topic.add_letter(of_record(None), NOON_MS + 3000)
+    topic.add_dead_letter(DeadLetter(http, "not JSON", b"{"), NOON_MS + 2000)
+    topic.add_dead_letter(
+        DeadLetter({"http": "7c9f", "path": "/status"}, "why", b"{"), NOON_MS + 2000
+    )
+    topic.add_dead_letter(of_record(None), NOON_MS + 3000)
     batch = of_record(None)
     batch.source["last_offset"] = 79
-    topic.add_letter(batch, NOON_MS + 4000)
+    topic.add_dead_letter(batch, NOON_MS + 4000)
     result = run("list")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -107,14 +109,14 @@ def test_one_line_a_letter_the_newest_first(topic: FakeReader) -> None:
 
 def test_says_how_many_more_there_are(topic: FakeReader) -> None:
     for line in range(2, 32):
-        topic.add_letter(of_row(line))
+        topic.add_dead_letter(of_row(line))
     result = run("list", "--limit", "4")
     assert len(result.stdout.splitlines()) == 4
     assert result.stderr.startswith("... and 26 more: raise --limit")
 
 
 def test_says_that_there_are_none(topic: FakeReader) -> None:
-    topic.add_letter(of_row(2))
+    topic.add_dead_letter(of_row(2))
     result = run("list", "--reason", "something else")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no dead letters\n")
     assert run("list", "--reason", "something else", "--format", "json").stdout == "[]\n"
@@ -133,7 +135,7 @@ def test_of_the_url_of_a_webhook_scheme_and_host_are_shown(
     topic: FakeReader, original: bytes
 ) -> None:
     source: dict[str, str | int] = {"topic": "webhooks", "partition": 0, "offset": 7}
-    topic.add_letter(DeadLetter(source, "answered 410: it wants no more", original))
+    topic.add_dead_letter(DeadLetter(source, "answered 410: it wants no more", original))
     for arguments in (["list"], ["show", "0"]):
         for form in ("text", "json"):
             shown = run(*arguments, "--format", form).stdout
@@ -146,7 +148,7 @@ def test_of_the_url_of_a_webhook_scheme_and_host_are_shown(
 def test_nothing_that_a_terminal_would_obey_is_printed(topic: FakeReader) -> None:
     evil = "a\x1b[2J\nb\u202e\u00e9"
     source: dict[str, str | int] = {"file": evil, "line": 3}
-    topic.add_letter(DeadLetter(source, evil, evil.encode(), evil.encode()))
+    topic.add_dead_letter(DeadLetter(source, evil, evil.encode(), evil.encode()))
     for result in (run("list"), run("show", "0"), run("replay", "--all", "--dry-run")):
         text = result.stdout + result.stderr
         assert "\x1b" not in text
@@ -170,12 +172,12 @@ def test_nothing_that_a_terminal_would_obey_is_printed(topic: FakeReader) -> Non
     ],
 )
 def test_originals_are_shortened_in_a_list(topic: FakeReader, original: bytes, shown: str) -> None:
-    topic.add_letter(of_record(original))
+    topic.add_dead_letter(of_record(original))
     assert run("list").stdout.rstrip("\n").split("  |  ")[1] == shown
 
 
 def test_a_letter_is_shown_whole(topic: FakeReader) -> None:
-    topic.add_letter(of_record(b"y" * 500, key=b"\xff", truncated=True), NOON_MS)
+    topic.add_dead_letter(of_record(b"y" * 500, key=b"\xff", truncated=True), NOON_MS)
     assert run("show", "0").stdout.splitlines() == [
         "id:        0",
         f"kept at:   {NOON}",
@@ -206,13 +208,13 @@ def test_a_letter_is_shown_whole(topic: FakeReader) -> None:
 
 
 def test_a_record_without_a_value_is_shown(topic: FakeReader) -> None:
-    topic.add_letter(of_record(None))
+    topic.add_dead_letter(of_record(None))
     assert run("show", "0").stdout.splitlines()[-1] == "original:  (no value)"
     assert run("show", "0", "--raw").stdout_bytes == b""
 
 
 def test_an_unknown_id_is_one_clear_error(topic: FakeReader) -> None:
-    topic.add_letter(of_row(2))
+    topic.add_dead_letter(of_row(2))
     for arguments in (["show", "5"], ["replay", "5"]):
         result = run(*arguments)
         assert isinstance(result.exception, StoreUptimeError)
@@ -234,7 +236,7 @@ def test_letters_are_replayed_by_name_by_filter_or_all(
 ) -> None:
     for second in range(3):
         value = encode_poll(STORE, NOON_MS * 1000 + second, active=True)
-        topic.add_letter(of_record(value), NOON_MS)
+        topic.add_dead_letter(of_record(value), NOON_MS)
     result = run("replay", *arguments)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "3 dead letters: 3 sent and acknowledged"
@@ -244,7 +246,7 @@ def test_letters_are_replayed_by_name_by_filter_or_all(
 
 def test_a_dry_run_says_so_and_sends_nothing(topic: FakeReader) -> None:
     SinkDouble.sent = []
-    topic.add_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
+    topic.add_dead_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
     result = run("replay", "--all", "--dry-run")
     assert (result.exit_code, result.stdout) == (0, "1 dead letter: 1 would be sent\n")
     assert SinkDouble.sent == []
@@ -253,7 +255,7 @@ def test_a_dry_run_says_so_and_sends_nothing(topic: FakeReader) -> None:
 def test_a_mended_value_takes_the_place_of_the_original_even_of_a_cut_one(
     topic: FakeReader, tmp_path: Path
 ) -> None:
-    topic.add_letter(of_record(b"{", truncated=True))
+    topic.add_dead_letter(of_record(b"{", truncated=True))
     value = encode_poll(STORE, NOON_MS * 1000, active=True)
     mended = tmp_path / "mended"
     mended.write_bytes(value + b"\n")
@@ -265,10 +267,10 @@ def test_a_mended_value_takes_the_place_of_the_original_even_of_a_cut_one(
 
 def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
     for line in range(60):
-        topic.add_letter(of_row(line))
-    topic.add_letter(of_record(b"{"))
-    topic.add_letter(of_record(encode_zone(STORE, "UTC")))
-    topic.add_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
+        topic.add_dead_letter(of_row(line))
+    topic.add_dead_letter(of_record(b"{"))
+    topic.add_dead_letter(of_record(encode_zone(STORE, "UTC")))
+    topic.add_dead_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
     result = run("replay", "--all")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == (

@@ -17,7 +17,7 @@ from producers.csv_replay.poll_rows import StoreNumbers, read_polls
 from producers.csv_replay.quoted_lines import MAX_ROW_LINES, join_rows
 from producers.csv_replay.store_rows import Registry, read_hours
 from producers.csv_replay.table import HOURS, POLLS
-from producers.dead_letters.decode import recover
+from producers.dead_letters.decode import decode_original
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.polls import PollBatch
 from stream_app.domain.timestamps import parse_instant
@@ -89,7 +89,7 @@ def test_a_bad_row_with_a_line_break_is_one_refusal_with_all_its_bytes(tmp_path:
     # and a dead letter that is read again
     source = {"file": "polls.csv", "kind": "polls", "columns": refused[0].columns}
     letter = DeadLetter(source, reason, original.replace(b"asleep", b"active"), None)
-    fact = recover(letter, taken=0, clock=LATEST, tolerance=0).fact
+    fact = decode_original(letter, stored_at=0, clock=LATEST, tolerance=0).content
     assert fact == PollBatch(U, [(parse_instant(AT), True)])
 
 

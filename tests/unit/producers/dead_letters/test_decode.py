@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.dead_letters.decode import (
+    DecodedOriginal,
     HoursRow,
     NotReplayableError,
-    Recovered,
     RequestRecord,
-    recover,
+    decode_original,
 )
 from stream_app.contracts.business_hours import HoursRecord, encode_hours
 from stream_app.contracts.dead_letters import DeadLetter
@@ -33,8 +33,8 @@ from stream_app.errors import RecordError
 from tests.unit.contracts import wire
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
-TAKEN = 1_710_072_000_000_000
-LATEST = TAKEN + 300_000_000
+STORED_AT = 1_710_072_000_000_000
+LATEST = STORED_AT + 300_000_000
 NOON = "2024-03-10 12:00:00 UTC"
 
 
@@ -54,16 +54,18 @@ def of_http(path: str, item: Any) -> DeadLetter:
     return DeadLetter(source, "why", original)
 
 
-def recovered(letter: DeadLetter) -> Recovered:
-    return recover(letter, taken=TAKEN, clock=TAKEN, tolerance=LATEST - TAKEN)
+def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
+    return decode_original(
+        dead_letter, stored_at=STORED_AT, clock=STORED_AT, tolerance=LATEST - STORED_AT
+    )
 
 
 @pytest.mark.parametrize(
-    ("letter", "fact"),
+    ("dead_letter", "content"),
     [
         (
-            of_topic(STORE_STATUS, encode_poll(STORE, TAKEN, active=True)),
-            PollBatch(STORE, [(TAKEN, True)]),
+            of_topic(STORE_STATUS, encode_poll(STORE, STORED_AT, active=True)),
+            PollBatch(STORE, [(STORED_AT, True)]),
         ),
         (
             of_topic(STORE_STATUS, encode_poll_batch(STORE, [(5, True), (LATEST, False)])),
@@ -82,7 +84,7 @@ def recovered(letter: DeadLetter) -> Recovered:
             of_file(
                 "polls", "timestamp_utc,,status,store_id", f"{NOON},note,Active,{STORE.upper()}"
             ),
-            PollBatch(STORE, [(TAKEN, True)]),
+            PollBatch(STORE, [(STORED_AT, True)]),
         ),
         (
             of_file(
@@ -95,11 +97,11 @@ def recovered(letter: DeadLetter) -> Recovered:
         (of_file("zones", "timezone_str,store_id", f"UTC,{STORE}"), ZoneRecord(STORE, "UTC")),
         (
             of_http("/status", {"store_id": STORE, "status": "inactive", "timestamp_utc": NOON}),
-            PollBatch(STORE, [(TAKEN, False)]),
+            PollBatch(STORE, [(STORED_AT, False)]),
         ),
         (
             of_http(f"/stores/{STORE}/status", {"status": "active", "timestamp_utc": NOON}),
-            PollBatch(STORE, [(TAKEN, True)]),
+            PollBatch(STORE, [(STORED_AT, True)]),
         ),
         (
             of_http(f"/stores/{STORE}/business_hours", {"hours": [[0, "09:00", "17:00"]]}),
@@ -118,17 +120,17 @@ def recovered(letter: DeadLetter) -> Recovered:
         ),
     ],
 )
-def test_what_was_meant_is_read_from_every_source(letter: DeadLetter, fact: Any) -> None:
-    assert recovered(letter) == Recovered(fact)
+def test_an_original_is_decoded_from_every_source(dead_letter: DeadLetter, content: Any) -> None:
+    assert decoded(dead_letter) == DecodedOriginal(content)
 
 
-def test_a_live_ping_without_a_time_was_meant_when_it_came() -> None:
-    letter = of_http("/status", {"store_id": STORE, "status": "active"})
-    assert recovered(letter).fact == PollBatch(STORE, [(TAKEN, True)])
+def test_a_live_poll_without_a_time_is_of_the_time_of_its_dead_letter() -> None:
+    dead_letter = of_http("/status", {"store_id": STORE, "status": "active"})
+    assert decoded(dead_letter).content == PollBatch(STORE, [(STORED_AT, True)])
 
 
 @pytest.mark.parametrize(
-    ("letter", "reason"),
+    ("dead_letter", "reason"),
     [
         (of_topic(STORE_STATUS, None), "the record has no value"),
         (of_topic(STORE_STATUS, b"\xff"), "not JSON"),
@@ -163,14 +165,16 @@ def test_a_live_ping_without_a_time_was_meant_when_it_came() -> None:
         ),
     ],
 )
-def test_what_is_still_bad_says_why(letter: DeadLetter, reason: str) -> None:
+def test_an_original_that_is_rejected_again_has_a_reason(
+    dead_letter: DeadLetter, reason: str
+) -> None:
     with pytest.raises(RecordError, match=reason) as bad:
-        recovered(letter)
+        decoded(dead_letter)
     assert not isinstance(bad.value, NotReplayableError)
 
 
 @pytest.mark.parametrize(
-    ("letter", "reason"),
+    ("dead_letter", "reason"),
     [
         (of_topic(STORE_STATUS, encode_zone(STORE, "UTC"), truncated=True), "only the beginning"),
         (DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), "an earlier version kept it"),
@@ -183,43 +187,45 @@ def test_what_is_still_bad_says_why(letter: DeadLetter, reason: str) -> None:
         (DeadLetter({"topic": 7}, "why", b"x"), "nothing is known of its source"),
     ],
 )
-def test_a_letter_that_says_too_little_cannot_be_replayed(letter: DeadLetter, reason: str) -> None:
+def test_a_dead_letter_that_lacks_information_cannot_be_replayed(
+    dead_letter: DeadLetter, reason: str
+) -> None:
     with pytest.raises(NotReplayableError, match=reason):
-        recovered(letter)
+        decoded(dead_letter)
 
 
-def test_of_a_batch_the_good_polls_are_taken_and_the_others_told() -> None:
+def test_of_a_batch_the_good_polls_are_decoded_and_the_others_rejected() -> None:
     value = encode_poll_batch(STORE, [(5, True), (LATEST + 1, True), (6, False)])
     value = value.replace(b"[6,0]", b'["6",0]')
-    found = recovered(of_topic(STORE_STATUS, value))
-    assert found.fact == PollBatch(STORE, [(5, True)])
-    assert [reason.split(":")[0] for reason in found.refused] == ["poll 2", "2024-03-10T12"]
+    batch = decoded(of_topic(STORE_STATUS, value))
+    assert batch.content == PollBatch(STORE, [(5, True)])
+    assert [reason.split(":")[0] for reason in batch.rejected] == ["poll 2", "2024-03-10T12"]
 
 
 @given(
-    letter=wire.dead_letters,
+    dead_letter=wire.dead_letters,
     kind=st.sampled_from(["polls", "hours", "zones"]),
     topic=st.sampled_from([STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES, REPORT_REQUESTS]),
 )
-def test_whatever_a_letter_holds_it_is_read_or_refused(
-    letter: DeadLetter, kind: str, topic: TopicSpec
+def test_any_dead_letter_is_decoded_or_rejected(
+    dead_letter: DeadLetter, kind: str, topic: TopicSpec
 ) -> None:
-    text = (letter.original or b"").decode(errors="replace")
+    text = (dead_letter.original or b"").decode(errors="replace")
     for tried in (
-        letter,
-        of_topic(topic, letter.original),
+        dead_letter,
+        of_topic(topic, dead_letter.original),
         of_file(kind, text, text),
-        of_http("/status", letter.original or b""),
+        of_http("/status", dead_letter.original or b""),
     ):
-        # anything but these would end the replay of all that come after it
+        # any other error would end the replay of all later dead letters
         with suppress(RecordError):
-            fact = recovered(tried).fact
-            assert parse_uuid(fact.store_id) == fact.store_id
+            content = decoded(tried).content
+            assert parse_uuid(content.store_id) == content.store_id
 
 
 @pytest.mark.parametrize("topic", [STORE_STATUS, STORE_TIMEZONES, REPORT_REQUESTS])
-def test_of_a_batch_that_could_not_be_read_nothing_can_be_sent_again(topic: TopicSpec) -> None:
-    letter = of_topic(topic, None)
-    letter.source["last_offset"] = 79
+def test_an_unreadable_batch_cannot_be_replayed(topic: TopicSpec) -> None:
+    dead_letter = of_topic(topic, None)
+    dead_letter.source["last_offset"] = 79
     with pytest.raises(NotReplayableError, match="nothing of a batch"):
-        recovered(letter)
+        decoded(dead_letter)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from producers.dead_letters import replay as letter_replay
-from producers.dead_letters.log import LetterFilter, LetterLog
-from producers.dead_letters.replay import LetterReplay, Outcome
+from producers.dead_letters import replay as replay_module
+from producers.dead_letters.log import DeadLetterFilter, DeadLetterLog
+from producers.dead_letters.replay import DeadLetterReplay, ReplayResult
 from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
     HoursRecord,
@@ -28,7 +28,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.webhooks import Webhook, decode_webhook, encode_webhook
 from stream_app.errors import StoreUptimeError
-from tests.unit.producers.dead_letters.letters import SETTINGS, FakeReader
+from tests.unit.producers.dead_letters.fake_reader import SETTINGS, FakeReader
 
 A = "0a0a0a0a-1111-4222-8333-444444444444"
 B = "ffffffff-1111-4222-8333-444444444444"
@@ -37,7 +37,7 @@ HOURS_COLUMNS = "store_id,dayOfWeek,start_time_local,end_time_local"
 
 
 class SinkDouble:
-    """Keeps what it is given; `drained` once all of it was waited for."""
+    """Records what is sent; `drained` after the wait for the acknowledgements."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[TopicSpec, bytes, bytes]] = []
@@ -52,7 +52,7 @@ class SinkDouble:
 
 
 class Run:
-    """Letters, what is on the topics, and what a replay did."""
+    """Dead letters, the records on the topics, and the effect of a replay."""
 
     def __init__(self) -> None:
         self.reader = FakeReader()
@@ -68,7 +68,7 @@ class Run:
         header = (ORIGIN_HEADER, encode_origin(origin))
         return self.reader.add(topic, store_id, value, at, [header])
 
-    def refused_record(
+    def rejected_record(
         self, topic: TopicSpec, store_id: str, value: bytes, offset: int, *, at: int
     ) -> None:
         partition = partition_of(store_id.encode(), SETTINGS.partitions)
@@ -77,25 +77,27 @@ class Run:
             "partition": partition,
             "offset": offset,
         }
-        self.reader.add_letter(DeadLetter(source, "why", value, store_id.encode()), at)
+        self.reader.add_dead_letter(DeadLetter(source, "why", value, store_id.encode()), at)
 
-    def refused_row(self, row: str, *, at: int, kind: str = "hours") -> None:
+    def rejected_row(self, row: str, *, at: int, kind: str = "hours") -> None:
         source: dict[str, str | int] = {
             "file": "h.csv",
             "line": 3,
             "kind": kind,
             "columns": HOURS_COLUMNS if kind == "hours" else "store_id,timezone_str",
         }
-        self.reader.add_letter(DeadLetter(source, "why", row.encode()), at)
+        self.reader.add_dead_letter(DeadLetter(source, "why", row.encode()), at)
 
-    async def replay(self, *, dry: bool = False, force: bool = False) -> Outcome:
+    async def replay(self, *, dry: bool = False, force: bool = False) -> ReplayResult:
         reader: Any = self.reader
         sink: Any = None if dry else self.sink
-        log = await LetterLog.open(reader)
-        replay = LetterReplay(SETTINGS, reader, sink, lambda: NOW, self.shown.append, force=force)
-        outcome = await replay.run(log.oldest_first(LetterFilter()))
+        log = await DeadLetterLog.open(reader)
+        replay = DeadLetterReplay(
+            SETTINGS, reader, sink, lambda: NOW, self.shown.append, force=force
+        )
+        result = await replay.run(log.iterate(DeadLetterFilter()))
         assert self.sink.drained is not dry
-        return outcome
+        return result
 
     def hours(self) -> list[HoursRecord]:
         return [
@@ -121,12 +123,12 @@ def hours_of(store_id: str, *days: int) -> bytes:
 # -- polls and requests
 
 
-async def test_a_webhook_that_was_given_up_is_tried_anew() -> None:
+async def test_a_webhook_that_failed_is_tried_anew() -> None:
     run = Run()
     old = encode_webhook(Webhook(B, "https://hooks.example.com/", 5))
-    run.refused_record(WEBHOOKS, B, old, 3, at=1)
-    outcome = await run.replay()
-    assert outcome == Outcome(letters=1, sent=1)
+    run.rejected_record(WEBHOOKS, B, old, 3, at=1)
+    result = await run.replay()
+    assert result == ReplayResult(total=1, sent=1)
     ((topic, key, value),) = run.sink.sent
     assert (topic, key) == (WEBHOOKS, B.encode())
     assert decode_webhook(value) == Webhook(B, "https://hooks.example.com/", NOW)
@@ -135,11 +137,11 @@ async def test_a_webhook_that_was_given_up_is_tried_anew() -> None:
 async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_store() -> None:
     run = Run()
     request = f'{{"report_id":"{B}","store_id":"{A.upper()}"}}'.encode()
-    run.refused_record(STORE_STATUS, A, encode_poll(A.upper(), NOW, active=True), 3, at=1)
-    run.refused_record(REPORT_REQUESTS, A, request, 4, at=2)
-    outcome = await run.replay()
-    assert outcome == Outcome(letters=2, sent=2)
-    assert outcome.complete
+    run.rejected_record(STORE_STATUS, A, encode_poll(A.upper(), NOW, active=True), 3, at=1)
+    run.rejected_record(REPORT_REQUESTS, A, request, 4, at=2)
+    result = await run.replay()
+    assert result == ReplayResult(total=2, sent=2)
+    assert result.complete
     assert run.sink.sent == [
         (STORE_STATUS, A.encode(), encode_poll_batch(A, [(NOW, True)])),
         (REPORT_REQUESTS, A.encode(), request),
@@ -152,20 +154,20 @@ async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_
 async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
     run = Run()
     polls = [(NOW - number, True) for number in range(1200)]
-    run.refused_record(STORE_STATUS, A, encode_poll_batch(A, polls), 3, at=1)
+    run.rejected_record(STORE_STATUS, A, encode_poll_batch(A, polls), 3, at=1)
     await run.replay()
     batches = [decode_poll_batch(value)[0].polls for _, _, value in run.sink.sent]
     assert [len(batch) for batch in batches] == [512, 512, 176]
     assert [poll for batch in batches for poll in batch] == polls
 
 
-async def test_of_a_batch_that_is_bad_in_part_the_rest_is_sent_and_it_counts_as_bad() -> None:
+async def test_of_a_batch_rejected_in_part_the_rest_is_sent_and_it_counts_as_rejected() -> None:
     run = Run()
     value = encode_poll_batch(A, [(NOW, True), (NOW + SETTINGS.future_tolerance + 1, True)])
-    run.refused_record(STORE_STATUS, A, value, 3, at=1)
-    outcome = await run.replay()
-    assert outcome == Outcome(letters=1, still_bad=1)
-    assert not outcome.complete
+    run.rejected_record(STORE_STATUS, A, value, 3, at=1)
+    result = await run.replay()
+    assert result == ReplayResult(total=1, rejected_again=1)
+    assert not result.complete
     assert decode_poll_batch(run.sink.sent[0][2])[0].polls == [(NOW, True)]
     assert run.shown == [
         "0: its good polls are sent, 1 are still bad: 2024-03-10T12:05:00.000001Z lies ahead of "
@@ -173,14 +175,14 @@ async def test_of_a_batch_that_is_bad_in_part_the_rest_is_sent_and_it_counts_as_
     ]
 
 
-async def test_what_is_still_bad_is_not_sent_but_told() -> None:
+async def test_an_original_that_is_rejected_again_is_not_sent_but_listed() -> None:
     run = Run()
-    run.refused_record(STORE_STATUS, A, b"\xff", 3, at=1)
-    run.reader.add_letter(DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), 2)
-    run.refused_record(STORE_STATUS, A, encode_poll(A, NOW, active=True), 3, at=3)
-    outcome = await run.replay()
-    assert outcome == Outcome(letters=3, sent=1, still_bad=1, not_replayable=1)
-    assert not outcome.complete
+    run.rejected_record(STORE_STATUS, A, b"\xff", 3, at=1)
+    run.reader.add_dead_letter(DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), 2)
+    run.rejected_record(STORE_STATUS, A, encode_poll(A, NOW, active=True), 3, at=3)
+    result = await run.replay()
+    assert result == ReplayResult(total=3, sent=1, rejected_again=1, not_replayable=1)
+    assert not result.complete
     assert len(run.sink.sent) == 1
     assert run.shown[0].startswith("0: still bad: not JSON")
     assert run.shown[1].startswith("1: cannot be replayed: an earlier version kept it")
@@ -188,10 +190,10 @@ async def test_what_is_still_bad_is_not_sent_but_told() -> None:
 
 async def test_a_dry_run_sends_nothing_and_counts_the_same() -> None:
     run = Run()
-    run.refused_record(STORE_STATUS, A, encode_poll(A, NOW, active=True), 3, at=1)
-    run.refused_row(f"{A},1,09:00,17:00", at=2)
-    run.refused_record(STORE_STATUS, A, b"", 3, at=3)
-    assert await run.replay(dry=True) == Outcome(letters=3, sent=2, still_bad=1)
+    run.rejected_record(STORE_STATUS, A, encode_poll(A, NOW, active=True), 3, at=1)
+    run.rejected_row(f"{A},1,09:00,17:00", at=2)
+    run.rejected_record(STORE_STATUS, A, b"", 3, at=3)
+    assert await run.replay(dry=True) == ReplayResult(total=3, sent=2, rejected_again=1)
     assert run.sink.sent == []
 
 
@@ -201,8 +203,8 @@ async def test_a_dry_run_sends_nothing_and_counts_the_same() -> None:
 async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
     run = Run()
     older = run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
-    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), older + 1, at=11)
-    run.refused_row(f"{B},UTC", at=12, kind="zones")
+    run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), older + 1, at=11)
+    run.rejected_row(f"{B},UTC", at=12, kind="zones")
     assert (await run.replay()).sent == 2
     assert run.hours() == [HoursRecord(A, rows(1))]
     assert run.zones() == [ZoneRecord(B, "UTC")]
@@ -210,21 +212,21 @@ async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-async def test_what_a_store_has_since_then_is_not_overridden_unless_forced(force: bool) -> None:
-    """By offsets: the worker was behind, so the letter is younger than the newer record."""
+async def test_a_newer_record_of_a_store_is_not_overridden_unless_forced(force: bool) -> None:
+    """By offsets: the worker was behind, so the dead letter is younger than the newer record."""
     run = Run()
     newer = run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
-    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), newer - 1, at=11)
+    run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), newer - 1, at=11)
     run.record(STORE_TIMEZONES, B, encode_zone(B, "UTC"), at=20)
-    run.refused_row(f"{B},Asia/Tokyo", at=19, kind="zones")
-    outcome = await run.replay(force=force)
+    run.rejected_row(f"{B},Asia/Tokyo", at=19, kind="zones")
+    result = await run.replay(force=force)
     if force:
-        assert outcome == Outcome(letters=2, sent=2)
+        assert result == ReplayResult(total=2, sent=2)
         assert run.hours() == [HoursRecord(A, rows(1))]
         assert run.zones() == [ZoneRecord(B, "Asia/Tokyo")]
     else:
-        assert outcome == Outcome(letters=2, newer=2)
-        assert not outcome.complete
+        assert result == ReplayResult(total=2, superseded=2)
+        assert not result.complete
         assert run.sink.sent == []
         assert run.shown == [
             f"0: store {A} has newer business hours: --force replaces them",
@@ -232,49 +234,53 @@ async def test_what_a_store_has_since_then_is_not_overridden_unless_forced(force
         ]
 
 
-async def test_an_older_record_that_a_worker_forwarded_is_not_what_the_store_has() -> None:
+async def test_an_older_record_that_a_worker_forwarded_supersedes_nothing() -> None:
     run = Run()
     elsewhere = partition_of(A.encode(), SETTINGS.partitions) ^ 1
     older = RecordOrigin(5, elsewhere, 70)
     run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), at=10)
     run.forwarded(STORE_BUSINESS_HOURS, A, hours_of(A, 2), older, at=30)
-    run.refused_row(f"{A},3,09:00,17:00", at=20)
-    assert await run.replay() == Outcome(letters=1, sent=1)
+    run.rejected_row(f"{A},3,09:00,17:00", at=20)
+    assert await run.replay() == ReplayResult(total=1, sent=1)
     assert run.hours() == [HoursRecord(A, rows(1, 3))]
 
 
-@pytest.mark.parametrize(("taken", "newer"), [(19, False), (21, True)])
-async def test_a_forwarded_record_is_as_old_as_its_origin(taken: int, newer: bool) -> None:
+@pytest.mark.parametrize(("appended_ms", "superseded"), [(19, False), (21, True)])
+async def test_a_forwarded_record_is_as_old_as_its_origin(
+    appended_ms: int, superseded: bool
+) -> None:
     run = Run()
-    origin = RecordOrigin(taken, partition_of(A.encode(), SETTINGS.partitions) ^ 1, 70)
+    origin = RecordOrigin(appended_ms, partition_of(A.encode(), SETTINGS.partitions) ^ 1, 70)
     run.forwarded(STORE_BUSINESS_HOURS, A, hours_of(A, 2), origin, at=30)
-    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), 70, at=20)
-    outcome = await run.replay()
-    assert outcome == (Outcome(letters=1, newer=1) if newer else Outcome(letters=1, sent=1))
+    run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), 70, at=20)
+    result = await run.replay()
+    assert result == (
+        ReplayResult(total=1, superseded=1) if superseded else ReplayResult(total=1, sent=1)
+    )
 
 
 @pytest.mark.parametrize(
     "newer", [b"\xff", encode_hours(A, [(9, "1", "2")]), hours_of(B, 3), encode_zone(A, "UTC")]
 )
-async def test_a_newer_record_that_says_nothing_valid_of_the_store_stands_in_nobodys_way(
+async def test_a_newer_record_that_is_not_valid_supersedes_nothing(
     newer: bytes,
 ) -> None:
     run = Run()
-    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), 0, at=10)
+    run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), 0, at=10)
     run.record(STORE_BUSINESS_HOURS, A, b"", at=9)
     run.record(STORE_BUSINESS_HOURS, A, newer, at=20)
     assert (await run.replay()).sent == 1
     assert run.hours() == [HoursRecord(A, rows(1))]
 
 
-async def test_what_holds_already_is_not_sent_again() -> None:
+async def test_hours_that_the_store_has_already_are_not_sent_again() -> None:
     run = Run()
     run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0, 1), at=20)
-    run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, 0, 1), 0, at=10)
-    run.refused_row(f"{A},1,09:00,17:00", at=11)
-    outcome = await run.replay()
-    assert outcome == Outcome(letters=2, unchanged=2)
-    assert outcome.complete
+    run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 0, 1), 0, at=10)
+    run.rejected_row(f"{A},1,09:00,17:00", at=11)
+    result = await run.replay()
+    assert result == ReplayResult(total=2, unchanged=2)
+    assert result.complete
     assert run.sink.sent == []
 
 
@@ -282,9 +288,9 @@ async def test_rows_of_hours_join_those_that_the_store_has() -> None:
     run = Run()
     run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
     for day in (1, 2, 1):
-        run.refused_row(f"{A},{day},09:00,17:00", at=10)
-    run.refused_row(f"{B},6,09:00,17:00", at=10)
-    assert await run.replay() == Outcome(letters=4, sent=3, unchanged=1)
+        run.rejected_row(f"{A},{day},09:00,17:00", at=10)
+    run.rejected_row(f"{B},6,09:00,17:00", at=10)
+    assert await run.replay() == ReplayResult(total=4, sent=3, unchanged=1)
     assert run.hours()[-2:] == [HoursRecord(A, rows(0, 1, 2)), HoursRecord(B, rows(6))]
 
 
@@ -292,35 +298,37 @@ async def test_rows_of_hours_join_those_that_the_store_has() -> None:
 async def test_a_row_joins_newer_hours_only_when_forced(force: bool) -> None:
     run = Run()
     run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=20)
-    run.refused_row(f"{A},1,09:00,17:00", at=10)
-    outcome = await run.replay(force=force)
-    assert outcome == (Outcome(letters=1, sent=1) if force else Outcome(letters=1, newer=1))
+    run.rejected_row(f"{A},1,09:00,17:00", at=10)
+    result = await run.replay(force=force)
+    assert result == (
+        ReplayResult(total=1, sent=1) if force else ReplayResult(total=1, superseded=1)
+    )
     assert run.hours() == ([HoursRecord(A, rows(0, 1))] if force else [])
 
 
-async def test_a_row_beyond_what_a_store_may_have_is_bad() -> None:
+async def test_a_row_beyond_the_limit_of_a_store_is_rejected_again() -> None:
     run = Run()
     full = [(0, f"{n // 60:02}:{n % 60:02}", "24:00") for n in range(MAX_HOURS_ROWS)]
     run.record(STORE_BUSINESS_HOURS, A, encode_hours(A, full), at=1)
-    run.refused_row(f"{A},1,09:00,17:00", at=10)
-    assert await run.replay() == Outcome(letters=1, still_bad=1)
+    run.rejected_row(f"{A},1,09:00,17:00", at=10)
+    assert await run.replay() == ReplayResult(total=1, rejected_again=1)
     assert run.sink.sent == []
 
 
-async def test_later_letters_of_a_store_win_over_earlier_ones() -> None:
+async def test_later_dead_letters_of_a_store_win_over_earlier_ones() -> None:
     run = Run()
     for offset, days in enumerate([(0,), (1, 2), (3,)]):
-        run.refused_record(STORE_BUSINESS_HOURS, A, hours_of(A, *days), offset, at=offset)
+        run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, *days), offset, at=offset)
     assert (await run.replay()).sent == 3
     assert run.hours()[-1] == HoursRecord(A, rows(3))
 
 
-async def test_more_letters_than_it_holds_are_an_error_that_says_what_to_do(
+async def test_too_many_dead_letters_of_hours_and_timezones_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(letter_replay, "MAX_REGISTRY_LETTERS", 2)
+    monkeypatch.setattr(replay_module, "MAX_HOURS_AND_TIMEZONES", 2)
     run = Run()
     for _ in range(3):
-        run.refused_row(f"{A},UTC", at=1, kind="zones")
+        run.rejected_row(f"{A},UTC", at=1, kind="zones")
     with pytest.raises(StoreUptimeError, match="replay them in parts, by --topic, --file or"):
         await run.replay()

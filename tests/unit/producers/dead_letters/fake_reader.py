@@ -1,4 +1,4 @@
-"""A stand-in for topics as a `PartitionReader` reads them."""
+"""A fake of `PartitionReader` over partitions in memory."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class FakeReader:
     """Partitions in memory; offsets begin at `oldest`.
 
     Attributes:
-        read: how many records were given out.
-        most_at_once: the longest range that was asked for.
+        read: number of records that were read.
+        most_at_once: the longest range that was read.
     """
 
     def __init__(self, oldest: int = 0) -> None:
@@ -53,16 +53,16 @@ class FakeReader:
         timestamp: int = 0,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> int:
-        """Append a record of a store; its offset."""
+        """Append a record of a store and return its offset."""
         partition = partition_of(store_id.encode(), topic.partitions(SETTINGS))
         records = self.partitions[topic.name, partition]
         offset, key = self.oldest + len(records), store_id.encode()
         records.append(Record(offset, timestamp, value, key, partition, headers))
         return records[-1].offset
 
-    def add_letter(self, letter: DeadLetter, timestamp: int = 0) -> int:
-        """Append a dead letter; its id."""
-        return self.add(DEAD_LETTERS, "anything", encode_dead_letter(letter), timestamp)
+    def add_dead_letter(self, dead_letter: DeadLetter, timestamp: int = 0) -> int:
+        """Append a dead letter and return its id."""
+        return self.add(DEAD_LETTERS, "anything", encode_dead_letter(dead_letter), timestamp)
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         return self.oldest, self.oldest + len(self.partitions[tuple(partition)])

@@ -1,0 +1,110 @@
+"""Reads ranges of offsets of a partition, without a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.errors import KafkaError
+
+from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.safe_records import readable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import TopicPartition
+
+    from stream_app.settings import Settings
+
+SILENCE_SECONDS: Final = 30.0
+"""A broker that returns none of the remaining records for this long is out of reach."""
+
+_FETCH_BYTES: Final = 1 << 20
+_POLL_MS: Final = 1000
+_POLL_RECORDS: Final = 5_000
+
+
+class PartitionReader:
+    """Reads ranges of offsets, one partition after the other, in bounded memory."""
+
+    def __init__(self, settings: Settings, consumer: Any) -> None:
+        self._settings = settings
+        self._consumer = consumer
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """The offset of the oldest record that the topic still has, and the end offset.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        try:
+            oldest = await self._consumer.beginning_offsets([partition])
+            end = await self._consumer.end_offsets([partition])
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        return oldest[partition], end[partition]
+
+    async def first_since(self, partition: TopicPartition, instant: int) -> int | None:
+        """The offset of the first record appended at an instant (µs) or later; None: there is none.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        try:
+            # a broker counts milliseconds
+            offsets = await self._consumer.offsets_for_times({partition: -(-instant // 1000)})
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        return None if offsets[partition] is None else int(offsets[partition].offset)
+
+    async def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
+        """Yield the readable records with offsets in `[first, end)`, oldest first.
+
+        Raises:
+            BrokerUnavailableError: no record came for SILENCE_SECONDS.
+        """
+        if first >= end:
+            return
+        loop = asyncio.get_running_loop()
+        self._consumer.assign([partition])
+        self._consumer.seek(partition, first)
+        last_fetch = loop.time()
+        position = first
+        while position < end:
+            try:
+                fetched = await self._consumer.getmany(
+                    partition, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS
+                )
+                position = await self._consumer.position(partition)
+            except KafkaError as error:
+                raise unavailable(self._settings, error) from error
+            for record in readable(fetched.get(partition, ())):
+                if record.offset < end:
+                    yield record
+            if fetched:
+                last_fetch = loop.time()
+            elif loop.time() - last_fetch >= SILENCE_SECONDS:
+                raise unavailable(self._settings, TimeoutError())
+
+
+@asynccontextmanager
+async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]:
+    """A context that gives a connected reader.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    consumer = safe_consumer(
+        settings,
+        auto_offset_reset="earliest",
+        # as the worker reads: records of an aborted transaction do not count
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=_FETCH_BYTES,
+    )
+    await start(consumer, settings)
+    try:
+        yield PartitionReader(settings, consumer)
+    finally:
+        await consumer.stop()
