@@ -239,13 +239,8 @@ async def _replay(
         if numbers:
             letters = _named(log, numbers, value)
 
-<<<<<<< HEAD
-        async def run(sink: RecordSink | None) -> Outcome:
-            replay_ = LetterReplay(settings, reader, sink, wall_clock, show, force=force)
-=======
         async def run(sink: RecordSink | None) -> ReplayResult:
-            replay_ = DeadLetterReplay(settings, reader, sink, _wall_clock, show, force=force)
->>>>>>> 55799be (Dead letters are stored, decoded, replayed and rejected again: no letters, nothing buried)
+            replay_ = DeadLetterReplay(settings, reader, sink, wall_clock, show, force=force)
             return await replay_.run(letters)
 
         if dry_run:
@@ -280,17 +275,8 @@ async def _named(
         yield stored
 
 
-<<<<<<< HEAD
-def _line(kept: KeptLetter) -> str:
-    letter = _shown_letter(kept)
-=======
-def _wall_clock() -> int:
-    return time.time_ns() // 1000
-
-
 def _line(stored: StoredDeadLetter) -> str:
     letter = _shown_letter(stored)
->>>>>>> 55799be (Dead letters are stored, decoded, replayed and rejected again: no letters, nothing buried)
     original = "(no value)" if letter.original is None else _short(letter.original)
     return (
         f"{stored.offset:>8}  {_second(stored)}  {_source(letter)}  "

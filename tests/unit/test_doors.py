@@ -341,7 +341,7 @@ async def test_a_key_that_stands_twice_in_a_body(
     for letter in gateway.broker.dead_letters():
         assert (letter.original, letter.reason) == (body.encode(), detail)
         with pytest.raises(RecordError, match=TWICE):
-            recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0)
+            decode_original(letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)
     kept = [record.topic for record in gateway.broker.records]
     assert kept == ([] if "trigger" in path else ["dead-letters"])
 
@@ -370,4 +370,4 @@ async def test_a_key_that_stands_twice_in_an_item(
     assert letter.reason.endswith(TWICE)
     assert letter.original.replace(b"\n", b"") == POLL.encode()
     with pytest.raises(RecordError, match=TWICE):
-        recover(letter, taken=0, clock=DAY_BEGINS, tolerance=0)
+        decode_original(letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)

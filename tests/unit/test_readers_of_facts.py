@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from api.stores.view import Registry
 from producers.dead_letters.replay import newest_records
 from stream_app.contracts.topics import STORE_TIMEZONES
-from stream_app.explain.source_records import gather
+from stream_app.explain.source_records import read_source_records
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
@@ -95,10 +95,10 @@ def in_the_api(records: Sequence[FakeRecord]) -> str | None:
         registry.close()
 
 
-async def in_the_evidence(own: Sequence[FakeRecord]) -> str:
+async def in_the_source_records(own: Sequence[FakeRecord]) -> str:
     claim: Any = SimpleNamespace(store_id=STORE, partition=OWN)
-    evidence = await gather(Log(own), claim, SETTINGS.future_tolerance, 0)
-    return evidence.zones[-1].name
+    records = await read_source_records(Log(own), claim, SETTINGS.future_tolerance, 0)
+    return records.timezones[-1].name
 
 
 async def in_the_replay_of_dead_letters(own: Sequence[FakeRecord]) -> str:
@@ -133,5 +133,5 @@ def test_all_readers_end_with_the_record_that_the_broker_took_last(
     everywhere = [record for partition in (*OTHERS, OWN) for record in log.records[partition]]
     assert in_the_api(everywhere) == log.newest
     assert asyncio.run(in_the_table(log.own)) == log.newest
-    assert asyncio.run(in_the_evidence(log.own)) == log.newest
+    assert asyncio.run(in_the_source_records(log.own)) == log.newest
     assert asyncio.run(in_the_replay_of_dead_letters(log.own)) == log.newest
