@@ -17,7 +17,8 @@ from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.results import FOLDER, read_result
 from benchmarks.tables import markdown_table
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
-from stream_app.settings import Settings, format_duration, parse_duration
+from stream_app.durations import format_duration, parse_duration
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,6 +27,7 @@ from stream_app.domain.timestamps import (
     format_instant,
     parse_instant,
 )
+from stream_app.durations import format_duration, is_duration, parse_duration
 from stream_app.errors import RecordError, SettingsError
 from stream_app.secret_files import ENDING, read_secret
 from stream_app.service_links import is_address, is_service_link, service_name
@@ -46,33 +47,6 @@ KAFKA_PREFIX: Final = f"{PREFIX}KAFKA_PREFIX"
 
 MAX_PUBLIC_STORES: Final = 200
 """On one status page."""
-
-_UNITS: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:ms|[dhms]))+")
-_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|[dhms])")
-
-
-def parse_duration(text: str) -> int:
-    """Microseconds of `1h30m`, `90s`, `7d`.
-
-    Raises:
-        ValueError: not a duration.
-    """
-    compact = text.replace(" ", "").lower()
-    if not _DURATION.fullmatch(compact):
-        raise ValueError("not a duration such as 90s, 15m, 1h30m or 7d")
-    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(compact))
-
-
-def format_duration(microseconds: int) -> str:
-    """The shortest text that `parse_duration` reads back."""
-    rest = microseconds
-    text = ""
-    for unit, size in _UNITS.items():
-        count, rest = divmod(rest, size)
-        if count:
-            text += f"{count}{unit}"
-    return text or "0s"
 
 
 def _duration(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -587,4 +561,4 @@ def defaults() -> list[SettingLine]:
 
 
 def _is_duration(text: str) -> bool:
-    return _DURATION.fullmatch(text) is not None
+    return is_duration(text)

@@ -18,9 +18,9 @@ from stream_app.contracts.topics import (
     STORE_QUERIES,
 )
 from stream_app.domain.timestamps import MINUTE
+from stream_app.durations import format_duration
 from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
 from stream_app.periodic import cancel_tasks
-from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,8 +8,8 @@ from api.fleet.view import StoreNow, figures_in, opening
 from stream_app.contracts.fields import parse_status
 from stream_app.domain.timestamps import parse_instant
 from stream_app.domain.timezones import find_zone
+from stream_app.durations import parse_duration
 from stream_app.errors import ReportError
-from stream_app.settings import parse_duration
 
 if TYPE_CHECKING:
     from api.fleet.view import State

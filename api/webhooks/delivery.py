@@ -13,8 +13,8 @@ import orjson
 
 from stream_app.contracts.report_results import FINAL
 from stream_app.domain.timestamps import MINUTE, SECOND, format_instant
+from stream_app.durations import format_duration
 from stream_app.errors import BrokerUnavailableError
-from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,10 +14,10 @@ from producers.simulator.run import SimulationPlan, SimulationResult, run_simula
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.clock import wall_clock
 from stream_app.domain.timestamps import SECOND
+from stream_app.durations import format_duration, parse_duration
 from stream_app.errors import StoreUptimeError
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.run_file import api_address
-from stream_app.settings import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from typing_extensions import TypedDict
 from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import format_instant, parse_instant
+from stream_app.durations import parse_duration
 from stream_app.errors import RecordError
-from stream_app.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,8 +31,8 @@ from stream_app.contracts.report_fields import (
 from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.domain.timestamps import format_instant, parse_instant
 from stream_app.domain.timezones import TZDATA_VERSION
+from stream_app.durations import format_duration
 from stream_app.errors import RecordError
-from stream_app.settings import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

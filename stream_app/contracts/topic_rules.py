@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stream_app.settings import PREFIX, format_duration
+from stream_app.durations import format_duration
+from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant, to_datetime
 from stream_app.domain.timezones import find_zone
-from stream_app.settings import format_duration
+from stream_app.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

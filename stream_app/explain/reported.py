@@ -12,8 +12,8 @@ from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import WEEK, parse_instant
+from stream_app.durations import parse_duration
 from stream_app.errors import RecordError, StoreUptimeError
-from stream_app.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

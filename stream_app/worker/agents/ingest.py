@@ -38,9 +38,9 @@ from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
 from stream_app.domain.timestamps import format_instant
 from stream_app.domain.timezones import unknown_name
+from stream_app.durations import format_duration
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.kafka.safe_records import UnreadableRecords
-from stream_app.settings import format_duration
 from stream_app.worker.agents.acknowledge import acknowledge_when_done
 from stream_app.worker.agents.messages import dead_letter_of, letter_of
 from stream_app.worker.commit_tracker import first_offset

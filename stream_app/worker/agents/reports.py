@@ -32,6 +32,7 @@ from stream_app.contracts.report_results import Piece, ReportEvent, further_fiel
 from stream_app.contracts.store_details import details_content
 from stream_app.contracts.topics import SOURCE_TOPICS, results_of
 from stream_app.domain.timestamps import DAY
+from stream_app.durations import format_duration
 from stream_app.errors import (
     BrokerUnavailableError,
     RecordError,
@@ -39,7 +40,6 @@ from stream_app.errors import (
     RevokedError,
     TableError,
 )
-from stream_app.settings import format_duration
 from stream_app.worker.agents.acknowledge import acknowledge_when_done
 from stream_app.worker.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.worker.agents.report_calculator import Calculation

@@ -11,7 +11,8 @@ from stream_app.contracts.topic_rules import (
     remarks,
 )
 from stream_app.contracts.topics import ALL_TOPICS, APP_ID, FACTS_TABLE, TopicSpec
-from stream_app.settings import Settings, parse_duration
+from stream_app.durations import parse_duration
+from stream_app.settings import Settings
 
 TOPICS = {spec.name: spec for spec in ALL_TOPICS}
 CHANGELOG = f"{APP_ID}-{FACTS_TABLE}-changelog"

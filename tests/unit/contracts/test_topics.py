@@ -15,7 +15,8 @@ from stream_app.contracts.topics import (
     TopicSpec,
     changelog,
 )
-from stream_app.settings import Settings, parse_duration
+from stream_app.durations import parse_duration
+from stream_app.settings import Settings
 
 DEFAULT = Settings.from_environment({})
 TOPICS = {spec.name: spec for spec in ALL_TOPICS}
