@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiokafka import TopicPartition
+
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
 from api.http.memory_budget import Budget
@@ -192,7 +194,7 @@ class Gateway:
         if self._link.trouble is not None:
             return self._link.trouble
         try:
-            await self._link.in_time(self._highwaters.ask([(STORES.name, 0)]))
+            await self._link.in_time(self._highwaters.ask([TopicPartition(STORES.name, 0)]))
         except BrokerUnavailableError:
             # a right that was taken away looks alike
             return self._reach.trouble or self._topics.trouble or LOST

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.topics import SOURCE_TOPICS, WATERMARKS
 from stream_app.contracts.watermarks import decode_watermark
 from stream_app.kafka.offsets import Highwaters
@@ -18,15 +20,13 @@ if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
-Partition = tuple[str, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Advance:
     """A watermark that moved, and when we read of it (`time.perf_counter`)."""
 
     at: float
-    partition: Partition
+    partition: TopicPartition
     applied: int
 
 
@@ -43,7 +43,7 @@ class Watermarks:
         )
         self._settings = settings
         self._moved = asyncio.Event()
-        self.applied: dict[Partition, int] = {}
+        self.applied: dict[TopicPartition, int] = {}
         self.advances: list[Advance] = []
 
     async def __aenter__(self) -> Self:
@@ -63,10 +63,10 @@ class Watermarks:
             self.advances.append(Advance(time.perf_counter(), partition, watermark.applied))
             self._moved.set()
 
-    async def highwaters(self, *specs: TopicSpec) -> dict[Partition, int]:
+    async def highwaters(self, *specs: TopicSpec) -> dict[TopicPartition, int]:
         """How far topics reach now; the sources, where none is named."""
         return await self._highwaters.ask(
-            (spec.name, partition)
+            TopicPartition(spec.name, partition)
             for spec in specs or SOURCE_TOPICS
             for partition in range(spec.partitions(self._settings))
         )
@@ -76,7 +76,7 @@ class Watermarks:
         await self.reached(await self.highwaters())
         return self.advances[-1].at
 
-    async def reached(self, offsets: Mapping[Partition, int]) -> None:
+    async def reached(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Wait until owners have told that they are at these offsets, or further."""
         while any(self.applied.get(p, -1) < offset for p, offset in offsets.items()):
             self._moved.clear()

@@ -31,6 +31,7 @@ from stream_app.contracts.topics import ALL_TOPICS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from aiokafka import TopicPartition
     from prometheus_client.core import Metric
 
     from stream_app.contracts.dead_letters import DeadLetter
@@ -99,9 +100,6 @@ DELAY_LOOK_SECONDS: Final = 0.25
 _RESTORE_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
 _DELAY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-SourcePartition = tuple[str, int]
-"""The name of a source topic, and a partition of it."""
-
 
 class Lag(NamedTuple):
     """How far a source partition is behind.
@@ -145,15 +143,15 @@ class WorkerSources:
         readings: tells of every partition whose changelog is being read, how far that is.
     """
 
-    lags: Callable[[], Mapping[SourcePartition, Lag]]
+    lags: Callable[[], Mapping[TopicPartition, Lag]]
     unowned_partitions: Callable[[], int]
     changelog_unacknowledged: Callable[[], Unacknowledged]
     readings: Callable[[], Mapping[int, Reading]]
 
 
-def unowned_count(unowned: Iterable[SourcePartition]) -> int:
+def unowned_count(unowned: Iterable[TopicPartition]) -> int:
     """Count the partitions of which at least one source topic has no owner."""
-    return len({partition for _, partition in unowned})
+    return len({partition.partition for partition in unowned})
 
 
 def letter_class(letter: DeadLetter) -> LetterClass:

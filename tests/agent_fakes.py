@@ -8,6 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import REPORT_RESULTS, SOURCE_TOPICS
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -389,7 +391,7 @@ class FakeAppliedOffsets:
         self.calls = 0
         self.waiting = 0
         self.most_waiting = 0
-        self.highwaters: dict[tuple[str, int], int] = {}
+        self.highwaters: dict[TopicPartition, int] = {}
         self.newest: int | None = None
         self.watermarks: list[Watermark] = []
         self.topic_ids: dict[str, str] = {}
@@ -400,7 +402,7 @@ class FakeAppliedOffsets:
     def topic_id(self, topic: str) -> str | None:
         return self.topic_ids.get(topic)
 
-    async def catch_up(self) -> dict[tuple[str, int], int]:
+    async def catch_up(self) -> dict[TopicPartition, int]:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
@@ -410,7 +412,11 @@ class FakeAppliedOffsets:
             await self.caught_up.wait()
         finally:
             self.waiting -= 1
-        nothing = {(spec.name, p): 0 for spec in SOURCE_TOPICS for p in range(PARTITIONS)}
+        nothing = {
+            TopicPartition(spec.name, number): 0
+            for spec in SOURCE_TOPICS
+            for number in range(PARTITIONS)
+        }
         return nothing | self.highwaters
 
     def newest_poll(self) -> int | None:

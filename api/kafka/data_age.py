@@ -20,7 +20,7 @@ from stream_app.periodic import cancel_tasks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stream_app.kafka.applied_offsets import Partition
+    from aiokafka import TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class Freshness:
 class Applied(Protocol):
     """What the workers have applied: `AppliedOffsets`."""
 
-    async def reach(self) -> dict[Partition, int]:
+    async def reach(self) -> dict[TopicPartition, int]:
         """How far the source topics reach now."""
 
-    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
         """Whether all below these offsets is applied."""
 
     def why_unowned(self) -> str | None:
@@ -89,7 +89,7 @@ class DataAge:
     def __init__(self, progress: Applied, clock: Callable[[], int]) -> None:
         self._progress = progress
         self._clock = clock
-        self._samples: deque[tuple[int, Mapping[Partition, int]]] = deque()
+        self._samples: deque[tuple[int, Mapping[TopicPartition, int]]] = deque()
         self._as_of: int | None = None
         self._since: int | None = None
         self._reachable = True

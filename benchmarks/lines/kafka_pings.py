@@ -23,9 +23,11 @@ from stream_app.kafka.clients import producer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aiokafka import TopicPartition
+
     from benchmarks.bench import Bench
     from benchmarks.deployment import Deployment
-    from benchmarks.watermarks import Advance, Partition
+    from benchmarks.watermarks import Advance
 
 BACKLOG_MINUTES: Final = 66
 """Of so many stores that is a backlog of more than 300,000 records."""
@@ -76,7 +78,7 @@ class Acknowledged:
     """A record that the broker holds, and since when (`perf_counter`)."""
 
     at: float
-    partition: Partition
+    partition: TopicPartition
     offset: int
 
 
@@ -136,8 +138,8 @@ def visible_delays(
         acknowledged: the records.
         advances: the watermarks in the order in which they were read; they cover all records.
     """
-    times: defaultdict[Partition, list[float]] = defaultdict(list)
-    offsets: defaultdict[Partition, list[int]] = defaultdict(list)
+    times: defaultdict[TopicPartition, list[float]] = defaultdict(list)
+    offsets: defaultdict[TopicPartition, list[int]] = defaultdict(list)
     for advance in advances:
         times[advance.partition].append(advance.at)
         offsets[advance.partition].append(advance.applied)

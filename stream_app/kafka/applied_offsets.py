@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
 from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_progress
 from stream_app.kafka.topic_tail import TopicTail
@@ -25,8 +27,6 @@ HEARTBEAT_SECONDS: Final = 0.4
 OWNER_TIMEOUT_SECONDS: Final = 1.5
 """A partition that nobody has spoken for this long has no owner."""
 
-Partition = tuple[str, int]
-
 
 class AppliedOffsets:
     """The watermarks of all source partitions, kept up to date.
@@ -42,15 +42,15 @@ class AppliedOffsets:
     ) -> None:
         self._highwaters = highwaters
         self._monotonic = monotonic
-        self._watermarks: dict[Partition, Watermark] = {}
-        self._last_heartbeat: dict[Partition, float] = {}
+        self._watermarks: dict[TopicPartition, Watermark] = {}
+        self._last_heartbeat: dict[TopicPartition, float] = {}
         self._restores: dict[int, tuple[RestoreStatus, float]] = {}
         self._topic_ids: dict[str, str] = {}
         self._moved = asyncio.Condition()
         self._waiters = 0
         self._notification: asyncio.Task[None] | None = None
         self._partitions = [
-            (spec.name, partition)
+            TopicPartition(spec.name, partition)
             for spec in SOURCE_TOPICS
             for partition in range(spec.partitions(settings))
         ]
@@ -83,7 +83,7 @@ class AppliedOffsets:
 
     def advance(self, watermark: Watermark) -> None:
         """Take in a watermark; an older one is a sign of life and no more."""
-        partition = (watermark.topic, watermark.partition)
+        partition = TopicPartition(watermark.topic, watermark.partition)
         if partition not in self._partitions:
             # somebody else's record: kept, there would be no end to them
             return
@@ -108,7 +108,7 @@ class AppliedOffsets:
         for partition, watermark in list(self._watermarks.items()):
             # one without an id is of an earlier version: it is of the topic that was there
             known = watermark.topic_id or before
-            if partition[0] == topic and known not in (None, topic_id):
+            if partition.topic == topic and known not in (None, topic_id):
                 del self._watermarks[partition]
                 del self._last_heartbeat[partition]
 
@@ -116,7 +116,7 @@ class AppliedOffsets:
         """The id of a topic; None: it is not known."""
         return self._topic_ids.get(topic)
 
-    def unowned(self) -> list[Partition]:
+    def unowned(self) -> list[TopicPartition]:
         """The partitions that no worker has spoken for lately: it is down, or restoring."""
         # what this process has not read yet may be a sign of life
         now = self._looked_at
@@ -129,7 +129,7 @@ class AppliedOffsets:
 
     def why_unowned(self) -> str | None:
         """Which partitions have no owner, and how far their restores are; None: all have one."""
-        numbers = sorted({number for _, number in self.unowned()})
+        numbers = sorted({partition.partition for partition in self.unowned()})
         if not numbers:
             return None
         now = self._looked_at or 0.0
@@ -165,7 +165,7 @@ class AppliedOffsets:
             if watermark.topic == STORE_STATUS.name and watermark.partition not in owned
         )
 
-    async def reach(self) -> dict[Partition, int]:
+    async def reach(self) -> dict[TopicPartition, int]:
         """How far the source partitions reach now.
 
         Raises:
@@ -173,11 +173,11 @@ class AppliedOffsets:
         """
         return await self._highwaters.ask(self._partitions)
 
-    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
         """Whether the owners have told that all below these offsets is applied."""
         return _reached(self._watermarks, highwaters)
 
-    async def catch_up(self) -> dict[Partition, int]:
+    async def catch_up(self) -> dict[TopicPartition, int]:
         """Wait until everything acknowledged before this call is applied somewhere.
 
         Returns:
@@ -193,7 +193,7 @@ class AppliedOffsets:
             _, highwaters = await self._wait_for_now()
         return highwaters
 
-    async def _wait_for_now(self) -> tuple[bool, dict[Partition, int]]:
+    async def _wait_for_now(self) -> tuple[bool, dict[TopicPartition, int]]:
         """Wait for the highwaters of now; True if anything was still missing."""
         before = dict(self._watermarks)
         highwaters = await self.reach()
@@ -224,12 +224,12 @@ class AppliedOffsets:
         progress = decode_progress(record.value)
         if isinstance(progress, Watermark):
             self.advance(progress)
-        elif (STORE_STATUS.name, progress.partition) in self._partitions:
+        elif TopicPartition(STORE_STATUS.name, progress.partition) in self._partitions:
             self._restores[progress.partition] = (progress, self._monotonic())
 
 
 def _reached(
-    watermarks: Mapping[Partition, Watermark], highwaters: Mapping[Partition, int]
+    watermarks: Mapping[TopicPartition, Watermark], highwaters: Mapping[TopicPartition, int]
 ) -> bool:
     return all(
         (known := watermarks.get(p)) is not None and known.applied >= offset

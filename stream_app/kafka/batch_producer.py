@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from stream_app.contracts.topics import MAX_STATE_BYTES
@@ -25,9 +26,6 @@ Header = tuple[str, bytes]
 
 RECORD_OVERHEAD: Final = 100
 """Bytes that a record and the batch around it take besides key, value and headers, at the most."""
-
-Place = tuple[str, int]
-"""A topic and a partition of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,7 @@ class Batch:
 class _Queue:
     """The batches of a partition that are not yet handed over, the open one last."""
 
+    where: TopicPartition
     batches: deque[Batch] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     waiting: int = 0
@@ -99,7 +98,7 @@ class BatchProducer:
     def __init__(self, client: Any, *, linger: float = 0.0) -> None:
         self._client = client
         self._linger = linger
-        self._queues: dict[Place, _Queue] = {}
+        self._queues: dict[TopicPartition, _Queue] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(
@@ -135,10 +134,11 @@ class BatchProducer:
         )
         if size + RECORD_OVERHEAD > MAX_STATE_BYTES:
             raise MessageSizeTooLargeError(f"a record of {size} bytes")
-        place = (topic, partition)
-        queue = self._queues.get(place)
+        # a plain tuple finds the queue as well, and is made in a tenth of the time
+        queue = self._queues.get((topic, partition))
         if queue is None:
-            queue = self._queues[place] = _Queue()
+            where = TopicPartition(topic, partition)
+            queue = self._queues[where] = _Queue(where)
         batch = queue.batches[-1] if queue.batches else self._open(queue)
         if not batch._append(key, value, headers):  # noqa: SLF001  of this module
             batch = self._open(queue)
@@ -146,7 +146,7 @@ class BatchProducer:
         queue.waiting += len(value or b"")
         if queue.task is None:
             if at_once or not self._linger or len(queue.batches) > 1:
-                self._start(place, queue)
+                self._start(queue)
             elif self._timer is None:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(self._linger, self._start_all)
@@ -172,21 +172,20 @@ class BatchProducer:
 
     async def flush_partition(self, topic: str, partition: int) -> None:
         """Wait until what was added for one partition is with the broker, or has failed."""
-        place = (topic, partition)
-        while (queue := self._queues.get(place)) is not None:
-            task = queue.task or self._start(place, queue)
+        while (queue := self._queues.get((topic, partition))) is not None:
+            task = queue.task or self._start(queue)
             await asyncio.wait([task])
 
     def _start_all(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for place, queue in self._queues.items():
+        for queue in self._queues.values():
             if queue.task is None:
-                self._start(place, queue)
+                self._start(queue)
 
-    def _start(self, place: Place, queue: _Queue) -> asyncio.Task[None]:
-        task = queue.task = asyncio.create_task(self._send(place, queue))
+    def _start(self, queue: _Queue) -> asyncio.Task[None]:
+        task = queue.task = asyncio.create_task(self._send(queue))
         return task
 
     def _open(self, queue: _Queue) -> Batch:
@@ -194,11 +193,11 @@ class BatchProducer:
         queue.batches.append(batch)
         return batch
 
-    async def _send(self, place: Place, queue: _Queue) -> None:
+    async def _send(self, queue: _Queue) -> None:
         try:
             while queue.batches:
                 batch = queue.batches.popleft()
-                await self._send_one(place, batch)
+                await self._send_one(queue.where, batch)
                 queue.waiting -= batch.size
                 queue.capacity.set()
         finally:
@@ -207,19 +206,18 @@ class BatchProducer:
                 batch.sent.cancel()
             queue.waiting = 0
             queue.capacity.set()
-            if self._queues.get(place) is queue:
-                del self._queues[place]
+            if self._queues.get(queue.where) is queue:
+                del self._queues[queue.where]
 
-    async def _send_one(self, place: Place, batch: Batch) -> None:
-        topic, partition = place
+    async def _send_one(self, where: TopicPartition, batch: Batch) -> None:
         try:
             while True:
                 # for as long as the broker is away: what may be waiting is bounded by who adds
                 with suppress(KafkaTimeoutError):
                     sent = await self._client.send_batch(
                         batch._builder,  # noqa: SLF001  of this module
-                        topic,
-                        partition=partition,
+                        where.topic,
+                        partition=where.partition,
                     )
                     break
             metadata = await sent

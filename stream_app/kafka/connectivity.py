@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.topics import WATERMARKS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.clients import connection
@@ -71,7 +73,7 @@ class BrokerMonitor:
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._highwaters.ask([(WATERMARKS.name, 0)])
+                await self._highwaters.ask([TopicPartition(WATERMARKS.name, 0)])
         except (BrokerUnavailableError, TimeoutError):
             if self._lost_at is None:
                 self._lost_at = now

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.errors import BrokerUnavailableError
@@ -19,9 +18,9 @@ from stream_app.kafka.clients import safe_consumer, start, unavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream_app.settings import Settings
+    from aiokafka import TopicPartition
 
-SourcePartition = tuple[str, int]
+    from stream_app.settings import Settings
 
 _LOOK_SECONDS: Final = 10.0
 
@@ -67,8 +66,8 @@ class OffsetGaps:
             await self._consumer.stop()
 
     async def inspect(
-        self, ranges: Mapping[SourcePartition, tuple[int, int]]
-    ) -> dict[SourcePartition, OffsetGap]:
+        self, ranges: Mapping[TopicPartition, tuple[int, int]]
+    ) -> dict[TopicPartition, OffsetGap]:
         """What each range `[first, end)` holds; a log only ever loses records.
 
         Raises:
@@ -86,25 +85,23 @@ class OffsetGaps:
                 raise unavailable(self._settings, error) from error
 
     async def _look(
-        self, ranges: Mapping[SourcePartition, tuple[int, int]]
-    ) -> dict[SourcePartition, OffsetGap]:
+        self, ranges: Mapping[TopicPartition, tuple[int, int]]
+    ) -> dict[TopicPartition, OffsetGap]:
         consumer = self._consumer
-        unknown = {TopicPartition(*partition): limits for partition, limits in ranges.items()}
+        unknown = dict(ranges)
         consumer.assign(list(unknown))
         beginnings = await consumer.beginning_offsets(list(unknown))
         lost_ends: dict[TopicPartition, int] = {}
         for partition, (first, end) in unknown.items():
             lost_ends[partition] = min(max(first, beginnings[partition]), end)
             consumer.seek(partition, max(first, beginnings[partition]))
-        found: dict[SourcePartition, OffsetGap] = {}
+        found: dict[TopicPartition, OffsetGap] = {}
         while unknown:
             batches = await consumer.getmany(*unknown, timeout_ms=200, max_records=1)
             for partition, (_, end) in list(unknown.items()):
                 records = batches.get(partition)
                 next_offset = records[0].offset if records else await consumer.position(partition)
                 if records or next_offset >= end:
-                    found[partition.topic, partition.partition] = OffsetGap(
-                        lost_ends[partition], min(next_offset, end)
-                    )
+                    found[partition] = OffsetGap(lost_ends[partition], min(next_offset, end))
                     del unknown[partition]
         return found

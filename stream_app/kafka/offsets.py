@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.kafka.clients import safe_consumer, start, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from aiokafka import TopicPartition
 
     from stream_app.settings import Settings
 
@@ -41,15 +42,14 @@ class Highwaters:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def ask(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset behind the last record, now, of any topics' partitions.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
         try:
-            ends = await self._consumer.end_offsets(asked)
+            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+        return ends

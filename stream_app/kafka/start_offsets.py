@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from stream_app.kafka.log_reader import LogReader
     from stream_app.settings import Settings
 
-SourcePartition = tuple[str, int]
-
 
 @dataclass(frozen=True, slots=True)
 class GroupOffsets:
@@ -34,9 +32,9 @@ class GroupOffsets:
         topic_ids: the id of each topic, where the brokers tell it.
     """
 
-    committed: dict[SourcePartition, int]
-    beginnings: dict[SourcePartition, int]
-    ends: dict[SourcePartition, int]
+    committed: dict[TopicPartition, int]
+    beginnings: dict[TopicPartition, int]
+    ends: dict[TopicPartition, int]
     topic_ids: dict[str, str]
 
 
@@ -89,8 +87,8 @@ class GroupOffsetsReader:
         )
         return GroupOffsets(
             # -1 is Kafka's word for: nothing committed
-            {(tp.topic, tp.partition): c.offset for tp, c in committed.items() if c.offset >= 0},
-            {(tp.topic, tp.partition): at for tp, at in zip(wanted, beginnings, strict=True)},
-            {(tp.topic, tp.partition): at for tp, at in zip(wanted, ends, strict=True)},
+            {tp: commit.offset for tp, commit in committed.items() if commit.offset >= 0},
+            dict(zip(wanted, beginnings, strict=True)),
+            dict(zip(wanted, ends, strict=True)),
             {name: topic.id for name, topic in topics.items() if topic.id is not None},
         )

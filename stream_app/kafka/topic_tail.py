@@ -129,17 +129,14 @@ class TopicTail:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        await self.wait_for(
-            await self._highwaters.ask((tp.topic, tp.partition) for tp in self._partitions)
-        )
+        await self.wait_for(await self._highwaters.ask(self._partitions))
 
-    async def wait_for(self, offsets: Mapping[tuple[str, int], int]) -> None:
+    async def wait_for(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Wait until all records below these offsets have been handled."""
         async with self._moved:
             await self._moved.wait_for(
                 lambda: all(
-                    self._next.get(TopicPartition(*partition), 0) >= offset
-                    for partition, offset in offsets.items()
+                    self._next.get(partition, 0) >= offset for partition, offset in offsets.items()
                 )
             )
 

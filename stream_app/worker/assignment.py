@@ -23,6 +23,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types import TP
 
@@ -463,7 +464,10 @@ class PartitionAssignment:
         database = self._restores.databases.of(number)
         summary = await self._restores.summarize(number)
         known = decode_positions(database.get(POSITION_KEY))
-        if any(group.ends.get((topic, number), 0) < known[topic].offset for topic in known):
+        if any(
+            group.ends.get(TopicPartition(topic, number), 0) < position.offset
+            for topic, position in known.items()
+        ):
             # somebody else applied more records after the ends were asked for
             group = await self._read_offsets([number], after=0)
         positions = {
@@ -474,8 +478,8 @@ class PartitionAssignment:
         }
         starts = {
             spec.name: start_offset(
-                group.committed.get((spec.name, number)),
-                group.beginnings[spec.name, number],
+                group.committed.get(TopicPartition(spec.name, number)),
+                group.beginnings[TopicPartition(spec.name, number)],
                 positions.get(spec.name),
             )
             for spec in CONSUMED_TOPICS
@@ -543,7 +547,7 @@ def source_position(
         group: what the brokers say.
         first_claim: whether nobody has ever owned the partition, so that it has no facts.
     """
-    key = (topic, partition)
+    key = TopicPartition(topic, partition)
     topic_id = group.topic_ids.get(topic, "")
     beginning, end = group.beginnings[key], group.ends[key]
     if known is None:

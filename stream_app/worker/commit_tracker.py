@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import TopicPartition
+
 from stream_app.kafka.offset_tracker import OffsetTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CommitTracker:
     """The offset_trackers of all partitions since the last assignment."""
 
     def __init__(self) -> None:
-        self._trackers: dict[Partition, OffsetTracker] = {}
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
 
     def track(self, event: Any) -> InFlightEvent:
         """Take the next event of a partition; nothing from it on is committed before its `ack`."""
@@ -51,7 +51,7 @@ class CommitTracker:
         first = first_offset(message)
         end = message.offset + 1
         offset_tracker = self._trackers.setdefault(
-            (message.topic, message.partition), OffsetTracker(first)
+            TopicPartition(message.topic, message.partition), OffsetTracker(first)
         )
         # what is handed out twice has nothing to write the second time: it is done with before
         # what the first time led to is in Kafka
@@ -67,13 +67,13 @@ class CommitTracker:
 
         return InFlightEvent(message, first, end, ack, event.ack)
 
-    def partitions(self) -> Iterable[Partition]:
+    def partitions(self) -> Iterable[TopicPartition]:
         """Those of which an event was taken."""
         return list(self._trackers)
 
-    def offset(self, topic: str, partition: int) -> int | None:
+    def offset(self, partition: TopicPartition) -> int | None:
         """The next offset for whoever reads on; None: no event was taken."""
-        offset_tracker = self._trackers.get((topic, partition))
+        offset_tracker = self._trackers.get(partition)
         return None if offset_tracker is None else offset_tracker.position
 
     def reset(self, number: int | None = None) -> None:
@@ -81,7 +81,7 @@ class CommitTracker:
         self._trackers = {
             partition: offset_tracker
             for partition, offset_tracker in self._trackers.items()
-            if number is not None and partition[1] != number
+            if number is not None and partition.partition != number
         }
 
 

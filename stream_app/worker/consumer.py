@@ -7,8 +7,9 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
@@ -297,7 +298,7 @@ class UptimeConsumer(Consumer):
         return [tp for tp in taken if topics is None or tp in topics or tp.topic in topics]
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._commit_tracker.offset(tp.topic, tp.partition)
+        return self._commit_tracker.offset(TopicPartition(*tp))
 
     async def _commit_offsets(
         self,

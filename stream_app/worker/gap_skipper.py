@@ -12,6 +12,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.errors import BrokerUnavailableError
 from stream_app.periodic import PeriodicTask
@@ -106,7 +108,7 @@ class GapSkipper:
         self._highwaters = highwaters
         self._gaps = gaps
         self._lost = lost
-        self._seen: dict[tuple[str, int], int] = {}
+        self._seen: dict[TopicPartition, int] = {}
         self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.skip_gaps)
 
     async def start(self) -> None:
@@ -138,16 +140,16 @@ class GapSkipper:
         behind = {p: (offset, ends[p]) for p, offset in resting.items() if offset < ends[p]}
         if not behind:
             return
-        for (topic, number), gap in (await self._gaps.inspect(behind)).items():
-            first, end = behind[topic, number]
-            owned = self._owned_partitions.get(number)
+        for partition, gap in (await self._gaps.inspect(behind)).items():
+            first, end = behind[partition]
+            owned = self._owned_partitions.get(partition.partition)
             if owned is None:
                 continue
             if gap.lost_end > first:
-                await self._lost.report(owned, topic, first, gap.lost_end)
+                await self._lost.report(owned, partition.topic, first, gap.lost_end)
             reached = end if gap.next_offset >= end else gap.lost_end
             if reached > first:
-                self._owned_partitions.skip_gap(topic, number, first, reached)
+                self._owned_partitions.skip_gap(partition, first, reached)
 
     async def find_missed_record(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
         """Whether a record may be applied, after all that comes before it.
@@ -161,11 +163,10 @@ class GapSkipper:
             None: it may; else the offset of a record that has to be read before it.
         """
         gap = owned.gap_before(topic, first)
+        partition = TopicPartition(topic, owned.number)
         while gap is not None:
             try:
-                found = (await self._gaps.inspect({(topic, owned.number): gap}))[
-                    topic, owned.number
-                ]
+                found = (await self._gaps.inspect({partition: gap}))[partition]
             except BrokerUnavailableError as error:
                 log.warning("%s/%d waits before offset %d: %s", topic, owned.number, first, error)
                 await asyncio.sleep(LOOK_SECONDS)

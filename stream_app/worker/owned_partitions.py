@@ -11,6 +11,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import RestoreStatus, Watermark
 from stream_app.kafka.applied_offsets import HEARTBEAT_SECONDS
@@ -112,7 +114,7 @@ class OwnedPartitions:
         self._commit_tracker = commit_tracker
         self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
-        self._moved: set[tuple[str, int]] = set()
+        self._moved: set[TopicPartition] = set()
         self._task: asyncio.Task[None] | None = None
 
     def get(self, partition: int) -> OwnedPartition | None:
@@ -214,26 +216,26 @@ class OwnedPartitions:
             partition.offset_trackers[topic].complete(offset)
             self._advance(partition, topic)
 
-    def idle_offsets(self) -> dict[tuple[str, int], int]:
+    def idle_offsets(self) -> dict[TopicPartition, int]:
         """The next offset of every owned source partition of which no record is in hand."""
         return {
-            (topic, number): offset_tracker.position
+            TopicPartition(topic, number): offset_tracker.position
             for number, partition in self._owned.items()
             for topic, offset_tracker in partition.offset_trackers.items()
             if offset_tracker.idle
         }
 
-    def skip_gap(self, topic: str, number: int, first: int, end: int) -> None:
+    def skip_gap(self, partition: TopicPartition, first: int, end: int) -> None:
         """Go on at `end`, if the partition still stands at `first`: no record is in between."""
-        partition = self._owned.get(number)
-        if partition is not None and self.idle_offsets().get((topic, number)) == first:
-            partition.offset_trackers[topic].skip_to(end)
-            self._advance(partition, topic)
+        owned = self._owned.get(partition.partition)
+        if owned is not None and self.idle_offsets().get(partition) == first:
+            owned.offset_trackers[partition.topic].skip_to(end)
+            self._advance(owned, partition.topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
         self._progress.advance(self._watermark(partition, topic))
         partition.moved.set()
-        self._moved.add((topic, partition.number))
+        self._moved.add(TopicPartition(topic, partition.number))
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
@@ -267,7 +269,7 @@ class OwnedPartitions:
         for partition in partitions:
             positions = dict(partition.positions)
             for topic, known in partition.positions.items():
-                offset = self._commit_tracker.offset(topic, partition.number)
+                offset = self._commit_tracker.offset(TopicPartition(topic, partition.number))
                 if offset is not None and offset > known.offset:
                     positions[topic] = known._replace(offset=offset)
             if positions != partition.positions:
@@ -278,7 +280,7 @@ class OwnedPartitions:
 
     async def _tell_once(self, *, heartbeat: bool) -> None:
         told = (
-            {(spec.name, number) for spec in SOURCE_TOPICS for number in self._owned}
+            {TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in self._owned}
             if heartbeat
             else self._moved
         )

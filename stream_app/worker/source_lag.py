@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from stream_app.contracts.topics import SOURCE_TOPICS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.record_lookup import first_records
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stream_app.kafka.offsets import Highwaters
-    from stream_app.metrics import SourcePartition
     from stream_app.settings import Settings
     from stream_app.worker.owned_partitions import OwnedPartitions
 
@@ -51,10 +52,10 @@ class SourceLags:
         self._owned_partitions = owned_partitions
         self._highwaters = highwaters
         self._clock = clock
-        self._found: dict[SourcePartition, Lag] = {}
-        self._append_times: dict[SourcePartition, tuple[int, int]] = {}
+        self._found: dict[TopicPartition, Lag] = {}
+        self._append_times: dict[TopicPartition, tuple[int, int]] = {}
 
-    def found(self) -> Mapping[SourcePartition, Lag]:
+    def found(self) -> Mapping[TopicPartition, Lag]:
         """The lags that the last look found; none where the broker did not answer it."""
         return self._found
 
@@ -68,7 +69,7 @@ class SourceLags:
             found = {}
         self._found = found
 
-    async def _look(self) -> dict[SourcePartition, Lag]:
+    async def _look(self) -> dict[TopicPartition, Lag]:
         applied = self._applied()
         ends = await self._highwaters.ask(applied) if applied else {}
         # records that were applied while the broker answered may lie behind the end it told
@@ -81,21 +82,21 @@ class SourceLags:
             for place, count in records.items()
         }
 
-    def _applied(self) -> dict[SourcePartition, int]:
+    def _applied(self) -> dict[TopicPartition, int]:
         owned = [
             partition
             for number in range(self._settings.partitions)
             if (partition := self._owned_partitions.get(number)) is not None
         ]
         return {
-            (spec.name, partition.number): partition.applied(spec.name)
+            TopicPartition(spec.name, partition.number): partition.applied(spec.name)
             for partition in owned
             for spec in SOURCE_TOPICS
         }
 
     async def _append_times_of(
-        self, waiting: Mapping[SourcePartition, int]
-    ) -> dict[SourcePartition, int]:
+        self, waiting: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
         """The append time, µs, of the first record at or behind an offset, of each partition."""
         # a partition that stands still is read once
         self._append_times = {
@@ -116,7 +117,7 @@ class SourceLags:
             except TimeoutError:
                 continue
             for partition, record in found.items():
-                self._append_times[spec.name, partition] = (
+                self._append_times[TopicPartition(spec.name, partition)] = (
                     offsets[partition],
                     record.timestamp * 1000,
                 )

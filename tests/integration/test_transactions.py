@@ -82,7 +82,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
         code = await worker.stop()
     assert code == 0
     assert await committed(settings, partition) == last + 1
-    where = (STORE_STATUS.name, partition)
+    where = TopicPartition(STORE_STATUS.name, partition)
     gaps = OffsetGaps(settings)
     await gaps.start()
     try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.business_hours import decode_hours
@@ -178,7 +179,7 @@ class Ingest:
         self._commit_tracker = commit_tracker
         self._fail = fail
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def polls(self, stream: Any) -> None:
         """The agent of `store-status`."""
@@ -286,7 +287,7 @@ class Ingest:
         sent = []
         refused = []
         # in the order in which they came: what follows a removal must not come before it
-        async with self._turns[taken.message.topic, owned.number]:
+        async with self._turns[TopicPartition(taken.message.topic, owned.number)]:
             for misplaced in elsewhere:
                 try:
                     passed = await self._forward_one(misplaced)

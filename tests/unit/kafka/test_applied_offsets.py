@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import TopicPartition
 
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
@@ -16,25 +17,25 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import RestoreStatus, Watermark, encode_restore
 from stream_app.errors import BrokerUnavailableError, RecordError
-from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, AppliedOffsets, Partition
+from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, AppliedOffsets
 from tests.agent_fakes import PARTITIONS, settings_with, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 POLLS, HOURS, ZONES = STORE_STATUS.name, STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name
-ALL = [(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
+ALL = [TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
 
 
 class FakeHighwaters:
     """Says how far the topics reach; a test moves them."""
 
     def __init__(self) -> None:
-        self.offsets: dict[Partition, int] = dict.fromkeys(ALL, 0)
+        self.offsets: dict[TopicPartition, int] = dict.fromkeys(ALL, 0)
         self.asked = 0
         self.error: Exception | None = None
 
-    async def ask(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         self.asked += 1
         await asyncio.sleep(0)
         if self.error is not None:
@@ -74,7 +75,7 @@ class Desk:
             self.hear(topic, number, 0)
         self.look()
 
-    async def waiting(self) -> asyncio.Task[dict[Partition, int]]:
+    async def waiting(self) -> asyncio.Task[dict[TopicPartition, int]]:
         task = asyncio.create_task(self.progress.catch_up())
         await settle()
         return task

@@ -91,7 +91,7 @@ class Desk:
 
     async def read(self) -> None:
         async with asyncio.timeout(5):
-            await self.tail.wait_for({(PLACE.topic, 0): len(self.kafka.log)})
+            await self.tail.wait_for({TopicPartition(PLACE.topic, 0): len(self.kafka.log)})
 
 
 @pytest.fixture

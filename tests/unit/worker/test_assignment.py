@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, ProducerFenced
 from faust.types import TP
 
@@ -421,8 +422,8 @@ async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(desk:
     desk.assignment.on_streams_ready()
     await desk.owned(0)
 
-    assert desk.commit_tracker.offset(POLLS, 0) is None
-    assert desk.commit_tracker.offset(POLLS, 1) == 1
+    assert desk.commit_tracker.offset(TopicPartition(POLLS, 0)) is None
+    assert desk.commit_tracker.offset(TopicPartition(POLLS, 1)) == 1
 
 
 # -- rebalances in the middle

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
-ONE, TWO = (POLLS, 0), (POLLS, 1)
+ONE, TWO = TopicPartition(POLLS, 0), TopicPartition(POLLS, 1)
 
 
 class OwnedPartitions:
     """Where the partitions rest, and where they were moved."""
 
     def __init__(self) -> None:
-        self.idle: dict[tuple[str, int], int] = {}
-        self.skipped: list[tuple[str, int, int, int]] = []
+        self.idle: dict[TopicPartition, int] = {}
+        self.skipped: list[tuple[TopicPartition, int, int]] = []
         self.owned: dict[int, OwnedPartition] = {}
 
     def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
@@ -44,11 +45,11 @@ class OwnedPartitions:
     def get(self, number: int) -> OwnedPartition | None:
         return self.owned.get(number)
 
-    def idle_offsets(self) -> dict[tuple[str, int], int]:
+    def idle_offsets(self) -> dict[TopicPartition, int]:
         return dict(self.idle)
 
-    def skip_gap(self, topic: str, number: int, first: int, end: int) -> None:
-        self.skipped.append((topic, number, first, end))
+    def skip_gap(self, partition: TopicPartition, first: int, end: int) -> None:
+        self.skipped.append((partition, first, end))
 
 
 class Log:
@@ -61,12 +62,12 @@ class Log:
     """
 
     def __init__(self) -> None:
-        self.beginning: dict[tuple[str, int], int] = {}
-        self.ends: dict[tuple[str, int], int] = {}
-        self.records: dict[tuple[str, int], list[int]] = {}
+        self.beginning: dict[TopicPartition, int] = {}
+        self.ends: dict[TopicPartition, int] = {}
+        self.records: dict[TopicPartition, list[int]] = {}
         self.errors: list[Exception] = []
         self.on_look: Callable[[], None] = lambda: None
-        self.looked_at: list[dict[tuple[str, int], tuple[int, int]]] = []
+        self.looked_at: list[dict[TopicPartition, tuple[int, int]]] = []
         self.started = self.stopped = 0
 
     async def start(self) -> None:
@@ -140,7 +141,7 @@ async def test_a_gap_is_skipped_at_the_second_look(desk: Desk) -> None:
     assert desk.log.looked_at == [], "a record may be on its way"
     await desk.gaps.skip_gaps()
 
-    assert desk.owned_partitions.skipped == [(*ONE, 5, 8)]
+    assert desk.owned_partitions.skipped == [(ONE, 5, 8)]
     assert desk.publisher.letters == []
 
 
@@ -152,7 +153,7 @@ async def test_records_that_are_still_to_come_are_waited_for(desk: Desk) -> None
 
     await desk.look_twice()
 
-    assert desk.owned_partitions.skipped == [(*TWO, 5, 9)]
+    assert desk.owned_partitions.skipped == [(TWO, 5, 9)]
 
 
 async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
@@ -173,7 +174,7 @@ async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is
 
     await desk.look_twice()
 
-    assert desk.owned_partitions.skipped == [(*ONE, 5, 20)]
+    assert desk.owned_partitions.skipped == [(ONE, 5, 20)]
     (lost,) = desk.owned_partitions.owned[0].lost
     assert (lost.first, lost.end) == (5, 20)
 
@@ -184,7 +185,7 @@ async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(desk: 
 
     await desk.look_twice()
 
-    assert desk.owned_partitions.skipped == [(*ONE, 5, 8)]
+    assert desk.owned_partitions.skipped == [(ONE, 5, 8)]
     assert desk.lost_records() == 3
 
 
@@ -206,7 +207,7 @@ async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: De
     await settle()
     await desk.gaps.stop()
 
-    assert (*ONE, 5, 8) in desk.owned_partitions.skipped
+    assert (ONE, 5, 8) in desk.owned_partitions.skipped
     assert (desk.log.started, desk.log.stopped) == (1, 1)
 
 

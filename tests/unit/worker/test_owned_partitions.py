@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from stream_app.contracts.removal import PollsRemoval
 from stream_app.contracts.revisions import Revision
@@ -195,15 +196,15 @@ async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) 
     desk.adopt(0, {POLLS: 10})
     assert desk.owned_partitions.idle_offsets()[POLLS, 0] == 10
 
-    desk.owned_partitions.skip_gap(POLLS, 0, 10, 15)
+    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 15)
     assert desk.get(0).applied(POLLS) == 15
 
     # meanwhile a record came after all, or the partition went away
-    desk.owned_partitions.skip_gap(POLLS, 0, 10, 20)
+    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 20)
     desk.get(0).start(POLLS, 15, 16)
     assert (POLLS, 0) not in desk.owned_partitions.idle_offsets()
-    desk.owned_partitions.skip_gap(POLLS, 0, 15, 20)
-    desk.owned_partitions.skip_gap(POLLS, 7, 0, 20)
+    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 15, 20)
+    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 7), 0, 20)
     assert desk.get(0).applied(POLLS) == 15
 
 

@@ -18,6 +18,8 @@ from tests.agent_fakes import NOW, FakeOwnedPartitions, FakeRecord, settings_wit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aiokafka import TopicPartition
+
 STATUS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 
 
@@ -25,14 +27,14 @@ class Brokers:
     """Ends of partitions, and the records at offsets, as a test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ends: dict[tuple[str, int], int] = {}
+        self.ends: dict[TopicPartition, int] = {}
         self.taken: dict[tuple[str, int, int], int] = {}
         self.error: Exception | None = None
         self.read: list[tuple[str, dict[int, int]]] = []
         monkeypatch.setattr(source_lag, "first_records", self._first_records)
         monkeypatch.setattr(source_lag, "ANSWER_SECONDS", 0.2)
 
-    async def ask(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         if self.error is not None:
             raise self.error
         return {place: self.ends.get(place, 0) for place in partitions}
@@ -64,7 +66,7 @@ class Look:
             lambda: NOW,
         )
 
-    async def __call__(self) -> Mapping[tuple[str, int], Lag]:
+    async def __call__(self) -> Mapping[TopicPartition, Lag]:
         await self.lags.look()
         return self.lags.found()
 

@@ -14,7 +14,7 @@ from stream_app.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream_app.kafka.applied_offsets import Partition
+    from aiokafka import TopicPartition
 
 START = 1_710_072_000_000_000
 SECOND = 1_000_000
@@ -38,14 +38,14 @@ class Workers:
         self.hangs = False
         self.unowned: str | None = None
 
-    async def reach(self) -> dict[Partition, int]:
+    async def reach(self) -> dict[TopicPartition, int]:
         if self.hangs:
             await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         return {SOURCE: self.end}
 
-    def has_applied(self, highwaters: Mapping[Partition, int]) -> bool:
+    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
         return self.applied >= highwaters[SOURCE]
 
     def why_unowned(self) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 from itertools import permutations
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from stream_app.worker.agents.acknowledge import acknowledge_when_done
@@ -29,7 +30,7 @@ class Taken:
     @property
     def committable(self) -> bool:
         """Whether its offset may be committed."""
-        return self._commit_tracker.offset("store-status", 0) == 1
+        return self._commit_tracker.offset(TopicPartition("store-status", 0)) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -8,6 +8,7 @@ from unittest.mock import ANY
 
 import orjson
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.business_hours import encode_hours
@@ -60,6 +61,7 @@ SETTINGS = settings_with()
 STORE = store_in(0)
 KEY = store_key(STORE)
 GOOD = encode_poll_batch(STORE, [(NOW - MINUTE, True)])
+STATUS_0 = TopicPartition("store-status", 0)
 
 
 class Desk:
@@ -372,7 +374,7 @@ async def test_a_run_writes_each_store_once(desk: Desk) -> None:
     ]
     assert desk.owned_partitions.finished == [(0, "store-status", 0)]
     assert desk.owned_partitions.owned[0].applied("store-status") == 30
-    assert desk.commit_tracker.offset("store-status", 0) == 30
+    assert desk.commit_tracker.offset(STATUS_0) == 30
     assert run.acks == 1
 
 
@@ -502,12 +504,12 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
     assert desk.owned_partitions.finished[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # an event before it is not done with: nothing from there on may be committed
-    assert desk.commit_tracker.offset("store-status", 0) == 0
+    assert desk.commit_tracker.offset(STATUS_0) == 0
 
     desk.publisher.sends.arrive()
     await settle()
     assert (first.acks, second.acks) == (1, 1)
-    assert desk.commit_tracker.offset("store-status", 0) == 3
+    assert desk.commit_tracker.offset(STATUS_0) == 3
     assert desk.owned_partitions.owned[0].applied("store-status") == 3
 
 
@@ -556,7 +558,7 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
 
     assert desk.facts.content == {}
     assert desk.owned_partitions.finished == []
-    assert desk.commit_tracker.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset(STATUS_0) is None
     assert event.acks == 1  # for Faust, which would wait for it
 
 
@@ -588,7 +590,7 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
     assert desk.sought == [("store-status", 0, 5)] * 2
     assert desk.facts.writes == []
     assert desk.owned_partitions.finished == []
-    assert desk.commit_tracker.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset(STATUS_0) is None
     assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
     assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
 
@@ -605,7 +607,7 @@ async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_n
     await desk.run(event)
 
     assert desk.facts.writes == []
-    assert desk.commit_tracker.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset(STATUS_0) is None
     assert event.acks == 1
 
 
@@ -618,7 +620,7 @@ async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_loo
     await desk.run(event)
 
     assert desk.facts.writes == []
-    assert desk.commit_tracker.offset("store-status", 0) is None
+    assert desk.commit_tracker.offset(STATUS_0) is None
 
 
 async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
@@ -632,12 +634,12 @@ async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing
     assert desk.failures.errors == []
     assert desk.publisher.letters == [], "nothing is wrong with the record"
     assert first.acks == 1, "Faust would wait for it"
-    assert desk.commit_tracker.offset("store-status", 0) == 0
+    assert desk.commit_tracker.offset(STATUS_0) == 0
     desk.facts.error = None
     second = event_at(1)
     await desk.run(second)
     assert second.acks == 1
-    assert desk.commit_tracker.offset("store-status", 0) == 0, "the record comes again"
+    assert desk.commit_tracker.offset(STATUS_0) == 0, "the record comes again"
 
 
 async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 from faust.types import TP
 
 from stream_app.contracts.dead_letters import dead_letter_key
@@ -61,11 +62,11 @@ async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
     assert (letter.reason, letter.original, letter.key) == ("unknown codec 5", None, None)
     assert dead_letter_key(letter) == f"{spec.name}/0/4/9".encode()
-    assert desk.commit_tracker.offset(spec.name, 0) == 4
+    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 4
 
     desk.publisher.sends.arrive()
     await settle()
-    assert desk.commit_tracker.offset(spec.name, 0) == 10
+    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]
     assert desk.failures.errors == []
 
@@ -82,7 +83,7 @@ async def test_the_records_around_it_are_applied() -> None:
     await desk.run(*events, spec=zones)
     assert [decode_fact(value)[1] for value in desk.facts.content.values()] == [b"Asia/Tokyo"]
     assert len(desk.publisher.letters) == 1
-    assert desk.commit_tracker.offset(zones.name, 0) == 11
+    assert desk.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
     assert desk.owned_partitions.owned[0].applied(zones.name) == 11
 
     polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
@@ -100,7 +101,7 @@ async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None
     (letter,) = desk.publisher.letters
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
     assert desk.publisher.reports == []
-    assert desk.commit_tracker.offset(spec.name, 0) == 10
+    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]
 
 
