@@ -17,13 +17,13 @@ from aiokafka import TopicPartition
 
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
-from api.http.memory_budget import Budget
-from api.http.request_body import READING_BYTES, Bodies
-from api.ingest.service import Ingestion
-from api.kafka.connection import KafkaLink
+from api.http.memory_budget import MemoryBudget
+from api.http.request_body import READING_BYTES, RequestBodies
+from api.ingest.service import IngestService
+from api.kafka.connection import KafkaConnection
 from api.kafka.data_age import DataAge
-from api.kafka.notifier import Changes
-from api.kafka.publisher import UNACKNOWLEDGED_BYTES, Outgoing
+from api.kafka.notifier import Notifier
+from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
 from api.kafka.shutdown import CLOSING_SECONDS
 from api.metrics import ApiMetrics, ApiSources
 from api.public.status import PublicStatus
@@ -31,8 +31,8 @@ from api.reports.service import ReportService
 from api.reports.view import ReportLog
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
-from api.stores.view import TOPICS, Registry
-from api.webhooks.service import Webhooks
+from api.stores.view import TOPICS, StoreView
+from api.webhooks.service import WebhookService
 from stream_app.contracts.access import api_process
 from stream_app.contracts.topics import (
     LATEST_POLLS,
@@ -85,11 +85,11 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.metrics = ApiMetrics()
-        changes = Changes()
+        changes = Notifier()
         # open files without a name: whatever ends this process, nothing is left behind
         with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
-            self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.tell)
-            self._registry = Registry(Path(folder) / "stores.sqlite", settings.partitions)
+            self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.notify)
+            self._registry = StoreView(Path(folder) / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._reach = BrokerMonitor(settings, self._highwaters)
         self._progress = AppliedOffsets(settings, self._highwaters, time.monotonic)
@@ -114,30 +114,30 @@ class Gateway:
             reports_tail,
             self._progress,
         ]
-        self._link = KafkaLink(
+        self._connection = KafkaConnection(
             settings,
             readers=[self._highwaters, self._reach, self._progress, self._age, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.report_service = ReportService(
-            settings, clock, self._link, self._report_log, reports_tail.catch_up, changes
+            settings, clock, self._connection, self._report_log, reports_tail.catch_up, changes
         )
-        self.webhooks = Webhooks(
+        self.webhooks = WebhookService(
             settings,
             clock,
-            self._link.send,
-            self._link.require,
+            self._connection.send,
+            self._connection.require_connected,
             self.report_service,
             self.metrics,
         )
         self.store_service = StoreService(
             self._registry,
-            read=lambda: self._link.in_time(stores_tail.catch_up()),
-            read_all=lambda: self._link.in_time(
+            read=lambda: self._connection.bounded_wait(stores_tail.catch_up()),
+            read_all=lambda: self._connection.bounded_wait(
                 asyncio.gather(stores_tail.catch_up(), latest_tail.catch_up())
             ),
             applied=self._progress.catch_up,
-            require=self._link.require,
+            require=self._connection.require_connected,
         )
         self.fleet_service = FleetService(
             settings,
@@ -145,24 +145,24 @@ class Gateway:
             self.report_service,
             self._progress.newest_poll,
             self._age.now,
-            self._link.require,
+            self._connection.require_connected,
         )
         self.public_status = PublicStatus(
             named_stores(settings.public_stores), self.fleet_service, self.report_service
         )
-        budget = Budget(unacknowledged)
-        self.ingestion = Ingestion(
+        budget = MemoryBudget(unacknowledged)
+        self.ingestion = IngestService(
             settings,
             clock,
-            Outgoing(self._link.send, budget, settings),
-            self._link.require,
+            BoundedPublisher(self._connection.send, budget, settings),
+            self._connection.require_connected,
             StoreLimit(self._registry, settings.max_stores),
             self.metrics,
         )
-        self.bodies = Bodies(READING_BYTES)
+        self.bodies = RequestBodies(READING_BYTES)
         self.metrics.read_from(
             ApiSources(
-                connected=lambda: self._link.trouble is None,
+                connected=lambda: self._connection.unavailable_reason is None,
                 unowned_partitions=lambda: unowned_count(self._progress.unowned()),
                 unacknowledged_bytes=lambda: budget.used,
                 open_reports=self._report_log.open_count,
@@ -174,7 +174,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
-        await self._link.start()
+        await self._connection.start()
         await self.report_service.start()
         await self.webhooks.start()
         await self.fleet_service.start()
@@ -185,16 +185,18 @@ class Gateway:
         await self.fleet_service.stop()
         await self.report_service.stop()
         await self.ingestion.stop(CLOSING_SECONDS)
-        await self._link.stop()
+        await self._connection.stop()
         self._registry.close()
         self._report_log.close()
 
     async def trouble(self) -> str | None:
         """Why reports cannot be answered now, in one line; None: they can."""
-        if self._link.trouble is not None:
-            return self._link.trouble
+        if self._connection.unavailable_reason is not None:
+            return self._connection.unavailable_reason
         try:
-            await self._link.in_time(self._highwaters.ask([TopicPartition(STORES.name, 0)]))
+            await self._connection.bounded_wait(
+                self._highwaters.ask([TopicPartition(STORES.name, 0)])
+            )
         except BrokerUnavailableError:
             # a right that was taken away looks alike
             return self._reach.trouble or self._topics.trouble or LOST

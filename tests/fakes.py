@@ -12,20 +12,20 @@ import orjson
 
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
-from api.http.memory_budget import Budget
-from api.http.request_body import READING_BYTES, Bodies
-from api.ingest.service import Ingestion
+from api.http.memory_budget import MemoryBudget
+from api.http.request_body import READING_BYTES, RequestBodies
+from api.ingest.service import IngestService
 from api.kafka.data_age import Freshness
-from api.kafka.notifier import Changes
-from api.kafka.publisher import UNACKNOWLEDGED_BYTES, Outgoing
+from api.kafka.notifier import Notifier
+from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
 from api.metrics import ApiMetrics
 from api.public.status import PublicStatus
 from api.reports.service import QUERY_SECONDS
 from api.reports.view import Pieces, ReportState
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
-from api.stores.view import TOPICS, Registry
-from api.webhooks.service import Webhooks
+from api.stores.view import TOPICS, StoreView
+from api.webhooks.service import WebhookService
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
@@ -73,7 +73,7 @@ class Sent(NamedTuple):
 
 
 class FakeBroker:
-    """What `KafkaLink.send` reaches: it acknowledges at once, when told, or never.
+    """What `KafkaConnection.send` reaches: it acknowledges at once, when told, or never.
 
     Attributes:
         records: what it holds, in order.
@@ -82,7 +82,7 @@ class FakeBroker:
         waiting: how many records wait to be taken.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: StoreView) -> None:
         self.records: list[Sent] = []
         self.error: Exception | None = None
         self.ahead = 0
@@ -174,17 +174,17 @@ class FakeGateway:
         self.requests: list[Any] = []
         self.queries: list[Any] = []
         self.answers: list[Any] = []
-        self.changes = Changes()
+        self.changes = Notifier()
         self.rows: dict[str, list[list[bytes]]] = {}
         self.open: int | None = None
         self.trouble_now: str | None = None
         self.error: BaseException | None = None
         self.started = 0
         self.stopped = 0
-        self._registry = Registry(":memory:", settings.partitions)  # type: ignore[arg-type]
+        self._registry = StoreView(":memory:", settings.partitions)  # type: ignore[arg-type]
         self.broker = FakeBroker(self._registry)
-        self.unacknowledged = Budget(unacknowledged)
-        self.bodies = Bodies(reading)
+        self.unacknowledged = MemoryBudget(unacknowledged)
+        self.bodies = RequestBodies(reading)
         self.metrics = ApiMetrics()
         self.report_service = self
         self.store_service = StoreService(
@@ -205,7 +205,7 @@ class FakeGateway:
             lambda: self.age or Freshness(now(), now()),
             self._answer,
         )
-        self.webhooks = Webhooks(
+        self.webhooks = WebhookService(
             settings,
             now,
             self.broker.send,
@@ -218,11 +218,11 @@ class FakeGateway:
             self.fleet_service,
             self,  # type: ignore[arg-type]
         )
-        outgoing = Outgoing(self.broker.send, self.unacknowledged, settings)
-        self.ingestion = Ingestion(
+        publisher = BoundedPublisher(self.broker.send, self.unacknowledged, settings)
+        self.ingestion = IngestService(
             settings,
             now,
-            outgoing,
+            publisher,
             self._answer,
             StoreLimit(self._registry, settings.max_stores),
             self.metrics,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from api.fleet.view import StoreNow
+    from api.fleet.view import StoreState
 
 Window = Literal["hour", "day", "week"]
 WINDOWS: Final[tuple[Window, ...]] = ("week", "day", "hour")
@@ -61,7 +61,7 @@ def backed_share(figures: Mapping[str, float] | None, window: Window) -> float |
     return (up + down) / (up + down + unknown)
 
 
-def store_badge(store: StoreNow | None, window: Window) -> str:
+def store_badge(store: StoreState | None, window: Window) -> str:
     """How long a store was up in a window, and for how long there is no data."""
     label = f"uptime {window}"
     share = None if store is None else uptime_share(store.figures, window)

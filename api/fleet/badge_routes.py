@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from api.fleet.badge import WINDOWS, fleet_badge, store_badge
-from api.http.query_params import one_of
+from api.http.query_params import enum_param
 from api.keys import FLEET
 from api.stores.query_routes import store_as_answered
 from stream_app.errors import ReportError
@@ -28,7 +28,7 @@ async def get_fleet_badge(request: web.Request) -> web.Response:
 @routes.get("/badges/{store_id}.svg")
 async def get_store_badge(request: web.Request) -> web.Response:
     """The uptime of a store in a window, as a picture."""
-    window = one_of(request, "window", WINDOWS)
+    window = enum_param(request, "window", WINDOWS)
     try:
         store = await store_as_answered(request)
     except ReportError:

@@ -9,14 +9,14 @@ import orjson
 from aiohttp import web
 
 from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
-from api.http.query_params import one_of, several_of, whole_number
+from api.http.query_params import enum_param, enum_params, int_param
 from api.keys import EVENT_STREAMS, FLEET
 from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from api.fleet.service import FleetService
-    from api.fleet.view import StoreNow
+    from api.fleet.view import StoreState
 
 PAGE_STORES: Final = 50
 MAX_PAGE_STORES: Final = 200
@@ -91,14 +91,14 @@ async def _event(service: FleetService, changed: list[str], *, more: bool) -> di
     }
 
 
-def _row(store: StoreNow, now: int | None) -> dict[str, Any]:
+def _row(store: StoreState, now: int | None) -> dict[str, Any]:
     return {
         "store_id": store.store_id,
         "state": store.state,
         "timezone": store.timezone,
         "local_time": local_time(store.timezone, now),
         "last_poll": last_poll(store),
-        "open_changes_at": moment(store.changes_at),
+        "open_changes_at": moment(store.opening_changes_at),
         "figures": store.figures,
     }
 
@@ -108,13 +108,13 @@ def _query(request: web.Request) -> tuple[FleetQuery, int]:
     if part is not None and not _PART.fullmatch(part.strip()):
         raise RecordError(f"q is not a part of a store id: {shown(part)}")
     zone = request.query["zone"].strip() if "zone" in request.query else None
-    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
-    page = whole_number(request, "page", 1, MAX_PAGE)
+    limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
+    page = int_param(request, "page", 1, MAX_PAGE)
     query = FleetQuery(
-        states=several_of(request, "state", STATES),
+        states=enum_params(request, "state", STATES),
         timezone=zone,
         part="" if part is None else part.strip().lower(),
-        sort=one_of(request, "sort", SORTS),
+        sort=enum_param(request, "sort", SORTS),
         limit=limit,
         offset=(page - 1) * limit,
     )

@@ -23,7 +23,7 @@ from stream_app.errors import StoreUptimeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from api.fleet.view import FleetQuery, FleetView, StoreNow
+    from api.fleet.view import FleetQuery, FleetView, StoreState
     from api.kafka.data_age import Freshness
     from api.reports.service import ReportService
     from stream_app.settings import Settings
@@ -167,7 +167,7 @@ class FleetService:
         )
         return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
 
-    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
         """How many stores a query finds, and those of its page.
 
         Raises:
@@ -178,7 +178,7 @@ class FleetService:
         await self._advanced()
         return await self._view.page(query)
 
-    async def store(self, store_id: str) -> StoreNow | None:
+    async def store(self, store_id: str) -> StoreState | None:
         """A store as it is now; None where it is unknown.
 
         Raises:
@@ -189,7 +189,7 @@ class FleetService:
         found = self._view.stores([store_id])
         return found[0] if found else None
 
-    async def store_with_figures(self, store_id: str) -> StoreNow | None:
+    async def store_with_figures(self, store_id: str) -> StoreState | None:
         """As `store`; the figures are asked for if they are old, the first time waited for."""
         self._require()
         await self._first_figures()
@@ -208,7 +208,7 @@ class FleetService:
         """The zones of all stores, in order."""
         return self._view.zones()
 
-    async def stores(self, store_ids: list[str]) -> list[StoreNow]:
+    async def stores(self, store_ids: list[str]) -> list[StoreState]:
         """Some stores as they are now."""
         await self._advanced()
         return self._view.stores(store_ids)
@@ -231,10 +231,10 @@ class FleetService:
         if now is None:
             # without any poll there are hours and zones all the same
             now = self._freshness().at
-        await self._view.advance(now)
+        await self._view.advance_to(now)
         if not self._watchers:
             # who begins to watch reads all of it first
-            self._view.take_changed()
+            self._view.drain_changes()
         return now
 
     async def _tick(self) -> None:
@@ -249,12 +249,12 @@ class FleetService:
     async def _tell(self) -> None:
         if not self._watchers:
             # the first look at many stores takes a while: nobody should have to wait for it
-            await self._view.look_at_new()
+            await self._view.evaluate_new_stores()
             # what nobody was told is read with the first page
-            self._view.take_changed()
+            self._view.drain_changes()
             return
         await self._advanced()
-        changed, more = self._view.take_changed()
+        changed, more = self._view.drain_changes()
         for watcher in self._watchers:
             watcher.tell(changed, more=more)
         self._tell_freshness()

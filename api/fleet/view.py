@@ -56,7 +56,7 @@ _DOWN, _UNKNOWN, _UP, _CLOSED = (
 )
 
 _SCHEMA: Final = """
-CREATE INDEX store_look_at ON store (look_at);
+CREATE INDEX store_reevaluate_at ON store (reevaluate_at);
 CREATE INDEX store_worst ON store (rank, worst, store_id, zone) WHERE rank IS NOT NULL;
 CREATE INDEX store_polled ON store (polled_order, store_id, zone, rank) WHERE rank IS NOT NULL;
 -- how many stores are in each zone and state: kept by difference, whoever changes a store
@@ -77,7 +77,7 @@ END;
 CREATE TRIGGER store_gone AFTER DELETE ON store
 BEGIN
     UPDATE tally SET stores = stores - 1 WHERE zone = OLD.zone AND rank = OLD.rank;
-    SELECT note_changed(OLD.store_id);
+    SELECT mark_changed(OLD.store_id);
 END;
 """
 
@@ -107,11 +107,11 @@ _ORDERS: Final[dict[Sort, _Order]] = {
     "id": _Order("store", ("store_id",)),
     "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
 }
-_COLUMNS: Final = "store_id, rank, zone, polled, active, changes_at, figures"
+_COLUMNS: Final = "store_id, rank, zone, polled, active, opening_changes_at, figures"
 
 
 @dataclass(frozen=True, slots=True)
-class StoreNow:
+class StoreState:
     """A store at an instant.
 
     Attributes:
@@ -120,7 +120,7 @@ class StoreNow:
         timezone: the zone that counts.
         polled: µs of its newest poll; None: there is none.
         active: what that poll said.
-        changes_at: µs; when it next opens or closes; None: never.
+        opening_changes_at: µs; when it next opens or closes; None: never.
         figures: of its last report that is known here, by name.
     """
 
@@ -129,7 +129,7 @@ class StoreNow:
     timezone: str
     polled: int | None
     active: bool
-    changes_at: int | None
+    opening_changes_at: int | None
     figures: dict[str, Any] | None
 
 
@@ -138,7 +138,7 @@ def moment(instant: int | None) -> str | None:
     return None if instant is None else format_instant(instant)
 
 
-def last_poll(store: StoreNow) -> dict[str, str] | None:
+def last_poll(store: StoreState) -> dict[str, str] | None:
     """The newest poll of a store as answers have it."""
     if store.polled is None:
         return None
@@ -159,8 +159,8 @@ def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bo
     weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
     opened = union(open_intervals(weekly, tz, now, end))
     is_open = bool(opened) and opened[0][0] == now
-    changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
-    return is_open, None if changes_at == end else changes_at
+    opening_changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
+    return is_open, None if opening_changes_at == end else opening_changes_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class _Walk:
 class FleetView:
     """The stores of the registry as they are now.
 
-    What is shown of a store, and the counts of states, are of the last `advance`.
+    What is shown of a store, and the counts of states, are of the last `advance_to`.
 
     Args:
         database: the registry's.
@@ -217,7 +217,7 @@ class FleetView:
 
     def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:
         self._database = database
-        database.create_function("note_changed", 1, self._note)
+        database.create_function("mark_changed", 1, self._mark_changed)
         # one by one: a script would end the transaction that is open
         for statement in _statements(_SCHEMA):
             database.execute(statement)
@@ -256,7 +256,7 @@ class FleetView:
             (store_id, instant, active, _NEVER_STALE if self._stale is None else self._stale),
         )
         if changed.rowcount:
-            self._note(store_id)
+            self._mark_changed(store_id)
 
     def _no_poll(self, store_id: str) -> None:
         """The polls of a store were taken back."""
@@ -266,26 +266,26 @@ class FleetView:
             " WHERE store_id = ?",
             (store_id,),
         )
-        self._note(store_id)
+        self._mark_changed(store_id)
         drop_if_gone(self._database, store_id)
 
-    async def advance(self, now: int) -> None:
+    async def advance_to(self, now: int) -> None:
         """Open, close and grow stale what has by now, some stores at a time."""
         async with self._advancing:
             before, self._now = self._now, now
             if now < before:
                 # the first poll of old ones came: until then there was only the wall clock
-                await self._look_again(now)
+                await self._reevaluate_after(now)
             await self._grow_stale(now - self._settings.stale_after)
             await self._open_and_close(now)
 
-    async def look_at_new(self) -> None:
-        """Look at the stores that came since the last `advance`, as of then."""
+    async def evaluate_new_stores(self) -> None:
+        """Look at the stores that came since the last `advance_to`, as of then."""
         async with self._advancing:
             if self._stale is not None:
                 await self._open_and_close(0)
 
-    async def _look_again(self, now: int) -> None:
+    async def _reevaluate_after(self, now: int) -> None:
         """Have the stores looked at again of which is known how they are after an instant."""
         after: str | None = ""
         while after is not None:
@@ -295,8 +295,8 @@ class FleetView:
             ).fetchone()
             end = None if last is None else last[0]
             self._database.execute(
-                "UPDATE store SET look_at = 0"
-                " WHERE store_id > ?1 AND (?2 IS NULL OR store_id <= ?2) AND looked_at > ?3",
+                "UPDATE store SET reevaluate_at = 0"
+                " WHERE store_id > ?1 AND (?2 IS NULL OR store_id <= ?2) AND evaluated_at > ?3",
                 (after, end, now),
             )
             after = end
@@ -307,29 +307,30 @@ class FleetView:
         now = self._now
         known: dict[tuple[bytes | None, str | None], tuple[Any, ...]] = {}
         while rows := self._database.execute(
-            "SELECT store_id, hours, timezone FROM store WHERE look_at <= ? LIMIT ?",
+            "SELECT store_id, hours, timezone FROM store WHERE reevaluate_at <= ? LIMIT ?",
             (due, _TURN_STORES),
         ).fetchall():
             for store_id, hours, timezone in rows:
                 opening = known.get((hours, timezone))
                 if opening is None:
                     opening = known[hours, timezone] = self._opening(hours, timezone, now)
-                zone, is_open, changes_at, look_at = opening
+                zone, is_open, opening_changes_at, reevaluate_at = opening
                 self._database.execute(
-                    "UPDATE store SET zone = :zone, open = :open, changes_at = :changes_at,"  # noqa: S608  ours
-                    f" look_at = :look_at, looked_at = :now, rank = {_RANK}"
+                    "UPDATE store SET zone = :zone, open = :open,"  # noqa: S608  ours
+                    " opening_changes_at = :opening_changes_at,"
+                    f" reevaluate_at = :reevaluate_at, evaluated_at = :now, rank = {_RANK}"
                     " WHERE store_id = :store_id",
                     {
                         "zone": zone,
                         "open": is_open,
-                        "changes_at": changes_at,
-                        "look_at": look_at,
+                        "opening_changes_at": opening_changes_at,
+                        "reevaluate_at": reevaluate_at,
                         "now": now,
                         "stale": self._stale,
                         "store_id": store_id,
                     },
                 )
-                self._note(store_id)
+                self._mark_changed(store_id)
             await asyncio.sleep(0)
 
     def _opening(
@@ -337,8 +338,13 @@ class FleetView:
     ) -> tuple[str, bool, int | None, int]:
         """Zone, whether it is open, when that changes, and when to look again."""
         tz = zone(timezone, self._settings.default_timezone)
-        is_open, changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
-        return str(tz), is_open, changes_at, now + LOOK_AHEAD if changes_at is None else changes_at
+        is_open, opening_changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
+        return (
+            str(tz),
+            is_open,
+            opening_changes_at,
+            now + LOOK_AHEAD if opening_changes_at is None else opening_changes_at,
+        )
 
     async def _grow_stale(self, stale: int) -> None:
         """Change the state of open stores whose newest poll has grown too old since, or young."""
@@ -362,17 +368,17 @@ class FleetView:
                     f"UPDATE store SET rank = {_RANK} WHERE store_id = :store_id",  # noqa: S608  ours
                     {"open": True, "stale": stale, "store_id": store_id},
                 )
-                self._note(store_id)
+                self._mark_changed(store_id)
             after = rows[-1][:2]
             await asyncio.sleep(0)
 
-    def _note(self, store_id: str) -> None:
+    def _mark_changed(self, store_id: str) -> None:
         if len(self._changed) < MAX_CHANGED:
             self._changed[store_id] = None
         else:
             self._more_changed = True
 
-    def take_changed(self) -> tuple[list[str], bool]:
+    def drain_changes(self) -> tuple[list[str], bool]:
         """The stores that changed or went since the last call, and whether there are more."""
         changed, more = list(self._changed), self._more_changed
         self._changed, self._more_changed = {}, False
@@ -394,7 +400,7 @@ class FleetView:
         )
         return [name for (name,) in rows]
 
-    async def page(self, query: FleetQuery) -> tuple[int, list[StoreNow]]:
+    async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
         """How many stores a query finds, and those of its page.
 
         The stores are read in order, a slice at a time, so that a page far behind keeps nobody
@@ -493,7 +499,7 @@ class FleetView:
         ).fetchone()
         return size, page, last
 
-    def stores(self, store_ids: Sequence[str]) -> list[StoreNow]:
+    def stores(self, store_ids: Sequence[str]) -> list[StoreState]:
         """Some stores as they are now; those that are unknown are left out."""
         found = []
         for store_id in store_ids:
@@ -539,15 +545,15 @@ def _worst(report: Mapping[str, Any]) -> float:
     return worst
 
 
-def _store_now(row: tuple[Any, ...]) -> StoreNow:
-    store_id, rank, timezone, polled, active, changes_at, figures = row
-    return StoreNow(
+def _store_now(row: tuple[Any, ...]) -> StoreState:
+    store_id, rank, timezone, polled, active, opening_changes_at, figures = row
+    return StoreState(
         store_id=store_id,
         state=STATES[rank],
         timezone=timezone,
         polled=polled,
         active=bool(active),
-        changes_at=changes_at,
+        opening_changes_at=opening_changes_at,
         figures=None if figures is None else orjson.loads(figures),
     )
 

@@ -51,13 +51,13 @@ def described_parameters_only(mounted_at: str = "") -> Any:
         if request.query_string:
             known = _known_in(request, mounted_at)
             if known is not None:
-                check_query(request, known)
+                reject_unknown_params(request, known)
         return await handler(request)
 
     return middleware
 
 
-def check_query(request: web.Request, known: QueryParameters) -> None:
+def reject_unknown_params(request: web.Request, known: QueryParameters) -> None:
     """Pass where the query has known parameters alone, each with a value.
 
     Raises:

@@ -32,7 +32,7 @@ class TokenBucket:
         self._left = at_once
         self._filled_at = monotonic()
 
-    def take(self, amount: float = 1) -> bool:
+    def try_acquire(self, amount: float = 1) -> bool:
         """Take so much, or nothing where there is less."""
         now = self._monotonic()
         self._left = min(self._at_once, self._left + (now - self._filled_at) * self._per_second)
@@ -43,7 +43,7 @@ class TokenBucket:
         return True
 
 
-class Budget:
+class MemoryBudget:
     """Bytes, or what a caller counts as such, of which no more than `limit` are in hand."""
 
     def __init__(self, limit: int) -> None:
@@ -61,16 +61,16 @@ class Budget:
         """What is in hand now."""
         return self._used
 
-    def try_take(self, amount: int) -> bool:
+    def try_acquire(self, amount: int) -> bool:
         """Take it at once, or not at all."""
         if self._used + amount > self._limit:
             return False
         self._used += amount
         return True
 
-    async def take(self, amount: int, patience: float) -> bool:
+    async def acquire(self, amount: int, patience: float) -> bool:
         """Take it once there is room, those first who asked first; False after `patience` s."""
-        if not self._waiting and self.try_take(amount):
+        if not self._waiting and self.try_acquire(amount):
             return True
         given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = (amount, given)
@@ -79,7 +79,7 @@ class Budget:
             await asyncio.wait({given}, timeout=patience)
         except asyncio.CancelledError:
             if given.done():
-                self.give_back(amount)
+                self.release(amount)
             raise
         finally:
             if not given.done():
@@ -87,11 +87,11 @@ class Budget:
                 self._serve()
         return given.done()
 
-    def give_back(self, amount: int) -> None:
+    def release(self, amount: int) -> None:
         """What was taken is no longer in hand."""
         self._used -= amount
         self._serve()
 
     def _serve(self) -> None:
-        while self._waiting and self.try_take(self._waiting[0][0]):
+        while self._waiting and self.try_acquire(self._waiting[0][0]):
             self._waiting.popleft()[1].set_result(None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name", bound=str)
 
 
-def whole_number(request: web.Request, name: str, default: int, most: int) -> int:
+def int_param(request: web.Request, name: str, default: int, most: int) -> int:
     """A number from 1 on.
 
     Raises:
@@ -31,7 +31,7 @@ def whole_number(request: web.Request, name: str, default: int, most: int) -> in
     return int(text)
 
 
-def one_of(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
+def enum_param(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
     """One of some names; the first one where none is said.
 
     Raises:
@@ -43,7 +43,7 @@ def one_of(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
     return _known(name, text, known)
 
 
-def several_of(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
+def enum_params(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
     """Some of some names, with commas between or said more than once; without it: none.
 
     Raises:
@@ -60,7 +60,7 @@ def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:
     raise RecordError(f"{name} is not one of {', '.join(known)}: {shown(text)}")
 
 
-def instant(request: web.Request, name: str) -> int | None:
+def instant_param(request: web.Request, name: str) -> int | None:
     """An instant in µs; None where none is said.
 
     Raises:

@@ -20,7 +20,7 @@ from api.http.content_coding import (
     Unpacker,
 )
 from api.http.json_items import SLICE_BYTES
-from api.http.memory_budget import Budget
+from api.http.memory_budget import MemoryBudget
 from api.http.problems import RETRY_SECONDS, ProblemError
 from stream_app.contracts.fields import shown
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
@@ -61,7 +61,7 @@ class BodiesStoppingError(Exception):
     """The API stops, and the rest of a body will not be read."""
 
 
-class Bodies:
+class RequestBodies:
     """The bodies that are being read.
 
     Attributes:
@@ -70,7 +70,7 @@ class Bodies:
     """
 
     def __init__(self, limit: int) -> None:
-        self.budget = Budget(limit)
+        self.budget = MemoryBudget(limit)
         self.stopping = False
         self._open: set[RequestBody] = set()
 
@@ -97,7 +97,7 @@ class RequestBody:
         bodies: all bodies.
     """
 
-    def __init__(self, request: web.Request, bodies: Bodies) -> None:
+    def __init__(self, request: web.Request, bodies: RequestBodies) -> None:
         self._request = request
         self._bodies = bodies
         self._budget = bodies.budget
@@ -110,7 +110,7 @@ class RequestBody:
 
     async def __aexit__(self, *_: object) -> None:
         self._bodies.closed(self)
-        self._budget.give_back(self._held)
+        self._budget.release(self._held)
         self._held = 0
 
     def cut_off(self) -> None:
@@ -137,7 +137,7 @@ class RequestBody:
             raise BodyTooLargeError(limit, bytes(data[:limit]))
         return bytes(data)
 
-    def hold_parsed(self, body: bytes) -> None:
+    def reserve_for_parsed(self, body: bytes) -> None:
         """Take what a body holds while a slice of it is parsed.
 
         Raises:
@@ -145,14 +145,14 @@ class RequestBody:
         """
         self._hold(PARSED_BYTES * min(len(body), SLICE_BYTES))
 
-    def try_hold(self, amount: int) -> bool:
+    def try_reserve(self, amount: int) -> bool:
         """Take some more, if there is room."""
-        if not self._budget.try_take(amount):
+        if not self._budget.try_acquire(amount):
             return False
         self._held += amount
         return True
 
-    def hold_stream(self, line_bytes: int) -> None:
+    def reserve_for_stream(self, line_bytes: int) -> None:
         """Take what a body holds that is read line by line.
 
         Raises:
@@ -210,7 +210,7 @@ class RequestBody:
             ) from None
 
     def _hold(self, amount: int) -> None:
-        if not self.try_hold(amount):
+        if not self.try_reserve(amount):
             raise OverloadedError("too many large bodies are being read: try again in a moment")
 
 

@@ -14,7 +14,7 @@ from api.http.json_items import Item
 from api.http.ndjson import LineTooLongError
 from api.http.problems import NOT_KEPT, ProblemError
 from api.ingest.rejected_items import RefusedItems
-from api.kafka.publisher import outcome
+from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.bodies import poll_item_in
 from stream_app.contracts.json_text import RepeatedKeyError
 from stream_app.errors import RecordError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from api.ingest.service import Ingestion
+    from api.ingest.service import IngestService
     from stream_app.contracts.bodies import Poll
     from stream_app.kafka.batch_producer import BatchMetadata
 
@@ -50,14 +50,16 @@ class BatchIntake:
     Args:
         ingestion: where they go.
         path: of the request, for the dead letters.
-        try_hold: takes bytes of the memory for bodies, or says that there is no room.
+        try_reserve: takes bytes of the memory for bodies, or says that there is no room.
     """
 
-    def __init__(self, ingestion: Ingestion, path: str, try_hold: Callable[[int], bool]) -> None:
+    def __init__(
+        self, ingestion: IngestService, path: str, try_reserve: Callable[[int], bool]
+    ) -> None:
         self.accepted = 0
         self._ingestion = ingestion
         self._source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
-        self._refused = RefusedItems(try_hold)
+        self._refused = RefusedItems(try_reserve)
         self._not_kept = ""
         self._waiting: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
@@ -158,7 +160,7 @@ class BatchIntake:
 
     async def _settle_oldest(self) -> None:
         sent, entries = self._waiting[0]
-        taken = await outcome(sent)
+        taken = await acknowledged_at(sent)
         self._waiting.popleft()
         self._unacknowledged -= len(entries)
         self._tally(entries, taken)

@@ -29,7 +29,7 @@ def path_of(request: web.Request) -> str:
 
 
 @asynccontextmanager
-async def refused_is_kept(
+async def dead_letter_on_rejection(
     request: web.Request, original: bytes, *, truncated: bool = False, polls: int = 0
 ) -> AsyncIterator[None]:
     """A block that judges a body, or its beginning: what it refuses is kept, then refused.
@@ -56,12 +56,12 @@ async def refused_is_kept(
         raise
 
 
-async def whole_body(
+async def read_body(
     request: web.Request, body: RequestBody, limit: int, beginning: bytes = b""
 ) -> bytes:
     """The whole body; one that is too large is kept up to the limit and answered 413."""
     try:
         return await body.read(limit, beginning)
     except BodyTooLargeError as error:
-        async with refused_is_kept(request, error.beginning, truncated=True):
+        async with dead_letter_on_rejection(request, error.beginning, truncated=True):
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None

@@ -31,13 +31,13 @@ class RefusedItems:
         listed: the first of them, by index and reason.
 
     Args:
-        try_hold: takes bytes of the memory for bodies, or says that there is no room.
+        try_reserve: takes bytes of the memory for bodies, or says that there is no room.
     """
 
-    def __init__(self, try_hold: Callable[[int], bool]) -> None:
+    def __init__(self, try_reserve: Callable[[int], bool]) -> None:
         self.count = 0
         self.listed: list[dict[str, Any]] = []
-        self._try_hold = try_hold
+        self._try_reserve = try_reserve
         self._kept: list[_Refused] = []
         self._kept_bytes = 0
         self._all_kept = True
@@ -65,7 +65,7 @@ class RefusedItems:
             self._all_kept
             and len(self._kept) < MAX_LETTERS
             and self._kept_bytes + cost <= KEPT_BYTES
-            and self._try_hold(cost)
+            and self._try_reserve(cost)
         )
         if self._all_kept or not self._kept:
             self._kept.append(_Refused(number, reason, original, truncated))

@@ -16,7 +16,7 @@ from api.http.ndjson import LineSplitter
 from api.http.problems import BUSY_SECONDS, RETRY_SECONDS, ProblemError, accepted
 from api.http.request_body import RequestBody, json_in, stopping
 from api.ingest.batch import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooManyRefusedError
-from api.ingest.rejected_body import path_of, refused_is_kept, whole_body
+from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_body
 from api.keys import BODIES, INGESTION
 from stream_app.contracts.bodies import poll_in
 from stream_app.contracts.fields import parse_uuid, status_name
@@ -66,8 +66,8 @@ async def post_status(request: web.Request) -> web.Response:
     """One poll; without a time it is of now."""
     ingestion = request.app[INGESTION]
     async with RequestBody(request, request.app[BODIES]) as body:
-        data = await whole_body(request, body, MAX_POLL_BYTES)
-        async with refused_is_kept(request, data, polls=1):
+        data = await read_body(request, body, MAX_POLL_BYTES)
+        async with dead_letter_on_rejection(request, data, polls=1):
             store_id = parse_uuid(request.match_info["store_id"])
             now = ingestion.clock()
             instant, active = poll_in(json_in(data, _EXPECTED), now)
@@ -92,13 +92,13 @@ async def post_statuses(request: web.Request) -> web.Response:
     """Polls of many stores; one that is refused refuses no other."""
     async with RequestBody(request, request.app[BODIES]) as body:
         beginning = await _beginning(body.chunks())
-        async with refused_is_kept(request, beginning, truncated=True):
+        async with dead_letter_on_rejection(request, beginning, truncated=True):
             encoding = foreign_encoding(beginning)
             if encoding is not None:
                 raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {encoding}; send UTF-8")
         text = beginning.removeprefix(BYTE_ORDER_MARK).lstrip()
         in_lines = request.content_type in _NDJSON and not text.startswith(b"[")
-        intake = BatchIntake(request.app[INGESTION], path_of(request), body.try_hold)
+        intake = BatchIntake(request.app[INGESTION], path_of(request), body.try_reserve)
         if in_lines or text.startswith(b"{"):
             return await _take_stream(request, body, beginning, intake)
         return await _take_array(request, body, beginning, intake)
@@ -119,9 +119,9 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
 async def _take_array(
     request: web.Request, body: RequestBody, beginning: bytes, intake: BatchIntake
 ) -> web.Response:
-    data = await whole_body(request, body, MAX_ARRAY_BYTES, beginning)
-    body.hold_parsed(data)
-    async with refused_is_kept(request, data):
+    data = await read_body(request, body, MAX_ARRAY_BYTES, beginning)
+    body.reserve_for_parsed(data)
+    async with dead_letter_on_rejection(request, data):
         # all of it before the first item is taken: half an array is none
         await _check_array(request, data)
     async with _counted(intake):
@@ -149,7 +149,7 @@ async def _check_array(request: web.Request, data: bytes) -> None:
 async def _take_stream(
     request: web.Request, body: RequestBody, chunk: bytes, intake: BatchIntake
 ) -> web.Response:
-    body.hold_stream(MAX_POLL_BYTES)
+    body.reserve_for_stream(MAX_POLL_BYTES)
     splitter, reader = LineSplitter(MAX_POLL_BYTES), ObjectReader(MAX_POLL_BYTES)
     size = 0
     chunk = chunk.removeprefix(BYTE_ORDER_MARK)

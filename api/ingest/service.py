@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from api.http.memory_budget import TokenBucket
-from api.kafka.publisher import Outgoing, outcome, overloaded
+from api.kafka.publisher import BoundedPublisher, acknowledged_at, overloaded
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.dead_letters import (
     KEPT_BYTES,
@@ -58,13 +58,13 @@ POLL_BYTES: Final = 320
 """What a poll costs of the budget until it is acknowledged: its share of a record, who waits."""
 
 
-class Ingestion:
+class IngestService:
     """Takes polls, hours and zones, and keeps what is refused.
 
     Args:
         settings: the tolerance.
         clock: the wall clock in µs.
-        outgoing: what sends.
+        publisher: what sends.
         require: raises without a connection.
         limit: says whether there is a place for a store that is new.
         metrics: counts polls and dead letters.
@@ -79,7 +79,7 @@ class Ingestion:
         self,
         settings: Settings,
         clock: Callable[[], int],
-        outgoing: Outgoing,
+        publisher: BoundedPublisher,
         require: Callable[[], None],
         limit: StoreLimit,
         metrics: ApiMetrics,
@@ -90,13 +90,13 @@ class Ingestion:
         self._letters = TokenBucket(LETTERS_PER_SECOND, LETTERS_AT_ONCE)
         self._earliest = settings.earliest_poll
         self._tolerance = settings.future_tolerance
-        self._outgoing = outgoing
+        self._publisher = publisher
         self._require = require
         self.limit = limit
 
     async def stop(self, patience: float) -> None:
         """Wait for what is under way, for so many seconds at most."""
-        await self._outgoing.settle(patience)
+        await self._publisher.drain(patience)
 
     def ill_dated(self, instant: int, clock: int | None = None) -> str | None:
         """Why a poll's time is refused; None: it is not.
@@ -122,9 +122,9 @@ class Ingestion:
         """
         self.check(store_id)
         self.limit.check(store_id)
-        if not self._outgoing.budget.try_take(POLL_BYTES):
+        if not self._publisher.budget.try_acquire(POLL_BYTES):
             raise overloaded()
-        taken = await outcome(self._begin(store_id, [poll]))
+        taken = await acknowledged_at(self._begin(store_id, [poll]))
         reason = self.ill_dated(poll[0], taken)
         if reason is None:
             self.polls_counted.accepted += 1
@@ -139,7 +139,7 @@ class Ingestion:
             BrokerUnavailableError: not now.
         """
         self._require()
-        self._outgoing.check(STORE_STATUS, store_id.encode())
+        self._publisher.check(STORE_STATUS, store_id.encode())
 
     async def polls(
         self, by_store: Mapping[str, list[Poll]]
@@ -160,7 +160,7 @@ class Ingestion:
         for store_id in by_store:
             self.check(store_id)
         left = POLL_BYTES * sum(map(len, by_store.values()))
-        await self._outgoing.make_room(left)
+        await self._publisher.reserve(left)
         begun = []
         try:
             for store_id, polls in by_store.items():
@@ -168,7 +168,7 @@ class Ingestion:
                 begun.append(self._begin(store_id, polls))
         except BrokerUnavailableError:
             # the connection was lost while there was no room: none was taken, not even the first
-            self._outgoing.budget.give_back(left)
+            self._publisher.budget.release(left)
             raise
         return begun
 
@@ -207,12 +207,12 @@ class Ingestion:
         self._require()
         key = store_id.encode()
         sent = [
-            self._outgoing.start(STORE_BUSINESS_HOURS, key, None),
-            self._outgoing.start(STORE_TIMEZONES, key, None),
-            self._outgoing.start(STORE_STATUS, key, encode_removal(store_id)),
+            self._publisher.send(STORE_BUSINESS_HOURS, key, None),
+            self._publisher.send(STORE_TIMEZONES, key, None),
+            self._publisher.send(STORE_STATUS, key, encode_removal(store_id)),
         ]
         for one in sent:
-            await outcome(one)
+            await acknowledged_at(one)
 
     async def refuse(
         self, path: str, reason: str, original: bytes, *, truncated: bool = False
@@ -243,11 +243,11 @@ class Ingestion:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._require()
-        if not self._letters.take(1 + len(letter.original or b"") / LETTER_BYTES):
+        if not self._letters.try_acquire(1 + len(letter.original or b"") / LETTER_BYTES):
             self._metrics.letters_not_kept += 1
             return False
         log.info("refused %s: %s", letter.source["path"], letter.reason[:LOGGED_CHARACTERS])
-        await outcome(self._outgoing.start(DEAD_LETTERS, *self._record_of(letter)))
+        await acknowledged_at(self._publisher.send(DEAD_LETTERS, *self._record_of(letter)))
         return True
 
     async def keep_one_of_many(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
@@ -261,7 +261,7 @@ class Ingestion:
             BrokerUnavailableError: the broker is out of reach.
         """
         self._require()
-        return await self._outgoing.start_patiently(DEAD_LETTERS, *self._record_of(letter))
+        return await self._publisher.send_when_room(DEAD_LETTERS, *self._record_of(letter))
 
     def _record_of(self, letter: DeadLetter) -> tuple[bytes, bytes]:
         self._metrics.dead_letters.count(letter)
@@ -269,9 +269,9 @@ class Ingestion:
 
     async def _publish(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
         self._require()
-        await outcome(self._outgoing.start(topic, store_id.encode(), value))
+        await acknowledged_at(self._publisher.send(topic, store_id.encode(), value))
 
     def _begin(self, store_id: str, polls: list[Poll]) -> asyncio.Future[BatchMetadata]:
         value = encode_poll_batch(store_id, polls)
         cost = POLL_BYTES * len(polls)
-        return self._outgoing.begin(STORE_STATUS, store_id.encode(), value, cost)
+        return self._publisher.send_reserved(STORE_STATUS, store_id.encode(), value, cost)

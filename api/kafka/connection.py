@@ -76,7 +76,7 @@ class _Sending:
             await self.producer.stop()
 
 
-class KafkaLink:
+class KafkaConnection:
     """The producer, and the readers that live while there is a connection.
 
     Args:
@@ -98,13 +98,13 @@ class KafkaLink:
         self._views = views
         self._new_producer = new_producer or _new_producer
         self._sending: _Sending | None = None
-        self._trouble: str | None = "still connecting to Kafka"
+        self._unavailable_reason: str | None = "still connecting to Kafka"
         self._work: set[asyncio.Task[Any]] = set()
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why there is no connection, in one line; None: there is one."""
-        return self._trouble
+        return self._unavailable_reason
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -112,7 +112,7 @@ class KafkaLink:
 
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
-        self._trouble = "stopping"
+        self._unavailable_reason = "stopping"
         await cancel_tasks(self._work)
         sending, self._sending = self._sending, None
         await asyncio.gather(
@@ -120,14 +120,14 @@ class KafkaLink:
             *([bounded(sending.stop())] if sending is not None else []),
         )
 
-    def require(self) -> None:
+    def require_connected(self) -> None:
         """Pass only with a connection.
 
         Raises:
             BrokerUnavailableError: there is none.
         """
-        if self._trouble is not None:
-            raise BrokerUnavailableError(self._trouble)
+        if self._unavailable_reason is not None:
+            raise BrokerUnavailableError(self._unavailable_reason)
 
     def send(
         self,
@@ -156,7 +156,7 @@ class KafkaLink:
         """
         sending = self._sending
         if sending is None:
-            raise BrokerUnavailableError(self._trouble or "connecting to Kafka again")
+            raise BrokerUnavailableError(self._unavailable_reason or "connecting to Kafka again")
         try:
             batch = sending.batches.add(topic.name, partition, key, value, at_once=at_once)
         except KafkaError as error:
@@ -165,7 +165,7 @@ class KafkaLink:
             batch.sent.add_done_callback(partial(self._on_sent, sending))
         return batch.sent
 
-    async def in_time(self, waiting: Awaitable[_T]) -> _T:
+    async def bounded_wait(self, waiting: Awaitable[_T]) -> _T:
         """Wait for Kafka's answer, but not for long.
 
         Raises:
@@ -188,13 +188,13 @@ class KafkaLink:
                 for view in self._views:
                     await view.catch_up()
             except (StoreUptimeError, KafkaError) as error:
-                if str(error) != self._trouble:
+                if str(error) != self._unavailable_reason:
                     log.warning("not connected yet, trying again: %s", error)
-                self._trouble = str(error)
+                self._unavailable_reason = str(error)
                 await self._disconnect()
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                self._trouble = None
+                self._unavailable_reason = None
                 log.info("connected to Kafka at %s", self._settings.kafka_bootstrap)
                 return
 

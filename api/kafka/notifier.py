@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Changes:
+class Notifier:
     """Wakes those who wait for something by its key."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
-    def tell(self, key: str) -> None:
+    def notify(self, key: str) -> None:
         """Wake all who wait for a key."""
         for changed in self._waiting.get(key, ()):
             changed.set()
 
     @contextmanager
-    def of(self, key: str) -> Iterator[asyncio.Event]:
+    def subscribe(self, key: str) -> Iterator[asyncio.Event]:
         """An event that is set by every change from now on, until the block ends."""
         changed = asyncio.Event()
         waiting = self._waiting.setdefault(key, set())

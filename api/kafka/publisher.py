@@ -21,7 +21,7 @@ from stream_app.errors import BrokerUnavailableError, OverloadedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.http.memory_budget import Budget
+    from api.http.memory_budget import MemoryBudget
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
@@ -56,7 +56,7 @@ class _Partition:
     acknowledged: float = float("-inf")
 
 
-class Outgoing:
+class BoundedPublisher:
     """Sends records and says in time what became of them.
 
     Args:
@@ -70,7 +70,7 @@ class Outgoing:
     def __init__(
         self,
         send: Send,
-        budget: Budget,
+        budget: MemoryBudget,
         settings: Settings,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,7 +96,7 @@ class Outgoing:
                 f"Kafka has not acknowledged a record on {topic.name} for {waiting:.0f} s"
             )
 
-    def begin(
+    def send_reserved(
         self, topic: TopicSpec, key: bytes, value: bytes | None, cost: int
     ) -> asyncio.Future[BatchMetadata]:
         """Send a record whose cost has been taken; it is given back at the end.
@@ -111,7 +111,7 @@ class Outgoing:
         try:
             sent = self._send(topic, place[1], key, value)
         except BrokerUnavailableError:
-            self.budget.give_back(cost)
+            self.budget.release(cost)
             raise
         partition = self._partitions[place]
         batch = partition.under_way.get(sent)
@@ -122,11 +122,11 @@ class Outgoing:
         return sent
 
     def _ended(self, partition: _Partition, sent: asyncio.Future[BatchMetadata]) -> None:
-        self.budget.give_back(partition.under_way.pop(sent).cost)
+        self.budget.release(partition.under_way.pop(sent).cost)
         if not sent.cancelled() and sent.exception() is None:
             partition.acknowledged = self._monotonic()
 
-    def start(
+    def send(
         self, topic: TopicSpec, key: bytes, value: bytes | None
     ) -> asyncio.Future[BatchMetadata]:
         """Take the cost and send, as `begin`.
@@ -137,29 +137,29 @@ class Outgoing:
         """
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value or b"")
-        if not self.budget.try_take(cost):
+        if not self.budget.try_acquire(cost):
             raise overloaded()
-        return self.begin(topic, key, value, cost)
+        return self.send_reserved(topic, key, value, cost)
 
-    async def start_patiently(
+    async def send_when_room(
         self, topic: TopicSpec, key: bytes, value: bytes
     ) -> asyncio.Future[BatchMetadata]:
         """As `start`, but wait a while for room."""
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
-        await self.make_room(cost)
-        return self.begin(topic, key, value, cost)
+        await self.reserve(cost)
+        return self.send_reserved(topic, key, value, cost)
 
-    async def make_room(self, cost: int) -> None:
+    async def reserve(self, cost: int) -> None:
         """Take a cost, waiting a while for room.
 
         Raises:
             OverloadedError: there was none in time.
         """
-        if not await self.budget.take(cost, ANSWER_SECONDS):
+        if not await self.budget.acquire(cost, ANSWER_SECONDS):
             raise overloaded()
 
-    async def settle(self, patience: float) -> None:
+    async def drain(self, patience: float) -> None:
         """Wait for what is under way, for so many seconds at most."""
         under_way = {
             sent for partition in self._partitions.values() for sent in partition.under_way
@@ -171,7 +171,7 @@ class Outgoing:
         return topic.name, _partition_of(key, topic.partitions(self._settings))
 
 
-async def outcome(sent: asyncio.Future[BatchMetadata]) -> int:
+async def acknowledged_at(sent: asyncio.Future[BatchMetadata]) -> int:
     """The append time, µs, of records that others may wait for too.
 
     Raises:

@@ -14,7 +14,7 @@ from api.fleet.badge_routes import picture
 from api.http.described_parameters import described_parameters_only
 from api.http.host_and_origin import own_hosts_only
 from api.http.problems import ProblemError, problem_middleware
-from api.http.query_params import one_of
+from api.http.query_params import enum_param
 from api.http.response_headers import complete_headers
 from api.http.static_files import answer, asset_named, load
 from api.public.status import PublicStatus
@@ -82,7 +82,7 @@ async def public_fleet_badge(request: web.Request) -> web.Response:
 @routes.get("/badges/{store_id}.svg")
 async def public_store_badge(request: web.Request) -> web.Response:
     """The uptime of a chosen store, as a picture."""
-    window = one_of(request, "window", WINDOWS)
+    window = enum_param(request, "window", WINDOWS)
     store_id = parse_uuid(request.match_info["store_id"])
     chosen = _chosen(request)
     if store_id not in chosen.chosen:

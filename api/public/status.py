@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.fleet.service import FleetService
-    from api.fleet.view import StoreNow
+    from api.fleet.view import StoreState
     from api.reports.service import ReportService
 
 log = logging.getLogger(__name__)
@@ -66,13 +66,13 @@ class PublicStatus:
         self._asked = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
-    async def store(self, store_id: str) -> StoreNow | None:
+    async def store(self, store_id: str) -> StoreState | None:
         """A chosen store as it is now; None where it is not chosen, or not known yet."""
         if store_id not in self.chosen:
             return None
         return await self._fleet.store_with_figures(store_id)
 
-    async def stores(self) -> dict[str, StoreNow]:
+    async def stores(self) -> dict[str, StoreState]:
         """The chosen stores that are known, by id.
 
         Raises:
@@ -106,13 +106,13 @@ class PublicStatus:
             ],
         }
 
-    def _counts(self, known: Mapping[str, StoreNow]) -> dict[str, int]:
+    def _counts(self, known: Mapping[str, StoreState]) -> dict[str, int]:
         counts: dict[str, int] = dict.fromkeys(STATES, 0)
         for store_id in self.chosen:
             counts[known[store_id].state if store_id in known else "unknown"] += 1
         return {**counts, "total": len(self.chosen)}
 
-    def _shown(self, store: StoreNow | None, now: int | None) -> dict[str, Any]:
+    def _shown(self, store: StoreState | None, now: int | None) -> dict[str, Any]:
         if store is None:
             return {
                 "state": "unknown",
@@ -130,8 +130,8 @@ class PublicStatus:
             "timezone": store.timezone,
             "local_time": local_time(store.timezone, now),
             "last_poll_at": moment(store.polled),
-            "open_changes_at": moment(store.changes_at),
-            "open_changes_local": local_time(store.timezone, store.changes_at),
+            "open_changes_at": moment(store.opening_changes_at),
+            "open_changes_local": local_time(store.timezone, store.opening_changes_at),
             "uptime": {
                 "last_day": uptime_share(store.figures, "day"),
                 "last_week": uptime_share(store.figures, "week"),
@@ -143,7 +143,7 @@ class PublicStatus:
             "days": self._days.get(store.store_id, []),
         }
 
-    async def _refresh_days(self, known: Mapping[str, StoreNow]) -> None:
+    async def _refresh_days(self, known: Mapping[str, StoreState]) -> None:
         """Ask for the days if they are old; who comes first waits, others see the old ones."""
         old = time.monotonic() - self._asked >= DAYS_SECONDS
         if known and old and (self._asking is None or self._asking.done()):

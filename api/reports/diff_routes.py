@@ -66,12 +66,12 @@ async def report_diff(request: web.Request) -> web.Response:
         raise gone(after)
     budget = request.app[BODIES].budget
     size = _size(service, before) + _size(service, after)
-    if not budget.try_take(size):
+    if not budget.try_acquire(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
         changes, more = await _changes(service, before, after)
     finally:
-        budget.give_back(size)
+        budget.release(size)
     settings = changed_settings(before.content, after.content)
     return web.Response(
         body=orjson.dumps(

@@ -17,7 +17,7 @@ async def report_events(request: web.Request) -> web.StreamResponse:
     service = request.app[REPORTS]
     state = await report_named(request)
     async with request.app[EVENT_STREAMS].open(request) as stream:
-        with service.changes.of(state.report_id) as changed:
+        with service.changes.subscribe(state.report_id) as changed:
             told = None
             while True:
                 progress = {"report_id": state.report_id, **progress_of(state)}

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from api.http.content_negotiation import best_of
 from api.http.problems import ProblemError
-from api.http.query_params import several_of
+from api.http.query_params import enum_params
 from api.keys import BODIES, REPORTS
 from api.reports.parquet import PARQUET_FACTOR, parquet
 from api.reports.rows import csv_chunks, fields_of, json_chunks, rows_in_order
@@ -68,7 +68,7 @@ def further_columns(request: web.Request) -> tuple[FurtherColumn, ...]:
     Raises:
         RecordError: there is no such column.
     """
-    return several_of(request, "columns", FURTHER_COLUMNS)
+    return enum_params(request, "columns", FURTHER_COLUMNS)
 
 
 async def report_answer(
@@ -134,7 +134,7 @@ async def _fleet_answer(
                 HTTPStatus.NOT_ACCEPTABLE,
                 "the report is too large for one Parquet file from here: take CSV or JSON",
             )
-    if not budget.try_take(size):
+    if not budget.try_acquire(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
         response = web.StreamResponse(headers=_headers(state, content, media, further))
@@ -149,7 +149,7 @@ async def _fleet_answer(
             await asyncio.sleep(0)
         await response.write_eof()
     finally:
-        budget.give_back(size)
+        budget.release(size)
     return response
 
 

@@ -62,7 +62,7 @@ async def trigger_report(request: web.Request) -> web.Response:
     store_id = parse_uuid(request.match_info["store_id"])
     content = await _content(request, MAX_BODY_BYTES, *_FIELDS)
     reference_time, form = _time_asked_for(content)
-    webhook = request.app[WEBHOOKS].url_in(content)
+    webhook = request.app[WEBHOOKS].parse_url(content)
     check_room(request)
     if not await request.app[STORES].store_exists(store_id):
         raise unknown_store(store_id)
@@ -76,7 +76,7 @@ async def trigger_fleet_report(request: web.Request) -> web.Response:
     content = await _content(request, MAX_STORES_BYTES, "store_ids", *_FIELDS)
     reference_time, form = _time_asked_for(content)
     store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
-    webhook = request.app[WEBHOOKS].url_in(content)
+    webhook = request.app[WEBHOOKS].parse_url(content)
     check_room(request)
     unknown = await request.app[STORES].unknown(store_ids or ())
     if unknown:
@@ -113,7 +113,7 @@ async def _trigger(
     if webhook is not None:
         # before the report, so that 202 means that both are kept; again for a repeated request,
         # whose first one may not have come so far
-        await request.app[WEBHOOKS].keep(wanted.report_id, webhook)
+        await request.app[WEBHOOKS].register(wanted.report_id, webhook)
     if not asked:
         await service.request_report(wanted)
     return web.Response(

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from api.kafka.publisher import outcome
+from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.report_requests import encode_request
 from stream_app.contracts.report_results import FINAL, ReportEvent, encode_event
@@ -25,8 +25,8 @@ from stream_app.periodic import cancel_tasks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from api.kafka.connection import KafkaLink
-    from api.kafka.notifier import Changes
+    from api.kafka.connection import KafkaConnection
+    from api.kafka.notifier import Notifier
     from api.reports.view import Pieces, ReportLog, ReportState
     from stream_app.contracts.report_requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
@@ -51,7 +51,7 @@ class ReportService:
     Args:
         settings: deadline and retention.
         clock: the wall clock in µs.
-        link: the connection.
+        connection: to Kafka.
         reports: the view of the topics.
         read: returns when the view has all that is in its topics now.
         changes: told of every report whose state may have changed.
@@ -64,14 +64,14 @@ class ReportService:
         self,
         settings: Settings,
         clock: Callable[[], int],
-        link: KafkaLink,
+        connection: KafkaConnection,
         reports: ReportLog,
         read: Callable[[], Awaitable[None]],
-        changes: Changes,
+        changes: Notifier,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._link = link
+        self._connection = connection
         self._log = reports
         self._read = read
         self.changes = changes
@@ -96,7 +96,7 @@ class ReportService:
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
-        self._link.require()
+        self._connection.require_connected()
         topic = STORE_QUERIES if query else REPORT_REQUESTS
         await self._send(topic, request.key, encode_request(request))
         self._log.requested(request, self._clock(), query=query)
@@ -116,7 +116,7 @@ class ReportService:
             WorkersBehindError: no worker answered in time.
             ReportError: there is no answer, and why.
         """
-        with self.changes.of(request.report_id) as changed:
+        with self.changes.subscribe(request.report_id) as changed:
             await self.request_report(request, query=True)
             try:
                 async with asyncio.timeout(patience):
@@ -146,9 +146,9 @@ class ReportService:
         """
         state = self._log.get(report_id)
         if state is None:
-            self._link.require()
+            self._connection.require_connected()
             # another API process may have taken the request a moment ago
-            await self._link.in_time(self._read())
+            await self._connection.bounded_wait(self._read())
             state = self._log.get(report_id)
         return state
 
@@ -165,7 +165,7 @@ class ReportService:
         last_forgotten = 0.0
         while True:
             await asyncio.sleep(_DEADLINE_CHECK_SECONDS)
-            if self._link.trouble is not None:
+            if self._connection.unavailable_reason is not None:
                 continue
             now = self._clock()
             late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
@@ -174,7 +174,7 @@ class ReportService:
                     await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
                 if late:
                     # a worker may have been quicker: what counts is the order in the topic
-                    await self._link.in_time(self._read())
+                    await self._connection.bounded_wait(self._read())
             except BrokerUnavailableError as error:
                 log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
             if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
@@ -193,4 +193,6 @@ class ReportService:
 
     async def _send(self, topic: TopicSpec, key: str, value: bytes) -> None:
         partition = partition_of(key.encode(), topic.partitions(self._settings))
-        await outcome(self._link.send(topic, partition, key.encode(), value, at_once=True))
+        await acknowledged_at(
+            self._connection.send(topic, partition, key.encode(), value, at_once=True)
+        )

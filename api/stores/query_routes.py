@@ -8,8 +8,8 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from api.fleet.view import FIGURE_FIELDS, StoreNow, last_poll, local_time, moment
-from api.http.query_params import instant, whole_number
+from api.fleet.view import FIGURE_FIELDS, StoreState, last_poll, local_time, moment
+from api.http.query_params import instant_param, int_param
 from api.keys import FLEET, REPORTS, STORES
 from api.reports.routes import check_room
 from api.stores.local_clock import utc_offsets
@@ -43,11 +43,11 @@ async def summary(request: web.Request) -> web.Response:
         {
             "store_id": store.store_id,
             "state": store.state,
-            "open_changes_at": moment(store.changes_at),
+            "open_changes_at": moment(store.opening_changes_at),
             "last_poll": last_poll(store),
             "now": moment(now),
             "local_time": local_time(store.timezone, now),
-            "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.changes_at),
+            "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.opening_changes_at),
             "unknown_timezone": content.get("unknown_timezone"),
             **_named(content, names),
         }
@@ -73,8 +73,8 @@ async def timeline(request: web.Request) -> web.Response:
 @routes.get("/stores/{store_id}/incidents")
 async def incidents(request: web.Request) -> web.Response:
     """The incidents of a span, the newest one first."""
-    limit = whole_number(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
-    after = instant(request, "after")
+    limit = int_param(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
+    after = instant_param(request, "after")
     end, form = _span(request)
     names = ("start", "end", "timezone")
     content = await _ask(request, end, form, ("incidents",), (*names, "incidents"))
@@ -99,7 +99,7 @@ async def incidents(request: web.Request) -> web.Response:
     )
 
 
-async def store_as_answered(request: web.Request) -> StoreNow:
+async def store_as_answered(request: web.Request) -> StoreState:
     """The store of a request's path, up to all that was acknowledged before the request.
 
     Raises:
@@ -112,7 +112,7 @@ async def store_as_answered(request: web.Request) -> StoreNow:
 
 async def _as_answered(
     request: web.Request, details: tuple[Detail, ...], names: Iterable[str]
-) -> tuple[dict[str, Any], StoreNow, int]:
+) -> tuple[dict[str, Any], StoreState, int]:
     """What the workers say of the store, the store as it follows from that, and the instant.
 
     The view of the fleet hears of a poll a moment after its 202, the answer of a worker covers it.
@@ -128,7 +128,7 @@ async def _as_answered(
 
 
 def _span(request: web.Request) -> tuple[int | None, ReportSpec]:
-    start, end = instant(request, "from"), instant(request, "to")
+    start, end = instant_param(request, "from"), instant_param(request, "to")
     form = ReportSpec(duration=WEEK) if start is None else ReportSpec(start=start)
     if end is not None:
         try:

@@ -13,9 +13,9 @@ import orjson
 from aiohttp import web
 
 from api.http.problems import ProblemError, accepted
-from api.http.query_params import whole_number
+from api.http.query_params import int_param
 from api.http.request_body import RequestBody, json_in
-from api.ingest.rejected_body import refused_is_kept, whole_body
+from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
 from stream_app.contracts.bodies import hours_in, zone_in
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
@@ -45,8 +45,8 @@ routes = web.RouteTableDef()
 async def put_business_hours(request: web.Request) -> web.Response:
     """Replace all business hours of a store; no row at all: open 24/7."""
     async with RequestBody(request, request.app[BODIES]) as body:
-        data = await whole_body(request, body, MAX_HOURS_BYTES)
-        async with refused_is_kept(request, data):
+        data = await read_body(request, body, MAX_HOURS_BYTES)
+        async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             rows = hours_in(json_in(data, _EXPECTED_HOURS))
         await request.app[INGESTION].hours(store_id, rows)
@@ -63,8 +63,8 @@ async def put_business_hours(request: web.Request) -> web.Response:
 async def put_timezone(request: web.Request) -> web.Response:
     """Replace the zone of a store; an unknown one is kept, and the default one applies."""
     async with RequestBody(request, request.app[BODIES]) as body:
-        data = await whole_body(request, body, MAX_TIMEZONE_BYTES)
-        async with refused_is_kept(request, data):
+        data = await read_body(request, body, MAX_TIMEZONE_BYTES)
+        async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             timezone = zone_in(json_in(data, _EXPECTED_ZONE))
         await request.app[INGESTION].timezone(store_id, timezone)
@@ -105,7 +105,7 @@ async def get_stores(request: web.Request) -> web.Response:
     query = request.query
     prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
     after = parse_uuid(query["after"], "after") if "after" in query else ""
-    limit = whole_number(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
+    limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     # one more tells whether there is a next page
     found = await request.app[STORES].page(prefix, after, limit + 1)
     page = found[:limit]

@@ -11,7 +11,7 @@ from stream_app.errors import WorkersBehindError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from api.stores.view import Registry, StoreEntry
+    from api.stores.view import StoreEntry, StoreView
 
 
 class StoreService:
@@ -28,7 +28,7 @@ class StoreService:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: StoreView,
         *,
         read: Callable[[], Awaitable[object]],
         read_all: Callable[[], Awaitable[object]],

@@ -15,7 +15,7 @@ from stream_app.errors import TooManyStoresError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.stores.view import Registry
+    from api.stores.view import StoreView
 
 UNREGISTERED_SECONDS: Final = 60.0
 """A store that was let in and is not registered after so long holds no place any more."""
@@ -36,7 +36,7 @@ class StoreLimit:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: StoreView,
         most: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.fleet.view import StoreNow, figures_in, opening
+from api.fleet.view import StoreState, figures_in, opening
 from stream_app.contracts.fields import parse_status
 from stream_app.domain.timestamps import parse_instant
 from stream_app.domain.timezones import find_zone
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from api.fleet.view import State
 
 
-def store_from(content: dict[str, Any], now: int) -> StoreNow:
+def store_from(content: dict[str, Any], now: int) -> StoreState:
     """The store at an instant.
 
     Args:
@@ -28,7 +28,7 @@ def store_from(content: dict[str, Any], now: int) -> StoreNow:
     tz = find_zone(content["timezone"])
     if tz is None:
         raise ReportError(f"the API has no time zone {content['timezone']!r}: its tables are old")
-    is_open, changes_at = opening(content["business_hours"] or (), tz, now)
+    is_open, opening_changes_at = opening(content["business_hours"] or (), tz, now)
     poll = content["last_poll"]
     polled = None if poll is None else parse_instant(poll["timestamp_utc"])
     active = poll is not None and parse_status(poll["status"])
@@ -37,12 +37,12 @@ def store_from(content: dict[str, Any], now: int) -> StoreNow:
         state = "closed"
     elif polled is None or polled <= now - parse_duration(content["stale_after"]):
         state = "unknown"
-    return StoreNow(
+    return StoreState(
         store_id=content["store_id"],
         state=state,
         timezone=content["timezone"],
         polled=polled,
         active=active,
-        changes_at=changes_at,
+        opening_changes_at=opening_changes_at,
         figures=figures_in(content),
     )

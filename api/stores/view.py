@@ -43,9 +43,9 @@ CREATE TABLE store (
     -- and the number of its state, of which indexes and counts are kept there
     zone TEXT,
     open INTEGER,
-    changes_at INTEGER,
-    look_at INTEGER NOT NULL DEFAULT 0,
-    looked_at INTEGER,
+    opening_changes_at INTEGER,
+    reevaluate_at INTEGER NOT NULL DEFAULT 0,
+    evaluated_at INTEGER,
     polled INTEGER,
     active INTEGER,
     rank INTEGER,
@@ -75,10 +75,11 @@ _READ_REVISION: Final[dict[_Fact, str]] = {
 
 _TAKE_BACK: Final[dict[_Fact, str]] = {
     "hours": (
-        "UPDATE store SET hours = NULL, hours_revision = NULL, look_at = 0 WHERE store_id = ?"
+        "UPDATE store SET hours = NULL, hours_revision = NULL, reevaluate_at = 0 WHERE store_id = ?"
     ),
     "timezone": (
-        "UPDATE store SET timezone = NULL, timezone_revision = NULL, look_at = 0 WHERE store_id = ?"
+        "UPDATE store SET timezone = NULL, timezone_revision = NULL, reevaluate_at = 0"
+        " WHERE store_id = ?"
     ),
 }
 
@@ -89,12 +90,12 @@ _WRITE: Final[dict[_Fact, str]] = {
     "hours": (
         "INSERT INTO store (store_id, hours, hours_revision) VALUES (?, ?, ?)"
         " ON CONFLICT (store_id) DO UPDATE SET hours = excluded.hours,"
-        " hours_revision = excluded.hours_revision, look_at = 0"
+        " hours_revision = excluded.hours_revision, reevaluate_at = 0"
     ),
     "timezone": (
         "INSERT INTO store (store_id, timezone, timezone_revision) VALUES (?, ?, ?)"
         " ON CONFLICT (store_id) DO UPDATE SET timezone = excluded.timezone,"
-        " timezone_revision = excluded.timezone_revision, look_at = 0"
+        " timezone_revision = excluded.timezone_revision, reevaluate_at = 0"
     ),
 }
 
@@ -117,7 +118,7 @@ class StoreEntry:
     timezone: str | None = None
 
 
-class Registry:
+class StoreView:
     """The stores of all three topics.
 
     Args:

@@ -50,14 +50,14 @@ class Entry:
     wildcard: bool
     own: bool
 
-    def takes(self, scheme: str, host: str, port: int) -> bool:
+    def matches(self, scheme: str, host: str, port: int) -> bool:
         """Whether a place is meant."""
         if (self.scheme, self.port) != (scheme, port):
             return False
         return host.endswith(f".{self.host}") if self.wildcard else host == self.host
 
 
-class Destinations:
+class Allowlist:
     """The operator's list.
 
     Args:
@@ -111,7 +111,7 @@ class Destinations:
 
     def _entry_for(self, scheme: str, host: str, port: int) -> Entry | None:
         host = _canonical(host)
-        found = [entry for entry in self._entries if entry.takes(scheme, host, port)]
+        found = [entry for entry in self._entries if entry.matches(scheme, host, port)]
         # what is listed in full says more than a wildcard
         return min(found, key=lambda entry: (entry.wildcard, not entry.own), default=None)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import ResolveResult
 
-    from api.webhooks.allowlist import Destinations
+    from api.webhooks.allowlist import Allowlist
 
 ATTEMPT_SECONDS: Final = 10.0
 """For connecting, sending and the answer's head."""
@@ -58,12 +58,12 @@ class CheckedResolver(AbstractResolver):
     otherwise a moment later gains nothing.
 
     Args:
-        destinations: the operator's list.
+        allowlist: the operator's list.
         resolver: looks names up.
     """
 
-    def __init__(self, destinations: Destinations, resolver: AbstractResolver) -> None:
-        self._destinations = destinations
+    def __init__(self, allowlist: Allowlist, resolver: AbstractResolver) -> None:
+        self._allowlist = allowlist
         self._resolver = resolver
 
     async def resolve(
@@ -78,7 +78,7 @@ class CheckedResolver(AbstractResolver):
             OSError: there is none, or one that is not public.
         """
         found = await self._resolver.resolve(host, port, family)
-        if not self._destinations.may_be_private(host, port):
+        if not self._allowlist.may_be_private(host, port):
             for result in found:
                 if not is_public(result["host"].partition("%")[0]):
                     raise OSError(None, f"{host} has an address that is not public")
@@ -89,11 +89,11 @@ class CheckedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Delivery:
+class WebhookClient:
     """Sends signed bodies.
 
     Args:
-        destinations: the operator's list.
+        allowlist: the operator's list.
         secret: the setting WEBHOOK_SECRET.
         clock: the wall clock in µs.
         resolver: looks names up; None: as the machine does.
@@ -101,12 +101,12 @@ class Delivery:
 
     def __init__(
         self,
-        destinations: Destinations,
+        allowlist: Allowlist,
         secret: str,
         clock: Callable[[], int],
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._destinations = destinations
+        self._allowlist = allowlist
         self._secret = secret
         self._clock = clock
         self._resolver = resolver
@@ -116,7 +116,7 @@ class Delivery:
 
     async def start(self) -> None:
         """Make ready to send."""
-        resolver = CheckedResolver(self._destinations, self._resolver or ThreadedResolver())
+        resolver = CheckedResolver(self._allowlist, self._resolver or ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=resolver,
             # each attempt looks the name up and checks it
@@ -143,7 +143,7 @@ class Delivery:
         if self._session is not None:
             await self._session.close()
 
-    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+    async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
         """Try once; never raises but when it is cancelled.
 
         Args:
@@ -152,7 +152,7 @@ class Delivery:
             body: JSON.
         """
         try:
-            parsed = self._destinations.check(url)
+            parsed = self._allowlist.check(url)
         except RecordError as error:
             # it was allowed when it was asked for
             return Attempt("refused", str(error))

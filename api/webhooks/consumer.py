@@ -27,7 +27,7 @@ from aiokafka.errors import KafkaError
 from api.kafka.shutdown import bounded
 from api.webhooks.allowlist import place_of
 from api.webhooks.concurrency import Shares
-from api.webhooks.record_reader import SecondLook
+from api.webhooks.record_reader import WebhookReader
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
 from stream_app.contracts.webhooks import decode_webhook
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_IN_HAND: Final = 10_000
+MAX_IN_FLIGHT: Final = 10_000
 """Webhooks that wait for their report's end or are tried in one process."""
 
 _FETCHED: Final = 500
@@ -69,13 +69,13 @@ class _Owned:
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
-class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     """Takes webhooks from their topic and has each run to its end.
 
     Args:
         settings: how to reach the broker.
         run: runs one; returns why it was given up, None where it was not.
-        bury: keeps a dead letter; returns when the broker holds it.
+        dead_letter: keeps a dead letter; returns when the broker holds it.
         ready: whether the API has read all that the other topics say.
         new_consumer: makes the client that reads.
         look_up: tells what is committed for partitions: offset and text.
@@ -87,7 +87,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         self,
         settings: Settings,
         run: Callable[[Webhook], Awaitable[str | None]],
-        bury: Callable[[DeadLetter], Awaitable[None]],
+        dead_letter: Callable[[DeadLetter], Awaitable[None]],
         ready: Callable[[], bool],
         new_consumer: Callable[[Settings], Any] | None = None,
         look_up: LookUp | None = None,
@@ -96,21 +96,21 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
     ) -> None:
         self._settings = settings
         self._run = run
-        self._bury = bury
+        self._dead_letter = dead_letter
         self._ready = ready
         self._new_consumer = new_consumer or _consumer
         self._look_up = look_up or _committed
-        self._second_look = SecondLook(settings)
+        self._second_look = WebhookReader(settings)
         self._read_again = read_again or self._second_look.read
-        self.shares = shares or Shares(MAX_IN_HAND)
+        self.shares = shares or Shares(MAX_IN_FLIGHT)
         self._room = asyncio.Event()
         self._consumer: Any = None
         self._owned: dict[TopicPartition, _Owned] = {}
-        self._moves = 0
+        self._generation = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many webhooks run."""
         return sum(len(owned.running) for owned in self._owned.values())
 
@@ -129,8 +129,8 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Another process may own them in a moment: what is unfinished starts again there."""
-        self._moves += 1
-        await self._let_go(revoked)
+        self._generation += 1
+        await self._revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Nothing: what is committed of a partition is looked up when its first record comes."""
@@ -154,9 +154,9 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         while True:
             fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCHED)
             # what it returns is of the partitions that are ours at this moment
-            moves = self._moves
-            found = await self._adopted(fetched.keys() - self._owned.keys())
-            if moves != self._moves:
+            generation = self._generation
+            found = await self._load_committed(fetched.keys() - self._owned.keys())
+            if generation != self._generation:
                 # partitions moved meanwhile: whoever has these now reads them again
                 continue
             self._owned |= found
@@ -165,7 +165,9 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
                     self._take(self._owned[partition], record)
             await self._commit(self._owned)
 
-    async def _adopted(self, partitions: set[TopicPartition]) -> dict[TopicPartition, _Owned]:
+    async def _load_committed(
+        self, partitions: set[TopicPartition]
+    ) -> dict[TopicPartition, _Owned]:
         if not partitions:
             return {}
         known = await self._look_up(self._settings, sorted(partitions))
@@ -307,13 +309,13 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         letter = DeadLetter(source_of(record), reason, record.value, record.key)
         while True:
             try:
-                await self._bury(letter)
+                await self._dead_letter(letter)
             except BrokerUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
 
-    async def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+    async def _revoke(self, partitions: Iterable[TopicPartition]) -> None:
         gone = {place: self._owned[place] for place in partitions if place in self._owned}
         for place in gone:
             self.shares.forget(place)
@@ -352,7 +354,7 @@ class Courier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is u
         consumer = self._consumer
         if consumer is None:
             return
-        await bounded(self._let_go(list(self._owned)), "webhooks")
+        await bounded(self._revoke(list(self._owned)), "webhooks")
         self._owned.clear()
         self._consumer = None
         await bounded(consumer.stop(), "webhooks")

@@ -19,7 +19,7 @@ from stream_app.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from api.kafka.notifier import Changes
+    from api.kafka.notifier import Notifier
     from api.reports.view import ReportState
     from api.webhooks.client import Attempt
     from stream_app.contracts.webhooks import Webhook
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 600.0
 
-_MARGIN: Final = MINUTE
+_UNKNOWN_REPORT_GRACE: Final = MINUTE
 """Beyond its deadline a report that nobody has heard of was never asked for."""
 
 _LOOK_AGAIN_SECONDS: Final = 60.0
@@ -40,20 +40,20 @@ _MOST_DOUBLINGS: Final = 16
 class Reports(Protocol):
     """The reports as they stand; `ReportService` is one."""
 
-    changes: Changes
+    changes: Notifier
 
     async def report(self, report_id: str) -> ReportState | None:
         """A report; None: nobody asked for it."""
 
 
 class Sender(Protocol):
-    """What tries once; `Delivery` is one."""
+    """What tries once; `WebhookClient` is one."""
 
-    async def attempt(self, url: str, webhook_id: str, body: bytes) -> Attempt:
+    async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
         """Try."""
 
 
-class Errands:
+class WebhookDelivery:
     """Runs webhooks, each to its end.
 
     Args:
@@ -81,20 +81,20 @@ class Errands:
         self._sleep = sleep
         self._jitter = jitter
 
-    async def run(self, webhook: Webhook) -> str | None:
+    async def deliver(self, webhook: Webhook) -> str | None:
         """Wait for a report's end and tell it.
 
         Returns:
             why it was given up; None: it is delivered, or there was no such report after all.
         """
-        state = await self._ended(webhook)
+        state = await self._wait_for_result(webhook)
         if state is None:
             # its request was never acknowledged, so its client got no 202
             log.info("webhook of report %s: there is no such report", webhook.report_id)
             return None
         body = self._body(state)
         for attempts in count(1):
-            attempt = await self._sender.attempt(webhook.url, webhook.report_id, body)
+            attempt = await self._sender.post(webhook.url, webhook.report_id, body)
             if attempt.outcome == "delivered":
                 log.info("webhook of report %s: %s", webhook.report_id, attempt.detail)
                 return None
@@ -121,9 +121,9 @@ class Errands:
             webhook.requested_at + self._settings.report_deadline + self._settings.webhook_patience
         )
 
-    async def _ended(self, webhook: Webhook) -> ReportState | None:
-        unheard_of = webhook.requested_at + self._settings.report_deadline + _MARGIN
-        with self._reports.changes.of(webhook.report_id) as changed:
+    async def _wait_for_result(self, webhook: Webhook) -> ReportState | None:
+        unheard_of = webhook.requested_at + self._settings.report_deadline + _UNKNOWN_REPORT_GRACE
+        with self._reports.changes.subscribe(webhook.report_id) as changed:
             while True:
                 now = self._clock()
                 try:

@@ -25,7 +25,7 @@ _FETCH_MS: Final = 250
 _FETCHED: Final = 500
 
 
-class SecondLook:
+class WebhookReader:
     """Reads with a consumer of its own, which is in no group.
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.kafka.publisher import outcome
-from api.webhooks.allowlist import Destinations
-from api.webhooks.client import Delivery
-from api.webhooks.consumer import Courier
-from api.webhooks.delivery import Errands
+from api.kafka.publisher import acknowledged_at
+from api.webhooks.allowlist import Allowlist
+from api.webhooks.client import WebhookClient
+from api.webhooks.consumer import WebhookConsumer
+from api.webhooks.delivery import WebhookDelivery
 from stream_app.contracts.dead_letters import bounded_dead_letter, dead_letter_key
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import DEAD_LETTERS, WEBHOOKS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Send = Callable[[TopicSpec, int, bytes, bytes], asyncio.Future[BatchMetadata]]
 
 
-class Webhooks:
+class WebhookService:
     """Takes webhooks in, and delivers those of the partitions that this process owns.
 
     Args:
@@ -56,18 +56,20 @@ class Webhooks:
         self._require = require
         self._reports = reports
         self._metrics = metrics
-        self._destinations = Destinations(settings.webhook_hosts)
-        self._delivery: Delivery | None = None
-        self._courier: Courier | None = None
+        self._allowlist = Allowlist(settings.webhook_hosts)
+        self._delivery: WebhookClient | None = None
+        self._courier: WebhookConsumer | None = None
 
     async def start(self) -> None:
         """Begin to deliver, where there are webhooks at all."""
-        if not self._destinations.any:
+        if not self._allowlist.any:
             return
-        self._delivery = Delivery(self._destinations, self._settings.webhook_secret, self._clock)
+        self._delivery = WebhookClient(self._allowlist, self._settings.webhook_secret, self._clock)
         await self._delivery.start()
-        errands = Errands(self._settings, self._clock, self._reports, self._delivery)
-        self._courier = Courier(self._settings, errands.run, self._bury, self._connected)
+        delivery = WebhookDelivery(self._settings, self._clock, self._reports, self._delivery)
+        self._courier = WebhookConsumer(
+            self._settings, delivery.deliver, self._dead_letter, self._connected
+        )
         await self._courier.start()
 
     async def stop(self) -> None:
@@ -79,7 +81,7 @@ class Webhooks:
 
     def waiting(self) -> int:
         """How many webhooks this process waits for or tries to deliver."""
-        return 0 if self._courier is None else self._courier.in_hand
+        return 0 if self._courier is None else self._courier.in_flight
 
     def deferred(self) -> int:
         """How many stay in Kafka until their host and port has room for them."""
@@ -89,7 +91,7 @@ class Webhooks:
         """How many hosts and ports have more webhooks than their share of the room."""
         return 0 if self._courier is None else self._courier.shares.crowded()
 
-    def url_in(self, content: dict[str, Any]) -> str | None:
+    def parse_url(self, content: dict[str, Any]) -> str | None:
         """The URL that a request's body names; None: it wants no webhook.
 
         Raises:
@@ -101,10 +103,10 @@ class Webhooks:
         if not isinstance(webhook, dict) or set(webhook) != {"url"}:
             raise RecordError('webhook is not an object such as {"url": "https://..."}')
         url: str = webhook["url"]
-        self._destinations.check(url)
+        self._allowlist.check(url)
         return url
 
-    async def keep(self, report_id: str, url: str) -> None:
+    async def register(self, report_id: str, url: str) -> None:
         """Keep a webhook; returns when the broker holds it.
 
         Raises:
@@ -114,12 +116,12 @@ class Webhooks:
         key = report_id.encode()
         value = encode_webhook(Webhook(report_id, url, self._clock()))
         partition = partition_of(key, WEBHOOKS.partitions(self._settings))
-        await outcome(self._send(WEBHOOKS, partition, key, value))
+        await acknowledged_at(self._send(WEBHOOKS, partition, key, value))
 
-    async def _bury(self, letter: DeadLetter) -> None:
+    async def _dead_letter(self, letter: DeadLetter) -> None:
         self._metrics.dead_letters.count(letter)
         key = dead_letter_key(letter)
-        await outcome(self._send(DEAD_LETTERS, 0, key, bounded_dead_letter(letter)))
+        await acknowledged_at(self._send(DEAD_LETTERS, 0, key, bounded_dead_letter(letter)))
 
     def _connected(self) -> bool:
         try:

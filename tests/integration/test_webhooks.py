@@ -21,7 +21,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from api.webhooks.concurrency import Shares
-from api.webhooks.consumer import Courier
+from api.webhooks.consumer import WebhookConsumer
 from producers.record_sink import RecordSink
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.polls import encode_poll_batch
@@ -228,7 +228,7 @@ async def test_a_place_that_is_down_holds_up_nobody_and_gets_all_once_it_is_back
                 await sink.send(WEBHOOKS, report_id.encode(), value)
     shares = [Shares(200), Shares(200)]
     for number, share in enumerate(shares):
-        courier = Courier(kafka_settings, run, bury, lambda: True, shares=share)
+        courier = WebhookConsumer(kafka_settings, run, bury, lambda: True, shares=share)
         await courier.start()
         try:
             async with asyncio.timeout(60):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.stores.view import Registry
+from api.stores.view import StoreView
 from producers.dead_letters.replay import newest_records
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.source_records import read_source_records
@@ -85,7 +85,7 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
 
 
 def in_the_api(records: Sequence[FakeRecord]) -> str | None:
-    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
     try:
         for record in records:
             registry.on_record(record)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.stores.view import Registry
+from api.stores.view import StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll_batch
@@ -517,7 +517,7 @@ def test_the_view_of_the_api_agrees_in_any_order(
         for offset, value in enumerate(told)
     ]
     topics = [STORES.name, *TAGS]
-    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
     left = {topic: list(logs.own(topic)) for topic in topics}
     while any(left.values()):
         topic = rng.choice([topic for topic in topics if left[topic]])

@@ -24,7 +24,7 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
     async def ask(_: Any) -> dict[Any, int]:
         return {}
 
-    made._link._trouble = None
+    made._connection._unavailable_reason = None
     monkeypatch.setattr(made._highwaters, "ask", ask)
     monkeypatch.setattr(made._progress, "unowned", list)
     return made

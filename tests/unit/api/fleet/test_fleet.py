@@ -419,13 +419,13 @@ async def test_a_report_tells_every_step_and_ends(
         assert await anext(events) == ("report", {"report_id": REPORT, "status": "running"})
 
         gateway.reports[REPORT] = report_state(REPORT, "running", parts=(1, 8))
-        gateway.changes.tell(REPORT)
+        gateway.changes.notify(REPORT)
         step = {"report_id": REPORT, "status": "running", "parts_done": 1, "parts": 8}
         assert await anext(events) == ("report", step)
 
-        gateway.changes.tell(REPORT)  # nothing is new: nothing is told
+        gateway.changes.notify(REPORT)  # nothing is new: nothing is told
         gateway.reports[REPORT] = report_state(REPORT, "complete", parts=(8, 8))
-        gateway.changes.tell(REPORT)
+        gateway.changes.notify(REPORT)
         last = {"report_id": REPORT, "status": "complete", "parts_done": 8, "parts": 8}
         assert [event async for event in events] == [("report", last)]
 

@@ -12,7 +12,7 @@ import pytz
 
 from api.fleet import view as module
 from api.fleet.view import FleetQuery, FleetView, State
-from api.stores.view import Registry
+from api.stores.view import StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
@@ -42,7 +42,7 @@ class Desk:
     """A view over a registry."""
 
     def __init__(self) -> None:
-        self.registry = Registry(":memory:", SETTINGS.partitions)  # type: ignore[arg-type]
+        self.registry = StoreView(":memory:", SETTINGS.partitions)  # type: ignore[arg-type]
         self.view = FleetView(self.registry.database, SETTINGS)
 
     def hours(self, store_id: str, rows: Any) -> None:
@@ -63,7 +63,7 @@ class Desk:
         self.registry.on_record(FakeRecord(spec.name, value, partition=partition))
 
     async def states(self, now: int, **query: Any) -> dict[str, State]:
-        await self.view.advance(now)
+        await self.view.advance_to(now)
         matching, stores = await self.view.page(FleetQuery(**query))
         assert matching >= len(stores)
         return {found.store_id: found.state for found in stores}
@@ -102,18 +102,18 @@ async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
     opens = NOON + DAY - NOON % DAY + 3 * HOUR + 15 * MINUTE  # 09:00 at +5:45
     desk.poll(store(0), opens - 1)
 
-    for now, state, changes_at in [
+    for now, state, opening_changes_at in [
         (opens - 1, "closed", opens),
         (opens, "up", opens + 8 * HOUR),
         (opens + 1, "up", opens + 8 * HOUR),
         (opens + 8 * HOUR, "closed", opens + DAY),
     ]:
         desk.poll(store(0), now)
-        await desk.view.advance(now)
+        await desk.view.advance_to(now)
         (found,) = desk.view.stores([store(0)])
-        assert (found.state, found.changes_at, found.timezone) == (
+        assert (found.state, found.opening_changes_at, found.timezone) == (
             state,
-            changes_at,
+            opening_changes_at,
             "Asia/Kathmandu",
         )
 
@@ -125,9 +125,9 @@ async def test_hours_that_never_change(desk: Desk, rows: Any, state: State) -> N
     desk.hours(store(0), rows)
     for now in (NOON, NOON + 7 * DAY, NOON + 100 * DAY):
         desk.poll(store(0), now)
-        await desk.view.advance(now)
+        await desk.view.advance_to(now)
         (found,) = desk.view.stores([store(0)])
-        assert (found.state, found.changes_at) == (state, None)
+        assert (found.state, found.opening_changes_at) == (state, None)
 
 
 async def test_new_hours_and_a_new_zone_count_at_once(desk: Desk) -> None:
@@ -158,7 +158,7 @@ async def test_an_older_poll_changes_nothing_and_of_one_instant_the_inactive_one
         for instant, active in polls:
             desk.poll(store(seed), instant, active=active)
 
-    await desk.view.advance(NOON)
+    await desk.view.advance_to(NOON)
     found = desk.view.stores([store(seed) for seed in range(8)])
     assert {(one.polled, one.active) for one in found} == {(NOON - 1, False)}
 
@@ -227,21 +227,21 @@ async def test_only_what_changed_is_told(desk: Desk) -> None:
     desk.poll(store(0), NOON)
     desk.poll(store(1), NOON)
     desk.hours(store(2), [(6, "07:00", "07:30")])
-    await desk.view.advance(NOON)
-    desk.view.take_changed()
+    await desk.view.advance_to(NOON)
+    desk.view.drain_changes()
 
     desk.poll(store(1), NOON + MINUTE)
     desk.poll(store(0), NOON - MINUTE)
-    await desk.view.advance(NOON + MINUTE)
-    assert desk.view.take_changed() == ([store(1)], False)
+    await desk.view.advance_to(NOON + MINUTE)
+    assert desk.view.drain_changes() == ([store(1)], False)
 
     # one closes, one is not heard of any more
-    await desk.view.advance(NOON + 30 * MINUTE)
-    assert desk.view.take_changed() == ([store(2)], False)
-    await desk.view.advance(NOON + 2 * HOUR)
-    assert desk.view.take_changed() == ([store(0)], False)
-    await desk.view.advance(NOON + 3 * HOUR)
-    assert desk.view.take_changed() == ([store(1)], False)
+    await desk.view.advance_to(NOON + 30 * MINUTE)
+    assert desk.view.drain_changes() == ([store(2)], False)
+    await desk.view.advance_to(NOON + 2 * HOUR)
+    assert desk.view.drain_changes() == ([store(0)], False)
+    await desk.view.advance_to(NOON + 3 * HOUR)
+    assert desk.view.drain_changes() == ([store(1)], False)
 
 
 async def test_what_is_remembered_as_changed_is_bounded(
@@ -251,23 +251,23 @@ async def test_what_is_remembered_as_changed_is_bounded(
     for number in range(3):
         desk.poll(store(number), NOON)
 
-    assert desk.view.take_changed() == ([store(0), store(1)], True)
-    assert desk.view.take_changed() == ([], False)
+    assert desk.view.drain_changes() == ([store(0), store(1)], True)
+    assert desk.view.drain_changes() == ([], False)
 
 
 async def test_a_look_touches_only_the_stores_whose_instant_has_passed(desk: Desk) -> None:
     for number in range(50):
         desk.hours(store(number), [(6, f"{7 + number // 10:02}:00", "23:00")])
-    await desk.view.advance(NOON)
+    await desk.view.advance_to(NOON)
     looked: set[str] = set()
     # a statement is told again for each trigger that it fires
     desk.registry.database.set_trace_callback(
         lambda sql: looked.add(sql) if sql.startswith("UPDATE store") else None
     )
 
-    await desk.view.advance(NOON + MINUTE)
+    await desk.view.advance_to(NOON + MINUTE)
     assert not looked
-    await desk.view.advance(NOON + HOUR)
+    await desk.view.advance_to(NOON + HOUR)
     assert len(looked) == 10
 
 
@@ -279,7 +279,7 @@ async def test_at_any_instant_it_is_open_as_its_local_clock_says(desk: Desk) -> 
         desk.hours(store(number), NINE_TO_FIVE)
     now = NOON
     for _ in range(60):
-        await desk.view.advance(now)
+        await desk.view.advance_to(now)
         found = desk.view.stores([store(number) for number in range(40)])
         for one, name in zip(found, zones, strict=True):
             local = to_datetime(now).astimezone(pytz.timezone(name))
@@ -291,7 +291,7 @@ def test_a_record_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
     for value in (None, b"", b"{}", b'{"store_id":5}'):
         with pytest.raises(RecordError):
             desk.view.on_record(FakeRecord(LATEST_POLLS.name, value))
-    assert desk.view.take_changed() == ([], False)
+    assert desk.view.drain_changes() == ([], False)
 
 
 async def test_the_orders_and_states_are_sql_that_runs(desk: Desk) -> None:
@@ -342,7 +342,7 @@ async def _full_desk(desk: Desk, first: int, end: int) -> None:
         desk.poll(store(number), NOON - number % 7 * HOUR, active=number % 2 == 0)
         if number % 10 == 0:
             desk.zone(store(number), "Europe/Paris")
-    await desk.view.advance(NOON)
+    await desk.view.advance_to(NOON)
 
 
 async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_more(
@@ -389,7 +389,7 @@ async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
         await steps.of(desk.view.page(query))
         assert steps.longest <= 60, query
     for now in (NOON - 3 * HOUR, NOON + 3 * HOUR):
-        await steps.of(desk.view.advance(now))
+        await steps.of(desk.view.advance_to(now))
         assert steps.total > 5_000
         assert steps.longest <= 250
 
@@ -439,7 +439,7 @@ async def test_counts_are_those_of_the_stores_whatever_happened(desk: Desk) -> N
                 desk.exists(store(number))
             case _:
                 now += rng.randrange(-3 * HOUR, 6 * HOUR)
-        await desk.view.advance(now)
+        await desk.view.advance_to(now)
         stores = (await desk.view.page(FleetQuery(limit=100)))[1]
         counted = dict.fromkeys(module.STATES, 0)
         for one in stores:
@@ -453,12 +453,12 @@ async def test_counts_are_those_of_the_stores_whatever_happened(desk: Desk) -> N
 
 async def test_new_stores_are_looked_at_while_nobody_asks(desk: Desk) -> None:
     desk.poll(store(0), NOON)
-    await desk.view.look_at_new()
+    await desk.view.evaluate_new_stores()
     assert desk.view.counts()["total"] == 0
 
-    await desk.view.advance(NOON)
+    await desk.view.advance_to(NOON)
     desk.poll(store(1), NOON)
-    await desk.view.look_at_new()
+    await desk.view.evaluate_new_stores()
     assert desk.view.counts()["total"] == 2
 
 
@@ -467,8 +467,8 @@ async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(desk: D
         desk.exists(store(number))
         desk.poll(store(number), NOON)
     desk.zone(store(0), "Europe/Paris")
-    await desk.view.advance(NOON)
-    desk.view.take_changed()
+    await desk.view.advance_to(NOON)
+    desk.view.drain_changes()
 
     key = store(0).encode()
     partition = partition_of(key, SETTINGS.partitions)
@@ -478,7 +478,7 @@ async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(desk: D
     assert not desk.registry.exists(store(0))
     desk.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=key))
 
-    assert desk.view.take_changed() == ([store(0)], False)
+    assert desk.view.drain_changes() == ([store(0)], False)
     assert desk.view.counts() == {"up": 1, "down": 0, "unknown": 0, "closed": 0, "total": 1}
     assert desk.view.zones() == ["America/Chicago"]
     assert list(await desk.states(NOON)) == [store(1)]

@@ -250,12 +250,12 @@ class TestOverload:
     async def test_too_many_bodies_at_once_are_429(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        assert gateway.bodies.budget.try_take((1 << 20) - 10)
+        assert gateway.bodies.budget.try_acquire((1 << 20) - 10)
         response = await client.post(ONE, json={"status": "active"})
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
         response = await client.post("/status", data=ndjson(GOOD))
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
-        gateway.bodies.budget.give_back((1 << 20) - 10)
+        gateway.bodies.budget.release((1 << 20) - 10)
         assert (await client.post("/status", data=ndjson(GOOD))).status == HTTPStatus.ACCEPTED
         assert gateway.bodies.budget.used == 0
 

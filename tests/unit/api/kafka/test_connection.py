@@ -18,8 +18,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from api.kafka import connection as module
 from api.kafka import shutdown as ending
-from api.kafka.connection import KafkaLink
-from api.kafka.publisher import outcome
+from api.kafka.connection import KafkaConnection
+from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.topics import MAX_STATE_BYTES, STORE_STATUS
 from stream_app.errors import BrokerUnavailableError
 from tests.fakes import SETTINGS
@@ -102,17 +102,18 @@ class Bench:
         monkeypatch.setattr(ending, "CLOSING_SECONDS", 0.02)
         self.reader, self.view = Reader(), Reader()
         left = list(producers)
-        self.link = KafkaLink(
+        self.connection = KafkaConnection(
             SETTINGS, [self.reader], [self.view], lambda _: left.pop(0) if left else Producer()
         )
 
     async def connect(self) -> None:
-        await self.link.start()
-        while self.link.trouble is not None:  # noqa: ASYNC110  another task connects
+        await self.connection.start()
+        while self.connection.unavailable_reason is not None:  # noqa: ASYNC110  another task connects
             await asyncio.sleep(0)
 
     async def send(self, value: bytes = b"v", *, at_once: bool = False) -> int:
-        return await outcome(self.link.send(STORE_STATUS, 0, b"k", value, at_once=at_once))
+        sent = self.connection.send(STORE_STATUS, 0, b"k", value, at_once=at_once)
+        return await acknowledged_at(sent)
 
     async def until_sent(self) -> int:
         while True:
@@ -127,15 +128,15 @@ async def test_nobody_passes_before_the_views_have_caught_up(
 ) -> None:
     bench = Bench(monkeypatch)
     with pytest.raises(BrokerUnavailableError, match="still connecting"):
-        bench.link.require()
+        bench.connection.require_connected()
     bench.view.failures = 2
     await bench.connect()
-    bench.link.require()
+    bench.connection.require_connected()
     assert (bench.view.started, bench.view.caught_up) == (3, 1)
     assert await bench.send() == 5_000
-    await bench.link.stop()
+    await bench.connection.stop()
     with pytest.raises(BrokerUnavailableError):
-        bench.link.require()
+        bench.connection.require_connected()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ async def test_a_producer_whose_record_failed_is_replaced(
     assert await bench.until_sent() == 5_000
     assert broken.events == ["start", "stop"]
     assert whole.events == ["start"]
-    await bench.link.stop()
+    await bench.connection.stop()
 
 
 async def test_many_failures_at_once_replace_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ async def test_many_failures_at_once_replace_it_once(monkeypatch: pytest.MonkeyP
     await asyncio.gather(*(bench.send() for _ in range(5)), return_exceptions=True)
     await bench.until_sent()
     assert (broken.events, whole.events) == (["start", "stop"], ["start"])
-    await bench.link.stop()
+    await bench.connection.stop()
 
 
 async def test_a_broken_producer_that_does_not_end_is_left_behind(
@@ -179,7 +180,7 @@ async def test_a_broken_producer_that_does_not_end_is_left_behind(
     with pytest.raises(BrokerUnavailableError):
         await bench.send()
     assert await bench.until_sent() == 5_000
-    await bench.link.stop()
+    await bench.connection.stop()
 
 
 async def test_a_record_that_no_batch_takes_breaks_no_producer(
@@ -192,7 +193,7 @@ async def test_a_record_that_no_batch_takes_breaks_no_producer(
         await bench.send(b"v" * MAX_STATE_BYTES)
     assert await bench.send() == 5_000
     assert sound.events == ["start"]
-    await bench.link.stop()
+    await bench.connection.stop()
 
 
 async def test_records_that_come_together_share_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +202,7 @@ async def test_records_that_come_together_share_a_request(monkeypatch: pytest.Mo
     await bench.connect()
     assert set(await asyncio.gather(*(bench.send() for _ in range(20)))) == {5_000}
     assert sound.taken == [20]
-    await bench.link.stop()
+    await bench.connection.stop()
 
 
 async def test_what_is_urgent_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +214,7 @@ async def test_what_is_urgent_waits_for_no_other(monkeypatch: pytest.MonkeyPatch
     lingering = asyncio.create_task(bench.send())
     await asyncio.sleep(0)
     assert sound.taken == [1]
-    await bench.link.stop()
+    await bench.connection.stop()
     assert await lingering == 5_000, "what was taken is sent before the end"
 
 
@@ -225,7 +226,7 @@ async def test_it_stops_whatever_its_clients_do(monkeypatch: pytest.MonkeyPatch)
     # what a consumer raises that is stopped while its broker is away
     bench.reader.stop_error = asyncio.CancelledError()
     bench.view.stop_error = KafkaConnectionError()
-    await bench.link.stop()
+    await bench.connection.stop()
     assert stubborn.events == ["start", "stop"]
 
 
@@ -233,7 +234,7 @@ async def test_it_stops_while_it_is_connecting(monkeypatch: pytest.MonkeyPatch) 
     away = Producer()
     away.away = 10**9
     bench = Bench(monkeypatch, *[away] * 10_000)
-    await bench.link.start()
+    await bench.connection.start()
     await asyncio.sleep(0.01)
-    await bench.link.stop()
+    await bench.connection.stop()
     assert away.events.count("start") == 0

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiokafka.errors import KafkaError
 
-from api.http.memory_budget import Budget
-from api.kafka.publisher import ANSWER_SECONDS, Outgoing, outcome
+from api.http.memory_budget import MemoryBudget
+from api.kafka.publisher import ANSWER_SECONDS, BoundedPublisher, acknowledged_at
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, TopicSpec
 from stream_app.errors import BrokerUnavailableError, OverloadedError
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -25,8 +25,8 @@ class Bench:
         self.time = 0.0
         self.shared = self.lost = False
         self.answers: list[asyncio.Future[BatchMetadata]] = []
-        self.budget = Budget(limit)
-        self.outgoing = Outgoing(self.send, self.budget, SETTINGS, lambda: self.time)
+        self.budget = MemoryBudget(limit)
+        self.publisher = BoundedPublisher(self.send, self.budget, SETTINGS, lambda: self.time)
 
     def send(self, _: TopicSpec, __: int, ___: bytes, ____: bytes) -> asyncio.Future[BatchMetadata]:
         if self.lost:
@@ -35,12 +35,12 @@ class Bench:
             self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
 
-    def start(self, count: int = 1) -> list[asyncio.Future[BatchMetadata]]:
-        return [self.outgoing.start(DEAD_LETTERS, KEY, b"v") for _ in range(count)]
+    def send_many(self, count: int = 1) -> list[asyncio.Future[BatchMetadata]]:
+        return [self.publisher.send(DEAD_LETTERS, KEY, b"v") for _ in range(count)]
 
     def silent(self, topic: TopicSpec = DEAD_LETTERS) -> bool:
         try:
-            self.outgoing.check(topic, KEY)
+            self.publisher.check(topic, KEY)
         except BrokerUnavailableError:
             return True
         return False
@@ -50,9 +50,9 @@ async def test_nothing_under_way_is_no_silence() -> None:
     bench = Bench()
     bench.time = 1000
     assert not bench.silent()
-    (sent,) = bench.start()
+    (sent,) = bench.send_many()
     bench.answers[0].set_result(TAKEN)
-    assert await outcome(sent) == 77
+    assert await acknowledged_at(sent) == 77
     await asyncio.sleep(0)
     bench.time = 2000
     assert not bench.silent()
@@ -61,22 +61,22 @@ async def test_nothing_under_way_is_no_silence() -> None:
 
 async def test_a_partition_that_acknowledges_nothing_for_too_long_takes_no_more() -> None:
     bench = Bench()
-    bench.start()
+    bench.send_many()
     bench.time = ANSWER_SECONDS
     assert not bench.silent()
     bench.time += 0.1
     assert bench.silent()
     assert not bench.silent(STORE_STATUS)
     with pytest.raises(BrokerUnavailableError, match="has not acknowledged"):
-        bench.outgoing.start(DEAD_LETTERS, KEY, b"v")
+        bench.publisher.send(DEAD_LETTERS, KEY, b"v")
     bench.answers[0].set_result(TAKEN)
-    await bench.outgoing.settle(60)
+    await bench.publisher.drain(60)
     assert not bench.silent()
 
 
 async def test_a_slow_partition_is_not_silent() -> None:
     bench = Bench()
-    bench.start(10)
+    bench.send_many(10)
     for number in range(9):
         bench.time += ANSWER_SECONDS - 0.1
         assert not bench.silent()
@@ -85,7 +85,7 @@ async def test_a_slow_partition_is_not_silent() -> None:
     bench.time += ANSWER_SECONDS + 0.1
     assert bench.silent()
     bench.answers[9].set_exception(BrokerUnavailableError("away"))
-    await bench.outgoing.settle(60)
+    await bench.publisher.drain(60)
     await asyncio.sleep(0)
     assert not bench.silent(), "what failed for good holds up nothing"
     assert bench.budget.used == 0
@@ -93,23 +93,23 @@ async def test_a_slow_partition_is_not_silent() -> None:
 
 async def test_a_full_budget_takes_no_more() -> None:
     bench = Bench(limit=1000)
-    bench.start()
+    bench.send_many()
     with pytest.raises(OverloadedError):
-        bench.outgoing.start(DEAD_LETTERS, KEY, b"v")
+        bench.publisher.send(DEAD_LETTERS, KEY, b"v")
     bench.answers[0].set_result(TAKEN)
-    await bench.outgoing.settle(60)
-    bench.start()
+    await bench.publisher.drain(60)
+    bench.send_many()
 
 
 async def test_records_of_a_batch_are_given_back_together() -> None:
     bench = Bench(limit=2000)
     bench.shared = True
-    first, second, third = bench.start(3)
+    first, second, third = bench.send_many(3)
     assert first is second is third
     taken = bench.budget.used
     assert taken > 3 * len(KEY)
     bench.answers[0].set_result(TAKEN)
-    await bench.outgoing.settle(60)
+    await bench.publisher.drain(60)
     await asyncio.sleep(0)
     assert bench.budget.used == 0
 
@@ -118,7 +118,7 @@ async def test_what_cannot_be_handed_over_costs_nothing() -> None:
     bench = Bench()
     bench.lost = True
     with pytest.raises(BrokerUnavailableError):
-        bench.start()
+        bench.send_many()
     assert bench.budget.used == 0
     assert not bench.silent()
 
@@ -126,22 +126,22 @@ async def test_what_cannot_be_handed_over_costs_nothing() -> None:
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 async def test_the_outcome_of_what_never_arrives_is_an_error(end: str) -> None:
     bench = Bench()
-    (sent,) = bench.start()
+    (sent,) = bench.send_many()
     if end == "failed":
         bench.answers[0].set_exception(KafkaError("no"))
     else:
         bench.answers[0].cancel()
     with pytest.raises(BrokerUnavailableError):
-        await outcome(sent)
+        await acknowledged_at(sent)
 
 
 async def test_who_gives_up_waiting_cancels_nothing_for_the_others() -> None:
     bench = Bench()
     bench.shared = True
-    first, second = bench.start(2)
-    waiting = asyncio.create_task(outcome(first))
+    first, second = bench.send_many(2)
+    waiting = asyncio.create_task(acknowledged_at(first))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     bench.answers[0].set_result(TAKEN)
-    assert await outcome(second) == 77
+    assert await acknowledged_at(second) == 77

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.fleet.badge import fleet_badge, store_badge
-from api.fleet.view import StoreNow
+from api.fleet.view import StoreState
 from api.kafka.data_age import Freshness
 from api.public import status as module
 from api.public.app import public_site
@@ -59,8 +59,10 @@ def text_of(svg: str) -> str:
     return title.text or ""
 
 
-def store_now(figures: dict[str, Any] | None) -> StoreNow:
-    return StoreNow(STORE, "up", "UTC", NOON, active=True, changes_at=None, figures=figures)
+def store_now(figures: dict[str, Any] | None) -> StoreState:
+    return StoreState(
+        STORE, "up", "UTC", NOON, active=True, opening_changes_at=None, figures=figures
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def store_now(figures: dict[str, Any] | None) -> StoreNow:
         (None, "day", "uptime day: unknown"),
     ],
 )
-def test_store_badges(store: StoreNow | None, window: Any, text: str) -> None:
+def test_store_badges(store: StoreState | None, window: Any, text: str) -> None:
     assert text_of(store_badge(store, window)) == text
 
 

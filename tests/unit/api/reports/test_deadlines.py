@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.kafka.notifier import Changes
+from api.kafka.notifier import Notifier
 from api.reports import service as module
 from api.reports.service import ReportService
 from api.reports.view import ReportLog
@@ -19,16 +19,16 @@ from stream_app.kafka.batch_producer import BatchMetadata
 from tests.fakes import SETTINGS
 
 
-class Link:
+class FakeConnection:
     """Out of reach at first, then remembers what it sent."""
 
-    trouble = None
+    unavailable_reason = None
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.sent = asyncio.Event()
 
-    async def in_time(self, waiting: Any) -> Any:
+    async def bounded_wait(self, waiting: Any) -> Any:
         return await waiting
 
     def send(self, *_: Any, at_once: bool) -> asyncio.Future[BatchMetadata]:
@@ -61,16 +61,16 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     monkeypatch: pytest.MonkeyPatch, sending: int, reading: int
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    link: Any = Link(sending)
+    connection: Any = FakeConnection(sending)
     tail = Tail(reading)
     log = ReportLog(":memory:")  # type: ignore[arg-type]
     monkeypatch.setattr(log, "forget", lambda *_: 0)
     log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, tail.catch_up, Changes())
+    keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, tail.catch_up, Notifier())
 
     await keeper.start()
     try:
-        await link.sent.wait()
+        await connection.sent.wait()
         await tail.caught_up.wait()
         assert keeper._keeper is not None
         assert not keeper._keeper.done()
@@ -92,12 +92,12 @@ async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.Monkey
             except asyncio.CancelledError:
                 lost.set()
 
-    link: Any = Link(0)
+    connection: Any = FakeConnection(0)
     log = ReportLog(":memory:")  # type: ignore[arg-type]
     log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, link, log, lose_one, Changes())
+    keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, lose_one, Notifier())
     await keeper.start()
-    await link.sent.wait()
+    await connection.sent.wait()
     await asyncio.sleep(0)
     await keeper.stop()
     assert lost.is_set()

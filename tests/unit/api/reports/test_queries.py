@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.kafka.notifier import Changes
+from api.kafka.notifier import Notifier
 from api.reports import service as module
 from api.reports.service import ReportService
 from api.reports.view import ReportLog
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 QUERY = ReportRequest(str(uuid.UUID(int=5)), STORE)
 
 
-class Link:
+class FakeConnection:
     """Takes everything, and remembers where it goes."""
 
-    trouble = None
+    unavailable_reason = None
 
     def __init__(self) -> None:
         self.topics: list[str] = []
         self.sent = asyncio.Event()
 
-    def require(self) -> None:
+    def require_connected(self) -> None:
         pass
 
     def send(self, topic: TopicSpec, *_: Any, at_once: bool) -> asyncio.Future[BatchMetadata]:
@@ -53,16 +53,16 @@ class Desk:
     """A service among fakes."""
 
     def __init__(self) -> None:
-        self.changes = Changes()
-        self.log = ReportLog(":memory:", self.changes.tell)  # type: ignore[arg-type]
-        self.link = Link()
-        link: Any = self.link
+        self.changes = Notifier()
+        self.log = ReportLog(":memory:", self.changes.notify)  # type: ignore[arg-type]
+        self.connection = FakeConnection()
+        connection: Any = self.connection
         self.service = ReportService(
-            SETTINGS, lambda: 0, link, self.log, lambda: asyncio.sleep(0), self.changes
+            SETTINGS, lambda: 0, connection, self.log, lambda: asyncio.sleep(0), self.changes
         )
 
     async def happen(self, *events: ReportEvent) -> None:
-        await self.link.sent.wait()
+        await self.connection.sent.wait()
         for event in events:
             self.log.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(event)))
             await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_the_answer_is_the_complete_report(desk: Desk) -> None:
     )
 
     assert answer.content == CONTENT
-    assert desk.link.topics == [STORE_QUERIES.name]
+    assert desk.connection.topics == [STORE_QUERIES.name]
     assert desk.changes._waiting == {}
 
 
@@ -109,10 +109,10 @@ async def test_an_overdue_query_fails_on_its_own_topic(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    desk.link.trouble = None
-    desk.link.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
+    desk.connection.trouble = None
+    desk.connection.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
     desk.log.requested(QUERY, -SETTINGS.report_deadline - 1, query=True)
     await desk.service.start()
-    await desk.link.sent.wait()
+    await desk.connection.sent.wait()
     await desk.service.stop()
-    assert set(desk.link.topics) == {QUERY_RESULTS.name}
+    assert set(desk.connection.topics) == {QUERY_RESULTS.name}

@@ -253,7 +253,7 @@ async def test_parquet_counts_for_more_than_its_rows(
     content = {"reference_time": "2024-03-10T12:00:00Z"}
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     monkeypatch.setattr(gateway.bodies.budget, "_limit", PARQUET_FACTOR * 100)
-    taken = gateway.bodies.budget.try_take(1)
+    taken = gateway.bodies.budget.try_acquire(1)
     assert taken
 
     assert (await client.get(f"/get_report/{REPORT}")).status == HTTPStatus.OK

@@ -143,14 +143,14 @@ async def test_the_state_is_the_one_that_the_fleet_shows(
                 gateway.poll(store, polled, active=active)
                 status = "active" if active else "inactive"
                 poll = {"status": status, "timestamp_utc": format_instant(polled)}
-            await gateway.view.advance(NOON)
+            await gateway.view.advance_to(NOON)
             (shown,) = gateway.view.stores([store])
 
             content = {**ANSWER, "store_id": store, "business_hours": rows, "last_poll": poll}
             answered = store_from(content, NOON)
 
             assert answered.state == shown.state
-            assert answered.changes_at == shown.changes_at
+            assert answered.opening_changes_at == shown.opening_changes_at
             assert (answered.polled, answered.active) == (shown.polled, shown.active)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.stores import service as module
 from api.stores.service import StoreService
-from api.stores.view import Registry
+from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from stream_app.errors import WorkersBehindError
@@ -24,7 +24,7 @@ class Bench:
     """A service whose workers and view are as far as the test says."""
 
     def __init__(self) -> None:
-        self.registry = Registry(":memory:", 8)  # type: ignore[arg-type]
+        self.registry = StoreView(":memory:", 8)  # type: ignore[arg-type]
         self.asked: list[str] = []
         self.behind = False
         self.made_elsewhere = False

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.stores.store_limit import UNREGISTERED_SECONDS, StoreLimit
-from api.stores.view import Registry
+from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from tests.fakes import SETTINGS, FakeGateway, FakeRecord
@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, most: int) -> None:
         self.now = 0.0
-        self.registry = Registry(":memory:", 8)  # type: ignore[arg-type]
+        self.registry = StoreView(":memory:", 8)  # type: ignore[arg-type]
         self.limit = StoreLimit(self.registry, most, lambda: self.now)
 
     def register(self, *store_ids: str) -> None:

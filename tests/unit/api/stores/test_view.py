@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.stores.view import Registry, StoreEntry
+from api.stores.view import StoreEntry, StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
@@ -23,8 +23,8 @@ HOURS = [(0, "09:00", "17:00"), (1, "10:00", "24:00")]
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    registry = Registry(":memory:", PARTITIONS)  # type: ignore[arg-type]
+def registry() -> Iterator[StoreView]:
+    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
     yield registry
     registry.close()
 
@@ -47,7 +47,7 @@ def registered(store_id: str) -> FakeRecord:
     return record(STORES, encode_store(StoreRecord(store_id)), store_id)
 
 
-def test_a_store_that_nothing_names_is_unknown(registry: Registry) -> None:
+def test_a_store_that_nothing_names_is_unknown(registry: StoreView) -> None:
     registry.on_record(registered(UNKNOWN))
     assert not registry.exists(STORE)
     assert registry.get(STORE) is None
@@ -68,7 +68,7 @@ def test_a_store_that_nothing_names_is_unknown(registry: Registry) -> None:
     ],
 )
 def test_the_last_of_each_kind_counts(
-    registry: Registry, records: list[FakeRecord], entry: StoreEntry
+    registry: StoreView, records: list[FakeRecord], entry: StoreEntry
 ) -> None:
     for each in records:
         registry.on_record(each)
@@ -88,7 +88,7 @@ def test_the_last_of_each_kind_counts(
         record(STORES, b"{}"),
     ],
 )
-def test_what_the_workers_do_not_apply_does_not_count(registry: Registry, bad: FakeRecord) -> None:
+def test_what_the_workers_do_not_apply_does_not_count(registry: StoreView, bad: FakeRecord) -> None:
     for good in ((), (hours(), zone())):
         for each in good:
             registry.on_record(each)
@@ -111,12 +111,12 @@ def forwarded(value: bytes, spec: Any, taken: int) -> FakeRecord:
 
 @pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
 def test_a_forwarded_record_counts_if_the_broker_took_it_later(
-    registry: Registry, taken: int, counts: bool
+    registry: StoreView, taken: int, counts: bool
 ) -> None:
     for each in (hours(), zone()):
         each.timestamp = 5_000
         registry.on_record(each)
-    registry.database.execute("UPDATE store SET look_at = 1")
+    registry.database.execute("UPDATE store SET reevaluate_at = 1")
     late = [
         forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, taken),
         forwarded(encode_zone(STORE, "UTC"), STORE_TIMEZONES, taken),
@@ -128,11 +128,11 @@ def test_a_forwarded_record_counts_if_the_broker_took_it_later(
         changed if counts else StoreEntry(STORE, tuple(HOURS), "Europe/London")
     )
     # the fleet is looked at again where something changed
-    (look_at,) = registry.database.execute("SELECT look_at FROM store").fetchone()
-    assert look_at == (0 if counts else 1)
+    (reevaluate_at,) = registry.database.execute("SELECT reevaluate_at FROM store").fetchone()
+    assert reevaluate_at == (0 if counts else 1)
 
 
-def test_pages_are_in_order_and_complete(registry: Registry) -> None:
+def test_pages_are_in_order_and_complete(registry: StoreView) -> None:
     ids = [f"{n:02x}000000-0000-4000-8000-000000000000" for n in range(0, 256, 5)]
     for store_id in reversed(ids):
         registry.on_record(registered(store_id))

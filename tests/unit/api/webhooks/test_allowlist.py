@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.allowlist import MAX_URL_LENGTH, Destinations, is_public, place_of
+from api.webhooks.allowlist import MAX_URL_LENGTH, Allowlist, is_public, place_of
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 
@@ -17,11 +17,11 @@ LISTED = (
 SECRET = "whsec_" + "AAAA" * 8
 
 
-def destinations(hosts: str = LISTED) -> Destinations:
+def allowlist(hosts: str = LISTED) -> Allowlist:
     settings = Settings.from_environment(
         {"STORE_UPTIME_WEBHOOK_HOSTS": hosts, "STORE_UPTIME_WEBHOOK_SECRET": SECRET}
     )
-    return Destinations(settings.webhook_hosts)
+    return Allowlist(settings.webhook_hosts)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def destinations(hosts: str = LISTED) -> Destinations:
     ],
 )
 def test_what_is_listed_may_be_called(url: str) -> None:
-    assert str(destinations().check(url)).startswith("http")
+    assert str(allowlist().check(url)).startswith("http")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_is_listed_may_be_called(url: str) -> None:
 )
 def test_what_is_not_listed_may_not(url: str) -> None:
     with pytest.raises(RecordError, match="STORE_UPTIME_WEBHOOK_HOSTS does not list "):
-        destinations().check(url)
+        allowlist().check(url)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_is_not_listed_may_not(url: str) -> None:
 )
 def test_what_is_no_plain_url_is_refused(url: object, reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
-        destinations().check(url)
+        allowlist().check(url)
 
 
 @pytest.mark.parametrize(
@@ -126,23 +126,21 @@ def test_what_is_no_plain_url_is_refused(url: object, reason: str) -> None:
 )
 def test_what_no_host_can_be_called_is_refused_where_a_wildcard_takes_it(name: str) -> None:
     with pytest.raises(RecordError, match=r"not the name of a host|not a URL|does not list"):
-        destinations().check(f"https://{name}.example.org/hook")
+        allowlist().check(f"https://{name}.example.org/hook")
 
 
 @pytest.mark.parametrize("name", ["a", "a-b", "x" * 63, "xn--bcher-kva", "_a", "a.b.c", "1"])
 def test_what_a_host_can_be_called_is_taken(name: str) -> None:
-    assert (
-        destinations().check(f"https://{name}.example.org/hook").raw_host == f"{name}.example.org"
-    )
+    assert allowlist().check(f"https://{name}.example.org/hook").raw_host == f"{name}.example.org"
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "4 43", ""])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(RecordError):
-        destinations().check(f"https://hooks.example.com:{port}x/")
+        allowlist().check(f"https://hooks.example.com:{port}x/")
     if port:
         with pytest.raises(RecordError):
-            destinations().check(f"https://hooks.example.com:{port}/")
+            allowlist().check(f"https://hooks.example.com:{port}/")
 
 
 SECRETS = ("T0P", "s3cret", "hunter2")
@@ -166,7 +164,7 @@ SECRETS = ("T0P", "s3cret", "hunter2")
 )
 def test_a_reason_shows_no_path_no_query_and_no_password(url: str) -> None:
     with pytest.raises(RecordError) as raised:
-        destinations().check(url)
+        allowlist().check(url)
     assert not any(secret in str(raised.value) for secret in SECRETS)
 
 
@@ -188,7 +186,7 @@ def test_the_place_of_a_url_is_all_that_is_shown_of_it(url: str, place: str) -> 
 
 def test_without_hosts_webhooks_are_off() -> None:
     with pytest.raises(RecordError, match="STORE_UPTIME_WEBHOOK_HOSTS lists no host"):
-        destinations("").check("https://hooks.example.com/")
+        allowlist("").check("https://hooks.example.com/")
 
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
@@ -197,7 +195,7 @@ names = st.lists(labels, min_size=1, max_size=4).map(".".join)
 
 @given(names, st.integers(1, 65535), st.sampled_from(["http", "https"]))
 def test_no_other_host_is_taken(name: str, port: int, scheme: str) -> None:
-    listed = destinations("hooks.example.com,*.example.org,http://127.0.0.1:9000")
+    listed = allowlist("hooks.example.com,*.example.org,http://127.0.0.1:9000")
     try:
         listed.check(f"{scheme}://{name}:{port}/")
     except RecordError:
@@ -209,7 +207,7 @@ def test_no_other_host_is_taken(name: str, port: int, scheme: str) -> None:
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.sampled_from(["http", "https"]))
 def test_no_other_address_is_taken(address: IPv4Address | IPv6Address, scheme: str) -> None:
     host = f"[{address}]" if address.version == 6 else str(address)
-    listed = destinations("hooks.example.com,*.example.org,http://127.0.0.1:9000")
+    listed = allowlist("hooks.example.com,*.example.org,http://127.0.0.1:9000")
     with pytest.raises(RecordError):
         listed.check(f"{scheme}://{host}/")
 
@@ -228,11 +226,11 @@ def test_no_other_address_is_taken(address: IPv4Address | IPv6Address, scheme: s
     ],
 )
 def test_whose_address_is_the_operators_affair(host: str, port: int, own: bool) -> None:
-    assert destinations().may_be_private(host, port) is own
+    assert allowlist().may_be_private(host, port) is own
 
 
 def test_what_is_listed_in_full_says_more_than_a_wildcard() -> None:
-    assert destinations("*.intern.example,https://a.intern.example").may_be_private(
+    assert allowlist("*.intern.example,https://a.intern.example").may_be_private(
         "a.intern.example", 443
     )
 

@@ -15,8 +15,8 @@ from aiohttp import ClientTimeout, web
 from aiohttp.abc import AbstractResolver
 
 from api.webhooks import client as client_module
-from api.webhooks.allowlist import Destinations
-from api.webhooks.client import MAX_AT_ONCE_TO_ONE, CheckedResolver, Delivery
+from api.webhooks.allowlist import Allowlist
+from api.webhooks.client import MAX_AT_ONCE_TO_ONE, CheckedResolver, WebhookClient
 from tests.fakes import now
 from tests.unit.api.answers import REPORT
 from tests.unit.api.webhooks.receiver import SECRET, Receiver
@@ -57,8 +57,10 @@ class FakeResolver(AbstractResolver):
 
 
 @asynccontextmanager
-async def delivery(hosts: str, resolver: AbstractResolver | None = None) -> AsyncIterator[Delivery]:
-    started = Delivery(Destinations(hosts), SECRET, now, resolver)
+async def delivery(
+    hosts: str, resolver: AbstractResolver | None = None
+) -> AsyncIterator[WebhookClient]:
+    started = WebhookClient(Allowlist(hosts), SECRET, now, resolver)
     await started.start()
     yield started
     await started.stop()
@@ -66,7 +68,7 @@ async def delivery(hosts: str, resolver: AbstractResolver | None = None) -> Asyn
 
 async def attempt(receiver: Receiver) -> tuple[str, str]:
     async with delivery(receiver.host) as sender:
-        came = await sender.attempt(receiver.url, REPORT, BODY)
+        came = await sender.post(receiver.url, REPORT, BODY)
         return came.outcome, came.detail
 
 
@@ -164,7 +166,7 @@ async def test_nobody_there() -> None:
     async with Receiver() as receiver:
         url, host = receiver.url, receiver.host
     async with delivery(host) as sender:
-        came = await sender.attempt(url, REPORT, BODY)
+        came = await sender.post(url, REPORT, BODY)
     assert came.outcome == "failed"
 
 
@@ -188,7 +190,7 @@ async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer
     async with server:
         host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with delivery(host) as sender:
-            attempt = await sender.attempt(f"{host}/T0P?key=s3cret", REPORT, b"{}")
+            attempt = await sender.post(f"{host}/T0P?key=s3cret", REPORT, b"{}")
     assert attempt.outcome == "failed"
     assert "T0P" not in attempt.detail
     assert "s3cret" not in attempt.detail
@@ -196,7 +198,7 @@ async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer
 
 async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
     async with Receiver() as receiver, delivery("hooks.example.com") as sender:
-        came = await sender.attempt(receiver.url, REPORT, BODY)
+        came = await sender.post(receiver.url, REPORT, BODY)
     assert came.outcome == "refused"
     assert receiver.heard == []
 
@@ -209,7 +211,7 @@ async def test_a_listed_name_with_another_address_is_not_called(addresses: tuple
     async with Receiver() as receiver:
         port = receiver.host.rpartition(":")[2]
         async with delivery(f"hooks.example.com:{port}", FakeResolver(*addresses)) as sender:
-            came = await sender.attempt(f"https://hooks.example.com:{port}/", REPORT, BODY)
+            came = await sender.post(f"https://hooks.example.com:{port}/", REPORT, BODY)
     assert came.outcome == "failed"
     assert "hooks.example.com has an address that is not public" in came.detail
     assert receiver.heard == []
@@ -220,7 +222,7 @@ async def test_a_name_that_is_the_operators_own_may_have_any_address() -> None:
         port = receiver.host.rpartition(":")[2]
         resolver = FakeResolver("127.0.0.1")
         async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
-            came = await sender.attempt(f"http://receiver.intern:{port}/", REPORT, BODY)
+            came = await sender.post(f"http://receiver.intern:{port}/", REPORT, BODY)
     assert came.outcome == "delivered"
     assert resolver.asked == ["receiver.intern"], "looked up once: what was checked is called"
     assert receiver.heard[0][0]["Host"] == f"receiver.intern:{port}"
@@ -232,13 +234,13 @@ async def test_each_attempt_looks_the_name_up_again() -> None:
         resolver = FakeResolver("127.0.0.1")
         async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
             for _ in range(3):
-                await sender.attempt(f"http://receiver.intern:{port}/", REPORT, BODY)
+                await sender.post(f"http://receiver.intern:{port}/", REPORT, BODY)
     assert len(resolver.asked) == 3
 
 
 async def test_public_addresses_pass() -> None:
     resolver = FakeResolver("8.8.8.8", "2001:4860:4860::8888")
-    checked = CheckedResolver(Destinations("hooks.example.com"), resolver)
+    checked = CheckedResolver(Allowlist("hooks.example.com"), resolver)
     found = await checked.resolve("hooks.example.com", 443)
     assert [result["host"] for result in found] == ["8.8.8.8", "2001:4860:4860::8888"]
 
@@ -256,10 +258,10 @@ async def test_a_slow_host_has_so_many_attempts_at_once_and_leaves_room_for_othe
         delivery(f"{first.host},{second.host}") as sender,
     ):
         waiting: list[asyncio.Task[Any]] = [
-            asyncio.create_task(sender.attempt(first.url, REPORT, BODY)) for _ in range(100)
+            asyncio.create_task(sender.post(first.url, REPORT, BODY)) for _ in range(100)
         ]
         await first.heard_so_many(MAX_AT_ONCE_TO_ONE)
-        came = await sender.attempt(second.url, REPORT, BODY)
+        came = await sender.post(second.url, REPORT, BODY)
         assert came.outcome == "delivered"
         assert len(first.heard) == MAX_AT_ONCE_TO_ONE
         over.set()

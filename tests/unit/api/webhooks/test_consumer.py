@@ -11,7 +11,7 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
 from api.webhooks import consumer as consumer_module
 from api.webhooks.concurrency import Shares
-from api.webhooks.consumer import Courier
+from api.webhooks.consumer import WebhookConsumer
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
@@ -188,14 +188,14 @@ class Runs:
             raise ZeroDivisionError(webhook.url)
         return self.reasons.get(name)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def dead_letter(self, letter: DeadLetter) -> None:
         if self.lost:
             self.lost -= 1
             raise BrokerUnavailableError("away")
         self.letters.append(letter)
 
 
-async def end(courier: Courier) -> None:
+async def end(courier: WebhookConsumer) -> None:
     """As `kill -9` does: nothing is committed any more."""
     courier._consumer = None
     for task in (*courier._tasks, *(t for o in courier._owned.values() for t in o.running)):
@@ -227,16 +227,16 @@ def runs() -> Runs:
 @pytest.fixture
 async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]]:
     """Start a courier: `await couriers()` is it and its consumer."""
-    started: list[Courier] = []
+    started: list[WebhookConsumer] = []
 
     async def start(
         *, most: int = 100, most_waiting: int = 100_000, ready: bool = True
-    ) -> tuple[Courier, FakeConsumer]:
+    ) -> tuple[WebhookConsumer, FakeConsumer]:
         consumer = FakeConsumer(group)
-        courier = Courier(
+        courier = WebhookConsumer(
             SETTINGS,
             runs.run,
-            runs.bury,
+            runs.dead_letter,
             lambda: ready,
             lambda _: consumer,
             group.look_up,
@@ -359,7 +359,7 @@ async def test_stopping_lets_go_and_commits_what_is_done(
     await courier.stop()
     assert group.committed_of() == 1
     assert group.members == []
-    assert courier.in_hand == 0
+    assert courier.in_flight == 0
     runs.end("1")
     await asyncio.sleep(0.01)
     assert runs.ended == ["0"]
@@ -372,11 +372,11 @@ async def test_two_couriers_share_and_take_over(group: Group, runs: Runs, courie
     await until(lambda: sorted(runs.begun) == ["a", "b"])
     second, _ = await couriers()
     # what was unfinished starts again with whoever owns it now
-    await until(lambda: (first.in_hand, second.in_hand) == (1, 1))
+    await until(lambda: (first.in_flight, second.in_flight) == (1, 1))
     runs.end("a", "b")
     await until(lambda: group.committed == dict.fromkeys(group.logs, (1, "")))
     group.add("c", partition=1)
-    await until(lambda: second.in_hand == 1)
+    await until(lambda: second.in_flight == 1)
     await second.stop()
     runs.end("c")
     await until(lambda: group.committed_of(1) == 2)
@@ -391,7 +391,7 @@ async def test_as_many_run_as_may(group: Group, runs: Runs, couriers: Any) -> No
     await until(lambda: len(runs.begun) == 20)
     asked = consumer.asked
     await until(lambda: consumer.asked > asked + 5)
-    assert courier.in_hand == 20, "and the group hears of it still"
+    assert courier.in_flight == 20, "and the group hears of it still"
     assert courier.shares.waiting == 10
     runs.end(*urls(*range(30)))
     await until(lambda: group.committed_of() == 30)
@@ -479,10 +479,10 @@ async def test_a_range_that_cannot_be_read_is_committed_as_a_whole() -> None:
     owned = consumer_module._Owned(ResumableOffsetTracker(4), (4, ""))
     letters: list[DeadLetter] = []
 
-    async def bury(letter: DeadLetter) -> None:
+    async def dead_letter(letter: DeadLetter) -> None:
         letters.append(letter)
 
-    courier = Courier(SETTINGS, None, bury, lambda: True)  # type: ignore[arg-type]
+    courier = WebhookConsumer(SETTINGS, None, dead_letter, lambda: True)  # type: ignore[arg-type]
     courier._take(owned, UnreadableRecords(WEBHOOKS.name, 0, 4, 4, 9, 0, "why"))
     assert owned.tracker.position < 10
     await asyncio.gather(*owned.running)
@@ -515,7 +515,7 @@ async def test_a_place_that_answers_nothing_holds_up_nobody(
     await until(lambda: "good" in runs.ended)
     await until(lambda: courier.shares.waiting == DEAD - 100)
     assert len(runs.begun) == 101, "a tenth of the room, and the good one"
-    assert courier.in_hand == 100
+    assert courier.in_flight == 100
     assert (courier.shares.waiting, courier.shares.crowded()) == (DEAD - 100, 1)
     assert group.committed_of() == 0
     assert group.read_so_many == [], "there is no room: nothing is read in vain"
@@ -530,13 +530,13 @@ async def test_what_waits_is_delivered_once_its_place_is_back(
     most = 0
     runs.end(*dead())
     while group.committed != dict.fromkeys(group.logs, (DEAD // 2, "")):
-        most = max(most, courier.in_hand)
+        most = max(most, courier.in_flight)
         await asyncio.sleep(0.001)
     assert sorted(runs.ended) == sorted(dead()), "each once"
     assert most <= 112, "a tenth, or a ninth of what is free"
     assert sum(group.read_so_many) == DEAD - 100
     assert len(group.read_so_many) < 150, "many at a time"
-    assert (courier.in_hand, courier.shares.waiting, courier.shares.running) == (0, 0, 0)
+    assert (courier.in_flight, courier.shares.waiting, courier.shares.running) == (0, 0, 0)
     assert courier.shares.crowded() == 0
 
 
@@ -549,7 +549,7 @@ async def test_many_places_that_answer_nothing_leave_room_for_one_more(
     courier, _ = await couriers(most=1_000)
     runs.end("good")
     await until(lambda: "good" in runs.ended)
-    assert courier.in_hand <= 1_150
+    assert courier.in_flight <= 1_150
 
 
 async def test_what_waits_comes_again_after_a_crash(
