@@ -45,7 +45,7 @@ async def api(
     """HTTP to an API that has connected."""
     gateway = Gateway(settings, clock, **options)
     async with TestClient(TestServer(create_app(gateway))) as client:
-        while gateway._link.trouble is not None:  # noqa: ASYNC110  another task connects
+        while gateway._connection.unavailable_reason is not None:  # noqa: ASYNC110  another task connects
             await asyncio.sleep(0.02)
         yield client
 

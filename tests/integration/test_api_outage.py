@@ -67,7 +67,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
                 ]
                 statuses.update(await asyncio.gather(*calls))
             assert statuses == {503}
-            under_way = gateway.ingestion._outgoing.budget.used
+            under_way = gateway.ingestion._publisher.budget.used
             assert 0 < under_way < 100_000, "once it is known to be away, nothing more is taken"
 
             await broker.start()
@@ -78,7 +78,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
             async with client.get(f"/stores/{other}") as response:
                 assert (await response.json())["timezone"] == "Asia/Gaza"
             assert await answered(client, f"/trigger_report/{store}", None) == 202
-            while gateway.ingestion._outgoing.budget.used:  # noqa: ASYNC110  other tasks
+            while gateway.ingestion._publisher.budget.used:  # noqa: ASYNC110  other tasks
                 await asyncio.sleep(0.05)
             polls = await polls_of(settings, store)
             assert {active for _, active in polls} == {0, 1}

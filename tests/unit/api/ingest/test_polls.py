@@ -290,7 +290,7 @@ class TestSilentBroker:
         monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
         one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
         assert one != other
-        partition = gateway.ingestion._outgoing._partitions[STORE_STATUS.name, one]
+        partition = gateway.ingestion._publisher._partitions[STORE_STATUS.name, one]
         under_way: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         partition.under_way[under_way] = outgoing._Batch(-100.0)
         path = f"/stores/{UNKNOWN}/status"
@@ -891,7 +891,7 @@ async def test_a_connection_that_is_lost_meanwhile_takes_nothing_and_costs_nothi
     def send(*_: Any) -> Any:
         raise BrokerUnavailableError("lost")
 
-    monkeypatch.setattr(gateway.ingestion._outgoing, "_send", send)
+    monkeypatch.setattr(gateway.ingestion._publisher, "_send", send)
     with pytest.raises(BrokerUnavailableError):
         await gateway.ingestion.polls({STORE: [(NOON_US, True)] * 5, UNKNOWN: [(NOON_US, True)]})
     with pytest.raises(BrokerUnavailableError):
