@@ -33,7 +33,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.polls import from_bytes
 from stream_app.domain.timestamps import WEEK
-from stream_app.explain.source_records import gather
+from stream_app.explain.source_records import read_source_records
 from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
@@ -365,7 +365,9 @@ class Reader:
 
 async def in_the_evidence(logs: Logs) -> set[int]:
     claim: Any = SimpleNamespace(store_id=STORE, partition=OWN, start=0, end=NOW, lookback=0)
-    evidence = await gather(Reader(logs), claim, SETTINGS.future_tolerance, SETTINGS.earliest_poll)
+    evidence = await read_source_records(
+        Reader(logs), claim, SETTINGS.future_tolerance, SETTINGS.earliest_poll
+    )
     return {seen.instant for seen in evidence.polls_below(evidence.end)}
 
 
