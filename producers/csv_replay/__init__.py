@@ -1,1 +1,1 @@
-"""CSV files into Kafka: `store-uptime replay`."""
+"""Reads CSV files and sends their rows to Kafka: `store-uptime replay`."""

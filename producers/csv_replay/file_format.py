@@ -1,4 +1,4 @@
-"""What a file is that is no CSV in UTF-8, by its first bytes, and what to do about it."""
+"""Recognises files that are no CSV in UTF-8 by their first bytes, and says what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAD_BYTES: Final = 4096
-"""So many bytes are looked at."""
+"""Bytes at the beginning of a file that are examined."""
 
 _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -58,12 +58,12 @@ _PLAIN_TEXT: Final = re.compile(rb"[\t\r\n -~]*")
 
 
 def why_no_csv(head: bytes) -> str | None:
-    """What a file is that begins so, in words for an error; None: it may be a CSV."""
+    """The format of a file with this beginning, as the text of an error; None if it may be CSV."""
     for mark, name in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return f"{name}; save it as UTF-8"
     for signature, what in _SIGNATURES:
-        # the name of a column may begin so too, but nothing binary follows it
+        # a column's name may begin like this too, but no binary data follows it
         if head.startswith(signature) and not _PLAIN_TEXT.fullmatch(head):
             if signature == b"PK\x03\x04" and any(part in head for part in _OFFICE_PARTS):
                 return "a spreadsheet (Excel or OpenDocument), not CSV: save it as CSV"
@@ -81,7 +81,7 @@ def why_no_csv(head: bytes) -> str | None:
 def _wrong_text(head: bytes) -> str | None:
     line = head.partition(b"\n")[0].rstrip(b"\r")
     if b"\0" in line:
-        # a letter of plain English in two bytes is the letter and a NUL
+        # an ASCII character in two bytes is the character and a NUL
         wide = line[1:40:2].strip(b"\0") == b"" or line[0:40:2].strip(b"\0") == b""
         if wide and line.strip(b"\0"):
             return "UTF-16 or UTF-32; save it as UTF-8"
@@ -92,15 +92,15 @@ def _wrong_text(head: bytes) -> str | None:
 
 
 def printed(path: Path) -> str:
-    """The name of a file on one line, whatever characters it has."""
+    """The path of a file on one line, whatever characters it has."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode()
-        for letter in str(path).encode(errors="backslashreplace").decode()
+        char if char.isprintable() else char.encode("unicode_escape", "replace").decode()
+        for char in str(path).encode(errors="backslashreplace").decode()
     )
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths name one file that is there."""
+    """True if two paths name the same existing file."""
     try:
         return one.samefile(other)
     except OSError:

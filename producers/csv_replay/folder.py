@@ -1,7 +1,7 @@
-"""The input files of a folder: by their usual names, else by what their header says.
+"""Finds the input files of a folder by their usual names, else by their header.
 
-Nothing that looks like input is left out without a word: it is taken, named, or an error that says
-which option to use.
+Every file that looks like input is used, or listed in a note, or an error that names the option to
+use.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ USUAL_NAMES: Final = {
     HOURS.name: ("store_business_hours", "business_hours", "menu_hours", "store_hours", "hours"),
     ZONES.name: ("store_timezones", "store_timezone", "timezones", "timezone"),
 }
-"""What files of each kind are called, case, spaces, underscores and hyphens aside."""
+"""Usual names of the files of each kind; case, spaces, underscores and hyphens are ignored."""
 
-NAMED: Final = 20
-"""Files left out that are named one by one."""
+MAX_LISTED_FILES: Final = 20
+"""Unused files that are listed one by one."""
 
 _CSV: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
@@ -36,23 +36,23 @@ _OTHER_DATA: Final = re.compile(
     r"|gz|bz2|xz|zst|lz4|sqlite|db)$",
     re.IGNORECASE,
 )
-"""Names of files that may well hold rows, in forms that are not read here."""
+"""Names of files that can hold rows in a format that a replay does not read."""
 
 _SHARD: Final = re.compile(r"-?(?<!\d)(0000\d{8})$|^part-\d{5}\b.*$")
-"""The parts into which exporters cut a table: NAME-000000000000, part-00000-...."""
+"""Names of the parts of an exported table: NAME-000000000000, part-00000-...."""
 
 
 @dataclass(slots=True)
 class FolderFiles:
-    """What is taken of a folder, by the name of its kind, and what is said about the rest."""
+    """The input files of a folder by kind, and notes about its unused files."""
 
-    taken: dict[str, list[Path]] = field(default_factory=dict)
+    paths: dict[str, list[Path]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A CSV file: the table that its name says, and which part of it."""
+    """A CSV file with the table and the part that its name says."""
 
     path: Path
     table: str
@@ -60,15 +60,15 @@ class _Candidate:
 
 
 def find_files(folder: Path, named: dict[str, Sequence[Path]]) -> FolderFiles:
-    """The input files of a folder.
+    """Find the input files of a folder.
 
     Args:
-        folder: is not entered further.
-        named: the files that were named besides, by the name of their kind. They are not looked
-            at again; where hours or zones are named, the folder's are left out.
+        folder: the folder; its subfolders are not searched.
+        named: the files that the user named by an option, by kind. They are not used twice; named
+            hours or timezones replace those of the folder.
 
     Raises:
-        StoreUptimeError: the folder has none, or it cannot be said which ones are meant.
+        StoreUptimeError: the folder has no input file, or the choice is ambiguous.
     """
     return _Folder(folder, named).find()
 
@@ -77,7 +77,7 @@ class _Folder:
     def __init__(self, folder: Path, named: dict[str, Sequence[Path]]) -> None:
         self._folder = folder
         self._named = named
-        self._left_out: list[str] = []
+        self._skipped: list[str] = []
         self._has_named = False
 
     def find(self) -> FolderFiles:
@@ -87,23 +87,23 @@ class _Folder:
             usual = _kind_by_name(candidate.table)
             (others if usual is None else by_name[usual]).append(candidate)
         by_header = self._by_header(others, by_name)
-        taken: dict[str, list[Path]] = {}
+        paths: dict[str, list[Path]] = {}
         for kind in KINDS.values():
             candidates = by_name[kind.name] or by_header[kind.name]
             if kind is not POLLS and self._named.get(kind.name):
-                self._leave_out(candidates, f"{kind.option} says which {kind.name} count")
+                self._skip(candidates, f"{kind.option} says which {kind.name} count")
                 continue
             self._check_one_table(kind, candidates)
-            taken[kind.name] = [candidate.path for candidate in candidates]
-        if not any(taken.values()) and not self._has_named:
-            raise StoreUptimeError(self._nothing())
-        return FolderFiles(taken, self._notes())
+            paths[kind.name] = [candidate.path for candidate in candidates]
+        if not any(paths.values()) and not self._has_named:
+            raise StoreUptimeError(self._no_files())
+        return FolderFiles(paths, self._notes())
 
     def _candidates(self) -> list[_Candidate]:
-        """The CSV files, each once."""
+        """The CSV files of the folder, each once."""
         named = {_identity(path) for paths in self._named.values() for path in paths}
         known: set[tuple[int, int] | str] = set()
-        found: list[_Candidate] = []
+        candidates: list[_Candidate] = []
         for path in self._entries():
             if not _may_hold_rows(path):
                 continue
@@ -111,20 +111,20 @@ class _Folder:
             if identity in named:
                 self._has_named = True
                 continue
-            reason = _why_not(path)
+            reason = _why_unusable(path)
             if reason is None and identity in known:
                 reason = "the same file as another one here"
             if reason is not None:
-                self._left_out.append(f"{printed(Path(path.name))} ({reason})")
+                self._skipped.append(f"{printed(Path(path.name))} ({reason})")
                 continue
             known.add(identity)
             table, shard = _table_and_shard(path.name)
-            found.append(_Candidate(path, table, shard))
-        return found
+            candidates.append(_Candidate(path, table, shard))
+        return candidates
 
     def _entries(self) -> list[Path]:
         try:
-            # of a file and a link to it the file
+            # a file comes before a link to it
             return sorted(self._folder.iterdir(), key=lambda path: (path.is_symlink(), path))
         except OSError as error:
             name = printed(self._folder)
@@ -133,11 +133,11 @@ class _Folder:
     def _by_header(
         self, others: Sequence[_Candidate], by_name: dict[str, list[_Candidate]]
     ) -> dict[str, list[_Candidate]]:
-        """The files with names that say nothing, by the kind that their header tells.
+        """The files with unusual names, by the kind of their header.
 
-        Where files of that kind have one of the usual names, these are meant.
+        They are not used if files of the same kind have one of the usual names.
         """
-        found: dict[str, list[_Candidate]] = {kind: [] for kind in KINDS}
+        by_header: dict[str, list[_Candidate]] = {kind: [] for kind in KINDS}
         for candidate in others:
             kinds = kinds_of(candidate.path)
             if len(kinds) > 1:
@@ -147,23 +147,23 @@ class _Folder:
                     f"{' or '.join(kind.option for kind in kinds)}, or take it away"
                 )
             if not kinds:
-                self._leave_out([candidate], "not the columns of polls, hours or zones")
+                self._skip([candidate], "not the columns of polls, hours or zones")
             elif by_name[kinds[0].name]:
                 usual = printed(Path(by_name[kinds[0].name][0].path.name))
-                self._leave_out(
+                self._skip(
                     [candidate], f"{kinds[0].name}, as {usual}; {kinds[0].option} takes it too"
                 )
             else:
-                found[kinds[0].name].append(candidate)
-        return found
+                by_header[kinds[0].name].append(candidate)
+        return by_header
 
     def _check_one_table(self, kind: Kind, candidates: Sequence[_Candidate]) -> None:
-        """Of hours and zones a store has one set: two files of them are one too many."""
+        """A store has one set of hours and one timezone: two files of a kind would contradict."""
         by_part: dict[tuple[str, str], Path] = {}
         for candidate in candidates:
             before = by_part.setdefault((candidate.table, candidate.shard), candidate.path)
             if before is not candidate.path:
-                self._two(kind, before, candidate.path)
+                self._raise_ambiguous(kind, before, candidate.path)
         if kind is POLLS:
             return
         tables = {
@@ -171,36 +171,38 @@ class _Folder:
         }
         if len(tables) > 1:
             first, second, *_ = tables.values()
-            self._two(kind, first, second)
+            self._raise_ambiguous(kind, first, second)
 
-    def _two(self, kind: Kind, first: Path, second: Path) -> None:
+    def _raise_ambiguous(self, kind: Kind, first: Path, second: Path) -> None:
         raise StoreUptimeError(
             f"{printed(self._folder)} has {printed(Path(first.name))} and "
             f"{printed(Path(second.name))}, both {kind.name}: name what is meant with "
             f"{kind.option}, or take one away"
         )
 
-    def _leave_out(self, candidates: Sequence[_Candidate], reason: str) -> None:
-        self._left_out += [
+    def _skip(self, candidates: Sequence[_Candidate], reason: str) -> None:
+        self._skipped += [
             f"{printed(Path(candidate.path.name))} ({reason})" for candidate in candidates
         ]
 
     def _notes(self) -> list[str]:
-        notes = [f"not taken: {what}" for what in self._left_out[:NAMED]]
-        if len(self._left_out) > NAMED:
-            notes.append(f"... and {len(self._left_out) - NAMED:,} more files that are not taken")
+        notes = [f"not taken: {what}" for what in self._skipped[:MAX_LISTED_FILES]]
+        if len(self._skipped) > MAX_LISTED_FILES:
+            notes.append(
+                f"... and {len(self._skipped) - MAX_LISTED_FILES:,} more files that are not taken"
+            )
         return notes
 
-    def _nothing(self) -> str:
+    def _no_files(self) -> str:
         examples = ", ".join(f"{names[0]}.csv" for names in USUAL_NAMES.values())
         text = f"{printed(self._folder)} has no CSV of polls, hours or zones, such as {examples}"
-        if self._left_out:
-            text += "; not taken: " + ", ".join(self._left_out[:NAMED])
+        if self._skipped:
+            text += "; not taken: " + ", ".join(self._skipped[:MAX_LISTED_FILES])
         return text
 
 
 def _may_hold_rows(path: Path) -> bool:
-    """Whether something in the folder may be meant as input; what macOS adds to files is not."""
+    """True if a file can be intended as input; the extra files of macOS are not."""
     if path.name.startswith("._"):
         return False
     if _CSV.search(path.name):
@@ -216,8 +218,8 @@ def _may_hold_rows(path: Path) -> bool:
     return _OTHER_DATA.search(path.name) is not None or _kind_by_name(table) is not None
 
 
-def _why_not(path: Path) -> str | None:
-    """Why it cannot be taken, whatever it holds; None: reading it tells."""
+def _why_unusable(path: Path) -> str | None:
+    """The reason why a file cannot be used, whatever it holds; None if it must be read."""
     if path.is_dir():
         return "a folder: its files are not looked at"
     if not _CSV.search(path.name):

@@ -1,4 +1,4 @@
-"""The header of a CSV file: where its columns are, which kind it tells, what is wrong with it."""
+"""Reads the header of a CSV file: the positions of its columns, its kind, its faults."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
-"""What stands between the columns of files that are separated by no comma."""
+"""Separators of columns other than the comma, with the words for them."""
 
 _SEPARATOR_LINE: Final = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
-"""The first line of a file that is written for Excel."""
+"""A first line for Excel that names the separator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +30,35 @@ class Header:
 
     Attributes:
         line: its number, from 1.
-        text: as it stands there.
-        names: of the columns, where commas separate them.
+        text: its text as it is in the file.
+        names: the names of the columns, if commas separate them.
         rest: the lines after it, as far as they were read.
-        trouble: why it is no row of a CSV; empty: it is one.
+        error: the reason why it is no row of a CSV; empty if it is one.
     """
 
     line: int
     text: str
     names: list[str]
     rest: Chunk
-    trouble: str = ""
+    error: str = ""
 
     def columns(self, kind: Kind, name: str) -> Columns:
-        """Where the columns of a kind are.
+        """Return the positions of the columns of a kind.
 
         Raises:
-            StoreUptimeError: some are missing or there twice; names the file and, where it can be
-                seen, what is wrong with it.
+            StoreUptimeError: a column is missing or occurs twice; the message names the file and,
+                if it is known, the fault of the header.
         """
-        if not self.trouble:
+        if not self.error:
             try:
                 return find_columns(self.names, kind, name)
             except StoreUptimeError as error:
                 raise StoreUptimeError(self._why_not(kind, name) or str(error)) from None
         reason = self._why_not(kind, name)
-        raise StoreUptimeError(reason or f"{name}:{self.line}: no header of a CSV: {self.trouble}")
+        raise StoreUptimeError(reason or f"{name}:{self.line}: no header of a CSV: {self.error}")
 
     def _why_not(self, kind: Kind, name: str) -> str | None:
-        """What is wrong with the header, where that can be seen."""
+        """The fault of the header, if it is a known one."""
         separator = self.separator(kind)
         if separator is not None:
             return f"{name}: columns are separated by {separator}: save it with commas"
@@ -73,18 +73,18 @@ class Header:
         return None
 
     def separator(self, kind: Kind) -> str | None:
-        """What separates the columns, if it is no comma and the kind's are then there."""
-        told = _SEPARATOR_LINE.fullmatch(self.text)
-        if told is not None:
-            return _SEPARATORS.get(told[1], repr(told[1]))
-        for separator, what in _SEPARATORS.items():
-            if fits([part.strip(' "') for part in self.text.split(separator)], kind):
-                return what
+        """The separator, if it is no comma and the header then has the columns of a kind."""
+        line = _SEPARATOR_LINE.fullmatch(self.text)
+        if line is not None:
+            return _SEPARATORS.get(line[1], repr(line[1]))
+        for separator, words in _SEPARATORS.items():
+            if has_columns([part.strip(' "') for part in self.text.split(separator)], kind):
+                return words
         return None
 
 
 def read_header(chunks: Iterator[Chunk]) -> Header | None:
-    """The header of a file, read from its chunks; None: it has no line.
+    """Read the header from the chunks of a file; None for a file without any line.
 
     Raises:
         StoreUptimeError: the file cannot be read.
@@ -100,15 +100,15 @@ def read_header(chunks: Iterator[Chunk]) -> Header | None:
             line = data[start:end]
             number += 1
             start = end
-            names, trouble = _names(line)
-            if trouble or (names and names != ["sep=", ""]):
+            names, error = _names(line)
+            if error or (names and names != ["sep=", ""]):
                 text = line[:MAX_LINE_BYTES].decode(errors="surrogateescape").strip()
-                return Header(number - 1, text, names, Chunk(number, data[start:]), trouble)
+                return Header(number - 1, text, names, Chunk(number, data[start:]), error)
     return None
 
 
 def _names(line: bytes) -> tuple[list[str], str]:
-    """The names of the columns, or why there are none."""
+    """The names of the columns, or the reason why there are none."""
     try:
         return split_line(line), ""
     except RecordError as error:
@@ -116,7 +116,7 @@ def _names(line: bytes) -> tuple[list[str], str]:
 
 
 def kinds_of(path: Path) -> list[Kind]:
-    """The kinds whose columns the header of a file has; none for a file without any line.
+    """Return the kinds whose columns the header has; none for a file without any line.
 
     Raises:
         StoreUptimeError: unreadable, no CSV, or a CSV of some kind that needs another separator.
@@ -128,16 +128,16 @@ def kinds_of(path: Path) -> list[Kind]:
         file.close()
     if header is None:
         return []
-    found = [kind for kind in KINDS.values() if fits(header.names, kind)]
-    if not found:
+    kinds = [kind for kind in KINDS.values() if has_columns(header.names, kind)]
+    if not kinds:
         for kind in KINDS.values():
             if header.separator(kind) is not None:
                 header.columns(kind, file.name)
-    return found
+    return kinds
 
 
-def fits(names: list[str], kind: Kind) -> bool:
-    """Whether a header has the columns of a kind."""
+def has_columns(names: list[str], kind: Kind) -> bool:
+    """True if a header has the columns of a kind."""
     try:
         find_columns(names, kind, "")
     except StoreUptimeError:
@@ -146,9 +146,9 @@ def fits(names: list[str], kind: Kind) -> bool:
 
 
 def columns_text(columns: Columns, kind: Kind) -> str:
-    """A header for the same columns: `find_columns` finds them there again.
+    """Write a header from which `find_columns` gives the same columns.
 
-    Columns that the kind has no use for are left without a name.
+    Columns that the kind does not use have an empty name.
     """
     names = [""] * columns.count
     for position, choice in zip(columns.positions, kind.columns, strict=True):
@@ -157,21 +157,21 @@ def columns_text(columns: Columns, kind: Kind) -> str:
 
 
 def find_columns(names: list[str], kind: Kind, file: str) -> Columns:
-    """Where a header has the columns of a kind: any order, any case, spaces or not.
+    """Return the positions of the columns of a kind; order, case and spaces do not matter.
 
     Raises:
-        StoreUptimeError: a column is missing or there twice; names the file.
+        StoreUptimeError: a column is missing or occurs twice; the message names the file.
     """
     plain = [_plain(name) for name in names]
     positions = []
     missing = []
     for choice in kind.columns:
-        wanted = {_plain(name) for name in choice}
-        found = [position for position, name in enumerate(plain) if name in wanted]
-        if len(found) > 1:
+        possible = {_plain(name) for name in choice}
+        matches = [position for position, name in enumerate(plain) if name in possible]
+        if len(matches) > 1:
             raise StoreUptimeError(f"{file}: more than one column {' or '.join(choice)}")
-        if found:
-            positions += found
+        if matches:
+            positions += matches
         else:
             missing.append(" or ".join(choice))
     if missing:

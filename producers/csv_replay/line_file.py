@@ -1,4 +1,4 @@
-"""Files as chunks of whole lines: bounded memory whatever the file, plain or gzip."""
+"""Reads a file, plain or gzip, in chunks of whole lines and in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 CHUNK_BYTES: Final = 2 << 20
-"""Bytes of one read; a chunk is at most this and one line longer."""
+"""Bytes of one read; a chunk is longer by one line at most."""
 
 MAX_LINE_BYTES: Final = 64 << 10
-"""Longer lines are refused; no more of one is ever held."""
+"""A longer line is rejected, and no more of it is held in memory."""
 
 MAX_CHUNK_LINES: Final = 64 << 10
-"""A chunk of more lines is cut: a line costs its reader memory, however short it is."""
+"""Most lines of one chunk: a line costs its reader memory, however short it is."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -43,14 +43,14 @@ class Chunk:
 
 
 class LineFile:
-    """An open file, read once from front to back (so that a pipe will do).
+    """An open file that is read once from front to back, so that a pipe is possible.
 
     Attributes:
-        name: the file as it was named, on one line.
-        size: in bytes, as it lies there.
+        name: the path of the file on one line.
+        size: the size of the file in bytes, compressed or not.
 
     Raises:
-        StoreUptimeError: the file is missing, unreadable or surely no CSV, packed by gzip or not.
+        StoreUptimeError: the file is missing, unreadable or surely no CSV, compressed or not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class LineFile:
             self._stream = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=self._raw)))
 
     def position(self) -> int:
-        """Bytes of the file that were consumed so far, of `size`; 0 for a pipe."""
+        """Bytes of `size` that were read so far; 0 for a pipe."""
         return self._raw.tell() if self._raw.seekable() else 0
 
     def close(self) -> None:
@@ -84,27 +84,27 @@ class LineFile:
         self._raw.close()
 
     def chunks(self) -> Iterator[Chunk]:
-        """All lines, long stretches of blank ones aside.
+        """Yield all lines except long runs of blank ones.
 
-        Of a line longer than MAX_LINE_BYTES only the beginning may come; it is still longer
-        than MAX_LINE_BYTES.
+        Of a line longer than MAX_LINE_BYTES only the beginning may be yielded, which is still
+        longer than MAX_LINE_BYTES.
 
         Raises:
-            StoreUptimeError: the file cannot be read to its end, or what gzip packed is no CSV.
+            StoreUptimeError: the file cannot be read to its end, or its gzip content is no CSV.
         """
         line = 1
         rest = b""
-        looked_at = self._stream is self._raw
+        checked = self._stream is self._raw
         while block := self._read():
             data = rest + block
-            if not looked_at:
-                looked_at = True
+            if not checked:
+                checked = True
                 if (reason := why_no_csv(data[:HEAD_BYTES])) is not None:
                     raise StoreUptimeError(f"{self.name}: what gzip packed is {reason}")
             end = data.rfind(b"\n") + 1
             rest = data[end:]
             if end:
-                yield from _pieces(line, data[:end])
+                yield from _bounded_chunks(line, data[:end])
                 line += data.count(b"\n", 0, end)
             # one byte more may be the \r of a line end
             if len(rest) > MAX_LINE_BYTES + 1:
@@ -115,7 +115,7 @@ class LineFile:
             yield Chunk(line, rest)
 
     def _skip_line(self) -> bytes:
-        """Read on to the end of the line; what was read of the next ones."""
+        """Skip the rest of the line; return the bytes that were read of the next lines."""
         while block := self._read():
             _, newline, rest = block.partition(b"\n")
             if newline:
@@ -134,21 +134,21 @@ class LineFile:
         return StoreUptimeError(f"{self.name}: cannot be read: {error.strerror or error}")
 
 
-def _pieces(line: int, data: bytes) -> Iterator[Chunk]:
-    """Whole lines as one chunk, or as many as it takes to keep each within MAX_CHUNK_LINES."""
+def _bounded_chunks(line: int, data: bytes) -> Iterator[Chunk]:
+    """Yield whole lines as chunks of at most MAX_CHUNK_LINES."""
     if data.count(b"\n") <= MAX_CHUNK_LINES:
         yield Chunk(line, data)
         return
     if data.isspace():
-        # who reads on may stop in between, and sees how far it is
+        # an empty chunk lets the reader stop here and shows the progress
         yield Chunk(line, b"\n")
         return
     start = 0
     while start < len(data):
-        # a line has a byte at the least
+        # a line has one byte at least
         end = data.find(b"\n", start + MAX_CHUNK_LINES - 1) + 1 or len(data)
-        piece = data[start:end]
-        if not piece.isspace():
-            yield Chunk(line, piece)
-        line += piece.count(b"\n")
+        lines = data[start:end]
+        if not lines.isspace():
+            yield Chunk(line, lines)
+        line += lines.count(b"\n")
         start = end

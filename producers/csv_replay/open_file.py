@@ -1,7 +1,7 @@
-"""An open CSV file, row by row on lines of their own.
+"""An open CSV file whose rows each stand on one line.
 
-Polars splits the chunks of a poll file into columns: it keeps row i at line i, which PyArrow's
-reader does not (one bad value there ends the file, and its handler sees ragged rows only).
+Polars splits the chunks of a file of polls into columns and keeps row i at line i. PyArrow's
+reader does not: one bad value ends its file, and its handler sees ragged rows only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from producers.csv_replay.header import columns_text, read_header
 from producers.csv_replay.line_file import MAX_LINE_BYTES, Chunk, LineFile
 from producers.csv_replay.quoted_lines import join_rows
-from producers.csv_replay.table import Refused
+from producers.csv_replay.table import RejectedRow
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class Table:
     """An open CSV file of one kind, its header read.
 
     Attributes:
-        name: the file as it was named, on one line.
-        columns: where the values are; None for a file without any line.
+        name: the path of the file on one line.
+        columns: the positions of the values; None for a file without any line.
 
     Raises:
-        StoreUptimeError: unreadable, or its header lacks a column.
+        StoreUptimeError: the file is unreadable, or its header lacks a column.
     """
 
     def __init__(self, path: Path, kind: Kind) -> None:
@@ -50,30 +50,33 @@ class Table:
             raise
 
     def chunks(self) -> Iterator[Chunk]:
-        """The lines after the header, once; a row stands on one line, however many it had.
+        """Yield the lines after the header, once; each row stands on one line.
 
-        A row with a line break in a quoted field is its first line, its others are blank: so each
-        row keeps its number.
+        A row with line breaks in quoted fields is joined on its first line and its other lines are
+        blank, so that each row has the number of its first line.
 
         Raises:
             StoreUptimeError: the file cannot be read to its end.
         """
-        held = Chunk(0, b"")
+        incomplete = Chunk(0, b"")
         for chunk in self._plain_chunks():
-            if held.data and held.first_line + held.data.count(b"\n") != chunk.first_line:
-                # blank lines were left out between them
-                yield self._joined_rows(held, last=True)[0]
-                held = Chunk(chunk.first_line, b"")
-            if held.data:
-                chunk = Chunk(held.first_line, held.data + chunk.data)  # noqa: PLW2901  one chunk
-            rows, held = self._joined_rows(chunk, last=False)
+            if (
+                incomplete.data
+                and incomplete.first_line + incomplete.data.count(b"\n") != chunk.first_line
+            ):
+                # blank lines between the two chunks were skipped
+                yield self._joined_rows(incomplete, last=True)[0]
+                incomplete = Chunk(chunk.first_line, b"")
+            if incomplete.data:
+                chunk = Chunk(incomplete.first_line, incomplete.data + chunk.data)  # noqa: PLW2901  one chunk
+            rows, incomplete = self._joined_rows(chunk, last=False)
             if rows.data:
                 yield rows
-        if held.data:
-            yield self._joined_rows(held, last=True)[0]
+        if incomplete.data:
+            yield self._joined_rows(incomplete, last=True)[0]
 
     def _joined_rows(self, chunk: Chunk, *, last: bool) -> tuple[Chunk, Chunk]:
-        """Whole rows, and the lines of one that may go on behind the chunk."""
+        """The whole rows of a chunk, and the lines of a row that may continue in the next one."""
         columns = self.columns
         if columns is None:
             return chunk, Chunk(0, b"")
@@ -88,10 +91,10 @@ class Table:
         self._first = None
         yield from self._chunks
 
-    def refuse(self, line: int, reason: str, original: bytes) -> Refused:
-        """The refusal of a row of the chunk that came last."""
+    def rejected_row(self, line: int, reason: str, original: bytes) -> RejectedRow:
+        """Make the rejected row for a line of the chunk that was yielded last."""
         row = self._joined.get(line, original).removesuffix(b"\n").removesuffix(b"\r")
-        return Refused(
+        return RejectedRow(
             self.name,
             line,
             reason,

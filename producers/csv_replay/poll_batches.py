@@ -1,4 +1,4 @@
-"""Polls as batches of one store: a batch costs the worker no more table writes than a poll."""
+"""Groups polls into batches of one store: a batch costs a worker as many writes as one poll."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Batch = tuple[str, list[tuple[int, bool]]]
-"""A store id and its `(instant in µs, active)` polls, at most MAX_POLLS_PER_RECORD."""
+"""A store id with its polls `(instant in µs, active)`, at most MAX_POLLS_PER_RECORD."""
 
 
 def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The different polls of some frames of SCHEMA, those of a store together and by time."""
+    """Join frames of SCHEMA: each distinct poll once, ordered by store and time."""
     # status in the lowest bit: one number a poll sorts several times as fast as two columns
     key = pl.col("instant") * 2 + pl.col("active")
     by_store = (
@@ -36,7 +36,7 @@ def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[Batch]:
     """Cut polls into batches.
 
     Args:
-        polls: as `join_polls` gives them.
+        polls: the result of `join_polls`.
         store_ids: the id of each store number.
     """
     runs = polls["store"].rle()
@@ -54,16 +54,16 @@ def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[Batch]:
 
 
 def due_count(instants: pl.Series, elapsed: float, speed: float) -> int:
-    """How many polls a paced replay has sent once it runs for so long.
+    """The number of polls that are due at a time of a paced replay.
 
     Args:
         instants: µs, ascending; the first one is due at once.
         elapsed: seconds since the replay began.
-        speed: seconds of event time a second.
+        speed: seconds of event time for each second.
     """
     if instants.is_empty():
         return 0
     last = int(instants[-1])
-    # of a speed beyond all numbers everything is due
+    # an infinite speed makes all of them due
     due = min(int(instants[0]) + min(elapsed * speed * 1_000_000, last), last)
     return int(instants.search_sorted(due, side="right"))

@@ -1,7 +1,7 @@
-"""Poll rows: one exact parser for any row, and a fast one for whole chunks that agrees with it.
+"""Parses rows of polls: exactly, row by row, and fast, by whole chunks, with the same result.
 
-The fast one accepts only what it knows to be good in the forms that files have; any other row
-goes through the exact one, which accepts it or says why not. So both give the same result.
+The fast parser accepts the usual notations only; every other row goes through the exact parser,
+which accepts it or raises the reason. So both give the same result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from producers.csv_replay.line_file import MAX_LINE_BYTES
-from producers.csv_replay.table import Columns, Refused, pick_values
+from producers.csv_replay.table import Columns, RejectedRow, pick_values
 from stream_app.contracts.fields import parse_status, parse_uuid
 from stream_app.contracts.polls import before_earliest
 from stream_app.domain.timestamps import (
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from producers.csv_replay.open_file import Table
 
 SCHEMA: Final = pl.Schema({"store": pl.UInt32, "instant": pl.Int64, "active": pl.Boolean})
-"""A poll in 13 bytes: the number of its store, µs since the epoch, the status."""
+"""Columns of a frame of polls (13 bytes each): store number, µs since the epoch, status."""
 
-# what the arithmetic below reads alike; other notations of ISO 8601 take the exact parser
+# the notations that the arithmetic below reads; others of ISO 8601 go through the exact parser
 _PLAIN_TIME: Final = (
     r"^(?:19[7-9][0-9]|20[0-9]{2})-[0-9]{2}-[0-9]{2}[ T]"
     r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?: UTC|Z|\+00:00)?$"
 )
-# fields without quotes, or quoted as a whole: there the quotes can simply go
+# fields without quotes, or quoted as a whole: from these the quotes can be removed
 _PLAIN_QUOTES: Final = r'^(?:[^",\r]*|"[^",\r]*")(?:,(?:[^",\r]*|"[^",\r]*"))*$'
 
 
 class StoreNumbers:
-    """Small numbers for the stores of one run, so that millions of polls stay small.
+    """Numbers for the stores of a replay, so that a poll takes few bytes.
 
     Attributes:
         ids: the canonical id of each number.
@@ -58,7 +58,7 @@ class StoreNumbers:
         self._of_text = pl.DataFrame(schema={"text": pl.String, "number": pl.UInt32})
 
     def number(self, text: str) -> int:
-        """The number of the store that a text names.
+        """Return the number of the store whose id is a text.
 
         Raises:
             RecordError: not a UUID.
@@ -70,16 +70,16 @@ class StoreNumbers:
         return number
 
     def numbers(self, texts: pl.Series) -> pl.Series:
-        """The number of each text, null where it is no UUID; each different text is read once."""
+        """The number of each text, null if it is no UUID; each distinct text is parsed once."""
         numbers = self._look_up(texts)
         unknown = texts.filter(numbers.is_null()).unique().drop_nulls()
-        found: dict[str, int] = {}
+        new: dict[str, int] = {}
         for text in unknown.to_list():
             with suppress(RecordError):
-                found[text] = self.number(text)
-        if not found:
+                new[text] = self.number(text)
+        if not new:
             return numbers
-        more = {"text": list(found), "number": list(found.values())}
+        more = {"text": list(new), "number": list(new.values())}
         self._of_text = self._of_text.vstack(pl.DataFrame(more, schema=self._of_text.schema))
         return self._look_up(texts)
 
@@ -90,23 +90,23 @@ class StoreNumbers:
 
 @dataclass(frozen=True, slots=True)
 class PollChunk:
-    """The rows of one chunk: accepted ones as a frame of SCHEMA, the others with a reason."""
+    """The accepted rows of one chunk as a frame of SCHEMA, and the rejected ones."""
 
     accepted: pl.DataFrame
-    refused: list[Refused]
+    rejected: list[RejectedRow]
 
 
 def parse_poll_line(
     line: bytes, columns: Columns, stores: StoreNumbers, latest: int, earliest: int = 0
 ) -> tuple[int, int, bool] | None:
-    """Read one row exactly.
+    """Parse one row exactly.
 
     Args:
-        line: the bytes of the row, with its line end or not.
-        columns: of the file.
-        stores: numbers of the stores so far.
-        latest: µs; a poll dated later is refused.
-        earliest: µs; a poll dated earlier is refused.
+        line: the bytes of the row, with or without its line end.
+        columns: the positions of the columns.
+        stores: numbers of the stores; a new one is added.
+        latest: µs; a poll dated later is rejected.
+        earliest: µs; a poll dated earlier is rejected.
 
     Returns:
         `(store number, instant in µs, active)`; None for a blank line.
@@ -132,13 +132,13 @@ def parse_poll_line(
 def read_polls(
     table: Table, stores: StoreNumbers, latest: Callable[[], int], earliest: int = 0
 ) -> Iterator[PollChunk]:
-    """All rows of a poll file, chunk by chunk.
+    """Yield the rows of a file of polls, chunk by chunk.
 
     Args:
         table: an open file.
         stores: numbers of the stores; new ones are added.
-        latest: gives the latest instant (µs) that a poll may have; asked once a chunk.
-        earliest: the earliest one.
+        latest: returns the latest instant (µs) of an accepted poll; called once a chunk.
+        earliest: µs; the earliest instant of an accepted poll.
 
     Raises:
         StoreUptimeError: the file cannot be read to its end.
@@ -150,7 +150,7 @@ def read_polls(
 def parse_poll_chunk(
     chunk: Chunk, table: Table, stores: StoreNumbers, latest: int, earliest: int = 0
 ) -> PollChunk:
-    """Read the rows of a chunk: the same result as `parse_poll_line` on each, but fast."""
+    """Parse the rows of a chunk: the same result as `parse_poll_line` for each row, but fast."""
     if table.columns is None:
         return PollChunk(pl.DataFrame(schema=SCHEMA), [])
     rows = _parse_plain_rows(chunk.data, table.columns, stores, min(latest, LATEST - 1), earliest)
@@ -159,24 +159,24 @@ def parse_poll_chunk(
         return PollChunk(plain, [])
     lines = chunk.data.split(b"\n")
     others: list[tuple[int, int, bool]] = []
-    refused: list[Refused] = []
+    rejected: list[RejectedRow] = []
     for index in rows.filter(~pl.col("plain"))["index"].to_list():
         try:
             poll = parse_poll_line(lines[index], table.columns, stores, latest, earliest)
         except RecordError as error:
-            refused.append(table.refuse(chunk.first_line + index, str(error), lines[index]))
+            rejected.append(table.rejected_row(chunk.first_line + index, str(error), lines[index]))
             continue
         if poll is not None:
             others.append(poll)
     if others:
         plain = plain.vstack(pl.DataFrame(others, schema=SCHEMA, orient="row"))
-    return PollChunk(plain, refused)
+    return PollChunk(plain, rejected)
 
 
 def _parse_plain_rows(
     data: bytes, columns: Columns, stores: StoreNumbers, latest: int, earliest: int
 ) -> pl.DataFrame:
-    """A row for each line that is not empty: SCHEMA, its `index`, `plain`: True where they hold."""
+    """A row for each nonempty line: SCHEMA, its `index`, and `plain`: True if all are valid."""
     try:
         text, whole = data.decode(), True
     except UnicodeDecodeError:
@@ -190,7 +190,7 @@ def _parse_plain_rows(
         .explode()
         .to_frame("line")
         .with_row_index("index")
-        # megabytes of empty lines take no other step
+        # megabytes of empty lines end here
         .filter(line != "")
     )
     plain = line.str.len_bytes() <= MAX_LINE_BYTES
@@ -208,7 +208,7 @@ def _parse_plain_rows(
     store, status, time = columns.positions
     fields = lines.with_columns(parts=line.str.split_exact(",", columns.count)).select(
         "index",
-        # of one column more than there should be, the last but one is there and the last not
+        # split into one column more than the header has: the last of them must be missing
         plain=plain
         & part.field(f"field_{columns.count - 1}").is_not_null()
         & part.field(f"field_{columns.count}").is_null(),
@@ -237,7 +237,7 @@ def _plain_status(status: pl.Expr) -> pl.Expr:
 
 
 def _plain_instant(time: pl.Expr) -> pl.Expr:
-    """µs of a time written as files write it, null for any other."""
+    """µs of a time in one of the usual notations, null for any other."""
     # sums of slices: five times as fast as a date format with a fraction
     fraction = (
         time.str.strip_suffix("+00:00")

@@ -1,4 +1,4 @@
-"""What a person sees while a replay runs: a bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of a replay: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 class View(Protocol):
-    """Where a replay tells how far it is; a context."""
+    """A context that shows the progress of a replay."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
-    def note(self, line: str) -> None:
-        """One line to read."""
+    def print_line(self, line: str) -> None:
+        """Print a line."""
 
     def start(self, step: str, total: int) -> None:
-        """A step begins: so many units, 0 for unknown."""
+        """Begin a step of `total` units; 0: the number is unknown."""
 
     def advance(self, done: int) -> None:
-        """So many units of the step are done by now."""
+        """Show that `done` units of the step are done."""
 
 
 class PlainView:
-    """One line a step on standard error: for logs."""
+    """Prints one line for each step on standard error: for logs."""
 
     def __enter__(self) -> Self:
         return self
@@ -35,20 +35,20 @@ class PlainView:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def note(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line."""
         sys.stderr.write(f"{line}\n")
 
     def start(self, step: str, total: int) -> None:  # noqa: ARG002  the bar needs it
         """Print the step."""
-        self.note(step)
+        self.print_line(step)
 
     def advance(self, done: int) -> None:
-        """A log has no use for it."""
+        """Print nothing: a log needs no progress."""
 
 
 class TerminalView:
-    """A progress bar on standard error."""
+    """Draws a progress bar on standard error."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -65,16 +65,16 @@ class TerminalView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._finish()
+        self._stop_bar()
         self._progress.stop()
 
-    def note(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the bar."""
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def start(self, step: str, total: int) -> None:
         """Begin a bar below those of the steps before."""
-        self._finish()
+        self._stop_bar()
         self._step = self._progress.add_task(step, total=total or None)
 
     def advance(self, done: int) -> None:
@@ -82,12 +82,12 @@ class TerminalView:
         if self._step is not None:
             self._progress.update(self._step, completed=done)
 
-    def _finish(self) -> None:
+    def _stop_bar(self) -> None:
         if self._step is not None:
             self._progress.stop_task(self._step)
 
 
 def default_view() -> View:
-    """A bar where standard error is a terminal, else plain lines."""
+    """Return a bar if standard error is a terminal, else plain lines."""
     console = Console(stderr=True)
     return TerminalView(console) if console.is_terminal else PlainView()

@@ -1,8 +1,8 @@
-"""Rows with line breaks in quoted fields, as RFC 4180 allows them, put onto one line each.
+"""Joins rows with line breaks in quoted fields, which RFC 4180 allows, on one line each.
 
-A quote too many in one row must not make text of the rows behind it, so only what is surely meant
-is joined: the quotes match within a few lines, the columns are as many as the header has, and the
-line break is in a column that is of no use here. All else stays as it is, line by line.
+A quote too many in a row must not turn the following rows into text of a field. So lines are joined
+only if the quotes match within a few lines, the columns are as many as the header has, and the line
+break is in a column that is not used. All other lines stay as they are.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_ROW_LINES: Final = 100
-"""Lines that one row may have."""
+"""Most lines of one row."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedRows:
-    """Lines of which each is a whole row.
+    """Lines that are whole rows.
 
     Attributes:
-        data: the lines; of a row that had several, the others are blank.
-        joined: the bytes of such rows as they were, by the index of their first line.
-        rest: the last lines, of a row that may go on behind them.
+        data: the lines; the second and later lines of a joined row are blank.
+        joined: the original bytes of joined rows, by the index of their first line.
+        rest: the last lines, which belong to a row that may continue behind them.
     """
 
     data: bytes
@@ -36,13 +36,13 @@ class JoinedRows:
 
 
 def join_rows(data: bytes, count: int, needed: Sequence[int], *, last: bool) -> JoinedRows:
-    """Put the rows of some lines onto one line each.
+    """Join the rows that have several lines.
 
     Args:
         data: whole lines.
-        count: columns of the header.
-        needed: the columns (from 0) that can hold no line break.
-        last: there are no lines behind them, so that nothing is left as `rest`.
+        count: number of columns in the header.
+        needed: the columns (from 0) that must not hold a line break.
+        last: True if no lines follow, so that `rest` is empty.
     """
     if b'"' not in data:
         return JoinedRows(data, {}, b"")
@@ -73,11 +73,11 @@ def _text(lines: Sequence[bytes]) -> bytes:
 
 
 class _Row:
-    """A row that begins with a line.
+    """A row that begins at a line.
 
     Attributes:
-        lines: how many it has, once `fields` has read them.
-        goes_on: the lines ended before it did.
+        lines: number of its lines, after `fields` was called.
+        goes_on: True if the lines ended within the row.
     """
 
     def __init__(self, lines: Sequence[bytes], first: int) -> None:
@@ -87,7 +87,7 @@ class _Row:
         self.goes_on = False
 
     def fields(self) -> list[str] | None:
-        """Its values, of which only the structure counts; None where its quotes do not match."""
+        """The fields, for their structure only; None if the quotes do not match."""
         reader = csv.reader(self._feed(), strict=True, skipinitialspace=True)
         try:
             fields = next(reader)
@@ -106,6 +106,6 @@ class _Row:
             size += len(line) + 1
             if size > MAX_LINE_BYTES:
                 return
-            # any byte is a letter: quotes, commas and line ends are the same in UTF-8
+            # latin-1 decodes any byte: quotes, commas and line ends are the same in UTF-8
             yield line.decode("latin-1") + "\n"
         self.goes_on = end == len(self._lines)

@@ -1,4 +1,4 @@
-"""Where refused rows go: some to the screen, all to the dead letters and to a file on wish."""
+"""Writes rejected rows: the first ones to the screen, all as dead letters and to a CSV file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from producers.csv_replay.table import Refused
+    from producers.csv_replay.table import RejectedRow
     from producers.record_sink import RecordSink
 
-SHOWN: Final = 20
-"""Refused rows that are shown one by one."""
+MAX_SHOWN_ROWS: Final = 20
+"""Rejected rows that are shown one by one."""
 
 
-class Refusals:
-    """A context that keeps every refused row.
+class RejectedRows:
+    """A context that shows and sends every rejected row.
 
     Args:
-        rejects: a CSV file to write them to as well.
-        show: takes a line for the person who looks on.
+        rejects: a CSV file for the rejected rows; None: no file.
+        show: prints a line.
 
     Raises:
         StoreUptimeError: the CSV file cannot be written.
@@ -55,27 +55,29 @@ class Refusals:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._open_files.close()
-        if self.count > SHOWN and kind is None:
-            more = self.count - SHOWN
+        if self.count > MAX_SHOWN_ROWS and kind is None:
+            more = self.count - MAX_SHOWN_ROWS
             self._show(f"... and {more:,} more; all are kept in the {DEAD_LETTERS.name} topic")
 
-    async def keep(self, rows: Iterable[Refused], sink: RecordSink) -> None:
-        """Show, write and send refused rows.
+    async def write(self, rows: Iterable[RejectedRow], sink: RecordSink) -> None:
+        """Show rejected rows, write them to the file and send them as dead letters.
 
         Raises:
-            StoreUptimeError: as the sink.
+            StoreUptimeError: raised by the sink.
         """
         for row in rows:
             self.count += 1
-            if self.count <= SHOWN:
+            if self.count <= MAX_SHOWN_ROWS:
                 self._show(f"{row.file}:{row.line}: {row.reason}")
             if self._writer is not None:
                 original = row.original.decode(errors="backslashreplace")
                 self._writer.writerow([row.file, row.line, row.reason, original])
-            letter = DeadLetter(
+            dead_letter = DeadLetter(
                 {"file": row.file, "line": row.line, "kind": row.kind, "columns": row.columns},
                 row.reason,
                 row.original,
                 truncated=row.truncated,
             )
-            await sink.send(DEAD_LETTERS, dead_letter_key(letter), encode_dead_letter(letter))
+            await sink.send(
+                DEAD_LETTERS, dead_letter_key(dead_letter), encode_dead_letter(dead_letter)
+            )

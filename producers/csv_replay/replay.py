@@ -1,4 +1,4 @@
-"""Replay of CSV files: hours and zones first, then the polls in batches of one store."""
+"""Replays CSV files: business hours and timezones first, then the polls in batches of a store."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from producers.csv_replay.file_format import printed, same_file
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_batches import batches, due_count, join_polls
 from producers.csv_replay.poll_rows import PollChunk, StoreNumbers, read_polls
-from producers.csv_replay.rejected_rows import Refusals
+from producers.csv_replay.rejected_rows import RejectedRows
 from producers.csv_replay.retention import OldPolls
-from producers.csv_replay.store_rows import Registry, RegistryChunk, read_hours, read_zones
-from producers.csv_replay.summary import Summary, nothing_of, old_poll_warnings, registry_warnings
+from producers.csv_replay.store_rows import StoreRows, StoreRowsChunk, read_hours, read_timezones
+from producers.csv_replay.summary import (
+    Summary,
+    old_poll_warnings,
+    store_row_warnings,
+    without_rows,
+)
 from producers.csv_replay.table import HOURS, POLLS, ZONES
 from producers.record_sink import RecordSink
 from stream_app.contracts.access import Process
@@ -33,22 +38,22 @@ if TYPE_CHECKING:
     import polars as pl
 
     from producers.csv_replay.progress_view import View
-    from producers.csv_replay.table import Refused
+    from producers.csv_replay.table import RejectedRow
     from stream_app.settings import Settings
 
-Chunk = TypeVar("Chunk", PollChunk, RegistryChunk)
+Chunk = TypeVar("Chunk", PollChunk, StoreRowsChunk)
 
 WINDOW_POLLS: Final = 4_000_000
-"""Polls that are grouped by store at a time: 13 bytes each, and a few times that while sorting."""
+"""Polls that are grouped by store at a time: 13 bytes each, some times more while sorting."""
 
 MAX_PACED_POLLS: Final = 20_000_000
-"""Polls that a paced replay holds, since it sends them in the order of their times."""
+"""Most polls of a paced replay, which holds all of them to send them in the order of time."""
 
-MAX_HELD_REFUSALS: Final = 1_000
-"""Refused rows of hours and zones that wait until what was good is sent, at 64 kB the most."""
+MAX_DEFERRED_ROWS: Final = 1_000
+"""Most rejected rows (64 kB each at most) of hours and timezones that wait for the good ones."""
 
 TICK_SECONDS: Final = 0.1
-"""A paced replay sends what has become due this often."""
+"""Seconds between two sends of the polls that have become due in a paced replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,11 @@ class ReplayFiles:
     notes: Sequence[str] = ()
 
     def missing(self) -> Iterator[str]:
-        """The kinds of which there is no file, where that is worth a word."""
+        """Yield the kinds without a file that the user should know of."""
         if not self.status:
             yield POLLS.name
         else:
-            # hours or zones may well be sent alone, polls hardly
+            # hours or timezones may be sent alone, polls hardly ever
             for kind, paths in ((HOURS, self.hours), (ZONES, self.zones)):
                 if not paths:
                     yield kind.name
@@ -88,56 +93,56 @@ async def replay_files(
     """Send all good rows of the files and wait until the brokers have acknowledged them.
 
     Args:
-        files: what to send.
-        settings: of the service; a broker is looked for where they name none.
-        view: is told how far it is.
-        summary: is kept up to date, also when this is cancelled or fails.
+        files: the files to send.
+        settings: settings of the service; without a broker in them, a local one is looked for.
+        view: shows the progress.
+        summary: is updated while this runs, also if it is cancelled or fails.
         clock: the wall clock, µs since the epoch.
-        speed: 0: as fast as it goes; else seconds of event time a second.
-        rejects: CSV file for the refused rows.
+        speed: seconds of event time for each second; 0: as fast as possible.
+        rejects: CSV file for the rejected rows.
 
     Raises:
-        StoreUptimeError: a file cannot be read (all headers are looked at before anything is
-            sent), or the brokers are out of reach.
+        StoreUptimeError: a file cannot be read (all headers are read before anything is sent),
+            or the brokers are out of reach.
     """
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    started = loop.time()
     paths = (*files.hours, *files.zones, *files.status)
     if rejects is not None and any(same_file(rejects, path) for path in paths):
         raise StoreUptimeError(
             f"{printed(rejects)}: is one of the files to send: name another one for refused rows"
         )
-    with ExitStack() as opened:
-        # the view last, so that what is shown at the end is shown within it
-        opened.enter_context(view)
+    with ExitStack() as stack:
+        # the view leaves last, so that the lines of the end are shown within it
+        stack.enter_context(view)
         for note in files.notes:
-            view.note(note)
+            view.print_line(note)
         for kind in files.missing():
-            _say_nothing_of(kind, settings, view, summary)
+            _report_missing(kind, settings, view, summary)
         hours, zones, polls = (
-            [opened.enter_context(closing(Table(path, kind))) for path in paths]
+            [stack.enter_context(closing(Table(path, kind))) for path in paths]
             for kind, paths in ((HOURS, files.hours), (ZONES, files.zones), (POLLS, files.status))
         )
-        refusals = opened.enter_context(Refusals(rejects, view.note))
+        rejected_rows = stack.enter_context(RejectedRows(rejects, view.print_line))
         try:
             settings = resolve_bootstrap(settings)
             await ensure_topics(settings, Process.REPLAY)
             async with RecordSink(settings) as sink:
                 summary.topics = sink.counts
-                run = _Run(settings, view, summary, clock, refusals, sink)
-                await run.send_registry(hours, zones)
+                run = _Run(settings, view, summary, clock, rejected_rows, sink)
+                await run.send_store_rows(hours, zones)
                 await run.send_polls(polls, speed)
         except asyncio.CancelledError:
             summary.interrupted = True
             raise
         finally:
-            summary.seconds = loop.time() - began
+            summary.seconds = loop.time() - started
 
 
-def _say_nothing_of(kind: str, settings: Settings, view: View, summary: Summary) -> None:
-    """Say at once and at the end what it comes to that there is no row of a kind."""
-    note = nothing_of(kind, settings.default_timezone)
-    view.note(note)
+def _report_missing(kind: str, settings: Settings, view: View, summary: Summary) -> None:
+    """Say now and in the summary what follows from the absence of a kind of rows."""
+    note = without_rows(kind, settings.default_timezone)
+    view.print_line(note)
     summary.notes.append(note)
 
 
@@ -147,70 +152,70 @@ class _Run:
     view: View
     summary: Summary
     clock: Callable[[], int]
-    refusals: Refusals
+    rejected_rows: RejectedRows
     sink: RecordSink
-    held: list[Refused] = field(default_factory=list)
+    deferred: list[RejectedRow] = field(default_factory=list)
 
-    async def send_registry(self, hours: Sequence[Table], zones: Sequence[Table]) -> None:
-        """Send the hours of each store as one record, and its zone as one."""
-        registry = Registry()
-        for tables, read in ((hours, read_hours), (zones, read_zones)):
+    async def send_store_rows(self, hours: Sequence[Table], zones: Sequence[Table]) -> None:
+        """Send the business hours of each store as one record, and its timezone as one."""
+        store_rows = StoreRows()
+        for tables, read in ((hours, read_hours), (zones, read_timezones)):
             for table in tables:
-                async for chunk in self._chunks(table, read(table, registry)):
+                async for chunk in self._chunks(table, read(table, store_rows)):
                     count = self.summary.kinds[table.kind.name]
                     count.rows += chunk.accepted + chunk.duplicates
                     count.duplicates += chunk.duplicates
-                    await self._hold(chunk.refused)
+                    await self._defer(chunk.rejected)
         for kind in (HOURS, ZONES):
             count = self.summary.kinds[kind.name]
             if count.files and not count.rows:
-                _say_nothing_of(kind.name, self.settings, self.view, self.summary)
-        self.summary.without_hours = list(registry.without_hours())
-        for warning in registry_warnings(registry, self.settings.default_timezone):
-            self.view.note(warning)
-        for store_id, rows in registry.hours.items():
+                _report_missing(kind.name, self.settings, self.view, self.summary)
+        self.summary.without_hours = list(store_rows.without_hours())
+        for warning in store_row_warnings(store_rows, self.settings.default_timezone):
+            self.view.print_line(warning)
+        for store_id, rows in store_rows.hours.items():
             value = encode_hours(store_id, list(rows))
             await self.sink.send(STORE_BUSINESS_HOURS, store_id.encode(), value, rows=len(rows))
-        for store_id, name in registry.zones.items():
+        for store_id, name in store_rows.timezones.items():
             await self.sink.send(STORE_TIMEZONES, store_id.encode(), encode_zone(store_id, name))
-        # polls may name stores for the first time: their hours and zones are there by then
+        # a poll can be the first record of a store: its hours and timezone arrive before
         await self.sink.drain()
-        # Dead letters younger than the records of their run: what `dead-letters replay` finds
-        # older than a letter is what the letter adds to.
-        await self._release()
+        # The dead letters are younger than the records of the same replay: so `dead-letters replay`
+        # adds a row to these records, and does not take them for newer ones.
+        await self._write_deferred()
 
-    async def _hold(self, refused: Sequence[Refused]) -> None:
-        self.held += refused
-        if len(self.held) > MAX_HELD_REFUSALS:
-            await self._release()
+    async def _defer(self, rejected: Sequence[RejectedRow]) -> None:
+        self.deferred += rejected
+        if len(self.deferred) > MAX_DEFERRED_ROWS:
+            await self._write_deferred()
 
-    async def _release(self) -> None:
-        await self.refusals.keep(self.held, self.sink)
-        self.held.clear()
+    async def _write_deferred(self) -> None:
+        await self.rejected_rows.write(self.deferred, self.sink)
+        self.deferred.clear()
 
     async def send_polls(self, tables: Sequence[Table], speed: float) -> None:
-        """Send the polls, grouped over windows of many or paced by their times."""
+        """Send the polls: grouped by store, a window of them at a time, or paced by their times."""
         stores = StoreNumbers()
         old = OldPolls(self.settings.retention)
         window: list[pl.DataFrame] = []
-        held = 0
+        polls_in_window = 0
         for table in tables:
             async for chunk in self._chunks(
                 table, read_polls(table, stores, self._latest, self.settings.earliest_poll)
             ):
-                await self.refusals.keep(chunk.refused, self.sink)
+                await self.rejected_rows.write(chunk.rejected, self.sink)
                 self.summary.kinds[table.kind.name].rows += chunk.accepted.height
                 window.append(chunk.accepted)
-                held += chunk.accepted.height
-                if speed and held > MAX_PACED_POLLS:
+                polls_in_window += chunk.accepted.height
+                if speed and polls_in_window > MAX_PACED_POLLS:
                     raise StoreUptimeError(
                         f"a paced replay holds {MAX_PACED_POLLS:,} polls at the most: "
                         "give it fewer, or leave --speed out"
                     )
-                if not speed and held >= WINDOW_POLLS:
+                if not speed and polls_in_window >= WINDOW_POLLS:
                     await self._send_grouped(await self._join(window, old), stores)
                     window.clear()
-                    held = 0
+                    polls_in_window = 0
         polls = await self._join(window, old)
         window.clear()
         if speed:
@@ -218,7 +223,7 @@ class _Run:
         else:
             await self._send_grouped(polls, stores)
         for warning in old_poll_warnings(old.counts(stores.ids), self.settings.retention):
-            self.view.note(warning)
+            self.view.print_line(warning)
 
     def _latest(self) -> int:
         return self.clock() + self.settings.future_tolerance
@@ -248,10 +253,10 @@ class _Run:
             f"sending {polls.height:,} polls at {speed:g} times their pace", polls.height
         )
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         sent = 0
         while sent < polls.height:
-            due = due_count(polls["instant"], loop.time() - began, speed)
+            due = due_count(polls["instant"], loop.time() - started, speed)
             slice_by_store = polls.slice(sent, due - sent).sort("store", "instant", "active")
             for store_id, batch in batches(slice_by_store, stores.ids):
                 value = encode_poll_batch(store_id, batch)
@@ -263,18 +268,18 @@ class _Run:
         await self.sink.drain()
 
     async def _chunks(self, table: Table, chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
-        """The chunks of a file, read in a thread; their refused rows are counted."""
+        """Yield the chunks of a file, which a thread reads; count their rejected rows."""
         count = self.summary.kinds[table.kind.name]
         count.files += 1
-        rows_before, refused_before = count.rows, count.refused
+        rows_before, rejected_before = count.rows, count.rejected
         self.view.start(f"reading {table.name}", table.file.size)
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-            count.rows += len(chunk.refused)
-            count.refused += len(chunk.refused)
+            count.rows += len(chunk.rejected)
+            count.rejected += len(chunk.rejected)
             yield chunk
             self.view.advance(table.file.position())
         rows = count.rows - rows_before
         if not rows:
-            self.view.note(f"{table.name}: no rows")
-        elif count.refused - refused_before == rows:
-            self.summary.refused_whole.append(table.name)
+            self.view.print_line(f"{table.name}: no rows")
+        elif count.rejected - rejected_before == rows:
+            self.summary.rejected_files.append(table.name)

@@ -1,4 +1,4 @@
-"""Polls of a run that lie further behind their store's newest poll than the workers keep them."""
+"""Counts polls that are older, against their store's newest poll, than the retention."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SCHEMA: Final = pl.Schema({"store": pl.UInt32, "newest": pl.Int64, "old": pl.UI
 
 
 class OldPolls:
-    """Counts them for each store, window by window.
+    """Counts the polls of each store that workers do not store, window by window.
 
-    Those of a window that only a later window makes too old are not counted.
+    A poll that becomes too old because of a later window is not counted.
 
     Args:
         retention: µs; the setting RETENTION.
@@ -26,12 +26,12 @@ class OldPolls:
         self._stores = pl.DataFrame(schema=_SCHEMA)
 
     def add(self, polls: pl.DataFrame) -> None:
-        """Look at polls, as `join_polls` gives them."""
+        """Count the too old polls in a result of `join_polls`."""
         if polls.is_empty():
             return
         runs = polls["store"].rle().struct.unnest()
         ends = runs["len"].cum_sum()
-        found = pl.DataFrame(
+        in_window = pl.DataFrame(
             {
                 "store": runs["value"],
                 "newest": polls["instant"].gather(ends - 1),
@@ -39,11 +39,11 @@ class OldPolls:
             }
         )
         known = (
-            pl.concat([self._stores, found.select("store", "newest", old=pl.lit(0, pl.UInt32))])
+            pl.concat([self._stores, in_window.select("store", "newest", old=pl.lit(0, pl.UInt32))])
             .group_by("store")
             .agg(pl.col("newest").max(), pl.col("old").sum())
         )
-        kept_from = found.join(known, on="store", how="left", suffix="_known").select(
+        kept_from = in_window.join(known, on="store", how="left", suffix="_known").select(
             "store", "oldest", kept_from=pl.col("newest_known") - self._retention
         )
         with_old = kept_from.filter(pl.col("oldest") < pl.col("kept_from"))
@@ -60,10 +60,10 @@ class OldPolls:
         self._stores = known.select(_SCHEMA.names())
 
     def counts(self, store_ids: Sequence[str]) -> dict[str, int]:
-        """How many such polls each store has that has any.
+        """Return the number of too old polls by store.
 
         Args:
             store_ids: the id of each store number.
         """
-        found = self._stores.filter(pl.col("old") > 0).sort("store")
-        return {store_ids[store]: old for store, _, old in found.iter_rows()}
+        with_old = self._stores.filter(pl.col("old") > 0).sort("store")
+        return {store_ids[store]: old for store, _, old in with_old.iter_rows()}

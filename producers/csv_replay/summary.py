@@ -1,4 +1,4 @@
-"""What a replay did: the figures, the warnings, and whether every good row arrived."""
+"""The summary of a replay: its counts, its warnings, and its completeness."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from stream_app.durations import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from producers.csv_replay.store_rows import Registry
+    from producers.csv_replay.store_rows import StoreRows
 
 TOPICS: Final = {
     "hours": STORE_BUSINESS_HOURS,
     "zones": STORE_TIMEZONES,
     "polls": STORE_STATUS,
 }
-"""For each kind of row, in the order in which they are sent, the topic that it goes to."""
+"""The topic of each kind of rows, in the order in which the kinds are sent."""
 
-WARNINGS_SHOWN: Final = 20
+MAX_SHOWN_WARNINGS: Final = 20
+"""Warnings of one sort that are shown one by one."""
 
 
 @dataclass(slots=True)
 class KindCount:
-    """Rows of one kind as they were read: all of them, those that say nothing new, bad ones.
+    """Counts of one kind: files, rows, duplicates and rejected rows.
 
     A duplicate is a row that another one repeats or replaces.
     """
@@ -39,21 +40,21 @@ class KindCount:
     files: int = 0
     rows: int = 0
     duplicates: int = 0
-    refused: int = 0
+    rejected: int = 0
 
 
 @dataclass(slots=True)
 class Summary:
-    """The result of a replay, kept up to date while it runs.
+    """The result of a replay; it is up to date while the replay runs.
 
     Attributes:
-        kinds: what was read.
-        topics: what was sent.
-        seconds: how long it took.
-        interrupted: True where it was stopped from outside.
-        notes: lines about the kinds of which there was no file, or no row.
-        refused_whole: names of the files of which every row was refused.
-        without_hours: the stores of which every row of hours was refused.
+        kinds: the counts of the rows that were read.
+        topics: the counts of the records that were sent.
+        seconds: the duration.
+        interrupted: True if the replay was cancelled.
+        notes: lines about kinds without a file or without a row.
+        rejected_files: the names of the files whose rows were all rejected.
+        without_hours: the stores whose rows of hours were all rejected.
     """
 
     kinds: dict[str, KindCount] = field(
@@ -63,42 +64,42 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
-    refused_whole: list[str] = field(default_factory=list)
+    rejected_files: list[str] = field(default_factory=list)
     without_hours: list[str] = field(default_factory=list)
 
     def sent(self, kind: str) -> SinkCount:
-        """What the topic of a kind got."""
+        """Return the counts of the topic of a kind."""
         return self.topics.get(TOPICS[kind].name, SinkCount())
 
     @property
     def started(self) -> bool:
-        """True once a file is being read."""
+        """True after the first file was opened."""
         return any(count.files for count in self.kinds.values())
 
     @property
     def rows(self) -> int:
-        """Rows read, all kinds together."""
+        """Number of rows that were read, of all kinds together."""
         return sum(count.rows for count in self.kinds.values())
 
     @property
     def complete(self) -> bool:
-        """True where the brokers acknowledged every good row and every dead letter."""
-        letters = self.topics.get(DEAD_LETTERS.name, SinkCount())
-        refused = sum(count.refused for count in self.kinds.values())
+        """True if the brokers acknowledged every accepted row and every dead letter."""
+        dead_letters = self.topics.get(DEAD_LETTERS.name, SinkCount())
+        rejected = sum(count.rejected for count in self.kinds.values())
         return (
             not self.interrupted
-            and letters.acknowledged_records == refused
+            and dead_letters.acknowledged_records == rejected
             and all(
-                self.sent(kind).acknowledged_rows == count.rows - count.duplicates - count.refused
+                self.sent(kind).acknowledged_rows == count.rows - count.duplicates - count.rejected
                 for kind, count in self.kinds.items()
             )
         )
 
-    def refusal(self) -> str | None:
-        """What was refused so that reports are not what was meant, in one line; None: nothing."""
+    def rejection(self) -> str | None:
+        """A line about files or stores whose rows were all rejected; None if there are none."""
         parts = []
-        if self.refused_whole:
-            parts.append(f"every row was refused of {_named(self.refused_whole)}")
+        if self.rejected_files:
+            parts.append(f"every row was refused of {_named(self.rejected_files)}")
         if self.without_hours:
             parts.append(
                 "all hours were refused, so that none or earlier ones apply, of "
@@ -117,7 +118,7 @@ class Summary:
                 sent = self.sent(kind)
                 yield (
                     f"{kind:6}{count.files:>7,}{count.rows:>13,}{sent.acknowledged_rows:>14,}"
-                    f"{count.duplicates:>12,}{count.refused:>10,}{sent.acknowledged_records:>10,}"
+                    f"{count.duplicates:>12,}{count.rejected:>10,}{sent.acknowledged_records:>10,}"
                 )
         rate = self.rows / self.seconds if self.seconds else 0.0
         yield f"{self.rows:,} rows in {self.seconds:.1f} s: {rate:,.0f} rows/s"
@@ -128,8 +129,8 @@ class Summary:
             yield "not every good row was acknowledged; running the same again is safe"
 
 
-def nothing_of(kind: str, default_zone: str) -> str:
-    """A line about what it comes to that there is no row of a kind."""
+def without_rows(kind: str, default_zone: str) -> str:
+    """Return a line about the effect of a kind without any row."""
     match kind:
         case "hours":
             return "no hours: all stores count as open 24/7, but those whose hours were sent before"
@@ -140,29 +141,29 @@ def nothing_of(kind: str, default_zone: str) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    text = ", ".join(names[:WARNINGS_SHOWN])
-    more = len(names) - WARNINGS_SHOWN
+    text = ", ".join(names[:MAX_SHOWN_WARNINGS])
+    more = len(names) - MAX_SHOWN_WARNINGS
     return text if more <= 0 else f"{text} and {more:,} more"
 
 
-def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
-    """Lines about what the rows come to that is hardly meant.
+def store_row_warnings(store_rows: StoreRows, default_zone: str) -> Iterator[str]:
+    """Yield warnings about rows that have an effect which is hardly intended.
 
     Args:
-        registry: all hours and zones of the run.
-        default_zone: the zone that applies where a name is unknown.
+        store_rows: all business hours and timezones of the replay.
+        default_zone: the timezone that applies if a name is unknown.
     """
     yield from _first(
         [
             f"store {store_id}: no zone is named {name!r}; {default_zone} applies"
-            for store_id, name in registry.unknown_zones().items()
+            for store_id, name in store_rows.unknown_timezones().items()
         ],
         "stores with unknown zones",
     )
     yield from _first(
         [
             f"store {store_id}: {rows} of its rows start when they end and open nothing"
-            for store_id, rows in registry.never_open.items()
+            for store_id, rows in store_rows.never_open.items()
         ],
         "stores with hours that start when they end",
     )
@@ -170,18 +171,18 @@ def registry_warnings(registry: Registry, default_zone: str) -> Iterator[str]:
         [
             f"store {store_id}: every row of its hours is refused ({rows}); the hours that it has "
             "already apply, and if it has none it counts as open 24/7"
-            for store_id, rows in registry.without_hours().items()
+            for store_id, rows in store_rows.without_hours().items()
         ],
         "stores of which every row of hours is refused",
     )
 
 
 def old_poll_warnings(old: Mapping[str, int], retention: int) -> Iterator[str]:
-    """Lines about polls that no report will count.
+    """Yield warnings about polls that no report will count.
 
     Args:
-        old: how many such polls each store has.
-        retention: µs; how far behind a store's newest poll its polls are kept.
+        old: the number of such polls by store.
+        retention: µs; polls are stored up to this age before the store's newest poll.
     """
     yield from _first(
         [
@@ -194,7 +195,7 @@ def old_poll_warnings(old: Mapping[str, int], retention: int) -> Iterator[str]:
 
 
 def _first(warnings: Sequence[str], what: str) -> Iterator[str]:
-    for warning in warnings[:WARNINGS_SHOWN]:
+    for warning in warnings[:MAX_SHOWN_WARNINGS]:
         yield f"warning: {warning}"
-    if len(warnings) > WARNINGS_SHOWN:
-        yield f"warning: ... and {len(warnings) - WARNINGS_SHOWN:,} more {what}"
+    if len(warnings) > MAX_SHOWN_WARNINGS:
+        yield f"warning: ... and {len(warnings) - MAX_SHOWN_WARNINGS:,} more {what}"

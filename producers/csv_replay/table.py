@@ -1,4 +1,4 @@
-"""CSV files as the semantics allow them: which columns, which rows, what is wrong with a row."""
+"""The kinds of CSV files, their columns, and the splitting of a row into its values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Kind:
     """One kind of input file.
 
     Attributes:
-        name: what its rows are.
-        option: of `store-uptime replay`, which names such files.
-        columns: for each value of a row, the names that its column may have.
+        name: the word for its rows.
+        option: the option of `store-uptime replay` that names such files.
+        columns: for each value of a row, the possible names of its column.
     """
 
     name: str
@@ -37,11 +37,11 @@ KINDS: Final = {kind.name: kind for kind in (POLLS, HOURS, ZONES)}
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the values of a row are.
+    """The positions of the values in a row.
 
     Attributes:
-        count: columns of the header: each row has as many.
-        positions: for each value of the kind, its column from 0.
+        count: number of columns in the header and in every row.
+        positions: for each value of the kind, its column, counted from 0.
     """
 
     count: int
@@ -49,15 +49,15 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A row that was not accepted.
+class RejectedRow:
+    """A row that is not accepted.
 
     Attributes:
-        file: the file as it was named.
-        line: from 1; the header counts.
-        reason: one line.
-        original: the bytes of the row, of an overlong one the beginning.
-        kind: name of the kind of the file.
+        file: the path of the file as the user wrote it.
+        line: the number of the line, from 1; the header counts.
+        reason: the reason on one line.
+        original: the bytes of the row; of an overlong one the beginning.
+        kind: the name of the file's kind.
         columns: the header as `columns_text` writes it.
         truncated: True for the beginning of an overlong row.
     """
@@ -72,7 +72,7 @@ class Refused:
 
 
 def split_line(line: bytes) -> list[str]:
-    """The fields of one row, its line end aside; none for a blank line.
+    """Return the fields of one row without its line end; none for a blank line.
 
     Bytes that are not UTF-8 become surrogates, as `surrogateescape` makes them.
 
@@ -100,11 +100,11 @@ def split_line(line: bytes) -> list[str]:
 
 
 def pick_values(line: bytes, columns: Columns) -> list[str] | None:
-    """The values of one row in the order of its kind; None for a blank line.
+    """Return the values of one row in the order of its kind; None for a blank line.
 
     Raises:
-        RecordError: as `split_line`, with too few or too many columns, or one of the values is not
-            UTF-8; the columns that the kind has no use for may hold anything.
+        RecordError: raised by `split_line`; too few or too many columns; a value is not UTF-8
+            (other columns may hold any bytes).
     """
     fields = split_line(line)
     if not fields:
@@ -117,10 +117,10 @@ def pick_values(line: bytes, columns: Columns) -> list[str] | None:
 
 
 def check_utf8(value: str, position: int) -> None:
-    """Check a field.
+    """Check that a field is UTF-8.
 
     Raises:
-        RecordError: not UTF-8; names the column.
+        RecordError: it is not; the message names the column.
     """
     if value.isascii():
         return

@@ -83,9 +83,9 @@ def replay(
         raise click.UsageError("nothing to send: give --status, --hours, --zones or --from")
     found = FolderFiles() if folder is None else find_files(folder, named)
     files = ReplayFiles(
-        status=[*found.taken.get("polls", ()), *status],
-        hours=[*found.taken.get("hours", ()), *hours],
-        zones=[*found.taken.get("zones", ()), *zones],
+        status=[*found.paths.get("polls", ()), *status],
+        hours=[*found.paths.get("hours", ()), *hours],
+        zones=[*found.paths.get("zones", ()), *zones],
         notes=found.notes,
     )
     summary = Summary()
@@ -106,6 +106,6 @@ def replay(
             click.echo("\n".join(summary.lines()))
     if not summary.complete:
         raise BrokerUnavailableError("the brokers did not acknowledge every good row")
-    refusal = summary.refusal()
-    if refusal is not None:
-        raise RefusedRowsError(refusal)
+    rejection = summary.rejection()
+    if rejection is not None:
+        raise RefusedRowsError(rejection)

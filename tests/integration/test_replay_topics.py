@@ -111,8 +111,8 @@ def store(number: int) -> str:
 def polls_of(records: list[Any]) -> dict[str, list[tuple[int, bool]]]:
     polls: defaultdict[str, list[tuple[int, bool]]] = defaultdict(list)
     for record in records:
-        batch, refused = decode_poll_batch(record.value)
-        assert refused == []
+        batch, rejected = decode_poll_batch(record.value)
+        assert rejected == []
         assert record.key == batch.store_id.encode()
         assert len(batch.polls) <= MAX_POLLS_PER_RECORD
         polls[batch.store_id] += batch.polls
@@ -205,7 +205,7 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
             f"{store(3)},active,2023-02-01 00:05:00.000001 UTC".encode(),
         ),
     ]
-    assert (summary.kinds["polls"].rows, summary.kinds["polls"].refused) == (4, 2)
+    assert (summary.kinds["polls"].rows, summary.kinds["polls"].rejected) == (4, 2)
     assert summary.complete, "refused rows do not change that"
     assert f"{path}:4: in the future" in capsys.readouterr().err
     assert len((tmp_path / "bad.csv").read_text(encoding="utf-8").splitlines()) == 3

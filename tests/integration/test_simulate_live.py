@@ -58,7 +58,7 @@ def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
     stores = StoreNumbers()
     polls: dict[str, list[tuple[datetime, str]]] = {}
     for chunk in read_polls(table, stores, lambda: LATEST):
-        assert chunk.refused == []
+        assert chunk.rejected == []
         for store, instant, active in chunk.accepted.rows():
             polls.setdefault(stores.ids[store], []).append(
                 (to_datetime(instant), "active" if active else "inactive")

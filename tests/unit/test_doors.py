@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from api.app import create_app
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_rows import StoreNumbers, read_polls
-from producers.csv_replay.store_rows import Registry, read_hours
+from producers.csv_replay.store_rows import StoreRows, read_hours
 from producers.csv_replay.table import HOURS, POLLS
 from producers.dead_letters.decode import decode_original
 from stream_app.cli import report as report_command
@@ -140,7 +140,7 @@ def poll_of_file(tmp_path: Path, store_id: str, time: str, earliest: int = 0) ->
     (chunk,) = read_polls(table, stores, lambda: LATEST, earliest)
     table.close()
     rows = chunk.accepted.rows()
-    assert len(rows) + len(chunk.refused) == 1
+    assert len(rows) + len(chunk.rejected) == 1
     return (stores.ids[rows[0][0]], rows[0][1]) if rows else REFUSED
 
 
@@ -244,11 +244,11 @@ def hours_of_file(tmp_path: Path, row: tuple[str, str, str]) -> Any:
     path.write_text(
         f"store_id,dayOfWeek,start_time_local,end_time_local\n{STORE},{','.join(row)}\n"
     )
-    registry = Registry()
+    store_rows = StoreRows()
     table = Table(path, HOURS)
-    list(read_hours(table, registry))
+    list(read_hours(table, store_rows))
     table.close()
-    rows = registry.hours.get(STORE)
+    rows = store_rows.hours.get(STORE)
     return REFUSED if rows is None else WeeklyHours.from_rows(rows).intervals
 
 

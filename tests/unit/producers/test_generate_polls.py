@@ -76,7 +76,7 @@ def test_every_row_of_the_sample_is_good_and_ends_by_one_time(
     numbers = StoreNumbers()
     chunks = list(read_polls(table, numbers, lambda: LATEST))
     table.close()
-    assert [row for chunk in chunks for row in chunk.refused] == []
+    assert [row for chunk in chunks for row in chunk.rejected] == []
     assert sum(chunk.accepted.height for chunk in chunks) == rows
     assert len(numbers.ids) == stores
 

@@ -87,7 +87,7 @@ async def test_counts_what_is_sent_and_what_is_acknowledged(
     assert double.sent[0] == (STORE_STATUS.name, b"a", b"1")
 
 
-async def test_tells_what_the_brokers_say_of_each_record_that_they_hold(
+async def test_the_callback_gets_the_metadata_of_each_acknowledged_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Any] = []
@@ -120,7 +120,7 @@ async def test_draining_waits_for_the_last_acknowledgement(monkeypatch: pytest.M
         await drained
 
 
-async def test_a_record_that_is_refused_for_good_fails_the_run(
+async def test_a_record_that_is_rejected_for_good_fails_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):  # noqa: PT012  leaving it is part of it

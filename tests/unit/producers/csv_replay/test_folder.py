@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.csv_replay.folder import NAMED, FolderFiles, find_files
+from producers.csv_replay.folder import MAX_LISTED_FILES, FolderFiles, find_files
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find(folder: Path, **named: Sequence[Path]) -> FolderFiles:
 
 
 def taken(found: FolderFiles) -> dict[str, list[str]]:
-    return {kind: [path.name for path in paths] for kind, paths in found.taken.items()}
+    return {kind: [path.name for path in paths] for kind, paths in found.paths.items()}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def taken(found: FolderFiles) -> dict[str, list[str]]:
         ("p.csv", "h.csv", "z.csv"),
     ],
 )
-def test_files_are_taken_by_their_usual_names_or_else_by_their_headers(
+def test_files_are_used_by_their_usual_names_or_else_by_their_headers(
     tmp_path: Path, polls: str, hours: str, zones: str
 ) -> None:
     put(tmp_path / polls, POLLS)
@@ -61,17 +61,17 @@ def test_files_are_taken_by_their_usual_names_or_else_by_their_headers(
 
 
 @pytest.mark.parametrize("pattern", ["NAME-00000000000{}.csv", "NAME00000000000{}.csv.gz"])
-def test_the_shards_of_a_table_are_taken_all(tmp_path: Path, pattern: str) -> None:
+def test_the_shards_of_a_table_are_all_used(tmp_path: Path, pattern: str) -> None:
     for number in range(3):
         for name, content in (("store_status", POLLS), ("menu_hours", HOURS), ("tz", ZONES)):
             put(tmp_path / pattern.replace("NAME", name).format(number), content)
-    assert [len(paths) for paths in find(tmp_path).taken.values()] == [3, 3, 3]
+    assert [len(paths) for paths in find(tmp_path).paths.values()] == [3, 3, 3]
 
 
-def test_the_parts_of_a_spark_job_are_taken_all(tmp_path: Path) -> None:
+def test_the_parts_of_a_spark_job_are_all_used(tmp_path: Path) -> None:
     for number in range(3):
         put(tmp_path / f"part-0000{number}-5f2c-c000.csv", HOURS)
-    assert len(find(tmp_path).taken["hours"]) == 3
+    assert len(find(tmp_path).paths["hours"]) == 3
 
 
 def test_the_sample_is_what_it_was_and_its_other_files_are_named() -> None:
@@ -87,7 +87,7 @@ def test_the_sample_is_what_it_was_and_its_other_files_are_named() -> None:
     ]
 
 
-def test_all_that_may_be_input_and_is_not_taken_is_named(tmp_path: Path) -> None:
+def test_every_unused_file_that_may_be_input_is_named(tmp_path: Path) -> None:
     write(tmp_path, **{"store_status.csv": POLLS, "old_polls.csv": POLLS, "prices.csv": "a,b\n"})
     write(tmp_path, **{"empty.csv": "", "menu_hours.xlsx": "", "timezones": ZONES})
     write(tmp_path, **{"business_hours.csv.zip": "", "store_status.tsv": "", "x.json": "{}"})
@@ -111,7 +111,7 @@ def test_all_that_may_be_input_and_is_not_taken_is_named(tmp_path: Path) -> None
     )
 
 
-def test_a_link_to_a_file_elsewhere_is_taken(tmp_path: Path) -> None:
+def test_a_link_to_a_file_elsewhere_is_used(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write(tmp_path, real=HOURS)
     (tmp_path / "in" / "menu_hours.csv").symlink_to(tmp_path / "real")
@@ -176,7 +176,7 @@ def test_a_csv_that_cannot_be_read_is_an_error(tmp_path: Path, content: str) -> 
         find(tmp_path)
 
 
-def test_what_is_named_is_not_looked_at_again(tmp_path: Path) -> None:
+def test_a_file_named_by_an_option_is_not_used_twice(tmp_path: Path) -> None:
     write(tmp_path, **{"menu_hours.csv": HOURS, "new.csv": HOURS, "both.csv": POLLS + ZONES})
     write(tmp_path, **{"store_status.csv": POLLS})
     found = find(tmp_path, hours=[tmp_path / "new.csv"], zones=[tmp_path / "both.csv"])
@@ -203,8 +203,8 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 
 def test_not_all_of_many_are_named(tmp_path: Path) -> None:
-    write(tmp_path, **{f"{number}.json": "" for number in range(NAMED + 5)})
+    write(tmp_path, **{f"{number}.json": "" for number in range(MAX_LISTED_FILES + 5)})
     write(tmp_path, **{"store_status.csv": POLLS})
     notes = find(tmp_path).notes
-    assert len(notes) == NAMED + 1
+    assert len(notes) == MAX_LISTED_FILES + 1
     assert notes[-1] == "... and 5 more files that are not taken"

@@ -152,7 +152,7 @@ NO_CSV = [
 
 @pytest.mark.parametrize(("content", "reason"), NO_CSV)
 @pytest.mark.parametrize("packed", [False, True])
-def test_what_is_no_csv_says_what_it_is(
+def test_the_error_for_a_file_that_is_no_csv_names_its_format(
     tmp_path: Path, content: bytes, reason: str, *, packed: bool
 ) -> None:
     path = tmp_path / "polls.csv"
@@ -166,7 +166,7 @@ def test_what_is_no_csv_says_what_it_is(
     "content",
     [b"ORC_ID,store_id\n1,2\n", b"PAR1,store_id\n", b'"a\rb",store_id\n', b"\r\n\r\na,b\r\n"],
 )
-def test_what_may_be_a_csv_is_read(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_may_be_csv_is_read(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "polls.csv"
     path.write_bytes(content)
     assert b"".join(data for _, data in read(path, 1 << 20)) == content

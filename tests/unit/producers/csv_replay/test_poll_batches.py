@@ -50,7 +50,7 @@ def test_both_polls_of_a_conflict_are_kept() -> None:
     assert list(batches(join_polls([frame(rows)]), IDS)) == [("store-0", [(7, False), (7, True)])]
 
 
-def test_nothing_gives_no_batch() -> None:
+def test_no_polls_give_no_batch() -> None:
     assert list(batches(join_polls([]), [])) == []
 
 

@@ -15,7 +15,7 @@ from producers.csv_replay.header import columns_text
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_rows import StoreNumbers, parse_poll_line, read_polls
 from producers.csv_replay.quoted_lines import join_rows
-from producers.csv_replay.table import POLLS, Refused
+from producers.csv_replay.table import POLLS, RejectedRow
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError
 
@@ -26,26 +26,26 @@ LATEST = parse_instant("2023-02-01 00:00:00 UTC")
 Poll = tuple[str, int, bool]
 
 
-def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[Refused]]:
+def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[RejectedRow]]:
     table = Table(path, POLLS)
     stores = StoreNumbers()
     polls: list[Poll] = []
-    refused: list[Refused] = []
+    rejected: list[RejectedRow] = []
     with patch.object(lines, "CHUNK_BYTES", chunk_bytes):
         for chunk in read_polls(table, stores, lambda: LATEST):
             polls += [(stores.ids[number], at, up) for number, at, up in chunk.accepted.iter_rows()]
-            refused += chunk.refused
+            rejected += chunk.rejected
     table.close()
-    return polls, refused
+    return polls, rejected
 
 
-def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
+def read_exactly(path: Path) -> tuple[list[Poll], list[RejectedRow]]:
     """Row by row, as the semantics say it: the reference."""
     table = Table(path, POLLS)
     assert table.columns is not None
     stores = StoreNumbers()
     polls: list[Poll] = []
-    refused: list[Refused] = []
+    rejected: list[RejectedRow] = []
     content = path.read_bytes()
     joined = join_rows(content, table.columns.count, table.columns.positions, last=True)
     table.close()
@@ -54,8 +54,8 @@ def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
             poll = parse_poll_line(line, table.columns, stores, LATEST)
         except RecordError as error:
             row = joined.joined.get(number - 1, line).removesuffix(b"\r")
-            refused.append(
-                Refused(
+            rejected.append(
+                RejectedRow(
                     str(path),
                     number,
                     str(error),
@@ -68,7 +68,7 @@ def read_exactly(path: Path) -> tuple[list[Poll], list[Refused]]:
             continue
         if poll is not None:
             polls.append((stores.ids[poll[0]], poll[1], poll[2]))
-    return polls, refused
+    return polls, rejected
 
 
 def poll_file(
@@ -176,10 +176,10 @@ rows = st.tuples(
 def test_reads_what_the_exact_reader_reads(rows: list[bytes], chunk_bytes: int) -> None:
     with TemporaryDirectory() as folder:
         path = poll_file(Path(folder), *rows)
-        polls, refused = read_fast(path, chunk_bytes)
-        exact_polls, exact_refused = read_exactly(path)
+        polls, rejected = read_fast(path, chunk_bytes)
+        exact_polls, exact_rejected = read_exactly(path)
     assert sorted(polls) == sorted(exact_polls)
-    assert refused == exact_refused
+    assert rejected == exact_rejected
 
 
 @given(
@@ -197,9 +197,9 @@ def test_reads_any_column_order_as_the_exact_reader_does(rows: list[bytes], head
         ]
         path = poll_file(Path(folder), *wide, header=header)
         assert_alike = read_fast(path), read_exactly(path)
-    (polls, refused), (exact_polls, exact_refused) = assert_alike
+    (polls, rejected), (exact_polls, exact_rejected) = assert_alike
     assert sorted(polls) == sorted(exact_polls)
-    assert refused == exact_refused
+    assert rejected == exact_rejected
 
 
 def test_reads_each_oddity_as_the_exact_reader_does(tmp_path: Path) -> None:
@@ -234,13 +234,13 @@ def test_reads_each_oddity_as_the_exact_reader_does(tmp_path: Path) -> None:
     path = tmp_path / "polls.csv"
     for row in odd_rows:
         path.write_bytes(b"store_id,status,timestamp_utc,note\n" + row)
-        polls, refused = read_fast(path)
-        assert (polls, refused) == read_exactly(path), row
+        polls, rejected = read_fast(path)
+        assert (polls, rejected) == read_exactly(path), row
     path.write_bytes(b"\r\n".join([b"store_id,status,timestamp_utc,note", *odd_rows]))
-    polls, refused = read_fast(path)
-    exact_polls, exact_refused = read_exactly(path)
+    polls, rejected = read_fast(path)
+    exact_polls, exact_rejected = read_exactly(path)
     assert sorted(polls) == sorted(exact_polls)
-    assert refused == exact_refused
+    assert rejected == exact_rejected
 
 
 @pytest.mark.parametrize("time", good_times[:-3])
@@ -248,12 +248,12 @@ def test_reads_each_oddity_as_the_exact_reader_does(tmp_path: Path) -> None:
 def test_accepts_all_forms_that_the_semantics_allow(tmp_path: Path, time: str, status: str) -> None:
     if "," in time:
         time = f'"{time}"'
-    polls, refused = read_fast(poll_file(tmp_path, f"{A.upper()},{status},{time}"))
-    assert refused == []
+    polls, rejected = read_fast(poll_file(tmp_path, f"{A.upper()},{status},{time}"))
+    assert rejected == []
     assert polls == [(A, parse_instant(time.strip('"')), True)]
 
 
-def test_a_bad_row_is_refused_with_its_line_and_its_bytes_and_the_others_arrive(
+def test_a_bad_row_is_rejected_with_its_line_and_its_bytes_and_the_others_arrive(
     tmp_path: Path,
 ) -> None:
     time = good_times[0]
@@ -271,10 +271,10 @@ def test_a_bad_row_is_refused_with_its_line_and_its_bytes_and_the_others_arrive(
         f"{A},active,2023-02-01 00:00:00.000001 UTC",
         f"{B},inactive,{time}",
     )
-    polls, refused = read_fast(path)
+    polls, rejected = read_fast(path)
     assert [store for store, _, _ in polls] == [A, B]
-    assert {row.file for row in refused} == {str(path)}
-    assert [(row.line, row.reason) for row in refused] == [
+    assert {row.file for row in rejected} == {str(path)}
+    assert [(row.line, row.reason) for row in rejected] == [
         (4, "2 columns where the header has 3"),
         (5, "4 columns where the header has 3"),
         (6, "not UTF-8: byte 0xff in column 1"),
@@ -284,8 +284,8 @@ def test_a_bad_row_is_refused_with_its_line_and_its_bytes_and_the_others_arrive(
         (10, "not a time: 'soon'"),
         (11, "in the future: 2023-02-01T00:00:00.000001Z"),
     ]
-    assert refused[2].original == b"\xff\xfe,active," + time.encode()
-    assert refused[3].original == f"nobody,active,{time}".encode()
+    assert rejected[2].original == b"\xff\xfe,active," + time.encode()
+    assert rejected[3].original == f"nobody,active,{time}".encode()
 
 
 def test_plain_rows_do_not_take_the_slow_way(tmp_path: Path) -> None:
@@ -298,23 +298,23 @@ def test_plain_rows_do_not_take_the_slow_way(tmp_path: Path) -> None:
     # nor do empty lines
     path = poll_file(tmp_path, *[line for row in plain for line in (row, "", "")])
     with patch("producers.csv_replay.poll_rows.parse_poll_line", side_effect=AssertionError):
-        polls, refused = read_fast(path)
+        polls, rejected = read_fast(path)
     assert len(polls) == len(plain)
-    assert refused == []
+    assert rejected == []
 
 
-def test_an_overlong_row_is_refused_and_the_next_ones_keep_their_lines(tmp_path: Path) -> None:
+def test_an_overlong_row_is_rejected_and_the_next_ones_keep_their_lines(tmp_path: Path) -> None:
     good = f"{A},active,{good_times[0]}"
     long = good + "," + "x" * lines.MAX_LINE_BYTES
     path = poll_file(
         tmp_path, good, long, good, long, "bad", header="store_id,status,timestamp_utc"
     )
     for chunk_bytes in (1000, 2 << 20):
-        polls, refused = read_fast(path, chunk_bytes)
+        polls, rejected = read_fast(path, chunk_bytes)
         assert len(polls) == 2
-        assert [(row.line, row.reason) for row in refused] == [
+        assert [(row.line, row.reason) for row in rejected] == [
             (3, "longer than 65,536 bytes"),
             (5, "longer than 65,536 bytes"),
             (6, "1 columns where the header has 3"),
         ]
-        assert all(len(row.original) <= lines.MAX_LINE_BYTES for row in refused)
+        assert all(len(row.original) <= lines.MAX_LINE_BYTES for row in rejected)

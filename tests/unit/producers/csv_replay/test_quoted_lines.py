@@ -15,7 +15,7 @@ from producers.csv_replay import line_file as lines
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_rows import StoreNumbers, read_polls
 from producers.csv_replay.quoted_lines import MAX_ROW_LINES, join_rows
-from producers.csv_replay.store_rows import Registry, read_hours
+from producers.csv_replay.store_rows import StoreRows, read_hours
 from producers.csv_replay.table import HOURS, POLLS
 from producers.dead_letters.decode import decode_original
 from stream_app.contracts.dead_letters import DeadLetter
@@ -25,7 +25,7 @@ from stream_app.domain.timestamps import parse_instant
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producers.csv_replay.table import Refused
+    from producers.csv_replay.table import RejectedRow
 
 U = "0a0a0a0a-1111-4222-8333-444444444444"
 AT = "2023-01-25T10:00:00Z"
@@ -34,17 +34,17 @@ HEADER = "store_id,note,status,timestamp_utc"
 GOOD = f"{U},plain,active,{AT}"
 
 
-def read(path: Path, content: bytes, chunk_bytes: int = 2 << 20) -> tuple[int, list[Refused]]:
+def read(path: Path, content: bytes, chunk_bytes: int = 2 << 20) -> tuple[int, list[RejectedRow]]:
     path.write_bytes(content)
     accepted = 0
-    refused: list[Refused] = []
+    rejected: list[RejectedRow] = []
     with patch.object(lines, "CHUNK_BYTES", chunk_bytes):
         table = Table(path, POLLS)
         for chunk in read_polls(table, StoreNumbers(), lambda: LATEST):
             accepted += chunk.accepted.height
-            refused += chunk.refused
+            rejected += chunk.rejected
     table.close()
-    return accepted, refused
+    return accepted, rejected
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 40, 2 << 20])
@@ -64,9 +64,9 @@ def test_a_line_break_in_a_column_of_no_use_is_part_of_its_row(
 ) -> None:
     row = f"{U},{note.replace('{}', end)},active,{AT}"
     content = end.join([HEADER, GOOD, row, GOOD, "bad", ""]).encode("latin-1")
-    accepted, refused = read(tmp_path / "polls.csv", content, chunk_bytes)
+    accepted, rejected = read(tmp_path / "polls.csv", content, chunk_bytes)
     assert accepted == 3
-    (bad,) = refused
+    (bad,) = rejected
     assert (bad.line, bad.original) == (content[: content.index(b"bad")].count(b"\n") + 1, b"bad")
 
 
@@ -79,15 +79,15 @@ def test_no_row_is_lost_where_a_chunk_ends_within_one(tmp_path: Path, end: str) 
         assert read(tmp_path / "polls.csv", content, chunk_bytes) == (2_000, [])
 
 
-def test_a_bad_row_with_a_line_break_is_one_refusal_with_all_its_bytes(tmp_path: Path) -> None:
+def test_a_bad_row_with_a_line_break_is_one_rejected_row_with_all_its_bytes(tmp_path: Path) -> None:
     row = f'{U},"line1\nline2",asleep,{AT}'
-    accepted, refused = read(tmp_path / "polls.csv", f"{HEADER}\n{GOOD}\n{row}\n{GOOD}".encode())
+    accepted, rejected = read(tmp_path / "polls.csv", f"{HEADER}\n{GOOD}\n{row}\n{GOOD}".encode())
     assert accepted == 2
-    ((line, reason, original),) = [(bad.line, bad.reason, bad.original) for bad in refused]
+    ((line, reason, original),) = [(bad.line, bad.reason, bad.original) for bad in rejected]
     assert (line, reason) == (3, "status is neither active nor inactive: 'asleep'")
     assert original == row.encode()
     # and a dead letter that is read again
-    source = {"file": "polls.csv", "kind": "polls", "columns": refused[0].columns}
+    source = {"file": "polls.csv", "kind": "polls", "columns": rejected[0].columns}
     letter = DeadLetter(source, reason, original.replace(b"asleep", b"active"), None)
     fact = decode_original(letter, stored_at=0, clock=LATEST, tolerance=0).content
     assert fact == PollBatch(U, [(parse_instant(AT), True)])
@@ -110,12 +110,12 @@ def test_a_quote_too_many_swallows_no_row_behind_it(
     tmp_path: Path, row: str, chunk_bytes: int
 ) -> None:
     many = "\n".join([GOOD] * 300)
-    accepted, refused = read(
+    accepted, rejected = read(
         tmp_path / "polls.csv", f"{HEADER}\n{row}\n{many}\n{row}\n{many}".encode(), chunk_bytes
     )
     assert accepted == 600
-    assert refused[0].line == 2
-    assert "quote" in refused[0].reason
+    assert rejected[0].line == 2
+    assert "quote" in rejected[0].reason
 
 
 def test_each_line_of_a_file_of_stray_quotes_is_looked_at_a_bounded_number_of_times() -> None:
@@ -167,8 +167,8 @@ def test_hours_may_have_line_breaks_in_other_columns_too(tmp_path: Path) -> None
         f'{U},0,09:00,17:00,"two\nlines"\n{U},1,09:00,17:00,one\n',
         encoding="utf-8",
     )
-    registry = Registry()
+    store_rows = StoreRows()
     table = Table(path, HOURS)
-    chunks = list(read_hours(table, registry))
+    chunks = list(read_hours(table, store_rows))
     table.close()
-    assert [(chunk.accepted, chunk.refused) for chunk in chunks] == [(2, [])]
+    assert [(chunk.accepted, chunk.rejected) for chunk in chunks] == [(2, [])]

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from producers.csv_replay.rejected_rows import SHOWN, Refusals
-from producers.csv_replay.table import Refused
+from producers.csv_replay.rejected_rows import MAX_SHOWN_ROWS, RejectedRows
+from producers.csv_replay.table import RejectedRow
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
 from stream_app.errors import StoreUptimeError
@@ -30,21 +30,21 @@ class SinkDouble:
         self.sent.append((topic, key, value))
 
 
-def refused(number: int) -> Refused:
+def rejected(number: int) -> RejectedRow:
     original = f"row, {number} \xe9".encode("latin-1")
     cut = number == 3
-    return Refused("polls.csv", number, "not a time", original, "polls", COLUMNS, truncated=cut)
+    return RejectedRow("polls.csv", number, "not a time", original, "polls", COLUMNS, truncated=cut)
 
 
-async def test_every_refused_row_is_kept_and_the_first_ones_are_shown(tmp_path: Path) -> None:
+async def test_every_rejected_row_is_sent_and_the_first_ones_are_shown(tmp_path: Path) -> None:
     shown: list[str] = []
     sink = SinkDouble()
     path = tmp_path / "rejects.csv"
-    rows = [refused(number) for number in range(2, SHOWN + 5)]
-    with Refusals(path, shown.append) as refusals:
-        await refusals.keep(rows[:1], cast("RecordSink", sink))
-        await refusals.keep(rows[1:], cast("RecordSink", sink))
-    assert len(shown) == SHOWN + 1
+    rows = [rejected(number) for number in range(2, MAX_SHOWN_ROWS + 5)]
+    with RejectedRows(path, shown.append) as rejected_rows:
+        await rejected_rows.write(rows[:1], cast("RecordSink", sink))
+        await rejected_rows.write(rows[1:], cast("RecordSink", sink))
+    assert len(shown) == MAX_SHOWN_ROWS + 1
     assert shown[0] == "polls.csv:2: not a time"
     assert shown[-1] == "... and 3 more; all are kept in the dead-letters topic"
     assert all(topic is DEAD_LETTERS for topic, _, _ in sink.sent)
@@ -68,14 +68,14 @@ async def test_every_refused_row_is_kept_and_the_first_ones_are_shown(tmp_path: 
 
 async def test_no_more_line_where_all_were_shown() -> None:
     shown: list[str] = []
-    with Refusals(None, shown.append) as refusals:
-        await refusals.keep([refused(2)], cast("RecordSink", SinkDouble()))
+    with RejectedRows(None, shown.append) as rejected_rows:
+        await rejected_rows.write([rejected(2)], cast("RecordSink", SinkDouble()))
     assert shown == ["polls.csv:2: not a time"]
 
 
 def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     with (
         pytest.raises(StoreUptimeError, match="cannot be written: No such file"),
-        Refusals(tmp_path / "none" / "rejects.csv", print),
+        RejectedRows(tmp_path / "none" / "rejects.csv", print),
     ):
         pass

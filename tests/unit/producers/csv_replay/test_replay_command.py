@@ -20,7 +20,7 @@ def test_nothing_to_send_is_a_usage_error() -> None:
     assert "nothing to send" in result.output
 
 
-def test_a_wrong_file_is_told_before_a_broker_is_looked_for(tmp_path: Path) -> None:
+def test_a_wrong_file_is_an_error_before_a_broker_is_looked_for(tmp_path: Path) -> None:
     arguments = ["--from", str(SAMPLE), "--status", "none.csv", "--data-dir", str(tmp_path)]
     result = CliRunner().invoke(replay, arguments)
     assert isinstance(result.exception, StoreUptimeError)

@@ -62,7 +62,7 @@ class NotesView(PlainView):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def note(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         self.lines.append(line)
 
 
@@ -93,7 +93,9 @@ async def send(folder: Path, *bad_hours: str) -> list[str]:
     return events
 
 
-async def test_hours_are_acknowledged_before_their_bad_rows_become_letters(tmp_path: Path) -> None:
+async def test_hours_are_acknowledged_before_their_rejected_rows_become_dead_letters(
+    tmp_path: Path,
+) -> None:
     """So that a row is younger than what its own run sent: `dead-letters replay` adds it."""
     assert await send(tmp_path, f"{STORE},1,9 am,17:00", f"{STORE},2,9 am,17:00") == [
         "store-business-hours",
@@ -106,15 +108,15 @@ async def test_hours_are_acknowledged_before_their_bad_rows_become_letters(tmp_p
     ]
 
 
-async def test_only_so_many_bad_rows_are_held(
+async def test_a_bounded_number_of_rejected_rows_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_module, "MAX_HELD_REFUSALS", 1)
+    monkeypatch.setattr(replay_module, "MAX_DEFERRED_ROWS", 1)
     sent = await send(tmp_path, f"{STORE},1,9 am,17:00", f"{STORE},2,9 am,17:00")
     assert sent[:4] == ["dead-letters", "dead-letters", "store-business-hours", "drained"]
 
 
-async def test_a_kind_without_a_file_is_said_at_once_and_at_the_end(tmp_path: Path) -> None:
+async def test_a_kind_without_a_file_is_reported_at_once_and_at_the_end(tmp_path: Path) -> None:
     polls = tmp_path / "p.csv"
     polls.write_text("store_id,status,timestamp_utc\n", encoding="utf-8")
     lines, summary = await replayed(status=[polls])
@@ -128,7 +130,7 @@ async def test_a_kind_without_a_file_is_said_at_once_and_at_the_end(tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "store_id,day,start_time_local,end_time_local\n"])
-async def test_a_file_of_hours_without_a_row_is_said_likewise(tmp_path: Path, content: str) -> None:
+async def test_a_file_of_hours_without_a_row_is_reported_too(tmp_path: Path, content: str) -> None:
     hours = tmp_path / "h.csv"
     hours.write_text(content, encoding="utf-8")
     lines, summary = await replayed(hours=[hours])
@@ -151,7 +153,7 @@ OTHER = STORE.replace("0f", "1f")
         [f"{OTHER.replace('-', '')},7,09:00,17:00"],
     ],
 )
-async def test_a_store_of_which_all_hours_are_refused_is_named_last(
+async def test_a_store_of_which_all_hours_are_rejected_is_named_last(
     tmp_path: Path, rows: list[str]
 ) -> None:
     hours = tmp_path / "h.csv"
@@ -159,7 +161,7 @@ async def test_a_store_of_which_all_hours_are_refused_is_named_last(
     hours.write_bytes(text.encode(errors="surrogateescape"))
     _, summary = await replayed(hours=[hours])
     assert summary.without_hours == [OTHER]
-    assert summary.refusal() == (
+    assert summary.rejection() == (
         "all hours were refused, so that none or earlier ones apply, of 1 stores: " + OTHER
     )
 
@@ -169,20 +171,20 @@ async def test_hours_that_a_later_file_has_are_not_missing(tmp_path: Path) -> No
     bad.write_text(f"{HOURS}\n{STORE},0,9 am,17:00\n{OTHER},0,09:00,17:00", encoding="utf-8")
     good.write_text(f"{HOURS}\n{STORE},0,09:00,17:00\n", encoding="utf-8")
     _, summary = await replayed(hours=[bad, good])
-    assert summary.refusal() is None
+    assert summary.rejection() is None
 
 
-async def test_a_file_of_which_every_row_is_refused_is_named_last(tmp_path: Path) -> None:
+async def test_a_file_of_which_every_row_is_rejected_is_named_last(tmp_path: Path) -> None:
     polls, zones = tmp_path / "p.csv", tmp_path / "z\n.csv"
     polls.write_text(
         f"store_id,status,timestamp_utc\n{STORE},on,2024-03-10 12:00:00 UTC\n", encoding="utf-8"
     )
     zones.write_text("store_id,timezone_str\nU,UTC\nV,UTC\n", encoding="utf-8")
     _, summary = await replayed(status=[polls], zones=[zones])
-    assert summary.refusal() == rf"every row was refused of {tmp_path}/z\n.csv, {polls}"
+    assert summary.rejection() == rf"every row was refused of {tmp_path}/z\n.csv, {polls}"
 
 
-async def test_polls_that_the_retention_drops_are_said(tmp_path: Path) -> None:
+async def test_polls_older_than_the_retention_are_reported(tmp_path: Path) -> None:
     polls = tmp_path / "p.csv"
     polls.write_text(
         "store_id,status,timestamp_utc\n"

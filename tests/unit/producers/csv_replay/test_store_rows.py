@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers.csv_replay.open_file import Table
-from producers.csv_replay.store_rows import Registry, read_hours, read_zones
-from producers.csv_replay.summary import registry_warnings
-from producers.csv_replay.table import HOURS, ZONES, Refused
+from producers.csv_replay.store_rows import StoreRows, read_hours, read_timezones
+from producers.csv_replay.summary import store_row_warnings
+from producers.csv_replay.table import HOURS, ZONES, RejectedRow
 from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 
 if TYPE_CHECKING:
@@ -17,36 +17,36 @@ A = "0a0a0a0a-1111-4222-8333-444444444444"
 B = "ffffffff-1111-4222-8333-444444444444"
 
 
-def add_hours(registry: Registry, path: Path, *rows: str) -> tuple[int, int, list[Refused]]:
+def add_hours(store_rows: StoreRows, path: Path, *rows: str) -> tuple[int, int, list[RejectedRow]]:
     header = "store_id,day,start_time_local,end_time_local"
     path.write_text("\n".join([header, *rows]), encoding="utf-8")
     table = Table(path, HOURS)
-    chunks = list(read_hours(table, registry))
+    chunks = list(read_hours(table, store_rows))
     table.close()
     return (
         sum(chunk.accepted for chunk in chunks),
         sum(chunk.duplicates for chunk in chunks),
-        [row for chunk in chunks for row in chunk.refused],
+        [row for chunk in chunks for row in chunk.rejected],
     )
 
 
-def add_zones(registry: Registry, path: Path, *rows: str) -> tuple[int, int, list[Refused]]:
+def add_zones(store_rows: StoreRows, path: Path, *rows: str) -> tuple[int, int, list[RejectedRow]]:
     path.write_text("\n".join(["store_id,timezone_str", *rows]), encoding="utf-8")
     table = Table(path, ZONES)
-    chunks = list(read_zones(table, registry))
+    chunks = list(read_timezones(table, store_rows))
     table.close()
     return (
         sum(chunk.accepted for chunk in chunks),
         sum(chunk.duplicates for chunk in chunks),
-        [row for chunk in chunks for row in chunk.refused],
+        [row for chunk in chunks for row in chunk.rejected],
     )
 
 
 def test_the_rows_of_a_store_come_together_over_all_files(tmp_path: Path) -> None:
-    registry = Registry()
-    first = add_hours(registry, tmp_path / "1.csv", f"{A},0,09:00,17:00", f"{B},1,10:00:00,12:00")
+    store_rows = StoreRows()
+    first = add_hours(store_rows, tmp_path / "1.csv", f"{A},0,09:00,17:00", f"{B},1,10:00:00,12:00")
     second = add_hours(
-        registry,
+        store_rows,
         tmp_path / "2.csv",
         "",
         f"{A.upper()}, 1 , 22:00:00 ,02:00:00\r",
@@ -54,7 +54,7 @@ def test_the_rows_of_a_store_come_together_over_all_files(tmp_path: Path) -> Non
     )
     assert first == (2, 0, [])
     assert second == (1, 1, [])
-    assert {store: list(rows) for store, rows in registry.hours.items()} == {
+    assert {store: list(rows) for store, rows in store_rows.hours.items()} == {
         A: [(0, "09:00", "17:00"), (1, "22:00:00", "02:00:00")],
         B: [(1, "10:00:00", "12:00")],
     }
@@ -75,57 +75,57 @@ def test_the_rows_of_a_store_come_together_over_all_files(tmp_path: Path) -> Non
         ("me,0,09:00,17:00", "store_id is not a UUID"),
     ],
 )
-def test_a_bad_hours_row_is_refused_and_the_good_ones_of_the_store_stay(
+def test_a_bad_hours_row_is_rejected_and_the_good_ones_of_the_store_stay(
     tmp_path: Path, row: str, reason: str
 ) -> None:
-    registry = Registry()
-    accepted, _, (refused,) = add_hours(
-        registry, tmp_path / "hours.csv", f"{A},0,09:00,12:00", row, f"{A},1,09:00,24:00"
+    store_rows = StoreRows()
+    accepted, _, (rejected,) = add_hours(
+        store_rows, tmp_path / "hours.csv", f"{A},0,09:00,12:00", row, f"{A},1,09:00,24:00"
     )
     assert accepted == 2
-    assert refused.line == 3
-    assert reason in refused.reason
-    assert refused.original == row.encode()
-    assert len(registry.hours[A]) == 2
+    assert rejected.line == 3
+    assert reason in rejected.reason
+    assert rejected.original == row.encode()
+    assert len(store_rows.hours[A]) == 2
 
 
 def test_a_store_has_no_more_hours_rows_than_a_record_holds(tmp_path: Path) -> None:
-    registry = Registry()
+    store_rows = StoreRows()
     rows = [
         f"{A},0,{minute // 60:02}:{minute % 60:02},23:59" for minute in range(MAX_HOURS_ROWS + 2)
     ]
-    accepted, _, refused = add_hours(registry, tmp_path / "hours.csv", *rows)
+    accepted, _, rejected = add_hours(store_rows, tmp_path / "hours.csv", *rows)
     assert accepted == MAX_HOURS_ROWS
-    assert [row.line for row in refused] == [MAX_HOURS_ROWS + 2, MAX_HOURS_ROWS + 3]
+    assert [row.line for row in rejected] == [MAX_HOURS_ROWS + 2, MAX_HOURS_ROWS + 3]
 
 
 def test_the_last_zone_of_a_store_wins_over_all_files(tmp_path: Path) -> None:
-    registry = Registry()
+    store_rows = StoreRows()
     assert add_zones(
-        registry, tmp_path / "1.csv", f"{A},America/Denver", f"{B}, Asia/Kolkata "
+        store_rows, tmp_path / "1.csv", f"{A},America/Denver", f"{B}, Asia/Kolkata "
     ) == (2, 0, [])
-    assert add_zones(registry, tmp_path / "2.csv", f"{A},America/Boise") == (0, 1, [])
-    assert registry.zones == {A: "America/Boise", B: "Asia/Kolkata"}
+    assert add_zones(store_rows, tmp_path / "2.csv", f"{A},America/Boise") == (0, 1, [])
+    assert store_rows.timezones == {A: "America/Boise", B: "Asia/Kolkata"}
 
 
-def test_an_overlong_zone_is_refused(tmp_path: Path) -> None:
-    registry = Registry()
-    _, _, (refused,) = add_zones(registry, tmp_path / "zones.csv", f"{A},{'x' * 101}")
-    assert refused.reason == "timezone_str is 101 characters long"
-    assert registry.zones == {}
+def test_an_overlong_zone_is_rejected(tmp_path: Path) -> None:
+    store_rows = StoreRows()
+    _, _, (rejected,) = add_zones(store_rows, tmp_path / "zones.csv", f"{A},{'x' * 101}")
+    assert rejected.reason == "timezone_str is 101 characters long"
+    assert store_rows.timezones == {}
 
 
 def test_warns_of_unknown_zones_and_of_hours_that_open_nothing_once_a_store(tmp_path: Path) -> None:
-    registry = Registry()
-    add_zones(registry, tmp_path / "z.csv", f"{A},Mars/Phobos", f"{B},america/denver")
+    store_rows = StoreRows()
+    add_zones(store_rows, tmp_path / "z.csv", f"{A},Mars/Phobos", f"{B},america/denver")
     add_hours(
-        registry,
+        store_rows,
         tmp_path / "h.csv",
         f"{A},0,09:00,09:00",
         f"{A},1,00:00,00:00:00",
         f"{B},0,00:00,24:00",
     )
-    assert list(registry_warnings(registry, "America/Chicago")) == [
+    assert list(store_row_warnings(store_rows, "America/Chicago")) == [
         f"warning: store {A}: no zone is named 'Mars/Phobos'; America/Chicago applies",
         f"warning: store {B}: no zone is named 'america/denver'; America/Chicago applies",
         f"warning: store {A}: 2 of its rows start when they end and open nothing",
@@ -133,20 +133,20 @@ def test_warns_of_unknown_zones_and_of_hours_that_open_nothing_once_a_store(tmp_
 
 
 def test_warns_of_stores_that_are_left_without_hours(tmp_path: Path) -> None:
-    registry = Registry()
-    add_hours(registry, tmp_path / "1.csv", f"{A},0,9 am,17:00", f"{B},7,09:00,17:00", "me,0,1,2")
-    add_hours(registry, tmp_path / "2.csv", f"{A},Monday,9,5", f"{B},0,09:00,17:00")
-    assert registry.without_hours() == {A: 2}, "a store with one good row has hours"
-    assert list(registry_warnings(registry, "America/Chicago")) == [
+    store_rows = StoreRows()
+    add_hours(store_rows, tmp_path / "1.csv", f"{A},0,9 am,17:00", f"{B},7,09:00,17:00", "me,0,1,2")
+    add_hours(store_rows, tmp_path / "2.csv", f"{A},Monday,9,5", f"{B},0,09:00,17:00")
+    assert store_rows.without_hours() == {A: 2}, "a store with one good row has hours"
+    assert list(store_row_warnings(store_rows, "America/Chicago")) == [
         f"warning: store {A}: every row of its hours is refused (2); the hours that it has "
         "already apply, and if it has none it counts as open 24/7"
     ]
 
 
 def test_many_warnings_are_cut_short() -> None:
-    registry = Registry()
+    store_rows = StoreRows()
     for number in range(25):
-        registry.zones[f"{number:08}-1111-4222-8333-444444444444"] = "Mars/Phobos"
-    warnings = list(registry_warnings(registry, "America/Chicago"))
+        store_rows.timezones[f"{number:08}-1111-4222-8333-444444444444"] = "Mars/Phobos"
+    warnings = list(store_row_warnings(store_rows, "America/Chicago"))
     assert len(warnings) == 21
     assert warnings[-1] == "warning: ... and 5 more stores with unknown zones"

@@ -13,7 +13,7 @@ from producers.csv_replay.table import (
     ZONES,
     Columns,
     Kind,
-    Refused,
+    RejectedRow,
     pick_values,
     split_line,
 )
@@ -55,13 +55,13 @@ def test_finds_the_columns_wherever_they_are(
     assert find_columns(names, kind, "its header") == columns
 
 
-def test_a_refused_row_says_how_to_read_it(tmp_path: Path) -> None:
+def test_a_rejected_row_says_how_to_read_it(tmp_path: Path) -> None:
     path = tmp_path / "hours.csv"
     path.write_text("start_time_local,note,store_id,end_time_local,day\n", encoding="utf-8")
     table = Table(path, HOURS)
     table.close()
-    row = table.refuse(7, "why", b"x" * (MAX_LINE_BYTES + 1) + b"\r\n")
-    assert row == Refused(
+    row = table.rejected_row(7, "why", b"x" * (MAX_LINE_BYTES + 1) + b"\r\n")
+    assert row == RejectedRow(
         str(path),
         7,
         "why",
@@ -70,7 +70,7 @@ def test_a_refused_row_says_how_to_read_it(tmp_path: Path) -> None:
         "start_time_local,,store_id,end_time_local,dayOfWeek",
         truncated=True,
     )
-    assert not table.refuse(7, "why", b"x" * MAX_LINE_BYTES + b"\r\n").truncated
+    assert not table.rejected_row(7, "why", b"x" * MAX_LINE_BYTES + b"\r\n").truncated
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_splits_a_line(line: bytes, fields: list[str]) -> None:
 
 
 @pytest.mark.parametrize("line", [b'"a', b'"a" b,c', b'a,"b"c"'])
-def test_quotes_that_do_not_match_are_refused(line: bytes) -> None:
+def test_quotes_that_do_not_match_are_rejected(line: bytes) -> None:
     with pytest.raises(RecordError, match="quotes: "):
         split_line(line)
 
