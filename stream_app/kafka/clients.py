@@ -133,9 +133,10 @@ async def start(client: Any, settings: Settings) -> None:
     try:
         # a port that takes connections and says nothing would be waited for longer
         async with asyncio.timeout(STARTING_SECONDS):
-            await client.start()
+            # the plain client calls it bootstrap
+            await (client.start() if hasattr(client, "start") else client.bootstrap())
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
-        # the admin client alone calls it close
+        # the admin client and the plain one call it close
         await (client.stop() if hasattr(client, "stop") else client.close())
         cause = await why_unusable(settings, connection(settings))
         if cause is not None:

@@ -1,23 +1,57 @@
-"""How far topics reach."""
+"""How far topics reach: the end offset of a partition, which no broker that was away may make low.
+
+A broker that was frozen, or cut off, takes itself for the leader for some milliseconds after it is
+back. It answers questions that have waited in its socket with the end that it knew, although
+another broker leads the partition since, and has acknowledged records. A report that believes such
+an answer misses them. So an answer counts only together with what the other brokers say:
+
+- the leader is asked with the epoch that the client knows, and refuses if its own is another one;
+- at the same time the other brokers are asked who leads. A record that is acknowledged under a
+  newer epoch is on a majority of the replicas, which know that epoch. So if the leader and enough
+  others, a majority of the replicas together, know of no newer one, there is none.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    KafkaError,
+    NodeNotReadyError,
+    TopicAuthorizationFailedError,
+)
 
-from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.protocol import EndOffsetsRequest, LeadersRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from aiokafka import TopicPartition
-
+    from stream_app.kafka.protocol import PartitionLeader
     from stream_app.settings import Settings
+
+_LIMIT_SECONDS: Final = 40.0
+"""An end offset is asked for again and again for this long; callers have shorter limits."""
+
+_PATIENCE_SECONDS: Final = 1.0
+"""A silent broker is waited for this long before the others are asked who leads now."""
+
+_RETRY_SECONDS: Final = 0.1
+"""The pause before a question is asked again, while a leader is being elected."""
+
+_METADATA_SECONDS: Final = 300.0
+"""What is known of leaders and replicas is asked for anew after this time, as other clients do."""
+
+_MAX_QUESTIONS: Final = 1000
+"""Questions that one broker may leave unanswered; further ones are not sent to it."""
 
 
 class Highwaters:
-    """Asks the brokers how far topics reach.
+    """Asks the brokers for end offsets of partitions.
 
     It has a connection of its own: on one that also fetches, a question would wait for the
     fetch in front of it, which the broker holds for up to half a second.
@@ -25,7 +59,11 @@ class Highwaters:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._consumer: Any = None
+        self._client: Any = None
+        self._leaders: dict[TopicPartition, PartitionLeader] = {}
+        self._learned_at = float("-inf")
+        self._questions: set[asyncio.Task[Any]] = set()
+        self._unanswered: Counter[int] = Counter()
 
     async def start(self) -> None:
         """Connect.
@@ -33,23 +71,179 @@ class Highwaters:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        # records of a transaction that is still open are not acknowledged: nobody waits for them
-        self._consumer = safe_consumer(self._settings, isolation_level="read_committed")
-        await start(self._consumer, self._settings)
+        # aiokafka makes futures in its constructors: not before the loop runs
+        self._client = AIOKafkaClient(**connection(self._settings))
+        await start(self._client, self._settings)
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        for question in self._questions:
+            question.cancel()
+        await asyncio.gather(*self._questions, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
 
     async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset behind the last record, now, of any topics' partitions.
+        """Ask for the offset behind the last record, now, of any topics' partitions.
+
+        Every record that was acknowledged before the call has a lower offset. Records of a
+        transaction that is still open are not counted.
 
         Raises:
-            BrokerUnavailableError: no broker answers.
+            BrokerUnavailableError: no broker answers, or too few of them.
         """
+        requested = list(dict.fromkeys(partitions))
         try:
-            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
-        except KafkaError as error:
+            async with asyncio.timeout(_LIMIT_SECONDS):
+                while True:
+                    answers = await self._try(requested)
+                    if answers.are_complete():
+                        return answers.ends
+                    if answers.newer:
+                        self._leaders |= answers.newer
+                        continue
+                    for partition in answers.refused:
+                        # deleted and created again, perhaps: epochs begin anew
+                        self._leaders.pop(partition, None)
+                    # a broker may have another address now
+                    self._client.force_metadata_update()
+                    await asyncio.sleep(_RETRY_SECONDS)
+        except (KafkaError, NotImplementedError, TimeoutError) as error:
             raise unavailable(self._settings, error) from error
-        return ends
+
+    async def _try(self, partitions: list[TopicPartition]) -> _Answers:
+        """Ask all brokers that matter once, until enough have answered or one tells of a change."""
+        now = asyncio.get_running_loop().time()
+        if now - self._learned_at > _METADATA_SECONDS:
+            self._leaders.clear()
+            self._learned_at = now
+        answers = _Answers({p: self._leaders.get(p) for p in partitions})
+        questions = {
+            self._send(node, EndOffsetsRequest(epochs)): node
+            for node, epochs in answers.epochs_by_node().items()
+        }
+        if answers.need_confirmation():
+            topics = sorted({topic for topic, _ in partitions})
+            for broker in self._client.cluster.brokers():
+                questions[self._send(broker.nodeId, LeadersRequest(topics))] = broker.nodeId
+        pending = set(questions)
+        while pending and not (answers.are_complete() or answers.newer or answers.refused):
+            done, pending = await asyncio.wait(
+                pending, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                # whoever is silent may not be the leader any more: the others are asked again
+                break
+            for question in done:
+                self._read(answers, questions[question], question)
+        return answers
+
+    def _read(self, answers: _Answers, node: int, question: asyncio.Task[Any]) -> None:
+        error = question.exception()
+        if isinstance(error, KafkaError):
+            # what it leads is somebody else's soon: the other brokers will say whose
+            return
+        if error is not None:
+            raise error
+        response = question.result()
+        if response.API_KEY == EndOffsetsRequest.API_KEY:
+            answers.add_ends(response)
+        else:
+            answers.add_leaders(node, response)
+
+    def _send(self, node: int, request: Any) -> asyncio.Task[Any]:
+        """Ask one broker. The task goes on where nobody waits for it: its answer may come late."""
+        if self._unanswered[node] >= _MAX_QUESTIONS:
+            sending = _refuse(node)
+        else:
+            sending = self._client.send(node, request)
+        question: asyncio.Task[Any] = asyncio.create_task(sending)
+        self._questions.add(question)
+        self._unanswered[node] += 1
+
+        def answered(question: asyncio.Task[Any]) -> None:
+            self._questions.discard(question)
+            self._unanswered[node] -= 1
+            if not question.cancelled():
+                # an error that nobody waits for is no news
+                question.exception()
+
+        question.add_done_callback(answered)
+        return question
+
+
+class _Answers:
+    """What the brokers have answered to one question about some partitions.
+
+    Attributes:
+        ends: the leaders' answers.
+        refused: partitions whose supposed leader has refused to answer.
+        newer: leaders of a newer epoch than the one that was asked for, or of an unknown one.
+    """
+
+    def __init__(self, leaders: Mapping[TopicPartition, PartitionLeader | None]) -> None:
+        self._leaders = leaders
+        self._confirmed: dict[TopicPartition, set[int]] = {
+            p: {leader.node} for p, leader in leaders.items() if leader is not None
+        }
+        self.ends: dict[TopicPartition, int] = {}
+        self.refused: set[TopicPartition] = set()
+        self.newer: dict[TopicPartition, PartitionLeader] = {}
+
+    def epochs_by_node(self) -> dict[int, dict[str, dict[int, int]]]:
+        """Which broker is asked for what: the leaders' epochs by topic and partition number."""
+        epochs: defaultdict[int, dict[str, dict[int, int]]] = defaultdict(dict)
+        for (topic, number), leader in self._leaders.items():
+            if leader is not None and leader.node >= 0:
+                epochs[leader.node].setdefault(topic, {})[number] = leader.epoch
+        return epochs
+
+    def need_confirmation(self) -> bool:
+        """Whether a leader is unknown, or is not the only replica."""
+        return any(
+            leader is None or leader.node < 0 or len(leader.replicas) > 1
+            for leader in self._leaders.values()
+        )
+
+    def add_ends(self, response: Any) -> None:
+        """Take in what a leader has answered."""
+        for topic, partitions in response.topics:
+            for number, code, _timestamp, offset, _epoch in partitions:
+                _check_right(topic, code)
+                if code == 0:
+                    self.ends[TopicPartition(topic, number)] = offset
+                else:
+                    self.refused.add(TopicPartition(topic, number))
+
+    def add_leaders(self, node: int, response: Any) -> None:
+        """Take in whom a broker takes for the leaders."""
+        for code, topic, _internal, leaders in response.topics:
+            _check_right(topic, code)
+            for number, leader in leaders.items():
+                partition = TopicPartition(topic, number)
+                if partition not in self._leaders:
+                    continue
+                asked = self._leaders[partition]
+                newest = self.newer.get(partition) or asked
+                if newest is None or leader.epoch > newest.epoch:
+                    self.newer[partition] = leader
+                elif asked is not None and leader.epoch == asked.epoch:
+                    self._confirmed[partition].add(node)
+
+    def are_complete(self) -> bool:
+        """Whether every leader has answered, and is confirmed by a majority of the replicas."""
+        return not self.newer and all(
+            p in self.ends
+            and leader is not None
+            and 2 * len(self._confirmed[p].intersection(leader.replicas)) > len(leader.replicas)
+            for p, leader in self._leaders.items()
+        )
+
+
+def _check_right(topic: str, code: int) -> None:
+    if code == TopicAuthorizationFailedError.errno:
+        raise TopicAuthorizationFailedError(topic)
+
+
+async def _refuse(node: int) -> Any:
+    raise NodeNotReadyError(f"node {node} has {_MAX_QUESTIONS} questions unanswered")

@@ -4,12 +4,17 @@
 `GroupRightsRequest` is DescribeGroups: both tell what this client may do;
 `IncrementalAlterConfigsRequest` changes single settings of a topic and leaves the others as they
 are (Kafka 2.3), where the AlterConfigs that aiokafka has takes back every setting it does not name;
-`LeaveGroupRequest` is the version that names a member by its instance id (Kafka 2.4).
+`LeaveGroupRequest` is the version that names a member by its instance id (Kafka 2.4);
+`LeadersRequest` is Metadata in the version that tells leader epochs (Kafka 2.2), and
+`EndOffsetsRequest` is ListOffsets in the version that a broker refuses if it is not the leader of
+the epoch that the client names (Kafka 2.2).
 """
 
 from __future__ import annotations
 
 import random
+import struct
+from dataclasses import dataclass
 from io import SEEK_CUR
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +34,7 @@ from aiokafka.protocol.types import (
     Int8,
     Int16,
     Int32,
+    Int64,
     Schema,
     String,
     TaggedFields,
@@ -51,6 +57,9 @@ NOT_TOLD: Final = -(2**31)
 """Instead of the operations that a client may do: the broker says nothing of them."""
 
 _SET: Final = 0
+_LATEST: Final = -1
+_CONSUMER: Final = -1
+_READ_COMMITTED: Final = 1
 
 
 async def ask_any_broker(admin: AIOKafkaAdminClient, request: Any) -> Any:
@@ -318,3 +327,162 @@ class GroupRightsRequest(Request[_DescribeGroupsRequest_v3]):
     def build(self, request_struct_class: type[_DescribeGroupsRequest_v3]) -> Any:
         """The request in the version that the broker knows."""
         return request_struct_class([self._group], True)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLeader:
+    """What one broker says of the leader of a partition.
+
+    Attributes:
+        node: the leader's broker id; -1: there is none now.
+        epoch: how often the leader has changed; a broker that says less has not heard of a change.
+        replicas: ids of the brokers that have a copy.
+    """
+
+    node: int
+    epoch: int
+    replicas: tuple[int, ...]
+
+
+class _PartitionLeaders:
+    """An array of partitions by their number; in-sync and offline replicas are stepped over."""
+
+    @staticmethod
+    def decode(data: BytesIO) -> dict[int, PartitionLeader]:
+        leaders = {}
+        for _ in range(Int32.decode(data)):
+            _code, partition, node, epoch, size = struct.unpack(">hiiii", data.read(18))
+            replicas = struct.unpack(f">{size}i", data.read(4 * size))
+            for _ in range(2):
+                data.seek(4 * Int32.decode(data), SEEK_CUR)
+            leaders[partition] = PartitionLeader(node, epoch, replicas)
+        return leaders
+
+    @staticmethod
+    def repr(value: dict[int, PartitionLeader]) -> str:
+        return repr(value)
+
+
+class _MetadataResponse_v7(Response):  # noqa: N801  aiokafka's notation
+    API_KEY = 3
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            Array(
+                ("node_id", Int32),
+                ("host", String("utf-8")),
+                ("port", Int32),
+                ("rack", String("utf-8")),
+            ),
+        ),
+        ("cluster_id", String("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String("utf-8")),
+                ("is_internal", Boolean),
+                ("leaders", _PartitionLeaders),
+            ),
+        ),
+    )
+
+
+class _MetadataRequest_v7(RequestStruct):  # noqa: N801  aiokafka's notation
+    API_KEY = 3
+    API_VERSION = 7
+    RESPONSE_TYPE = _MetadataResponse_v7
+    SCHEMA = Schema(("topics", Array(String("utf-8"))), ("allow_auto_topic_creation", Boolean))
+
+
+class LeadersRequest(Request[_MetadataRequest_v7]):
+    """Asks one broker for the leaders of all partitions of some topics, with their epochs.
+
+    Args:
+        topics: names of topics; none is created by the question.
+    """
+
+    API_KEY = 3
+
+    def __init__(self, topics: list[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataRequest_v7]) -> Any:
+        """The request in the version that the broker knows."""
+        return request_struct_class(self._topics, False)
+
+
+class _ListOffsetsResponse_v5(Response):  # noqa: N801  aiokafka's notation
+    API_KEY = 2
+    API_VERSION = 5
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            Array(
+                ("topic", String("utf-8")),
+                (
+                    "partitions",
+                    Array(
+                        ("partition", Int32),
+                        ("error_code", Int16),
+                        ("timestamp", Int64),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class _ListOffsetsRequest_v5(RequestStruct):  # noqa: N801  aiokafka's notation
+    # aiokafka has this version, with the leader's epoch in the wrong size, and never sends it
+    API_KEY = 2
+    API_VERSION = 5
+    RESPONSE_TYPE = _ListOffsetsResponse_v5
+    SCHEMA = Schema(
+        ("replica_id", Int32),
+        ("isolation_level", Int8),
+        (
+            "topics",
+            Array(
+                ("topic", String("utf-8")),
+                (
+                    "partitions",
+                    Array(
+                        ("partition", Int32),
+                        ("current_leader_epoch", Int32),
+                        ("timestamp", Int64),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class EndOffsetsRequest(Request[_ListOffsetsRequest_v5]):
+    """Asks a leader for the offset behind the last record that a consumer may read.
+
+    A broker that is not the leader of the named epoch answers with an error. Records of a
+    transaction that is still open are not counted.
+
+    Args:
+        epochs: partition numbers with the leader's epoch, by topic.
+    """
+
+    API_KEY = 2
+
+    def __init__(self, epochs: Mapping[str, Mapping[int, int]]) -> None:
+        self._epochs = epochs
+
+    def build(self, request_struct_class: type[_ListOffsetsRequest_v5]) -> Any:
+        """The request in the version that the broker knows."""
+        topics = [
+            (topic, [(partition, epoch, _LATEST) for partition, epoch in partitions.items()])
+            for topic, partitions in self._epochs.items()
+        ]
+        return request_struct_class(_CONSUMER, _READ_COMMITTED, topics)

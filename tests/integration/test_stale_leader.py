@@ -1,0 +1,87 @@
+"""A broker that was frozen, while another one took over what it led, is not believed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_app.kafka.bootstrap import resolve_bootstrap
+from stream_app.kafka.clients import connection, producer
+from stream_app.kafka.offsets import Highwaters
+from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+TOPIC = "polls"
+PARTITIONS = 12
+
+
+@pytest.fixture
+async def brokers(tmp_path: Path) -> AsyncIterator[LocalKafka]:
+    settings = Settings.from_environment(os.environ, data_dir=tmp_path)
+    local = LocalKafka(settings.data_dir, settings.cache_dir, nodes=3)
+    await local.start()
+    yield local
+    await asyncio.gather(*(node.kill() for node in local.nodes))
+
+
+@pytest.fixture
+async def settings(brokers: LocalKafka, tmp_path: Path) -> Settings:
+    return resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
+
+
+async def create(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    try:
+        configs = {"min.insync.replicas": "2"}
+        await admin.create_topics([NewTopic(TOPIC, PARTITIONS, 3, topic_configs=configs)])
+    finally:
+        await admin.close()
+
+
+async def acknowledge_one_each(settings: Settings) -> None:
+    """Write one record to every partition, and wait until all are acknowledged."""
+    client = producer(settings)
+    await client.start()
+    try:
+        for partition in range(PARTITIONS):
+            await client.send_and_wait(TOPIC, b"poll", partition=partition)
+    finally:
+        await client.stop()
+
+
+async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the_end(
+    settings: Settings, brokers: LocalKafka
+) -> None:
+    await create(settings)
+    await acknowledge_one_each(settings)
+    everywhere = [(TOPIC, partition) for partition in range(PARTITIONS)]
+    ends = Highwaters(settings)
+    await ends.start()
+    try:
+        assert await ends.ask(everywhere) == dict.fromkeys(everywhere, 1)
+        _, *others = settings.kafka_bootstrap.split(",")
+        frozen = brokers.node(1)
+        frozen.pause()
+        try:
+            # the others lead now what the frozen one led, and acknowledge without it
+            await acknowledge_one_each(replace(settings, kafka_bootstrap=",".join(others)))
+            asking = asyncio.create_task(ends.ask(everywhere))
+            # its question to the frozen broker waits in the socket
+            await asyncio.sleep(0.05)
+        finally:
+            frozen.resume()
+        assert await asking == dict.fromkeys(everywhere, 2)
+    finally:
+        await ends.stop()
