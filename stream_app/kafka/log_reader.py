@@ -117,7 +117,9 @@ class LogReader:
         return await self._offset(topic, partition, _EARLIEST)
 
     async def end(self, topic: str, partition: int) -> int:
-        """The offset behind the last record that a consumer may read now.
+        """The offset behind the last record that a consumer may read, as the leader knows it.
+
+        A broker that was frozen may answer with an old one: `Highwaters` asks with more care.
 
         Raises:
             BrokerUnavailableError: the leader did not answer; the next call may succeed.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_app.kafka.log_reader import LogReader
+    from stream_app.kafka.offsets import Highwaters
     from stream_app.settings import Settings
 
 
@@ -44,11 +45,13 @@ class GroupOffsetsReader:
     Args:
         settings: how to reach the broker.
         reader: knows the consumed topics; started before this and stopped after it.
+        highwaters: asked how far the topics reach; started before this.
     """
 
-    def __init__(self, settings: Settings, reader: LogReader) -> None:
+    def __init__(self, settings: Settings, reader: LogReader, highwaters: Highwaters) -> None:
         self._settings = settings
         self._reader = reader
+        self._highwaters = highwaters
         self._admin: Any = None
 
     async def start(self) -> None:
@@ -83,12 +86,12 @@ class GroupOffsetsReader:
             raise unavailable(self._settings, error) from error
         beginnings, ends = await asyncio.gather(
             asyncio.gather(*(self._reader.beginning(*partition) for partition in wanted)),
-            asyncio.gather(*(self._reader.end(*partition) for partition in wanted)),
+            self._highwaters.ask(wanted),
         )
         return GroupOffsets(
             # -1 is Kafka's word for: nothing committed
             {tp: commit.offset for tp, commit in committed.items() if commit.offset >= 0},
             dict(zip(wanted, beginnings, strict=True)),
-            dict(zip(wanted, ends, strict=True)),
+            ends,
             {name: topic.id for name, topic in topics.items() if topic.id is not None},
         )

@@ -259,7 +259,7 @@ def create_app(
         settings.partitions,
     )
     assignment = PartitionAssignment(
-        GroupOffsetsReader(settings, reader),
+        GroupOffsetsReader(settings, reader, highwaters),
         facts,
         restores,
         owned_partitions,

@@ -35,11 +35,6 @@ async def brokers(tmp_path: Path) -> AsyncIterator[LocalKafka]:
     await asyncio.gather(*(node.kill() for node in local.nodes))
 
 
-@pytest.fixture
-async def settings(brokers: LocalKafka, tmp_path: Path) -> Settings:
-    return resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
-
-
 async def create(settings: Settings) -> None:
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
@@ -62,8 +57,9 @@ async def acknowledge_one_each(settings: Settings) -> None:
 
 
 async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the_end(
-    settings: Settings, brokers: LocalKafka
+    brokers: LocalKafka, tmp_path: Path
 ) -> None:
+    settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
     await create(settings)
     await acknowledge_one_each(settings)
     everywhere = [(TOPIC, partition) for partition in range(PARTITIONS)]

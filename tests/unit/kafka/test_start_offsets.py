@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -13,6 +13,11 @@ from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import start_offsets as module
 from stream_app.kafka.start_offsets import GroupOffsetsReader
 from tests.agent_fakes import settings_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import TopicPartition
 
 TOPICS = [spec.name for spec in CONSUMED_TOPICS]
 
@@ -44,8 +49,20 @@ class Reader:
     async def beginning(self, topic: str, partition: int) -> int:
         return 10 + partition + 100 * TOPICS.index(topic)
 
-    async def end(self, topic: str, partition: int) -> int:
-        return 50 + partition + 100 * TOPICS.index(topic)
+
+class Highwaters:
+    """End offsets of all partitions."""
+
+    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: 50 + tp.partition + 100 * TOPICS.index(tp.topic) for tp in partitions}
+
+
+def new_reader() -> GroupOffsetsReader:
+    return GroupOffsetsReader(
+        settings_with(),
+        Reader(),  # type: ignore[arg-type]
+        Highwaters(),  # type: ignore[arg-type]
+    )
 
 
 @pytest.fixture
@@ -64,7 +81,7 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> Admin:
 
 @pytest.fixture
 async def offsets(admin: Admin) -> GroupOffsetsReader:  # noqa: ARG001  it is the one it asks
-    reader = GroupOffsetsReader(settings_with(), Reader())  # type: ignore[arg-type]
+    reader = new_reader()
     await reader.start()
     return reader
 
@@ -106,6 +123,6 @@ async def test_brokers_that_are_away_are_told(offsets: GroupOffsetsReader, admin
 
 async def test_it_is_stopped_with_its_connection(offsets: GroupOffsetsReader, admin: Admin) -> None:
     await offsets.stop()
-    await GroupOffsetsReader(settings_with(), Reader()).stop()  # type: ignore[arg-type]
+    await new_reader().stop()
 
     assert admin.closed == 1
