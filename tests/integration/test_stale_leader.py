@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -62,7 +63,7 @@ async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the
     settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
     await create(settings)
     await acknowledge_one_each(settings)
-    everywhere = [(TOPIC, partition) for partition in range(PARTITIONS)]
+    everywhere = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
     ends = Highwaters(settings)
     await ends.start()
     try:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from stream_app.errors import BrokerUnavailableError
@@ -18,8 +19,8 @@ from tests.agent_fakes import settings_with
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-POLLS = ("polls", 0)
-HOURS = ("hours", 0)
+POLLS = TopicPartition("polls", 0)
+HOURS = TopicPartition("hours", 0)
 UNKNOWN_EPOCH = 75
 FENCED_EPOCH = 74
 
@@ -38,8 +39,8 @@ class Broker:
     def __init__(self, node: int, replicas: tuple[int, ...]) -> None:
         self.node = node
         self.replicas = replicas
-        self.leaders: dict[tuple[str, int], tuple[int, int]] = {}
-        self.ends: dict[tuple[str, int], int] = {}
+        self.leaders: dict[TopicPartition, tuple[int, int]] = {}
+        self.ends: dict[TopicPartition, int] = {}
         self.awake = asyncio.Event()
         self.awake.set()
         self.error: Exception | None = None
@@ -73,7 +74,7 @@ class Broker:
             code = TopicAuthorizationFailedError.errno if hidden else 0
             yield code, name, False, {} if hidden else known
 
-    def _end(self, partition: tuple[str, int], epoch: int) -> tuple[int, int, int, int, int]:
+    def _end(self, partition: TopicPartition, epoch: int) -> tuple[int, int, int, int, int]:
         node, own = self.leaders[partition]
         code = 0 if (node, own) == (self.node, epoch) else FENCED_EPOCH
         code = UNKNOWN_EPOCH if epoch > own else code
@@ -83,7 +84,7 @@ class Broker:
 class Cluster:
     """Brokers behind aiokafka's client."""
 
-    def __init__(self, count: int, leaders: dict[tuple[str, int], int]) -> None:
+    def __init__(self, count: int, leaders: dict[TopicPartition, int]) -> None:
         nodes = tuple(range(1, count + 1))
         self.brokers = {node: Broker(node, nodes) for node in nodes}
         for partition, leader in leaders.items():
@@ -92,7 +93,7 @@ class Cluster:
                 broker.ends[partition] = 10
 
     def elect(
-        self, leader: int, epoch: int, partition: tuple[str, int], *, heard_by: tuple[int, ...]
+        self, leader: int, epoch: int, partition: TopicPartition, *, heard_by: tuple[int, ...]
     ) -> None:
         for node in heard_by:
             self.brokers[node].leaders[partition] = (leader, epoch)
