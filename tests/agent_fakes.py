@@ -220,6 +220,26 @@ class FakeFacts:
     def revoke(self, partition: int) -> None:
         self.revoked.append(partition)
 
+    def of(self, partition: int) -> FakePartitionFacts:
+        return FakePartitionFacts(self, partition)
+
+
+class FakePartitionFacts:
+    """One partition of the table."""
+
+    def __init__(self, facts: FakeFacts, number: int) -> None:
+        self._facts = facts
+        self._number = number
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._facts.get(self._number, key)
+
+    def put(self, key: bytes, value: bytes | None) -> Any:
+        return self._facts.put(self._number, key, value)
+
+    async def wait_for_capacity(self) -> None:
+        await self._facts.wait_for_capacity(self._number)
+
 
 @dataclass
 class Forwarded:
@@ -316,7 +336,8 @@ class FakeOwnedPartitions:
         finished: partition, topic and first offset of what needs nothing more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, facts: FakeFacts | None = None) -> None:
+        self._facts = FakeFacts() if facts is None else facts
         self.owned: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
         self.gone: list[bytes] = []
@@ -324,7 +345,7 @@ class FakeOwnedPartitions:
         self.finished: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
-        partition = OwnedPartition(number, set(stores))
+        partition = OwnedPartition(number, self._facts.of(number), set(stores))
         partition.offset_trackers = {spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS}
         self.owned[number] = partition
         return partition

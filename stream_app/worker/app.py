@@ -248,8 +248,8 @@ def create_app(
     publisher = Publisher(settings, metrics, fail)
     latest = LatestPollPublisher(publisher)
     commit_tracker = CommitTracker()
-    owned_partitions = OwnedPartitions(facts, progress, publisher, latest, commit_tracker, fail)
-    lost = LostInput(facts, publisher, metrics, clock)
+    owned_partitions = OwnedPartitions(progress, publisher, latest, commit_tracker, fail)
+    lost = LostInput(publisher, metrics, clock)
     gaps = GapSkipper(owned_partitions, highwaters, OffsetGaps(settings), lost)
     reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
@@ -296,7 +296,7 @@ def create_app(
         StatefulAssignor(
             settings.partitions, assignment.copies, settings.standby, assignment.set_standby
         ),
-        Watchman(settings, owned_partitions, facts, metrics, fail, clock),
+        Watchman(settings, owned_partitions, metrics, fail, clock),
         WorkerServer(
             settings, folder, metrics, lags.look, lambda: broker_monitor.trouble or topics.trouble
         ),
@@ -307,7 +307,6 @@ def create_app(
 
     ingest = Ingest(
         settings,
-        facts,
         owned_partitions,
         publisher,
         latest,
@@ -317,9 +316,7 @@ def create_app(
         fail,
         metrics,
     )
-    reports = Reports(
-        settings, facts, owned_partitions, progress, publisher, clock, commit_tracker, fail
-    )
+    reports = Reports(settings, owned_partitions, progress, publisher, clock, commit_tracker, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)

@@ -488,6 +488,7 @@ class PartitionAssignment:
         # from here on without a pause: a rebalance cannot come in between
         owned = OwnedPartition(
             number,
+            self._facts.open(database, self.on_interrupted),
             stores=summary.stores,
             newest_poll=summary.newest_poll,
             bucket_kinds=summary.bucket_kinds,
@@ -497,10 +498,9 @@ class PartitionAssignment:
             removals=summary.removals,
         )
         self._commit_tracker.reset(number)
-        self._facts.open(database, self.on_interrupted)
         if positions != known:
             # known from the beginning on: what the log loses before the first record is lost too
-            self._facts.put(number, POSITION_KEY, encode_positions(positions))
+            owned.put(POSITION_KEY, encode_positions(positions))
         self._owned_partitions.adopt(owned, summary.latest, summary.gone)
         self._restores.metrics.owned(self._owned_partitions.owned)
         self._consumer.fetch_partition(number)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from stream_app.kafka.offset_gaps import OffsetGaps
     from stream_app.kafka.offsets import Highwaters
     from stream_app.metrics import WorkerMetrics
-    from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
 
@@ -40,7 +39,6 @@ class LostInput:
     """Tells what the log lost: in the log, as a dead letter, and on all later reports.
 
     Args:
-        facts: remembers the lost ranges in the partition's changelog.
         publisher: where dead letters go.
         metrics: counts the lost offsets.
         clock: the wall clock in µs.
@@ -48,12 +46,10 @@ class LostInput:
 
     def __init__(
         self,
-        facts: FactsTable,
         publisher: Publisher,
         metrics: WorkerMetrics,
         clock: Callable[[], int],
     ) -> None:
-        self._facts = facts
         self._publisher = publisher
         self._metrics = metrics
         self._clock = clock
@@ -83,7 +79,7 @@ class LostInput:
         if owned.revoked.is_set():
             return
         owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
-        self._facts.put(owned.number, LOST_KEY, encode_lost(owned.lost))
+        owned.put(LOST_KEY, encode_lost(owned.lost))
         self._metrics.records_lost(topic, end - first)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiokafka import TopicPartition
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from stream_app.kafka.offset_tracker import OffsetTracker
     from stream_app.worker.commit_tracker import CommitTracker
     from stream_app.worker.facts.partition_records import LostRange, SourcePosition
-    from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.latest_polls import LatestPollPublisher
     from stream_app.worker.publisher import Publisher
 
@@ -42,12 +41,26 @@ POSITION_SECONDS: Final = 1.0
 """Source positions that moved are written to the changelog this often."""
 
 
+class PartitionFacts(Protocol):
+    """The facts of one partition: `OpenPartition`."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key; None where there is none."""
+
+    def put(self, key: bytes, value: bytes | None) -> Batch:
+        """Write a value; None deletes the key."""
+
+    async def wait_for_capacity(self) -> None:
+        """Wait until more may be written."""
+
+
 @dataclass(slots=True)
 class OwnedPartition:
     """What is known of one owned partition.
 
     Attributes:
         number: the partition.
+        facts: its facts, read and written while it is open in this worker.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
         bucket_kinds: the kinds of buckets that its stores had when it was taken over.
@@ -61,6 +74,7 @@ class OwnedPartition:
     """
 
     number: int
+    facts: PartitionFacts
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     bucket_kinds: set[Bucket] = field(default_factory=set)
@@ -71,6 +85,31 @@ class OwnedPartition:
     removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key of the facts table.
+
+        Raises:
+            RevokedError: the partition is closed.
+            TableError: the database cannot be read.
+        """
+        return self.facts.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> Batch:
+        """Write a value, visible to `get` at once; None deletes the key.
+
+        Returns:
+            the batch of changelog records that it is in.
+
+        Raises:
+            RevokedError: the partition is closed.
+            ValueError: the value is larger than a changelog record may be.
+        """
+        return self.facts.put(key, value)
+
+    async def wait_for_capacity(self) -> None:
+        """Wait until so little is in flight to the changelog that more may be written."""
+        await self.facts.wait_for_capacity()
 
     def applied(self, topic: str) -> int:
         """The next offset of a source topic to apply."""
@@ -90,7 +129,6 @@ class OwnedPartitions:
     """The owned partitions of this worker.
 
     Args:
-        facts: the table.
         progress: this process's view of all watermarks.
         publisher: where watermarks and store records go.
         latest: told of the newest poll of every store that is taken over.
@@ -100,14 +138,12 @@ class OwnedPartitions:
 
     def __init__(
         self,
-        facts: FactsTable,
         progress: AppliedOffsets,
         publisher: Publisher,
         latest: LatestPollPublisher,
         commit_tracker: CommitTracker,
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._facts = facts
         self._progress = progress
         self._publisher = publisher
         self._latest = latest
@@ -275,7 +311,7 @@ class OwnedPartitions:
             if positions != partition.positions:
                 partition.positions = positions
                 value = encode_positions(positions)
-                batches.append(self._facts.put(partition.number, POSITION_KEY, value))
+                batches.append(partition.put(POSITION_KEY, value))
         return batches
 
     async def _tell_once(self, *, heartbeat: bool) -> None:

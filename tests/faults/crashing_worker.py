@@ -84,7 +84,7 @@ def _after_coroutine(owner: type, name: str, point: CrashPoint) -> None:
 
 
 def _handed_to_the_changelog(point: CrashPoint) -> None:
-    _after(FactsTable, "put", point)
+    _after(OpenPartition, "put", point)
 
 
 def _in_the_changelog_but_not_local(point: CrashPoint) -> None:

@@ -60,12 +60,12 @@ async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
 
 
 async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
-    facts, owned_partitions = FakeFacts(), FakeOwnedPartitions()
+    facts = FakeFacts()
+    owned_partitions = FakeOwnedPartitions(facts)
     owned_partitions.own(OWN)
     publisher: Any = RecordingPublisher()
     ingest = Ingest(
         SETTINGS,
-        facts,  # type: ignore[arg-type]
         owned_partitions,  # type: ignore[arg-type]
         publisher,
         LatestPollPublisher(publisher),

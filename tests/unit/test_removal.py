@@ -169,7 +169,7 @@ class Worker:
         """Begin with nothing but the table."""
         self.summary = summary_of(self.facts)
         publisher: Any = self.publisher
-        self.owned_partitions = FakeOwnedPartitions()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
         owned = self.owned_partitions.own(OWN, *self.summary.stores)
         owned.bucket_kinds, owned.removals = self.summary.bucket_kinds, self.summary.removals
         owned.newest_poll = self.summary.newest_poll
@@ -178,7 +178,6 @@ class Worker:
         self.failures = Failures()
         self.ingest = Ingest(
             SETTINGS,
-            self.facts,  # type: ignore[arg-type]
             self.owned_partitions,  # type: ignore[arg-type]
             publisher,
             self.latest,

@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
     from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
-    from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.gap_skipper import GapSkipper
     from stream_app.worker.latest_polls import LatestPollPublisher
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
@@ -142,7 +141,6 @@ class Ingest:
 
     Args:
         settings: retention, tolerance, partitions.
-        facts: the table.
         owned_partitions: told of all that is applied.
         publisher: for what is refused or passed on.
         latest: told of the newest poll of every store.
@@ -156,7 +154,6 @@ class Ingest:
     def __init__(
         self,
         settings: Settings,
-        facts: FactsTable,
         owned_partitions: OwnedPartitions,
         publisher: Publisher,
         latest: LatestPollPublisher,
@@ -172,7 +169,6 @@ class Ingest:
         self._seek = seek
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
-        self._facts = facts
         self._owned_partitions = owned_partitions
         self._publisher = publisher
         self._latest = latest
@@ -203,12 +199,12 @@ class Ingest:
         events: AsyncIterator[Any] = stream.events()
         async for event in events:
             partition = event.message.partition
-            await self._facts.wait_for_capacity(partition)
             owned = self._owned_partitions.get(partition)
             if owned is None:
                 # nothing of the table is known here: it comes again to whoever owns it next
                 event.ack()
                 continue
+            await owned.wait_for_capacity()
             first = first_offset(event.message)
             missed = await self._gaps.find_missed_record(owned, event.message.topic, first)
             if missed is not None:
@@ -322,7 +318,7 @@ class Ingest:
         )
 
     def _put(self, run: ChunkResult, key: bytes, value: bytes | None) -> None:
-        run.batches[self._facts.put(run.owned.number, key, value)] = None
+        run.batches[run.owned.put(key, value)] = None
 
     def _belongs_elsewhere(
         self, record: Any, store_id: str, store: bytes, run: ChunkResult
@@ -358,15 +354,14 @@ class Ingest:
     def _stands(self, owned: OwnedPartition, store: bytes) -> bool:
         """Whether anything that is known of a store has not been taken back."""
         return any(
-            decode_fact(self._facts.get(owned.number, store + tag))[1] is not None
-            for tag in (HOURS_TAG, ZONE_TAG)
+            decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, ZONE_TAG)
         ) or any(self._poll_keys(owned, store))
 
     def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
         """The keys under which a store has polls."""
         for bucket in self._layout.all_buckets(owned.bucket_kinds):
             key = bucket_key(store, bucket)
-            if self._facts.get(owned.number, key):
+            if owned.get(key):
                 yield key
 
     def _apply_each(
@@ -389,7 +384,7 @@ class Ingest:
             store = store_key(store_id)
             if self._belongs_elsewhere(record, store_id, store, run):
                 continue
-            current, there = decode_fact(self._facts.get(run.owned.number, store + tag))
+            current, there = decode_fact(run.owned.get(store + tag))
             revision = Revision.of(record).superseding(current)
             if revision is None:
                 continue
@@ -481,7 +476,7 @@ class Ingest:
     def _apply_store(self, store_id: str, gathered: _Gathered, run: ChunkResult) -> None:
         store = store_key(store_id)
         try:
-            read = bucket_reader(self._facts, run.owned.number, store)
+            read = bucket_reader(run.owned, store)
             polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
             late_records: list[tuple[Any, str, int]] = []
             newest_poll = self._newest(store, polls, run)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.domain.uptime import StoreObservation
     from stream_app.settings import Settings
-    from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.owned_partitions import OwnedPartition
 
 
@@ -61,7 +60,6 @@ class Calculation:
 
     Args:
         settings: retention, lookback, defaults.
-        facts: the table.
         owned: the partition of the stores.
         form: which figures.
         reference: the reference time of all figures, µs.
@@ -78,14 +76,12 @@ class Calculation:
     def __init__(
         self,
         settings: Settings,
-        facts: FactsTable,
         owned: OwnedPartition,
         form: ReportSpec,
         reference: int,
     ) -> None:
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
-        self._facts = facts
         self._owned = owned
         self._form = form
         self._start, self._end = form.span(reference)
@@ -105,11 +101,11 @@ class Calculation:
         store = store_key(store_id)
         if store not in self._owned.stores:
             raise ReportError(f"store {store_id} is unknown: no poll, hours or zone names it")
-        settings, partition = self._settings, self._owned.number
-        read = bucket_reader(self._facts, partition, store)
+        settings, owned = self._settings, self._owned
+        read = bucket_reader(owned, store)
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
-        _, hours = decode_fact(self._facts.get(partition, store + HOURS_TAG))
-        _, name = decode_fact(self._facts.get(partition, store + ZONE_TAG))
+        _, hours = decode_fact(owned.get(store + HOURS_TAG))
+        _, name = decode_fact(owned.get(store + ZONE_TAG))
         given = name.decode() if name else None
         tz = zone(given, settings.default_timezone)
         try:

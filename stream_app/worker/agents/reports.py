@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from stream_app.kafka.applied_offsets import AppliedOffsets
     from stream_app.settings import Settings
     from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
-    from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
 
@@ -82,7 +81,6 @@ class Reports:
 
     Args:
         settings: clock, deadline, lookback, defaults.
-        facts: the table.
         owned_partitions: which partitions can be read.
         progress: what all workers have applied.
         publisher: where statuses go.
@@ -94,7 +92,6 @@ class Reports:
     def __init__(
         self,
         settings: Settings,
-        facts: FactsTable,
         owned_partitions: OwnedPartitions,
         progress: AppliedOffsets,
         publisher: Publisher,
@@ -103,7 +100,6 @@ class Reports:
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
-        self._facts = facts
         self._owned_partitions = owned_partitions
         self._progress = progress
         self._publisher = publisher
@@ -335,7 +331,7 @@ class Reports:
         return futures
 
     def _calculation(self, owned: OwnedPartition, form: ReportSpec, reference: int) -> Calculation:
-        return Calculation(self._settings, self._facts, owned, form, reference)
+        return Calculation(self._settings, owned, form, reference)
 
     def _remaining_seconds(self, request: AnyRequest, taken: int) -> float:
         overdue_at = asked_at(request, taken) + self._settings.report_deadline

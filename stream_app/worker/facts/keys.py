@@ -71,9 +71,9 @@ _TAKEN_BACK: Final = b"\xfe"
 
 
 class FactsReader(Protocol):
-    """Reads values of the facts table."""
+    """Reads the facts of one partition."""
 
-    def get(self, partition: int, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> bytes | None:
         """The value of a key; None where there is none."""
 
 
@@ -158,13 +158,11 @@ def decode_polls_removal(value: bytes) -> PollsRemoval:
     return PollsRemoval(revision, taken_ms, topic_id)
 
 
-def bucket_reader(
-    facts: FactsReader, partition: int, store: bytes
-) -> Callable[[Bucket], array[int]]:
+def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[int]]:
     """A function that reads the buckets of polls of one store, as the domain asks for them."""
 
     def read(bucket: Bucket) -> array[int]:
-        return from_bytes(facts.get(partition, bucket_key(store, bucket)))
+        return from_bytes(facts.get(bucket_key(store, bucket)))
 
     return read
 

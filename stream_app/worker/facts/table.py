@@ -71,7 +71,8 @@ class OpenPartition:
         self._fail = fail
         self._overlay: dict[bytes, bytes | _Deletion] = {}
         self._in_flight: dict[Batch, list[tuple[bytes, bytes | _Deletion]]] = {}
-        self._revoked = False
+        self._closed = False
+        self._interrupted = False
 
     @property
     def unacknowledged(self) -> int:
@@ -91,8 +92,11 @@ class OpenPartition:
         """The value of a key.
 
         Raises:
+            RevokedError: the partition is closed.
             TableError: the database cannot be read.
         """
+        if self._closed:
+            raise self._revoked_error()
         if key in self._overlay:
             return _written(self._overlay[key])
         return self._database.get(key)
@@ -104,8 +108,11 @@ class OpenPartition:
             the batch of changelog records that it is in.
 
         Raises:
+            RevokedError: the partition is closed.
             ValueError: the value is larger than a changelog record may be.
         """
+        if self._closed:
+            raise self._revoked_error()
         if value is not None and len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
         batch = self._producer.add(self._database.partition, key, value)
@@ -122,19 +129,30 @@ class OpenPartition:
         """All facts of stores that the database holds, in the order of their keys."""
         return self._database.facts()
 
-    def revoke(self) -> None:
-        """Take no notice of what is in flight: the partition may be somebody else's now."""
-        self._revoked = True
+    async def wait_for_capacity(self) -> None:
+        """Wait until so little is in flight to the changelog that more may be written."""
+        await self._producer.wait_for_capacity(self._database.partition, MAX_UNACKNOWLEDGED_BYTES)
+
+    def close(self) -> None:
+        """Read and write nothing more: the partition may be another worker's now.
+
+        What is in flight never reaches the database: the broker refuses it, or the next restore
+        reads it back.
+        """
+        self._closed = True
+
+    def _revoked_error(self) -> RevokedError:
+        return RevokedError(f"partition {self._database.partition} is not open in this worker")
 
     def _on_acknowledged(self, batch: Batch, sent: asyncio.Future[BatchMetadata]) -> None:
         entries = self._in_flight.pop(batch)
-        if self._revoked or sent.cancelled():
+        if self._closed or self._interrupted or sent.cancelled():
             return
         error = sent.exception()
         if error is not None:
             # the changelog may hold it or not: with what comes behind it, the database would be
             # no prefix of the changelog any more
-            self._revoked = True
+            self._interrupted = True
             if isinstance(error, ProducerFenced):
                 self._on_interrupted(self._database.partition, True)
             else:
@@ -144,7 +162,7 @@ class OpenPartition:
         first_offset = sent.result().first_offset
         if first_offset != self._database.checkpoint.next_offset:
             # a restore reads what stands between in the log's order
-            self._revoked = True
+            self._interrupted = True
             self._on_interrupted(self._database.partition, False)
             return
         last_offset = first_offset + batch.count - 1
@@ -200,32 +218,7 @@ class FactsTable:
         """Close a partition: nothing is read or written in it before it is opened again."""
         opened = self._open.pop(partition, None)
         if opened is not None:
-            opened.revoke()
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        """The value of a key.
-
-        Raises:
-            RevokedError: the partition is not open here.
-            TableError: the database cannot be read.
-        """
-        return self._opened(partition).get(key)
-
-    def put(self, partition: int, key: bytes, value: bytes | None) -> Batch:
-        """Write a value, visible to `get` at once; None deletes the key.
-
-        Returns:
-            the batch of changelog records that it is in.
-
-        Raises:
-            RevokedError: the partition is not open here.
-            ValueError: the value is larger than a changelog record may be.
-        """
-        return self._opened(partition).put(key, value)
-
-    async def wait_for_capacity(self, partition: int) -> None:
-        """Wait until so little of a partition waits for its changelog that more may be written."""
-        await self.producer.wait_for_capacity(partition, MAX_UNACKNOWLEDGED_BYTES)
+            opened.close()
 
     @property
     def unacknowledged(self) -> int:
@@ -236,9 +229,3 @@ class FactsTable:
     def unacknowledged_bytes(self) -> int:
         """Bytes of the values of these records."""
         return sum(opened.unacknowledged_bytes for opened in self._open.values())
-
-    def _opened(self, partition: int) -> OpenPartition:
-        try:
-            return self._open[partition]
-        except KeyError:
-            raise RevokedError(f"partition {partition} is not open in this worker") from None

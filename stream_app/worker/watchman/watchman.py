@@ -99,7 +99,6 @@ class Watchman:
     Args:
         settings: how often, and how to reach the broker.
         owned_partitions: tells which partitions this worker owns.
-        facts: the table.
         metrics: counts the checks.
         fail: called with an error after which this worker must not go on.
         clock: the wall clock in µs.
@@ -111,7 +110,6 @@ class Watchman:
         self,
         settings: Settings,
         owned_partitions: OwnedPartitions,
-        facts: Any,
         metrics: WorkerMetrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], int],
@@ -120,7 +118,6 @@ class Watchman:
     ) -> None:
         self._settings = settings
         self._owned_partitions = owned_partitions
-        self._facts = facts
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
@@ -289,9 +286,9 @@ class Watchman:
         if owned is None:
             return None
         try:
-            content = Calculation(
-                window.settings, self._facts, owned, window.form, window.reference
-            ).report(store_id)
+            content = Calculation(window.settings, owned, window.form, window.reference).report(
+                store_id
+            )
         except ReportError as error:
             log.debug("the watchman cannot check store %s: %s", store_id, error)
             return None

@@ -199,7 +199,6 @@ class Desk:
         self.facts.producer = self.changelog  # type: ignore[assignment]
         self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
         self.owned_partitions = OwnedPartitions(
-            self.facts,
             FakeAppliedOffsets(),  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]
             self.latest,
@@ -291,7 +290,7 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> N
     assert desk.consumer.positions == {
         TP(spec.name, 0): 7 if spec is STORE_STATUS else 0 for spec in CONSUMED_TOPICS
     }
-    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
     assert desk.assignment.assigned == {0}
     assert desk.failures.errors == []
 
@@ -459,7 +458,7 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
 
     assert desk.changelog.claimed == [0, 1, 1]
     assert desk.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
-    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"3"
+    assert desk.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"3"
     assert desk.failures.errors == []
 
 
@@ -505,7 +504,7 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
     assert desk.failures.errors == []
     await desk.assign(0)
     await desk.owned(0)
-    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 3))
@@ -544,9 +543,10 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     """The next owner would read it again."""
     await desk.assign(0)
     await desk.owned(0)
+    opened = desk.facts._open[0]
     taken = desk.commit_tracker.track(FakeEvent(FakeMessage(b"")))
     desk.assignment.revoke_all()
-    desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
+    opened.put(STORE + ZONE_TAG, b"UTC")
     taken.ack()
 
     await desk.assignment.on_drained()
@@ -557,7 +557,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     assert len(desk.log().batches) == records
     desk.assignment.close_all()
     with pytest.raises(RevokedError):
-        desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+        opened.put(STORE + ZONE_TAG, b"Asia/Gaza")
 
 
 async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
@@ -629,7 +629,7 @@ async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
     await desk.owned(0, 1)
 
     assert desk.changelog.claimed == [0, 1, 0]
-    assert desk.facts.get(0, STORE + ZONE_TAG) == b"UTC"
+    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
     assert desk.consumer.fetching == {0, 1}
 
 
@@ -638,7 +638,7 @@ async def test_a_fenced_write_gives_the_partition_up(desk: Desk) -> None:
     await desk.owned(0)
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     desk.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
-    desk.facts.put(0, STORE + ZONE_TAG, b"UTC")
+    desk.facts._open[0].put(STORE + ZONE_TAG, b"UTC")
     del desk.changelog.add
 
     sent.set_exception(ProducerFenced())
@@ -646,7 +646,7 @@ async def test_a_fenced_write_gives_the_partition_up(desk: Desk) -> None:
     await desk.owned(0)
 
     assert desk.changelog.claimed == [0, 0]
-    assert desk.facts.get(0, STORE + ZONE_TAG) is None
+    assert desk.facts._open[0].get(STORE + ZONE_TAG) is None
     assert desk.failures.errors == []
 
 
@@ -808,7 +808,7 @@ async def test_a_standby_that_becomes_the_owner_reads_the_difference(desk: Desk)
     await desk.assign(0, 1)
     await desk.owned(0, 1)
 
-    assert desk.facts.get(1, store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
     assert desk.log(1).offsets.count(0) == 1
 
 
@@ -950,13 +950,13 @@ async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_log
     await desk.owned(0)
     desk.log().add((STORE + ZONE_TAG, b"UTC"))
 
-    desk.facts.put(0, STORE + ZONE_TAG, b"Asia/Gaza")
+    desk.facts._open[0].put(STORE + ZONE_TAG, b"Asia/Gaza")
     await settle()
     await desk.owned(0)
 
     assert "somebody else writes to the changelog of partition 0" in caplog.text
     assert desk.changelog.claimed == [0, 0]
-    assert desk.facts.get(0, STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"Asia/Gaza"
     assert desk.failures.errors == []
 
 

@@ -30,7 +30,8 @@ ONE, TWO = TopicPartition(POLLS, 0), TopicPartition(POLLS, 1)
 class OwnedPartitions:
     """Where the partitions rest, and where they were moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: FakeFacts) -> None:
+        self._facts = facts
         self.idle: dict[TopicPartition, int] = {}
         self.skipped: list[tuple[TopicPartition, int, int]] = []
         self.owned: dict[int, OwnedPartition] = {}
@@ -38,7 +39,7 @@ class OwnedPartitions:
     def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
         offset_trackers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
         self.owned[number] = OwnedPartition(
-            number, offset_trackers=offset_trackers, lost=list(lost)
+            number, self._facts.of(number), offset_trackers=offset_trackers, lost=list(lost)
         )
         return self.owned[number]
 
@@ -96,13 +97,12 @@ class Desk:
     """A `GapSkipper` and a `LostInput` among fakes."""
 
     def __init__(self) -> None:
-        self.owned_partitions = OwnedPartitions()
-        self.log = Log()
         self.facts = FakeFacts()
+        self.owned_partitions = OwnedPartitions(self.facts)
+        self.log = Log()
         self.publisher = RecordingPublisher()
         self.metrics = WorkerMetrics()
         self.lost = LostInput(
-            self.facts,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]
             self.metrics,
             lambda: NOW,

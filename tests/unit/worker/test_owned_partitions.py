@@ -52,7 +52,6 @@ class Desk:
         self.commit_tracker = CommitTracker()
         self.failures = Failures()
         self.owned_partitions = OwnedPartitions(
-            self.facts,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]
             self.latest,
@@ -73,6 +72,7 @@ class Desk:
         offsets = {spec.name: (starts or {}).get(spec.name, 0) for spec in SOURCE_TOPICS}
         partition = OwnedPartition(
             number,
+            self.facts.of(number),
             stores=set(stores),
             newest_poll=newest_poll,
             offset_trackers={topic: OffsetTracker(offset) for topic, offset in offsets.items()},
@@ -450,6 +450,7 @@ async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
     """A crash may have come between the write and the news of it."""
     owned = OwnedPartition(
         0,
+        desk.facts.of(0),
         stores={ONE},
         offset_trackers={spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS},
         removals={ONE: REMOVAL, TWO: REMOVAL},

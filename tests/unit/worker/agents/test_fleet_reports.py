@@ -62,7 +62,7 @@ class Desk:
     def __init__(self, **overrides: Any) -> None:
         self.settings = settings_with(**overrides)
         self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
         self.partition = self.owned_partitions.own(1, *map(store_key, STORES))
         for store in STORES:
             key = bucket_key(store_key(store), HOT)
@@ -72,7 +72,6 @@ class Desk:
         self.failures = Failures()
         self.reports = Reports(
             self.settings,
-            self.facts,  # type: ignore[arg-type]
             self.owned_partitions,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
         for partition in range(PARTITIONS):
             self.owned_partitions.own(partition)
         self.publisher = RecordingPublisher()
@@ -83,7 +83,6 @@ class Desk:
         self.sought: list[tuple[str, int, int]] = []
         self.ingest = Ingest(
             SETTINGS,
-            self.facts,  # type: ignore[arg-type]
             self.owned_partitions,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]
             self.latest,

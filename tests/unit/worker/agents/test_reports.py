@@ -60,7 +60,7 @@ class Desk:
     def __init__(self, **overrides: Any) -> None:
         self.settings = settings_with(**overrides)
         self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
         self.partition = self.owned_partitions.own(0, KEY)
         self.progress = FakeAppliedOffsets()
         self.publisher = RecordingPublisher()
@@ -69,7 +69,6 @@ class Desk:
         self.now = NOW
         self.reports = Reports(
             self.settings,
-            self.facts,  # type: ignore[arg-type]
             self.owned_partitions,  # type: ignore[arg-type]
             self.progress,  # type: ignore[arg-type]
             self.publisher,  # type: ignore[arg-type]

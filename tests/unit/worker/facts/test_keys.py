@@ -50,7 +50,7 @@ def test_hours_read_back() -> None:
 def test_a_bucket_is_read_as_polls_and_one_that_is_not_there_has_none() -> None:
     facts = FakeFacts()
     facts.content[3, COLD] = to_bytes(poll_set([(5, True), (9, False)]))
-    read = bucket_reader(facts, 3, STORE)
+    read = bucket_reader(facts.of(3), STORE)
 
     assert read(Bucket(cold=True, slot=7)) == poll_set([(5, True), (9, False)])
     assert len(read(Bucket(cold=True, slot=8))) == 0

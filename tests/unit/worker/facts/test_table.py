@@ -66,8 +66,10 @@ class Desk:
         self.open()
 
     def open(self) -> None:
-        for database in self.databases:
+        self.opened = [
             self.facts.open(database, lambda *what: self.interrupted.append(what))
+            for database in self.databases
+        ]
 
     def content(self, partition: int = 0) -> dict[bytes, bytes]:
         """What the database itself holds."""
@@ -115,11 +117,11 @@ async def desk(tmp_path: Path) -> Desk:
 
 
 async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
-    batch = desk.facts.put(0, b"k", b"v")
+    batch = desk.opened[0].put(b"k", b"v")
 
     (sent,) = desk.producer.sent
     assert (sent.topic, sent.key, sent.value, sent.partition) == (CHANGELOG, b"k", b"v", 0)
-    assert desk.facts.get(0, b"k") == b"v"
+    assert desk.opened[0].get(b"k") == b"v"
     assert desk.content() == {}
     assert desk.facts.unacknowledged == 1
     assert not batch.sent.done()
@@ -128,7 +130,7 @@ async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(de
 
     assert batch.sent.done()
     assert desk.content() == {b"k": b"v"}
-    assert desk.facts.get(0, b"k") == b"v"
+    assert desk.opened[0].get(b"k") == b"v"
     assert desk.overlay() == {}
     assert desk.facts.unacknowledged == 0
 
@@ -136,22 +138,22 @@ async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(de
 async def test_what_is_restored_is_read(desk: Desk) -> None:
     desk.databases[1].write([(b"k", b"restored")], START.at(3))
 
-    assert desk.facts.get(1, b"k") == b"restored"
-    assert desk.facts.get(0, b"k") is None
+    assert desk.opened[1].get(b"k") == b"restored"
+    assert desk.opened[0].get(b"k") is None
 
 
 async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk: Desk) -> None:
-    desk.facts.put(0, b"k", b"first")
-    desk.facts.put(0, b"k", b"second")
-    assert desk.facts.get(0, b"k") == b"second"
+    desk.opened[0].put(b"k", b"first")
+    desk.opened[0].put(b"k", b"second")
+    assert desk.opened[0].get(b"k") == b"second"
 
     await desk.arrive(0, offset=1)
-    assert desk.facts.get(0, b"k") == b"second"
+    assert desk.opened[0].get(b"k") == b"second"
     assert desk.content() == {b"k": b"first"}
     await desk.arrive(1, offset=2)
 
     assert desk.content() == {b"k": b"second"}
-    assert desk.facts.get(0, b"k") == b"second"
+    assert desk.opened[0].get(b"k") == b"second"
     assert desk.overlay() == {}
 
 
@@ -166,7 +168,7 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
         desk.databases[0], "write", lambda *written: (writes.append(1), write(*written))
     )
     for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3")):
-        assert desk.facts.put(0, key, value) is shared
+        assert desk.opened[0].put(key, value) is shared
     assert desk.facts.unacknowledged == 3
 
     shared.sent.set_result(BatchMetadata(0, 0))
@@ -179,13 +181,13 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
 
 
 async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(desk: Desk) -> None:
-    desk.facts.put(0, b"k", b"v")
+    desk.opened[0].put(b"k", b"v")
 
-    assert desk.facts.get(1, b"k") is None
+    assert desk.opened[1].get(b"k") is None
 
 
 async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(desk: Desk) -> None:
-    batch = desk.facts.put(0, b"k", b"v")
+    batch = desk.opened[0].put(b"k", b"v")
     error = OSError("lost")
 
     await desk.fail(0, error)
@@ -198,9 +200,9 @@ async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(desk: Desk) 
 
 async def test_behind_a_write_that_failed_nothing_is_stored(desk: Desk) -> None:
     """Nobody knows whether the changelog holds it: the database would not be its prefix."""
-    desk.facts.put(0, b"a", b"1")
-    desk.facts.put(0, b"b", b"2")
-    desk.facts.put(1, b"c", b"3")
+    desk.opened[0].put(b"a", b"1")
+    desk.opened[0].put(b"b", b"2")
+    desk.opened[1].put(b"c", b"3")
 
     await desk.fail(0, OSError("no answer in time"))
     await desk.arrive_at(1, 0)
@@ -212,7 +214,7 @@ async def test_behind_a_write_that_failed_nothing_is_stored(desk: Desk) -> None:
 
 
 async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(desk: Desk) -> None:
-    desk.facts.put(0, b"k", b"v")
+    desk.opened[0].put(b"k", b"v")
 
     desk.producer.sent[0].future.cancel()
     await settle()
@@ -225,20 +227,20 @@ async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(des
     desk.producer.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
-        desk.facts.put(0, b"k", b"v")
+        desk.opened[0].put(b"k", b"v")
 
-    assert desk.facts.get(0, b"k") is None, "the changelog will never hold it"
+    assert desk.opened[0].get(b"k") is None, "the changelog will never hold it"
     assert desk.content() == {}
 
 
 async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        desk.facts.put(0, b"k", b"v" * MAX_STATE_BYTES)
-    assert desk.facts.get(0, b"k") is None
+        desk.opened[0].put(b"k", b"v" * MAX_STATE_BYTES)
+    assert desk.opened[0].get(b"k") is None
 
 
 async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
-    desk.facts.put(0, b"k", b"v")
+    desk.opened[0].put(b"k", b"v")
     rocks = desk.databases[0]._open()
     assert desk.checkpoint() == START
     desk.databases[0]._rocks = FullDisk()
@@ -257,11 +259,11 @@ async def test_a_database_that_cannot_be_read_raises(desk: Desk) -> None:
     desk.databases[0].failed(OSError("IO error: a broken disk"))
 
     with pytest.raises(TableError, match="a broken disk"):
-        desk.facts.get(0, b"k")
+        desk.opened[0].get(b"k")
 
 
 async def test_it_waits_for_room_in_the_partition_that_is_written(desk: Desk) -> None:
-    await desk.facts.wait_for_capacity(1)
+    await desk.opened[1].wait_for_capacity()
 
     assert desk.producer.waited_for_capacity == [(1, MAX_UNACKNOWLEDGED_BYTES)]
 
@@ -271,8 +273,8 @@ async def test_it_waits_for_room_in_the_partition_that_is_written(desk: Desk) ->
 
 async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(desk: Desk) -> None:
     for key in (b"a", b"b", b"c"):
-        desk.facts.put(0, key, b"v")
-    desk.facts.put(1, b"d", b"v")
+        desk.opened[0].put(key, b"v")
+    desk.opened[1].put(b"d", b"v")
     assert desk.checkpoint() == START
 
     await desk.arrive(0, offset=10)
@@ -294,18 +296,16 @@ async def test_what_is_not_open_is_neither_read_nor_written(desk: Desk) -> None:
     desk.facts.revoke(0)
 
     with pytest.raises(RevokedError, match="partition 0 is not open"):
-        desk.facts.get(0, b"k")
+        desk.opened[0].get(b"k")
     with pytest.raises(RevokedError, match="partition 0 is not open"):
-        desk.facts.put(0, b"k", b"v")
-    with pytest.raises(RevokedError, match="partition 7 is not open"):
-        desk.facts.get(7, b"k")
+        desk.opened[0].put(b"k", b"v")
     assert desk.producer.sent == []
-    assert desk.facts.get(1, b"k") is None
+    assert desk.opened[1].get(b"k") is None
 
 
 async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(desk: Desk) -> None:
-    desk.facts.put(0, b"a", b"v")
-    desk.facts.put(0, b"b", b"v")
+    desk.opened[0].put(b"a", b"v")
+    desk.opened[0].put(b"b", b"v")
     await desk.arrive(0, offset=10)
 
     desk.facts.revoke(0)
@@ -318,21 +318,21 @@ async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(desk: Des
 
 async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(desk: Desk) -> None:
     """A restore may have read something newer meanwhile."""
-    desk.facts.put(0, b"k", b"mine")
+    desk.opened[0].put(b"k", b"mine")
     desk.facts.revoke(0)
     desk.databases[0].write([(b"k", b"restored")], START.at(20))
 
     desk.open()
-    assert desk.facts.get(0, b"k") == b"restored"
+    assert desk.opened[0].get(b"k") == b"restored"
     await desk.arrive(0, offset=10)
 
-    assert desk.facts.get(0, b"k") == b"restored"
+    assert desk.opened[0].get(b"k") == b"restored"
     assert desk.content() == {b"k": b"restored"}
     assert desk.checkpoint().next_offset == 20
 
 
 async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(desk: Desk) -> None:
-    desk.facts.put(0, b"k", b"v")
+    desk.opened[0].put(b"k", b"v")
 
     await desk.fail(0, ProducerFenced())
 
@@ -343,8 +343,8 @@ async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(desk: Desk
 
 
 async def test_of_a_revoked_partition_a_fenced_write_is_no_news(desk: Desk) -> None:
-    desk.facts.put(0, b"a", b"v")
-    desk.facts.put(0, b"b", b"v")
+    desk.opened[0].put(b"a", b"v")
+    desk.opened[0].put(b"b", b"v")
     desk.facts.revoke(0)
 
     await desk.fail(0, ProducerFenced())
@@ -402,10 +402,10 @@ async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
     desk: Desk, offset: int
 ) -> None:
     """Somebody else's record stands between, or the broker does not tell where ours is."""
-    desk.facts.put(0, b"a", b"1")
+    desk.opened[0].put(b"a", b"1")
     await desk.arrive(0, offset=11)
-    desk.facts.put(0, b"b", b"2")
-    desk.facts.put(0, b"c", b"3")
+    desk.opened[0].put(b"b", b"2")
+    desk.opened[0].put(b"c", b"3")
 
     await desk.arrive_at(1, offset)
     await desk.arrive_at(2, 12)
@@ -419,20 +419,20 @@ async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
 async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_says_so(
     desk: Desk,
 ) -> None:
-    desk.facts.put(0, b"k", b"v")
+    desk.opened[0].put(b"k", b"v")
     await desk.arrive(0, 0)
-    desk.facts.put(0, b"k", None)
+    desk.opened[0].put(b"k", None)
     assert desk.producer.sent[1].value is None
-    assert desk.facts.get(0, b"k") is None
+    assert desk.opened[0].get(b"k") is None
     assert desk.facts.unacknowledged_bytes == 0
     assert desk.content() == {b"k": b"v"}
     # written and deleted again before the log has either
-    desk.facts.put(0, b"k", b"w")
-    desk.facts.put(0, b"k", None)
+    desk.opened[0].put(b"k", b"w")
+    desk.opened[0].put(b"k", None)
     await desk.arrive(1, 1)
-    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {})
+    assert (desk.opened[0].get(b"k"), desk.content()) == (None, {})
     await desk.arrive(2, 2)
-    assert (desk.facts.get(0, b"k"), desk.content()) == (None, {b"k": b"w"})
+    assert (desk.opened[0].get(b"k"), desk.content()) == (None, {b"k": b"w"})
     await desk.arrive(3, 3)
-    assert (desk.facts.get(0, b"k"), desk.content(), desk.overlay()) == (None, {}, {})
+    assert (desk.opened[0].get(b"k"), desk.content(), desk.overlay()) == (None, {}, {})
     assert desk.checkpoint() == checkpoint_after(3, b"k", None)

@@ -76,7 +76,7 @@ class Product:
         self.random = Random(seed)
         self.topics = Topics()
         self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
         self.partition: OwnedPartition = self.owned_partitions.own(0, *map(store_key, STORES))
         self.layout = BucketLayout(self.settings.retention)
         self.metrics = WorkerMetrics()
@@ -85,7 +85,6 @@ class Product:
         self.watchman = Watchman(
             self.settings,
             self.owned_partitions,  # type: ignore[arg-type]
-            self.facts,
             self.metrics,
             self.failures,
             lambda: self.now,
