@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka.errors import KafkaError
 
 from stream_app.kafka.clients import safe_consumer, start, unavailable
+from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.safe_records import readable
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ _POLL_RECORDS: Final = 5_000
 class PartitionReader:
     """Reads ranges of offsets, one partition after the other, in bounded memory."""
 
-    def __init__(self, settings: Settings, consumer: Any) -> None:
+    def __init__(self, settings: Settings, consumer: Any, highwaters: Highwaters) -> None:
         self._settings = settings
         self._consumer = consumer
+        self._highwaters = highwaters
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """The offset of the oldest record that the topic still has, and the end offset.
@@ -41,10 +43,10 @@ class PartitionReader:
         """
         try:
             oldest = await self._consumer.beginning_offsets([partition])
-            end = await self._consumer.end_offsets([partition])
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        return oldest[partition], end[partition]
+        ends = await self._highwaters.ask([partition])
+        return oldest[partition], ends[partition]
 
     async def first_since(self, partition: TopicPartition, instant: int) -> int | None:
         """The offset of the first record appended at an instant (µs) or later; None: there is none.
@@ -103,8 +105,11 @@ async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]
         isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
     )
+    highwaters = Highwaters(settings)
     await start(consumer, settings)
     try:
-        yield PartitionReader(settings, consumer)
+        await highwaters.start()
+        yield PartitionReader(settings, consumer, highwaters)
     finally:
+        await highwaters.stop()
         await consumer.stop()

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import partition_reader
+from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.partition_reader import PartitionReader
 from tests.unit.producers.dead_letters.fake_reader import SETTINGS, Record
 
@@ -41,18 +42,21 @@ class ConsumerDouble:
     async def position(self, _partition: TopicPartition) -> int:
         return self.position_now
 
-    async def end_offsets(self, _partitions: list[TopicPartition]) -> dict[Any, int]:
+    async def beginning_offsets(self, _partitions: list[TopicPartition]) -> dict[Any, int]:
         raise KafkaConnectionError
 
-    beginning_offsets = end_offsets
-    offsets_for_times = end_offsets
+    offsets_for_times = beginning_offsets
 
 
 PLACE = TopicPartition("dead-letters", 0)
 
 
+def reader_of(consumer: ConsumerDouble) -> PartitionReader:
+    return PartitionReader(SETTINGS, consumer, Highwaters(SETTINGS))
+
+
 async def read(consumer: ConsumerDouble, first: int, end: int) -> list[int]:
-    return [r.offset async for r in PartitionReader(SETTINGS, consumer).records(PLACE, first, end)]
+    return [r.offset async for r in reader_of(consumer).records(PLACE, first, end)]
 
 
 async def test_a_range_is_read_over_gaps_and_not_beyond_its_end() -> None:
@@ -69,7 +73,7 @@ async def test_a_broker_that_falls_silent_is_out_of_reach(monkeypatch: pytest.Mo
 async def test_a_broker_that_is_lost_is_one_clear_error() -> None:
     consumer = ConsumerDouble()
     consumer.error = KafkaConnectionError()
-    reader = PartitionReader(SETTINGS, consumer)
+    reader = reader_of(consumer)
     with pytest.raises(BrokerUnavailableError, match="no Kafka broker answers"):
         await read(consumer, 3, 10)
     with pytest.raises(BrokerUnavailableError):
