@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytz
 
+from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_requests import DETAILS, ReportRequest
 from stream_app.contracts.report_results import (
     Piece,
     StoreBasis,
     basis_of,
     further_fields,
-    hours_version,
     report_content,
     report_rows,
 )

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from api.metrics import ApiMetrics
     from api.stores.store_limit import StoreLimit
     from stream_app.contracts.bodies import Poll
+    from stream_app.contracts.business_hours import BusinessHours
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.domain.business_hours import Row
     from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
@@ -172,7 +172,7 @@ class IngestService:
             raise
         return begun
 
-    async def hours(self, store_id: str, rows: list[Row]) -> None:
+    async def hours(self, store_id: str, hours: BusinessHours) -> None:
         """Replace a store's business hours.
 
         Raises:
@@ -182,7 +182,7 @@ class IngestService:
         """
         self._require()
         self.limit.check(store_id)
-        await self._publish(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
+        await self._publish(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, hours.rows))
 
     async def timezone(self, store_id: str, timezone: str) -> None:
         """Replace a store's zone.

@@ -19,7 +19,6 @@ from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
 from stream_app.contracts.bodies import hours_in, zone_in
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
-from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.timezones import find_zone
 
 if TYPE_CHECKING:
@@ -48,10 +47,10 @@ async def put_business_hours(request: web.Request) -> web.Response:
         data = await read_body(request, body, MAX_HOURS_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
-            rows = hours_in(json_in(data, _EXPECTED_HOURS))
-        await request.app[INGESTION].hours(store_id, rows)
-    answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(rows)}
-    never_open = WeeklyHours.from_rows(rows).never_open_rows
+            hours = hours_in(json_in(data, _EXPECTED_HOURS))
+        await request.app[INGESTION].hours(store_id, hours)
+    answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(hours.rows)}
+    never_open = hours.weekly.never_open_rows
     if never_open:
         answer["warning"] = (
             f"{len(never_open)} rows start when they end and open nothing: {shown(never_open)}"

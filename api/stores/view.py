@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
@@ -19,7 +18,6 @@ from stream_app.contracts.removal import taken_back_in
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
 from stream_app.contracts.stores import decode_store, decode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
-from stream_app.domain.business_hours import WeeklyHours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,7 +214,7 @@ class StoreView:
             self._set("hours", taken_back, None, record)
             return
         told = decode_hours(record.value)
-        self._set("hours", told.store_id, _checked(told.hours), record)
+        self._set("hours", told.store_id, told.hours.encode(), record)
 
     def _timezone(self, record: Any) -> None:
         taken_back = taken_back_in(record)
@@ -270,10 +268,3 @@ def drop_if_gone(database: sqlite3.Connection, store_id: str) -> None:
         f"DELETE FROM store WHERE store_id = ? AND NOT {_STANDS} AND polled IS NULL",  # noqa: S608  ours
         (store_id,),
     )
-
-
-@lru_cache(maxsize=16_384)
-def _checked(rows: tuple[Row, ...]) -> bytes:
-    """The rows as they are kept; many stores have the same."""
-    WeeklyHours.from_rows(rows)
-    return orjson.dumps([(day, start.strip(), end.strip()) for day, start, end in rows])

@@ -174,7 +174,7 @@ class _Run:
         for warning in store_row_warnings(store_rows, self.settings.default_timezone):
             self.view.print_line(warning)
         for store_id, rows in store_rows.hours.items():
-            value = encode_hours(store_id, list(rows))
+            value = encode_hours(store_id, rows)
             await self.sink.send(STORE_BUSINESS_HOURS, store_id.encode(), value, rows=len(rows))
         for store_id, name in store_rows.timezones.items():
             await self.sink.send(STORE_TIMEZONES, store_id.encode(), encode_zone(store_id, name))

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from producers.csv_replay.table import Columns, RejectedRow, pick_values
-from stream_app.contracts.business_hours import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import MAX_HOURS_ROWS, BusinessHours
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.stores import zone_name_in
-from stream_app.domain.business_hours import Row, WeeklyHours, parse_day
+from stream_app.domain.business_hours import Row, parse_day
 from stream_app.domain.timezones import find_zone
 from stream_app.errors import RecordError
 
@@ -112,8 +112,8 @@ class StoreRows:
 @lru_cache(maxsize=65536)
 def hours_row(day: str, start: str, end: str) -> tuple[Row, bool]:
     """Parse a row; return it, and True if it has any open time. Stores share most rows."""
-    row = (parse_day(day), start.strip(), end.strip())
-    return row, not WeeklyHours.from_rows([row]).never_open_rows
+    hours = BusinessHours(((parse_day(day), start, end),))
+    return hours.rows[0], not hours.weekly.never_open_rows
 
 
 def read_hours(table: Table, store_rows: StoreRows) -> Iterator[StoreRowsChunk]:

@@ -28,12 +28,12 @@ from stream_app.contracts.topics import (
     WEBHOOKS,
 )
 from stream_app.contracts.webhooks import Webhook, decode_webhook
-from stream_app.domain.business_hours import Row, WeeklyHours
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
     from stream_app.contracts.dead_letters import DeadLetter
+    from stream_app.domain.business_hours import Row
 
 _OF_A_STORE: Final = re.compile(r"/stores/([^/]+)/(status|business_hours|timezone)")
 _MANY_POLLS: Final = "/status"
@@ -172,7 +172,7 @@ def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) ->
         case "status":
             return PollBatch(store_id, [poll_in(content, stored_at)])
         case "business_hours":
-            return HoursRecord(store_id, tuple(hours_in(content)))
+            return HoursRecord(store_id, hours_in(content))
         case _:
             return ZoneRecord(store_id, zone_in(content))
 
@@ -188,10 +188,6 @@ def _validated(
             if not good:
                 raise RecordError("; ".join(rejected[:20]))
             return DecodedOriginal(PollBatch(store_id, good), rejected)
-        case HoursRecord(store_id, rows):
-            WeeklyHours.from_rows(rows)
-            trimmed = tuple((day, start.strip(), end.strip()) for day, start, end in rows)
-            return DecodedOriginal(HoursRecord(store_id, trimmed))
         case RequestRecord(_, value) if len(value) > MAX_RECORD_BYTES:
             raise RecordError(f"larger than the {MAX_RECORD_BYTES:,} bytes of a record")
     return decoded

@@ -21,6 +21,7 @@ from producers.dead_letters.decode import (
 )
 from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
+    BusinessHours,
     HoursRecord,
     decode_hours,
     encode_hours,
@@ -39,7 +40,6 @@ from stream_app.contracts.topics import (
     TopicSpec,
 )
 from stream_app.contracts.webhooks import Webhook, encode_webhook
-from stream_app.domain.business_hours import WeeklyHours
 from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class DeadLetterReplay:
                 ):
                     self.result.superseded += 1
                     self.show(f"{stored.offset}: {_why_superseded(content)}")
-                elif isinstance(merged, HoursRecord) and len(merged.hours) > MAX_HOURS_ROWS:
+                elif isinstance(merged, HoursRecord) and len(merged.hours.rows) > MAX_HOURS_ROWS:
                     self.result.rejected_again += 1
                     self.show(
                         f"{stored.offset}: still bad: more than {MAX_HOURS_ROWS:,} rows of hours "
@@ -281,11 +281,9 @@ def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
     try:
         if topic is STORE_TIMEZONES:
             return decode_zone(record.value)
-        hours = decode_hours(record.value)
-        WeeklyHours.from_rows(hours.hours)
+        return decode_hours(record.value)
     except RecordError:
         return None
-    return hours
 
 
 def _removed_store(record: Any) -> str | None:
@@ -315,11 +313,13 @@ def _merged(
     """The record that applies the content: a row of hours is added to the current rows."""
     if not isinstance(content, HoursRow):
         return content
-    rows = current.hours if isinstance(current, HoursRecord) else ()
-    return HoursRecord(content.store_id, rows if content.row in rows else (*rows, content.row))
+    rows = current.hours.rows if isinstance(current, HoursRecord) else ()
+    if content.row not in rows:
+        rows = (*rows, content.row)
+    return HoursRecord(content.store_id, BusinessHours(rows))
 
 
 def _encoded(record: HoursRecord | ZoneRecord) -> bytes:
     if isinstance(record, ZoneRecord):
         return encode_zone(record.store_id, record.timezone)
-    return encode_hours(record.store_id, list(record.hours))
+    return encode_hours(record.store_id, record.hours.rows)

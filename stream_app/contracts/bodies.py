@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stream_app.contracts.business_hours import MAX_HOURS_ROWS
+from stream_app.contracts.business_hours import BusinessHours, parse_row, parse_rows
 from stream_app.contracts.fields import field_of, known_fields_only, parse_status, parse_uuid, shown
 from stream_app.contracts.stores import zone_name_in
-from stream_app.domain.business_hours import Row, WeeklyHours, whole_day
+from stream_app.domain.business_hours import Row, whole_day
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError
 
@@ -61,8 +61,8 @@ def poll_item_in(content: Any, now: int) -> tuple[str, Poll]:
     return parse_uuid(field_of(item, "store_id")), _poll(item, now)
 
 
-def hours_in(content: Any) -> list[Row]:
-    """The rows of `PUT /stores/{store_id}/business_hours`, without needless spaces.
+def hours_in(content: Any) -> BusinessHours:
+    """The business hours of `PUT /stores/{store_id}/business_hours`.
 
     Args:
         content: `{"hours": [...]}` of `[day, start, end]`, or of objects with the CSV's column
@@ -71,20 +71,7 @@ def hours_in(content: Any) -> list[Row]:
     Raises:
         RecordError: a row cannot be used; hours are taken as a whole or not at all.
     """
-    items = field_of(object_in(content, "hours"), "hours")
-    if not isinstance(items, list):
-        raise RecordError(f"hours is not a list but {type(items).__name__}")
-    if len(items) > MAX_HOURS_ROWS:
-        raise RecordError(f"{len(items)} rows of hours; {MAX_HOURS_ROWS} are the most")
-    rows: list[Row] = []
-    for index, item in enumerate(items):
-        try:
-            row = _row(item)
-            WeeklyHours.from_rows([row])
-        except RecordError as error:
-            raise RecordError(f"row {index}: {error}") from None
-        rows.append(row)
-    return rows
+    return BusinessHours(parse_rows(field_of(object_in(content, "hours"), "hours"), _row))
 
 
 def zone_in(content: Any) -> str:
@@ -110,14 +97,22 @@ def _poll(content: dict[str, Any], now: int) -> Poll:
 
 
 def _row(item: Any) -> Row:
+    (row,) = BusinessHours((_any_row(item),)).rows
+    return row
+
+
+def _any_row(item: Any) -> Row:
     match item:
-        case [number, str() as start, str() as end] if (day := whole_day(number)) is not None:
-            return day, start.strip(), end.strip()
         case {"start_time_local": str() as start, "end_time_local": str() as end}:
             days = [item[name] for name in ("dayOfWeek", "day") if name in item]
             day = whole_day(days[0]) if len(days) == 1 else None
             if day is not None and item.keys() <= _ROW_FIELDS:
-                return day, start.strip(), end.strip()
+                return day, start, end
+        case list():
+            try:
+                return parse_row(item)
+            except RecordError:
+                pass
     raise RecordError(
         "neither [day, start, end] nor an object of dayOfWeek (a number), start_time_local and "
         f"end_time_local: {shown(item)}"

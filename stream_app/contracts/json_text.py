@@ -106,9 +106,13 @@ def _keys_are_unique(text: bytes, content: Any) -> bool:
     makes it uncertain.
     """
     pairs = text.translate(None, _WHITE_SPACE).count(b'":')
-    if isinstance(content, dict) and pairs == len(content):
-        return True
-    return pairs == _count_keys(content)
+    # most objects have no other objects in them, and it is quicker to count the outer ones alone
+    keys = 0
+    if isinstance(content, dict):
+        keys = len(content)
+    elif isinstance(content, list):
+        keys = sum([len(item) for item in content if isinstance(item, dict)])
+    return pairs == keys or pairs == _count_keys(content)
 
 
 def _count_keys(content: Any) -> int:

@@ -14,7 +14,6 @@ topic's order, the first set of all parts of one reference time. See docs/design
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
@@ -291,11 +290,6 @@ class StoreBasis:
     business_hours: Sequence[Sequence[Any]] | None
     hours_version: str
     unknown_timezone: str | None = None
-
-
-def hours_version(rows: bytes | None) -> str:
-    """The digest of business hours as the table keeps them; of none at all for a store without."""
-    return blake2b(rows or b"[]", digest_size=6).hexdigest()
 
 
 def basis_of(settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
-from stream_app.contracts.report_results import hours_version
+from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.timezones import TZDATA_VERSION, find_zone, zone
 from stream_app.explain.recompute import recompute, reference_model_of

@@ -18,7 +18,6 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.domain.business_hours import WeeklyHours
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -182,14 +181,12 @@ def _add_hours(records: SourceRecords, record: Any, reported: ReportedResult) ->
                 records.hours.append(HoursAtOffset(record.offset, [], revision))
             return
         decoded = decode_hours(record.value)
-        # a record with a wrong row was rejected, and the earlier hours of the store still apply
-        WeeklyHours.from_rows(decoded.hours)
     except RecordError:
+        # the record was rejected, and the earlier hours of the store still apply
         return
     revision = _superseding(record, records.hours)
     if decoded.store_id == reported.store_id and revision is not None:
-        rows = [(day, opens.strip(), closes.strip()) for day, opens, closes in decoded.hours]
-        records.hours.append(HoursAtOffset(record.offset, rows, revision))
+        records.hours.append(HoursAtOffset(record.offset, list(decoded.hours.rows), revision))
 
 
 def _add_timezone(records: SourceRecords, record: Any, reported: ReportedResult) -> None:

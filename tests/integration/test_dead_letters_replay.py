@@ -31,6 +31,7 @@ from stream_app.kafka.clients import connection
 from stream_app.kafka.partition_reader import partition_reader
 from tests.e2e.product import COMMAND, Http, broker_environment, up
 from tests.sample import ROOT
+from tests.unit.contracts.wire import unchecked_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -232,7 +233,7 @@ async def test_newer_hours_of_a_store_stay(
 ) -> None:
     since = datetime.now(UTC).isoformat()
     store = str(uuid.uuid4())
-    bad = encode_hours(store, [(3, "9 am", "17:00")])
+    bad = unchecked_hours(store, [(3, "9 am", "17:00")])
     mended = encode_hours(store, [(3, "09:00", "17:00")])
     newer = encode_hours(store, [(3, "00:00", "24:00")])
     topic = STORE_BUSINESS_HOURS.name

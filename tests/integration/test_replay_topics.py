@@ -132,7 +132,7 @@ async def test_the_sample_arrives_whole(kafka_settings: Settings) -> None:
         zones = [decode_zone(r.value) for r in await topics.added(STORE_TIMEZONES)]
     assert summary.complete
     assert len(hours) == len({record.store_id for record in hours}) == 4_466
-    assert sum(len(record.hours) for record in hours) == 35_457
+    assert sum(len(record.hours.rows) for record in hours) == 35_457
     assert len(zones) == len({record.store_id for record in zones}) == 4_559
     polls = polls_of(status)
     assert sum(map(len, polls.values())) == 61_657 - summary.kinds["polls"].duplicates
@@ -176,7 +176,7 @@ async def test_the_hours_of_a_store_are_one_record_over_all_files(
         await send(kafka_settings, ReplayFiles(hours=[first, second], zones=[zones]))
         (hours,) = await topics.added(STORE_BUSINESS_HOURS)
         (zone,) = await topics.added(STORE_TIMEZONES)
-    assert decode_hours(hours.value).hours == ((0, "09:00", "12:00"), (0, "13:00", "17:00"))
+    assert decode_hours(hours.value).hours.rows == ((0, "09:00", "12:00"), (0, "13:00", "17:00"))
     assert decode_zone(zone.value).timezone == "Mars/Phobos"
 
 

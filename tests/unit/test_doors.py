@@ -268,7 +268,7 @@ async def test_a_row_of_hours(
         expected = tuple((first * HOUR, last * HOUR) for first, last in hours)
 
     def of_record(value: bytes) -> Any:
-        return WeeklyHours.from_rows(decode_hours(value).hours).intervals
+        return decode_hours(value).hours.weekly.intervals
 
     record = f'{{"store_id":"{STORE}","hours":[{in_json}]}}'.encode()
     assert hours_of_file(tmp_path, row) == expected

@@ -34,7 +34,6 @@ from stream_app.contracts.revisions import (
 )
 from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
 from stream_app.domain.timestamps import format_instant
@@ -54,7 +53,6 @@ from stream_app.worker.facts.keys import (
     decode_fact,
     encode_fact,
     encode_polls_removal,
-    encode_rows,
     encode_taken_back,
     store_key,
 )
@@ -543,11 +541,8 @@ def most_stores(settings: Settings) -> int:
 
 
 def _hours(value: bytes | None) -> tuple[str, bytes]:
-    told = decode_hours(value)
-    WeeklyHours.from_rows(told.hours)
-    # spaces have no meaning, and a compressed record may hold more than the changelog takes
-    rows = [(day, start.strip(), end.strip()) for day, start, end in told.hours]
-    return told.store_id, encode_rows(rows)
+    record = decode_hours(value)
+    return record.store_id, record.hours.encode()
 
 
 def _zone(value: bytes | None) -> tuple[str, bytes]:

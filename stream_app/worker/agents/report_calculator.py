@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from stream_app.contracts.report_results import StoreBasis, basis_of, hours_version, report_content
+from stream_app.contracts.business_hours import hours_version
+from stream_app.contracts.report_results import StoreBasis, basis_of, report_content
 from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.report_spec import ReportRow, build_rows

@@ -35,7 +35,7 @@ from stream_app.domain.polls import from_bytes
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 STORE_BYTES: Final = 16
 """Length of a store's part of a key."""
@@ -99,13 +99,8 @@ def _bucket(suffix: bytes) -> Bucket:
     return Bucket(cold=suffix[:1] == COLD_TAG, slot=int.from_bytes(suffix[1:]))
 
 
-def encode_rows(rows: Sequence[tuple[int, str, str]]) -> bytes:
-    """The value under the hours tag."""
-    return orjson.dumps(rows)
-
-
 def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
-    """Read what `encode_rows` wrote.
+    """Read the value under the hours tag, which is that of `BusinessHours.encode`.
 
     Raises:
         TypeError, ValueError: it is something else.

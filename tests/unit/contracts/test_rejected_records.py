@@ -160,14 +160,14 @@ def test_a_field_of_the_wrong_kind_is_refused(kind: str, name: str, bad: Any, re
 
 def test_hours_are_taken_as_a_whole_or_not_at_all() -> None:
     rows = [[0, "09:00", "17:00"]] * MAX_HOURS_ROWS
-    assert len(decode_hours(wire({"store_id": STORE, "hours": rows})).hours) == MAX_HOURS_ROWS
+    assert len(decode_hours(wire({"store_id": STORE, "hours": rows})).hours.rows) == MAX_HOURS_ROWS
     reason = reason_of("hours", wire({"store_id": STORE, "hours": [*rows, *rows[:1]]}))
     assert reason == f"{MAX_HOURS_ROWS + 1} rows of hours; {MAX_HOURS_ROWS} are the most"
     assert "row 1" in reason_of("hours", wire({"store_id": STORE, "hours": [rows[0], [1], []]}))
 
 
 def test_no_hours_at_all_is_a_good_record() -> None:
-    assert decode_hours(wire({"store_id": STORE, "hours": []})).hours == ()
+    assert decode_hours(wire({"store_id": STORE, "hours": []})).hours.rows == ()
 
 
 def test_an_unknown_zone_is_a_good_record() -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 import pytz
 
+from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_requests import ReportRequest, decode_request, encode_request
 from stream_app.contracts.report_results import (
     ReportEvent,
@@ -14,7 +15,6 @@ from stream_app.contracts.report_results import (
     basis_of,
     decode_event,
     encode_event,
-    hours_version,
     report_content,
     report_csv,
 )

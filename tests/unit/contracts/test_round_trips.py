@@ -50,7 +50,7 @@ def test_a_single_poll(store_id: str, instant: int, active: bool) -> None:
 
 @given(wire.hours_records)
 def test_hours(record: HoursRecord) -> None:
-    assert decode_hours(encode_hours(record.store_id, list(record.hours))) == record
+    assert decode_hours(encode_hours(record.store_id, record.hours.rows)) == record
 
 
 @given(wire.zone_records)

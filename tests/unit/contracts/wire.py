@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stream_app.contracts.business_hours import HoursRecord, decode_hours
+from stream_app.contracts.business_hours import BusinessHours, HoursRecord, decode_hours
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.polls import PollBatch, decode_poll_batch
 from stream_app.contracts.report_requests import (
@@ -56,6 +56,11 @@ def wire(content: Any) -> bytes:
     return json.dumps(content).encode()
 
 
+def unchecked_hours(store_id: str, rows: Any) -> bytes:
+    """A record of business hours with rows of any kind, as a client may write it."""
+    return wire({"store_id": store_id, "hours": rows})
+
+
 def nested(depth: int) -> Any:
     """A list in a list in a list ..."""
     value: list[Any] = []
@@ -81,10 +86,13 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 poll_batches = st.builds(
     PollBatch, uuids, st.lists(st.tuples(instants, st.booleans()), min_size=1, max_size=20)
 )
+times_of_day = st.times().map(lambda time: time.isoformat())
 hours_records = st.builds(
     HoursRecord,
     uuids,
-    st.lists(st.tuples(st.integers(0, 6), st.text(), st.text()), max_size=10).map(tuple),
+    st.lists(st.tuples(st.integers(0, 6), times_of_day, times_of_day), max_size=10).map(
+        lambda rows: BusinessHours(tuple(rows))
+    ),
 )
 zone_records = st.builds(
     ZoneRecord,

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.business_hours import encode_hours, encode_rows, hours_version
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.report_results import (
     StoreBasis,
     basis_of,
     further_fields,
-    hours_version,
     report_content,
     report_rows,
 )
@@ -35,7 +34,6 @@ from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.settings import Settings
-from stream_app.worker.facts.keys import encode_rows
 from tests.fakes import FakeRecord
 
 if TYPE_CHECKING:

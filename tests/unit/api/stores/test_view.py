@@ -14,6 +14,7 @@ from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, S
 from stream_app.errors import RecordError
 from tests.fakes import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
+from tests.unit.contracts.wire import unchecked_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def record(spec: Any, value: bytes | None, store_id: str = STORE, moved: int = 0
 
 
 def hours(rows: Any = HOURS, **told: int) -> FakeRecord:
-    return record(STORE_BUSINESS_HOURS, encode_hours(STORE, rows), **told)
+    return record(STORE_BUSINESS_HOURS, unchecked_hours(STORE, rows), **told)
 
 
 def zone(name: str = "Europe/London", **told: int) -> FakeRecord:

@@ -15,7 +15,7 @@ from producers.dead_letters.decode import (
     RequestRecord,
     decode_original,
 )
-from stream_app.contracts.business_hours import HoursRecord, encode_hours
+from stream_app.contracts.business_hours import BusinessHours, HoursRecord
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.polls import PollBatch, encode_poll, encode_poll_batch
@@ -31,6 +31,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire
+from tests.unit.contracts.wire import unchecked_hours
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 STORED_AT = 1_710_072_000_000_000
@@ -72,8 +73,8 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
             PollBatch(STORE, [(5, True), (LATEST, False)]),
         ),
         (
-            of_topic(STORE_BUSINESS_HOURS, encode_hours(STORE, [(0, " 09:00 ", "17:00")])),
-            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+            of_topic(STORE_BUSINESS_HOURS, unchecked_hours(STORE, [(0, " 09:00 ", "17:00")])),
+            HoursRecord(STORE, BusinessHours(((0, "09:00", "17:00"),))),
         ),
         (of_topic(STORE_TIMEZONES, encode_zone(STORE, "UTC")), ZoneRecord(STORE, "UTC")),
         (
@@ -105,14 +106,14 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
         ),
         (
             of_http(f"/stores/{STORE}/business_hours", {"hours": [[0, "09:00", "17:00"]]}),
-            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+            HoursRecord(STORE, BusinessHours(((0, "09:00", "17:00"),))),
         ),
         (
             of_http(
                 f"/stores/{STORE}/business_hours",
                 {"hours": [{"day": 0, "start_time_local": "09:00", "end_time_local": " 17:00"}]},
             ),
-            HoursRecord(STORE, ((0, "09:00", "17:00"),)),
+            HoursRecord(STORE, BusinessHours(((0, "09:00", "17:00"),))),
         ),
         (
             of_http(f"/stores/{STORE}/timezone", {"timezone": "Asia/Tokyo"}),
@@ -135,7 +136,7 @@ def test_a_live_poll_without_a_time_is_of_the_time_of_its_dead_letter() -> None:
         (of_topic(STORE_STATUS, None), "the record has no value"),
         (of_topic(STORE_STATUS, b"\xff"), "not JSON"),
         (of_topic(STORE_STATUS, encode_poll(STORE, LATEST + 1, active=True)), "ahead of the clock"),
-        (of_topic(STORE_BUSINESS_HOURS, encode_hours(STORE, [(7, "1:00", "2:00")])), "day 7"),
+        (of_topic(STORE_BUSINESS_HOURS, unchecked_hours(STORE, [(7, "1:00", "2:00")])), "day 7"),
         (of_topic(STORE_TIMEZONES, b"{}"), "store_id is missing"),
         (of_topic(REPORT_REQUESTS, b"{}"), "report_id is missing"),
         (

@@ -9,6 +9,7 @@ from producers.dead_letters.log import DeadLetterFilter, DeadLetterLog
 from producers.dead_letters.replay import DeadLetterReplay, ReplayResult
 from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
+    BusinessHours,
     HoursRecord,
     decode_hours,
     encode_hours,
@@ -28,6 +29,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.webhooks import Webhook, decode_webhook, encode_webhook
 from stream_app.errors import StoreUptimeError
+from tests.unit.contracts.wire import unchecked_hours
 from tests.unit.producers.dead_letters.fake_reader import SETTINGS, FakeReader
 
 A = "0a0a0a0a-1111-4222-8333-444444444444"
@@ -206,7 +208,7 @@ async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
     run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), older + 1, at=11)
     run.rejected_row(f"{B},UTC", at=12, kind="zones")
     assert (await run.replay()).sent == 2
-    assert run.hours() == [HoursRecord(A, rows(1))]
+    assert run.hours() == [HoursRecord(A, BusinessHours(rows(1)))]
     assert run.zones() == [ZoneRecord(B, "UTC")]
     assert [key for _, key, _ in run.sink.sent] == [A.encode(), B.encode()]
 
@@ -222,7 +224,7 @@ async def test_a_newer_record_of_a_store_is_not_overridden_unless_forced(force: 
     result = await run.replay(force=force)
     if force:
         assert result == ReplayResult(total=2, sent=2)
-        assert run.hours() == [HoursRecord(A, rows(1))]
+        assert run.hours() == [HoursRecord(A, BusinessHours(rows(1)))]
         assert run.zones() == [ZoneRecord(B, "Asia/Tokyo")]
     else:
         assert result == ReplayResult(total=2, superseded=2)
@@ -242,7 +244,7 @@ async def test_an_older_record_that_a_worker_forwarded_supersedes_nothing() -> N
     run.forwarded(STORE_BUSINESS_HOURS, A, hours_of(A, 2), older, at=30)
     run.rejected_row(f"{A},3,09:00,17:00", at=20)
     assert await run.replay() == ReplayResult(total=1, sent=1)
-    assert run.hours() == [HoursRecord(A, rows(1, 3))]
+    assert run.hours() == [HoursRecord(A, BusinessHours(rows(1, 3)))]
 
 
 @pytest.mark.parametrize(("appended_ms", "superseded"), [(19, False), (21, True)])
@@ -260,7 +262,7 @@ async def test_a_forwarded_record_is_as_old_as_its_origin(
 
 
 @pytest.mark.parametrize(
-    "newer", [b"\xff", encode_hours(A, [(9, "1", "2")]), hours_of(B, 3), encode_zone(A, "UTC")]
+    "newer", [b"\xff", unchecked_hours(A, [(9, "1", "2")]), hours_of(B, 3), encode_zone(A, "UTC")]
 )
 async def test_a_newer_record_that_is_not_valid_supersedes_nothing(
     newer: bytes,
@@ -270,7 +272,7 @@ async def test_a_newer_record_that_is_not_valid_supersedes_nothing(
     run.record(STORE_BUSINESS_HOURS, A, b"", at=9)
     run.record(STORE_BUSINESS_HOURS, A, newer, at=20)
     assert (await run.replay()).sent == 1
-    assert run.hours() == [HoursRecord(A, rows(1))]
+    assert run.hours() == [HoursRecord(A, BusinessHours(rows(1)))]
 
 
 async def test_hours_that_the_store_has_already_are_not_sent_again() -> None:
@@ -291,7 +293,10 @@ async def test_rows_of_hours_join_those_that_the_store_has() -> None:
         run.rejected_row(f"{A},{day},09:00,17:00", at=10)
     run.rejected_row(f"{B},6,09:00,17:00", at=10)
     assert await run.replay() == ReplayResult(total=4, sent=3, unchanged=1)
-    assert run.hours()[-2:] == [HoursRecord(A, rows(0, 1, 2)), HoursRecord(B, rows(6))]
+    assert run.hours()[-2:] == [
+        HoursRecord(A, BusinessHours(rows(0, 1, 2))),
+        HoursRecord(B, BusinessHours(rows(6))),
+    ]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -303,7 +308,7 @@ async def test_a_row_joins_newer_hours_only_when_forced(force: bool) -> None:
     assert result == (
         ReplayResult(total=1, sent=1) if force else ReplayResult(total=1, superseded=1)
     )
-    assert run.hours() == ([HoursRecord(A, rows(0, 1))] if force else [])
+    assert run.hours() == ([HoursRecord(A, BusinessHours(rows(0, 1)))] if force else [])
 
 
 async def test_a_row_beyond_the_limit_of_a_store_is_rejected_again() -> None:
@@ -320,7 +325,7 @@ async def test_later_dead_letters_of_a_store_win_over_earlier_ones() -> None:
     for offset, days in enumerate([(0,), (1, 2), (3,)]):
         run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, *days), offset, at=offset)
     assert (await run.replay()).sent == 3
-    assert run.hours()[-1] == HoursRecord(A, rows(3))
+    assert run.hours()[-1] == HoursRecord(A, BusinessHours(rows(3)))
 
 
 async def test_too_many_dead_letters_of_hours_and_timezones_are_an_error(

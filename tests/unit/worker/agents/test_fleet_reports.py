@@ -9,13 +9,14 @@ from uuid import UUID
 
 import pytest
 
+from stream_app.contracts.business_hours import encode_rows, hours_version
 from stream_app.contracts.report_requests import (
     FleetRequest,
     PartRequest,
     decode_request,
     encode_request,
 )
-from stream_app.contracts.report_results import basis_of, further_fields, hours_version
+from stream_app.contracts.report_results import basis_of, further_fields
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
     REPORT_REQUESTS,
@@ -30,7 +31,7 @@ from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import reports
 from stream_app.worker.agents.reports import Reports
 from stream_app.worker.commit_tracker import CommitTracker
-from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_rows, store_key
+from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, store_key
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

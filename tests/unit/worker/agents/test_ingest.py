@@ -11,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
-from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.business_hours import encode_hours, encode_rows
 from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.stores import encode_zone
@@ -29,7 +29,6 @@ from stream_app.worker.facts.keys import (
     bucket_key,
     decode_fact,
     encode_fact,
-    encode_rows,
     store_key,
 )
 from stream_app.worker.latest_polls import LatestPollPublisher
@@ -53,6 +52,7 @@ from tests.agent_fakes import (
     settle,
     store_in,
 )
+from tests.unit.contracts.wire import unchecked_hours
 
 if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec
@@ -763,7 +763,7 @@ async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: An
 
 
 async def test_hours_are_stored_without_the_spaces_around_them(desk: Desk) -> None:
-    padded = encode_hours(STORE, [(0, " 09:00" + " " * 1000, "\t17:00 ")])
+    padded = unchecked_hours(STORE, [(0, " 09:00" + " " * 1000, "\t17:00 ")])
 
     await desk.take(padded, spec=STORE_BUSINESS_HOURS)
 

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from stream_app.contracts import store_details as timelines
+from stream_app.contracts.business_hours import encode_rows, hours_version
 from stream_app.contracts.report_requests import ReportRequest, decode_request, encode_request
-from stream_app.contracts.report_results import basis_of, hours_version
+from stream_app.contracts.report_results import basis_of
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_QUERIES, STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
@@ -25,14 +26,7 @@ from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.worker.agents import reports
 from stream_app.worker.agents.reports import MAX_AT_ONCE, Reports
 from stream_app.worker.commit_tracker import CommitTracker
-from stream_app.worker.facts.keys import (
-    HOURS_TAG,
-    ZONE_TAG,
-    bucket_key,
-    encode_fact,
-    encode_rows,
-    store_key,
-)
+from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, store_key
 from tests.agent_fakes import (
     NOW,
     Failures,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from stream_app.contracts.business_hours import encode_rows
 from stream_app.contracts.revisions import Revision
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
     decode_fact,
     encode_fact,
-    encode_rows,
     store_key,
     why_stray,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stream_app.contracts.business_hours import encode_rows
 from stream_app.domain.poll_buckets import Bucket
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.worker.facts.keys import (
@@ -18,7 +19,6 @@ from stream_app.worker.facts.keys import (
     bucket_of,
     bucket_reader,
     decode_rows,
-    encode_rows,
     store_key,
     why_stray,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_app.contracts.business_hours import encode_hours
+from stream_app.contracts.business_hours import encode_hours, encode_rows
 from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
 from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.revisions import (
@@ -32,14 +32,7 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.errors import TableError
 from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.metrics import WorkerMetrics
-from stream_app.worker.facts.keys import (
-    HOURS_TAG,
-    ZONE_TAG,
-    bucket_key,
-    encode_fact,
-    encode_rows,
-    store_key,
-)
+from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, store_key
 from stream_app.worker.watchman import recent_records as kept_records
 from stream_app.worker.watchman import watchman
 from stream_app.worker.watchman.watchman import Watchman

@@ -1,0 +1,107 @@
+"""One type has the business hours of a store, whichever way they come."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from producers.csv_replay.open_file import Table
+from producers.csv_replay.store_rows import StoreRows, read_hours
+from producers.csv_replay.table import HOURS
+from producers.dead_letters.decode import decode_original
+from stream_app.contracts.bodies import hours_in
+from stream_app.contracts.business_hours import (
+    BusinessHours,
+    HoursRecord,
+    decode_hours,
+    encode_hours,
+    hours_version,
+)
+from stream_app.contracts.dead_letters import DeadLetter
+from stream_app.errors import RecordError
+from tests.unit.contracts.wire import STORE, wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMES = ["9:00", "09:00", "00:00:00", "17:30:15.5", "23:59:59.999999"]
+SPACES = st.sampled_from(["", " ", "\t", "  \t"])
+PADDED = st.tuples(SPACES, st.sampled_from(TIMES), SPACES).map("".join)
+DAYS = st.integers(0, 6)
+ROWS = st.lists(st.tuples(DAYS, PADDED, PADDED), max_size=5)
+
+
+def of_file(path: Path, rows: list[tuple[int, str, str]]) -> BusinessHours:
+    lines = ["store_id,dayOfWeek,start_time_local,end_time_local"]
+    lines += [f"{STORE},{day},{start},{end}" for day, start, end in rows]
+    path.write_text("\n".join(lines) + "\n")
+    store_rows = StoreRows()
+    table = Table(path, HOURS)
+    list(read_hours(table, store_rows))
+    table.close()
+    return decode_hours(encode_hours(STORE, store_rows.hours.get(STORE, ()))).hours
+
+
+def of_dead_letter(source: dict[str, str | int], original: bytes) -> BusinessHours:
+    letter = DeadLetter(source, "why", original)
+    content = decode_original(letter, stored_at=0, clock=0, tolerance=0).content
+    assert isinstance(content, HoursRecord)
+    return content.hours
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_the_same_rows_have_one_digest_whichever_way_they_come(
+    tmp_path: Path, rows: list[tuple[int, str, str]]
+) -> None:
+    record = wire({"store_id": STORE, "hours": rows})
+    objects = [
+        {name: day, "start_time_local": start, "end_time_local": end}
+        for (day, start, end), name in zip(rows, ["day", "dayOfWeek"] * 3, strict=False)
+    ]
+    path = f"/stores/{STORE}/business_hours"
+    ways: list[BusinessHours] = [
+        decode_hours(record).hours,
+        decode_hours(encode_hours(STORE, rows)).hours,
+        hours_in({"hours": json.loads(json.dumps(rows))}),
+        hours_in({"hours": objects}),
+        hours_in({"hours": [[float(day), start, end] for day, start, end in rows]}),
+        of_dead_letter({"topic": "store-business-hours"}, record),
+        of_dead_letter({"http": "x", "path": path}, wire({"hours": objects})),
+    ]
+    unique = list(dict.fromkeys((day, start.strip(), end.strip()) for day, start, end in rows))
+    if unique == [(day, start.strip(), end.strip()) for day, start, end in rows]:
+        # of rows that are there twice a file has one
+        ways.append(of_file(tmp_path / "hours.csv", rows))
+    stripped = json.dumps(
+        [(day, start.strip(), end.strip()) for day, start, end in rows], separators=(",", ":")
+    )
+    assert {hours.version for hours in ways} == {hours_version(stripped.encode())}
+    assert len(set(ways)) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((7, "1:00", "2:00"), "day 7 is not 0"),
+        ((0, "24:00", "2:00"), "hours of day 0: 24:00 ends a day"),
+        ((0, "9 am", "2:00"), "hours of day 0: not a time of day"),
+    ],
+)
+def test_no_wrong_row_can_be_held_or_written(row: Any, reason: str) -> None:
+    good = (0, "09:00", "17:00")
+    for rows in ((row,), (good, row)):
+        with pytest.raises(RecordError, match=reason):
+            BusinessHours(rows)
+        with pytest.raises(RecordError, match=reason):
+            encode_hours(STORE, rows)
+        with pytest.raises(RecordError, match=reason):
+            decode_hours(wire({"store_id": STORE, "hours": rows}))
+
+
+def test_no_hours_at_all_have_a_digest() -> None:
+    assert BusinessHours().version == hours_version(None) == hours_version(b"[]")
