@@ -41,6 +41,7 @@ from stream_app.metrics import (
     unowned_count,
 )
 from stream_app.tls import tls_context
+from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.agents.reports import Reports
 from stream_app.worker.assignment import PartitionAssignment, RestoreService
@@ -61,6 +62,8 @@ from stream_app.worker.watchman.watchman import Watchman
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from aiokafka import TopicPartition
 
     from stream_app.settings import Settings
 
@@ -302,20 +305,11 @@ def create_app(
         ),
     )
 
-    async def seek(topic: str, partition: int, offset: int) -> None:
-        await app.consumer.seek(TP(topic, partition), offset)
+    async def seek(partition: TopicPartition, offset: int) -> None:
+        await app.consumer.seek(TP(*partition), offset)
 
-    ingest = Ingest(
-        settings,
-        owned_partitions,
-        publisher,
-        latest,
-        commit_tracker,
-        gaps,
-        seek,
-        fail,
-        metrics,
-    )
+    events = EventProcessor(owned_partitions, commit_tracker, gaps, seek, fail)
+    ingest = Ingest(settings, events, owned_partitions, publisher, latest, metrics)
     reports = Reports(settings, owned_partitions, progress, publisher, clock, commit_tracker, fail)
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)

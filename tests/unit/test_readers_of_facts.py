@@ -14,6 +14,7 @@ from producers.dead_letters.replay import newest_records
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.source_records import read_source_records
 from stream_app.metrics import WorkerMetrics
+from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import ZONE_TAG, decode_fact, store_key
@@ -55,26 +56,19 @@ class Log:
             yield record
 
 
-async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
+async def _never_sought(_partition: TopicPartition, _offset: int) -> None:
     raise AssertionError
 
 
 async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
     facts = FakeFacts()
-    owned_partitions = FakeOwnedPartitions(facts)
+    owned_partitions: Any = FakeOwnedPartitions(facts)
     owned_partitions.own(OWN)
     publisher: Any = RecordingPublisher()
-    ingest = Ingest(
-        SETTINGS,
-        owned_partitions,  # type: ignore[arg-type]
-        publisher,
-        LatestPollPublisher(publisher),
-        CommitTracker(),
-        FakeGaps(),  # type: ignore[arg-type]
-        _never_sought,
-        Failures(),
-        WorkerMetrics(),
-    )
+    gaps: Any = FakeGaps()
+    events = EventProcessor(owned_partitions, CommitTracker(), gaps, _never_sought, Failures())
+    latest = LatestPollPublisher(publisher)
+    ingest = Ingest(SETTINGS, events, owned_partitions, publisher, latest, WorkerMetrics())
     last = own[-1]
     run = SimpleNamespace(
         records=own, topic=last.topic, partition=last.partition, offset=last.offset

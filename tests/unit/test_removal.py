@@ -35,6 +35,7 @@ from stream_app.domain.polls import from_bytes
 from stream_app.domain.timestamps import WEEK
 from stream_app.explain.source_records import read_source_records
 from stream_app.metrics import WorkerMetrics
+from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
@@ -176,16 +177,13 @@ class Worker:
         self.latest = LatestPollPublisher(publisher)
         self.latest.adopt(OWN, self.summary.latest)
         self.failures = Failures()
+        owned_partitions: Any = self.owned_partitions
+        gaps: Any = FakeGaps()
+        events = EventProcessor(
+            owned_partitions, CommitTracker(), gaps, _never_sought, self.failures
+        )
         self.ingest = Ingest(
-            SETTINGS,
-            self.owned_partitions,  # type: ignore[arg-type]
-            publisher,
-            self.latest,
-            CommitTracker(),
-            FakeGaps(),  # type: ignore[arg-type]
-            _never_sought,
-            self.failures,
-            WorkerMetrics(),
+            SETTINGS, events, owned_partitions, publisher, self.latest, WorkerMetrics()
         )
 
     def read(self, records: Sequence[FakeRecord]) -> None:
@@ -233,7 +231,7 @@ class Worker:
         }
 
 
-async def _never_sought(_topic: str, _partition: int, _offset: int) -> None:
+async def _never_sought(_partition: TopicPartition, _offset: int) -> None:
     raise AssertionError
 
 

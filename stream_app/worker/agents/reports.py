@@ -40,9 +40,9 @@ from stream_app.errors import (
     RevokedError,
     TableError,
 )
-from stream_app.worker.agents.acknowledge import acknowledge_when_done
 from stream_app.worker.agents.messages import dead_letter_of, taken_at, unreadable_in
 from stream_app.worker.agents.report_calculator import Calculation
+from stream_app.worker.commit_tracker import acknowledge_when_done
 from stream_app.worker.facts.keys import store_key
 
 if TYPE_CHECKING:

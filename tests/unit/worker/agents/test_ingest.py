@@ -21,7 +21,9 @@ from stream_app.domain.polls import from_bytes, poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import RevokedError, TableError
 from stream_app.metrics import WorkerMetrics
-from stream_app.worker.agents.ingest import Ingest, most_stores
+from stream_app.worker.agents.chunk_writer import most_stores
+from stream_app.worker.agents.event_processor import EventProcessor
+from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
@@ -81,20 +83,18 @@ class Desk:
         self.gaps = FakeGaps()
         self.metrics = WorkerMetrics()
         self.sought: list[tuple[str, int, int]] = []
+        owned_partitions: Any = self.owned_partitions
+        publisher: Any = self.publisher
+        gaps: Any = self.gaps
+        events = EventProcessor(
+            owned_partitions, self.commit_tracker, gaps, self.seek, self.failures
+        )
         self.ingest = Ingest(
-            SETTINGS,
-            self.owned_partitions,  # type: ignore[arg-type]
-            self.publisher,  # type: ignore[arg-type]
-            self.latest,
-            self.commit_tracker,
-            self.gaps,  # type: ignore[arg-type]
-            self.seek,
-            self.failures,
-            self.metrics,
+            SETTINGS, events, owned_partitions, publisher, self.latest, self.metrics
         )
 
-    async def seek(self, topic: str, partition: int, offset: int) -> None:
-        self.sought.append((topic, partition, offset))
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((*partition, offset))
 
     async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
         agent = {
@@ -337,7 +337,7 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
         raise ZeroDivisionError("oh")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stream_app.worker.agents.ingest.decode_packed_polls", decode)
+        patch.setattr("stream_app.worker.agents.chunk_writer.decode_packed_polls", decode)
         (bad,) = await desk.take(GOOD)
     (good,) = await desk.take(GOOD)
 

@@ -9,8 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from stream_app.worker.agents.acknowledge import acknowledge_when_done
-from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
+from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent, acknowledge_when_done
 from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settle
 
 

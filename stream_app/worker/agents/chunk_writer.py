@@ -1,0 +1,346 @@
+"""Applies the records of a chunk to the facts of their partition.
+
+A store's polls of a chunk are written once, so a backlog costs fewer writes than records. What
+cannot be used is rejected with a reason; what cannot be written raises.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from stream_app.contracts.business_hours import decode_hours
+from stream_app.contracts.partitioning import partition_of
+from stream_app.contracts.polls import decode_packed_polls, split_ill_dated
+from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
+from stream_app.contracts.revisions import Revision, origin_of
+from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.topics import STORE_STATUS
+from stream_app.domain.poll_buckets import BucketLayout
+from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
+from stream_app.domain.timestamps import format_instant
+from stream_app.domain.timezones import unknown_name
+from stream_app.durations import format_duration
+from stream_app.errors import RecordError, RevokedError, TableError
+from stream_app.kafka.safe_records import UnreadableRecords
+from stream_app.worker.agents.chunk_result import ChunkResult, MisplacedRecord
+from stream_app.worker.facts.keys import (
+    HOURS_TAG,
+    REMOVED_TAG,
+    ZONE_TAG,
+    bucket_key,
+    bucket_reader,
+    decode_fact,
+    encode_fact,
+    encode_polls_removal,
+    encode_taken_back,
+    store_key,
+)
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterable, Iterator
+
+    from stream_app.settings import Settings
+    from stream_app.worker.latest_polls import LatestPollPublisher
+    from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
+
+log = logging.getLogger(__name__)
+
+_PollsOfStore = list[tuple[Any, list[int]]]
+"""The records of one store in a chunk, each with its packed polls."""
+
+
+class ChunkWriter:
+    """Writes what the records of a chunk say into the facts of their partition.
+
+    Args:
+        settings: retention, tolerance, partitions and the most stores.
+        owned_partitions: knows how many stores there are.
+        latest_polls: knows the newest poll of each store.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        owned_partitions: OwnedPartitions,
+        latest_polls: LatestPollPublisher,
+    ) -> None:
+        self._settings = settings
+        self._layout = BucketLayout(settings.retention)
+        self._owned_partitions = owned_partitions
+        self._latest_polls = latest_polls
+
+    def apply_polls(self, records: Iterable[Any], result: ChunkResult) -> None:
+        """Apply records of `store-status`.
+
+        Raises:
+            RevokedError: the partition is closed.
+            TableError: the database cannot be read.
+        """
+        stores: dict[str, _PollsOfStore] = {}
+        for record in records:
+            try:
+                removed = removal_in(record.value)
+                if removed is not None:
+                    self._remove_polls(removed, record, result, stores)
+                    continue
+                batch, rejected = decode_packed_polls(record.value)
+                polls, ill_dated = self._split_ill_dated(batch.polls, record)
+                rejected += ill_dated
+            except Exception as error:  # noqa: BLE001  it becomes a dead letter
+                result.rejected.append((record, _reason(record, error)))
+                continue
+            store = store_key(batch.store_id)
+            if self._belongs_elsewhere(record, batch.store_id, store, result):
+                continue
+            removal = result.owned.removals.get(store)
+            if removal is not None and removal.hides(record, _topic_id(result.owned)):
+                continue
+            if rejected:
+                reason = "; ".join(rejected[:20])
+                if polls:
+                    reason = f"{len(rejected)} polls refused: {reason}"
+                result.rejected.append((record, reason))
+            if polls and not self._exceeds_max_stores(record, batch.store_id, store, result):
+                stores.setdefault(batch.store_id, []).append((record, polls))
+        for store_id, gathered in stores.items():
+            self._apply_store(store_id, gathered, result)
+
+    def apply_hours(self, records: Iterable[Any], result: ChunkResult) -> None:
+        """Apply records of `store-business-hours`; it raises what `apply_polls` raises."""
+        self._apply_each(records, result, HOURS_TAG, _hours)
+
+    def apply_timezones(self, records: Iterable[Any], result: ChunkResult) -> None:
+        """Apply records of `store-timezones`; it raises what `apply_polls` raises."""
+        self._apply_each(records, result, ZONE_TAG, _zone)
+
+    def _belongs_elsewhere(
+        self, record: Any, store_id: str, store: bytes, result: ChunkResult
+    ) -> bool:
+        # a partition has had facts of its own stores only, ever since there were workers
+        if store in result.owned.stores or store in result.stores:
+            return False
+        right = partition_of(store_id.encode(), self._settings.partitions)
+        if right == result.owned.number:
+            return False
+        result.misplaced.append(MisplacedRecord(record, store_id, right, origin_of(record)))
+        return True
+
+    def _exceeds_max_stores(
+        self, record: Any, store_id: str, store: bytes, result: ChunkResult
+    ) -> bool:
+        """Reject a record whose store is new where there are too many stores."""
+        if store in result.owned.stores or store in result.accepted_stores:
+            return False
+        if result.new_store_capacity is None:
+            stores = self._owned_partitions.store_count()
+            result.new_store_capacity = most_stores(self._settings) - stores
+        if result.new_store_capacity > 0:
+            result.new_store_capacity -= 1
+            result.accepted_stores.add(store)
+            return False
+        reason = (
+            f"store {store_id} is new, and there are as many as STORE_UPTIME_MAX_STORES="
+            f"{self._settings.max_stores} allows"
+        )
+        result.rejected.append((record, reason))
+        return True
+
+    def stands(self, owned: OwnedPartition, store: bytes) -> bool:
+        """True if the store has any poll, hours or a timezone."""
+        return any(
+            decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, ZONE_TAG)
+        ) or any(self._poll_keys(owned, store))
+
+    def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
+        """The keys under which a store has polls."""
+        for bucket in self._layout.all_buckets(owned.bucket_kinds):
+            key = bucket_key(store, bucket)
+            if owned.get(key):
+                yield key
+
+    def _apply_each(
+        self,
+        records: Iterable[Any],
+        result: ChunkResult,
+        tag: bytes,
+        fact_of: Callable[[bytes | None], tuple[str, bytes]],
+    ) -> None:
+        """Apply records of a topic of which a store's newest record counts, one after the other."""
+        for record in records:
+            content = None
+            try:
+                store_id = taken_back_in(record)
+                if store_id is None:
+                    store_id, content = fact_of(record.value)
+            except Exception as error:  # noqa: BLE001  it becomes a dead letter
+                result.rejected.append((record, _reason(record, error)))
+                continue
+            store = store_key(store_id)
+            if self._belongs_elsewhere(record, store_id, store, result):
+                continue
+            current, known_content = decode_fact(result.owned.get(store + tag))
+            revision = Revision.of(record).superseding(current)
+            if revision is None:
+                continue
+            # written also where the content is the same, and where there was nothing to take back:
+            # an older record must find it
+            if content is not None and self._exceeds_max_stores(record, store_id, store, result):
+                continue
+            if content is None:
+                result.retracted.add(store)
+                result.put(store + tag, encode_taken_back(revision))
+            else:
+                result.stores.add(store)
+                result.put(store + tag, encode_fact(revision, content))
+                # once for each name: at a new start the record is not applied again
+                if tag == ZONE_TAG and content != known_content:
+                    self._warn_of_timezone(store_id, content.decode())
+
+    def _warn_of_timezone(self, store_id: str, name: str) -> None:
+        if unknown_name(name) is not None:
+            log.warning(
+                "store %s: %r is not an IANA time zone: the default one, %s, applies",
+                store_id,
+                name,
+                self._settings.default_timezone,
+            )
+
+    def _remove_polls(
+        self, store_id: str, record: Any, result: ChunkResult, stores: dict[str, _PollsOfStore]
+    ) -> None:
+        """Take back all polls of a store that came before a record."""
+        store, owned = store_key(store_id), result.owned
+        if self._belongs_elsewhere(record, store_id, store, result):
+            return
+        known = owned.removals.get(store)
+        revision = Revision.of(record).superseding(None if known is None else known.revision)
+        if revision is None:
+            return
+        stores.pop(store_id, None)
+        for key in list(self._poll_keys(owned, store)):
+            result.put(key, None)
+        # last: where a crash comes in between, the record is applied again
+        removal = PollsRemoval(revision, record.timestamp, _topic_id(owned))
+        result.put(store + REMOVED_TAG, encode_polls_removal(removal))
+        owned.removals[store] = removal
+        result.removed.add(store)
+        result.retracted.add(store)
+
+    def _split_ill_dated(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
+        # the broker's time of the record, so that a replay rejects what was rejected before
+        append_time = record.timestamp * 1000
+        tolerance, earliest = self._settings.future_tolerance, self._settings.earliest_poll
+        if not polls or (
+            min(polls) >> 1 >= earliest and max(polls) >> 1 <= append_time + tolerance
+        ):
+            # nearly always: without a call for each poll
+            return polls, []
+        pairs = [(poll >> 1, bool(poll & 1)) for poll in polls]
+        good, reasons = split_ill_dated(pairs, append_time, tolerance, earliest)
+        return [instant << 1 | active for instant, active in good], reasons
+
+    def _apply_store(self, store_id: str, gathered: _PollsOfStore, result: ChunkResult) -> None:
+        store = store_key(store_id)
+        try:
+            read = bucket_reader(result.owned, store)
+            polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
+            late_records: list[tuple[Any, str, int]] = []
+            newest_poll = self._newest(store, polls, result)
+            if newest_poll - (polls[0] >> 1) > self._settings.retention:
+                late = self._layout.late(polls, read)
+                late_records = list(self._late_records(gathered, late, newest_poll))
+                polls = without(polls, late)
+            writes = self._layout.writes(polls, read) if polls else []
+        except (RevokedError, TableError):
+            # nothing is wrong with the records
+            raise
+        except Exception as error:  # noqa: BLE001  it becomes a dead letter
+            if len(gathered) == 1:
+                ((record, _),) = gathered
+                result.rejected.append((record, _reason(record, error)))
+                return
+            # one of them is to blame: the others are applied
+            for one in gathered:
+                self._apply_store(store_id, [one], result)
+            return
+        result.late += late_records
+        for write in writes:
+            result.put(bucket_key(store, write.bucket), to_bytes(write.polls))
+            result.expired += write.expired
+        if not polls:
+            return
+        result.stores.add(store)
+        result.newest_poll = max(result.newest_poll or 0, newest(polls))
+        result.latest[store] = later(polls[-1], result.latest.get(store, polls[-1]))
+
+    def _newest(self, store: bytes, polls: array[int], result: ChunkResult) -> int:
+        """The instant of the newest poll that is known of a store, these polls included."""
+        known = None
+        if store not in result.removed:
+            known = self._latest_polls.newest_of(result.owned.number, store)
+        return max(polls[-1], known or 0, result.latest.get(store, 0)) >> 1
+
+    def _late_records(
+        self, gathered: _PollsOfStore, late: array[int], newest_poll: int
+    ) -> Iterator[tuple[Any, str, int]]:
+        """The records that hold late polls, why these are rejected, and how many they are."""
+        instants = {poll >> 1 for poll in late}
+        for record, packed in gathered:
+            matches = sorted(poll >> 1 for poll in packed if poll >> 1 in instants)
+            if matches:
+                polls = format_instant(matches[0])
+                if len(matches) > 1:
+                    polls = (
+                        f"{len(matches)} polls refused: {polls} to {format_instant(matches[-1])}"
+                    )
+                reason = (
+                    f"{polls}: older than STORE_UPTIME_RETENTION "
+                    f"({format_duration(self._settings.retention)}) before the store's newest "
+                    f"poll, {format_instant(newest_poll)}"
+                )
+                yield record, reason, len(matches)
+
+
+def most_stores(settings: Settings) -> int:
+    """The number of stores that workers accept: a little more than the setting says.
+
+    What the API accepted must not be rejected behind its 202. Several API processes, which do not
+    know of each other's newest stores, may accept a few more than the setting says.
+    """
+    return settings.max_stores + settings.max_stores // 100
+
+
+def _hours(value: bytes | None) -> tuple[str, bytes]:
+    record = decode_hours(value)
+    return record.store_id, record.hours.encode()
+
+
+def _zone(value: bytes | None) -> tuple[str, bytes]:
+    record = decode_zone(value)
+    return record.store_id, record.timezone.encode()
+
+
+def readable(records: Iterable[Any], result: ChunkResult) -> Iterator[Any]:
+    """The records that can be read; the others are rejected."""
+    for record in records:
+        if isinstance(record, UnreadableRecords):
+            result.rejected.append((record, record.reason))
+        else:
+            yield record
+
+
+def _reason(record: Any, error: Exception) -> str:
+    """Why a record is rejected; an error that nobody expected is logged too."""
+    if isinstance(error, RecordError):
+        return str(error)
+    log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
+    return f"internal error: {error!r}"
+
+
+def _topic_id(owned: OwnedPartition) -> str:
+    """The id of `store-status`; empty: not known."""
+    position = owned.positions.get(STORE_STATUS.name)
+    return "" if position is None else position.topic_id
