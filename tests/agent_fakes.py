@@ -16,6 +16,7 @@ from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.settings import Settings
 from stream_app.worker.owned_partitions import OwnedPartition
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -50,20 +51,6 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-@dataclass(frozen=True)
-class FakeRecord:
-    """What aiokafka makes of a Kafka record; the time in milliseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-    timestamp_type: int = 1
-
-
 @dataclass
 class FakeMessage:
     """What Faust hands out of a Kafka record; the time in seconds."""
@@ -81,12 +68,12 @@ class FakeMessage:
         return [
             FakeRecord(
                 self.topic,
-                self.partition,
-                self.offset,
-                round(self.timestamp * 1000),
-                self.key,
                 self.value,
-                self.headers,
+                partition=self.partition,
+                offset=self.offset,
+                timestamp=round(self.timestamp * 1000),
+                key=self.key,
+                headers=self.headers,
             )
         ]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -36,6 +34,7 @@ from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS
 from stream_app.errors import ReportError
 from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.settings import Settings, named_stores
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,22 +44,6 @@ if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
-
-
-@dataclass
-class FakeRecord:
-    """A consumer record as far as our handlers look at it; `timestamp` in ms.
-
-    One that is made later has a higher offset, unless a test says otherwise.
-    """
-
-    topic: str
-    value: bytes | None
-    timestamp: int = 0
-    offset: int = field(default_factory=count().__next__)
-    partition: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
-    key: bytes | None = None
 
 
 class Sent(NamedTuple):

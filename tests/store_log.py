@@ -15,7 +15,8 @@ from stream_app.contracts.revisions import (
 )
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_TIMEZONES
-from tests.agent_fakes import PARTITIONS, FakeRecord, store_in
+from tests.agent_fakes import PARTITIONS, store_in
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,13 @@ class StoreLog:
     ) -> FakeRecord:
         log = self.records[partition]
         record = FakeRecord(
-            STORE_TIMEZONES.name, partition, len(log), self.clock, key, value, headers
+            STORE_TIMEZONES.name,
+            value,
+            partition=partition,
+            offset=len(log),
+            timestamp=self.clock,
+            key=key,
+            headers=headers,
         )
         log.append(record)
         return record

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-from tests.agent_fakes import FakeRecord
+    from tests.fake_record import FakeRecord
 
 SETTINGS = settings_with()
 

@@ -57,13 +57,13 @@ from tests.agent_fakes import (
     FakeFacts,
     FakeGaps,
     FakeOwnedPartitions,
-    FakeRecord,
     FakeStream,
     RecordingPublisher,
     settings_with,
     settle,
     store_in,
 )
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -131,7 +131,15 @@ class Logs:
     ) -> FakeRecord:
         self.clock += 1
         log = self.records[topic, partition]
-        record = FakeRecord(topic, partition, len(log), self.clock, key, value, headers)
+        record = FakeRecord(
+            topic,
+            value,
+            partition=partition,
+            offset=len(log),
+            timestamp=self.clock,
+            key=key,
+            headers=headers,
+        )
         log.append(record)
         return record
 
@@ -512,7 +520,9 @@ def test_the_view_of_the_api_agrees_in_any_order(
     tombstone, exists = None, encode_store(StoreRecord(STORE))
     told = [exists, exists if model.exists else tombstone]
     logs.records[STORES.name, OWN] = [
-        FakeRecord(STORES.name, OWN, offset, 0, STORE.encode(), value)
+        FakeRecord(
+            STORES.name, value, partition=OWN, offset=offset, timestamp=0, key=STORE.encode()
+        )
         for offset, value in enumerate(told)
     ]
     topics = [STORES.name, *TAGS]
@@ -556,7 +566,15 @@ def test_the_key_of_a_record_without_a_value_names_the_store(
     worker = Worker()
     worker.read([logs.send(STORE_BUSINESS_HOURS.name, OWN, encode_hours(STORE, []))])
     offset, clock = len(logs.own(STORE_BUSINESS_HOURS.name)), logs.clock + 1
-    record = FakeRecord(STORE_BUSINESS_HOURS.name, OWN, offset, clock, key, None, headers)
+    record = FakeRecord(
+        STORE_BUSINESS_HOURS.name,
+        None,
+        partition=OWN,
+        offset=offset,
+        timestamp=clock,
+        key=key,
+        headers=headers,
+    )
     if taken_back is None:
         with pytest.raises(AssertionError):
             worker.read([record])
@@ -590,7 +608,18 @@ def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() 
     worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
 
     owned.positions = {STORE_STATUS.name: SourcePosition("new", 0)}
-    worker.read([FakeRecord(STORE_STATUS.name, OWN, 0, NOW // 1000, STORE.encode(), poll(2))])
+    worker.read(
+        [
+            FakeRecord(
+                STORE_STATUS.name,
+                poll(2),
+                partition=OWN,
+                offset=0,
+                timestamp=NOW // 1000,
+                key=STORE.encode(),
+            )
+        ]
+    )
     assert worker.state()["exists"]
 
 

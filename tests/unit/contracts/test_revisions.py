@@ -22,7 +22,7 @@ from stream_app.contracts.revisions import (
     origin_of,
 )
 from stream_app.contracts.stores import decode_zone
-from tests.agent_fakes import FakeRecord
+from tests.fake_record import FakeRecord
 from tests.store_log import OTHERS, OWN, STORE, StoreLog, compacted
 
 if TYPE_CHECKING:
@@ -250,7 +250,15 @@ def forged(**claimed: Any) -> FakeRecord:
 
 
 def carrying(header: Any, at: int = 2000, offset: int = 7) -> FakeRecord:
-    return FakeRecord("topic", OWN, offset, at, b"key", b"value", [(ORIGIN_HEADER, header)])
+    return FakeRecord(
+        "topic",
+        b"value",
+        partition=OWN,
+        offset=offset,
+        timestamp=at,
+        key=b"key",
+        headers=[(ORIGIN_HEADER, header)],
+    )
 
 
 SENT_THERE = Revision(7, 2000)
@@ -311,7 +319,7 @@ def test_no_header_keeps_a_later_record_away(record: FakeRecord) -> None:
     """Neither one on the right partition, nor one that was forwarded."""
     current = Revision.of(record).superseding(None)
     for later in (
-        FakeRecord("topic", OWN, 8, 2000, b"key", b"value"),
+        FakeRecord("topic", b"value", partition=OWN, offset=8, timestamp=2000, key=b"key"),
         carrying(encode_origin(RecordOrigin(2001, OTHER, 4)), at=2002, offset=8),
         carrying(encode_origin(RecordOrigin(2001, OTHERS[1], 0)), at=2002, offset=8),
     ):

@@ -34,7 +34,7 @@ from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.settings import Settings
-from tests.fakes import FakeRecord
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -10,7 +10,8 @@ from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import partition_reader
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.partition_reader import PartitionReader
-from tests.unit.producers.dead_letters.fake_reader import SETTINGS, Record
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS
 
 
 class ConsumerDouble:
@@ -37,7 +38,7 @@ class ConsumerDouble:
         if not offsets:
             return {}
         self.position_now = offsets[-1] + 1
-        return {self.partition: [Record(offset, 0, b"") for offset in offsets]}
+        return {self.partition: [FakeRecord(PLACE.topic, b"", offset=o) for o in offsets]}
 
     async def position(self, _partition: TopicPartition) -> int:
         return self.position_now

@@ -16,7 +16,8 @@ from stream_app.errors import RecordError
 from stream_app.kafka import topic_tail as module
 from stream_app.kafka.safe_records import UnreadableRecords
 from stream_app.kafka.topic_tail import TopicTail
-from tests.fakes import SETTINGS, FakeRecord
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

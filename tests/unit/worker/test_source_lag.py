@@ -13,7 +13,8 @@ from stream_app.errors import BrokerUnavailableError
 from stream_app.metrics import Lag
 from stream_app.worker import source_lag
 from stream_app.worker.source_lag import SourceLags
-from tests.agent_fakes import NOW, FakeOwnedPartitions, FakeRecord, settings_with
+from tests.agent_fakes import NOW, FakeOwnedPartitions, settings_with
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +52,9 @@ class Brokers:
             if taken is None:
                 await asyncio.Event().wait()
             assert taken is not None
-            found[partition] = FakeRecord(topic, partition, offset, taken // 1000, None, b"")
+            found[partition] = FakeRecord(
+                topic, b"", partition=partition, offset=offset, timestamp=taken // 1000, key=None
+            )
         return found
 
 

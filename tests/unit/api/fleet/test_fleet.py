@@ -25,7 +25,8 @@ from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import HOUR, MINUTE
 from stream_app.errors import BrokerUnavailableError
-from tests.fakes import SETTINGS, FakeGateway, FakeRecord, pieces_of, report_state
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS, FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:

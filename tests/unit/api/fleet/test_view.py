@@ -25,7 +25,8 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK, to_datetime
 from stream_app.errors import RecordError
-from tests.fakes import SETTINGS, FakeRecord
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator

@@ -14,7 +14,7 @@ from stream_app.contracts.report_requests import FLEET, FleetRequest, PartReques
 from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEvent, encode_event
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
 from stream_app.domain.report import CSV_HEADER
-from tests.fakes import FakeRecord
+from tests.fake_record import FakeRecord
 from tests.unit.api.answers import REPORT
 
 if TYPE_CHECKING:

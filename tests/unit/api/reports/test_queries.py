@@ -17,7 +17,8 @@ from stream_app.contracts.report_results import ReportEvent, encode_event
 from stream_app.contracts.topics import QUERY_RESULTS, STORE_QUERIES
 from stream_app.errors import ReportError, WorkersBehindError
 from stream_app.kafka.batch_producer import BatchMetadata
-from tests.fakes import SETTINGS, FakeRecord
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS
 from tests.unit.api.answers import CONTENT, STORE
 
 if TYPE_CHECKING:

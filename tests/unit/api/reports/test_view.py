@@ -18,7 +18,8 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.errors import RecordError
-from tests.fakes import FakeRecord, report_state
+from tests.fake_record import FakeRecord
+from tests.fakes import report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from stream_app.errors import WorkersBehindError
-from tests.fakes import FakeRecord
+from tests.fake_record import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
 
 if TYPE_CHECKING:

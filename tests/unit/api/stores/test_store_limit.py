@@ -16,7 +16,8 @@ from api.stores.store_limit import UNREGISTERED_SECONDS, StoreLimit
 from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
-from tests.fakes import SETTINGS, FakeGateway, FakeRecord
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS, FakeGateway
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_
 from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.errors import RecordError
-from tests.fakes import FakeRecord
+from tests.fake_record import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
 from tests.unit.contracts.wire import unchecked_hours
 

@@ -18,7 +18,8 @@ from stream_app.contracts.webhooks import Webhook, encode_webhook
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offset_tracker import ResumableOffsetTracker
 from stream_app.kafka.safe_records import UnreadableRecords
-from tests.fakes import SETTINGS, FakeRecord
+from tests.fake_record import FakeRecord
+from tests.fakes import SETTINGS
 from tests.unit.api.answers import REPORT
 
 if TYPE_CHECKING:

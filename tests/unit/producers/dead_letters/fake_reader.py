@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import DEAD_LETTERS, TopicSpec
 from stream_app.settings import Settings
+from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
 SETTINGS = Settings.from_environment({})
-
-
-@dataclass
-class Record:
-    """A consumer record; `timestamp` in ms."""
-
-    offset: int
-    timestamp: int
-    value: bytes | None
-    key: bytes | None = None
-    partition: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class FakeReader:
@@ -43,7 +31,7 @@ class FakeReader:
         self.oldest = oldest
         self.read = 0
         self.most_at_once = 0
-        self.partitions: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.partitions: defaultdict[tuple[str, int], list[FakeRecord]] = defaultdict(list)
 
     def add(
         self,
@@ -57,7 +45,7 @@ class FakeReader:
         partition = partition_of(store_id.encode(), topic.partitions(SETTINGS))
         records = self.partitions[topic.name, partition]
         offset, key = self.oldest + len(records), store_id.encode()
-        records.append(Record(offset, timestamp, value, key, partition, headers))
+        records.append(FakeRecord(topic.name, value, timestamp, offset, partition, headers, key))
         return records[-1].offset
 
     def add_dead_letter(self, dead_letter: DeadLetter, timestamp: int = 0) -> int:
@@ -73,7 +61,7 @@ class FakeReader:
 
     async def records(
         self, partition: TopicPartition, first: int, end: int
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncIterator[FakeRecord]:
         self.most_at_once = max(self.most_at_once, end - first)
         for record in self.partitions[tuple(partition)]:
             if first <= record.offset < end:

@@ -9,7 +9,8 @@ from producers.dead_letters.log import DeadLetterFilter, DeadLetterLog, StoredDe
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import DEAD_LETTERS
 from stream_app.errors import StoreUptimeError
-from tests.unit.producers.dead_letters.fake_reader import FakeReader, Record
+from tests.fake_record import FakeRecord
+from tests.unit.producers.dead_letters.fake_reader import FakeReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,9 @@ async def test_an_empty_topic() -> None:
 
 async def test_a_record_of_another_program_is_shown_as_it_is() -> None:
     log, reader = await make_log(1)
-    reader.partitions[DEAD_LETTERS.name, 0][0] = Record(OLDEST, 5, b"hello", b"k")
+    reader.partitions[DEAD_LETTERS.name, 0][0] = FakeRecord(
+        DEAD_LETTERS.name, b"hello", 5, OLDEST, key=b"k"
+    )
     stored = await log.get(OLDEST)
     assert (stored.dead_letter.source, stored.dead_letter.original, stored.dead_letter.key) == (
         {},

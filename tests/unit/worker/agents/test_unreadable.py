@@ -22,7 +22,8 @@ from stream_app.domain.timestamps import MINUTE
 from stream_app.kafka.safe_records import UnreadableRecords
 from stream_app.worker.consumer import ChunkMessage, ChunkScheduler
 from stream_app.worker.facts.keys import decode_fact
-from tests.agent_fakes import NOW, FakeEvent, FakeRecord, FakeStream, settle, store_in
+from tests.agent_fakes import NOW, FakeEvent, FakeStream, settle, store_in
+from tests.fake_record import FakeRecord
 from tests.unit.worker.agents.test_ingest import Desk as IngestDesk
 from tests.unit.worker.agents.test_reports import Desk as ReportsDesk
 
@@ -38,7 +39,7 @@ def unreadable(spec: TopicSpec, first: int, last: int) -> UnreadableRecords:
 
 
 def good(spec: TopicSpec, offset: int, value: bytes) -> FakeRecord:
-    return FakeRecord(spec.name, 0, offset, NOW // 1000, b"k", value)
+    return FakeRecord(spec.name, value, partition=0, offset=offset, timestamp=NOW // 1000, key=b"k")
 
 
 def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
