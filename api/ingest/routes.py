@@ -18,6 +18,7 @@ from api.http.request_body import RequestBody, json_in, stopping
 from api.ingest.batch import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooManyRefusedError
 from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_body
 from api.keys import BODIES, INGESTION
+from stream_app.contracts.api_paths import STATUS, STORE_STATUS
 from stream_app.contracts.bodies import poll_in
 from stream_app.contracts.fields import parse_uuid, status_name
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, foreign_encoding
@@ -61,7 +62,7 @@ _EXPECTED_MANY: Final = 'a JSON array, or lines, of {"store_id", "status", "time
 routes = web.RouteTableDef()
 
 
-@routes.post("/stores/{store_id}/status")
+@routes.post(STORE_STATUS)
 async def post_status(request: web.Request) -> web.Response:
     """One poll; without a time it is of now."""
     ingestion = request.app[INGESTION]
@@ -87,7 +88,7 @@ async def post_status(request: web.Request) -> web.Response:
     )
 
 
-@routes.post("/status")
+@routes.post(STATUS)
 async def post_statuses(request: web.Request) -> web.Response:
     """Polls of many stores; one that is refused refuses no other."""
     async with RequestBody(request, request.app[BODIES]) as body:

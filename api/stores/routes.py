@@ -17,6 +17,7 @@ from api.http.query_params import int_param
 from api.http.request_body import RequestBody, json_in
 from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
+from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.bodies import hours_in, zone_in
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
 from stream_app.domain.timezones import find_zone
@@ -40,7 +41,7 @@ _EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
 routes = web.RouteTableDef()
 
 
-@routes.put("/stores/{store_id}/business_hours")
+@routes.put(STORE_HOURS)
 async def put_business_hours(request: web.Request) -> web.Response:
     """Replace all business hours of a store; no row at all: open 24/7."""
     async with RequestBody(request, request.app[BODIES]) as body:
@@ -58,7 +59,7 @@ async def put_business_hours(request: web.Request) -> web.Response:
     return accepted(answer)
 
 
-@routes.put("/stores/{store_id}/timezone")
+@routes.put(STORE_TIMEZONE)
 async def put_timezone(request: web.Request) -> web.Response:
     """Replace the zone of a store; an unknown one is kept, and the default one applies."""
     async with RequestBody(request, request.app[BODIES]) as body:

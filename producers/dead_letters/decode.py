@@ -5,13 +5,13 @@ It is pure: from a dead letter it makes the content that can be sent, or raises 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from producers.csv_replay.header import find_columns
 from producers.csv_replay.store_rows import hours_row
 from producers.csv_replay.table import HOURS, KINDS, POLLS, pick_values
+from stream_app.contracts import api_paths
 from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
 from stream_app.contracts.business_hours import HoursRecord, decode_hours
 from stream_app.contracts.fields import parse_status, parse_uuid, shown
@@ -34,9 +34,6 @@ from stream_app.errors import RecordError, StoreUptimeError
 if TYPE_CHECKING:
     from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.domain.business_hours import Row
-
-_OF_A_STORE: Final = re.compile(r"/stores/([^/]+)/(status|business_hours|timezone)")
-_MANY_POLLS: Final = "/status"
 
 
 class NotReplayableError(RecordError):
@@ -155,26 +152,24 @@ def _row(kind_name: str, header: str, line: bytes | None) -> DecodedOriginal:
 
 
 def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) -> Replayable:
-    of_a_store = _OF_A_STORE.fullmatch(path)
-    if of_a_store is None and path != _MANY_POLLS:
-        raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
-    if of_a_store is None and whole:
-        raise NotReplayableError(
-            "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
-            "post it again"
-        )
-    content = parse_json(body or b"")
-    if of_a_store is None:
-        store_id, poll = poll_item_in(content, stored_at)
+    if path == api_paths.STATUS:
+        if whole:
+            raise NotReplayableError(
+                "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
+                "post it again"
+            )
+        store_id, poll = poll_item_in(parse_json(body or b""), stored_at)
         return PollBatch(store_id, [poll])
-    store_id = parse_uuid(of_a_store[1])
-    match of_a_store[2]:
-        case "status":
-            return PollBatch(store_id, [poll_in(content, stored_at)])
-        case "business_hours":
-            return HoursRecord(store_id, hours_in(content))
-        case _:
-            return ZoneRecord(store_id, zone_in(content))
+    if (store := api_paths.store_in(path, api_paths.STORE_STATUS)) is not None:
+        content = parse_json(body or b"")
+        return PollBatch(parse_uuid(store), [poll_in(content, stored_at)])
+    if (store := api_paths.store_in(path, api_paths.STORE_HOURS)) is not None:
+        content = parse_json(body or b"")
+        return HoursRecord(parse_uuid(store), hours_in(content))
+    if (store := api_paths.store_in(path, api_paths.STORE_TIMEZONE)) is not None:
+        content = parse_json(body or b"")
+        return ZoneRecord(parse_uuid(store), zone_in(content))
+    raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
 
 
 def _validated(

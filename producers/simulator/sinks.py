@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 
 from producers.record_sink import RecordSink
+from stream_app.contracts import api_paths
 from stream_app.contracts.fields import shown, status_name
 from stream_app.contracts.polls import ahead_of_clock, encode_poll, encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
@@ -155,10 +156,9 @@ class HttpPingSink:
 
     def _request(self, pings: Sequence[Ping]) -> tuple[str, bytes]:
         if len(pings) == 1:
-            return f"/stores/{self._store_ids[pings[0].store]}/status", orjson.dumps(
-                _content(pings[0])
-            )
-        return "/status", orjson.dumps(
+            path = api_paths.STORE_STATUS.format(store_id=self._store_ids[pings[0].store])
+            return path, orjson.dumps(_content(pings[0]))
+        return api_paths.STATUS, orjson.dumps(
             [{"store_id": self._store_ids[ping.store], **_content(ping)} for ping in pings]
         )
 
