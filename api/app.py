@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api import health
 from api.fleet import badge_routes as badges
 from api.fleet import routes as fleet
+from api.health import routes as health
 from api.http import static_files as pages
 from api.http.connections import SERVER_OPTIONS
 from api.http.described_parameters import described_parameters_only
@@ -17,21 +17,11 @@ from api.http.event_stream import EventStreams
 from api.http.host_and_origin import own_hosts_only
 from api.http.problems import problem_middleware
 from api.http.response_headers import complete_headers
+from api.http.services import provide
 from api.ingest import routes as statuses
-from api.keys import (
-    BODIES,
-    DEFAULT_TIMEZONE,
-    EVENT_STREAMS,
-    FLEET,
-    GATEWAY,
-    INGESTION,
-    REPORTS,
-    STORES,
-    WEBHOOKS,
-)
 from api.metrics import counted
 from api.openapi import routes as documents
-from api.openapi.routes import DOCUMENTS, Documents
+from api.openapi.routes import Documents
 from api.public.app import MOUNTED_AT, public_app
 from api.reports import diff_routes as diff
 from api.reports import event_routes as report_events
@@ -91,20 +81,12 @@ def create_app(gateway: Gateway) -> web.Application:
         ],
         handler_args=SERVER_OPTIONS,
     )
-    app[GATEWAY] = gateway
-    app[REPORTS] = gateway.report_service
-    app[STORES] = gateway.store_service
-    app[INGESTION] = gateway.ingestion
-    app[FLEET] = gateway.fleet_service
-    app[EVENT_STREAMS] = streams
-    app[WEBHOOKS] = gateway.webhooks
-    app[BODIES] = gateway.bodies
-    app[DEFAULT_TIMEZONE] = settings.default_timezone
-    app[DOCUMENTS] = Documents(app, settings)
+    services = {**gateway.services, EventStreams: streams}
+    provide(app, {**services, Documents: Documents(app, settings)})
     app.cleanup_ctx.extend([run_gateway, watch_delays])
     app.on_shutdown.append(begin_to_stop)
     app.on_response_prepare.append(complete_headers)
     for module in _ROUTES:
         app.add_routes(module.routes)
-    app.add_subapp(f"{MOUNTED_AT}/", public_app(gateway))
+    app.add_subapp(f"{MOUNTED_AT}/", public_app(gateway.public_status))
     return app

@@ -11,12 +11,11 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from aiokafka import TopicPartition
+from typing import TYPE_CHECKING, Any
 
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
+from api.health.service import Readiness
 from api.http.memory_budget import MemoryBudget
 from api.http.request_body import READING_BYTES, RequestBodies
 from api.ingest.service import IngestService
@@ -28,7 +27,9 @@ from api.kafka.shutdown import CLOSING_SECONDS
 from api.metrics import ApiMetrics, ApiSources
 from api.public.status import PublicStatus
 from api.reports.service import ReportService
+from api.reports.trigger import ReportTrigger
 from api.reports.view import ReportLog
+from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, StoreView
@@ -39,21 +40,17 @@ from stream_app.contracts.topics import (
     QUERY_RESULTS,
     REPORT_RESULTS,
     REQUEST_TOPICS,
-    STORES,
 )
-from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.applied_offsets import AppliedOffsets
-from stream_app.kafka.connectivity import LOST, BrokerMonitor
+from stream_app.kafka.connectivity import BrokerMonitor
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.topic_tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
-from stream_app.settings import named_stores
+from stream_app.settings import Settings, named_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from stream_app.settings import Settings
 
 
 class Gateway:
@@ -108,16 +105,18 @@ class Gateway:
         view = FleetView(self._registry.database, settings)
         stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
-        self._followed: list[TopicTail | AppliedOffsets] = [
-            stores_tail,
-            latest_tail,
-            reports_tail,
-            self._progress,
-        ]
         self._connection = KafkaConnection(
             settings,
             readers=[self._highwaters, self._reach, self._progress, self._age, self._topics],
             views=[stores_tail, latest_tail, reports_tail],
+        )
+        self.readiness = Readiness(
+            self._connection,
+            self._highwaters,
+            self._reach,
+            self._topics,
+            [stores_tail, latest_tail, reports_tail],
+            self._progress,
         )
         self.report_service = ReportService(
             settings, clock, self._connection, self._report_log, reports_tail.catch_up, changes
@@ -130,6 +129,15 @@ class Gateway:
             self.report_service,
             self.metrics,
         )
+        budget = MemoryBudget(unacknowledged)
+        self.ingestion = IngestService(
+            settings,
+            clock,
+            BoundedPublisher(self._connection.send, budget, settings),
+            self._connection.require_connected,
+            StoreLimit(self._registry, settings.max_stores),
+            self.metrics,
+        )
         self.store_service = StoreService(
             self._registry,
             read=lambda: self._connection.bounded_wait(stores_tail.catch_up()),
@@ -138,6 +146,7 @@ class Gateway:
             ),
             applied=self._progress.catch_up,
             require=self._connection.require_connected,
+            send_removal=self.ingestion.remove,
         )
         self.fleet_service = FleetService(
             settings,
@@ -150,16 +159,20 @@ class Gateway:
         self.public_status = PublicStatus(
             named_stores(settings.public_stores), self.fleet_service, self.report_service
         )
-        budget = MemoryBudget(unacknowledged)
-        self.ingestion = IngestService(
-            settings,
-            clock,
-            BoundedPublisher(self._connection.send, budget, settings),
-            self._connection.require_connected,
-            StoreLimit(self._registry, settings.max_stores),
-            self.metrics,
-        )
         self.bodies = RequestBodies(READING_BYTES)
+        self.services: dict[type[Any], Any] = {
+            ApiMetrics: self.metrics,
+            FleetService: self.fleet_service,
+            IngestService: self.ingestion,
+            Readiness: self.readiness,
+            ReportService: self.report_service,
+            ReportTrigger: ReportTrigger(self.report_service, self.store_service, self.webhooks),
+            RequestBodies: self.bodies,
+            Settings: settings,
+            StoreQueries: StoreQueries(self.store_service, self.report_service, self.fleet_service),
+            StoreService: self.store_service,
+            WebhookService: self.webhooks,
+        }
         self.metrics.read_from(
             ApiSources(
                 connected=lambda: self._connection.unavailable_reason is None,
@@ -188,21 +201,3 @@ class Gateway:
         await self._connection.stop()
         self._registry.close()
         self._report_log.close()
-
-    async def trouble(self) -> str | None:
-        """Why reports cannot be answered now, in one line; None: they can."""
-        if self._connection.unavailable_reason is not None:
-            return self._connection.unavailable_reason
-        try:
-            await self._connection.bounded_wait(
-                self._highwaters.ask([TopicPartition(STORES.name, 0)])
-            )
-        except BrokerUnavailableError:
-            # a right that was taken away looks alike
-            return self._reach.trouble or self._topics.trouble or LOST
-        for followed in self._followed:
-            if followed.trouble is not None:
-                return followed.trouble
-        if self._topics.trouble is not None:
-            return self._topics.trouble
-        return self._progress.why_unowned()

@@ -8,6 +8,10 @@ StoreUptimeError                 message: one line that says what to do
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
+├── OverloadedReportsError       too many reports wait already          (HTTP 503)
+├── StoreNotFoundError           no input names the store               (HTTP 404)
+├── ReportNotFoundError          nobody asked for it, or it expired     (HTTP 404)
+├── ReportConflictError          a report is not as a request needs it  (HTTP 409)
 ├── FatalError                   the process cannot go on               (the worker ends)
 │   ├── TableError               the local database fails
 │   └── TopicReplacedError       a topic was deleted and made anew
@@ -67,6 +71,22 @@ class OverloadedError(StoreUptimeError):
 
 class TooManyStoresError(StoreUptimeError):
     """A store is new, and there are as many as the settings allow: others go on."""
+
+
+class OverloadedReportsError(StoreUptimeError):
+    """As many reports are pending and running as may be: ask again in a moment."""
+
+
+class StoreNotFoundError(StoreUptimeError):
+    """No poll, hours or time zone names the store, or one of the stores."""
+
+
+class ReportNotFoundError(StoreUptimeError):
+    """Nobody asked for the report, or it has expired."""
+
+
+class ReportConflictError(StoreUptimeError):
+    """A report is not in the state that a request needs."""
 
 
 class FatalError(StoreUptimeError):

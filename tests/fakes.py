@@ -10,6 +10,7 @@ import orjson
 
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
+from api.health.service import Readiness
 from api.http.memory_budget import MemoryBudget
 from api.http.request_body import READING_BYTES, RequestBodies
 from api.ingest.service import IngestService
@@ -18,8 +19,10 @@ from api.kafka.notifier import Notifier
 from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
 from api.metrics import ApiMetrics
 from api.public.status import PublicStatus
-from api.reports.service import QUERY_SECONDS
+from api.reports.service import QUERY_SECONDS, ReportService
+from api.reports.trigger import ReportTrigger
 from api.reports.view import Pieces, ReportState
+from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, StoreView
@@ -170,12 +173,23 @@ class FakeGateway:
         self.bodies = RequestBodies(reading)
         self.metrics = ApiMetrics()
         self.report_service = self
+        self.readiness = self
+        publisher = BoundedPublisher(self.broker.send, self.unacknowledged, settings)
+        self.ingestion = IngestService(
+            settings,
+            now,
+            publisher,
+            self._answer,
+            StoreLimit(self._registry, settings.max_stores),
+            self.metrics,
+        )
         self.store_service = StoreService(
             self._registry,
             read=self._reachable,
             read_all=self._reachable,
             applied=self._reachable,
             require=self._answer,
+            send_removal=self.ingestion.remove,
         )
         self.newest_poll: int | None = None
         self.age: Freshness | None = None
@@ -201,15 +215,20 @@ class FakeGateway:
             self.fleet_service,
             self,  # type: ignore[arg-type]
         )
-        publisher = BoundedPublisher(self.broker.send, self.unacknowledged, settings)
-        self.ingestion = IngestService(
-            settings,
-            now,
-            publisher,
-            self._answer,
-            StoreLimit(self._registry, settings.max_stores),
-            self.metrics,
-        )
+        reports: Any = self
+        self.services: dict[type[Any], Any] = {
+            ApiMetrics: self.metrics,
+            FleetService: self.fleet_service,
+            IngestService: self.ingestion,
+            Readiness: self,
+            ReportService: self,
+            ReportTrigger: ReportTrigger(reports, self.store_service, self.webhooks),
+            RequestBodies: self.bodies,
+            Settings: settings,
+            StoreQueries: StoreQueries(self.store_service, reports, self.fleet_service),
+            StoreService: self.store_service,
+            WebhookService: self.webhooks,
+        }
         for store_id in stores:
             self.add_store(store_id)
 
@@ -236,8 +255,12 @@ class FakeGateway:
         self.stopped += 1
         await self.fleet_service.stop()
 
-    async def trouble(self) -> str | None:
+    async def unavailable_reason(self) -> str | None:
         return self.trouble_now
+
+    # the rules of the real service, over what a test says
+    require = ReportService.require
+    require_capacity = ReportService.require_capacity
 
     async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         self._answer()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from aiohttp import web
 
+from api.fleet.service import FleetService
 from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
+from api.http.event_stream import EventStreams
 from api.http.query_params import enum_param, enum_params, int_param
-from api.keys import EVENT_STREAMS, FLEET
+from api.http.responses import json_response
+from api.http.services import service_of
 from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from api.fleet.service import FleetService
     from api.fleet.view import StoreState
 
 PAGE_STORES: Final = 50
@@ -30,27 +31,23 @@ routes = web.RouteTableDef()
 @routes.get("/fleet")
 async def get_fleet(request: web.Request) -> web.Response:
     """A page of the stores as they are now, and how many there are in each state."""
-    service = request.app[FLEET]
+    service = service_of(request, FleetService)
     query, page = _query(request)
     matching, stores = await service.page(query)
     now = service.now()
-    return web.Response(
-        body=orjson.dumps(
-            {
-                "now": moment(now),
-                "clock": service.clock_name,
-                "counts": await service.counts(),
-                "matching": matching,
-                "page": page,
-                "pages": max(1, -(-matching // query.limit)),
-                "zones": service.zones(),
-                "figures_at": moment(service.figures_at),
-                "freshness": service.freshness(),
-                "stores": [_row(store, now) for store in stores],
-            }
-        ),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+    return json_response(
+        {
+            "now": moment(now),
+            "clock": service.clock_name,
+            "counts": await service.counts(),
+            "matching": matching,
+            "page": page,
+            "pages": max(1, -(-matching // query.limit)),
+            "zones": service.zones(),
+            "figures_at": moment(service.figures_at),
+            "freshness": service.freshness(),
+            "stores": [_row(store, now) for store in stores],
+        }
     )
 
 
@@ -59,9 +56,9 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
     """What changes in the fleet, or with one store, as server-sent events."""
     text = request.query.get("store_id")
     store_id = None if text is None else parse_uuid(text)
-    service = request.app[FLEET]
+    service = service_of(request, FleetService)
     service.require()
-    async with request.app[EVENT_STREAMS].open(request) as stream:
+    async with service_of(request, EventStreams).open(request) as stream:
         await service.counts()  # brings the view to now: only what changes from here on is told
         with service.watch(store_id) as watcher:
             number = 0

@@ -12,8 +12,12 @@ from aiohttp import web
 from stream_app.errors import (
     BrokerUnavailableError,
     OverloadedError,
+    OverloadedReportsError,
     RecordError,
+    ReportConflictError,
     ReportError,
+    ReportNotFoundError,
+    StoreNotFoundError,
     TooManyStoresError,
     WorkersBehindError,
 )
@@ -81,13 +85,6 @@ def problem(
     )
 
 
-def accepted(content: object) -> web.Response:
-    """What is no problem: 202 with a JSON body."""
-    return web.Response(
-        status=HTTPStatus.ACCEPTED, body=orjson.dumps(content), content_type="application/json"
-    )
-
-
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what a handler raises into a problem; nothing else maps errors to statuses."""
@@ -99,10 +96,14 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         )
         response.headers.update(error.headers)
         return response
-    except RecordError as error:
+    except (RecordError, ReportError) as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-    except ReportError as error:
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    except (StoreNotFoundError, ReportNotFoundError) as error:
+        return problem(HTTPStatus.NOT_FOUND, str(error))
+    except ReportConflictError as error:
+        return problem(HTTPStatus.CONFLICT, str(error))
+    except OverloadedReportsError as error:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=BUSY_SECONDS)
     except WorkersBehindError as error:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=RETRY_SECONDS)
     except TooManyStoresError as error:

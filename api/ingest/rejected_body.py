@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from api.http.problems import NOT_KEPT, ProblemError
 from api.http.request_body import BodyTooLargeError
-from api.keys import INGESTION
+from api.http.services import service_of
+from api.ingest.service import IngestService
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.errors import RecordError
 
@@ -43,11 +44,12 @@ async def dead_letter_on_rejection(
     try:
         yield
     except (RecordError, ProblemError) as error:
-        request.app[INGESTION].polls_counted.refused += polls
+        ingestion = service_of(request, IngestService)
+        ingestion.polls_counted.refused += polls
         # there is nothing to keep of an empty body
-        kept = not original.removeprefix(BYTE_ORDER_MARK).strip() or await request.app[
-            INGESTION
-        ].refuse(path_of(request), str(error), original, truncated=truncated)
+        kept = not original.removeprefix(BYTE_ORDER_MARK).strip() or await ingestion.refuse(
+            path_of(request), str(error), original, truncated=truncated
+        )
         if not kept:
             status = (
                 error.status if isinstance(error, ProblemError) else HTTPStatus.UNPROCESSABLE_ENTITY

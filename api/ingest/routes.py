@@ -13,11 +13,13 @@ from aiohttp import web
 
 from api.http.json_items import Item, ObjectReader, array_slices
 from api.http.ndjson import LineSplitter
-from api.http.problems import BUSY_SECONDS, RETRY_SECONDS, ProblemError, accepted
-from api.http.request_body import RequestBody, json_in, stopping
+from api.http.problems import BUSY_SECONDS, RETRY_SECONDS, ProblemError
+from api.http.request_body import RequestBodies, RequestBody, json_in, stopping
+from api.http.responses import accepted
+from api.http.services import service_of
 from api.ingest.batch import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooManyRefusedError
 from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_body
-from api.keys import BODIES, INGESTION
+from api.ingest.service import IngestService
 from stream_app.contracts.api_paths import STATUS, STORE_STATUS
 from stream_app.contracts.bodies import poll_in
 from stream_app.contracts.fields import parse_uuid, status_name
@@ -65,8 +67,8 @@ routes = web.RouteTableDef()
 @routes.post(STORE_STATUS)
 async def post_status(request: web.Request) -> web.Response:
     """One poll; without a time it is of now."""
-    ingestion = request.app[INGESTION]
-    async with RequestBody(request, request.app[BODIES]) as body:
+    ingestion = service_of(request, IngestService)
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_POLL_BYTES)
         async with dead_letter_on_rejection(request, data, polls=1):
             store_id = parse_uuid(request.match_info["store_id"])
@@ -91,7 +93,7 @@ async def post_status(request: web.Request) -> web.Response:
 @routes.post(STATUS)
 async def post_statuses(request: web.Request) -> web.Response:
     """Polls of many stores; one that is refused refuses no other."""
-    async with RequestBody(request, request.app[BODIES]) as body:
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
         beginning = await _beginning(body.chunks())
         async with dead_letter_on_rejection(request, beginning, truncated=True):
             encoding = foreign_encoding(beginning)
@@ -99,7 +101,7 @@ async def post_statuses(request: web.Request) -> web.Response:
                 raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {encoding}; send UTF-8")
         text = beginning.removeprefix(BYTE_ORDER_MARK).lstrip()
         in_lines = request.content_type in _NDJSON and not text.startswith(b"[")
-        intake = BatchIntake(request.app[INGESTION], path_of(request), body.try_reserve)
+        intake = BatchIntake(service_of(request, IngestService), path_of(request), body.try_reserve)
         if in_lines or text.startswith(b"{"):
             return await _take_stream(request, body, beginning, intake)
         return await _take_array(request, body, beginning, intake)
@@ -181,7 +183,7 @@ async def _take(request: web.Request, intake: BatchIntake, items: Iterator[Item]
 
 
 async def _between_slices(request: web.Request) -> None:
-    if request.app[BODIES].stopping:
+    if service_of(request, RequestBodies).stopping:
         raise stopping()
     # one large body must not keep other requests waiting
     await asyncio.sleep(0)

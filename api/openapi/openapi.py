@@ -7,9 +7,9 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from api import health_schemas as health
 from api.fleet import badge_schemas as badges
 from api.fleet import schemas as fleet
+from api.health import schemas as health
 from api.http.host_and_origin import SAFE_METHODS
 from api.ingest import schemas as statuses
 from api.openapi import schemas as documents

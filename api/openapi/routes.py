@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from api.http.problems import ProblemError
+from api.http.services import service_of
 from api.openapi.asyncapi import asyncapi
 from api.openapi.openapi import openapi
 
@@ -69,19 +70,20 @@ class Documents:
         return orjson.dumps(asyncapi(self._settings))
 
 
-DOCUMENTS: Final = web.AppKey("documents", Documents)
-
-
 @routes.get("/openapi.json")
 async def get_openapi(request: web.Request) -> web.Response:
     """This API as an OpenAPI document."""
-    return web.Response(body=request.app[DOCUMENTS].openapi, content_type="application/json")
+    return web.Response(
+        body=service_of(request, Documents).openapi, content_type="application/json"
+    )
 
 
 @routes.get("/asyncapi.json")
 async def get_asyncapi(request: web.Request) -> web.Response:
     """The topics and their records as an AsyncAPI document."""
-    return web.Response(body=request.app[DOCUMENTS].asyncapi, content_type="application/json")
+    return web.Response(
+        body=service_of(request, Documents).asyncapi, content_type="application/json"
+    )
 
 
 @routes.get("/docs")

@@ -6,24 +6,22 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import orjson
 from aiohttp import web
 
 from api.fleet.badge import WINDOWS, fleet_badge, store_badge
-from api.fleet.badge_routes import picture
 from api.http.described_parameters import described_parameters_only
 from api.http.host_and_origin import own_hosts_only
 from api.http.problems import ProblemError, problem_middleware
 from api.http.query_params import enum_param
 from api.http.response_headers import complete_headers
+from api.http.responses import json_response, svg_response
+from api.http.services import provide, service_of
 from api.http.static_files import answer, asset_named, load
 from api.public.status import PublicStatus
 from stream_app.contracts.fields import parse_uuid
 
 if TYPE_CHECKING:
-    from api.gateway import Gateway
-
-STATUS: Final = web.AppKey("public_status", PublicStatus)
+    from stream_app.settings import Settings
 
 MOUNTED_AT: Final = "/public"
 """Where the API serves this application beside its own."""
@@ -33,18 +31,17 @@ ASSETS: Final = load(Path(__file__).with_name("web"))
 routes = web.RouteTableDef()
 
 
-def public_app(gateway: Gateway) -> web.Application:
-    """The application over a gateway that another one starts and stops, as a part of another."""
+def public_app(status: PublicStatus) -> web.Application:
+    """Make the application that is a part of another one."""
     app = web.Application(middlewares=[problem_middleware, described_parameters_only(MOUNTED_AT)])
-    app[STATUS] = gateway.public_status
+    provide(app, {PublicStatus: status})
     app.add_routes(routes)
     return app
 
 
-def public_site(gateway: Gateway) -> web.Application:
-    """The same as a server of its own, which goes by its own address."""
-    app = public_app(gateway)
-    settings = gateway.settings
+def public_site(status: PublicStatus, settings: Settings) -> web.Application:
+    """Make the application for a server of its own, which has its own address."""
+    app = public_app(status)
     app.middlewares.insert(0, own_hosts_only(settings.public_host, settings))
     app.on_response_prepare.append(complete_headers)
     return app
@@ -66,17 +63,13 @@ async def asset(request: web.Request) -> web.Response:
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
     """What the page shows."""
-    return web.Response(
-        body=orjson.dumps(await _chosen(request).content()),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+    return json_response(await _chosen(request).content())
 
 
 @routes.get("/badges/fleet.svg")
 async def public_fleet_badge(request: web.Request) -> web.Response:
     """How many of the chosen stores that are open are up, as a picture."""
-    return picture(fleet_badge(await _chosen(request).counts()))
+    return svg_response(fleet_badge(await _chosen(request).counts()))
 
 
 @routes.get("/badges/{store_id}.svg")
@@ -88,14 +81,14 @@ async def public_store_badge(request: web.Request) -> web.Response:
     if store_id not in chosen.chosen:
         # whether it exists is nobody's business here
         raise ProblemError(HTTPStatus.NOT_FOUND, f"store {store_id} is not shown here")
-    return picture(store_badge(await chosen.store(store_id), window))
+    return svg_response(store_badge(await chosen.store(store_id), window))
 
 
 def _chosen(request: web.Request) -> PublicStatus:
-    found = request.app[STATUS]
-    if not found.chosen:
+    status = service_of(request, PublicStatus)
+    if not status.chosen:
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             "there is no status page: STORE_UPTIME_PUBLIC_STORES says which stores it shows",
         )
-    return found
+    return status

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-import orjson
 from aiohttp import web
 
-from api.http.problems import ProblemError
-from api.keys import BODIES, REPORTS
+from api.http.request_body import RequestBodies
+from api.http.responses import json_response
+from api.http.services import service_of
 from api.reports.diff import changed_settings, differences
 from api.reports.representations import gone
-from api.reports.routes import check_room, report_named
 from api.reports.rows import named_rows
+from api.reports.service import ReportService
+from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_results import names_in, objects_of
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.timestamps import parse_instant
-from stream_app.errors import OverloadedError
+from stream_app.errors import OverloadedError, ReportConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from api.reports.service import ReportService
     from api.reports.view import ReportState
 
 MAX_CHANGES: Final = 1_000
@@ -39,24 +38,21 @@ routes = web.RouteTableDef()
 @routes.get("/reports/{report_id}/diff")
 async def report_diff(request: web.Request) -> web.Response:
     """What the same report would say today, and why: late polls, other hours, other settings."""
-    service = request.app[REPORTS]
-    before = await report_named(request)
+    service = service_of(request, ReportService)
+    before = await service.require(parse_uuid(request.match_info["report_id"], "report_id"))
     if before.status != "complete":
-        raise ProblemError(
-            HTTPStatus.CONFLICT,
-            f"report {before.report_id} is {before.status}, only a complete one can be compared",
+        raise ReportConflictError(
+            f"report {before.report_id} is {before.status}, only a complete one can be compared"
         )
-    asked = service.request_of(before.report_id)
+    original = service.request_of(before.report_id)
     if before.content is None:
         raise gone(before)
-    if asked is None:
-        raise ProblemError(
-            HTTPStatus.CONFLICT, "what this report was asked for is not known any more"
-        )
-    check_room(request)
+    if original is None:
+        raise ReportConflictError("what this report was asked for is not known any more")
+    service.require_capacity()
     after = await service.answer(
         replace(
-            asked,
+            original,
             report_id=str(uuid4()),
             reference_time=parse_instant(before.content["reference_time"]),
             requested_at=None,
@@ -64,7 +60,7 @@ async def report_diff(request: web.Request) -> web.Response:
     )
     if after.content is None:
         raise gone(after)
-    budget = request.app[BODIES].budget
+    budget = service_of(request, RequestBodies).budget
     size = _size(service, before) + _size(service, after)
     if not budget.try_acquire(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
@@ -73,19 +69,15 @@ async def report_diff(request: web.Request) -> web.Response:
     finally:
         budget.release(size)
     settings = changed_settings(before.content, after.content)
-    return web.Response(
-        body=orjson.dumps(
-            {
-                "report_id": before.report_id,
-                "reference_time": before.content["reference_time"],
-                "same": not changes and not settings,
-                "settings": settings,
-                "changed": len(changes) + more,
-                "changes": changes,
-            }
-        ),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+    return json_response(
+        {
+            "report_id": before.report_id,
+            "reference_time": before.content["reference_time"],
+            "same": not changes and not settings,
+            "settings": settings,
+            "changed": len(changes) + more,
+            "changes": changes,
+        }
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.keys import EVENT_STREAMS, REPORTS
-from api.reports.routes import progress_of, report_named
+from api.http.event_stream import EventStreams
+from api.http.services import service_of
+from api.reports.progress import progress_of
+from api.reports.service import ReportService
+from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_results import FINAL
 
 routes = web.RouteTableDef()
@@ -14,17 +17,18 @@ routes = web.RouteTableDef()
 @routes.get("/reports/{report_id}/events", allow_head=False)
 async def report_events(request: web.Request) -> web.StreamResponse:
     """Every step of a report; the stream ends with complete or failed."""
-    service = request.app[REPORTS]
-    state = await report_named(request)
-    async with request.app[EVENT_STREAMS].open(request) as stream:
+    service = service_of(request, ReportService)
+    report_id = parse_uuid(request.match_info["report_id"], "report_id")
+    state = await service.require(report_id)
+    async with service_of(request, EventStreams).open(request) as stream:
         with service.changes.subscribe(state.report_id) as changed:
-            told = None
+            sent = None
             while True:
                 progress = {"report_id": state.report_id, **progress_of(state)}
-                if progress != told:
+                if progress != sent:
                     await stream.send("report", progress)
-                    told = progress
+                    sent = progress
                 if state.status in FINAL or not await stream.wait(changed):
                     break
-                state = await report_named(request)
+                state = await service.require(report_id)
     return stream.response

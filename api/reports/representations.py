@@ -12,9 +12,11 @@ from aiohttp import web
 from api.http.content_negotiation import best_of
 from api.http.problems import ProblemError
 from api.http.query_params import enum_params
-from api.keys import BODIES, REPORTS
+from api.http.request_body import RequestBodies
+from api.http.services import service_of
 from api.reports.parquet import PARQUET_FACTOR, parquet
 from api.reports.rows import csv_chunks, fields_of, json_chunks, rows_in_order
+from api.reports.service import ReportService
 from stream_app.contracts.report_results import content_rows, names_in, objects_of
 from stream_app.domain.report import CSV_HEADER, csv_text
 from stream_app.domain.report_spec import unknown_columns_of
@@ -122,10 +124,10 @@ async def _fleet_answer(
     media: str,
     further: Sequence[FurtherColumn],
 ) -> web.StreamResponse:
-    pieces = request.app[REPORTS].pieces(state.report_id)
+    pieces = service_of(request, ReportService).pieces(state.report_id)
     if not pieces.parts:
         raise gone(state)
-    budget = request.app[BODIES].budget
+    budget = service_of(request, RequestBodies).budget
     size = pieces.held
     if media == PARQUET:
         size = pieces.size * PARQUET_FACTOR

@@ -6,14 +6,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4, uuid5
 
-import orjson
 from aiohttp import web
 
 from api.http.problems import ProblemError
-from api.http.request_body import BodyTooLargeError, RequestBody, json_in
-from api.keys import BODIES, REPORTS, STORES, WEBHOOKS
+from api.http.request_body import BodyTooLargeError, RequestBodies, RequestBody, json_in
+from api.http.responses import accepted, json_response
+from api.http.services import service_of
+from api.reports.progress import progress_of
 from api.reports.representations import further_columns, report_answer
-from api.stores.routes import unknown_store
+from api.reports.service import ReportService
+from api.reports.trigger import ReportTrigger
+from api.webhooks.service import WebhookService
 from stream_app.contracts.fields import known_fields_only, parse_uuid
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.contracts.report_requests import (
@@ -24,17 +27,11 @@ from stream_app.contracts.report_requests import (
     form_in,
     reference_in,
     stores_named,
-    subject_of,
 )
 from stream_app.errors import RecordError, ReportError
 
 if TYPE_CHECKING:
-    from api.reports.service import ReportService
-    from api.reports.view import ReportState
     from stream_app.domain.report_spec import ReportSpec
-
-MAX_OPEN_REPORTS: Final = 10_000
-"""Pending and running reports beyond which no further one is taken."""
 
 POLL_AGAIN_SECONDS: Final = 1
 
@@ -43,8 +40,6 @@ MAX_BODY_BYTES: Final = 65_536
 
 MAX_STORES_BYTES: Final = 64 * MAX_STORES_NAMED
 """Of a request that names as many as it may."""
-
-_SHOWN_STORES: Final = 5
 
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 """Name space of report ids made from an Idempotency-Key: any API process makes the same."""
@@ -62,12 +57,9 @@ async def trigger_report(request: web.Request) -> web.Response:
     store_id = parse_uuid(request.match_info["store_id"])
     content = await _content(request, MAX_BODY_BYTES, *_FIELDS)
     reference_time, form = _time_asked_for(content)
-    webhook = request.app[WEBHOOKS].parse_url(content)
-    check_room(request)
-    if not await request.app[STORES].store_exists(store_id):
-        raise unknown_store(store_id)
-    wanted = ReportRequest(_new_report_id(request), store_id, reference_time, form=form)
-    return await _trigger(request, wanted, webhook)
+    webhook = service_of(request, WebhookService).parse_url(content)
+    requested = ReportRequest(_new_report_id(request), store_id, reference_time, form=form)
+    return await _trigger(request, requested, webhook)
 
 
 @routes.post("/trigger_report")
@@ -76,52 +68,21 @@ async def trigger_fleet_report(request: web.Request) -> web.Response:
     content = await _content(request, MAX_STORES_BYTES, "store_ids", *_FIELDS)
     reference_time, form = _time_asked_for(content)
     store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
-    webhook = request.app[WEBHOOKS].parse_url(content)
-    check_room(request)
-    unknown = await request.app[STORES].unknown(store_ids or ())
-    if unknown:
-        shown = ", ".join(unknown[:_SHOWN_STORES]) + (
-            ", ..." if len(unknown) > _SHOWN_STORES else ""
-        )
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND,
-            f"{len(unknown)} of the stores are unknown, no poll, hours or zone names them: {shown}",
-        )
-    wanted = FleetRequest(_new_report_id(request), store_ids, reference_time, form=form)
-    return await _trigger(request, wanted, webhook)
-
-
-def check_room(request: web.Request) -> None:
-    """Pass only where few enough reports wait already.
-
-    Raises:
-        ProblemError: there are too many.
-    """
-    if request.app[REPORTS].open_reports() >= MAX_OPEN_REPORTS:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{MAX_OPEN_REPORTS} reports are waiting already",
-            retry_after=POLL_AGAIN_SECONDS,
-        )
+    webhook = service_of(request, WebhookService).parse_url(content)
+    requested = FleetRequest(_new_report_id(request), store_ids, reference_time, form=form)
+    return await _trigger(request, requested, webhook)
 
 
 async def _trigger(
-    request: web.Request, wanted: ReportRequest | FleetRequest, webhook: str | None
+    request: web.Request, requested: ReportRequest | FleetRequest, webhook: str | None
 ) -> web.Response:
-    service = request.app[REPORTS]
-    asked = "Idempotency-Key" in request.headers and await _asked_before(service, wanted)
-    if webhook is not None:
-        # before the report, so that 202 means that both are kept; again for a repeated request,
-        # whose first one may not have come so far
-        await request.app[WEBHOOKS].register(wanted.report_id, webhook)
-    if not asked:
-        await service.request_report(wanted)
-    return web.Response(
-        status=HTTPStatus.ACCEPTED,
-        body=orjson.dumps({"report_id": wanted.report_id}),
-        content_type="application/json",
-        headers={
-            "Location": f"/get_report/{wanted.report_id}",
+    await service_of(request, ReportTrigger).trigger(
+        requested, webhook, repeatable="Idempotency-Key" in request.headers
+    )
+    return accepted(
+        {"report_id": requested.report_id},
+        {
+            "Location": f"/get_report/{requested.report_id}",
             "Retry-After": str(POLL_AGAIN_SECONDS),
         },
     )
@@ -131,55 +92,20 @@ async def _trigger(
 async def get_report(request: web.Request) -> web.StreamResponse:
     """The report, or how far it is."""
     further = further_columns(request)
-    state = await report_named(request)
+    report_id = parse_uuid(request.match_info["report_id"], "report_id")
+    state = await service_of(request, ReportService).require(report_id)
     match state.status:
         case "complete":
             return await report_answer(request, state, further)
         case "failed":
-            return _status(HTTPStatus.GONE, progress_of(state))
+            return json_response(progress_of(state), HTTPStatus.GONE)
         case _:
-            return _status(
-                HTTPStatus.ACCEPTED, progress_of(state), {"Retry-After": str(POLL_AGAIN_SECONDS)}
-            )
-
-
-async def report_named(request: web.Request) -> ReportState:
-    """The report of a request's path.
-
-    Raises:
-        ProblemError: it is not known.
-    """
-    report_id = parse_uuid(request.match_info["report_id"], "report_id")
-    state = await request.app[REPORTS].report(report_id)
-    if state is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"report {report_id} is unknown or expired")
-    return state
-
-
-def progress_of(state: ReportState) -> dict[str, Any]:
-    """How far a report is: running, with the parts that are done, complete, or failed and why."""
-    if state.status == "failed":
-        return {"status": "failed", "reason": state.reason}
-    progress: dict[str, Any] = {"status": "complete" if state.status == "complete" else "running"}
-    if state.parts is not None:
-        progress["parts_done"], progress["parts"] = state.parts
-    return progress
-
-
-def _status(
-    status: HTTPStatus, body: dict[str, Any], headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(body),
-        content_type="application/json",
-        headers=headers,
-    )
+            return accepted(progress_of(state), {"Retry-After": str(POLL_AGAIN_SECONDS)})
 
 
 async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, Any]:
     """The JSON object in the body, with no other fields than these; empty without a body."""
-    async with RequestBody(request, request.app[BODIES]) as reading:
+    async with RequestBody(request, service_of(request, RequestBodies)) as reading:
         try:
             body = await reading.read(limit)
         except BodyTooLargeError as error:
@@ -213,15 +139,3 @@ def _new_report_id(request: web.Request) -> str:
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
         raise RecordError(f"Idempotency-Key is not 1 to {MAX_KEY_LENGTH} printable characters")
     return str(uuid5(_IDEMPOTENCY, key))
-
-
-async def _asked_before(service: ReportService, wanted: ReportRequest | FleetRequest) -> bool:
-    state = await service.report(wanted.report_id)
-    if state is None:
-        return False
-    if state.subject is None:
-        # its result is known and its request is not, or no longer: nothing to compare with
-        return True
-    if (state.subject, state.reference_time) != (subject_of(wanted), wanted.reference_time):
-        raise RecordError("this Idempotency-Key was used for another request")
-    return True

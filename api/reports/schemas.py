@@ -19,7 +19,8 @@ from api.openapi.operation import (
     unavailable,
 )
 from api.reports.representations import ACCOUNTED, CSV, PARQUET, FurtherColumn, header_of
-from api.reports.routes import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_OPEN_REPORTS, MAX_STORES_BYTES
+from api.reports.routes import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_STORES_BYTES
+from api.reports.service import MAX_OPEN_REPORTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from api.webhooks.allowlist import MAX_URL_LENGTH
 from stream_app.contracts.shapes.reports import (

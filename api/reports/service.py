@@ -19,7 +19,13 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import MINUTE
 from stream_app.durations import format_duration
-from stream_app.errors import BrokerUnavailableError, ReportError, WorkersBehindError
+from stream_app.errors import (
+    BrokerUnavailableError,
+    OverloadedReportsError,
+    ReportError,
+    ReportNotFoundError,
+    WorkersBehindError,
+)
 from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+MAX_OPEN_REPORTS: Final = 10_000
+"""Pending and running reports of all clients together."""
 
 QUERY_SECONDS: Final = 15.0
 """For which an answer is waited for; a worker that is taken over needs some ten."""
@@ -156,9 +165,30 @@ class ReportService:
         """The rows of a complete report of many stores; see `ReportLog.pieces`."""
         return self._log.pieces(report_id)
 
+    async def require(self, report_id: str) -> ReportState:
+        """Return a report as it stands.
+
+        Raises:
+            ReportNotFoundError: nobody asked for it, or it has expired.
+            BrokerUnavailableError: the broker did not answer in time.
+        """
+        state = await self.report(report_id)
+        if state is None:
+            raise ReportNotFoundError(f"report {report_id} is unknown or expired")
+        return state
+
     def open_reports(self) -> int:
         """How many reports are pending or running."""
         return self._log.open_count()
+
+    def require_capacity(self) -> None:
+        """Raise an error unless one more report may wait.
+
+        Raises:
+            OverloadedReportsError: as many wait as may.
+        """
+        if self.open_reports() >= MAX_OPEN_REPORTS:
+            raise OverloadedReportsError(f"{MAX_OPEN_REPORTS} reports are waiting already")
 
     async def _keep_deadlines(self) -> None:
         """Fail what no worker finished in time; the worker's own answer wins if it came first."""

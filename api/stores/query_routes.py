@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
-import orjson
 from aiohttp import web
 
-from api.fleet.view import FIGURE_FIELDS, StoreState, last_poll, local_time, moment
+from api.fleet.view import last_poll, local_time, moment
 from api.http.query_params import instant_param, int_param
-from api.keys import FLEET, REPORTS, STORES
-from api.reports.routes import check_room
+from api.http.responses import json_response
+from api.http.services import service_of
 from api.stores.local_clock import utc_offsets
-from api.stores.routes import unknown_store
-from api.stores.store_state import store_from
-from stream_app.contracts.fields import parse_uuid, shown
-from stream_app.contracts.report_requests import ReportRequest
+from api.stores.queries import SETTINGS_FIELDS, StoreQueries
+from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.store_details import MAX_INCIDENTS
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import WEEK, parse_instant
@@ -29,17 +25,17 @@ if TYPE_CHECKING:
 
 PAGE_INCIDENTS: Final = 100
 
-_BASIS: Final = ("timezone", "stale_after", "lookback", "default_status")
-
 routes = web.RouteTableDef()
 
 
 @routes.get("/stores/{store_id}/summary")
 async def summary(request: web.Request) -> web.Response:
     """A store as it is now, and its three windows."""
-    names = (*_BASIS, "business_hours", "reference_time", "windows")
-    content, store, now = await _as_answered(request, ("windows",), names)
-    return _json(
+    names = (*SETTINGS_FIELDS, "business_hours", "reference_time", "windows")
+    content, store, now = await service_of(request, StoreQueries).current(
+        parse_uuid(request.match_info["store_id"]), ("windows",), names
+    )
+    return json_response(
         {
             "store_id": store.store_id,
             "state": store.state,
@@ -58,9 +54,9 @@ async def summary(request: web.Request) -> web.Response:
 async def timeline(request: web.Request) -> web.Response:
     """The intervals of a span, and its days: open or not, active, inactive or unknown."""
     end, form = _span(request)
-    names = ("start", "end", "coverage", *_BASIS, "intervals")
+    names = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
     content = await _ask(request, end, form, ("timeline", "days"), (*names, "local_days"))
-    return _json(
+    return json_response(
         {
             "store_id": content["store_id"],
             **_named(content, names),
@@ -88,7 +84,7 @@ async def incidents(request: web.Request) -> web.Response:
     if len(found) > limit:
         query = {"from": content["start"], "to": content["end"], "limit": str(limit)}
         following = str(request.rel_url.with_query({**query, "after": page[-1]["start"]}))
-    return _json(
+    return json_response(
         {
             "store_id": content["store_id"],
             **_named(content, names),
@@ -99,32 +95,16 @@ async def incidents(request: web.Request) -> web.Response:
     )
 
 
-async def store_as_answered(request: web.Request) -> StoreState:
-    """The store of a request's path, up to all that was acknowledged before the request.
-
-    Raises:
-        ProblemError: it is unknown.
-        ReportError: there is no answer, and why.
-    """
-    _, store, _ = await _as_answered(request, (), (*_BASIS, "business_hours", "reference_time"))
-    return store
-
-
-async def _as_answered(
-    request: web.Request, details: tuple[Detail, ...], names: Iterable[str]
-) -> tuple[dict[str, Any], StoreState, int]:
-    """What the workers say of the store, the store as it follows from that, and the instant.
-
-    The view of the fleet hears of a poll a moment after its 202, the answer of a worker covers it.
-    """
-    content = await _ask(
-        request, None, ReportSpec(), (*details, "last_poll"), (*names, "last_poll", *FIGURE_FIELDS)
-    )
-    service = request.app[FLEET]
-    now = parse_instant(content["reference_time"])
-    if service.clock_name == "wall":
-        now = max(now, service.now() or 0)
-    return content, store_from(content, now), now
+async def _ask(
+    request: web.Request,
+    reference: int | None,
+    spec: ReportSpec,
+    details: tuple[Detail, ...],
+    needed: Iterable[str],
+) -> dict[str, Any]:
+    store_id = parse_uuid(request.match_info["store_id"])
+    queries = service_of(request, StoreQueries)
+    return await queries.ask(store_id, reference, spec, details, needed)
 
 
 def _span(request: web.Request) -> tuple[int | None, ReportSpec]:
@@ -138,34 +118,6 @@ def _span(request: web.Request) -> tuple[int | None, ReportSpec]:
     return end, form
 
 
-async def _ask(
-    request: web.Request,
-    reference: int | None,
-    form: ReportSpec,
-    details: tuple[Detail, ...],
-    needed: Iterable[str],
-) -> dict[str, Any]:
-    """What the workers say of the store of a request's path, with the fields that are needed.
-
-    Raises:
-        ProblemError: it is unknown.
-        ReportError: there is no answer, and why.
-    """
-    store_id = parse_uuid(request.match_info["store_id"])
-    check_room(request)
-    if not await request.app[STORES].store_exists(store_id):
-        raise unknown_store(store_id)
-    wanted = ReportRequest(str(uuid4()), store_id, reference, form=form, details=details)
-    state = await request.app[REPORTS].answer(wanted)
-    if state.content is None:
-        raise ReportError(f"the answer about store {shown(store_id)} is gone: ask again")
-    missing = [name for name in needed if name not in state.content]
-    if missing:
-        # a record that no worker of this version wrote stands in the place of the answer
-        raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
-    return state.content
-
-
 def _offsets_of_span(content: dict[str, Any]) -> list[dict[str, Any]]:
     bounds = parse_instant(content["start"]), parse_instant(content["end"])
     return utc_offsets(content["timezone"], *bounds)
@@ -173,11 +125,3 @@ def _offsets_of_span(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _named(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: content[name] for name in names}
-
-
-def _json(content: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(content),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )

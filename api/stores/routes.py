@@ -5,22 +5,23 @@ A PUT makes the store where it does not exist: a store exists once any input nam
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
 
-from api.http.problems import ProblemError, accepted
 from api.http.query_params import int_param
-from api.http.request_body import RequestBody, json_in
+from api.http.request_body import RequestBodies, RequestBody, json_in
+from api.http.responses import accepted, json_response
+from api.http.services import service_of
 from api.ingest.rejected_body import dead_letter_on_rejection, read_body
-from api.keys import BODIES, DEFAULT_TIMEZONE, INGESTION, STORES
+from api.ingest.service import IngestService
+from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.bodies import hours_in, zone_in
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
 from stream_app.domain.timezones import find_zone
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +45,12 @@ routes = web.RouteTableDef()
 @routes.put(STORE_HOURS)
 async def put_business_hours(request: web.Request) -> web.Response:
     """Replace all business hours of a store; no row at all: open 24/7."""
-    async with RequestBody(request, request.app[BODIES]) as body:
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_HOURS_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             hours = hours_in(json_in(data, _EXPECTED_HOURS))
-        await request.app[INGESTION].hours(store_id, hours)
+        await service_of(request, IngestService).hours(store_id, hours)
     answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(hours.rows)}
     never_open = hours.weekly.never_open_rows
     if never_open:
@@ -62,12 +63,12 @@ async def put_business_hours(request: web.Request) -> web.Response:
 @routes.put(STORE_TIMEZONE)
 async def put_timezone(request: web.Request) -> web.Response:
     """Replace the zone of a store; an unknown one is kept, and the default one applies."""
-    async with RequestBody(request, request.app[BODIES]) as body:
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_TIMEZONE_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             timezone = zone_in(json_in(data, _EXPECTED_ZONE))
-        await request.app[INGESTION].timezone(store_id, timezone)
+        await service_of(request, IngestService).timezone(store_id, timezone)
     return accepted({"store_id": store_id, **_zone(request, timezone)})
 
 
@@ -75,11 +76,7 @@ async def put_timezone(request: web.Request) -> web.Response:
 async def delete_store(request: web.Request) -> web.Response:
     """Take back all that was told of a store; answered when it is gone everywhere."""
     store_id = parse_uuid(request.match_info["store_id"])
-    stores = request.app[STORES]
-    if not await stores.store_exists(store_id):
-        raise unknown_store(store_id)
-    await request.app[INGESTION].remove(store_id)
-    await stores.wait_until_removed(store_id)
+    await service_of(request, StoreService).remove(store_id)
     return accepted({"store_id": store_id, "removed": True})
 
 
@@ -87,10 +84,8 @@ async def delete_store(request: web.Request) -> web.Response:
 async def get_store(request: web.Request) -> web.Response:
     """What is known of a store besides its polls."""
     store_id = parse_uuid(request.match_info["store_id"])
-    entry = await request.app[STORES].store(store_id)
-    if entry is None:
-        raise unknown_store(store_id)
-    return _json(
+    entry = await service_of(request, StoreService).get(store_id)
+    return json_response(
         {
             "store_id": store_id,
             "business_hours": _hours(entry.hours),
@@ -107,20 +102,13 @@ async def get_stores(request: web.Request) -> web.Response:
     after = parse_uuid(query["after"], "after") if "after" in query else ""
     limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     # one more tells whether there is a next page
-    found = await request.app[STORES].page(prefix, after, limit + 1)
+    found = await service_of(request, StoreService).page(prefix, after, limit + 1)
     page = found[:limit]
     following = None
     if len(found) > limit:
         told = {"prefix": prefix} if prefix else {}
         following = "/stores?" + urlencode({**told, "limit": limit, "after": page[-1]})
-    return _json({"store_ids": page, "next": following})
-
-
-def unknown_store(store_id: str) -> ProblemError:
-    """The answer about a store that no input has named."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
-    )
+    return json_response({"store_ids": page, "next": following})
 
 
 def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
@@ -128,7 +116,7 @@ def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
 
 
 def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
-    default = request.app[DEFAULT_TIMEZONE]
+    default = service_of(request, Settings).default_timezone
     told = {
         "timezone_str": timezone or None,
         "timezone": default if find_zone(timezone) is None else timezone,
@@ -136,7 +124,3 @@ def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
     if timezone is not None and find_zone(timezone) is None:
         told["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
     return told
-
-
-def _json(content: object) -> web.Response:
-    return web.Response(body=orjson.dumps(content), content_type="application/json")

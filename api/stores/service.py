@@ -1,48 +1,54 @@
-"""What is known of the stores, up to everything that was acknowledged before the question."""
+"""The stores that exist, including everything that was acknowledged before the call."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.kafka.publisher import ANSWER_SECONDS
-from stream_app.errors import WorkersBehindError
+from stream_app.errors import StoreNotFoundError, WorkersBehindError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from api.stores.view import StoreEntry, StoreView
 
+_SHOWN_STORES: Final = 5
+"""Unknown stores that an error names."""
+
 
 class StoreService:
-    """The registry as the routes see it.
+    """Answers which stores exist, and removes a store.
 
     Args:
-        registry: the view of the topics.
+        view: the stores as the topics name them.
         read: returns when the view has all that is in its topics now; bounded in time.
-        read_all: likewise for all views of stores.
+        read_all: does the same for every view of stores.
         applied: returns when the workers have applied, and so registered, all that was
             acknowledged before; not bounded in time.
         require: raises without a connection.
+        send_removal: sends the records that remove a store, and returns when the broker has them.
     """
 
     def __init__(
         self,
-        registry: StoreView,
+        view: StoreView,
         *,
         read: Callable[[], Awaitable[object]],
         read_all: Callable[[], Awaitable[object]],
         applied: Callable[[], Awaitable[object]],
         require: Callable[[], None],
+        send_removal: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._registry = registry
+        self._view = view
         self._read = read
         self._read_all = read_all
         self._applied = applied
         self._require = require
+        self._send_removal = send_removal
 
     async def store_exists(self, store_id: str) -> bool:
-        """Whether a store is known.
+        """Return whether a store exists.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.
@@ -51,38 +57,59 @@ class StoreService:
         self._require()
         # made or removed by way of another process a moment ago, it may not be seen here yet
         await self._read()
-        if not self._registry.exists(store_id):
-            await self._read_behind_the_workers(store_id)
-        return self._registry.exists(store_id)
+        if not self._view.exists(store_id):
+            await self._read_after_the_workers(store_id)
+        return self._view.exists(store_id)
 
-    async def unknown(self, store_ids: Iterable[str]) -> list[str]:
-        """Those of the stores that are not known.
+    async def require(self, store_id: str) -> None:
+        """Raise an error unless a store exists.
 
         Raises:
+            StoreNotFoundError: no input names it.
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: the store may be in what the workers have yet to apply.
+        """
+        if not await self.store_exists(store_id):
+            raise _unknown(store_id)
+
+    async def require_all(self, store_ids: Iterable[str]) -> None:
+        """Raise an error unless all of some stores exist.
+
+        Raises:
+            StoreNotFoundError: no input names one of them.
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: one may be in what the workers have yet to apply.
         """
         self._require()
         await self._read()
-        missing = [store_id for store_id in store_ids if not self._registry.exists(store_id)]
+        missing = [store_id for store_id in store_ids if not self._view.exists(store_id)]
         if missing:
-            # which waits for all that was acknowledged before, whatever becomes of this one
-            await self._read_behind_the_workers(missing[0])
-        return [store_id for store_id in missing if not self._registry.exists(store_id)]
+            # this waits for all that was acknowledged before, not for this store alone
+            await self._read_after_the_workers(missing[0])
+        unknown = [store_id for store_id in missing if not self._view.exists(store_id)]
+        if unknown:
+            more = ", ..." if len(unknown) > _SHOWN_STORES else ""
+            raise StoreNotFoundError(
+                f"{len(unknown)} of the stores are unknown, no poll, hours or zone names them: "
+                f"{', '.join(unknown[:_SHOWN_STORES])}{more}"
+            )
 
-    async def store(self, store_id: str) -> StoreEntry | None:
-        """A store as it stands; None where it is unknown.
+    async def get(self, store_id: str) -> StoreEntry:
+        """Return a store with its hours and time zone.
 
         Raises:
+            StoreNotFoundError: no input names it.
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: the store may be in what the workers have yet to apply.
         """
-        if not await self.store_exists(store_id):
-            return None
-        return self._registry.get(store_id)
+        await self.require(store_id)
+        entry = self._view.get(store_id)
+        if entry is None:
+            raise _unknown(store_id)
+        return entry
 
     async def page(self, prefix: str, after: str, limit: int) -> list[str]:
-        """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most.
+        """Return the first ids that begin with `prefix` and come after `after`, in order.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.
@@ -91,19 +118,23 @@ class StoreService:
         self._require()
         await self._wait_for_workers("not all stores are known yet")
         await self._read()
-        return self._registry.page(prefix, after, limit)
+        return self._view.page(prefix, after, limit)
 
-    async def wait_until_removed(self, store_id: str) -> None:
-        """Wait until what took a store back is applied, and seen by every view of this process.
+    async def remove(self, store_id: str) -> None:
+        """Remove a store, and return when every view of this process shows that it is gone.
 
         Raises:
+            StoreNotFoundError: no input names it.
+            OverloadedError: as much is waiting for the broker as may wait.
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: the workers have yet to apply it.
         """
+        await self.require(store_id)
+        await self._send_removal(store_id)
         await self._wait_for_workers(f"the removal of store {store_id} is recorded")
         await self._read_all()
 
-    async def _read_behind_the_workers(self, store_id: str) -> None:
+    async def _read_after_the_workers(self, store_id: str) -> None:
         """Read all that the workers register of what came in: a store may be acknowledged only."""
         await self._wait_for_workers(f"store {store_id} is not known yet")
         await self._read()
@@ -115,3 +146,7 @@ class StoreService:
             raise WorkersBehindError(
                 f"{what}, and the workers are still applying what came in: try again later"
             ) from None
+
+
+def _unknown(store_id: str) -> StoreNotFoundError:
+    return StoreNotFoundError(f"store {store_id} is unknown: no poll, hours or zone names it")

@@ -76,7 +76,7 @@ async def _serve(settings: Settings) -> None:
         for address in addresses:
             log.info("listening on http://%s:%s", *address[:2])
         if settings.public_port:
-            public = web.AppRunner(public_site(gateway), access_log=None)
+            public = web.AppRunner(public_site(gateway.public_status, settings), access_log=None)
             await public.setup()
             try:
                 host, port = settings.public_host, settings.public_port

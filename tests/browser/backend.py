@@ -15,6 +15,7 @@ from aiohttp import web
 from api.app import create_app
 from api.http import static_files as pages
 from api.http.problems import ProblemError, problem_middleware
+from api.http.services import provide
 from api.openapi import routes as documents
 from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
@@ -67,7 +68,8 @@ class Backend:
         app.add_routes(pages.routes)
         app.add_routes(documents.routes)
         gateway: Any = FakeGateway()
-        app[documents.DOCUMENTS] = documents.Documents(create_app(gateway), gateway.settings)
+        described = documents.Documents(create_app(gateway), gateway.settings)
+        provide(app, {documents.Documents: described})
         app.add_subapp("/public/", self.public.app())
         app.add_routes(
             [

@@ -154,7 +154,7 @@ async def test_what_unpacks_to_too_much_is_a_dead_letter_once_and_costs_no_memor
             content = await client.report(asked, store_id, now)
         assert content["uptime_last_hour"] == 60
         assert await asked.store_service.store_exists(store_id)
-        assert await asked.trouble() is None
+        assert await asked.readiness.unavailable_reason() is None
         peak = peak_megabytes(worker._process.pid)
         assert peak < MOST_MEGABYTES, f"{peak} MB"
         assert await worker.stop() == 0

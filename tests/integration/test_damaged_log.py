@@ -96,7 +96,7 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
             told = f"{topic}/{partition}: offsets 1 to 1 cannot be read: {CHECKSUM}"
             assert caplog.messages.count(told) == 1
         async with running_worker(settings):
-            found = await asked.store_service.store(STORE)
+            found = await asked.store_service.get(STORE)
             assert found is not None
             assert found.timezone == "Asia/Seoul"
             letters: list[Any] = []

@@ -57,7 +57,7 @@ async def test_a_restart_of_the_api_forgets_no_request(kafka_settings: Settings)
 
 async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Settings) -> None:
     async with gateway(kafka_settings) as asked:
-        trouble = await asked.trouble()
+        trouble = await asked.readiness.unavailable_reason()
     assert trouble is not None
     assert "no worker owns partitions" in trouble
 
@@ -70,7 +70,7 @@ async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> 
             await asked.report_service.request_report(a_request())
         with pytest.raises(BrokerUnavailableError):
             await asked.store_service.store_exists(str(uuid.uuid4()))
-        assert await asked.trouble()
+        assert await asked.readiness.unavailable_reason()
     finally:
         await asked.stop()
 

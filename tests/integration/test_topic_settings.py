@@ -177,7 +177,7 @@ async def test_a_partition_that_is_added_is_not_silently_unread(
     async with running_worker(settings, log_file=log_file), gateway(settings) as asked:
         await poll(settings, before)
         await until(lambda: knows(asked, before))
-        assert await asked.trouble() is None
+        assert await asked.readiness.unavailable_reason() is None
 
         await admin.create_partitions({POLLS: NewPartitions(5)})
 
@@ -216,11 +216,11 @@ async def test_a_source_topic_made_anew_is_waited_for_until_a_worker_has_it(
         for question in (
             asked.store_service.store_exists(new),
             asked.store_service.page("", "", 10),
-            asked.store_service.store(new),
+            asked.store_service.get(new),
         ):
             with pytest.raises(WorkersBehindError):
                 await question
-        trouble = await asked.trouble()
+        trouble = await asked.readiness.unavailable_reason()
         assert trouble is not None
         assert "no worker owns partitions" in trouble
 

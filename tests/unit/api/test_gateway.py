@@ -31,17 +31,17 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
 
 
 async def test_it_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
-    assert await gateway.trouble() is None
+    assert await gateway.readiness.unavailable_reason() is None
 
 
 @pytest.mark.parametrize("number", range(4))
 async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, number: int) -> None:
-    followed = gateway._followed[number]
+    followed = gateway.readiness._followed[number]
     tail = getattr(followed, "_tail", followed)
     tail._trouble = TOLD
-    assert await gateway.trouble() == TOLD
+    assert await gateway.readiness.unavailable_reason() == TOLD
     tail._trouble = None
-    assert await gateway.trouble() is None
+    assert await gateway.readiness.unavailable_reason() is None
 
 
 def names_in(folder: Path) -> list[str]:

@@ -15,8 +15,8 @@ from api.app import create_app
 from api.fleet import service as fleet_service
 from api.http import event_stream
 from api.http.event_stream import EventStreams
+from api.http.services import service_in
 from api.kafka.data_age import Freshness
-from api.keys import EVENT_STREAMS
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.report_results import further_fields
 from stream_app.contracts.stores import encode_zone
@@ -325,7 +325,7 @@ async def test_what_a_slow_reader_did_not_take_is_put_together(
 
 
 async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
-    watched.app[EVENT_STREAMS]._limit = 1  # type: ignore[index]
+    service_in(watched.app, EventStreams)._limit = 1  # type: ignore[arg-type]
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
         refused = await watched.get("/fleet/events")
@@ -335,7 +335,7 @@ async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
 
 
 async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
-    watched.app[EVENT_STREAMS]._limit_of_a_client = 1  # type: ignore[index]
+    service_in(watched.app, EventStreams)._limit_of_a_client = 1  # type: ignore[arg-type]
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
         refused = await watched.get("/fleet/events")
@@ -348,7 +348,7 @@ async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
 async def test_the_place_of_one_that_left_is_free_before_its_next_write(
     watched: TestClient,
 ) -> None:
-    streams = watched.app[EVENT_STREAMS]  # type: ignore[index]
+    streams = service_in(watched.app, EventStreams)  # type: ignore[arg-type]
     streams._limit = 1
     response = await watched.get("/fleet/events")
     await anext(events_of(response))
@@ -370,14 +370,14 @@ async def test_there_is_no_head_of_a_stream(watched: TestClient, gateway: FakeGa
         response = await watched.head(path)
         assert response.status == HTTPStatus.METHOD_NOT_ALLOWED
         assert response.headers["Allow"] == "GET"
-    assert watched.app[EVENT_STREAMS].open_count() == 0  # type: ignore[index]
+    assert service_in(watched.app, EventStreams).open_count() == 0  # type: ignore[arg-type]
 
 
 async def test_a_reader_that_went_away_makes_room(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
-    streams = watched.app[EVENT_STREAMS]  # type: ignore[index]
+    streams = service_in(watched.app, EventStreams)  # type: ignore[arg-type]
     response = await watched.get("/fleet/events")
     await anext(events_of(response))
     assert streams.open_count() == 1
@@ -403,7 +403,7 @@ async def test_streams_end_when_the_api_stops(gateway: FakeGateway) -> None:
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
         response = await client.get("/fleet/events")
         await anext(events_of(response))
-        client.app[EVENT_STREAMS].begin_to_stop()  # type: ignore[index]
+        service_in(client.app, EventStreams).begin_to_stop()  # type: ignore[arg-type]
         rest = await response.content.read()
     assert b"data" not in rest
 

@@ -228,7 +228,7 @@ async def test_an_error_before_the_application_is_a_problem_like_any_other(
     head: bytes, status: int, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway: Any = FakeGateway(STORE)
-    for app in (create_app(gateway), public_site(gateway)):
+    for app in (create_app(gateway), public_site(gateway.public_status, gateway.settings)):
         async with listening(app) as connect:
             client = await connect()
             answered, headers, body = await client.answer(head)

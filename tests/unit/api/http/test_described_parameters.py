@@ -117,7 +117,7 @@ async def test_a_page_for_people_takes_what_others_add_to_its_address(
 @pytest.mark.parametrize("path", ["/status.json", "/badges/fleet.svg", "/badges/{store_id}.svg"])
 async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> None:
     gateway: Any = FakeGateway(STORE)
-    async with TestClient(TestServer(public_app(gateway))) as client:
+    async with TestClient(TestServer(public_app(gateway.public_status))) as client:
         detail = await refusal(client, "GET", path, "?nonsense=1")
     assert detail.startswith("unknown parameters: 'nonsense'")
     assert ("GET", MOUNTED_AT + path) in OPERATIONS

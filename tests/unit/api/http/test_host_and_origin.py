@@ -47,7 +47,8 @@ def routes_of(app: web.Application) -> list[tuple[str, str]]:
 
 
 API_ROUTES = routes_of(create_app(FakeGateway(STORE)))  # type: ignore[arg-type]
-PUBLIC_ROUTES = routes_of(public_site(FakeGateway(STORE)))  # type: ignore[arg-type]
+_GATEWAY = FakeGateway(STORE)
+PUBLIC_ROUTES = routes_of(public_site(_GATEWAY.public_status, _GATEWAY.settings))
 CHANGES = [(method, path) for method, path in API_ROUTES if method not in SAFE_METHODS]
 READS = [(method, path) for method, path in API_ROUTES if method in SAFE_METHODS]
 
@@ -60,7 +61,9 @@ def gateway() -> FakeGateway:
 @pytest.fixture
 async def site(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
     """The status page as a server of its own."""
-    async with TestClient(TestServer(public_site(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(
+        TestServer(public_site(gateway.public_status, gateway.settings))
+    ) as client:  # type: ignore[arg-type]
         yield client
 
 

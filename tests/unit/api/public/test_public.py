@@ -164,7 +164,7 @@ def shown() -> FakeGateway:
 @pytest.fixture
 async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
     """Who reaches the page's own port only; the API beside it keeps the fleet."""
-    async with TestClient(TestServer(public_site(shown))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(public_site(shown.public_status, shown.settings))) as client:
         yield client
 
 
@@ -348,7 +348,9 @@ async def test_it_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
 
 async def test_without_chosen_stores_there_is_no_page() -> None:
     gateway: Any = gateway_of("")
-    async with TestClient(TestServer(public_site(gateway))) as client:
+    async with TestClient(
+        TestServer(public_site(gateway.public_status, gateway.settings))
+    ) as client:
         for path in ("/", "/status.json", "/badges/fleet.svg", f"/badges/{STORE}.svg"):
             detail = await problem_of(await client.get(path), HTTPStatus.NOT_FOUND)
             assert "STORE_UPTIME_PUBLIC_STORES" in detail

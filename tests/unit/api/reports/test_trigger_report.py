@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.reports.routes import MAX_OPEN_REPORTS
+from api.reports.service import MAX_OPEN_REPORTS
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of

@@ -12,7 +12,7 @@ from api.stores.service import StoreService
 from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
-from stream_app.errors import WorkersBehindError
+from stream_app.errors import StoreNotFoundError, WorkersBehindError
 from tests.fake_record import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
 
@@ -34,7 +34,12 @@ class Bench:
             read_all=self.read_all,
             applied=self.applied,
             require=lambda: None,
+            send_removal=self.send_removal,
         )
+
+    async def send_removal(self, store_id: str) -> None:
+        assert store_id == STORE
+        self.asked.append("send removal")
 
     async def applied(self) -> None:
         self.asked.append("applied")
@@ -71,7 +76,7 @@ async def test_a_known_store_is_read_again_without_the_workers(bench: Bench) -> 
     await bench.service.store_exists(STORE)
     bench.asked.clear()
     bench.behind = True
-    assert await bench.service.store(STORE)
+    assert await bench.service.get(STORE)
     assert bench.asked == ["read"]
 
 
@@ -79,7 +84,7 @@ async def test_a_store_that_another_process_made_is_found_without_the_workers(
     bench: Bench,
 ) -> None:
     bench.behind = bench.made_elsewhere = True
-    assert await bench.service.store(STORE)
+    assert await bench.service.get(STORE)
     assert bench.asked == ["read"]
 
 
@@ -93,7 +98,7 @@ async def test_workers_that_are_behind_are_no_answer(bench: Bench) -> None:
     with pytest.raises(WorkersBehindError, match="is not known yet"):
         await bench.service.store_exists(STORE)
     with pytest.raises(WorkersBehindError, match="is not known yet"):
-        await bench.service.store(STORE)
+        await bench.service.get(STORE)
     with pytest.raises(WorkersBehindError, match="not all stores are known yet"):
         await bench.service.page("", "", 10)
 
@@ -108,14 +113,26 @@ async def test_a_store_that_another_process_removed_is_not_known_here_any_more(
 
     bench.service._read = read
     assert not await bench.service.store_exists(STORE)
-    assert await bench.service.unknown([STORE]) == [STORE]
-    assert await bench.service.store(STORE) is None
+    with pytest.raises(StoreNotFoundError, match="1 of the stores are unknown"):
+        await bench.service.require_all([STORE])
+    with pytest.raises(StoreNotFoundError):
+        await bench.service.get(STORE)
 
 
-async def test_a_removal_waits_for_the_workers_and_for_every_view(bench: Bench) -> None:
-    await bench.service.wait_until_removed(STORE)
-    assert bench.asked == ["applied", "read all"]
+async def test_a_removal_is_sent_and_waits_for_the_workers_and_for_every_view(
+    bench: Bench,
+) -> None:
+    await bench.service.require(STORE)
+    bench.asked.clear()
+    await bench.service.remove(STORE)
+    assert bench.asked == ["read", "send removal", "applied", "read all"]
 
     bench.behind = True
     with pytest.raises(WorkersBehindError, match=r"the removal of store .* is recorded"):
-        await bench.service.wait_until_removed(STORE)
+        await bench.service.remove(STORE)
+
+
+async def test_a_store_that_does_not_exist_is_not_removed(bench: Bench) -> None:
+    with pytest.raises(StoreNotFoundError, match="is unknown"):
+        await bench.service.remove(UNKNOWN)
+    assert "send removal" not in bench.asked

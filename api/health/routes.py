@@ -7,8 +7,11 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from api.health.service import Readiness
 from api.http.problems import RETRY_SECONDS, problem
-from api.keys import GATEWAY
+from api.http.responses import json_response
+from api.http.services import service_of
+from api.metrics import ApiMetrics
 
 routes = web.RouteTableDef()
 
@@ -16,20 +19,20 @@ routes = web.RouteTableDef()
 @routes.get("/healthz")
 async def healthz(_request: web.Request) -> web.Response:
     """200 as long as this process answers."""
-    return web.json_response({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 @routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
     """200 when reports can be answered; 503 while the broker, a topic or a worker is not ready."""
-    trouble = await request.app[GATEWAY].trouble()
+    trouble = await service_of(request, Readiness).unavailable_reason()
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)
-    return web.json_response({"status": "ready"})
+    return json_response({"status": "ready"})
 
 
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     """What this process counts about itself, in Prometheus' text format."""
-    body = request.app[GATEWAY].metrics.exposition()
+    body = service_of(request, ApiMetrics).exposition()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,0 +1,68 @@
+"""Whether reports can be answered now, and if not, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import TopicPartition
+
+from stream_app.contracts.topics import STORES
+from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.connectivity import LOST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.kafka.connection import KafkaConnection
+    from stream_app.kafka.applied_offsets import AppliedOffsets
+    from stream_app.kafka.connectivity import BrokerMonitor
+    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.topic_tail import TopicTail
+    from stream_app.kafka.topic_watch import TopicWatch
+
+
+class Readiness:
+    """Asks every part that answers a report for what hinders it.
+
+    Args:
+        connection: to Kafka.
+        highwaters: asks the brokers.
+        reach: says why the brokers cannot be used.
+        topics: says which topic is missing or was replaced.
+        tails: read the topics; they say why one cannot be read.
+        progress: says which partitions no worker owns.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        highwaters: Highwaters,
+        reach: BrokerMonitor,
+        topics: TopicWatch,
+        tails: Sequence[TopicTail],
+        progress: AppliedOffsets,
+    ) -> None:
+        self._connection = connection
+        self._highwaters = highwaters
+        self._reach = reach
+        self._topics = topics
+        self._followed: list[TopicTail | AppliedOffsets] = [*tails, progress]
+        self._progress = progress
+
+    async def unavailable_reason(self) -> str | None:
+        """Return why reports cannot be answered now, in one line; None: they can."""
+        if self._connection.unavailable_reason is not None:
+            return self._connection.unavailable_reason
+        try:
+            await self._connection.bounded_wait(
+                self._highwaters.ask([TopicPartition(STORES.name, 0)])
+            )
+        except BrokerUnavailableError:
+            # a right that was taken away looks the same
+            return self._reach.trouble or self._topics.trouble or LOST
+        for followed in self._followed:
+            if followed.trouble is not None:
+                return followed.trouble
+        if self._topics.trouble is not None:
+            return self._topics.trouble
+        return self._progress.why_unowned()

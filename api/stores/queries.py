@@ -1,0 +1,102 @@
+"""Questions about one store that a worker answers, and that nobody fetches later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from api.fleet.view import FIGURE_FIELDS
+from api.stores.store_state import store_from
+from stream_app.contracts.fields import shown
+from stream_app.contracts.report_requests import ReportRequest
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.timestamps import parse_instant
+from stream_app.errors import ReportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from api.fleet.service import FleetService
+    from api.fleet.view import StoreState
+    from api.reports.service import ReportService
+    from api.stores.service import StoreService
+    from stream_app.contracts.report_requests import Detail
+
+SETTINGS_FIELDS: Final = ("timezone", "stale_after", "lookback", "default_status")
+"""The settings that a worker's answer was made with."""
+
+
+class StoreQueries:
+    """Asks the workers about one store.
+
+    An answer covers all that was acknowledged before the question. The view of the fleet receives
+    a poll a moment after its 202.
+
+    Args:
+        stores: knows which stores exist.
+        reports: sends the question and waits for the answer.
+        fleet: says which clock is the reference, and its time.
+    """
+
+    def __init__(self, stores: StoreService, reports: ReportService, fleet: FleetService) -> None:
+        self._stores = stores
+        self._reports = reports
+        self._fleet = fleet
+
+    async def ask(
+        self,
+        store_id: str,
+        reference: int | None,
+        spec: ReportSpec,
+        details: tuple[Detail, ...],
+        needed: Iterable[str],
+    ) -> dict[str, Any]:
+        """Return what a worker answers about a store, which has all fields that are needed.
+
+        Args:
+            store_id: the store.
+            reference: µs, the end of the time that is asked for; None: now.
+            spec: what the answer contains.
+            details: what it contains besides.
+            needed: names of fields.
+
+        Raises:
+            OverloadedReportsError: as many reports wait as may.
+            StoreNotFoundError: no input names the store.
+            ReportError: there is no answer, and why.
+            BrokerUnavailableError: the broker did not answer in time.
+            WorkersBehindError: no worker answered in time.
+        """
+        self._reports.require_capacity()
+        await self._stores.require(store_id)
+        request = ReportRequest(str(uuid4()), store_id, reference, form=spec, details=details)
+        state = await self._reports.answer(request)
+        if state.content is None:
+            raise ReportError(f"the answer about store {shown(store_id)} is gone: ask again")
+        missing = [name for name in needed if name not in state.content]
+        if missing:
+            # a record that no worker of this version wrote stands in the place of the answer
+            raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
+        return state.content
+
+    async def current(
+        self, store_id: str, details: tuple[Detail, ...] = (), names: Iterable[str] = ()
+    ) -> tuple[dict[str, Any], StoreState, int]:
+        """Return a worker's answer about a store, its state that follows from it, and its time, µs.
+
+        Args:
+            store_id: the store.
+            details: what the answer contains besides its newest poll.
+            names: further fields that the answer must have.
+
+        Raises:
+            StoreUptimeError: as `ask`.
+        """
+        needed = (*SETTINGS_FIELDS, "business_hours", "reference_time", *names, "last_poll")
+        content = await self.ask(
+            store_id, None, ReportSpec(), (*details, "last_poll"), (*needed, *FIGURE_FIELDS)
+        )
+        now = parse_instant(content["reference_time"])
+        if self._fleet.clock_name == "wall":
+            now = max(now, self._fleet.now() or 0)
+        return content, store_from(content, now), now
