@@ -47,7 +47,7 @@ from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.topic_tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
-from stream_app.settings import Settings, named_stores
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ class Gateway:
             self._connection.require_connected,
         )
         self.public_status = PublicStatus(
-            named_stores(settings.public_stores), self.fleet_service, self.report_service
+            settings.public_stores, self.fleet_service, self.report_service
         )
         self.bodies = RequestBodies(READING_BYTES)
         self.services: dict[type[Any], Any] = {

@@ -25,7 +25,8 @@ from stream_app.local.kafka.java_cluster import LocalKafka
 from stream_app.local.processes.child import ChildProcess
 from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.ports import free_ports
-from stream_app.settings import PREFIX, Settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable

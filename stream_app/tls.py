@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import SettingsError
 from stream_app.secret_files import read_regular_file
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if certificate and key:
         _check_pem(_CERT_FILE, certificate, "CERTIFICATE")
         _check_pem(_KEY_FILE, key, "PRIVATE KEY")
-        _load_certificate(context, certificate, key, settings.kafka_tls_key_password)
+        password = settings.kafka_tls_key_password.get_secret_value()
+        _load_certificate(context, certificate, key, password)
     return context
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.local.kafka.choose import choose_broker
-from stream_app.settings import PREFIX, Settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def kafka_broker(
     settings = Settings.from_environment(os.environ, data_dir=data_dir)
     broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
     started = asyncio.run(broker.start(tied=True))
-    yield resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
+    yield resolve_bootstrap(settings.replace(kafka_bootstrap=started.bootstrap))
     asyncio.run(broker.stop())
 
 

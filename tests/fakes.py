@@ -36,7 +36,7 @@ from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
 from stream_app.kafka.batch_producer import BatchMetadata
-from stream_app.settings import Settings, named_stores
+from stream_app.settings import Settings
 from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class FakeGateway:
             self.metrics,
         )
         self.public_status = PublicStatus(
-            named_stores(settings.public_stores),
+            settings.public_stores,
             self.fleet_service,
             self,  # type: ignore[arg-type]
         )

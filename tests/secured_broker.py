@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -309,7 +309,7 @@ def secured_broker(folder: Path) -> SecuredBroker:
 
 def settings_of(variables: dict[str, str], data_dir: Path) -> Settings:
     """The settings of a process with these variables."""
-    return replace(Settings.from_environment(variables), data_dir=data_dir)
+    return Settings.from_environment(variables).replace(data_dir=data_dir)
 
 
 # -- requests of an administrator, in aiokafka's notation

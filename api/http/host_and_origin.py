@@ -21,7 +21,7 @@ from aiohttp import hdrs, web
 from api.http.problems import problem
 from stream_app.authority import Authority, ip_of, parse_authority
 from stream_app.contracts.fields import shown
-from stream_app.settings import PREFIX, api_names
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ class OwnHosts:
 
     Args:
         listens_on: the address that it listens on, or a name of it.
-        names: as `api_names` reads them.
+        names: as the setting API_NAMES has them.
     """
 
     def __init__(self, listens_on: str, names: tuple[Authority, ...]) -> None:
@@ -94,7 +94,7 @@ def own_hosts_only(listens_on: str, settings: Settings) -> Any:
         listens_on: the address of the server.
         settings: list its names.
     """
-    own = OwnHosts(listens_on, api_names(settings.api_names))
+    own = OwnHosts(listens_on, settings.api_names)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,20 +7,24 @@ can: the host is on the list, and its addresses are public, unless the operator 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
 from stream_app.authority import parse_authority
 from stream_app.contracts.fields import shown
 from stream_app.errors import RecordError
+from stream_app.webhook_hosts import canonical_host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.webhook_hosts import WebhookHost
 
 MAX_URL_LENGTH: Final = 2000
 
-_HTTPS_PORT: Final = 443
-_PORTS: Final = {"http": 80, "https": _HTTPS_PORT}
+_SCHEMES: Final = ("http", "https")
 _URL: Final = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
 """Printable ASCII without spaces and backslashes, which programs read in different ways."""
 
@@ -31,32 +35,6 @@ _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the operator's list.
-
-    Attributes:
-        scheme: http or https.
-        host: a name, an address without brackets, or the domain behind `*.`.
-        port: the only one that is meant.
-        wildcard: whether every subdomain is meant, and not the domain itself.
-        own: whether the host may have any address: it was listed as an address, or with its
-            scheme.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    wildcard: bool
-    own: bool
-
-    def matches(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a place is meant."""
-        if (self.scheme, self.port) != (scheme, port):
-            return False
-        return host.endswith(f".{self.host}") if self.wildcard else host == self.host
-
-
 class Allowlist:
     """The operator's list.
 
@@ -64,13 +42,13 @@ class Allowlist:
         hosts: the setting WEBHOOK_HOSTS.
     """
 
-    def __init__(self, hosts: str) -> None:
-        self._entries = [_entry(text) for text in hosts.split(",") if text]
+    def __init__(self, hosts: Sequence[WebhookHost]) -> None:
+        self._hosts = hosts
 
     @property
     def any(self) -> bool:
         """Whether there are webhooks at all."""
-        return bool(self._entries)
+        return bool(self._hosts)
 
     def check(self, url: object) -> URL:
         """The URL, where it may be called.
@@ -78,7 +56,7 @@ class Allowlist:
         Raises:
             RecordError: it may not, or is no URL.
         """
-        if not self._entries:
+        if not self._hosts:
             raise RecordError("webhooks are off here: STORE_UPTIME_WEBHOOK_HOSTS lists no host")
         if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not _URL.fullmatch(url):
             raise RecordError(
@@ -106,12 +84,12 @@ class Allowlist:
 
     def may_be_private(self, host: str, port: int) -> bool:
         """Whether the operator listed a host as one whose address is their own affair."""
-        entries = (self._entry_for(scheme, host, port) for scheme in _PORTS)
+        entries = (self._entry_for(scheme, host, port) for scheme in _SCHEMES)
         return any(entry is not None and entry.own for entry in entries)
 
-    def _entry_for(self, scheme: str, host: str, port: int) -> Entry | None:
-        host = _canonical(host)
-        found = [entry for entry in self._entries if entry.matches(scheme, host, port)]
+    def _entry_for(self, scheme: str, host: str, port: int) -> WebhookHost | None:
+        host = canonical_host(host)
+        found = [entry for entry in self._hosts if entry.matches(scheme, host, port)]
         # what is listed in full says more than a wildcard
         return min(found, key=lambda entry: (entry.wildcard, not entry.own), default=None)
 
@@ -140,30 +118,3 @@ def place_of(url: str) -> str:
     if not parsed.scheme or not host or port is None:
         return _NO_PLACE
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _entry(text: str) -> Entry:
-    scheme, _, rest = text.rpartition("://")
-    wildcard = rest.startswith("*.")
-    parsed = URL(f"{scheme or 'https'}://{rest.removeprefix('*.')}")
-    host = _canonical(parsed.raw_host or "")
-    return Entry(
-        scheme=parsed.scheme,
-        host=host,
-        port=parsed.port or _HTTPS_PORT,
-        wildcard=wildcard,
-        own=bool(scheme) or _is_address(host),
-    )
-
-
-def _canonical(host: str) -> str:
-    host = host.lower()
-    return str(ip_address(host)) if _is_address(host) else host
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -94,7 +94,7 @@ class WebhookClient:
 
     Args:
         allowlist: the operator's list.
-        secret: the setting WEBHOOK_SECRET.
+        key: the bytes of the setting WEBHOOK_SECRET.
         clock: the wall clock in µs.
         resolver: looks names up; None: as the machine does.
     """
@@ -102,12 +102,12 @@ class WebhookClient:
     def __init__(
         self,
         allowlist: Allowlist,
-        secret: str,
+        key: bytes,
         clock: Callable[[], int],
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._allowlist = allowlist
-        self._secret = secret
+        self._key = key
         self._clock = clock
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -160,7 +160,7 @@ class WebhookClient:
             raise RuntimeError("not started")
         async with self._place(parsed.raw_authority):
             timestamp = self._clock() // 1_000_000
-            headers = signed_headers(self._secret, webhook_id, timestamp, body)
+            headers = signed_headers(self._key, webhook_id, timestamp, body)
             try:
                 async with self._session.post(
                     parsed, data=body, headers=headers, allow_redirects=False

@@ -64,7 +64,8 @@ class WebhookService:
         """Begin to deliver, where there are webhooks at all."""
         if not self._allowlist.any:
             return
-        self._delivery = WebhookClient(self._allowlist, self._settings.webhook_secret, self._clock)
+        key = self._settings.webhook_secret.get_secret_value()
+        self._delivery = WebhookClient(self._allowlist, key, self._clock)
         await self._delivery.start()
         delivery = WebhookDelivery(self._settings, self._clock, self._reports, self._delivery)
         self._courier = WebhookConsumer(

@@ -19,7 +19,8 @@ from api.openapi.asyncapi import asyncapi
 from api.openapi.openapi import openapi
 from stream_app.cli.main import cli
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.settings import Settings, defaults
+from stream_app.settings import Settings
+from stream_app.settings_table import defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

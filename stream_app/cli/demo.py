@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +29,7 @@ from stream_app.local.processes.files import make_folder
 from stream_app.local.processes.ports import is_free
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.stack import Stack, running_stack
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,10 +65,10 @@ def demo(*, keep: bool, data_dir: Path | None, data: Path | None) -> None:
     def say(line: str) -> None:
         click.echo(f"[{time.monotonic() - began:5.1f} s] {line}", err=True)
 
-    settings = replace(settings, api_port=demo_port(settings, os.environ, keep=keep, say=say))
+    settings = settings.replace(api_port=demo_port(settings, os.environ, keep=keep, say=say))
     run = _Demo(sample, keep=keep, say=say)
     with state_folder(settings.data_dir if keep or data_dir else None) as folder:
-        asyncio.run(run_until_signalled(run.work(replace(settings, data_dir=folder))))
+        asyncio.run(run_until_signalled(run.work(settings.replace(data_dir=folder))))
     say("everything is stopped")
     sys.exit(0 if run.done else INTERRUPTED)
 

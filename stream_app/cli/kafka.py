@@ -20,7 +20,7 @@ from stream_app.local.processes.file_lock import is_locked
 from stream_app.local.processes.files import make_private
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.run_file import running_stack_of
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

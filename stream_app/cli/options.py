@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from stream_app.local.processes.logged_process import PRIVATE
-from stream_app.settings import Settings, links_instead_of_settings
+from stream_app.settings import Settings
+from stream_app.settings_table import links_instead_of_settings
 from stream_app.tls import tls_context
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
-from stream_app.settings import describe, links_instead_of_settings
+from stream_app.settings_table import describe, links_instead_of_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

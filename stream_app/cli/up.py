@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,7 +14,8 @@ from stream_app.local.kafka.choose import begun_nodes
 from stream_app.local.processes.liveness import USUAL, Liveness
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.stack import running_stack
-from stream_app.settings import PREFIX, Settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
 from stream_app.tls import tls_context
 
 if TYPE_CHECKING:
@@ -99,4 +99,4 @@ def stack_settings(
     if settings.kafka_bootstrap or f"{PREFIX}REPLICATION" in environment:
         return settings
     has_three = (nodes or begun_nodes(settings)) == 3
-    return replace(settings, replication=3) if has_three else settings
+    return settings.replace(replication=3) if has_three else settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -28,9 +27,9 @@ def resolve_bootstrap(settings: Settings) -> Settings:
         PrerequisiteError: the password of the data dir cannot be read.
     """
     if not settings.kafka_bootstrap:
-        settings = replace(settings, kafka_bootstrap=_find_bootstrap(settings))
+        settings = settings.replace(kafka_bootstrap=_find_bootstrap(settings))
     if settings.kafka_security_protocol == "PLAINTEXT" and _is_of_data_dir(settings):
-        return replace(settings, **login_settings(read_password(settings.data_dir)))
+        return settings.replace(**login_settings(read_password(settings.data_dir)))
     return settings
 
 

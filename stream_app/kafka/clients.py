@@ -71,7 +71,7 @@ def connection(settings: Settings) -> dict[str, Any]:
         arguments |= {
             "sasl_mechanism": settings.kafka_sasl_mechanism,
             "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": settings.kafka_sasl_password,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
         }
     return arguments
 

@@ -28,7 +28,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.authority import LOOPBACK
 from stream_app.kafka.rights import principal
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ from stream_app.contracts.topic_rules import (
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
 from stream_app.kafka.rights import GUIDE
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -109,7 +109,7 @@ async def running_stack(
         BrokerUnavailableError: the broker does not come up.
         SettingsError: a process does not take its settings.
     """
-    settings = replace(settings, data_dir=settings.data_dir.expanduser().resolve())
+    settings = settings.replace(data_dir=settings.data_dir.expanduser().resolve())
     programs = programs or Programs()
     async with AsyncExitStack() as ends:
         make_private(settings.data_dir, say)
@@ -148,7 +148,7 @@ async def _sole_user(settings: Settings) -> AsyncIterator[None]:
 def _with_api_port(settings: Settings) -> Settings:
     """The settings with a port that is free, before anything is started."""
     if settings.api_port == 0:
-        return replace(settings, api_port=free_ports(1)[0])
+        return settings.replace(api_port=free_ports(1)[0])
     require_free(
         settings.api_host,
         settings.api_port,
@@ -176,7 +176,7 @@ async def _start_broker(
             f"STORE_UPTIME_REPLICATION={settings.replication} needs as many nodes, and the "
             f"local broker has {started.nodes}"
         )
-    return resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
+    return resolve_bootstrap(settings.replace(kafka_bootstrap=started.bootstrap))
 
 
 async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:

@@ -384,7 +384,7 @@ def _faust_settings(settings: Settings, folder: Path) -> dict[str, Any]:
     if settings.kafka_security_protocol.startswith("SASL"):
         arguments["broker_credentials"] = faust.SASLCredentials(
             username=settings.kafka_sasl_username,
-            password=settings.kafka_sasl_password,
+            password=settings.kafka_sasl_password.get_secret_value(),
             mechanism=settings.kafka_sasl_mechanism,
             ssl_context=context,
         )

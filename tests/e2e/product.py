@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from stream_app.local.processes.environment import environment_of
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 from tests.sample import ROOT
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Final, Self
 import pytest
 
 from stream_app.local.processes.ports import free_ports
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 from tests.sample import ROOT
 from tests.shown_commands import Block, blocks_of, make_checkout, pattern_of
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.settings import PREFIX
+from stream_app.setting_variables import PREFIX
 from tests.faults.changes import Changes
 from tests.faults.deployment import deployment, owned_by
 from tests.faults.ledger import Ledger

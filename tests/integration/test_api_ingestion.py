@@ -6,7 +6,6 @@ import asyncio
 import json
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,7 +193,7 @@ async def test_overload_answers_429_and_ends(kafka_settings: Settings) -> None:
 async def test_a_store_known_by_a_ping_alone_is_found_and_listed_at_once(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     async with running_worker(settings), api(settings) as client:
         while (await client.get("/readyz")).status != 200:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +46,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
     started = await broker.start()
     store, other = str(uuid.uuid4()), str(uuid.uuid4())
     path = f"/stores/{store}/status"
-    settings = resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
+    settings = resolve_bootstrap(settings.replace(kafka_bootstrap=started.bootstrap))
     gateway = Gateway(settings, now)
     try:
         async with TestClient(TestServer(create_app(gateway))) as client:

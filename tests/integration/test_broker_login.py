@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,15 +79,15 @@ async def test_nobody_gets_in_without_the_password_or_reads_it(
     assert ours.kafka_bootstrap == started.bootstrap
     await send(ours, b"one")
     assert await read(ours) == b"one"
-    named = replace(settings, kafka_bootstrap=started.bootstrap)
+    named = settings.replace(kafka_bootstrap=started.bootstrap)
     assert resolve_bootstrap(named) == ours, "whoever names it logs in as well"
 
     with pytest.raises(KafkaConnectionError):
         await send(named, b"two")
-    wrong = replace(named, **login_settings("wrong"))
+    wrong = named.replace(**login_settings("wrong"))
     with pytest.raises(KafkaError):
         await send(wrong, b"two")
-    elsewhere = replace(named, data_dir=settings.data_dir / "elsewhere")
+    elsewhere = named.replace(data_dir=settings.data_dir / "elsewhere")
     assert resolve_bootstrap(elsewhere) == elsewhere, "not the broker of that data dir"
 
     assert readable_by_others(settings.data_dir) == []
@@ -97,7 +96,7 @@ async def test_nobody_gets_in_without_the_password_or_reads_it(
     assert password not in said(settings)
     controller = broker.node(1).address.controller_port
     with pytest.raises(KafkaError):
-        await send(replace(settings, kafka_bootstrap=f"127.0.0.1:{controller}"), b"two")
+        await send(settings.replace(kafka_bootstrap=f"127.0.0.1:{controller}"), b"two")
 
 
 async def test_a_data_dir_of_an_earlier_version_goes_on_and_has_a_password_from_then_on(

@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +107,7 @@ async def unreadable(settings: Settings) -> list[DeadLetter]:
 
 
 async def test_every_codec_is_read(kafka_settings: Settings, tmp_path: Path) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     now = time.time_ns() // 1000 // HOUR * HOUR
     async with running_worker(settings), gateway(settings) as asked:
         for codec in CODECS:
@@ -135,7 +134,7 @@ async def test_what_unpacks_to_too_much_is_a_dead_letter_once_and_costs_no_memor
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
     """A batch that the broker takes, since it unpacks in a stream, and that nobody can read."""
-    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
     partition = partition_of(store_id.encode(), settings.partitions)
     packed = bomb(200)

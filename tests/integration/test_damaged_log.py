@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,12 +68,9 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
     broker: LocalKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = await broker.start()
-    settings = replace(
-        resolve_bootstrap(
-            Settings.from_environment(
-                os.environ, data_dir=tmp_path, kafka_bootstrap=started.bootstrap
-            )
-        ),
+    settings = resolve_bootstrap(
+        Settings.from_environment(os.environ, data_dir=tmp_path, kafka_bootstrap=started.bootstrap)
+    ).replace(
         data_dir=tmp_path / "worker",
     )
     await ensure_topics(settings)
@@ -86,7 +82,7 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
     change(tmp_path / "kafka", stores[1].encode(), uuid.uuid4().bytes.hex().encode() + b"----")
     change(tmp_path / "kafka", b"Europe/Rome", b"Europe/Oslo")
     started = await broker.start()
-    settings = replace(settings, kafka_bootstrap=started.bootstrap)
+    settings = settings.replace(kafka_bootstrap=started.bootstrap)
 
     async with gateway(settings) as asked:
         assert await asked.store_service.store_exists(stores[0])

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -88,7 +87,7 @@ class Reports:
 async def test_reports_of_each_form_agree_and_a_changed_one_does_not(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     end = now() - HOUR
     store = str(uuid.uuid4())
     polls = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -58,7 +57,7 @@ async def until_shared(asked: Gateway, request: FleetRequest) -> dict[str, list[
 async def test_a_worker_killed_in_the_middle_costs_time_and_no_row(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     newest = now() - HOUR
     stores = [str(uuid.uuid4()) for _ in range(STORES)]
     async with RecordSink(settings) as sink:
@@ -88,7 +87,7 @@ async def test_a_worker_killed_in_the_middle_costs_time_and_no_row(
 
 
 async def test_some_stores_alone(kafka_settings: Settings, tmp_path: Path) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     newest = now() - HOUR
     stores = [str(uuid.uuid4()) for _ in range(5)]
     async with RecordSink(settings) as sink:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +32,7 @@ def a_request() -> ReportRequest:
 
 async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: Settings) -> None:
     request = a_request()
-    async with gateway(replace(kafka_settings, report_deadline=SECOND)) as asked:
+    async with gateway(kafka_settings.replace(report_deadline=SECOND)) as asked:
         await asked.report_service.request_report(request)
         pending = await asked.report_service.report(request.report_id)
         assert pending is not None
@@ -63,7 +62,7 @@ async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Set
 
 
 async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> None:
-    asked = Gateway(replace(kafka_settings, kafka_bootstrap="127.0.0.1:1"), now)
+    asked = Gateway(kafka_settings.replace(kafka_bootstrap="127.0.0.1:1"), now)
     await asked.start()
     try:
         with pytest.raises(BrokerUnavailableError):
@@ -92,7 +91,7 @@ async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
     async with RecordSink(kafka_settings) as sink:
         value = encode_poll_batch(request.store_id, polls)
         await sink.send(STORE_STATUS, request.store_id.encode(), value)
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     async with gateway(settings) as asked:
         await asked.report_service.request_report(request)
         async with running_worker(settings) as worker:

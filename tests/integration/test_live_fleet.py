@@ -6,7 +6,6 @@ import asyncio
 import signal
 import uuid
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,7 +51,7 @@ async def send(settings: Settings, polls: dict[str, list[tuple[int, bool]]]) -> 
 async def test_the_fleet_follows_the_polls_and_survives_a_worker(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     newest = now() - HOUR
     stores = [str(uuid.uuid4()) for _ in range(STORES)]
     await send(
@@ -90,7 +89,7 @@ async def test_the_fleet_follows_the_polls_and_survives_a_worker(
 async def test_a_query_is_a_report_and_covers_what_was_acknowledged(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     store, reference = str(uuid.uuid4()), now() - HOUR
     async with gateway(settings) as asked, running_worker(settings, "worker-1"):
         for number in range(5):
@@ -120,7 +119,7 @@ async def test_a_query_is_a_report_and_covers_what_was_acknowledged(
 async def test_a_fleet_query_by_days_adds_up_to_the_whole(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     reference = now() - HOUR
     polls = {
         str(uuid.uuid4()): [(reference - hours * HOUR, hours % 5 > 1) for hours in range(100)]

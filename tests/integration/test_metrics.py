@@ -6,7 +6,6 @@ import asyncio
 import math
 import re
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -86,7 +85,7 @@ async def send_polls(settings: Settings, *stores: str) -> None:
 async def test_what_a_running_product_shows_is_what_the_page_lists(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path, watchman=0)
+    settings = kafka_settings.replace(data_dir=tmp_path, watchman=0)
     await send_polls(settings, str(uuid.uuid4()))
     server = TestServer(create_app(Gateway(settings, now)))
     await server.start_server()

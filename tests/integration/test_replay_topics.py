@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +190,7 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
         + f"{store(3)},active,2023-02-01 00:05:00.000001 UTC\r\n".encode()
         + f"{store(3)},INACTIVE,2023-02-01 00:05:00 UTC".encode()
     )
-    settings = replace(kafka_settings, future_tolerance=300 * SECOND)
+    settings = kafka_settings.replace(future_tolerance=300 * SECOND)
     async with Topics(kafka_settings) as topics:
         summary = await send(settings, ReplayFiles(status=[path]), rejects=tmp_path / "bad.csv")
         polls = polls_of(await topics.added(STORE_STATUS))

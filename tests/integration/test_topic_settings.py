@@ -49,7 +49,7 @@ def own_broker(
     settings = Settings.from_environment(os.environ, data_dir=data_dir, partitions=4)
     broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
     started = asyncio.run(broker.start(tied=True))
-    yield resolve_bootstrap(replace(settings, kafka_bootstrap=started.bootstrap))
+    yield resolve_bootstrap(settings.replace(kafka_bootstrap=started.bootstrap))
     asyncio.run(broker.stop())
 
 
@@ -140,7 +140,7 @@ async def test_report_retention_that_grows_is_followed(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await ensure_topics(settings)
-    await ensure_topics(replace(settings, report_retention=14 * DAY))
+    await ensure_topics(settings.replace(report_retention=14 * DAY))
 
     fortnight = str(14 * DAY // 1000)
     for name in ("report-requests", "report-results", "webhooks"):

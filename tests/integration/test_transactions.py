@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -50,7 +49,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
     kafka_settings: Settings, client: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     """A marker holds up whoever waits for the highwater; Faust's books commit one a second."""
-    settings = replace(kafka_settings, data_dir=tmp_path, report_deadline=60 * SECOND)
+    settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
     partition = partition_of(store_id.encode(), settings.partitions)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +46,7 @@ async def view_of(client: TestClient[Any, Any], path: str) -> Any:
 async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     began = now() - HOUR
     old = str(uuid.uuid4())
     async with api(settings) as client, running_worker(settings, "worker-1"):
@@ -74,7 +73,7 @@ async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
 
 
 async def test_a_badge_covers_the_poll(kafka_settings: Settings, tmp_path: Path) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path, reference_clock="wall")
+    settings = kafka_settings.replace(data_dir=tmp_path, reference_clock="wall")
     async with api(settings) as client, running_worker(settings, "worker-1"):
         await ready(client)
         for _ in range(TIMES):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,7 +50,7 @@ async def until_stable(admin: AIOKafkaAdminClient) -> list[Any]:
 async def test_a_worker_that_comes_back_takes_its_place_and_one_that_stops_gives_it_up(
     kafka_settings: Settings, admin: AIOKafkaAdminClient, tmp_path: Path
 ) -> None:
-    settings = replace(kafka_settings, data_dir=tmp_path)
+    settings = kafka_settings.replace(data_dir=tmp_path)
     async with running_worker(settings) as worker:
         (first,) = await until_stable(admin)
         assert await worker.stop(signal.SIGKILL) == -signal.SIGKILL

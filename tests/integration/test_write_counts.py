@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +34,7 @@ async def facts_written(settings: Settings) -> int:
 
 async def applied(settings: Settings, tmp_path: Path) -> int:
     """Changelog records that a new worker writes for what waits in the topics."""
-    settings = replace(settings, data_dir=tmp_path)
+    settings = settings.replace(data_dir=tmp_path)
     highwaters = Highwaters(settings)
     await highwaters.start()
     progress = AppliedOffsets(settings, highwaters, time.monotonic)

@@ -21,7 +21,8 @@ from api.openapi.openapi import openapi
 from stream_app.cli.main import cli
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.errors import StoreUptimeError
-from stream_app.settings import Settings, defaults
+from stream_app.settings import Settings
+from stream_app.settings_table import defaults
 from tests.fakes import FakeGateway
 from tests.shown_commands import blocks_of, make_checkout
 

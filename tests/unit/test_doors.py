@@ -313,7 +313,7 @@ async def test_an_id(
         shown = Settings.from_environment(environment).public_stores
     except Exception:  # noqa: BLE001  whichever error says so
         shown = REFUSED
-    assert shown == (store_id if store_id == REFUSED else f"{STORE}={STORE}")
+    assert shown == (store_id if store_id == REFUSED else {STORE: STORE})
 
 
 POLL = f'{{"store_id":"{STORE}","status":"active","status":"inactive"}}'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,15 @@ import pytest
 from stream_app.errors import SettingsError
 from stream_app.local.processes.environment import environment_of
 from stream_app.secret_files import MAX_SECRET_BYTES
-from stream_app.settings import PREFIX, Settings, describe
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import SECRETS, Settings
+from stream_app.settings_table import describe, texts_of
 
 SASL = {
     f"{PREFIX}KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     f"{PREFIX}KAFKA_SASL_USERNAME": "ann",
 }
 PASSWORD = f"{PREFIX}KAFKA_SASL_PASSWORD"
-SECRETS = [f.name for f in fields(Settings) if f.metadata["secret"]]
 OTHERS = {
     "kafka_sasl_password": SASL,
     "kafka_tls_key_password": {
@@ -41,7 +41,7 @@ def refusal(path: object, **more: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", sorted(SECRETS))
 def test_every_secret_is_read_from_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(f"{VALUE}\n")
@@ -50,7 +50,7 @@ def test_every_secret_is_read_from_a_file(name: str, tmp_path: Path) -> None:
 
     settings = Settings.from_environment(environment)
 
-    assert getattr(settings, name) == VALUE
+    assert texts_of(settings)[variable] == VALUE
     line = next(line for line in describe(settings, environment) if line.variable == variable)
     assert (line.value, line.origin) == ("********", f"file {file}")
     assert VALUE not in repr(settings)
@@ -73,7 +73,7 @@ def test_every_secret_is_read_from_a_file(name: str, tmp_path: Path) -> None:
 )
 def test_one_end_of_line_is_no_part_of_it(content: bytes, password: str, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(content)
-    assert read(tmp_path / "p").kafka_sasl_password == password
+    assert read(tmp_path / "p").kafka_sasl_password.get_secret_value() == password
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from stream_app.cli.main import cli
 from stream_app.errors import SettingsError
 from stream_app.local.processes.environment import environment_of
-from stream_app.settings import PREFIX, Settings, describe, links_instead_of_settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
+from stream_app.settings_table import describe, links_instead_of_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

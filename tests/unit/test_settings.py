@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretBytes, SecretStr, ValidationError
 
+from stream_app.authority import Authority
 from stream_app.errors import SettingsError
-from stream_app.settings import PREFIX, Settings, defaults, describe
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
+from stream_app.settings_table import defaults, describe, texts_of
+from stream_app.webhook_hosts import WebhookHost
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -20,6 +26,10 @@ SASL = {
     "KAFKA_SASL_USERNAME": "ann",
     "KAFKA_SASL_PASSWORD": "hunter2",
 }
+
+STORE = "00000000-0000-4000-8000-000000000001"
+OTHER = "00000000-0000-4000-8000-000000000002"
+NAMED = {STORE: "Down town", OTHER: OTHER}
 
 WEBHOOKS = {
     "WEBHOOK_HOSTS": "hooks.example.com,*.example.org:8443,[::1]:99,http://127.0.0.1:9000",
@@ -52,8 +62,8 @@ DEFAULTS: dict[str, Any] = {
     "standby": 0,
     "api_host": "127.0.0.1",
     "api_port": 8000,
-    "api_names": "",
-    "public_stores": "",
+    "api_names": (),
+    "public_stores": {},
     "public_host": "127.0.0.1",
     "public_port": 0,
     "worker_host": "127.0.0.1",
@@ -71,17 +81,17 @@ DEFAULTS: dict[str, Any] = {
     "report_deadline": 120 * SECOND,
     "report_retention": 7 * DAY,
     "dead_letters_mb": 1000,
-    "webhook_hosts": "",
-    "webhook_secret": "",
+    "webhook_hosts": (),
+    "webhook_secret": SecretBytes(b""),
     "webhook_patience": DAY,
     "kafka_security_protocol": "PLAINTEXT",
     "kafka_sasl_mechanism": "PLAIN",
     "kafka_sasl_username": "",
-    "kafka_sasl_password": "",
+    "kafka_sasl_password": SecretStr(""),
     "kafka_tls_ca_file": None,
     "kafka_tls_cert_file": None,
     "kafka_tls_key_file": None,
-    "kafka_tls_key_password": "",
+    "kafka_tls_key_password": SecretStr(""),
 }
 
 
@@ -108,7 +118,12 @@ def test_every_setting_has_a_tested_default() -> None:
         (
             "API_NAMES",
             " Uptime.Example.COM., a_b:8443 ,[::1]:80,10.0.0.1, ",
-            "uptime.example.com,a_b:8443,[::1]:80,10.0.0.1",
+            (
+                Authority("uptime.example.com"),
+                Authority("a_b", 8443),
+                Authority(ip_address("::1"), 80),
+                Authority(ip_address("10.0.0.1")),
+            ),
         ),
         ("WORKER_PORT", "9464", 9464),
         ("WATCHMAN", "0", 0),
@@ -125,8 +140,9 @@ def test_every_setting_has_a_tested_default() -> None:
         ("REPORT_RETENTION", "1h", HOUR),
         ("DEAD_LETTERS_MB", "5000", 5000),
         ("WEBHOOK_PATIENCE", "1h", HOUR),
-        ("WEBHOOK_SECRET", "whsec_" + "AAAA" * 8, "whsec_" + "AAAA" * 8),
-        ("WEBHOOK_SECRET", "AAAA" * 8, "AAAA" * 8),
+        ("WEBHOOK_SECRET", "whsec_" + "AAAA" * 8, SecretBytes(bytes(24))),
+        ("WEBHOOK_SECRET", "AAAA" * 8, SecretBytes(bytes(24))),
+        ("PUBLIC_STORES", f" {STORE.upper()} = Down town , {OTHER},", NAMED),
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "SSL"),
         ("KAFKA_SASL_MECHANISM", "scram-sha-512", "SCRAM-SHA-512"),
     ],
@@ -138,7 +154,17 @@ def test_a_value_is_read(name: str, text: str, value: Any) -> None:
 def test_webhook_hosts_are_read() -> None:
     said = WEBHOOKS["WEBHOOK_HOSTS"].replace(",", " , ").replace("hooks", "HOOKS")
     settings = read(WEBHOOK_HOSTS=said, WEBHOOK_SECRET=WEBHOOKS["WEBHOOK_SECRET"])
-    assert settings.webhook_hosts == WEBHOOKS["WEBHOOK_HOSTS"]
+    assert texts_of(settings)[f"{PREFIX}WEBHOOK_HOSTS"] == WEBHOOKS["WEBHOOK_HOSTS"]
+    assert settings.webhook_hosts[1:] == (
+        WebhookHost("*.example.org:8443", "https", "example.org", 8443, wildcard=True, own=False),
+        WebhookHost("[::1]:99", "https", "::1", 99, wildcard=False, own=True),
+        WebhookHost("http://127.0.0.1:9000", "http", "127.0.0.1", 9000, wildcard=False, own=True),
+    )
+
+
+@pytest.mark.parametrize("text", ["x", f"{STORE},{STORE}=A", f"A={STORE}"])
+def test_what_names_no_public_stores(text: str) -> None:
+    assert "store" in refusal(PUBLIC_STORES=text)
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "hunter2", "whsec_" + "AAAA" * 22])
@@ -349,9 +375,9 @@ def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], n
     ],
 )
 def test_settings_that_go_together(said: dict[str, str]) -> None:
-    settings = read(**said)
+    texts = texts_of(read(**said))
     for name, text in said.items():
-        assert name in {"RETENTION", "LOOKBACK"} or str(getattr(settings, name.lower())) == text
+        assert texts[PREFIX + name] == text
 
 
 def test_a_secret_is_never_shown() -> None:
@@ -391,9 +417,28 @@ def test_describe_says_value_and_origin_of_every_setting() -> None:
 
 
 def test_what_describe_shows_can_be_said_again() -> None:
-    first = read(LOOKBACK="90m", KAFKA_BOOTSTRAP="a:1,b:2")
+    first = read(LOOKBACK="90m", KAFKA_BOOTSTRAP="a:1,b:2", PUBLIC_STORES=f"{STORE}=A,{OTHER}")
     said = {line.variable: line.value for line in describe(first, {})}
     assert Settings.from_environment(said) == first
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = read()
+    with pytest.raises(ValidationError):
+        settings.partitions = 9
+    assert (settings.replace(partitions=9).partitions, settings.partitions) == (9, 8)
+
+
+def test_nothing_is_read_of_the_process_s_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}PARTITIONS", "9")
+    assert read().partitions == 8
+    assert read().replace(standby=1).partitions == 8
+
+
+def test_a_secret_is_signed_with_and_logged_in_with() -> None:
+    settings = read(**SASL, **WEBHOOKS)
+    assert settings.kafka_sasl_password.get_secret_value() == "hunter2"
+    assert settings.webhook_secret.get_secret_value() == bytes(24)
 
 
 def readme_rows() -> list[str]:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from stream_app.cli.main import cli
 from stream_app.errors import SettingsError
-from stream_app.settings import PREFIX, Settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
 from stream_app.tls import tls_context
 from tests.certificates import Authority, Certificate
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stream_app.domain.report_spec import ReportSpec
@@ -84,5 +84,5 @@ def choose_window(
             return Window(ReportSpec(), reference, settings)
         if reference - earliest >= MIN_SPAN:
             start = max(earliest, reference - WEEK)
-            return Window(ReportSpec(start=start), reference, replace(settings, lookback=0))
+            return Window(ReportSpec(start=start), reference, settings.replace(lookback=0))
     return None

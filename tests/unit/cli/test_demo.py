@@ -7,7 +7,6 @@ import shutil
 import socket
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ def free_port() -> int:
 
 
 def test_a_demo_that_stays_takes_the_usual_port(said: list[str]) -> None:
-    settings = replace(SETTINGS, api_port=free_port())
+    settings = SETTINGS.replace(api_port=free_port())
     assert demo_port(settings, {}, keep=True, say=said.append) == settings.api_port
     assert said == []
 
@@ -56,7 +55,7 @@ def test_a_demo_that_stays_takes_the_usual_port(said: list[str]) -> None:
 def test_a_demo_that_stays_says_that_the_usual_port_is_in_use(
     said: list[str], taken_port: int
 ) -> None:
-    settings = replace(SETTINGS, api_port=taken_port)
+    settings = SETTINGS.replace(api_port=taken_port)
     assert demo_port(settings, {}, keep=True, say=said.append) == 0
     (line,) = said
     assert f"port {taken_port} is in use" in line
@@ -65,7 +64,7 @@ def test_a_demo_that_stays_says_that_the_usual_port_is_in_use(
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_port_that_is_named_is_the_one(said: list[str], taken_port: int, keep: bool) -> None:
     """In use or not: the start refuses it then, as that of `up` does."""
-    settings = replace(SETTINGS, api_port=taken_port)
+    settings = SETTINGS.replace(api_port=taken_port)
     environment = {"STORE_UPTIME_API_PORT": str(taken_port)}
     assert demo_port(settings, environment, keep=keep, say=said.append) == taken_port
 

@@ -18,7 +18,7 @@ from stream_app.errors import (
     StoreUptimeError,
     WorkersBehindError,
 )
-from stream_app.settings import defaults
+from stream_app.settings_table import defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable

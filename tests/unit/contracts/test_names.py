@@ -16,7 +16,8 @@ from stream_app.contracts.names import prefixed
 from stream_app.contracts.topics import ALL_TOPICS, APP_ID, WEBHOOKS_GROUP
 from stream_app.errors import SettingsError
 from stream_app.kafka.clients import connection
-from stream_app.settings import PREFIX, Settings
+from stream_app.setting_variables import PREFIX
+from stream_app.settings import Settings
 
 ROOT = Path(stream_app.__file__).parents[1]
 HYPHENATED = {spec.name for spec in ALL_TOPICS if "-" in spec.name} | {WEBHOOKS_GROUP}

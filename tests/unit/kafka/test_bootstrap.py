@@ -56,7 +56,10 @@ def test_to_the_broker_of_the_data_dir_one_logs_in(
         "SASL_PLAINTEXT",
         "PLAIN",
     )
-    assert (found.kafka_sasl_username, found.kafka_sasl_password) == ("store-uptime", "secret")
+    assert (found.kafka_sasl_username, found.kafka_sasl_password.get_secret_value()) == (
+        "store-uptime",
+        "secret",
+    )
 
 
 def test_another_broker_is_not_told_the_password(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,7 +122,7 @@ async def test_a_broker_that_does_not_tell_rights_is_believed(topics: FakeTopics
 
 async def test_the_user_is_named(topics: FakeTopics) -> None:
     topics.operations = {"stores": ALL & ~READ}
-    topics.settings = replace(topics.settings, kafka_sasl_username="ann")
+    topics.settings = topics.settings.replace(kafka_sasl_username="ann")
     assert "let user ann do what" in await refusal(topics, Process.API)
 
 

@@ -103,7 +103,7 @@ async def test_a_second_stack_on_the_data_dir_is_refused(settings: Settings) -> 
 async def test_a_port_in_use_is_said_before_anything_is_started(settings: Settings) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        busy = replace(settings, api_port=server.getsockname()[1])
+        busy = settings.replace(api_port=server.getsockname()[1])
         with pytest.raises(PrerequisiteError, match=r"in use.*--api-port"):
             async with running_stack(busy, say=said.append, programs=PROGRAMS):
                 pytest.fail("a stack without its port")
@@ -130,7 +130,7 @@ async def test_a_process_that_will_never_run_fails_the_start(settings: Settings)
 def test_the_address_under_which_the_api_is_reached(
     host: str, address: str, settings: Settings
 ) -> None:
-    assert configured_address(replace(settings, api_host=host, api_port=80)) == address
+    assert configured_address(settings.replace(api_host=host, api_port=80)) == address
 
 
 async def test_a_process_that_freezes_is_started_again(settings: Settings) -> None:

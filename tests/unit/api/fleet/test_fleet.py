@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +227,7 @@ async def test_an_event_comes_though_nothing_changes(
 
 
 async def test_by_the_wall_clock_no_store_falls_silent_while_the_data_is_delayed() -> None:
-    gateway = FakeGateway(settings=replace(SETTINGS, reference_clock="wall"))
+    gateway = FakeGateway(settings=SETTINGS.replace(reference_clock="wall"))
     gateway.poll(STORE, NOON, active=True)
     service = gateway.fleet_service
     gateway.age = Freshness(NOON + MINUTE, NOON + MINUTE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from api.http import host_and_origin
 from api.http.host_and_origin import SAFE_METHODS, OwnHosts, is_of_this_machine
 from api.public.app import public_site
 from stream_app.authority import ip_of, parse_authority
-from stream_app.settings import api_names
 from tests.fakes import SETTINGS, FakeGateway
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-NAMED = replace(SETTINGS, api_names="uptime.example.com,proxy.example:8443,[2001:db8::7]")
+NAMED = SETTINGS.replace(api_names="uptime.example.com,proxy.example:8443,[2001:db8::7]")
 VALUES = {
     "store_id": STORE,
     "report_id": REPORT,
@@ -195,9 +193,9 @@ async def test_what_only_reads_changes_nothing(
 
 def include(listens_on: str, host: str, reached_at: str = "127.0.0.1", names: str = "") -> bool:
     named = parse_authority(host)
-    return named is not None and OwnHosts(listens_on, api_names(names)).include(
-        named, ip_of(reached_at)
-    )
+    return named is not None and OwnHosts(
+        listens_on, SETTINGS.replace(api_names=names).api_names
+    ).include(named, ip_of(reached_at))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +72,7 @@ def test_every_topic_is_described() -> None:
 
 
 def test_topics_are_described_as_they_are_created() -> None:
-    settings = replace(SETTINGS, partitions=12, replication=3, report_retention=7_200_000_000)
+    settings = SETTINGS.replace(partitions=12, replication=3, report_retention=7_200_000_000)
     channels = asyncapi(settings)["channels"]
     assert channels["report-results"]["bindings"]["kafka"] == {
         "topic": "report-results",

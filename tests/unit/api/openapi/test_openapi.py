@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,7 +97,7 @@ def test_limits_are_those_of_the_code() -> None:
 
 
 NEVER_HEARD_OF = "22222222-0000-4000-8000-000000000000"
-SETTINGS_WITH_PAGE = replace(SETTINGS, public_stores=f"{STORE}=Downtown,{NEVER_HEARD_OF}")
+SETTINGS_WITH_PAGE = SETTINGS.replace(public_stores=f"{STORE}=Downtown,{NEVER_HEARD_OF}")
 
 
 class Call(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import date
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instan
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
-from stream_app.settings import Settings, named_stores
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
 from tests.report_contents import store_content
 from tests.strategies import ZONES, clock_changes
@@ -150,7 +148,7 @@ async def test_badges_of_nothing(client: TestClient, path: str, status: HTTPStat
 
 
 def gateway_of(chosen: str) -> FakeGateway:
-    return FakeGateway(STORE, OTHER, settings=replace(SETTINGS, public_stores=chosen))
+    return FakeGateway(STORE, OTHER, settings=SETTINGS.replace(public_stores=chosen))
 
 
 @pytest.fixture
@@ -359,18 +357,3 @@ async def test_without_chosen_stores_there_is_no_page() -> None:
 async def test_without_a_broker_it_says_so(outside: TestClient, shown: FakeGateway) -> None:
     shown.error = BrokerUnavailableError("away")
     await problem_of(await outside.get("/status.json"), HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def test_named_stores() -> None:
-    assert named_stores(f" {STORE.upper()} = Down town , {OTHER},") == {
-        STORE: "Down town",
-        OTHER: OTHER,
-    }
-    settings = Settings.from_environment({"STORE_UPTIME_PUBLIC_STORES": f"{STORE.upper()}=A"})
-    assert settings.public_stores == f"{STORE}=A"
-
-
-@pytest.mark.parametrize("text", ["x", f"{STORE},{STORE}=A", f"A={STORE}"])
-def test_what_names_no_stores(text: str) -> None:
-    with pytest.raises(ValueError, match="store"):
-        named_stores(text)

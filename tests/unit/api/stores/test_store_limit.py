@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ def test_far_below_the_limit_no_store_is_looked_up() -> None:
 
 @pytest.fixture
 async def full() -> AsyncIterator[tuple[TestClient, FakeGateway]]:
-    gateway = FakeGateway(STORE, settings=replace(SETTINGS, max_stores=1))
+    gateway = FakeGateway(STORE, settings=SETTINGS.replace(max_stores=1))
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
         yield client, gateway
 

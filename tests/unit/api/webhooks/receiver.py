@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     Answer = int | Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  that of the specification's example
+KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 
 
 class Receiver:

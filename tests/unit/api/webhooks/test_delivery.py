@@ -14,9 +14,10 @@ from stream_app.contracts.webhooks import Webhook
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
 from stream_app.errors import BrokerUnavailableError
 from stream_app.settings import Settings
+from stream_app.webhook_hosts import parse_webhook_hosts
 from tests.fakes import report_state
 from tests.unit.api.answers import REPORT
-from tests.unit.api.webhooks.receiver import SECRET, Receiver
+from tests.unit.api.webhooks.receiver import KEY, Receiver
 
 if TYPE_CHECKING:
     import pytest
@@ -185,7 +186,9 @@ async def test_at_a_real_receiver_that_fails_twice() -> None:
     world = World()
     world.is_now("complete")
     async with Receiver(503, 404, 204) as receiver:
-        sender = WebhookClient(Allowlist(receiver.host), SECRET, lambda: world.now)
+        sender = WebhookClient(
+            Allowlist(parse_webhook_hosts(receiver.host)), KEY, lambda: world.now
+        )
         await sender.start()
         delivery = WebhookDelivery(SETTINGS, lambda: world.now, world, sender, world.sleep)
         assert await delivery.deliver(Webhook(REPORT, receiver.url, ASKED)) is None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import base64
+
 from api.webhooks.signature import signed_headers
 
 
 def test_the_vector_of_the_specification() -> None:
     headers = signed_headers(
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1_614_265_330,
         b'{"test": 2432232314}',

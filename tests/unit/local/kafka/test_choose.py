@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +31,7 @@ async def test_a_named_broker_goes_first_and_nothing_is_started(
     settings: Settings, programs: Programs
 ) -> None:
     programs("docker", ENGINE)
-    named = replace(settings, kafka_bootstrap="kafka.example:9092")
+    named = settings.replace(kafka_bootstrap="kafka.example:9092")
     broker = await choose_broker(named, say=print)
     assert isinstance(broker, NamedBroker)
     started = await broker.start()
@@ -150,14 +149,14 @@ async def test_a_data_dir_goes_on_with_what_it_was_begun_with(
 
 
 async def test_security_settings_need_a_named_broker(settings: Settings) -> None:
-    secured = replace(settings, kafka_security_protocol="SSL")
+    secured = settings.replace(kafka_security_protocol="SSL")
     with pytest.raises(SettingsError, match="needs STORE_UPTIME_KAFKA_BOOTSTRAP"):
         await choose_broker(secured, say=print)
 
 
 async def test_what_runs_is_found_without_being_named(settings: Settings) -> None:
     assert await choose.running_bootstrap(settings) is None
-    named = replace(settings, kafka_bootstrap="kafka.example:9092")
+    named = settings.replace(kafka_bootstrap="kafka.example:9092")
     assert await choose.running_bootstrap(named) == "kafka.example:9092"
     folder = settings.data_dir / "kafka"
     folder.mkdir(parents=True)

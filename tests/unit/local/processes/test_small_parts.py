@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 import socket
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -127,7 +126,7 @@ def test_a_child_reads_the_very_settings_of_its_parent(tmp_path: Path) -> None:
             "STORE_UPTIME_KAFKA_TLS_CA_FILE": "/ca.pem",
         }
     )
-    settings = replace(settings, partitions=3, api_port=0)
+    settings = settings.replace(partitions=3, api_port=0)
     variables = environment_of(settings, {"PATH": "/bin", "STORE_UPTIME_PARTITIONS": "5"})
     assert variables["PATH"] == "/bin"
     assert Settings.from_environment(variables) == settings
