@@ -26,7 +26,7 @@ def children_of(pid: int) -> dict[str, int]:
         name: child
         for name, marker in kinds.items()
         for child in pids
-        if marker in command_line(child)
+        if marker in " ".join(command_line(child))
     }
 
 

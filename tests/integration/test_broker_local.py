@@ -161,7 +161,7 @@ def test_a_broker_of_the_command_outlives_it_until_stopped(settings: Settings) -
     finally:
         stopped = command(settings, "stop")
     assert stopped.returncode == 0, stopped.stderr
-    assert command_line(pid) == ""
+    assert command_line(pid) == []
     assert command(settings, "status").returncode == 3
     assert command(settings, "stop").returncode == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,7 +72,7 @@ async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the
         frozen.pause()
         try:
             # the others lead now what the frozen one led, and acknowledge without it
-            await acknowledge_one_each(replace(settings, kafka_bootstrap=",".join(others)))
+            await acknowledge_one_each(settings.replace(kafka_bootstrap=",".join(others)))
             asking = asyncio.create_task(ends.ask(everywhere))
             # its question to the frozen broker waits in the socket
             await asyncio.sleep(0.05)

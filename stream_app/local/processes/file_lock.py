@@ -1,4 +1,8 @@
-"""A lock on a folder that the kernel lets go of when its holder dies."""
+"""A lock on a folder that the kernel releases when its holder dies.
+
+Not filelock: that cannot say whether somebody holds a lock without making its file, and where there
+is no `flock` it falls back to a file that outlives its holder unless it is told not to.
+"""
 
 from __future__ import annotations
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +84,18 @@ def is_ours_to_mend(error: Exception) -> bool:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped the process; False where nothing tells (outside Linux)."""
-    return _status(pid, "State").startswith("T")
+    """Whether a signal has stopped the process."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
 
 
 def is_held_by_debugger(pid: int) -> bool:
     """Whether another process traces this one; False where nothing tells (outside Linux)."""
-    return _status(pid, "TracerPid") not in ("", "0")
-
-
-def _status(pid: int, field: str) -> str:
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return value.strip()
-    return ""
+        return False
+    # psutil does not tell
+    return re.search(r"^TracerPid:\s*[1-9]", text, re.MULTILINE) is not None

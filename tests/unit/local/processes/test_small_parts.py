@@ -49,7 +49,7 @@ def test_free_ports_differ_and_leave_out_what_is_taken() -> None:
 
 
 def test_a_process_is_known_by_its_arguments() -> None:
-    marker = command_line(os.getpid()).split()[-1]
+    marker = command_line(os.getpid())[-1]
     assert is_ours(os.getpid(), marker)
     assert not is_ours(os.getpid(), "no such argument")
     assert not is_ours(None, marker)
