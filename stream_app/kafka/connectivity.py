@@ -12,6 +12,7 @@ from stream_app.contracts.topics import WATERMARKS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.clients import connection
 from stream_app.kafka.diagnosis import why_unusable
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from stream_app.kafka.offsets import Highwaters
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ASK_EVERY_SECONDS: Final = 1.0
+"""Pause between an answer and the next question, in seconds."""
+
 PATIENCE_SECONDS: Final = 3.0
+"""Seconds after which a broker that does not answer is out of reach."""
+
 DIAGNOSE_EVERY_SECONDS: Final = 10.0
-"""While the brokers are lost, the reason is looked for so often: it may become another one."""
+"""Seconds between two diagnoses while the brokers are out of reach: the reason may change."""
 
 LOST: Final = "the Kafka broker is out of reach"
 
@@ -41,7 +46,9 @@ class BrokerMonitor:
         self._lost_at: float | None = None
         self._diagnosed_at = float("-inf")
         self._cause: str | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task = PeriodicTask(
+            "broker-monitor", ASK_EVERY_SECONDS, self.check, pause_first=False
+        )
 
     @property
     def trouble(self) -> str | None:
@@ -51,22 +58,12 @@ class BrokerMonitor:
         return self._cause or LOST
 
     async def start(self) -> None:
-        """Begin to ask."""
-        self._task = asyncio.create_task(self._ask_for_ever(), name="broker-reach")
+        """Start to ask."""
+        self._task.start()
 
     async def stop(self) -> None:
         """Stop asking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _ask_for_ever(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            asked = clock()
-            await self.check()
-            await asyncio.sleep(max(0.0, asked + ASK_EVERY_SECONDS - clock()))
+        await self._task.stop()
 
     async def check(self) -> None:
         """Ask once, and say what is new."""

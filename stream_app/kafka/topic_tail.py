@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from stream_app.errors import RecordError
 from stream_app.kafka.clients import safe_consumer, start, unavailable
 from stream_app.kafka.safe_records import readable
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -79,7 +80,8 @@ class TopicTail:
         self._moved = asyncio.Condition()
         self._failures = 0
         self._trouble: str | None = None
-        self._task: asyncio.Task[None] | None = None
+        # no pause: a read waits for records by itself
+        self._task = PeriodicTask("topic-tail", 0.0, self._read, pause_first=False)
 
     @property
     def trouble(self) -> str | None:
@@ -112,14 +114,11 @@ class TopicTail:
             raise unavailable(self._settings, error) from error
         for partition, offset in self._next.items():
             self._consumer.seek(partition, offset)
-        self._task = asyncio.create_task(self._read(), name="topic-tail")
+        self._task.start()
 
     async def stop(self) -> None:
         """Stop reading and disconnect."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._task.stop()
         if self._consumer is not None:
             await self._consumer.stop()
 
@@ -141,17 +140,14 @@ class TopicTail:
             )
 
     async def _read(self) -> None:
-        while True:
-            try:
-                await self._read_once()
-            except Exception as error:  # noqa: BLE001  whatever it is, the view must not stay behind
-                self._failed(error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                self._failures, self._trouble = 0, None
-                self._on_round()
-                # many records at once must not keep requests waiting
-                await asyncio.sleep(0)
+        try:
+            await self._read_once()
+        except Exception as error:  # noqa: BLE001  whatever it is, the view must not stay behind
+            self._failed(error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            self._failures, self._trouble = 0, None
+            self._on_round()
 
     async def _read_once(self) -> None:
         batches = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=5000)

@@ -1,9 +1,10 @@
-"""The composition root of the worker: everything is made and wired here, and nowhere else."""
+"""The composition root of the worker: all of its parts are made and connected here."""
 
 from __future__ import annotations
 
 import logging
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -60,31 +61,36 @@ from stream_app.worker.source_lag import SourceLags
 from stream_app.worker.watchman.watchman import Watchman
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from aiokafka import TopicPartition
 
+    from stream_app.errors import OnFatalError
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS: Final = 1.0
+"""Seconds between two commits of source offsets."""
 
-WAITING_RUNS: Final = 16
-"""Runs of records that wait for an agent: of a quarter of a megabyte, at the most, each."""
+MAX_WAITING_CHUNKS: Final = 16
+"""Chunks of records that wait for an agent; each has a quarter of a megabyte at the most."""
 
 FETCH_BYTES: Final = 1 << 20
-"""Of one partition at a time; a record that is larger comes by itself."""
+"""Bytes fetched of one partition at a time; a larger record is fetched by itself."""
 
 MAX_POLL_RECORDS: Final = 4_000
-"""That are unpacked at a time, whatever is there."""
+"""Records unpacked from one fetch response before other partitions are served."""
 
 SESSION_SECONDS: Final = 10.0
-"""The group takes a worker for gone that was silent for so long."""
+"""Seconds without a heartbeat after which the group considers a worker gone."""
 
 HEARTBEAT_SECONDS: Final = 0.5
-"""A worker hears of a rebalance with its next heartbeat: until then nobody owns what moves."""
+"""Seconds between two heartbeats of a worker to the group.
+
+A worker hears of a rebalance with its next heartbeat: until then nobody owns what moves.
+"""
 
 _CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
 
@@ -92,17 +98,19 @@ _CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
 class UptimeApp(faust.App):
     """A Faust app that starts and stops our parts at the right moments.
 
+    `create_app` sets all attributes before the app starts.
+
     Attributes:
-        parts: set by `create_app` before the app starts.
-        leave: likewise; gives this worker's place in the group up.
-        failure: likewise; ends this worker.
-        exit_watchdog: likewise; makes sure that it ends.
+        parts: the parts of the worker that the app uses.
+        leave: gives this worker's place in the group up.
+        on_fatal_error: ends this worker.
+        exit_watchdog: makes sure that it ends.
     """
 
     logger = logging.getLogger("faust.app")
     parts: Parts
     leave: Callable[[], Awaitable[None]]
-    failure: FatalErrorHandler
+    on_fatal_error: FatalErrorHandler
     exit_watchdog: ExitWatchdog
 
     def _new_consumer(self) -> UptimeConsumer:
@@ -121,11 +129,11 @@ class UptimeApp(faust.App):
 
     async def on_start(self) -> None:
         """Connect our clients before any agent runs."""
-        await self.parts.start()
+        await self.parts.services.start()
         await super().on_start()
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Give up all partitions before Faust waits for the events in flight."""
+        """Revoke all partitions before Faust waits for the events in flight."""
         self.parts.assignment.revoke_all()
         await super()._on_partitions_revoked(revoked)
         self.parts.assignment.close_all()
@@ -136,9 +144,9 @@ class UptimeApp(faust.App):
         self.parts.assignment.on_streams_ready()
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin to claim and restore what is assigned."""
+        """Start to claim and restore what is assigned."""
         if not self.should_stop:
-            self.parts.assignment.attach(self.consumer, self.failure)
+            self.parts.assignment.attach(self.consumer, self.on_fatal_error)
             await self.parts.assignment.on_assigned(assigned)
         await super()._on_partitions_assigned(assigned, generation_id)
 
@@ -147,12 +155,12 @@ class UptimeApp(faust.App):
         self.exit_watchdog.arm(CRASH_SECONDS)
 
     async def on_stop(self) -> None:
-        """Let the events in hand finish, then disconnect."""
+        """Let the events in flight end, then disconnect."""
         self.exit_watchdog.arm(STOP_SECONDS)
         self.parts.assignment.revoke_all()
         await super().on_stop()
         self.parts.assignment.close_all()
-        await self.parts.stop()
+        await self.parts.services.stop()
 
 
 class NoTables(TableManager):
@@ -164,70 +172,58 @@ class NoTables(TableManager):
         await self.recovery.start()
 
 
-class _Part(Protocol):
-    """What is started with the worker and stopped with it."""
+class Service(Protocol):
+    """A part of the worker that is started and stopped with it."""
 
-    async def start(self) -> None: ...
+    def start(self) -> Awaitable[None] | None:
+        """Start; it may return before everything runs."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stop, also where starting failed."""
 
 
-@dataclass(slots=True)
-class Parts:
-    """What the agents work with, and what runs beside them."""
+class Services:
+    """Starts services in their order, and stops them in the opposite one.
 
-    restores: RestoreService
-    facts: FactsTable
-    publisher: Publisher
-    highwaters: Highwaters
-    progress: AppliedOffsets
-    topics: TopicWatch
-    owned_partitions: OwnedPartitions
-    latest: LatestPollPublisher
-    gaps: GapSkipper
-    broker_monitor: BrokerMonitor
-    commit_tracker: CommitTracker
-    assignment: PartitionAssignment
-    assignor: StatefulAssignor
-    watchman: Watchman
-    server: WorkerServer
+    Args:
+        services: each one may use those before it while it runs.
+    """
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        self._services = tuple(services)
+        self._started = AsyncExitStack()
 
     async def start(self) -> None:
-        """Connect everything.
+        """Start all.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        for part in self._in_order():
-            await part.start()
+        for service in self._services:
+            self._started.push_async_callback(service.stop)
+            starting = service.start()
+            if starting is not None:
+                await starting
 
     async def stop(self) -> None:
-        """Disconnect everything, last started first."""
-        for part in reversed(self._in_order()):
-            await part.stop()
+        """Stop all that were started, also where one of them fails to stop."""
+        await self._started.aclose()
 
-    def _in_order(self) -> list[_Part]:
-        return [
-            self.server,
-            self.restores,
-            self.facts,
-            self.publisher,
-            self.highwaters,
-            self.progress,
-            self.topics,
-            self.owned_partitions,
-            self.latest,
-            self.gaps,
-            self.assignment,
-            self.broker_monitor,
-            self.watchman,
-        ]
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the worker that the Faust app itself uses."""
+
+    services: Services
+    assignment: PartitionAssignment
+    assignor: StatefulAssignor
+    commit_tracker: CommitTracker
 
 
 def create_app(
     settings: Settings, folder: Path, member_id: str, clock: Callable[[], int]
 ) -> UptimeApp:
-    """Wire a worker.
+    """Make all parts of a worker and connect them to each other.
 
     Args:
         settings: with the broker resolved.
@@ -239,21 +235,23 @@ def create_app(
     app = UptimeApp(
         APP_ID, consumer_group_instance_id=member_id, **_faust_settings(settings, folder)
     )
-    app.failure = fail = FatalErrorHandler(app)
+    app.on_fatal_error = on_fatal_error = FatalErrorHandler(app)
     app.exit_watchdog = ExitWatchdog()
     app.leave = partial(leave_group, settings, member_id)
     metrics = WorkerMetrics()
-    facts = FactsTable(settings, fail)
+    facts = FactsTable(settings, on_fatal_error)
     highwaters = Highwaters(settings)
-    progress = AppliedOffsets(settings, highwaters, time.monotonic)
+    applied_offsets = AppliedOffsets(settings, highwaters, time.monotonic)
     broker_monitor = BrokerMonitor(settings, highwaters)
-    topics = TopicWatch(settings, Process.WORKER, end_on_replaced(progress.set_topic_id, fail))
-    publisher = Publisher(settings, metrics, fail)
-    latest = LatestPollPublisher(publisher)
+    topics = TopicWatch(
+        settings, Process.WORKER, end_on_replaced(applied_offsets.set_topic_id, on_fatal_error)
+    )
+    publisher = Publisher(settings, metrics, on_fatal_error)
+    latest_polls = LatestPollPublisher(publisher)
     commit_tracker = CommitTracker()
-    owned_partitions = OwnedPartitions(progress, publisher, latest, commit_tracker, fail)
+    owned_partitions = OwnedPartitions(applied_offsets, publisher, latest_polls, commit_tracker)
     lost = LostInput(publisher, metrics, clock)
-    gaps = GapSkipper(owned_partitions, highwaters, OffsetGaps(settings), lost)
+    gap_skipper = GapSkipper(owned_partitions, highwaters, OffsetGaps(settings), lost)
     reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
         FactsDatabases(folder, metrics.database_removed),
@@ -273,7 +271,7 @@ def create_app(
     metrics.read_from(
         WorkerSources(
             lags=lags.found,
-            unowned_partitions=lambda: unowned_count(progress.unowned()),
+            unowned_partitions=lambda: unowned_count(applied_offsets.unowned()),
             changelog_unacknowledged=lambda: Unacknowledged(
                 facts.unacknowledged, facts.unacknowledged_bytes
             ),
@@ -283,34 +281,45 @@ def create_app(
             },
         )
     )
-    app.parts = Parts(
+    server = WorkerServer(
+        settings, folder, metrics, lags.look, lambda: broker_monitor.trouble or topics.trouble
+    )
+    services: list[Service] = [
+        server,
         restores,
         facts,
         publisher,
         highwaters,
-        progress,
+        applied_offsets,
         topics,
         owned_partitions,
-        latest,
-        gaps,
-        broker_monitor,
-        commit_tracker,
+        latest_polls,
+        gap_skipper,
         assignment,
-        StatefulAssignor(
-            settings.partitions, assignment.copies, settings.standby, assignment.set_standby
-        ),
-        Watchman(settings, owned_partitions, metrics, fail, clock),
-        WorkerServer(
-            settings, folder, metrics, lags.look, lambda: broker_monitor.trouble or topics.trouble
-        ),
+        broker_monitor,
+    ]
+    watching = Watchman(settings, owned_partitions, metrics, clock).task(on_fatal_error)
+    if watching is not None:
+        services.append(watching)
+    assignor = StatefulAssignor(
+        settings.partitions, assignment.copies, settings.standby, assignment.set_standby
     )
+    app.parts = Parts(Services(services), assignment, assignor, commit_tracker)
 
     async def seek(partition: TopicPartition, offset: int) -> None:
         await app.consumer.seek(TP(*partition), offset)
 
-    events = EventProcessor(owned_partitions, commit_tracker, gaps, seek, fail)
-    ingest = Ingest(settings, events, owned_partitions, publisher, latest, metrics)
-    reports = Reports(settings, owned_partitions, progress, publisher, clock, commit_tracker, fail)
+    events = EventProcessor(owned_partitions, commit_tracker, gap_skipper, seek, on_fatal_error)
+    ingest = Ingest(settings, events, owned_partitions, publisher, latest_polls, metrics)
+    reports = Reports(
+        settings,
+        owned_partitions,
+        applied_offsets,
+        publisher,
+        clock,
+        commit_tracker,
+        on_fatal_error,
+    )
     app.agent(_topic(app, STORE_STATUS), name="polls")(ingest.polls)
     app.agent(_topic(app, STORE_BUSINESS_HOURS), name="business-hours")(ingest.business_hours)
     app.agent(_topic(app, STORE_TIMEZONES), name="timezones")(ingest.timezones)
@@ -320,21 +329,21 @@ def create_app(
 
 
 def end_on_replaced(
-    set_topic_id: Callable[[str, str], None], fail: Callable[[BaseException], None]
+    set_topic_id: Callable[[str, str], None], on_fatal_error: OnFatalError
 ) -> Callable[[str, str, str | None], None]:
-    """What a worker does when the brokers tell the id of a topic.
+    """Make the function that ends the worker when a topic that it reads was replaced.
 
     Args:
-        set_topic_id: takes the first id of each topic.
-        fail: called when a topic that the worker reads has another id than before.
+        set_topic_id: called with the first id of each topic.
+        on_fatal_error: called when a topic that the worker reads has another id than before.
     """
 
     def on_topic_id(topic: str, topic_id: str, before: str | None) -> None:
         if before is None:
             set_topic_id(topic, topic_id)
         elif topic in _CONSUMED:
-            # what is in hand, and all our offsets, are of a topic that is gone
-            fail(
+            # what is in flight, and all our offsets, belong to a topic that is gone
+            on_fatal_error(
                 TopicReplacedError(
                     f"topic {topic} was deleted and made anew: a worker that starts now reads it "
                     "from the beginning"
@@ -351,7 +360,7 @@ def _topic(app: faust.App, spec: TopicSpec) -> Any:
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
-        maxsize=WAITING_RUNS if spec in SOURCE_TOPICS else None,
+        maxsize=MAX_WAITING_CHUNKS if spec in SOURCE_TOPICS else None,
     )
 
 

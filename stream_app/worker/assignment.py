@@ -52,8 +52,9 @@ from stream_app.worker.facts.table import CHANGELOG
 from stream_app.worker.owned_partitions import OwnedPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Collection, Coroutine, Iterable, Mapping
 
+    from stream_app.errors import OnFatalError
     from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
     from stream_app.metrics import WorkerMetrics
@@ -249,7 +250,7 @@ class PartitionAssignment:
         self._commit_tracker = commit_tracker
         self._lost = lost
         self._consumer: Any = None
-        self._fail: Callable[[BaseException], None] = _raise
+        self._on_fatal_error: OnFatalError = _raise
         self._assigned: frozenset[int] = frozenset()
         self._standby: frozenset[int] = frozenset()
         self._owned_before: frozenset[int] = frozenset()
@@ -257,13 +258,13 @@ class PartitionAssignment:
         self._logged_owned: frozenset[int] | None = None
         self._takeovers: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
-        self._teller = PeriodicTask("restore-status", STATUS_SECONDS, self._tell_restores)
+        self._status_task = PeriodicTask("restore-status", STATUS_SECONDS, self._publish_restores)
         self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
 
-    def attach(self, consumer: Any, fail: Callable[[BaseException], None]) -> None:
-        """Work with this consumer; `fail` ends the worker with an error."""
+    def attach(self, consumer: Any, on_fatal_error: OnFatalError) -> None:
+        """Use this consumer, and this function for fatal errors, from now on."""
         self._consumer = consumer
-        self._fail = fail
+        self._on_fatal_error = on_fatal_error
 
     @property
     def assigned(self) -> frozenset[int]:
@@ -368,7 +369,7 @@ class PartitionAssignment:
 
     async def stop(self) -> None:
         """Stop taking over."""
-        await self._teller.stop()
+        await self._status_task.stop()
         tasks = [*self._takeovers.values(), *self._offset_reads]
         self._cancel_takeovers()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -381,7 +382,7 @@ class PartitionAssignment:
             BrokerUnavailableError: no broker answers.
         """
         await self._group_offsets.start()
-        self._teller.start()
+        self._status_task.start()
 
     def _log_owned(self) -> None:
         """Say what is owned, when that has changed."""
@@ -390,7 +391,7 @@ class PartitionAssignment:
             self._logged_owned = owned
             log.info("own partitions %s", ", ".join(map(str, sorted(owned))) or "none")
 
-    async def _tell_restores(self) -> None:
+    async def _publish_restores(self) -> None:
         self._log_owned()
         for partition in sorted(self._assigned - self._owned_partitions.owned):
             await self._owned_partitions.publish_restore_status(self._restores.status(partition))
@@ -414,7 +415,7 @@ class PartitionAssignment:
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self._on_fatal_error(error)
 
     async def _take_over(
         self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float

@@ -137,7 +137,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         await super().on_start()
 
         def fail(error: BaseException) -> None:
-            self.app.loop.call_soon_threadsafe(self.app.failure, error)
+            self.app.loop.call_soon_threadsafe(self.app.on_fatal_error, error)
 
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  no public way
         join_again_after_errors(coordinator, fail)

@@ -6,19 +6,16 @@ nothing. A store that reports often is told as it is at each round, not poll by 
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stream_app.domain.polls import later
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from stream_app.worker.publisher import Publisher
-
-log = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.25
 
@@ -38,17 +35,15 @@ class LatestPollPublisher:
         self._known: dict[int, dict[bytes, int]] = {}
         # ordered: who waits longest is told first
         self._pending: dict[tuple[int, bytes], None] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._task = PeriodicTask("latest-polls", BATCH_SECONDS, self._publish_batch)
 
     async def start(self) -> None:
-        """Begin to tell."""
-        self._task = asyncio.create_task(self._tell(), name="latest-polls")
+        """Start to publish."""
+        self._task.start()
 
     async def stop(self) -> None:
-        """Stop telling."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop publishing."""
+        await self._task.stop()
 
     def adopt(self, partition: int, known: dict[bytes, int]) -> None:
         """Begin with what the table has of a partition: each store's newest poll, packed."""
@@ -96,15 +91,6 @@ class LatestPollPublisher:
         known = self._known.pop(partition, {})
         for store in known:
             self._pending.pop((partition, store), None)
-
-    async def _tell(self) -> None:
-        while True:
-            await asyncio.sleep(BATCH_SECONDS)
-            try:
-                await self._publish_batch()
-            except Exception:
-                # a view that is behind is no reason to end a worker
-                log.exception("cannot tell the newest polls now, trying again")
 
     async def _publish_batch(self) -> None:
         for _ in range(min(MAX_BATCH_STORES, len(self._pending))):

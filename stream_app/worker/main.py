@@ -68,7 +68,7 @@ def run(settings: Settings, name: str) -> None:
         try:
             worker.execute_from_commandline()
         except Exception:
-            if not app.failure.triggered:
+            if not app.on_fatal_error.triggered:
                 raise
             exit_immediately()
 

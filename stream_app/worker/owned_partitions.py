@@ -7,7 +7,6 @@ kept here is derived: after any crash or move it is read again from the table.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,11 +15,12 @@ from aiokafka import TopicPartition
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
 from stream_app.contracts.watermarks import RestoreStatus, Watermark
 from stream_app.kafka.applied_offsets import HEARTBEAT_SECONDS
+from stream_app.periodic import PeriodicTask
 from stream_app.worker.facts.keys import POSITION_KEY
 from stream_app.worker.facts.partition_records import encode_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from stream_app.contracts.removal import PollsRemoval
     from stream_app.domain.poll_buckets import Bucket
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from stream_app.worker.facts.partition_records import LostRange, SourcePosition
     from stream_app.worker.latest_polls import LatestPollPublisher
     from stream_app.worker.publisher import Publisher
-
-log = logging.getLogger(__name__)
 
 WATERMARK_SECONDS: Final = 0.02
 """Watermarks that moved are told after this long: many records share one."""
@@ -133,7 +131,6 @@ class OwnedPartitions:
         publisher: where watermarks and store records go.
         latest: told of the newest poll of every store that is taken over.
         commit_tracker: knows up to which source offset everything is in Kafka.
-        fail: called with an error after which this worker must not go on.
     """
 
     def __init__(
@@ -142,16 +139,15 @@ class OwnedPartitions:
         publisher: Publisher,
         latest: LatestPollPublisher,
         commit_tracker: CommitTracker,
-        fail: Callable[[BaseException], None],
     ) -> None:
         self._progress = progress
         self._publisher = publisher
         self._latest = latest
         self._commit_tracker = commit_tracker
-        self._fail = fail
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[TopicPartition] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._last_heartbeat = self._last_positions = float("-inf")
+        self._task = PeriodicTask("watermarks", WATERMARK_SECONDS, self._publish)
 
     def get(self, partition: int) -> OwnedPartition | None:
         """The partition if this worker owns it now."""
@@ -163,14 +159,12 @@ class OwnedPartitions:
         return frozenset(self._owned)
 
     async def start(self) -> None:
-        """Begin to tell the watermarks."""
-        self._task = asyncio.create_task(self._tell(), name="watermarks")
+        """Start to publish watermarks and source positions."""
+        self._task.start()
 
     async def stop(self) -> None:
-        """Stop telling."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop publishing."""
+        await self._task.stop()
 
     def revoke(self, numbers: Iterable[int]) -> list[OwnedPartition]:
         """Own these partitions no longer: no record of them is applied, no report reads them.
@@ -273,24 +267,17 @@ class OwnedPartitions:
         partition.moved.set()
         self._moved.add(TopicPartition(topic, partition.number))
 
-    async def _tell(self) -> None:
-        loop = asyncio.get_running_loop()
-        last_heartbeat = last_positions = float("-inf")
-        while True:
-            await asyncio.sleep(WATERMARK_SECONDS)
-            heartbeat = loop.time() - last_heartbeat >= HEARTBEAT_SECONDS
-            if heartbeat:
-                last_heartbeat = loop.time()
-            try:
-                if loop.time() - last_positions >= POSITION_SECONDS:
-                    last_positions = loop.time()
-                    self.write_positions(self._owned.values())
-                await self._tell_once(heartbeat=heartbeat)
-            except Exception:
-                # silent for ever, a worker would hold up every report of all stores
-                log.exception("cannot tell the watermarks now, trying again")
-                last_heartbeat = float("-inf")
-                await asyncio.sleep(HEARTBEAT_SECONDS)
+    async def _publish(self) -> None:
+        """Publish the watermarks that moved, or all of them where a heartbeat is due."""
+        now = asyncio.get_running_loop().time()
+        last_heartbeat, self._last_heartbeat = self._last_heartbeat, float("-inf")
+        heartbeat = now - last_heartbeat >= HEARTBEAT_SECONDS
+        if now - self._last_positions >= POSITION_SECONDS:
+            self._last_positions = now
+            self.write_positions(self._owned.values())
+        await self._publish_watermarks(heartbeat=heartbeat)
+        # a step that fails leaves a heartbeat due: what it was to publish is in that
+        self._last_heartbeat = now if heartbeat else last_heartbeat
 
     def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
         """Write how far the sources are in the changelog, behind the facts that they led to.
@@ -314,8 +301,8 @@ class OwnedPartitions:
                 batches.append(partition.put(POSITION_KEY, value))
         return batches
 
-    async def _tell_once(self, *, heartbeat: bool) -> None:
-        told = (
+    async def _publish_watermarks(self, *, heartbeat: bool) -> None:
+        partitions = (
             {TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in self._owned}
             if heartbeat
             else self._moved
@@ -323,7 +310,7 @@ class OwnedPartitions:
         self._moved = set()
         watermarks = [
             self._watermark(partition, topic)
-            for topic, number in told
+            for topic, number in partitions
             if (partition := self._owned.get(number)) is not None
         ]
         if watermarks:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from stream_app.contracts.topics import TopicSpec
+    from stream_app.errors import OnFatalError
     from stream_app.kafka.batch_producer import BatchMetadata, Header
     from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
@@ -52,19 +53,19 @@ class Publisher:
     Args:
         settings: how to reach the broker.
         metrics: counts the dead letters.
-        fail: called when a record failed for good: what is behind it in its partition fails too,
-            and a worker that cannot tell its watermarks would hold up every report.
+        on_fatal_error: called when a record failed for good: the records behind it in its
+            partition fail too, and a worker that publishes no watermarks delays every report.
     """
 
     def __init__(
         self,
         settings: Settings,
         metrics: WorkerMetrics,
-        fail: Callable[[BaseException], None],
+        on_fatal_error: OnFatalError,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._fail = fail
+        self._on_fatal_error = on_fatal_error
         self._producer: Any = None
         self._batches: Any = None
         self._registrations: set[asyncio.Future[BatchMetadata]] = set()
@@ -201,4 +202,4 @@ class Publisher:
     def _on_sent(self, sent: asyncio.Future[BatchMetadata]) -> None:
         error = None if sent.cancelled() else sent.exception()
         if error is not None and not isinstance(error, MessageSizeTooLargeError):
-            self._fail(error)
+            self._on_fatal_error(error)

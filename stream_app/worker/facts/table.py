@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
+    from stream_app.errors import OnFatalError
     from stream_app.kafka.batch_producer import Batch, BatchMetadata
     from stream_app.settings import Settings
     from stream_app.worker.facts.database import FactsDatabase
@@ -55,7 +56,6 @@ class OpenPartition:
         producer: of the changelog; the partition is claimed in it.
         on_interrupted: called with whether somebody else has claimed the partition since; if not,
             somebody else's records stand in the changelog between those of this worker.
-        fail: called with an error after which this worker must not go on.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class OpenPartition:
         database: FactsDatabase,
         producer: FencedProducer,
         on_interrupted: Callable[[int, bool], None],
-        fail: Callable[[BaseException], None],
+        on_fatal_error: OnFatalError,
     ) -> None:
         self._database = database
         self._producer = producer
         self._on_interrupted = on_interrupted
-        self._fail = fail
+        self._on_fatal_error = on_fatal_error
         self._overlay: dict[bytes, bytes | _Deletion] = {}
         self._in_flight: dict[Batch, list[tuple[bytes, bytes | _Deletion]]] = {}
         self._closed = False
@@ -156,7 +156,7 @@ class OpenPartition:
             if isinstance(error, ProducerFenced):
                 self._on_interrupted(self._database.partition, True)
             else:
-                self._fail(error)
+                self._on_fatal_error(error)
             return
         # the batches of a partition are acknowledged in their order
         first_offset = sent.result().first_offset
@@ -170,7 +170,7 @@ class OpenPartition:
         try:
             self._database.write(written, checkpoint_after(last_offset, *written[-1]))
         except TableError as table_error:
-            self._fail(table_error)
+            self._on_fatal_error(table_error)
             return
         for key, held in entries:
             if self._overlay.get(key) is held:
@@ -186,12 +186,11 @@ class FactsTable:
 
     Args:
         settings: how to reach the broker.
-        fail: called with an error after which this worker must not go on.
     """
 
-    def __init__(self, settings: Settings, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, settings: Settings, on_fatal_error: OnFatalError) -> None:
         self.producer = FencedProducer(settings, CHANGELOG, max_batch_size=_MAX_BATCH_BYTES)
-        self._fail = fail
+        self._on_fatal_error = on_fatal_error
         self._open: dict[int, OpenPartition] = {}
 
     async def start(self) -> None:
@@ -210,7 +209,7 @@ class FactsTable:
         self, database: FactsDatabase, on_interrupted: Callable[[int, bool], None]
     ) -> OpenPartition:
         """Open a partition that is claimed and restored."""
-        opened = OpenPartition(database, self.producer, on_interrupted, self._fail)
+        opened = OpenPartition(database, self.producer, on_interrupted, self._on_fatal_error)
         self._open[database.partition] = opened
         return opened
 

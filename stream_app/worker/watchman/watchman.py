@@ -19,11 +19,12 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_poll_batch
 from stream_app.contracts.topics import DEAD_LETTERS, SOURCE_TOPICS, STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant
-from stream_app.errors import BrokerUnavailableError, RecordError, ReportError, TableError
+from stream_app.errors import RecordError, ReportError
 from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.kafka.clients import start, stop, unavailable
+from stream_app.periodic import PeriodicTask
 from stream_app.worker.agents.report_calculator import Calculation
 from stream_app.worker.watchman.recent_records import (
     NotComparableError,
@@ -33,6 +34,7 @@ from stream_app.worker.watchman.recent_records import (
 from stream_app.worker.watchman.window import choose_window, known_from, reading_span
 
 if TYPE_CHECKING:
+    from stream_app.errors import OnFatalError
     from stream_app.explain.reported import ReportedResult
     from stream_app.metrics import CheckOutcome, WorkerMetrics
     from stream_app.settings import Settings
@@ -100,7 +102,6 @@ class Watchman:
         settings: how often, and how to reach the broker.
         owned_partitions: tells which partitions this worker owns.
         metrics: counts the checks.
-        fail: called with an error after which this worker must not go on.
         clock: the wall clock in µs.
         consumer: makes the client that reads.
         random: chooses partitions, stores and times.
@@ -111,7 +112,6 @@ class Watchman:
         settings: Settings,
         owned_partitions: OwnedPartitions,
         metrics: WorkerMetrics,
-        fail: Callable[[BaseException], None],
         clock: Callable[[], int],
         consumer: NewConsumer = new_consumer,
         random: Random | None = None,
@@ -119,40 +119,25 @@ class Watchman:
         self._settings = settings
         self._owned_partitions = owned_partitions
         self._metrics = metrics
-        self._fail = fail
         self._clock = clock
         self._new_consumer = consumer
         self._random = random or Random()  # noqa: S311  no secret
         self._record_bytes = float(_FIRST_RECORD_BYTES)
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin, unless the setting says never."""
-        if self._settings.watchman:
-            self._task = asyncio.create_task(self._watch(), name="watchman")
+    def task(self, on_fatal_error: OnFatalError) -> PeriodicTask | None:
+        """The task that checks some stores at each interval of the setting; None: it never does."""
+        if not self._settings.watchman:
+            return None
+        seconds = self._settings.watchman / SECOND
+        return PeriodicTask("watchman", seconds, self._check_in_time, on_error=on_fatal_error)
 
-    async def stop(self) -> None:
-        """Stop, in the middle of a round too."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.watchman / SECOND)
-            try:
-                async with asyncio.timeout(ROUND_SECONDS):
-                    await self.check_some()
-            except TableError as error:
-                self._fail(error)
-                return
-            except TimeoutError:
-                log.debug("the watchman gives a round up: it takes too long")
-                self._metrics.watchman_checked("not_comparable")
-            except BrokerUnavailableError as error:
-                log.debug("the watchman gives a round up: %s", error)
-            except Exception:
-                log.exception("the watchman gives a round up")
+    async def _check_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(ROUND_SECONDS):
+                await self.check_some()
+        except TimeoutError:
+            log.debug("the watchman ends a round: it takes too long")
+            self._metrics.watchman_checked("not_comparable")
 
     async def check_some(self) -> None:
         """Check some stores of one owned partition.
@@ -172,7 +157,7 @@ class Watchman:
         store_ids = self._choose_stores(partition)
         consumer = self._new_consumer(self._settings)
         try:
-            # whoever stops the watchman may cut this off too
+            # stopping the watchman may cancel this too
             await start(consumer, self._settings)
             checks = await self._read(partition.number, consumer, store_ids)
             for store_id in store_ids:

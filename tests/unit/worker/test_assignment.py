@@ -203,7 +203,6 @@ class Desk:
             self.publisher,  # type: ignore[arg-type]
             self.latest,
             self.commit_tracker,
-            self.failures,
         )
         self.restores = RestoreService(
             FactsDatabases(folder, self.metrics.database_removed),
@@ -969,11 +968,11 @@ async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned
     await desk.until(lambda: desk.restores.status(0).to_do > 0)
     assert desk.publisher.restores == [RestoreStatus(0, 0, 0)]
 
-    await desk.assignment._tell_restores()
+    await desk.assignment._publish_restores()
     assert desk.publisher.restores[1:] == [RestoreStatus(0, 0, 2)]
     desk.log().gate.set()
     await desk.owned(0)
-    await desk.assignment._tell_restores()
+    await desk.assignment._publish_restores()
     assert len(desk.publisher.restores) == 2
 
 

@@ -56,7 +56,6 @@ class Desk:
             self.publisher,  # type: ignore[arg-type]
             self.latest,
             self.commit_tracker,
-            self.failures,
         )
 
     def adopt(

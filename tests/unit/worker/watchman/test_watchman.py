@@ -42,6 +42,7 @@ from tests.unit.worker.watchman.topics import FakeConsumer, TopicRecord, Topics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from stream_app.periodic import PeriodicTask
     from stream_app.worker.owned_partitions import OwnedPartition
 
 STATUS = STORE_STATUS.name
@@ -79,7 +80,6 @@ class Product:
             self.settings,
             self.owned_partitions,  # type: ignore[arg-type]
             self.metrics,
-            self.failures,
             lambda: self.now,
             self.topics.consumer,
             self.random,
@@ -134,6 +134,11 @@ class Product:
     async def watch(self, rounds: int = 1) -> None:
         for _ in range(rounds):
             await self.watchman.check_some()
+
+    def task(self) -> PeriodicTask:
+        task = self.watchman.task(self.failures)
+        assert task is not None
+        return task
 
     def outcomes(self) -> tuple[float, float, float]:
         """How many stores agreed, differed, could not be compared."""
@@ -413,17 +418,17 @@ async def test_a_damaged_database_that_the_watchman_meets_ends_the_worker(
         raise TableError("damaged")
 
     monkeypatch.setattr(product.facts, "get", damaged)
-    await product.watchman.start()
-    assert product.watchman._task is not None
-    await product.watchman._task
+    task = product.task()
+    task.start()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    await task.stop()
     assert [str(error) for error in product.failures.errors] == ["damaged"]
 
 
 async def test_zero_means_never() -> None:
     product = Product(watchman=0)
-    await product.watchman.start()
-    assert product.watchman._task is None
-    await product.watchman.stop()
+    assert product.watchman.task(product.failures) is None
 
 
 async def test_a_connection_that_is_cut_off_while_it_is_made_is_closed(
@@ -440,9 +445,10 @@ async def test_a_connection_that_is_cut_off_while_it_is_made_is_closed(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(FakeConsumer, "start", for_ever)
-    await product.watchman.start()
+    task = product.task()
+    task.start()
     await connecting.wait()
-    await product.watchman.stop()
+    await task.stop()
     assert [consumer.stopped for consumer in made] == [True]
 
 
@@ -461,7 +467,8 @@ async def test_a_round_that_fails_is_followed_by_others(
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(Watchman, "check_some", failing)
-    await product.watchman.start()
+    task = product.task()
+    task.start()
     await enough.wait()
-    await product.watchman.stop()
-    assert len(errors) >= 2
+    await task.stop()
+    assert errors == ["watchman failed, trying again"]
