@@ -190,7 +190,7 @@ async def run_peer(
     if "not_run" in content:
         raise NotRunError(str(content["not_run"]))
     if code or "seconds" not in content:
-        raise BenchmarkError(f"{name} ended with {code}: {child.last_words()}")
+        raise BenchmarkError(f"{name} ended with {code}: {child.last_error_line()}")
     return {
         key: float(value)
         for key, value in content.items()

@@ -21,7 +21,7 @@ from benchmarks.processes import resident_megabytes
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.local.processes.child import ChildProcess
 from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.ports import free_ports
@@ -53,7 +53,7 @@ class Ended:
 class Deployment:
     """A running product; made by `deployment`."""
 
-    def __init__(self, settings: Settings, kafka: LocalKafka) -> None:
+    def __init__(self, settings: Settings, kafka: JavaKafkaCluster) -> None:
         self.settings = settings
         self.kafka = kafka
         self.worker = self._process("worker", "worker", "--name", "worker")
@@ -130,7 +130,7 @@ class Deployment:
                 return task.result()
             for end in done:
                 child = ends[end]
-                raise BenchmarkError(f"{child.name} ended: {child.last_words()}")
+                raise BenchmarkError(f"{child.name} ended: {child.last_error_line()}")
             raise BenchmarkError(f"{what}: not within {limit:g} s")
         finally:
             for future in (task, *ends):
@@ -191,7 +191,7 @@ class Deployment:
             await child.stop()
         seconds = time.perf_counter() - started
         if code := await child.wait():
-            raise BenchmarkError(f"{arguments[0]} ended with {code}: {child.last_words()}")
+            raise BenchmarkError(f"{arguments[0]} ended with {code}: {child.last_error_line()}")
         return Ended(started, seconds, peak)
 
     def remove_state(self) -> None:
@@ -224,7 +224,7 @@ async def deployment(
     given = Settings.from_environment(clean_environment(), **(defaults | settings))
     async with AsyncExitStack() as ends:
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
-        kafka = LocalKafka(folder, given.cache_dir, nodes=1)
+        kafka = JavaKafkaCluster(folder, given.cache_dir, nodes=1)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
         given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))

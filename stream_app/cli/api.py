@@ -20,7 +20,7 @@ from stream_app.cli.options import StrictCommand, data_dir_option, keep_private,
 from stream_app.clock import wall_clock
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.bootstrap import resolve_bootstrap
-from stream_app.local.processes.gc_tuning import collect_less
+from stream_app.local.processes.gc_tuning import reduce_gc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    collect_less()
+    reduce_gc()
     gateway = Gateway(settings, wall_clock)
     connections = Connections(most_connections(raise_descriptor_limit()))
     # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off

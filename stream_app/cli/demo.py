@@ -62,19 +62,19 @@ def demo(*, keep: bool, data_dir: Path | None, data: Path | None) -> None:
     settings = read_settings(data_dir=data_dir)
     began = time.monotonic()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         click.echo(f"[{time.monotonic() - began:5.1f} s] {line}", err=True)
 
-    settings = settings.replace(api_port=demo_port(settings, os.environ, keep=keep, say=say))
-    run = _Demo(sample, keep=keep, say=say)
+    settings = settings.replace(api_port=demo_port(settings, os.environ, keep=keep, report=report))
+    run = _Demo(sample, keep=keep, report=report)
     with state_folder(settings.data_dir if keep or data_dir else None) as folder:
         asyncio.run(run_until_signalled(run.work(settings.replace(data_dir=folder))))
-    say("everything is stopped")
+    report("everything is stopped")
     sys.exit(0 if run.done else INTERRUPTED)
 
 
 def demo_port(
-    settings: Settings, environment: Mapping[str, str], *, keep: bool, say: Callable[[str], None]
+    settings: Settings, environment: Mapping[str, str], *, keep: bool, report: Callable[[str], None]
 ) -> int:
     """The port for the API; 0 is any free one.
 
@@ -87,7 +87,7 @@ def demo_port(
         return 0
     if is_free(settings.api_port, settings.api_host):
         return settings.api_port
-    say(f"port {settings.api_port} is in use: the API takes another one, which is named below")
+    report(f"port {settings.api_port} is in use: the API takes another one, which is named below")
     return 0
 
 
@@ -136,27 +136,27 @@ class _Demo:
     Attributes:
         sample: folder of the files to replay.
         keep: stay up afterwards.
-        say: takes one line for the person at every step.
+        report: takes one line for the person at every step.
         done: the reports have been printed.
     """
 
     sample: Path
     keep: bool
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     done: bool = False
 
     async def work(self, settings: Settings) -> None:
         """Do the main job once; with `keep`, run until cancelled."""
         if settings.kafka_bootstrap:
-            self.say(f"the sample goes to the broker at {settings.kafka_bootstrap}")
-        async with running_stack(settings, say=self.say) as stack:
-            self.say(f"ready at {stack.api}")
+            self.report(f"the sample goes to the broker at {settings.kafka_bootstrap}")
+        async with running_stack(settings, report=self.report) as stack:
+            self.report(f"ready at {stack.api}")
             await self._replay(stack)
             store_ids = first_stores(self.sample, STORES_SHOWN)
-            self.say(f"asking for the reports of {len(store_ids)} of the stores")
+            self.report(f"asking for the reports of {len(store_ids)} of the stores")
             async with ApiClient(stack.api, stack.settings.report_deadline) as client:
                 reports = [await client.report(store_id) for store_id in store_ids]
-            self.say(f"uptime and downtime before {reports[0]['reference_time']}:")
+            self.report(f"uptime and downtime before {reports[0]['reference_time']}:")
             click.echo(report_csv(reports), nl=False)
             self.done = True
             if self.keep:
@@ -182,11 +182,11 @@ class _Demo:
 
     def _invite(self, stack: Stack, data_dir: Path, store_id: str) -> None:
         """Say what can be done now; commands stand on lines of their own, to be copied whole."""
-        self.say("open this address, or try these commands in another terminal:")
+        self.report("open this address, or try these commands in another terminal:")
         click.echo(f"{stack.api}/", err=True)
         click.echo(f"curl -X POST {stack.api}/trigger_report/{store_id}", err=True)
         report = ["report", store_id]
         if data_dir != read_settings().data_dir:
             report += ["--data-dir", str(data_dir)]
         click.echo(command_line(*report), err=True)
-        self.say(f"the API stays up at {stack.api}; Ctrl-C stops everything")
+        self.report(f"the API stays up at {stack.api}; Ctrl-C stops everything")

@@ -12,7 +12,7 @@ from stream_app.cli.options import StrictGroup, data_dir_option, keep_private, r
 from stream_app.data_dir import RUN_LOCK
 from stream_app.errors import PrerequisiteError, SettingsError
 from stream_app.kafka.bootstrap import resolve_bootstrap
-from stream_app.local.kafka.choose import begun_broker, choose_broker, choose_local_broker
+from stream_app.local.kafka.choose import choose_broker, choose_local_broker, existing_broker
 from stream_app.local.kafka.jars import KAFKA, TOOLS, fetch_jars
 from stream_app.local.kafka.password import write_client_properties
 from stream_app.local.kafka.tools import BIN, write_commands
@@ -66,13 +66,13 @@ def start(data_dir: Path | None, nodes: int | None) -> None:
     keep_private()
 
     async def run() -> None:
-        make_private(settings.data_dir.expanduser().resolve(), _say)
-        broker = await choose_local_broker(settings, nodes=nodes, say=_say)
-        _say(f"starting {broker.description}")
+        make_private(settings.data_dir.expanduser().resolve(), _report)
+        broker = await choose_local_broker(settings, nodes=nodes, report=_report)
+        _report(f"starting {broker.description}")
         started = await broker.start(tied=False)
-        _say("was already running" if started.already_running else "running")
+        _report("was already running" if started.already_running else "running")
         if started.nodes == 3:
-            _say(f"for three copies of every topic set {PREFIX}REPLICATION=3 too")
+            _report(f"for three copies of every topic set {PREFIX}REPLICATION=3 too")
         click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={started.bootstrap}")
 
     _run(run())
@@ -86,9 +86,9 @@ def stop(data_dir: Path | None, nodes: int | None) -> None:
     settings = read_settings(data_dir=data_dir)
     if is_locked(settings.data_dir / RUN_LOCK):
         raise PrerequisiteError(_used_by_stack(settings))
-    broker = begun_broker(settings, nodes=nodes)
+    broker = existing_broker(settings, nodes=nodes)
     stopped = asyncio.run(broker.stop()) if broker else False
-    _say("stopped" if stopped else "was not running")
+    _report("stopped" if stopped else "was not running")
 
 
 @kafka.command("status")
@@ -97,12 +97,12 @@ def stop(data_dir: Path | None, nodes: int | None) -> None:
 def status(data_dir: Path | None, nodes: int | None) -> None:
     """Say whether it runs; exit code 0 if it answers, 3 if not."""
     settings = read_settings(data_dir=data_dir)
-    broker = begun_broker(settings, nodes=nodes)
+    broker = existing_broker(settings, nodes=nodes)
     if broker is None:
-        _say(f"no broker was ever started in {settings.data_dir}")
+        _report(f"no broker was ever started in {settings.data_dir}")
         sys.exit(NOT_RUNNING)
     found = asyncio.run(broker.status())
-    _say(f"{broker.description}: {found.detail}")
+    _report(f"{broker.description}: {found.detail}")
     if not found.running:
         sys.exit(NOT_RUNNING)
     click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={found.bootstrap}")
@@ -119,8 +119,8 @@ def prepare(data_dir: Path | None, nodes: int | None) -> None:
     settings = read_settings(data_dir=data_dir)
 
     async def run() -> None:
-        broker = await choose_broker(settings, nodes=nodes, say=_say)
-        _say(f"to be used: {broker.description}")
+        broker = await choose_broker(settings, nodes=nodes, report=_report)
+        _report(f"to be used: {broker.description}")
 
     _run(run())
 
@@ -139,11 +139,13 @@ def jars(data_dir: Path | None, *, tools: bool) -> None:
     settings = read_settings(data_dir=data_dir)
 
     async def run() -> None:
-        folder = await fetch_jars(settings.cache_dir, TOOLS if tools else KAFKA, say=_say)
+        folder = await fetch_jars(settings.cache_dir, TOOLS if tools else KAFKA, report=_report)
         if tools:
             commands = write_commands(folder)
-            _say(f"in {folder / BIN}: {', '.join(commands)}; to list the topics of a local broker:")
-            _say(f'  "{folder / BIN}/kafka-topics" --list {_LOGIN}')
+            _report(
+                f"in {folder / BIN}: {', '.join(commands)}; to list the topics of a local broker:"
+            )
+            _report(f'  "{folder / BIN}/kafka-topics" --list {_LOGIN}')
         click.echo(folder)
 
     _run(run())
@@ -172,7 +174,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     # standard output is for programs
     click.echo(line, err=True)
 

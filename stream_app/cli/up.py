@@ -10,7 +10,7 @@ import click
 
 from stream_app.cli.kafka import nodes_option
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, keep_private
-from stream_app.local.kafka.choose import begun_nodes
+from stream_app.local.kafka.choose import existing_nodes
 from stream_app.local.processes.liveness import USUAL, Liveness
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.stack import running_stack
@@ -72,7 +72,11 @@ def up(
 
     async def run() -> None:
         async with running_stack(
-            settings, nodes=nodes, workers=workers, say=click.echo, liveness=Liveness(probe_period)
+            settings,
+            nodes=nodes,
+            workers=workers,
+            report=click.echo,
+            liveness=Liveness(probe_period),
         ) as stack:
             click.echo(f"ready at {stack.api} (data in {stack.settings.data_dir})")
             await stack.run_for_ever()
@@ -98,5 +102,5 @@ def stack_settings(
     tls_context(settings)
     if settings.kafka_bootstrap or f"{PREFIX}REPLICATION" in environment:
         return settings
-    has_three = (nodes or begun_nodes(settings)) == 3
+    has_three = (nodes or existing_nodes(settings)) == 3
     return settings.replace(replication=3) if has_three else settings

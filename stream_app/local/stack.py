@@ -86,7 +86,7 @@ async def running_stack(
     *,
     nodes: int | None = None,
     workers: int = 1,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     programs: Programs | None = None,
     liveness: Liveness = USUAL,
 ) -> AsyncIterator[Stack]:
@@ -100,7 +100,7 @@ async def running_stack(
             local broker is the caller's mistake.
         nodes: 1 or 3 nodes of a local broker; None: what the data dir has.
         workers: how many workers, each with its own folder.
-        say: takes one line for the person at every step.
+        report: takes one line for the person at every step.
         programs: other programs than this product's, for tests.
         liveness: how often the processes are asked whether they are alive.
 
@@ -112,24 +112,24 @@ async def running_stack(
     settings = settings.replace(data_dir=settings.data_dir.expanduser().resolve())
     programs = programs or Programs()
     async with AsyncExitStack() as ends:
-        make_private(settings.data_dir, say)
+        make_private(settings.data_dir, report)
         await ends.enter_async_context(_sole_user(settings))
         settings = _with_api_port(settings)
-        supervisor = Supervisor(say, liveness=liveness)
-        settings = await _start_broker(settings, nodes, supervisor, say, ends)
+        supervisor = Supervisor(report, liveness=liveness)
+        settings = await _start_broker(settings, nodes, supervisor, report, ends)
         # registered after the broker's end, so that it runs before: API, workers, broker
         ends.push_async_callback(supervisor.stop)
-        ends.callback(say, "stopping")
+        ends.callback(report, "stopping")
         created = await _create_topics(settings, supervisor)
         if created:
-            say(f"created {created} topics")
+            report(f"created {created} topics")
 
         api = configured_address(settings)
         RunFile(os.getpid(), api, settings.kafka_bootstrap).save(settings.data_dir)
         ends.callback((settings.data_dir / RUN_FILE).unlink, missing_ok=True)
-        await _start_processes(settings, workers, programs, supervisor, say)
-        await _ready_or_failed(api, supervisor, say)
-        supervisor.settle()
+        await _start_processes(settings, workers, programs, supervisor, report)
+        await _ready_or_failed(api, supervisor, report)
+        supervisor.startup_complete()
         yield Stack(settings, api, supervisor)
 
 
@@ -161,16 +161,16 @@ async def _start_broker(
     settings: Settings,
     nodes: int | None,
     supervisor: Supervisor,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     ends: AsyncExitStack,
 ) -> Settings:
-    broker = await choose_broker(settings, nodes=nodes, say=say)
-    say(f"starting {broker.description}")
+    broker = await choose_broker(settings, nodes=nodes, report=report)
+    report(f"starting {broker.description}")
     started = await broker.start(tied=True)
     if not started.already_running:
         ends.push_async_callback(broker.stop)
         supervisor.watch(*broker.supervised())
-    say(f"broker at {started.bootstrap}")
+    report(f"broker at {started.bootstrap}")
     if 0 < started.nodes < settings.replication:
         raise PrerequisiteError(
             f"STORE_UPTIME_REPLICATION={settings.replication} needs as many nodes, and the "
@@ -193,9 +193,8 @@ async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_SECONDS):
                     code = await child.wait()
-                raise BrokerUnavailableError(
-                    f"{child.name} ended ({ending(code)}): {child.last_words()}; log: {child.log}"
-                ) from None
+                reason = f"{child.name} ended ({ending(code)}): {child.last_error_line()}"
+                raise BrokerUnavailableError(f"{reason}; log: {child.log}") from None
         raise
 
 
@@ -204,7 +203,7 @@ async def _start_processes(
     workers: int,
     programs: Programs,
     supervisor: Supervisor,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     environment = environment_of(settings, os.environ)
     data_dir = settings.data_dir
@@ -232,11 +231,11 @@ async def _start_processes(
             health=partial(configured_address, settings),
         )
     )
-    say(f"started {', '.join(names)} and the API; logs in {log_dir}")
+    report(f"started {', '.join(names)} and the API; logs in {log_dir}")
 
 
-async def _ready_or_failed(api: str, supervisor: Supervisor, say: Callable[[str], None]) -> None:
-    ready = asyncio.create_task(_until_ready(api, say))
+async def _ready_or_failed(api: str, supervisor: Supervisor, report: Callable[[str], None]) -> None:
+    ready = asyncio.create_task(_until_ready(api, report))
     failure = asyncio.create_task(supervisor.failure())
     try:
         await asyncio.wait((ready, failure), return_when=asyncio.FIRST_COMPLETED)
@@ -249,7 +248,7 @@ async def _ready_or_failed(api: str, supervisor: Supervisor, say: Callable[[str]
                 await task
 
 
-async def _until_ready(api: str, say: Callable[[str], None]) -> None:
+async def _until_ready(api: str, report: Callable[[str], None]) -> None:
     """Wait without an end: reading large tables back takes its time; say so now and then."""
     clock = asyncio.get_running_loop().time
     next_word = clock() + _PATIENCE
@@ -264,6 +263,6 @@ async def _until_ready(api: str, say: Callable[[str], None]) -> None:
             except (aiohttp.ClientError, TimeoutError):
                 state = "does not answer yet"
             if clock() >= next_word:
-                say(f"still starting: {api}/readyz {state}")
+                report(f"still starting: {api}/readyz {state}")
                 next_word = clock() + _PATIENCE
             await asyncio.sleep(_READY_PAUSE)

@@ -16,7 +16,7 @@ from stream_app.errors import PrerequisiteError
 from stream_app.kafka.admin import cluster_id, ensure_topics
 from stream_app.local.processes.file_lock import locked_at_once
 from stream_app.local.processes.files import write_whole
-from stream_app.local.processes.gc_tuning import collect_less
+from stream_app.local.processes.gc_tuning import reduce_gc
 from stream_app.local.run_file import worker_folder
 from stream_app.worker.app import create_app
 from stream_app.worker.shutdown import exit_immediately
@@ -63,7 +63,7 @@ def run(settings: Settings, name: str) -> None:
         )
         # it writes codes for a terminal into the log, in front of the first line of the next start
         worker.spinner = None
-        collect_less()
+        reduce_gc()
         log.info("worker %s starts", name)
         try:
             worker.execute_from_commandline()

@@ -16,7 +16,7 @@ import aiohttp
 
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.local.processes.child import ChildProcess
 from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.ports import free_ports
@@ -211,7 +211,7 @@ def _told(worker: Process) -> dict[str, set[int] | None]:
 class Deployment:
     """Broker, workers and API of one scenario; made by `deployment`."""
 
-    def __init__(self, settings: Settings, kafka: LocalKafka) -> None:
+    def __init__(self, settings: Settings, kafka: JavaKafkaCluster) -> None:
         self.settings = settings
         self.kafka = kafka
         self.lines: list[str] = []
@@ -384,7 +384,7 @@ async def deployment(
         for folder in ("kafka", "workers"):
             await asyncio.to_thread(shutil.copytree, begin_as / folder, data_dir / folder)
     async with AsyncExitStack() as ends:
-        kafka = LocalKafka(data_dir, given.cache_dir, nodes=nodes)
+        kafka = JavaKafkaCluster(data_dir, given.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
         given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import create_app
 from api.gateway import Gateway
 from stream_app.kafka.bootstrap import resolve_bootstrap
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 from tests.fakes import now
 from tests.integration.topic_records import polls_of
@@ -42,7 +42,7 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
     tmp_path: Path,
 ) -> None:
     settings = Settings.from_environment(os.environ, data_dir=tmp_path)
-    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     started = await broker.start()
     store, other = str(uuid.uuid4()), str(uuid.uuid4())
     path = f"/stores/{store}/status"

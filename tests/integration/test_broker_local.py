@@ -16,7 +16,7 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection, producer
 from stream_app.local.kafka.cluster_file import Cluster
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.local.processes.process_identity import command_line
 from stream_app.settings import Settings
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.kafka
 TIED_LAUNCHER = """
 import asyncio, signal, sys
 from pathlib import Path
-from stream_app.local.kafka.java_cluster import LocalKafka
-broker = LocalKafka(Path(sys.argv[1]), Path(sys.argv[2]))
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
+broker = JavaKafkaCluster(Path(sys.argv[1]), Path(sys.argv[2]))
 asyncio.run(broker.start(tied=True))
 print(broker.node(1).pid, flush=True)
 signal.pause()
@@ -44,8 +44,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[LocalKafka]:
-    local = LocalKafka(settings.data_dir, settings.cache_dir)
+async def broker(settings: Settings) -> AsyncIterator[JavaKafkaCluster]:
+    local = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     yield local
     await local.stop()
 
@@ -95,7 +95,7 @@ async def create(settings: Settings, topic: str, copies: int) -> None:
 
 
 async def test_data_ports_and_offsets_outlive_a_restart(
-    settings: Settings, broker: LocalKafka
+    settings: Settings, broker: JavaKafkaCluster
 ) -> None:
     first = await broker.start()
     assert not first.already_running
@@ -104,19 +104,19 @@ async def test_data_ports_and_offsets_outlive_a_restart(
     await send(settings, "kept", b"one", large)
     assert await read(settings, "kept", 1) == [b"one"]
 
-    again = await LocalKafka(settings.data_dir, settings.cache_dir).start()
+    again = await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()
     assert (again.already_running, again.bootstrap) == (True, first.bootstrap)
 
     assert await broker.stop()
     assert not (await broker.status()).running
 
-    second = await LocalKafka(settings.data_dir, settings.cache_dir).start()
+    second = await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()
     assert (second.already_running, second.bootstrap) == (False, first.bootstrap)
     assert await read(settings, "kept", 1) == [large], "the group goes on after `one`"
 
 
 async def test_a_tied_broker_ends_with_a_launcher_that_is_killed(
-    settings: Settings, broker: LocalKafka
+    settings: Settings, broker: JavaKafkaCluster
 ) -> None:
     launcher = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -167,7 +167,7 @@ def test_a_broker_of_the_command_outlives_it_until_stopped(settings: Settings) -
 
 
 async def test_a_node_of_three_can_be_killed_and_started_again(settings: Settings) -> None:
-    broker = LocalKafka(settings.data_dir, settings.cache_dir, nodes=3)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir, nodes=3)
     started = await broker.start()
     try:
         assert started.nodes == 3

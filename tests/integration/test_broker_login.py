@@ -14,7 +14,7 @@ from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
 from stream_app.kafka.local_login import PASSWORD_FILE, login_settings, read_password
 from stream_app.local.kafka import java_cluster as local
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[LocalKafka]:
-    kafka = LocalKafka(settings.data_dir, settings.cache_dir)
+async def broker(settings: Settings) -> AsyncIterator[JavaKafkaCluster]:
+    kafka = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     yield kafka
     await kafka.stop()
 
@@ -71,7 +71,7 @@ def allow_new_topics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_nobody_gets_in_without_the_password_or_reads_it(
-    settings: Settings, broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, broker: JavaKafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow_new_topics(monkeypatch)
     started = await broker.start()
@@ -100,7 +100,7 @@ async def test_nobody_gets_in_without_the_password_or_reads_it(
 
 
 async def test_a_data_dir_of_an_earlier_version_goes_on_and_has_a_password_from_then_on(
-    settings: Settings, broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, broker: JavaKafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow_new_topics(monkeypatch)
     with monkeypatch.context() as earlier:
@@ -110,11 +110,11 @@ async def test_a_data_dir_of_an_earlier_version_goes_on_and_has_a_password_from_
     # while it still runs it is used as it is
     before = resolve_bootstrap(settings)
     assert before.kafka_security_protocol == "PLAINTEXT"
-    assert (await LocalKafka(settings.data_dir, settings.cache_dir).start()).already_running
+    assert (await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()).already_running
     await send(before, b"kept")
     await broker.stop()
 
-    await LocalKafka(settings.data_dir, settings.cache_dir).start()
+    await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()
     after = resolve_bootstrap(settings)
     assert after.kafka_security_protocol == "SASL_PLAINTEXT"
     assert await read(after) == b"kept"

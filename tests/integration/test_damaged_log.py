@@ -15,7 +15,7 @@ from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import producer
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 from tests.integration.gateways import gateway
 from tests.integration.topic_records import records_of
@@ -34,9 +34,9 @@ CHECKSUM = "the checksum of the batch is wrong"
 
 
 @pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[LocalKafka]:
+async def broker(tmp_path: Path) -> AsyncIterator[JavaKafkaCluster]:
     settings = Settings.from_environment(os.environ, data_dir=tmp_path)
-    local = LocalKafka(settings.data_dir, settings.cache_dir)
+    local = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     yield local
     await local.stop()
 
@@ -65,7 +65,7 @@ def change(folder: Path, before: bytes, after: bytes) -> None:
 
 
 async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
-    broker: LocalKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    broker: JavaKafkaCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = await broker.start()
     settings = resolve_bootstrap(

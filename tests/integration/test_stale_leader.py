@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection, producer
 from stream_app.kafka.offsets import Highwaters
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ PARTITIONS = 12
 
 
 @pytest.fixture
-async def brokers(tmp_path: Path) -> AsyncIterator[LocalKafka]:
+async def brokers(tmp_path: Path) -> AsyncIterator[JavaKafkaCluster]:
     settings = Settings.from_environment(os.environ, data_dir=tmp_path)
-    local = LocalKafka(settings.data_dir, settings.cache_dir, nodes=3)
+    local = JavaKafkaCluster(settings.data_dir, settings.cache_dir, nodes=3)
     await local.start()
     yield local
     await asyncio.gather(*(node.kill() for node in local.nodes))
@@ -57,7 +57,7 @@ async def acknowledge_one_each(settings: Settings) -> None:
 
 
 async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the_end(
-    brokers: LocalKafka, tmp_path: Path
+    brokers: JavaKafkaCluster, tmp_path: Path
 ) -> None:
     settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
     await create(settings)

@@ -47,7 +47,7 @@ def own_broker(
 ) -> Iterator[Settings]:
     data_dir: Path = tmp_path_factory.mktemp("kafka")
     settings = Settings.from_environment(os.environ, data_dir=data_dir, partitions=4)
-    broker = asyncio.run(choose_broker(settings, nodes=1, say=print))
+    broker = asyncio.run(choose_broker(settings, nodes=1, report=print))
     started = asyncio.run(broker.start(tied=True))
     yield resolve_bootstrap(settings.replace(kafka_bootstrap=started.bootstrap))
     asyncio.run(broker.stop())

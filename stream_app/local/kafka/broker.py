@@ -48,11 +48,11 @@ class Broker(Protocol):
     def description(self) -> str:
         """Such as `Kafka 4.3.1 on Java 17`."""
 
-    async def prepare(self, say: Callable[[str], None]) -> None:
+    async def prepare(self, report: Callable[[str], None]) -> None:
         """Fetch what a start needs; after it a start needs no network.
 
         Args:
-            say: takes one line for the person where something is fetched.
+            report: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: something to install, or no network.

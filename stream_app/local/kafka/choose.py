@@ -12,7 +12,7 @@ from stream_app.local.kafka.cluster_file import Cluster
 from stream_app.local.kafka.docker import DockerKafka, docker_problem
 from stream_app.local.kafka.jars import INSTALL, KAFKA, cached_jars, trouble_with
 from stream_app.local.kafka.java import NoJava, find_java
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class NamedBroker:
         """None."""
         return ()
 
-    async def prepare(self, say: Callable[[str], None]) -> None:
+    async def prepare(self, report: Callable[[str], None]) -> None:
         """Nothing to fetch."""
 
     async def start(self, *, tied: bool = True) -> Started:  # noqa: ARG002 - nothing is started
@@ -53,14 +53,14 @@ class NamedBroker:
 
 
 async def choose_broker(
-    settings: Settings, *, nodes: int | None = None, say: Callable[[str], None]
+    settings: Settings, *, nodes: int | None = None, report: Callable[[str], None]
 ) -> Broker:
     """The broker that these settings name, or a local one, ready to start.
 
     Args:
         settings: kafka_bootstrap decides; data_dir and cache_dir for a local one.
         nodes: 1 or 3 nodes of a local one; None: what the data dir has.
-        say: takes one line for the person.
+        report: takes one line for the person.
 
     Raises:
         PrerequisiteError: no way to run one; says what to install.
@@ -68,11 +68,11 @@ async def choose_broker(
     """
     if settings.kafka_bootstrap:
         return NamedBroker(settings.kafka_bootstrap)
-    return await choose_local_broker(settings, nodes=nodes, say=say)
+    return await choose_local_broker(settings, nodes=nodes, report=report)
 
 
 async def choose_local_broker(
-    settings: Settings, *, nodes: int | None = None, say: Callable[[str], None]
+    settings: Settings, *, nodes: int | None = None, report: Callable[[str], None]
 ) -> Broker:
     """A broker on this machine: what the data dir was begun with, else Docker, else Java.
 
@@ -88,37 +88,37 @@ async def choose_local_broker(
             f"STORE_UPTIME_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs "
             "STORE_UPTIME_KAFKA_BOOTSTRAP: to a local broker one logs in without settings"
         )
-    begun = begun_broker(settings, nodes=nodes)
+    begun = existing_broker(settings, nodes=nodes)
     if begun is not None:
         if isinstance(begun, DockerKafka) and (problem := await docker_problem()):
             raise PrerequisiteError(
                 f"the data dir {settings.data_dir} was begun with Docker, and {problem}: start "
                 "Docker, or use another --data-dir"
             )
-        await begun.prepare(say)
+        await begun.prepare(report)
         return begun
     problem = "three nodes run on Java only" if nodes == 3 else await docker_problem()
     if problem is None:
         in_docker = DockerKafka(settings.data_dir)
         try:
-            await in_docker.prepare(say)
+            await in_docker.prepare(report)
         except PrerequisiteError as error:
             problem = str(error)
-            say(f"{problem}; trying Java")
+            report(f"{problem}; trying Java")
         else:
             return in_docker
-    on_java = LocalKafka(settings.data_dir, settings.cache_dir, nodes=nodes)
+    on_java = JavaKafkaCluster(settings.data_dir, settings.cache_dir, nodes=nodes)
     missing = await _missing_for_java(settings)
     if missing:
         raise PrerequisiteError(
             f"no way to run Kafka here ({problem}; {missing.reason}): {missing.remedy}, or start "
             "Docker, or name a broker in STORE_UPTIME_KAFKA_BOOTSTRAP"
         )
-    await on_java.prepare(say)
+    await on_java.prepare(report)
     return on_java
 
 
-def begun_broker(settings: Settings, *, nodes: int | None = None) -> Broker | None:
+def existing_broker(settings: Settings, *, nodes: int | None = None) -> Broker | None:
     """The broker that holds this data dir's data; None in a new data dir.
 
     Raises:
@@ -126,7 +126,7 @@ def begun_broker(settings: Settings, *, nodes: int | None = None) -> Broker | No
     """
     data_dir = settings.data_dir.expanduser()
     if (data_dir / CLUSTER_FILE).exists():
-        on_java = LocalKafka(settings.data_dir, settings.cache_dir, nodes=nodes)
+        on_java = JavaKafkaCluster(settings.data_dir, settings.cache_dir, nodes=nodes)
         on_java.load()
         return on_java
     if (data_dir / DOCKER_FILE).exists():
@@ -139,7 +139,7 @@ def begun_broker(settings: Settings, *, nodes: int | None = None) -> Broker | No
     return None
 
 
-def begun_nodes(settings: Settings) -> int | None:
+def existing_nodes(settings: Settings) -> int | None:
     """How many nodes of Java this data dir has; None where it was not begun with Java.
 
     Raises:
@@ -154,7 +154,7 @@ async def running_bootstrap(settings: Settings) -> str | None:
     if settings.kafka_bootstrap:
         return settings.kafka_bootstrap
     try:
-        begun = begun_broker(settings)
+        begun = existing_broker(settings)
         status = await begun.status() if begun else None
     except StoreUptimeError:
         # whoever starts the broker says what is wrong with it

@@ -78,11 +78,11 @@ class DockerKafka:
         """None: Docker watches over it."""
         return ()
 
-    async def prepare(self, say: Callable[[str], None]) -> None:
+    async def prepare(self, report: Callable[[str], None]) -> None:
         """Pull the image where Docker does not have it.
 
         Args:
-            say: takes one line for the person where something is fetched.
+            report: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: it cannot be pulled, with Docker's reason.
@@ -91,7 +91,7 @@ class DockerKafka:
         name = image.output.strip()
         if name and (await self._docker("image", "inspect", name, limit=_COMMAND_LIMIT)).ok:
             return
-        say(f"pulling {self.description}")
+        report(f"pulling {self.description}")
         pulled = await self._compose("pull", "--quiet", limit=_PULL_LIMIT)
         if not pulled.ok:
             raise PrerequisiteError(f"Docker cannot pull Kafka's image: {_reason(pulled)}")

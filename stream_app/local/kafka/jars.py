@@ -99,7 +99,7 @@ def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
 
 
 async def fetch_jars(
-    cache_dir: Path, jars: JarSet = KAFKA, *, say: Callable[[str], None] = lambda _: None
+    cache_dir: Path, jars: JarSet = KAFKA, *, report: Callable[[str], None] = lambda _: None
 ) -> Path:
     """The folder of the jars; Maven fetches them where the cache does not have them, unchanged.
 
@@ -109,7 +109,7 @@ async def fetch_jars(
     Args:
         cache_dir: folder of all sets.
         jars: which ones.
-        say: takes one line for the person where something is fetched.
+        report: takes one line for the person where something is fetched.
 
     Raises:
         PrerequisiteError: no Maven, or Maven cannot fetch them, with Maven's reason; or what it
@@ -127,7 +127,7 @@ async def fetch_jars(
         trouble = trouble_with(folder, jars)
         if trouble is not None:
             why = f": {trouble}" if folder.exists() else ""
-            say(f"fetching Kafka {KAFKA_VERSION} into {folder.parent}{why}")
+            report(f"fetching Kafka {KAFKA_VERSION} into {folder.parent}{why}")
             await _fetch(folder, jars)
     return folder
 

@@ -33,7 +33,7 @@ def _silent(_line: str) -> None:
     """For starts that nobody watches."""
 
 
-class LocalKafka:
+class JavaKafkaCluster:
     """Apache Kafka (KRaft) under `<data_dir>/kafka`, reachable from this machine only.
 
     The first start chooses free ports and keeps them; the data stays until the folder is removed.
@@ -94,16 +94,16 @@ class LocalKafka:
                 f"{self._wanted}: say --nodes {has}, or use another --data-dir"
             )
 
-    async def prepare(self, say: Callable[[str], None]) -> None:
+    async def prepare(self, report: Callable[[str], None]) -> None:
         """Fetch the jars; after it a start needs no network.
 
         Args:
-            say: takes one line for the person where something is fetched.
+            report: takes one line for the person where something is fetched.
 
         Raises:
             PrerequisiteError: no Java or Maven, or Maven cannot fetch the jars.
         """
-        await self._launch(tied=True, say=say)
+        await self._launch(tied=True, report=report)
 
     async def start(self, *, tied: bool = True) -> Started:
         """Start the nodes that do not run, and wait until all answer.
@@ -177,11 +177,11 @@ class LocalKafka:
         busy = f"another process is starting or stopping the broker in {self._folder}"
         return locked(self._folder / "lock", limit=_LOCK_LIMIT, busy=busy)
 
-    async def _launch(self, *, tied: bool, say: Callable[[str], None] = _silent) -> Launch:
+    async def _launch(self, *, tied: bool, report: Callable[[str], None] = _silent) -> Launch:
         java = await find_java()
         if isinstance(java, NoJava):
             raise PrerequisiteError(f"{java.reason}: {java.remedy}")
-        jars = await fetch_jars(self._cache_dir, say=say)
+        jars = await fetch_jars(self._cache_dir, report=report)
         count = len(self._nodes) or self._wanted or 1
         heap = _HEAP_ALONE if count == 1 else _HEAP_OF_SEVERAL
         return Launch(java.program, jars, heap, tied)
@@ -233,6 +233,6 @@ class LocalKafka:
                 # with the last of its log
                 await node.wait()
                 raise BrokerUnavailableError(
-                    f"{node.name} has ended: {node.last_words() or 'no word of why'}; "
+                    f"{node.name} has ended: {node.last_error_line() or 'no word of why'}; "
                     f"log: {node.log}"
                 )

@@ -67,7 +67,7 @@ class Launch:
 
 
 class KafkaNode:
-    """One node of a local cluster; `LocalKafka` makes them.
+    """One node of a local cluster; `JavaKafkaCluster` makes them.
 
     `kill`, `pause`, `resume`, `stop` and `start` work on a single node, for tests of faults.
 
@@ -154,7 +154,7 @@ class KafkaNode:
     async def start(self) -> None:
         """Start its process on the ports that it has; nothing to do while it runs.
 
-        It answers a little later: `LocalKafka.wait_until_ready()`.
+        It answers a little later: `JavaKafkaCluster.wait_until_ready()`.
         """
         if self.pid is not None:
             return
@@ -210,7 +210,7 @@ class KafkaNode:
         """Let it go on after `pause`."""
         self._signal(signal.SIGCONT)
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """The last error that it logged since its start, or its last line."""
         return last_line(self.console, self.log, since=self._log_start)
 

@@ -52,7 +52,7 @@ class Supervised(Protocol):
     async def kill(self) -> None:
         """End it with SIGKILL; nothing to do where it has ended."""
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """The line of its log that says most about its end."""
 
 
@@ -152,6 +152,6 @@ class ChildProcess:
             self._process.send_signal(signal.SIGKILL)
             await self.wait()
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """The last error that its log holds since its start, or the last line."""
         return last_line(self._log, since=[self._log_start])

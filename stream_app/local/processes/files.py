@@ -41,14 +41,14 @@ def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
     return folder
 
 
-def make_private(data_dir: Path, say: Callable[[str], None]) -> Path:
+def make_private(data_dir: Path, report: Callable[[str], None]) -> Path:
     """Create the data dir, or take from others the right to read one that was there before.
 
     A folder that holds other things as well is left as it is, and what is ours in it is not.
 
     Args:
         data_dir: folder of all state.
-        say: takes one line for the person where something was not private.
+        report: takes one line for the person where something was not private.
 
     Raises:
         PrerequisiteError: it cannot be created or written.
@@ -61,11 +61,11 @@ def make_private(data_dir: Path, say: Callable[[str], None]) -> Path:
     opened = [path for path in private if _is_open_to_others(path)]
     refused = [path for path in opened if not _close_to_others(path)]
     if opened and not refused:
-        say(f"others could read {_listed(opened)}: from now on only you can")
+        report(f"others could read {_listed(opened)}: from now on only you can")
     elif refused:
-        say(f"others may read {_listed(refused)}: its mode cannot be changed")
+        report(f"others may read {_listed(refused)}: its mode cannot be changed")
     if not is_ours_alone and _is_open_to_others(data_dir):
-        say(
+        report(
             f"the folder {data_dir} holds other things too, so its mode stays as it is: what "
             "store-uptime keeps in it is for you alone"
         )

@@ -10,7 +10,7 @@ _YOUNG_COLLECTIONS: Final = 20
 _OLD_COLLECTIONS: Final = 100
 
 
-def collect_less() -> None:
+def reduce_gc() -> None:
     """Look less often, and never again at what is there now: for a process that starts to serve.
 
     Records are freed by their counts and make hardly any cycles; looking for some after every 700

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stream_app.local.processes.child import Supervised
 
-HOPELESS: Final = {
+NON_RETRYABLE_EXIT_CODES: Final = {
     SettingsError.exit_code: SettingsError,
     PrerequisiteError.exit_code: PrerequisiteError,
 }
@@ -26,13 +26,13 @@ class Supervisor:
     """Keeps children running.
 
     A child that ends is started again after a pause that doubles up to `longest_pause` and
-    begins anew once the child has lived for `steady_after`. Until `settle()` a child that ends
-    for its settings or for something missing makes `failure()` raise instead: starting it again
-    cannot help, and the person is still watching. A child that runs and answers no probe is
-    killed, which makes it a child that ends.
+    begins anew once the child has lived for `steady_after`. Until `startup_complete()` is called,
+    a child that ends for its settings or for something missing makes `failure()` raise instead:
+    starting it again cannot help, and the person is still watching. A child that runs and answers
+    no probe is killed, which makes it a child that ends.
 
     Args:
-        say: takes one line for the person.
+        report: takes one line for the person.
         liveness: how often children are asked, and when they are given up.
         first_pause: seconds before the first new start.
         longest_pause: seconds, at most, before any.
@@ -41,19 +41,19 @@ class Supervisor:
 
     def __init__(
         self,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         *,
         liveness: Liveness = USUAL,
         first_pause: float = 1.0,
         longest_pause: float = 30.0,
         steady_after: float = 60.0,
     ) -> None:
-        self._say = say
+        self._report = report
         self._liveness = liveness
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._steady_after = steady_after
-        self._settled = False
+        self._startup_complete = False
         self._children: list[Supervised] = []
         self._ends = AsyncExitStack()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -85,9 +85,9 @@ class Supervisor:
                 probes = asyncio.create_task(self._probe(child), name=f"probe {child.name}")
                 self._ends.push_async_callback(_cancelled, probes)
 
-    def settle(self) -> None:
+    def startup_complete(self) -> None:
         """From now on every end is met with a new start."""
-        self._settled = True
+        self._startup_complete = True
 
     async def failure(self) -> None:
         """Wait for ever, or raise when a child cannot be kept running.
@@ -120,7 +120,7 @@ class Supervisor:
             # an answer, or none, of a process that has ended meanwhile says nothing
             failed.add(pid if pid == child.pid else None, answered=answered)
             if failed.count >= threshold:
-                self._say(
+                self._report(
                     f"{child.name} runs and has not answered {failed.count} probes in a row "
                     f"({failed.count * period:g} s): it is killed; log: {child.log}"
                 )
@@ -137,20 +137,20 @@ class Supervisor:
                 pause = self._first_pause
             ended = f"{child.name} ended ({ending(code)})"
             # whoever is killed has no time for a reason
-            words = "" if code == -signal.SIGKILL else child.last_words()
+            words = "" if code == -signal.SIGKILL else child.last_error_line()
             if words:
                 ended += f": {words}"
-            if code in HOPELESS and not self._settled:
-                raise HOPELESS[code](f"{ended}; log: {child.log}")
-            self._say(f"{ended}; starting it again in {pause:g} s; log: {child.log}")
+            if code in NON_RETRYABLE_EXIT_CODES and not self._startup_complete:
+                raise NON_RETRYABLE_EXIT_CODES[code](f"{ended}; log: {child.log}")
+            self._report(f"{ended}; starting it again in {pause:g} s; log: {child.log}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._longest_pause)
             try:
                 await child.start()
             except StoreUptimeError as error:
-                if not self._settled:
+                if not self._startup_complete:
                     raise
-                self._say(f"{child.name} cannot be started: {error}")
+                self._report(f"{child.name} cannot be started: {error}")
 
     def _fail(self, error: Exception) -> None:
         if not self._failure.done():

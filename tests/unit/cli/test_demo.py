@@ -48,7 +48,7 @@ def free_port() -> int:
 
 def test_a_demo_that_stays_takes_the_usual_port(said: list[str]) -> None:
     settings = SETTINGS.replace(api_port=free_port())
-    assert demo_port(settings, {}, keep=True, say=said.append) == settings.api_port
+    assert demo_port(settings, {}, keep=True, report=said.append) == settings.api_port
     assert said == []
 
 
@@ -56,7 +56,7 @@ def test_a_demo_that_stays_says_that_the_usual_port_is_in_use(
     said: list[str], taken_port: int
 ) -> None:
     settings = SETTINGS.replace(api_port=taken_port)
-    assert demo_port(settings, {}, keep=True, say=said.append) == 0
+    assert demo_port(settings, {}, keep=True, report=said.append) == 0
     (line,) = said
     assert f"port {taken_port} is in use" in line
 
@@ -66,11 +66,11 @@ def test_a_port_that_is_named_is_the_one(said: list[str], taken_port: int, keep:
     """In use or not: the start refuses it then, as that of `up` does."""
     settings = SETTINGS.replace(api_port=taken_port)
     environment = {"STORE_UPTIME_API_PORT": str(taken_port)}
-    assert demo_port(settings, environment, keep=keep, say=said.append) == taken_port
+    assert demo_port(settings, environment, keep=keep, report=said.append) == taken_port
 
 
 def test_a_demo_that_ends_leaves_the_usual_port_alone(said: list[str]) -> None:
-    assert demo_port(SETTINGS, {}, keep=False, say=said.append) == 0
+    assert demo_port(SETTINGS, {}, keep=False, report=said.append) == 0
 
 
 def test_a_folder_is_the_demos_again(tmp_path: Path) -> None:

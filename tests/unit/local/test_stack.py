@@ -70,7 +70,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_a_stack_is_ready_then_stops_in_order(settings: Settings, tmp_path: Path) -> None:
     said: list[str] = []
     data = tmp_path / "data"
-    async with running_stack(settings, workers=2, say=said.append, programs=PROGRAMS) as running:
+    async with running_stack(settings, workers=2, report=said.append, programs=PROGRAMS) as running:
         assert running.settings.kafka_bootstrap == "kafka.example:9092"
         assert running.api == f"http://127.0.0.1:{running.settings.api_port}"
         assert api_address(settings) == running.api, "any command with this data dir finds it"
@@ -87,14 +87,14 @@ async def test_a_stack_is_ready_then_stops_in_order(settings: Settings, tmp_path
     assert not (data / "run.json").exists()
     assert said[-1] == "stopping"
 
-    async with running_stack(settings, say=said.append, programs=PROGRAMS):
+    async with running_stack(settings, report=said.append, programs=PROGRAMS):
         pass
 
 
 async def test_a_second_stack_on_the_data_dir_is_refused(settings: Settings) -> None:
-    async with running_stack(settings, say=print, programs=PROGRAMS) as running:
+    async with running_stack(settings, report=print, programs=PROGRAMS) as running:
         with pytest.raises(PrerequisiteError) as refusal:
-            async with running_stack(settings, say=print, programs=PROGRAMS):
+            async with running_stack(settings, report=print, programs=PROGRAMS):
                 pytest.fail("two stacks")
         assert str(refusal.value).endswith(f": process {os.getpid()}, {running.api}")
         assert (settings.data_dir / "run.json").exists()
@@ -105,7 +105,7 @@ async def test_a_port_in_use_is_said_before_anything_is_started(settings: Settin
     with socket.create_server(("127.0.0.1", 0)) as server:
         busy = settings.replace(api_port=server.getsockname()[1])
         with pytest.raises(PrerequisiteError, match=r"in use.*--api-port"):
-            async with running_stack(busy, say=said.append, programs=PROGRAMS):
+            async with running_stack(busy, report=said.append, programs=PROGRAMS):
                 pytest.fail("a stack without its port")
     assert said == []
 
@@ -113,7 +113,7 @@ async def test_a_port_in_use_is_said_before_anything_is_started(settings: Settin
 async def test_a_process_that_will_never_run_fails_the_start(settings: Settings) -> None:
     broken = replace(PROGRAMS, worker=(sys.executable, "-c", "print('no such option'); exit(2)"))
     with pytest.raises(Exception, match=r"worker-1 ended \(exit code 2\): no such option"):
-        async with running_stack(settings, say=print, programs=broken):
+        async with running_stack(settings, report=print, programs=broken):
             pytest.fail("a stack without its worker")
     assert not (settings.data_dir / "run.json").exists()
 
@@ -137,7 +137,7 @@ async def test_a_process_that_freezes_is_started_again(settings: Settings) -> No
     said: list[str] = []
     quick = Liveness(period_seconds=0.05, failure_threshold=3)
     async with running_stack(
-        settings, say=said.append, programs=PROGRAMS, liveness=quick
+        settings, report=said.append, programs=PROGRAMS, liveness=quick
     ) as running:
         pid = pid_of("api", running)
         os.kill(pid, signal.SIGSTOP)
@@ -185,5 +185,5 @@ async def test_a_broker_that_ends_before_it_has_topics_says_why(
     monkeypatch.setattr(stack, "ensure_topics", out_of_reach)
     monkeypatch.setattr(stack, "choose_broker", chosen)
     with pytest.raises(BrokerUnavailableError, match=r"kafka-1 ended .*: ERROR no room for the"):
-        async with running_stack(settings, say=print, programs=PROGRAMS):
+        async with running_stack(settings, report=print, programs=PROGRAMS):
             pytest.fail("a stack without its broker")

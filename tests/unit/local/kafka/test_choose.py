@@ -9,7 +9,7 @@ from stream_app.local.kafka import choose
 from stream_app.local.kafka.choose import NamedBroker, choose_broker
 from stream_app.local.kafka.cluster_file import Cluster
 from stream_app.local.kafka.docker import DockerKafka
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ async def test_a_named_broker_goes_first_and_nothing_is_started(
 ) -> None:
     programs("docker", ENGINE)
     named = settings.replace(kafka_bootstrap="kafka.example:9092")
-    broker = await choose_broker(named, say=print)
+    broker = await choose_broker(named, report=print)
     assert isinstance(broker, NamedBroker)
     started = await broker.start()
     assert (started.bootstrap, started.already_running) == ("kafka.example:9092", True)
@@ -45,7 +45,7 @@ async def test_docker_goes_before_java(
     programs("docker", ENGINE)
     java("17.0.1")
     calls = maven()
-    assert isinstance(await choose_broker(settings, say=print), DockerKafka)
+    assert isinstance(await choose_broker(settings, report=print), DockerKafka)
     assert calls() == 0
 
 
@@ -65,7 +65,7 @@ async def test_java_where_docker_cannot_be_used(
         programs("docker", docker)
     java("17.0.1")
     calls = maven()
-    assert isinstance(await choose_broker(settings, say=print), LocalKafka)
+    assert isinstance(await choose_broker(settings, report=print), JavaKafkaCluster)
     assert calls() == 1
 
 
@@ -76,7 +76,7 @@ async def test_java_where_docker_cannot_pull_the_image(
     java("17.0.1")
     maven()
     said: list[str] = []
-    assert isinstance(await choose_broker(settings, say=said.append), LocalKafka)
+    assert isinstance(await choose_broker(settings, report=said.append), JavaKafkaCluster)
     assert said[1] == "Docker cannot pull Kafka's image: no such host; trying Java"
 
 
@@ -86,7 +86,7 @@ async def test_three_nodes_run_on_java(
     programs("docker", ENGINE)
     java("17.0.1")
     maven()
-    assert isinstance(await choose_broker(settings, nodes=3, say=print), LocalKafka)
+    assert isinstance(await choose_broker(settings, nodes=3, report=print), JavaKafkaCluster)
 
 
 async def test_cached_jars_need_no_maven(
@@ -94,9 +94,9 @@ async def test_cached_jars_need_no_maven(
 ) -> None:
     java("17.0.1")
     maven()
-    await choose_broker(settings, say=print)
+    await choose_broker(settings, report=print)
     (tmp_path / "bin" / "mvn").unlink()
-    assert isinstance(await choose_broker(settings, say=print), LocalKafka)
+    assert isinstance(await choose_broker(settings, report=print), JavaKafkaCluster)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_with_nothing_the_error_says_what_to_install(
     if with_java:
         java(with_java)
     with pytest.raises(PrerequisiteError) as failure:
-        await choose_broker(settings, say=print)
+        await choose_broker(settings, report=print)
     text = str(failure.value)
     assert "no Docker engine answers" in text
     assert reason in text
@@ -136,22 +136,22 @@ async def test_a_data_dir_goes_on_with_what_it_was_begun_with(
     folder = settings.data_dir / "kafka"
     folder.mkdir(parents=True)
     Cluster.new(1).save(settings.data_dir)
-    assert isinstance(await choose_broker(settings, say=print), LocalKafka)
+    assert isinstance(await choose_broker(settings, report=print), JavaKafkaCluster)
 
     (folder / "cluster.json").unlink()
     (folder / "docker.json").write_text('{"port": 9092}')
-    assert isinstance(await choose_broker(settings, say=print), DockerKafka)
+    assert isinstance(await choose_broker(settings, report=print), DockerKafka)
     with pytest.raises(PrerequisiteError, match="1 node in Docker"):
-        await choose_broker(settings, nodes=3, say=print)
+        await choose_broker(settings, nodes=3, report=print)
     programs("docker", NO_ENGINE)
     with pytest.raises(PrerequisiteError, match="begun with Docker, and no Docker engine answers"):
-        await choose_broker(settings, say=print)
+        await choose_broker(settings, report=print)
 
 
 async def test_security_settings_need_a_named_broker(settings: Settings) -> None:
     secured = settings.replace(kafka_security_protocol="SSL")
     with pytest.raises(SettingsError, match="needs STORE_UPTIME_KAFKA_BOOTSTRAP"):
-        await choose_broker(secured, say=print)
+        await choose_broker(secured, report=print)
 
 
 async def test_what_runs_is_found_without_being_named(settings: Settings) -> None:

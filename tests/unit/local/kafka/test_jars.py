@@ -81,7 +81,7 @@ async def test_a_jar_that_is_not_apaches_is_named_and_all_are_fetched_again(
     (folder / name).write_bytes(b"rubbish!" if spoil != "cut short" else b"PK")
     assert jars.cached_jars(cache) is None
     said: list[str] = []
-    assert await jars.fetch_jars(cache, say=said.append) == folder
+    assert await jars.fetch_jars(cache, report=said.append) == folder
     wrong = "does not belong there" if spoil == "further" else "is not the jar that Apache"
     assert f"{folder / name} {wrong}" in said[0]
     assert jars.cached_jars(cache) == folder

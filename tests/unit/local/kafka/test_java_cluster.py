@@ -9,7 +9,7 @@ import pytest
 
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.local.kafka.cluster_file import Cluster
-from stream_app.local.kafka.java_cluster import LocalKafka
+from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def begin(settings: Settings, nodes: int, pid: int | None) -> Path:
 
 async def test_a_process_id_that_a_stranger_has_now_is_left_alone(settings: Settings) -> None:
     begin(settings, 1, os.getpid())
-    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     assert not (await broker.status()).running
     assert not await broker.stop()
     # had it been signalled, this process would not get here
@@ -54,7 +54,7 @@ async def test_a_process_of_an_earlier_launcher_is_known_and_stopped(
     assert cluster
     cluster.nodes[0].pid = left.pid
     cluster.save(settings.data_dir)
-    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     assert (await broker.status()).detail == "1 of 1 nodes run, none answers"
     assert await broker.stop()
     assert left.wait() != 0
@@ -66,13 +66,13 @@ async def test_a_process_of_an_earlier_launcher_is_known_and_stopped(
 async def test_another_number_of_nodes_is_refused(settings: Settings) -> None:
     begin(settings, 3, None)
     with pytest.raises(PrerequisiteError, match=r"holds a broker of 3 node.*--nodes 3"):
-        await LocalKafka(settings.data_dir, settings.cache_dir, nodes=1).start()
+        await JavaKafkaCluster(settings.data_dir, settings.cache_dir, nodes=1).start()
     # not said: as many as there are
-    assert not await LocalKafka(settings.data_dir, settings.cache_dir).stop()
+    assert not await JavaKafkaCluster(settings.data_dir, settings.cache_dir).stop()
 
 
 async def test_a_folder_never_started_has_nothing_to_stop(settings: Settings) -> None:
-    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     assert not await broker.stop()
     assert (await broker.status()).detail == "never started"
     assert not settings.data_dir.exists()
@@ -91,7 +91,7 @@ async def test_a_node_that_dies_at_start_says_why(
         *kafka.Kafka*) echo 'ERROR Exiting Kafka: disk full'; echo '  at Some.stack'; exit 1;;
         esac""",
     )
-    broker = LocalKafka(settings.data_dir, settings.cache_dir)
+    broker = JavaKafkaCluster(settings.data_dir, settings.cache_dir)
     with pytest.raises(BrokerUnavailableError, match=r"kafka-1 has ended: ERROR .* disk full"):
         await broker.start()
     kept = Cluster.load(settings.data_dir)
@@ -113,4 +113,4 @@ async def test_a_storage_tool_that_fails_says_why(
         esac""",
     )
     with pytest.raises(BrokerUnavailableError, match=r"kafka-1 cannot prepare .* No space left"):
-        await LocalKafka(settings.data_dir, settings.cache_dir).start()
+        await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()

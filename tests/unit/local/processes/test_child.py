@@ -53,7 +53,7 @@ async def test_output_and_exit_code_of_a_child(tmp_path: Path) -> None:
     assert await child.wait() == 1
     assert child.pid is None
     assert child.log.read_text().startswith("before\n")
-    assert child.last_words() == "ValueError: the reason"
+    assert child.last_error_line() == "ValueError: the reason"
 
 
 async def test_the_log_is_appended_and_quoted_from_the_last_start_only(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_the_log_is_appended_and_quoted_from_the_last_start_only(tmp_path:
     await again.start()
     await again.wait()
     assert again.log.read_text() == "ERROR one\ntwo\n"
-    assert again.last_words() == "two"
+    assert again.last_error_line() == "two"
 
 
 async def test_a_child_ends_on_sigterm(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
     child = ChildProcess("none", ["/nowhere/program"], log_dir=tmp_path)
     await child.start()
     assert await child.wait() == 1
-    assert child.last_words() == "/nowhere/program: No such file or directory"
+    assert child.last_error_line() == "/nowhere/program: No such file or directory"
     with pytest.raises(PrerequisiteError, match="cannot start /nowhere/program: No such file"):
         spawn(["/nowhere/program"], log=tmp_path / "log", tied=False)
 
@@ -177,7 +177,7 @@ async def test_a_log_writer_that_is_killed_is_replaced_and_the_child_goes_on(
         told.write("one\n" * 2 + "ERROR the end\n")
     assert await child.wait() == 0
     assert child.log.read_text().splitlines()[:3] == ["up", "one", "ERROR the end"]
-    assert child.last_words().endswith("ERROR the end")
+    assert child.last_error_line().endswith("ERROR the end")
 
 
 UNTIED = """

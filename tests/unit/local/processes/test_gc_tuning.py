@@ -6,9 +6,9 @@ import sys
 
 _PROGRAM = """
 import gc
-from stream_app.local.processes.gc_tuning import collect_less
+from stream_app.local.processes.gc_tuning import reduce_gc
 kept = [[number] for number in range(1000)]
-collect_less()
+reduce_gc()
 looked = []
 gc.callbacks.append(lambda phase, told: looked.append(phase))
 made = [[number] for number in range(5_000)]

@@ -51,7 +51,7 @@ class FakeChild:
     async def stop(self) -> None:
         self.record.append(f"stop {self.name}")
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         return "the reason"
 
     def end(self, code: int | None) -> None:
@@ -141,7 +141,7 @@ async def test_once_settled_every_end_is_met_with_a_new_start(record: list[str])
     supervisor = Supervisor(record.append, first_pause=0.0)
     child = FakeChild("worker-1", record)
     await supervisor.start(child)
-    supervisor.settle()
+    supervisor.startup_complete()
     child.end(2)
     await until(lambda: child.starts == 2)
     child.refuses = True
