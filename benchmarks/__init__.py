@@ -1,4 +1,4 @@
-"""What the product costs: measured on the real product, on a real Kafka, over several runs.
+"""Measures the costs of the real product on a real Kafka, in several runs.
 
 `make bench` runs all lines; `python -m benchmarks --list` shows them.
 """

@@ -1,4 +1,4 @@
-"""What a line gets to measure with: files, deployments, a way to say how far it is."""
+"""The tools of a measurement: input files, deployments, and lines about the progress."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.inputs import Inputs
 
 VISIBLE_SECONDS = 300.0
+"""Longest wait until all polls are applied."""
 
 
 class Bench:
@@ -25,12 +26,12 @@ class Bench:
 
     Args:
         workspace: a temporary folder.
-        say: shows what is being done.
+        say: prints a line about the progress.
 
     Attributes:
-        run: the number of the run that is measured now, from 0.
-        notes: what a reader of the results must know; a line adds to them.
-        problems: what could not be measured.
+        run: the number of the current run, from 0.
+        notes: remarks for the reader of the results.
+        problems: the measurements that failed.
     """
 
     def __init__(self, workspace: Path, say: Callable[[str], None]) -> None:
@@ -45,7 +46,7 @@ class Bench:
         self._ends = AsyncExitStack()
 
     def inputs(self, *, stores: int = STORES, days: float = DAYS) -> Inputs:
-        """Files of so many stores with hourly polls over so many days; made once."""
+        """Input files with hourly polls of these stores over these days; written once."""
         key = (stores, days)
         if key not in self._inputs:
             self.say(f"writing polls of {stores:,} stores over {days:g} days")
@@ -53,27 +54,27 @@ class Bench:
             self._inputs[key] = make_inputs(folder, stores=stores, days=days)
         return self._inputs[key]
 
-    def note(self, text: str) -> None:
-        """Keep a line for the reader of the results; once, however often it is told."""
+    def add_note(self, text: str) -> None:
+        """Add a remark for the reader of the results, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
     def problem(self, text: str) -> None:
-        """A part of a line failed; the line goes on, and the command ends with an error."""
+        """Record that a part of a line failed; the line goes on, the command fails at its end."""
         self.say(f"failed: {text}")
         if text not in self.problems:
             self.problems.append(text)
 
     @asynccontextmanager
     async def deployment(self, **arguments: Any) -> AsyncIterator[Deployment]:
-        """A new deployment for the length of the block; arguments as `deployment` takes them."""
+        """Start a deployment for the block, with the arguments of `deployment`."""
         self.say("starting broker, worker and API")
         folder = self.workspace / f"deployment-{next(self._numbers)}"
         async with deployment(folder, **arguments) as product:
             yield product
 
     async def loaded(self) -> Deployment:
-        """A deployment that holds all of `inputs()`, shared by the lines that only read."""
+        """Return a deployment with all of `inputs()`, which the lines that only read share."""
         if self._loaded is None:
             inputs = self.inputs()
             product = await self._ends.enter_async_context(self.deployment())
@@ -87,6 +88,6 @@ class Bench:
         return self._loaded
 
     async def unload(self) -> None:
-        """End the shared deployment: what comes next has the machine to itself."""
+        """Stop the shared deployment, so that the next line has the machine alone."""
         self._loaded = None
         await self._ends.aclose()

@@ -62,14 +62,14 @@ _HEADER: Final = ("way", "seconds", "minimum", "maximum", "polls/s", "times ours
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What lies in `store-status`."""
+    """The numbers of records and polls in `store-status`."""
 
     records: int
     polls: int
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Every way on the bulk topic, then every way on the live one; each run begins with another."""
+    """Measure every system on the bulk topic, then on the live one, in a new order each run."""
     figures: dict[str, float] = {}
     for shape in SHAPES:
         async with bench.deployment(worker=False, api=False) as product:
@@ -79,30 +79,30 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 bench.say(f"{shape}: {WAYS[way]}")
                 try:
                     if way == OURS:
-                        taken = await _ours(product)
+                        measured = await _ours(product)
                     else:
-                        taken = await run_peer(bench, product, way, shape, filled)
+                        measured = await run_peer(bench, product, way, shape, filled)
                 except NotRunError as error:
-                    bench.note(f"{WAYS[way]}, {shape}: not run: {error}")
+                    bench.add_note(f"{WAYS[way]}, {shape}: not run: {error}")
                     continue
                 except BenchmarkError as error:
-                    # one way that fails keeps no other from being measured
+                    # the failure of one system does not end the others
                     bench.problem(f"{WAYS[way]}, {shape}: {error}")
                     continue
-                figures |= {f"{shape}_{way}_{name}": value for name, value in taken.items()}
+                figures |= {f"{shape}_{way}_{name}": value for name, value in measured.items()}
         figures |= dict(ratios(shape, figures))
     return figures
 
 
 def in_turn(run: int) -> Iterator[str]:
-    """All ways; another one is the first in every run, from 0."""
+    """Yield all systems; each run (from 0) begins with another one."""
     ways = list(WAYS)
     for place in range(len(ways)):
         yield ways[(place + run) % len(ways)]
 
 
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """How many times as long as we each peer took; those that ran."""
+    """Yield the time of each peer that ran, divided by ours."""
     ours = figures.get(f"{shape}_{OURS}_seconds")
     for peer in PEERS:
         theirs = figures.get(f"{shape}_{peer}_seconds")

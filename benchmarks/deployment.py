@@ -61,17 +61,17 @@ class Deployment:
 
     @property
     def address(self) -> str:
-        """Where the API listens."""
+        """The address of the API."""
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     @property
     def state_folder(self) -> Path:
-        """Where the worker keeps its databases."""
+        """The folder of the worker's databases."""
         return self.settings.data_dir / "workers" / "worker"
 
     @property
     def broker_folder(self) -> Path:
-        """Where the broker keeps its topics."""
+        """The folder of the broker's topics."""
         return self.settings.data_dir / "kafka"
 
     def bytes_on_disk(self) -> dict[str, float]:
@@ -93,7 +93,7 @@ class Deployment:
         )
 
     def another_worker(self, name: str) -> ChildProcess:
-        """A further worker, which is not started and which whoever asks for it must stop."""
+        """Return another worker, which the caller starts and stops."""
         return self._process(name, "worker", "--name", name)
 
     def pids(self, *names: str) -> dict[str, int]:
@@ -165,7 +165,7 @@ class Deployment:
             await asyncio.sleep(_LOOK)
 
     def log_bytes(self) -> int:
-        """How long the worker's log is."""
+        """Size of the worker's log in bytes."""
         return self.worker.log.stat().st_size if self.worker.log.exists() else 0
 
     async def run(self, *arguments: str, limit: float = 600) -> Ended:

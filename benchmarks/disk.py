@@ -1,4 +1,4 @@
-"""What lies on disk: records of topics at the broker, databases of the worker."""
+"""Sizes on disk: the broker's records of a topic, the worker's databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def topic_bytes(broker_folder: Path, topic: str) -> int:
-    """Bytes of all records of a topic, as the broker keeps them; its indexes left out."""
+    """Bytes of a topic's records on the broker's disk, without its indexes."""
     return sum(
         segment.stat().st_size
         for folder in broker_folder.rglob(f"{topic}-*")
@@ -19,7 +19,7 @@ def topic_bytes(broker_folder: Path, topic: str) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files under a folder that may change meanwhile."""
+    """Bytes of all files below a folder, which may change meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         try:

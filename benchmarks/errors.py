@@ -1,4 +1,4 @@
-"""What ends a measurement.
+"""Errors of a measurement.
 
 BenchmarkError
 └── NotRunError
@@ -12,4 +12,4 @@ class BenchmarkError(Exception):
 
 
 class NotRunError(BenchmarkError):
-    """Something that cannot be measured here; the message says what to install or to do."""
+    """A measurement is impossible here; the message says what to install or to do."""

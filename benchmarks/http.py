@@ -102,13 +102,13 @@ class KeepAlive(asyncio.Protocol):
 
 @dataclass(slots=True)
 class LoadResult:
-    """What a load came to.
+    """The result of a load.
 
     Attributes:
-        seconds: from the first request to the last answer.
-        statuses: answers by status.
-        latencies: seconds from a request to its answer, of those that were accepted.
-        refused: the beginning of the last answer that was not.
+        seconds: time from the first request to the last answer.
+        statuses: the number of answers by status.
+        latencies: seconds from each accepted request to its answer.
+        refused: the beginning of the last other answer.
     """
 
     seconds: float = 0.0
@@ -118,7 +118,7 @@ class LoadResult:
 
     @property
     def accepted(self) -> int:
-        """How many were acknowledged."""
+        """Number of acknowledged requests."""
         return self.statuses[ACCEPTED]
 
 
@@ -178,11 +178,11 @@ async def load(
     """Send requests over some connections, each as fast as it is answered.
 
     Args:
-        host: of the API.
-        port: of the API.
-        requests: taken one after the other; the load ends early where they do.
-        connections: how many.
-        seconds: after which no further request is sent.
+        host: host of the API.
+        port: port of the API.
+        requests: the requests in their order; the load ends when there are no more.
+        connections: number of connections.
+        seconds: time after which no further request is sent.
     """
     result = LoadResult()
     begin = time.perf_counter()

@@ -37,7 +37,7 @@ class Figure:
         return f">= {self.least:,g}" if self.least is not None else ""
 
     def met(self, value: float) -> bool | None:
-        """Whether a value meets the target; None where there is none."""
+        """True if a value meets the target; None without a target."""
         if self.most is not None:
             return value <= self.most
         return value >= self.least if self.least is not None else None

@@ -15,7 +15,7 @@ _LIBRARIES: Final = ("faust-streaming", "aiokafka", "aiohttp", "orjson", "polars
 
 
 def describe_machine() -> dict[str, str]:
-    """What figures depend on."""
+    """Describe the machine and the versions that the figures depend on."""
     cpus = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {

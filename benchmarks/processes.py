@@ -1,4 +1,4 @@
-"""What a process costs, as the kernel tells it (Linux)."""
+"""CPU time and memory of processes, as the kernel counts them (Linux)."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def targets_section(folder: Path) -> str:
 
 
 def machine_section(folder: Path) -> str:
-    """What was measured on, in words."""
+    """Describe the machine of the newest result as text."""
     results = [result for line in LINES if (result := read_result(line.name, folder))]
     if not results:
         return _MISSING
@@ -76,7 +76,7 @@ def machine_section(folder: Path) -> str:
 
 
 def sizing_section(folder: Path) -> str:
-    """The sizing table, where its costs are measured."""
+    """The sizing table, if its costs were measured."""
     try:
         return sizing_table(measured_costs(folder))
     except NotRunError:

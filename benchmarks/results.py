@@ -1,4 +1,4 @@
-"""Results as they are kept: one JSON file a line, every run with every figure."""
+"""Stores results: one JSON file for each line, with every figure of every run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER: Final = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What several runs gave."""
+    """The least, the median and the greatest value of several runs."""
 
     least: float
     median: float
@@ -27,16 +27,16 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a line.
+    """The result of a line.
 
     Attributes:
-        line: its name.
-        title: what was measured.
-        machine: on what, in words.
-        measured: when, ISO 8601.
+        line: name of the line.
+        title: title of the line.
+        machine: description of the machine.
+        measured: time of the measurement, ISO 8601.
         runs: the figures of each run.
-        notes: what a reader must know.
-        problem: why there are none, or no more; empty where all is well.
+        notes: remarks for the reader.
+        problem: the reason for missing figures; empty if there are none.
     """
 
     line: str
@@ -48,17 +48,17 @@ class Result:
     problem: str = ""
 
     def values(self, figure: str) -> list[float]:
-        """A figure in every run that has it."""
+        """The values of a figure in the runs that have it."""
         return [run[figure] for run in self.runs if figure in run]
 
     def spread(self, figure: str) -> Spread | None:
-        """The spread of a figure; None where no run has it."""
+        """The spread of a figure; None if no run has it."""
         values = self.values(figure)
         return Spread.of(values) if values else None
 
 
 def write_result(result: Result, folder: Path = FOLDER) -> Path:
-    """Keep a result; an earlier one of the same line is replaced."""
+    """Write a result; it replaces an earlier one of the same line."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.line}.json"
     content = asdict(result)
@@ -70,7 +70,7 @@ def write_result(result: Result, folder: Path = FOLDER) -> Path:
 
 
 def read_result(line: str, folder: Path = FOLDER) -> Result | None:
-    """The kept result of a line; None where there is none."""
+    """Read the stored result of a line; None if there is none."""
     path = folder / f"{line}.json"
     if not path.exists():
         return None

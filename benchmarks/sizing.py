@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HEADROOM: Final = 2.0
-"""Planned at half of what was measured: the rest catches up after an outage."""
+"""Measured rate divided by planned rate; the rest is for catching up after an outage."""
 
 FEWEST_PARTITIONS: Final = 8
 PARTITIONS_A_WORKER: Final = 4
-"""So that workers can be added later: the number of partitions is fixed."""
+"""Partitions for each worker, so that workers can be added: partitions cannot."""
 
 SEGMENT_BYTES: Final = 1 << 30
 SEGMENT_SPAN: Final = 7 * DAY
-"""Kafka compacts no segment that is still written to: up to so much, or so long."""
+"""Kafka does not compact the active segment, which ends at SEGMENT_BYTES or after this time."""
 
 SOURCE_SPAN: Final = 7 * DAY
-"""How long `store-status` keeps its records."""
+"""Retention of `store-status`."""
 
 DIRTY: Final = 2.0
-"""A compacted log is cleaned when half of it is outdated."""
+"""Size of a compacted log divided by its live data, before it is cleaned."""
 
 STORES: Final = (1_000, 4_559, 20_000, 100_000)
 INTERVALS: Final = (HOUR, 5 * MINUTE, MINUTE, 10 * SECOND)
@@ -57,15 +57,15 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured.
+    """Measured costs; rates are for each process, bytes for each poll.
 
     Attributes:
-        worker_rate: polls a second that a worker applies, one a record.
-        api_rate: single-ping posts a second that an API process acknowledges.
-        source_bytes: of a poll in `store-status`, one a record.
-        live_changelog_bytes: that a live ping adds to the changelog before compaction.
-        changelog_bytes: of a poll in the changelog once its week is written as a whole.
-        state_bytes: of a poll in the worker's databases.
+        worker_rate: polls a second that a worker applies, one in each record.
+        api_rate: single-poll posts a second that an API process acknowledges.
+        source_bytes: bytes in `store-status`, one poll in each record.
+        live_changelog_bytes: bytes of a live poll in the changelog before compaction.
+        changelog_bytes: bytes in the changelog after the poll's week is written as a whole.
+        state_bytes: bytes in the worker's databases.
     """
 
     worker_rate: float
@@ -78,7 +78,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a deployment needs; disk in bytes, one copy of everything."""
+    """The needs of a deployment; disk in bytes for one copy of everything."""
 
     stores: int
     interval: int
@@ -90,7 +90,7 @@ class Size:
     worker_disk: float
 
     def row(self) -> tuple[str, ...]:
-        """Its row under `HEADER`."""
+        """The row of the table with `HEADER`."""
         return (
             f"{self.stores:,}",
             format_duration(self.interval),
@@ -104,12 +104,12 @@ class Size:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes in GB, two digits that count."""
+    """Bytes in GB with two significant digits."""
     return f"{float(f'{size / 1e9:.2g}'):,g}"
 
 
 def size(costs: Costs, stores: int, interval: int, retention: int) -> Size:
-    """What stores that ping every `interval` µs need, with polls kept for `retention` µs."""
+    """Compute the needs of stores with a poll every `interval` µs, stored for `retention` µs."""
     rate = stores * SECOND / interval
     workers = max(1, ceil(rate * HEADROOM / costs.worker_rate))
     partitions = FEWEST_PARTITIONS
@@ -185,7 +185,7 @@ def _interval(text: str) -> int:
     "--results", type=click.Path(path_type=Path), default=FOLDER, help="Measured results."
 )
 def main(stores: int | None, every: str | None, results: Path) -> None:
-    """What a deployment of so many stores needs, from what was measured."""
+    """Compute the needs of a deployment from the measured costs."""
     try:
         intervals = INTERVALS if every is None else (_interval(every),)
         counts = STORES if stores is None else (stores,)

@@ -49,22 +49,22 @@ def _row(figure: Figure, result: Result) -> Row | None:
     )
 
 
-def terminal_table(found: Iterable[Sequence[Row]]) -> Table:
-    """A table for a terminal, a section a line."""
+def terminal_table(sections: Iterable[Sequence[Row]]) -> Table:
+    """A table for a terminal, with a section for each line."""
     table = Table(*HEADER)
     for column in table.columns[3:6]:
         column.justify = "right"
-    for section in found:
+    for section in sections:
         for row in section:
             table.add_row(*row)
         table.add_section()
     return table
 
 
-def markdown_table(header: Sequence[str], found: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [_markdown_row(header), "|" + "---|" * len(header)]
-    return "\n".join([*lines, *map(_markdown_row, found)]) + "\n"
+    return "\n".join([*lines, *map(_markdown_row, rows)]) + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

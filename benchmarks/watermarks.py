@@ -64,7 +64,7 @@ class Watermarks:
             self._moved.set()
 
     async def highwaters(self, *specs: TopicSpec) -> dict[TopicPartition, int]:
-        """How far topics reach now; the sources, where none is named."""
+        """Ask for the end offsets of topics; of the source topics if none is given."""
         return await self._highwaters.ask(
             TopicPartition(spec.name, partition)
             for spec in specs or SOURCE_TOPICS
@@ -72,12 +72,12 @@ class Watermarks:
         )
 
     async def caught_up(self) -> float:
-        """Wait until all that is acknowledged now is visible; when it was (`perf_counter`)."""
+        """Wait until all acknowledged records are applied; return the time (`perf_counter`)."""
         await self.reached(await self.highwaters())
         return self.advances[-1].at
 
     async def reached(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Wait until owners have told that they are at these offsets, or further."""
+        """Wait until the watermarks have reached these offsets."""
         while any(self.applied.get(p, -1) < offset for p, offset in offsets.items()):
             self._moved.clear()
             await self._moved.wait()

@@ -1,4 +1,4 @@
-"""How long others wait while bodies are sent that are made to keep the API busy."""
+"""Measures the latency of other requests while bodies that keep the API busy are sent."""
 
 from __future__ import annotations
 

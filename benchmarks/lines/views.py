@@ -1,4 +1,4 @@
-"""What the web page asks for: a page of the fleet, and what one store's page shows."""
+"""Measures the calls of the web page: the fleet, and the page of one store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ping of a store writes after weeks of them: counts alone, no clock, no Kafka."""
+"""Counts the table writes of a poll after weeks of polls, without a clock and without Kafka."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ START: Final = 1_700_000_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class WriteCost:
-    """Of a ping, on average over all of them."""
+    """Average writes and bytes of one poll."""
 
     writes: float
     bytes: float
 
 
 def write_cost(interval: int, days: int = DAYS) -> WriteCost:
-    """What a ping costs a store that sends one every `interval` µs for some days."""
+    """Compute the cost of a poll for a store that sends one every `interval` µs for some days."""
     layout = BucketLayout(RETENTION)
     table: dict[Bucket, array[int]] = {}
     writes = written = pings = 0

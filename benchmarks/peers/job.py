@@ -1,4 +1,4 @@
-"""What every peer is asked, and what its state is held to.
+"""The job of every peer, and the check of its result.
 
 The job: read the first N records of `store-status`, keep each store's polls as a set (one poll an
 instant, `inactive` wins) in durable state with a changelog, and stop the clock when all of it is
@@ -73,23 +73,23 @@ def job_of_arguments(description: str) -> Job:
     parser.add_argument("--shape", choices=("bulk", "live"), required=True)
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    told = parser.parse_args()
-    return Job(told.bootstrap, told.shape, told.records, told.json)
+    options = parser.parse_args()
+    return Job(options.bootstrap, options.shape, options.records, options.json)
 
 
 def is_checked(store_id: str) -> bool:
-    """Whether a store is in the sample; the same in every language: CRC-32 of its id."""
+    """True if a store is in the sample; every language computes the same CRC-32 of its id."""
     return zlib.crc32(store_id.encode()) % SAMPLE_EVERY == 0
 
 
 async def expected(job: Job) -> dict[str, list[int]]:
-    """The polls of the sampled stores as the topic has them: `µs << 1 | active`, sorted."""
-    found: defaultdict[str, list[int]] = defaultdict(list)
+    """Read the polls of the sampled stores from the topic: `µs << 1 | active`, sorted."""
+    by_store: defaultdict[str, list[int]] = defaultdict(list)
     async for value in values(job):
-        told, _ = decode_packed_polls(value)
-        if is_checked(told.store_id):
-            found[told.store_id] += told.polls
-    return {store_id: list(packed_set(polls)) for store_id, polls in found.items()}
+        batch, _ = decode_packed_polls(value)
+        if is_checked(batch.store_id):
+            by_store[batch.store_id] += batch.polls
+    return {store_id: list(packed_set(polls)) for store_id, polls in by_store.items()}
 
 
 async def values(job: Job) -> Any:
@@ -117,19 +117,17 @@ async def values(job: Job) -> Any:
         await consumer.stop()
 
 
-def check(job: Job, found: Mapping[str, list[int]]) -> int:
-    """Compare the sampled stores' sets with the topic's.
+def check(job: Job, result: Mapping[str, list[int]]) -> int:
+    """Compare the polls of the sampled stores with those on the topic.
 
     Returns:
-        how many stores were compared.
+        The number of compared stores.
 
     Raises:
-        SystemExit: one differs.
+        SystemExit: the polls of a store differ.
     """
-    wanted = asyncio.run(expected(job))
-    wrong = [store_id for store_id in wanted if sorted(found.get(store_id, [])) != wanted[store_id]]
-    if wrong or not wanted:
-        raise SystemExit(
-            f"{len(wrong)} of {len(wanted)} checked stores differ, such as {wrong[:2]}"
-        )
-    return len(wanted)
+    polls = asyncio.run(expected(job))
+    wrong = [store_id for store_id in polls if sorted(result.get(store_id, [])) != polls[store_id]]
+    if wrong or not polls:
+        raise SystemExit(f"{len(wrong)} of {len(polls)} checked stores differ, such as {wrong[:2]}")
+    return len(polls)

@@ -38,17 +38,17 @@ def union(one: list[int], other: list[int]) -> list[int]:
 
 
 def connection(bootstrap: str) -> dict[str, str]:
-    """How to reach the broker, and to log in to it where the environment says how."""
-    told = {"bootstrap.servers": bootstrap}
+    """Settings of the connection to the broker, with the login of the environment."""
+    settings = {"bootstrap.servers": bootstrap}
     password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
     if password:
-        told |= {
+        settings |= {
             "security.protocol": "sasl_plaintext",
             "sasl.mechanism": "PLAIN",
             "sasl.username": os.environ["STORE_UPTIME_KAFKA_SASL_USERNAME"],
             "sasl.password": password,
         }
-    return told
+    return settings
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ FIGURES = (Figure("run", "number of the run", ""), Figure("aside", "- an aside",
 
 
 async def numbered(bench: Bench) -> Mapping[str, float]:
-    bench.note("said in every run")
+    bench.add_note("said in every run")
     return {"run": bench.run, "aside": 1}
 
 
