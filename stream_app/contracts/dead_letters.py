@@ -62,8 +62,8 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
     content: dict[str, Any] = {
         "source": letter.source,
         "reason": letter.reason,
-        "original": _as_text(letter.original),
-        "key": _as_text(letter.key),
+        "original": text_or_base64(letter.original),
+        "key": text_or_base64(letter.key),
     }
     if letter.truncated:
         content["truncated"] = True
@@ -107,7 +107,8 @@ def decode_dead_letter(value: bytes | None) -> DeadLetter:
     )
 
 
-def _as_text(data: bytes | None) -> str | dict[str, str] | None:
+def text_or_base64(data: bytes | None) -> str | dict[str, str] | None:
+    """Write bytes for JSON: as text where they are UTF-8, else as `{"base64": ...}`."""
     if data is None:
         return None
     try:

@@ -107,7 +107,7 @@ class Process:
         """Start it and keep it running."""
         assert self._supervisor is None, f"{self.name} runs already"
         self._supervisor = Supervisor(self._heard, longest_pause=_LONGEST_PAUSE)
-        self._supervisor.settle()
+        self._supervisor.startup_complete()
         await self._supervisor.start(self._child)
 
     async def stop(self) -> int | None:

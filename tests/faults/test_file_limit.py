@@ -55,7 +55,7 @@ async def test_the_files_of_the_broker_cannot_grow(faulty: UnderLoad) -> None:
         (broker,) = product.kafka.nodes
         said: list[str] = []
         supervisor = Supervisor(said.append)
-        supervisor.settle()
+        supervisor.startup_complete()
         supervisor.watch(broker)
         try:
             async with Client(product.address) as client:
