@@ -28,7 +28,7 @@ from api.metrics import ApiMetrics, ApiSources
 from api.public.status import PublicStatus
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
-from api.reports.view import ReportLog
+from api.reports.view import ReportView
 from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
@@ -85,7 +85,7 @@ class Gateway:
         changes = Notifier()
         # open files without a name: whatever ends this process, nothing is left behind
         with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
-            self._report_log = ReportLog(Path(folder) / "reports.sqlite", changes.notify)
+            self._report_log = ReportView(Path(folder) / "reports.sqlite", changes.notify)
             self._registry = StoreView(Path(folder) / "stores.sqlite", settings.partitions)
         self._highwaters = Highwaters(settings)
         self._reach = BrokerMonitor(settings, self._highwaters)

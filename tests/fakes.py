@@ -21,7 +21,7 @@ from api.metrics import ApiMetrics
 from api.public.status import PublicStatus
 from api.reports.service import QUERY_SECONDS, ReportService
 from api.reports.trigger import ReportTrigger
-from api.reports.view import Pieces, ReportState
+from api.reports.view import ReportState, StoredRows
 from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
@@ -32,6 +32,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.removal import removal_in
 from stream_app.contracts.report_requests import ReportRequest, subject_of
+from stream_app.contracts.report_results import ReportDocument
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
 from stream_app.errors import ReportError
@@ -289,7 +290,7 @@ class FakeGateway:
         self._answer()
         return self.reports.get(report_id)
 
-    def pieces(self, report_id: str) -> Pieces:
+    def stored_rows(self, report_id: str) -> StoredRows:
         return pieces_of(self.rows.get(report_id, []))
 
     def open_reports(self) -> int:
@@ -310,13 +311,15 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def pieces_of(parts: Sequence[Sequence[bytes]]) -> Pieces:
-    """Pieces as the log has them."""
+def pieces_of(parts: Sequence[Sequence[bytes]]) -> StoredRows:
+    """StoredRows as the log has them."""
     sizes = [[len(piece) for piece in part] for part in parts]
-    return Pieces([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
+    return StoredRows([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
 
 
 def report_state(report_id: str, status: Any, **told: Any) -> ReportState:
-    """A report of which only what is told is known."""
-    unknown = {"subject": None, "reference_time": None, "reason": None, "content": None}
-    return ReportState(report_id, status, **{**unknown, **told})
+    """A report of which only what is told is known; `content` is the JSON of its document."""
+    content = told.pop("content", None)
+    document = None if content is None else ReportDocument.decode(content)
+    unknown = {"subject": None, "reference_time": None, "reason": None}
+    return ReportState(report_id, status, document=document, **{**unknown, **told})

@@ -10,19 +10,19 @@ import pytz
 
 from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_requests import DETAILS, ReportRequest
-from stream_app.contracts.report_results import (
-    Piece,
-    StoreBasis,
-    basis_of,
-    further_fields,
-    report_content,
-    report_rows,
-)
-from stream_app.contracts.store_details import details_content
+from stream_app.contracts.report_results import ResultChunk
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.uptime import observe
+from stream_app.worker.report_document import (
+    StoreProvenance,
+    chunk_rows,
+    common_provenance,
+    extra_columns,
+    store_document,
+)
+from stream_app.worker.store_details import store_details
 from tests.fakes import SETTINGS, FakeGateway
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 ZONE = pytz.timezone("America/Chicago")
 ROWS = [(day, "00:00", "20:00") for day in range(7)]
-BASIS = StoreBasis(str(ZONE), ROWS, hours_version(b"hours"))
+BASIS = StoreProvenance(str(ZONE), ROWS, hours_version(b"hours"))
 OFFSETS = {"store-status": 17, "store-business-hours": 0, "store-timezones": 3}
 
 FORMS = {
@@ -75,35 +75,44 @@ def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]
     """The `report` of one store."""
     offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
     found = rows(form)
-    content = report_content(form, found, NOON, BASIS, basis_of(SETTINGS), offsets, found[0])
-    details = details_content(DETAILS, observed(form), ZONE, 2 * NOON + 1) if detailed else {}
-    return content | details
+    details = store_details(DETAILS, observed(form), ZONE, 2 * NOON + 1) if detailed else {}
+    return store_document(
+        form,
+        found,
+        BASIS,
+        found[0],
+        reference_time=NOON,
+        provenance=common_provenance(SETTINGS),
+        input_offsets=offsets,
+        lost_input=[],
+        details=details,
+    ).fields
 
 
 def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
     """What a report of many stores begins with, and its rows."""
     head = {
         "reference_time": format_instant(NOON),
-        **basis_of(SETTINGS),
+        **common_provenance(SETTINGS),
         "input_offsets": {topic: {"3": offset} for topic, offset in OFFSETS.items()},
         "columns": form.columns,
-        "further": further_fields(form),
+        "further": extra_columns(form),
     }
-    return head, report_rows(rows(form), BASIS)
+    return head, chunk_rows(rows(form), BASIS)
 
 
-def fleet_piece(form: ReportSpec, **further: Any) -> Piece:
+def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
     """The only piece of a report of many stores, with further fields."""
     head, found = fleet_content(form)
-    return Piece(
+    return ResultChunk(
         part=0,
         parts=1,
         attempt="one",
-        piece=0,
-        pieces=1,
+        chunk=0,
+        chunks=1,
         reference_time=7,
         rows=found,
-        basis={name: head[name] for name in ("lookback", "default_status")},
+        provenance={name: head[name] for name in ("lookback", "default_status")},
         input_offsets={"store-status": 7},
         columns=head["columns"],
         **further,

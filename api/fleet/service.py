@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.fleet.view import FIGURE_FIELDS, moment
-from api.reports.rows import fields_of, named_rows
+from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
@@ -309,13 +309,13 @@ class FleetService:
         except StoreUptimeError as error:
             log.warning("the overview has no new figures: %s", error)
             return
-        content = state.content or {}
-        if not set(fields_of(content)) >= FIGURE_FIELDS:
+        document = state.document
+        if document is None or not set(document.row_fields) >= FIGURE_FIELDS:
             # a record that no worker of this version wrote stands in the place of the answer
             log.warning("the overview has no new figures: the answer has other columns")
             return
-        parts = self._reports.pieces(state.report_id).parts
-        await self._view.set_figures(named_rows(content, parts))
+        parts = self._reports.stored_rows(state.report_id).parts
+        await self._view.set_figures(named_rows(document, parts))
         self.figures_at = now
         for watcher in self._watchers:
             watcher.tell([], more=True)

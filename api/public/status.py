@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from api.fleet.badge import backed_share, uptime_share
 from api.fleet.view import STATES, local_time, moment
-from api.reports.rows import fields_of, named_rows
+from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.local_days import is_whole_day
 from stream_app.domain.report_spec import ReportSpec
@@ -159,13 +159,13 @@ class PublicStatus:
         except StoreUptimeError as error:
             log.warning("the status page has no new days: %s", error)
             return
-        content = answer.content or {}
-        if not set(_DAY_FIELDS) <= set(fields_of(content)):
+        document = answer.document
+        if document is None or not set(_DAY_FIELDS) <= set(document.row_fields):
             # a record that no worker of this version wrote stands in the place of the answer
             log.warning("the status page has no new days: the answer has other columns")
             return
         days: dict[str, list[dict[str, Any]]] = {}
-        for row in named_rows(content, self._reports.pieces(answer.report_id).parts):
+        for row in named_rows(document, self._reports.stored_rows(answer.report_id).parts):
             days.setdefault(row["store_id"], []).append(row)
         self._days = {store_id: shown_days(rows) for store_id, rows in days.items()}
 

@@ -1,4 +1,4 @@
-"""What a report would say today: its rows beside those of the same report made again."""
+"""The differences between a report and the same report made again: rows, and their causes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _CAUSES: Final = {
     "hours_version": "business_hours",
     "timezone": "timezone",
 }
-"""What a row rests on, and the cause that it tells."""
+"""The cause of a change by the field of a row that differs."""
 
 SETTINGS: Final = ("lookback", "default_status", "tzdata_version")
-"""What all figures rest on."""
+"""The settings, and the timezone database, that all figures are computed with."""
 
 _NO_FIGURES: Final = ("store_id", "date", "start", "end")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row that is not as it was.
+    """One row that differs.
 
     Attributes:
-        key: the store, and of a daily report the day.
-        figures: those that differ: what each was, and is.
-        causes: what they rest on and is not as it was.
+        key: the store, and in a daily report the day.
+        figures: the figures that differ, before and after.
+        causes: the facts and settings that differ.
         kind: changed, or added or removed where only one report has the row.
     """
 
@@ -42,7 +42,7 @@ class Change:
     kind: str = "changed"
 
     def content(self) -> dict[str, Any]:
-        """As answers have it."""
+        """The JSON of the change."""
         return {
             **self.key,
             "change": self.kind,
@@ -52,7 +52,7 @@ class Change:
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What all figures rest on and is not as it was."""
+    """The settings that differ."""
     return [
         {"cause": name, "was": before[name], "is": after.get(name)}
         for name in SETTINGS
@@ -66,22 +66,27 @@ def differences(
     """Compare the rows of two reports of one form, both in the order of their keys.
 
     Returns:
-        for every row a change, or None where it is as it was.
+        a change for every row, or None where it is the same.
     """
     figures = [column for column in columns if column not in _NO_FIGURES]
     old, new = iter(before), iter(after)
     was, now = next(old, None), next(new, None)
-    while was is not None or now is not None:
-        if now is None or (was is not None and _key(was) < _key(now)):
-            assert was is not None  # noqa: S101  one of them is there
+    while was is not None and now is not None:
+        if _key(was) < _key(now):
             yield _alone(was, "removed", figures)
             was = next(old, None)
-        elif was is None or _key(now) < _key(was):
+        elif _key(now) < _key(was):
             yield _alone(now, "added", figures)
             now = next(new, None)
         else:
             yield _compare(was, now, figures)
             was, now = next(old, None), next(new, None)
+    while was is not None:
+        yield _alone(was, "removed", figures)
+        was = next(old, None)
+    while now is not None:
+        yield _alone(now, "added", figures)
+        now = next(new, None)
 
 
 def _key(row: Row) -> tuple[str, str]:
@@ -93,8 +98,10 @@ def _named(row: Row) -> dict[str, Any]:
 
 
 def _alone(row: Row, kind: str, figures: list[str]) -> Change:
-    told = {name: (None, row[name]) if kind == "added" else (row[name], None) for name in figures}
-    return Change(_named(row), told, [], kind)
+    changed = {
+        name: (None, row[name]) if kind == "added" else (row[name], None) for name in figures
+    }
+    return Change(_named(row), changed, [], kind)
 
 
 def _compare(was: Row, now: Row, figures: list[str]) -> Change | None:
@@ -105,6 +112,6 @@ def _compare(was: Row, now: Row, figures: list[str]) -> Change | None:
         if name in was and name in now and was[name] != now[name]
     ]
     if differing and not causes:
-        # a poll that says inactive took the place of one that said active at the same instant
+        # an inactive poll has replaced an active one of the same instant
         causes = [{"cause": "polls", "was": was.get("polls_counted"), "is": now["polls_counted"]}]
     return Change(_named(was), differing, causes) if differing or causes else None

@@ -17,15 +17,14 @@ from api.reports.representations import gone
 from api.reports.rows import named_rows
 from api.reports.service import ReportService
 from stream_app.contracts.fields import parse_uuid
-from stream_app.contracts.report_results import names_in, objects_of
-from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import OverloadedError, ReportConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from api.reports.diff import Change
     from api.reports.view import ReportState
+    from stream_app.contracts.report_results import ReportDocument
 
 MAX_CHANGES: Final = 1_000
 """Rows that one answer tells; of more it tells how many they are."""
@@ -45,7 +44,8 @@ async def report_diff(request: web.Request) -> web.Response:
             f"report {before.report_id} is {before.status}, only a complete one can be compared"
         )
     original = service.request_of(before.report_id)
-    if before.content is None:
+    old = before.document
+    if old is None:
         raise gone(before)
     if original is None:
         raise ReportConflictError("what this report was asked for is not known any more")
@@ -54,25 +54,27 @@ async def report_diff(request: web.Request) -> web.Response:
         replace(
             original,
             report_id=str(uuid4()),
-            reference_time=parse_instant(before.content["reference_time"]),
+            reference_time=old.reference_time,
             requested_at=None,
         )
     )
-    if after.content is None:
+    new = after.document
+    if new is None:
         raise gone(after)
     budget = service_of(request, RequestBodies).budget
     size = _size(service, before) + _size(service, after)
     if not budget.try_acquire(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
-        changes, more = await _changes(service, before, after)
+        rows = _rows(service, before, old), _rows(service, after, new)
+        changes, more = await _changes(differences(*rows, old.columns))
     finally:
         budget.release(size)
-    settings = changed_settings(before.content, after.content)
+    settings = changed_settings(old.provenance, new.provenance)
     return json_response(
         {
             "report_id": before.report_id,
-            "reference_time": before.content["reference_time"],
+            "reference_time": old.fields["reference_time"],
             "same": not changes and not settings,
             "settings": settings,
             "changed": len(changes) + more,
@@ -81,14 +83,10 @@ async def report_diff(request: web.Request) -> web.Response:
     )
 
 
-async def _changes(
-    service: ReportService, before: ReportState, after: ReportState
-) -> tuple[list[dict[str, Any]], int]:
-    """The rows that changed, and how many more did."""
-    columns = names_in(before.content or {}, "columns", CSV_HEADER)
+async def _changes(compared: Iterable[Change | None]) -> tuple[list[dict[str, Any]], int]:
+    """The rows that changed, and the number of further ones."""
     changes: list[dict[str, Any]] = []
     more = 0
-    compared = differences(_rows(service, before), _rows(service, after), columns)
     for number, change in enumerate(compared):
         if number % _TURN_ROWS == 0:
             # a large report must not keep other requests waiting
@@ -102,12 +100,13 @@ async def _changes(
     return changes, more
 
 
-def _rows(service: ReportService, state: ReportState) -> Iterable[dict[str, Any]]:
-    content = state.content or {}
+def _rows(
+    service: ReportService, state: ReportState, document: ReportDocument
+) -> Iterable[dict[str, Any]]:
     if state.parts is not None:
-        return named_rows(content, service.pieces(state.report_id).parts)
-    return objects_of(content)
+        return named_rows(document, service.stored_rows(state.report_id).parts)
+    return document.rows()
 
 
 def _size(service: ReportService, state: ReportState) -> int:
-    return 0 if state.parts is None else service.pieces(state.report_id).held
+    return 0 if state.parts is None else service.stored_rows(state.report_id).held

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from stream_app.contracts.report_results import Row
 
 PARQUET_FACTOR: Final = 3
-"""Memory that writing Parquet takes, by the size of the rows as JSON: two were measured."""
+"""Memory of writing Parquet as a multiple of the size of the rows in JSON; 2 was measured."""
 
 _CHUNK_ROWS: Final = 5_000
-"""Rows that are made columns at a time, beside which the other requests are answered."""
+"""Rows that are converted to columns before other requests are answered."""
 
 _INSTANTS: Final = frozenset({"start", "end", "reference_time"})
 _TEXTS: Final = frozenset({"store_id", "timezone", "hours_version", "unknown_timezone"})
@@ -39,13 +39,13 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
         fields: the names of a row's values.
         rows: read as they are needed.
     """
-    import polars  # noqa: PLC0415  it is large: a process that writes no Parquet does without
+    import polars  # noqa: PLC0415  it is large: only a process that writes Parquet loads it
 
     schema: dict[str, Any] = {name: _type(polars, name) for name in fields}
     frame = polars.DataFrame(schema=schema).pipe(_typed)
     unknown = {place for place, name in enumerate(fields) if name not in KNOWN_FIELDS}
-    left = iter(_as_texts(rows, unknown) if unknown else rows)
-    while chunk := list(islice(left, _CHUNK_ROWS)):
+    iterator = iter(_as_texts(rows, unknown) if unknown else rows)
+    while chunk := list(islice(iterator, _CHUNK_ROWS)):
         part = polars.DataFrame(chunk, schema=schema, orient="row").pipe(_typed)
         frame.vstack(part, in_place=True)
         await asyncio.sleep(0)
@@ -55,7 +55,7 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
 
 
 def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
-    """The rows, with texts in the columns of a later version, whose type is not known here."""
+    """The rows with texts in the columns of a later version, whose types are unknown here."""
     for row in rows:
         yield [
             str(value) if place in places and value is not None else value

@@ -1,4 +1,4 @@
-"""A complete report as an answer: CSV, JSON or Parquet, with what its figures rest on."""
+"""The representations of a complete report: CSV, JSON or Parquet, with its provenance."""
 
 from __future__ import annotations
 
@@ -15,92 +15,79 @@ from api.http.query_params import enum_params
 from api.http.request_body import RequestBodies
 from api.http.services import service_of
 from api.reports.parquet import PARQUET_FACTOR, parquet
-from api.reports.rows import csv_chunks, fields_of, json_chunks, rows_in_order
+from api.reports.rows import csv_chunks, json_chunks, rows_in_order
 from api.reports.service import ReportService
-from stream_app.contracts.report_results import content_rows, names_in, objects_of
-from stream_app.domain.report import CSV_HEADER, csv_text
+from stream_app.contracts.report_results import PROVENANCE
+from stream_app.domain.report import csv_text
 from stream_app.domain.report_spec import unknown_columns_of
-from stream_app.domain.timestamps import parse_instant, to_datetime
+from stream_app.domain.timestamps import to_datetime
 from stream_app.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from api.reports.view import Pieces, ReportState
-    from stream_app.contracts.report_results import Row
+    from api.reports.view import ReportState, StoredRows
+    from stream_app.contracts.report_results import ReportDocument, Row
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
 PARQUET: Final = "application/vnd.apache.parquet"
 MEDIA: Final = (CSV, JSON, PARQUET)
-"""The forms of a report, the one that nobody has to ask for first."""
+"""The media types of a report; the first one is the default."""
 
 _MAX_HEADER: Final = 4_000
-"""Characters of a header; clients take no more than eight thousand of all. JSON has no limit."""
+"""Most characters of one header; clients accept some eight thousand in all. JSON has no limit."""
 
-FurtherColumn = Literal[
+OptionalColumn = Literal[
     "reference_time", "coverage", "unknown", "timezone", "hours_version", "polls_counted"
 ]
-FURTHER_COLUMNS: Final[tuple[FurtherColumn, ...]] = get_args(FurtherColumn)
-"""What CSV and Parquet have besides the usual columns where the request names it.
+OPTIONAL_COLUMNS: Final[tuple[OptionalColumn, ...]] = get_args(OptionalColumn)
+"""Columns that CSV and Parquet have only where the request names them.
 
-`unknown` stands for a column a figure: how much of it no poll backs.
+`unknown` means one column for each figure: the part of it that no poll covers.
 """
 
 _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
-ACCOUNTED: Final = (
-    "reference_time",
-    "lookback",
-    "default_status",
-    "stale_after",
-    "timezone",
-    "unknown_timezone",
-    "hours_version",
-    "tzdata_version",
-    "polls_counted",
-    "coverage",
-)
-"""What headers tell of a report, where it has it; the JSON form has all of it in its body."""
 
-
-def further_columns(request: web.Request) -> tuple[FurtherColumn, ...]:
-    """The further columns that a request names.
+def optional_columns(request: web.Request) -> tuple[OptionalColumn, ...]:
+    """The optional columns that a request names.
 
     Raises:
         RecordError: there is no such column.
     """
-    return enum_params(request, "columns", FURTHER_COLUMNS)
+    return enum_params(request, "columns", OPTIONAL_COLUMNS)
 
 
 async def report_answer(
-    request: web.Request, state: ReportState, further: Sequence[FurtherColumn]
+    request: web.Request, state: ReportState, optional: Sequence[OptionalColumn]
 ) -> web.StreamResponse:
-    """The report as the request prefers it.
+    """Answer a report in the media type that the request prefers.
 
     Args:
-        request: what it accepts.
+        request: the request.
         state: the report.
-        further: columns besides the usual ones; JSON has all of them anyway.
+        optional: columns besides the usual ones; JSON always has all of them.
 
     Raises:
-        ProblemError: its content is gone.
-        OverloadedError: too much is being written already.
+        ProblemError: the content of the report is gone.
+        OverloadedError: too many large answers are being written already.
     """
-    if state.content is None:
+    document = state.document
+    if document is None:
         raise gone(state)
     media = best_of(request.headers.getall("Accept", []), MEDIA)
     if state.parts is not None:
-        return await _fleet_answer(request, state, state.content, media, further)
-    headers = _headers(state, state.content, media, further)
+        return await _fleet_answer(request, state, document, media, optional)
+    headers = _headers(state.report_id, document, media, optional)
     if media == JSON:
-        body = orjson.dumps({"report_id": state.report_id, "status": "complete", **state.content})
+        body = orjson.dumps(document.to_json(state.report_id))
         return web.Response(body=body, content_type=JSON, headers=headers)
-    columns, rows = content_rows(state.content)
-    names = [name for name in _names(columns, further) if name not in columns]
+    columns = document.columns
+    names = [name for name in _names(columns, optional) if name not in columns]
     rows = [
-        [*row, *(told.get(name) for name in names)]
-        for row, told in zip(rows, objects_of(state.content), strict=True)
+        [*row, *(fields.get(name) for name in names)]
+        for row, fields in zip(document.csv_rows(), document.rows(), strict=True)
     ]
     if media == CSV:
         text = csv_text(rows, [*columns, *names])
@@ -110,7 +97,7 @@ async def report_answer(
 
 
 def gone(state: ReportState) -> ProblemError:
-    """The error of a complete report whose content is not there."""
+    """The error of a complete report whose content is gone."""
     return ProblemError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"report {state.report_id} is complete but its content is gone; trigger a new one",
@@ -120,17 +107,17 @@ def gone(state: ReportState) -> ProblemError:
 async def _fleet_answer(
     request: web.Request,
     state: ReportState,
-    content: dict[str, Any],
+    document: ReportDocument,
     media: str,
-    further: Sequence[FurtherColumn],
+    optional: Sequence[OptionalColumn],
 ) -> web.StreamResponse:
-    pieces = service_of(request, ReportService).pieces(state.report_id)
-    if not pieces.parts:
+    stored = service_of(request, ReportService).stored_rows(state.report_id)
+    if not stored.parts:
         raise gone(state)
     budget = service_of(request, RequestBodies).budget
-    size = pieces.held
+    size = stored.held
     if media == PARQUET:
-        size = pieces.size * PARQUET_FACTOR
+        size = stored.size * PARQUET_FACTOR
         if size > budget.limit:
             raise ProblemError(
                 HTTPStatus.NOT_ACCEPTABLE,
@@ -139,15 +126,15 @@ async def _fleet_answer(
     if not budget.try_acquire(size):
         raise OverloadedError("too many large answers are being written: try again in a moment")
     try:
-        response = web.StreamResponse(headers=_headers(state, content, media, further))
+        response = web.StreamResponse(headers=_headers(state.report_id, document, media, optional))
         response.content_type = media
         if media == CSV:
             response.charset = "utf-8"
-        chunks = await _chunks(state, content, pieces, media, further)
+        chunks = await _chunks(state.report_id, document, stored, media, optional)
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
-            # a reader that is quick makes no write wait, and others want to be answered too
+            # with a quick reader no write waits, and other requests need the loop too
             await asyncio.sleep(0)
         await response.write_eof()
     finally:
@@ -156,97 +143,94 @@ async def _fleet_answer(
 
 
 async def _chunks(
-    state: ReportState,
-    content: dict[str, Any],
-    pieces: Pieces,
+    report_id: str,
+    document: ReportDocument,
+    stored: StoredRows,
     media: str,
-    further: Sequence[FurtherColumn],
+    optional: Sequence[OptionalColumn],
 ) -> Iterable[bytes]:
-    columns = names_in(content, "columns", CSV_HEADER)
-    fields = fields_of(content)
-    rows = rows_in_order(pieces.parts)
-    names = _names(columns, further)
+    rows = rows_in_order(stored.parts)
+    names = _names(document.columns, optional)
     if media == CSV:
-        return csv_chunks(*_with_further(content, fields, rows, columns, names))
+        return csv_chunks(*_with_optional(document, rows, document.columns, names))
     if media == JSON:
-        told = {name: value for name, value in content.items() if name != "further"}
-        head = {"report_id": state.report_id, "status": "complete", **told}
-        return json_chunks(head, fields, rows)
-    wide, all_fields = _with_further(content, fields, rows, fields, names)
-    return [await parquet(wide, all_fields)]
+        return json_chunks(document.to_json(report_id), document.row_fields, rows)
+    columns, wide_rows = _with_optional(document, rows, document.row_fields, names)
+    return [await parquet(columns, wide_rows)]
 
 
-def _names(columns: Iterable[str], further: Sequence[FurtherColumn]) -> list[str]:
-    """The names of further columns, `unknown` as one a figure."""
+def _names(columns: Iterable[str], optional: Sequence[OptionalColumn]) -> list[str]:
+    """The names of optional columns, `unknown` as one for each figure."""
     return [
         name
-        for column in further
+        for column in optional
         for name in (unknown_columns_of(columns) if column == "unknown" else (column,))
     ]
 
 
-def _with_further(
-    content: dict[str, Any],
-    fields: Sequence[str],
+def _with_optional(
+    document: ReportDocument,
     rows: Iterable[Row],
     columns: Sequence[str],
     names: Iterable[str],
 ) -> tuple[list[str], Iterator[Row]]:
-    """The columns, and the rows of these columns, with further ones behind them."""
+    """The columns with optional ones behind them, and the rows of all of these columns."""
+    fields = document.row_fields
     added = [name for name in names if name not in columns]
     places = [fields.index(name) if name in fields else None for name in added]
     count = len(columns)
 
     def value(row: Row, name: str, place: int | None) -> Any:
         if place is None:
-            # of the whole report, or of a report that an earlier version made
-            return content.get(name)
+            # a value of the whole report, or of a report that an earlier version made
+            return document.fields.get(name)
         return row[place] if place < len(row) else None
 
-    wide = (
+    wide_rows = (
         [
             *row[:count],
             *(value(row, name, place) for name, place in zip(added, places, strict=True)),
         ]
         for row in rows
     )
-    return [*columns, *added], wide
+    return [*columns, *added], wide_rows
 
 
 def _headers(
-    state: ReportState, content: dict[str, Any], media: str, further: Sequence[FurtherColumn]
+    report_id: str, document: ReportDocument, media: str, optional: Sequence[OptionalColumn]
 ) -> dict[str, str]:
-    name = f"report-{state.report_id}.{_ENDINGS[media]}"
-    if further:
+    name = f"report-{report_id}.{_ENDINGS[media]}"
+    if optional:
         # for people, who look for a time rather than for an id
-        at = to_datetime(parse_instant(content["reference_time"]))
-        name = f"uptime-{at:%Y-%m-%dT%H%MZ}.{_ENDINGS[media]}"
+        name = f"uptime-{to_datetime(document.reference_time):%Y-%m-%dT%H%MZ}.{_ENDINGS[media]}"
     headers = {"X-Report-Status": "Complete", "Vary": "Accept"}
     if media != JSON:
         headers["Content-Disposition"] = f'inline; filename="{name}"'
-        headers |= dict(_accounting(content))
+        headers |= dict(_provenance_headers(document.provenance))
     return headers
 
 
-def _accounting(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ACCOUNTED:
-        if content.get(name) is not None:
+def _provenance_headers(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The headers of a report's provenance; the JSON form has all of it in its body."""
+    for name in PROVENANCE:
+        if name in provenance:
             # a header is ASCII; the JSON form has the text itself
-            yield header_of(name), str(content[name]).encode("ascii", "backslashreplace").decode()
-    told = "; ".join(
-        f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
-        for topic, offsets in content.get("input_offsets", {}).items()
+            text = str(provenance[name]).encode("ascii", "backslashreplace").decode()
+            yield header_of(name), text
+    offsets = "; ".join(
+        f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in of_topic.items())
+        for topic, of_topic in provenance.get("input_offsets", {}).items()
     )
-    if 0 < len(told) <= _MAX_HEADER:
-        yield header_of("input_offsets"), told
+    if 0 < len(offsets) <= _MAX_HEADER:
+        yield header_of("input_offsets"), offsets
     lost = "; ".join(
         f"{one['topic']}/{one['partition']}={one['first_offset']}-{one['end_offset'] - 1}"
-        for one in content.get("lost_input", ())
+        for one in provenance.get("lost_input", ())
     )
     if lost:
         yield header_of("lost_input"), lost if len(lost) <= _MAX_HEADER else "see the JSON form"
 
 
 def header_of(name: str) -> str:
-    """The header that tells a field of a report."""
+    """The name of the header of a field of a report."""
     return "X-" + name.title().replace("_", "-")

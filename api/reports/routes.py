@@ -13,7 +13,7 @@ from api.http.request_body import BodyTooLargeError, RequestBodies, RequestBody,
 from api.http.responses import accepted, json_response
 from api.http.services import service_of
 from api.reports.progress import progress_of
-from api.reports.representations import further_columns, report_answer
+from api.reports.representations import optional_columns, report_answer
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
 from api.webhooks.service import WebhookService
@@ -91,12 +91,12 @@ async def _trigger(
 @routes.get("/get_report/{report_id}")
 async def get_report(request: web.Request) -> web.StreamResponse:
     """The report, or how far it is."""
-    further = further_columns(request)
+    optional = optional_columns(request)
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     state = await service_of(request, ReportService).require(report_id)
     match state.status:
         case "complete":
-            return await report_answer(request, state, further)
+            return await report_answer(request, state, optional)
         case "failed":
             return json_response(progress_of(state), HTTPStatus.GONE)
         case _:

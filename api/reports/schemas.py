@@ -18,11 +18,12 @@ from api.openapi.operation import (
     problem,
     unavailable,
 )
-from api.reports.representations import ACCOUNTED, CSV, PARQUET, FurtherColumn, header_of
+from api.reports.representations import CSV, PARQUET, OptionalColumn, header_of
 from api.reports.routes import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_STORES_BYTES
 from api.reports.service import MAX_OPEN_REPORTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from api.webhooks.allowlist import MAX_URL_LENGTH
+from stream_app.contracts.report_results import PROVENANCE
 from stream_app.contracts.shapes.reports import (
     DailyReport,
     ExactSpanReport,
@@ -226,7 +227,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
                 "`unknown`: for each figure, how much of it no poll backs. The file is named "
                 "after the reference time then.",
-                Annotated[list[FurtherColumn], Field(min_length=1)],
+                Annotated[list[OptionalColumn], Field(min_length=1)],
             ),
         ),
         answers={
@@ -239,7 +240,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                         header_of(name): Header(
                             f"`{name}` of the JSON form, where this is another one.", always=False
                         )
-                        for name in (*ACCOUNTED, "input_offsets", "lost_input")
+                        for name in (*PROVENANCE, "input_offsets", "lost_input")
                     },
                 },
             ),

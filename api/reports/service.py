@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from api.kafka.connection import KafkaConnection
     from api.kafka.notifier import Notifier
-    from api.reports.view import Pieces, ReportLog, ReportState
+    from api.reports.view import ReportState, ReportView, StoredRows
     from stream_app.contracts.report_requests import AnyRequest, WholeRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
@@ -74,7 +74,7 @@ class ReportService:
         settings: Settings,
         clock: Callable[[], int],
         connection: KafkaConnection,
-        reports: ReportLog,
+        reports: ReportView,
         read: Callable[[], Awaitable[None]],
         changes: Notifier,
     ) -> None:
@@ -108,7 +108,7 @@ class ReportService:
         self._connection.require_connected()
         topic = STORE_QUERIES if query else REPORT_REQUESTS
         await self._send(topic, request.key, encode_request(request))
-        self._log.requested(request, self._clock(), query=query)
+        self._log.apply_request(request, self._clock(), query=query)
 
     async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:
         """Ask and wait for the answer.
@@ -161,9 +161,9 @@ class ReportService:
             state = self._log.get(report_id)
         return state
 
-    def pieces(self, report_id: str) -> Pieces:
-        """The rows of a complete report of many stores; see `ReportLog.pieces`."""
-        return self._log.pieces(report_id)
+    def stored_rows(self, report_id: str) -> StoredRows:
+        """The rows of a complete report of many stores; see `ReportView.stored_rows`."""
+        return self._log.stored_rows(report_id)
 
     async def require(self, report_id: str) -> ReportState:
         """Return a report as it stands.
@@ -209,7 +209,7 @@ class ReportService:
                 log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
             if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
                 last_forgotten = time.monotonic()
-                self._log.forget(now - self._settings.report_retention, now - QUERY_RETENTION)
+                self._log.expire(now - self._settings.report_retention, now - QUERY_RETENTION)
 
     async def _fail(self, report_id: str, now: int, results: TopicSpec) -> None:
         event = ReportEvent(

@@ -1,8 +1,8 @@
-"""What became of every report and query, as the topics of requests and results tell it.
+"""The reports and queries of the deployment: a materialized view of the topics of both.
 
-A view that is built anew at each start from the topics, which are the truth: so every API
-process answers for every report, and a restart forgets none. It lives in a temporary SQLite
-file, not in memory, because reports outnumber what a process should hold.
+Every start builds the view anew from the topics, which are the source of truth: so every API
+process answers for every report, and a restart loses none. The view is in a temporary SQLite
+file, not in memory, because there are more reports than a process should hold.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from stream_app.contracts.report_requests import (
     encode_request,
     subject_of,
 )
-from stream_app.contracts.report_results import FINAL, decode_event
+from stream_app.contracts.report_results import FINAL, ReportDocument, decode_event
 from stream_app.contracts.topics import QUERY_RESULTS, REPORT_REQUESTS, STORE_QUERIES
-from stream_app.domain.timestamps import format_instant
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_app.contracts.report_requests import AnyRequest, WholeRequest
-    from stream_app.contracts.report_results import Piece, ReportEvent, Status
+    from stream_app.contracts.report_results import ReportEvent, ResultChunk, Status
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +49,15 @@ CREATE TABLE report (
 ) WITHOUT ROWID;
 CREATE INDEX report_open ON report (requested_at) WHERE status IN ('pending', 'running');
 CREATE INDEX report_age ON report (requested_at);
--- of reports of many stores: what came, and for each part its first attempt that came whole
-CREATE TABLE piece (
+-- of reports of many stores: the chunks, and for each part its first complete attempt
+CREATE TABLE chunk (
     report_id TEXT NOT NULL,
     reference_time INTEGER NOT NULL,
     part INTEGER NOT NULL,
     attempt TEXT NOT NULL,
-    piece INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
     rows BLOB NOT NULL,
-    UNIQUE (report_id, reference_time, part, attempt, piece)
+    UNIQUE (report_id, reference_time, part, attempt, chunk)
 );
 CREATE TABLE part (
     report_id TEXT NOT NULL,
@@ -74,17 +73,17 @@ CREATE TABLE part (
 
 @dataclass(frozen=True, slots=True)
 class ReportState:
-    """One report as it stands.
+    """The present state of one report.
 
     Attributes:
         report_id: the report.
         status: pending, running, complete or failed.
-        subject: what it is about, as `subject_of` tells; None where only a result is known.
+        subject: identifies its stores and figures, see `subject_of`; None where only a result is
+            known.
         reference_time: µs as requested; None: by the reference clock.
         reason: why it failed.
-        content: the report of a complete one; of many stores, what their figures rest on. None
-            where it is gone.
-        parts: of a report of many stores, how many are done, and how many there are; None:
+        document: the complete report; of many stores, without its rows. None where it is gone.
+        parts: of a report of many stores, how many parts are done, and how many it has; None:
             of one store, or not known yet.
     """
 
@@ -93,18 +92,18 @@ class ReportState:
     subject: str | None
     reference_time: int | None
     reason: str | None
-    content: dict[str, Any] | None
+    document: ReportDocument | None
     parts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """The rows of a report of many stores, read as they are needed, once.
+class StoredRows:
+    """The rows of a report of many stores, read once and only as they are needed.
 
     Attributes:
-        parts: for each part its pieces, as JSON lists of rows in the order of store ids.
-        size: bytes of all pieces.
-        held: bytes of the largest piece of each part: what who merges the parts holds at a time.
+        parts: for each part its chunks, as JSON lists of rows in the order of store ids.
+        size: bytes of all chunks.
+        held: bytes of the largest chunk of each part, which are in memory while parts are merged.
     """
 
     parts: list[Iterator[bytes]]
@@ -112,18 +111,18 @@ class Pieces:
     held: int
 
 
-class ReportLog:
+class ReportView:
     """The reports and queries of all four topics.
 
     Args:
-        path: a new file of this process alone.
+        path: a new file of this process.
         changed: called with the id of a report whose state may have changed.
     """
 
     def __init__(self, path: Path, changed: Callable[[str], None] = lambda _: None) -> None:
         self._changed = changed
         self._database = sqlite3.connect(path, isolation_level=None)
-        # thrown away at exit: nothing of it needs to survive a crash
+        # the file is deleted at exit and need not survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.executescript(_SCHEMA)
@@ -133,7 +132,7 @@ class ReportLog:
         self._database.close()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of any of the topics.
+        """Apply a record of any of the topics.
 
         Raises:
             RecordError: it cannot be used, and changes nothing.
@@ -141,21 +140,21 @@ class ReportLog:
         query = record.topic in (STORE_QUERIES.name, QUERY_RESULTS.name)
         if record.topic in (REPORT_REQUESTS.name, STORE_QUERIES.name):
             request = decode_request(record.value)
-            self.requested(request, record.timestamp * 1000, query=query)
+            self.apply_request(request, record.timestamp * 1000, query=query)
             return
         event = decode_event(record.value)
         try:
-            if event.piece is None:
-                self.happened(event, query=query)
+            if event.chunk is None:
+                self.apply_status(event, query=query)
             else:
-                self.made(event, event.piece, query=query)
+                self.apply_chunk(event, event.chunk, query=query)
         except orjson.JSONEncodeError as error:
             # orjson reads deeper nesting than it writes
             raise RecordError(f"cannot be kept: {error}") from error
         self._changed(event.report_id)
 
-    def requested(self, request: AnyRequest, taken: int, *, query: bool = False) -> None:
-        """A report was asked for; asking again changes nothing, nor does asking for a part."""
+    def apply_request(self, request: AnyRequest, append_time: int, *, query: bool = False) -> None:
+        """Add a requested report; a repeated request and that of a part change nothing."""
         if isinstance(request, PartRequest):
             return
         self._database.execute(
@@ -174,44 +173,50 @@ class ReportLog:
                 request.report_id,
                 subject_of(request),
                 request.reference_time,
-                asked_at(request, taken),
+                asked_at(request, append_time),
                 query,
                 encode_request(request),
             ),
         )
 
-    def happened(self, event: ReportEvent, *, query: bool = False) -> None:
-        """A report changed its status; the first final status is the one that stays."""
-        content = None if event.report is None else orjson.dumps(event.report)
-        changed = self._become(event, event.status, event.reason, content, query=query)
+    def apply_status(self, event: ReportEvent, *, query: bool = False) -> None:
+        """Set the status of a report; its first final status never changes."""
+        content = None if event.report is None else orjson.dumps(event.report.fields)
+        changed = self._set_status(event, event.status, event.reason, content, query=query)
         if changed and event.status == "failed":
-            self._drop_pieces("report_id = ?", event.report_id)
+            self._drop_chunks("report_id = ?", event.report_id)
 
-    def made(self, event: ReportEvent, piece: Piece, *, query: bool = False) -> None:
-        """Rows of a report of many stores came; with the last of them it is complete.
+    def apply_chunk(self, event: ReportEvent, chunk: ResultChunk, *, query: bool = False) -> None:
+        """Add rows of a report of many stores, which is complete with the last of them.
 
-        What counts is the first set of all parts of one reference time, in the topic's order, and
-        of each part the first attempt that came whole: every reader puts the same together.
+        The first set of all parts of one reference time counts, in the topic's order, and of each
+        part the first complete attempt: every reader puts the same report together.
         """
         execute = self._database.execute
-        rows, input_offsets = orjson.dumps(piece.rows), orjson.dumps(piece.input_offsets)
-        if not self._become(event, "running", query=query):
+        rows, input_offsets = orjson.dumps(chunk.rows), orjson.dumps(chunk.input_offsets)
+        if not self._set_status(event, "running", query=query):
             return
-        execute("UPDATE report SET parts = ? WHERE report_id = ?", (piece.parts, event.report_id))
-        made = (event.report_id, piece.reference_time)
+        execute("UPDATE report SET parts = ? WHERE report_id = ?", (chunk.parts, event.report_id))
+        report_at = (event.report_id, chunk.reference_time)
         execute(
-            "INSERT OR IGNORE INTO piece VALUES (?, ?, ?, ?, ?, ?)",
-            (*made, piece.part, piece.attempt, piece.piece, rows),
+            "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
+            (*report_at, chunk.part, chunk.attempt, chunk.chunk, rows),
         )
-        if self._count("piece", *made, part=piece.part, attempt=piece.attempt) == piece.pieces:
+        if self._count("chunk", *report_at, part=chunk.part, attempt=chunk.attempt) == chunk.chunks:
             execute(
                 "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
-                (*made, piece.part, piece.attempt, input_offsets, orjson.dumps(piece.lost_input)),
+                (
+                    *report_at,
+                    chunk.part,
+                    chunk.attempt,
+                    input_offsets,
+                    orjson.dumps(chunk.lost_input),
+                ),
             )
-        if self._count("part", *made) == piece.parts:
-            self._complete(event.report_id, piece)
+        if self._count("part", *report_at) == chunk.parts:
+            self._complete(event.report_id, chunk)
 
-    def _become(
+    def _set_status(
         self,
         event: ReportEvent,
         status: Status,
@@ -220,7 +225,7 @@ class ReportLog:
         *,
         query: bool,
     ) -> bool:
-        """Take a status over; False where the report has its final one."""
+        """Set the status; returns False where the report has its final one."""
         changed = self._database.execute(
             f"""
             INSERT INTO report (report_id, requested_at, status, reason, content, query)
@@ -233,31 +238,25 @@ class ReportLog:
         )
         return changed.rowcount > 0
 
-    def _complete(self, report_id: str, piece: Piece) -> None:
-        content = {
-            "reference_time": format_instant(piece.reference_time),
-            **piece.basis,
-            "input_offsets": self._input_offsets(report_id, piece.reference_time),
-            "columns": piece.columns,
-            "further": piece.further,
-        }
-        lost_input = self._lost_input(report_id, piece.reference_time)
-        if lost_input:
-            content["lost_input"] = lost_input
+    def _complete(self, report_id: str, chunk: ResultChunk) -> None:
+        document = chunk.document(
+            self._input_offsets(report_id, chunk.reference_time),
+            self._lost_input(report_id, chunk.reference_time),
+        )
         self._database.execute(
             "UPDATE report SET status = 'complete', content = ? WHERE report_id = ?",
-            (orjson.dumps(content), report_id),
+            (orjson.dumps(document.fields), report_id),
         )
-        # what came of other attempts, and of other reference times, counts no more
+        # chunks of other attempts and of other reference times are no longer needed
         self._database.execute(
             """
-            DELETE FROM piece WHERE report_id = ?1 AND NOT EXISTS (
+            DELETE FROM chunk WHERE report_id = ?1 AND NOT EXISTS (
                 SELECT 1 FROM part WHERE part.report_id = ?1 AND part.reference_time = ?2
-                AND piece.reference_time = ?2
-                AND part.part = piece.part AND part.attempt = piece.attempt
+                AND chunk.reference_time = ?2
+                AND part.part = chunk.part AND part.attempt = chunk.attempt
             )
             """,
-            (report_id, piece.reference_time),
+            (report_id, chunk.reference_time),
         )
 
     def _input_offsets(self, report_id: str, reference_time: int) -> dict[str, dict[str, int]]:
@@ -290,17 +289,17 @@ class ReportLog:
         ).fetchone()
         return int(row[0])
 
-    def pieces(self, report_id: str) -> Pieces:
+    def stored_rows(self, report_id: str) -> StoredRows:
         """The rows of a complete report of many stores."""
         parts: dict[int, list[tuple[int, int]]] = {}
         for part, number, size in self._database.execute(
-            "SELECT part, rowid, length(rows) FROM piece WHERE report_id = ? ORDER BY part, piece",
+            "SELECT part, rowid, length(rows) FROM chunk WHERE report_id = ? ORDER BY part, chunk",
             (report_id,),
         ):
             parts.setdefault(part, []).append((number, size))
-        sizes = [[size for _, size in pieces] for pieces in parts.values()]
-        return Pieces(
-            [self._read([number for number, _ in pieces]) for pieces in parts.values()],
+        sizes = [[size for _, size in chunks] for chunks in parts.values()]
+        return StoredRows(
+            [self._read([number for number, _ in chunks]) for chunks in parts.values()],
             size=sum(map(sum, sizes)),
             held=sum(map(max, sizes)),
         )
@@ -308,15 +307,15 @@ class ReportLog:
     def _read(self, numbers: Sequence[int]) -> Iterator[bytes]:
         for number in numbers:
             row = self._database.execute(
-                "SELECT rows FROM piece WHERE rowid = ?", (number,)
+                "SELECT rows FROM chunk WHERE rowid = ?", (number,)
             ).fetchone()
             if row is None:
-                # what was written of the answer so far must not look like all of it
+                # the part of the answer that is written must not look like all of it
                 raise LookupError("the report was forgotten while it was read")
             yield row[0]
 
     def get(self, report_id: str) -> ReportState | None:
-        """The report; None: never heard of."""
+        """The state of a report; None: it is unknown."""
         row = self._database.execute(
             "SELECT status, subject, reference_time, reason, content, parts FROM report"
             " WHERE report_id = ?",
@@ -331,12 +330,12 @@ class ReportLog:
             subject,
             reference_time,
             reason,
-            None if content is None else orjson.loads(content),
+            None if content is None else ReportDocument.decode(orjson.loads(content)),
             None if parts is None else (self._parts_done(report_id), parts),
         )
 
     def request(self, report_id: str) -> WholeRequest | None:
-        """What was asked for; None where only a result is known."""
+        """The request of a report; None where only a result is known."""
         row = self._database.execute(
             "SELECT request FROM report WHERE report_id = ?", (report_id,)
         ).fetchone()
@@ -346,7 +345,7 @@ class ReportLog:
         return None if isinstance(request, PartRequest) else request
 
     def _parts_done(self, report_id: str) -> int:
-        """Of the reference time that is furthest."""
+        """The parts that are done, of the reference time with the most of them."""
         row = self._database.execute(
             "SELECT count(*) AS done FROM part WHERE report_id = ? GROUP BY reference_time"
             " ORDER BY done DESC LIMIT 1",
@@ -355,7 +354,7 @@ class ReportLog:
         return 0 if row is None else int(row[0])
 
     def open_count(self) -> int:
-        """How many reports are pending or running."""
+        """The number of reports that are pending or running."""
         row = self._database.execute(
             "SELECT count(*) FROM report WHERE status IN ('pending', 'running')"
         ).fetchone()
@@ -374,18 +373,18 @@ class ReportLog:
         )
         return [(report_id, bool(query)) for report_id, query in rows]
 
-    def forget(self, reports_before: int, queries_before: int) -> int:
-        """Drop what was requested before an instant; how many there were."""
-        forgotten = self._database.execute(
+    def expire(self, reports_before: int, queries_before: int) -> int:
+        """Delete reports and queries that were requested before an instant; return their number."""
+        expired = self._database.execute(
             "DELETE FROM report WHERE requested_at < iif(query, ?, ?)",
             (queries_before, reports_before),
         ).rowcount
-        if forgotten:
-            self._drop_pieces("report_id NOT IN (SELECT report_id FROM report)")
-        return forgotten
+        if expired:
+            self._drop_chunks("report_id NOT IN (SELECT report_id FROM report)")
+        return expired
 
-    def _drop_pieces(self, where: str, *values: object) -> None:
-        for table in ("piece", "part"):
+    def _drop_chunks(self, where: str, *values: object) -> None:
+        for table in ("chunk", "part"):
             self._database.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608  ours
 
 

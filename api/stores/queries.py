@@ -71,13 +71,14 @@ class StoreQueries:
         await self._stores.require(store_id)
         request = ReportRequest(str(uuid4()), store_id, reference, form=spec, details=details)
         state = await self._reports.answer(request)
-        if state.content is None:
+        if state.document is None:
             raise ReportError(f"the answer about store {shown(store_id)} is gone: ask again")
-        missing = [name for name in needed if name not in state.content]
+        fields = state.document.fields
+        missing = [name for name in needed if name not in fields]
         if missing:
             # a record that no worker of this version wrote stands in the place of the answer
             raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
-        return state.content
+        return fields
 
     async def current(
         self, store_id: str, details: tuple[Detail, ...] = (), names: Iterable[str] = ()

@@ -13,7 +13,7 @@ from api.http.services import service_of
 from api.stores.local_clock import utc_offsets
 from api.stores.queries import SETTINGS_FIELDS, StoreQueries
 from stream_app.contracts.fields import parse_uuid
-from stream_app.contracts.store_details import MAX_INCIDENTS
+from stream_app.contracts.report_results import MAX_INCIDENTS
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import WEEK, parse_instant
 from stream_app.errors import RecordError, ReportError

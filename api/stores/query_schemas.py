@@ -12,6 +12,7 @@ from api.openapi.operation import JSON, Answer, Operation, Parameter, problem, u
 from api.reports.service import QUERY_SECONDS
 from api.stores.query_routes import PAGE_INCIDENTS
 from api.stores.schemas import NO_STORE, STORE_ID
+from stream_app.contracts.report_results import MAX_INCIDENTS, MAX_INTERVALS
 from stream_app.contracts.shapes.reports import Incident, Interval, LocalDay, NewestPoll, Window
 from stream_app.contracts.shapes.values import (
     Coverage,
@@ -21,7 +22,6 @@ from stream_app.contracts.shapes.values import (
     StoreId,
     closed,
 )
-from stream_app.contracts.store_details import MAX_INCIDENTS, MAX_INTERVALS
 from stream_app.domain.report_spec import MAX_SPAN
 from stream_app.domain.timestamps import DAY
 

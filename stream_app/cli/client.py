@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from stream_app.contracts.report_requests import time_content
+from stream_app.contracts.report_results import ReportDocument
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import ReportError, StoreUptimeError
@@ -71,8 +72,8 @@ class ApiClient:
 
     async def report(
         self, store_id: str, reference_time: int | None = None, form: ReportSpec = THREE_WINDOWS
-    ) -> dict[str, Any]:
-        """The finished report of a store, as the JSON form has it.
+    ) -> ReportDocument:
+        """Request a report of a store and wait until it is complete.
 
         An API that is busy, or away for a while once it has answered, is asked again.
 
@@ -87,8 +88,8 @@ class ApiClient:
         reference_time: int | None = None,
         form: ReportSpec = THREE_WINDOWS,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> dict[str, Any]:
-        """The finished report of all stores, as the JSON form has it.
+    ) -> ReportDocument:
+        """Request a report of all stores and wait until it is complete.
 
         Args:
             reference_time: µs; None: by the reference clock.
@@ -125,8 +126,8 @@ class ApiClient:
             self._check_patience(give_up_at, content, f"store {store_id} is not removed")
             await asyncio.sleep(_BUSY_WAIT_SECONDS)
 
-    async def content_of(self, report_id: str) -> dict[str, Any]:
-        """A report that is complete already, as the JSON form has it.
+    async def complete_report(self, report_id: str) -> ReportDocument:
+        """Fetch a report that is complete already.
 
         Raises:
             ReportError: the report failed.
@@ -135,7 +136,7 @@ class ApiClient:
         status, content = await self._call("GET", f"/get_report/{report_id}")
         match status:
             case HTTPStatus.OK:
-                return content
+                return ReportDocument.decode(content)
             case HTTPStatus.GONE:
                 raise ReportError(f"the report failed: {content['reason']}")
             case HTTPStatus.ACCEPTED:
@@ -148,7 +149,7 @@ class ApiClient:
         reference_time: int | None,
         form: ReportSpec,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ReportDocument:
         told = time_content(reference_time, form)
         body = orjson.dumps(told) if told else b""
         give_up_at = self._monotonic() + self._patience
@@ -166,12 +167,12 @@ class ApiClient:
         report_id: str,
         give_up_at: float,
         on_progress: Callable[[int, int], None] | None,
-    ) -> dict[str, Any]:
+    ) -> ReportDocument:
         wait = _FIRST_WAIT_SECONDS
         while True:
             status, content = await self._call("GET", f"/get_report/{report_id}")
             if status == HTTPStatus.OK:
-                return content
+                return ReportDocument.decode(content)
             if status == HTTPStatus.GONE:
                 raise ReportError(str(content["reason"]))
             if status != HTTPStatus.ACCEPTED and status not in _BUSY:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.cli.program_name import command_line
 from stream_app.cli.sample import HOURS, POLLS, ZONES, check_sample, first_stores, sample_folder
 from stream_app.clock import wall_clock
-from stream_app.contracts.report_results import report_csv
+from stream_app.domain.report import csv_text
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.local.processes.files import make_folder
 from stream_app.local.processes.ports import is_free
@@ -156,8 +157,8 @@ class _Demo:
             self.report(f"asking for the reports of {len(store_ids)} of the stores")
             async with ApiClient(stack.api, stack.settings.report_deadline) as client:
                 reports = [await client.report(store_id) for store_id in store_ids]
-            self.report(f"uptime and downtime before {reports[0]['reference_time']}:")
-            click.echo(report_csv(reports), nl=False)
+            self.report(f"uptime and downtime before {reports[0].fields['reference_time']}:")
+            click.echo(csv_text(chain.from_iterable(each.csv_rows() for each in reports)), nl=False)
             self.done = True
             if self.keep:
                 self._invite(stack, settings.data_dir, store_ids[0])

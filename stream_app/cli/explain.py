@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -28,6 +28,7 @@ from stream_app.local.run_file import api_address
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stream_app.contracts.report_results import ReportDocument
     from stream_app.explain.reported import ReportedResult
     from stream_app.explain.source_records import SourceRecords
     from stream_app.settings import Settings
@@ -56,8 +57,8 @@ def explain(
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
-    content = asyncio.run(_content(settings, address or api_address(settings), report_id))
-    reported = reported_result(content, store, settings.partitions)
+    document = asyncio.run(_document(settings, address or api_address(settings), report_id))
+    reported = reported_result(document, store, settings.partitions)
     records = asyncio.run(_source_records(settings, reported))
     comparison = compare(reported, records, settings.default_timezone)
     if form == "json":
@@ -67,9 +68,9 @@ def explain(
     sys.exit(0 if comparison.outcome == "agrees" else 1)
 
 
-async def _content(settings: Settings, address: str, report_id: str) -> dict[str, Any]:
+async def _document(settings: Settings, address: str, report_id: str) -> ReportDocument:
     async with ApiClient(address, settings.report_deadline) as client:
-        return await client.content_of(report_id)
+        return await client.complete_report(report_id)
 
 
 async def _source_records(settings: Settings, reported: ReportedResult) -> SourceRecords:

@@ -17,20 +17,21 @@ from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_requests import form_in
-from stream_app.contracts.report_results import content_rows
-from stream_app.domain.report import CSV_HEADER, csv_text
+from stream_app.domain.report import csv_text
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, ReportError, StoreUptimeError
 from stream_app.local.run_file import api_address
 
 if TYPE_CHECKING:
+    from stream_app.contracts.report_results import ReportDocument
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
 
 _AT_ONCE: Final = 32
+"""Reports that are requested at the same time."""
 
 _IDS_SHOWN: Final = 10
-"""Of how many reports the ids are printed beside the CSV."""
+"""Most reports whose ids are printed beside the CSV."""
 
 
 @click.command(cls=StrictCommand)
@@ -44,7 +45,7 @@ _IDS_SHOWN: Final = 10
 @click.option("--daily", is_flag=True, help="A row for each local day; default: of 7 days.")
 @click.option("--exact", is_flag=True, help="Seconds, without the grid of minutes.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
+@click.option("--format", "output_format", type=click.Choice(["csv", "json"]), default="csv")
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
 @data_dir_option
 def report(
@@ -57,7 +58,7 @@ def report(
     daily: bool,
     exact: bool,
     output: Path | None,
-    form: str,
+    output_format: str,
     address: str | None,
     data_dir: Path | None,
 ) -> None:
@@ -68,27 +69,27 @@ def report(
     if every_store == bool(store_ids):
         raise click.UsageError("name stores, or say --all")
     try:
-        wanted = [parse_uuid(store_id) for store_id in store_ids]
+        requested = [parse_uuid(store_id) for store_id in store_ids]
         reference_time = None if at is None else parse_instant(at)
-        told = {"start": start, "duration": duration, "daily": daily, "exact": exact}
-        asked = form_in({name: value for name, value in told.items() if value is not None})
+        options = {"start": start, "duration": duration, "daily": daily, "exact": exact}
+        spec = form_in({name: value for name, value in options.items() if value is not None})
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)
     address = address or api_address(settings)
     failures: list[tuple[str, str]] = []
     if every_store:
-        report_id, reports = asyncio.run(_fleet(settings, address, reference_time, asked))
-        report_ids = [report_id]
+        documents = [asyncio.run(_fleet(settings, address, reference_time, spec))]
     else:
-        reports, failures = asyncio.run(_reports(settings, address, wanted, reference_time, asked))
-        report_ids = [each["report_id"] for each in reports]
-    if form == "csv":
-        text = csv_text(
-            chain.from_iterable(content_rows(each)[1] for each in reports), asked.columns
+        documents, failures = asyncio.run(
+            _reports(settings, address, requested, reference_time, spec)
         )
+    report_ids = [document.fields["report_id"] for document in documents]
+    if output_format == "csv":
+        rows = chain.from_iterable(document.csv_rows() for document in documents)
+        text = csv_text(rows, spec.columns)
     else:
-        text = orjson.dumps(reports).decode() + "\n"
+        text = orjson.dumps(list(chain.from_iterable(map(_objects, documents)))).decode() + "\n"
     if output is None:
         sys.stdout.write(text)
     else:
@@ -104,19 +105,24 @@ def report(
 
 
 async def _fleet(
-    settings: Settings, address: str, reference_time: int | None, form: ReportSpec
-) -> tuple[str, list[dict[str, Any]]]:
+    settings: Settings, address: str, reference_time: int | None, spec: ReportSpec
+) -> ReportDocument:
     async with ApiClient(address, settings.report_deadline) as client:
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("all stores", total=None)
-            content = await client.fleet_report(
+            return await client.fleet_report(
                 reference_time,
-                form,
+                spec,
                 lambda done, parts: progress.update(bar, completed=done, total=parts),
             )
-    columns = content.get("columns", CSV_HEADER)
-    return content["report_id"], [{**row, "columns": columns} for row in content["reports"]]
+
+
+def _objects(document: ReportDocument) -> list[dict[str, Any]]:
+    """The JSON of a report: one object a store, or one a row of a report of many stores."""
+    if "store_id" in document.fields:
+        return [document.fields]
+    return [{**row, "columns": document.columns} for row in document.rows()]
 
 
 async def _reports(
@@ -124,11 +130,11 @@ async def _reports(
     address: str,
     store_ids: list[str],
     reference_time: int | None,
-    form: ReportSpec,
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    reports: dict[str, dict[str, Any]] = {}
+    spec: ReportSpec,
+) -> tuple[list[ReportDocument], list[tuple[str, str]]]:
+    reports: dict[str, ReportDocument] = {}
     failures: list[tuple[str, str]] = []
-    places = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_AT_ONCE)
     console = Console(stderr=True)
     async with ApiClient(address, settings.report_deadline) as client:
         few = len(store_ids) < _AT_ONCE
@@ -136,9 +142,9 @@ async def _reports(
             bar = progress.add_task("reports", total=len(store_ids))
 
             async def one(store_id: str) -> None:
-                async with places:
+                async with slots:
                     try:
-                        reports[store_id] = await client.report(store_id, reference_time, form)
+                        reports[store_id] = await client.report(store_id, reference_time, spec)
                     except ReportError as error:
                         failures.append((store_id, str(error)))
                     progress.advance(bar)

@@ -1,8 +1,8 @@
-"""What the values of a report must be, whoever wrote them: checked where a result is read.
+"""The types of a report's values, which are checked where a result is read.
 
 Headers, CSV, Parquet and pages are made of these values. One of a wrong type, or a text with a line
 break in it, would be an answer that ends in the middle, or none at all. A field that is missing is
-no error here, since earlier versions told less, and a column that is not known may hold any value.
+no error here, since earlier versions wrote fewer, and an unknown column may have any value.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_COLUMNS: Final = 64
-"""Names of values that one row may have."""
+"""Most values of one row."""
 
 
 _UUID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 def _as_written(written: Callable[[str], str]) -> Callable[[str], str]:
-    """Pass a text that is in the one form of it that this product writes."""
+    """Accept a text only in the form in which this product writes it."""
 
     @lru_cache(maxsize=4096)
     def check(text: str) -> str:
         try:
-            as_it_must_be = written(text)
+            expected = written(text)
         except RecordError as error:
             raise ValueError(str(error)) from None
-        if text != as_it_must_be:
-            raise ValueError(f"not as it is written: {as_it_must_be}")
+        if text != expected:
+            raise ValueError(f"not as it is written: {expected}")
         return text
 
     return check
@@ -72,7 +72,7 @@ _Number = Annotated[float, Field(strict=True, ge=0, le=1 << 53, allow_inf_nan=Fa
 _Flag = Annotated[bool, Field(strict=True)]
 _Status = Literal["active", "inactive"]
 _Any = _Text | Annotated[float, Field(strict=True, allow_inf_nan=False)] | _Flag | None
-"""Of a column that a later version has."""
+"""The type of a column of a later version."""
 
 _Hours = Annotated[
     list[tuple[Annotated[int, Field(strict=True, ge=0, le=6)], _Text, _Text]],
@@ -97,7 +97,7 @@ _MEASURED: Final[dict[str, Any]] = {
     "uptime_seconds": _Number,
     "downtime_seconds": _Number,
 }
-"""Amounts of uptime and of downtime."""
+"""The types of amounts of uptime and of downtime, by their names."""
 
 _FIGURES: Final[dict[str, Any]] = {
     "store_id": _Store,
@@ -112,12 +112,12 @@ _FIGURES: Final[dict[str, Any]] = {
     "polls_counted": _Count,
     "coverage": _Number | None,
 }
-"""The values of a row by their names."""
+"""The types of the values of a row, by their names."""
 
 KNOWN_FIELDS: Final = frozenset(_FIGURES)
 """The names of a row's values whose type is known."""
 
-_BASIS: Final[dict[str, Any]] = {
+_PROVENANCE: Final[dict[str, Any]] = {
     "lookback": _Duration,
     "default_status": _Status,
     "stale_after": _Duration,
@@ -144,12 +144,12 @@ class _Poll(TypedDict):
 
 
 _Row = TypedDict("_Row", _FIGURES, total=False)  # type: ignore[misc]  # names and types of one table
-_Basis = TypedDict("_Basis", _BASIS, total=False)  # type: ignore[misc]  # likewise
-_Detail = TypedDict("_Detail", _DETAIL, total=False)  # type: ignore[misc]  # likewise
-_Report = TypedDict(  # type: ignore[misc]  # likewise
+_Provenance = TypedDict("_Provenance", _PROVENANCE, total=False)  # type: ignore[misc]  # as above
+_Detail = TypedDict("_Detail", _DETAIL, total=False)  # type: ignore[misc]  # as above
+_Report = TypedDict(  # type: ignore[misc]  # as above
     "_Report",
     _FIGURES
-    | _BASIS
+    | _PROVENANCE
     | {
         "reference_time": Required[_Instant],
         "business_hours": _Hours | None,
@@ -173,7 +173,7 @@ class _Lost(TypedDict):
 
 
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
-_BASIS_OF_PIECE: Final[TypeAdapter[Any]] = TypeAdapter(_Basis)
+_PROVENANCE_OF_CHUNK: Final[TypeAdapter[Any]] = TypeAdapter(_Provenance)
 _OFFSETS: Final[TypeAdapter[Any]] = TypeAdapter(dict[_Name, _Offset])
 _LOST_RANGES: Final[TypeAdapter[Any]] = TypeAdapter(list[_Lost])
 _NAMES: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[list[_Name], Field(max_length=MAX_COLUMNS)])
@@ -183,11 +183,11 @@ def check_report(report: dict[str, Any], columns: tuple[str, ...]) -> None:
     """Check the `report` of a complete event.
 
     Args:
-        report: what it says.
-        columns: the names of the values that its CSV has, as `check_names` takes them.
+        report: the fields.
+        columns: the columns of its CSV, which `check_names` has accepted.
 
     Raises:
-        RecordError: a value, or a name, is none that could be answered.
+        RecordError: a value or a name has another type.
     """
     _check(_REPORT, report, "the report")
     unknown = [column for column in columns if column not in _FIGURES]
@@ -198,42 +198,42 @@ def check_report(report: dict[str, Any], columns: tuple[str, ...]) -> None:
 
 
 def check_rows(rows: object, fields: tuple[str, ...]) -> None:
-    """Check the rows of a piece.
+    """Check the rows of a chunk.
 
     Args:
         rows: lists of values.
         fields: the names of a row's values.
 
     Raises:
-        RecordError: a value, or a name, is none that could be answered.
+        RecordError: a value or a name has another type.
     """
     check_names(fields)
     _check(_rows_of(fields), rows, "rows")
 
 
-def check_basis(basis: object) -> None:
-    """Check what the figures of all stores rest on, as a piece tells it.
+def check_provenance(provenance: object) -> None:
+    """Check the provenance in a chunk.
 
     Raises:
-        RecordError: a value is none that could be answered.
+        RecordError: a value has another type.
     """
-    _check(_BASIS_OF_PIECE, basis, "basis")
+    _check(_PROVENANCE_OF_CHUNK, provenance, "basis")
 
 
 def check_offsets(offsets: object) -> None:
     """Check offsets by topic.
 
     Raises:
-        RecordError: they are none.
+        RecordError: one has another type.
     """
     _check(_OFFSETS, offsets, "input_offsets")
 
 
 def check_lost_input(lost: object) -> None:
-    """Check ranges of source records that were lost.
+    """Check ranges of lost source records.
 
     Raises:
-        RecordError: they are none.
+        RecordError: one has another type.
     """
     _check(_LOST_RANGES, lost, "lost_input")
 
@@ -242,7 +242,7 @@ def check_names(names: tuple[str, ...]) -> None:
     """Check the names of a row's values.
 
     Raises:
-        RecordError: the first is not the store's id, or one is there twice or is no name.
+        RecordError: the first one is not `store_id`, or one occurs twice or is no name.
     """
     _check(_NAMES, list(names), "a name of a column")
     if not names or names[0] != "store_id" or len(set(names)) < len(names):

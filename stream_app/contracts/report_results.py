@@ -1,14 +1,15 @@
 """Results of reports on the wire.
 
-A report is pending once its request is in `report-requests`. Its further life is in
+A report is pending once its request is in `report-requests`. Its later statuses are in
 `report-results`: `running`, then `complete` or `failed`. The first final status in the
 topic's order is the one that counts; a redelivered request may add another one later,
 and every reader ignores it.
 
-A report of many stores is made in parts, one a partition: the worker that takes the request
-asks every partition's owner for a part, all of one reference time, and the parts' rows come as
-`running` events with a piece each. The report is complete with the piece that completes, in the
-topic's order, the first set of all parts of one reference time. See docs/design/fleet-report.md.
+A report of many stores is made in parts, one for each partition: the worker that reads the
+request asks the owner of every partition for its part, all of one reference time, and the rows
+of a part come as `running` events with a chunk each. The report is complete with the chunk that
+completes, in the topic's order, the first set of all parts of one reference time. See
+docs/design/fleet-report.md.
 """
 
 from __future__ import annotations
@@ -20,94 +21,211 @@ import orjson
 
 from stream_app.contracts.fields import count_of, field_of, own_object_of, parse_uuid, shown
 from stream_app.contracts.report_fields import (
-    check_basis,
     check_lost_input,
     check_names,
     check_offsets,
+    check_provenance,
     check_report,
     check_rows,
 )
-from stream_app.domain.report import CSV_HEADER, csv_text
+from stream_app.domain.report import CSV_HEADER
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import format_instant, parse_instant
-from stream_app.domain.timezones import TZDATA_VERSION
-from stream_app.durations import format_duration
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from stream_app.domain.report_spec import ReportRow, ReportSpec
-    from stream_app.settings import Settings
+    from collections.abc import Iterator, Sequence
 
 Status = Literal["pending", "running", "complete", "failed"]
 FINAL: Final = frozenset({"complete", "failed"})
 _WRITTEN: Final = frozenset({"running", "complete", "failed"})
 
 Row = list[Any]
-"""Of a report of many stores: the values of its columns, and of its further fields."""
+"""A row of a report of many stores: the values of its columns and of its extra columns."""
 
-FURTHER_FIELDS: Final = (
+MAX_INTERVALS: Final = 5_000
+"""Most intervals of one timeline, as many as fit a record."""
+
+MAX_INCIDENTS: Final = 2_000
+"""Most incidents of one report, the newest ones."""
+
+EXTRA_COLUMNS: Final = (
     "timezone",
     "hours_version",
     "polls_counted",
     "coverage",
     "unknown_timezone",
 )
-"""What a row says in every form besides the columns of the CSV; see `further_fields`."""
+"""Values that a row of a report of many stores has in every form besides the columns of the CSV.
+The unknown part of each figure comes after them."""
 
-FIRST_FURTHER_FIELDS: Final = ("timezone", "polls_counted")
-"""Of records that do not name theirs."""
+FIRST_EXTRA_COLUMNS: Final = ("timezone", "polls_counted")
+"""The extra columns of records that do not name theirs."""
 
-
-def further_fields(form: ReportSpec) -> tuple[str, ...]:
-    """What a row says besides the columns of the CSV, with how much of each figure is unknown."""
-    return (*FURTHER_FIELDS, *form.unknown_columns)
+PROVENANCE: Final = (
+    "reference_time",
+    "lookback",
+    "default_status",
+    "stale_after",
+    "timezone",
+    "unknown_timezone",
+    "hours_version",
+    "tzdata_version",
+    "polls_counted",
+    "coverage",
+)
+"""Fields of a report that say what its figures were computed from, in the order of the headers.
+`input_offsets` and `lost_input`, which have a form of their own in headers, belong to them too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows of one part of a report.
+class ReportDocument:
+    """A complete report, as it is from the worker to the commands.
+
+    A report of one store has its figures in its fields. One of many stores has only the provenance
+    that all rows share; its rows come in `ResultChunk`s, and in an answer of the API as `reports`.
+
+    Attributes:
+        fields: the JSON form, as `GET /get_report` answers it.
+        columns: the names of a row's values in the CSV.
+        extra_columns: the names of a row's further values; none in a report of one store.
+    """
+
+    fields: dict[str, Any]
+    columns: tuple[str, ...] = CSV_HEADER
+    extra_columns: tuple[str, ...] = ()
+
+    @classmethod
+    def decode(cls, fields: dict[str, Any]) -> ReportDocument:
+        """Read the JSON form; one of an earlier version does not name its columns.
+
+        Raises:
+            RecordError: the columns are no names.
+        """
+        columns = _names_in(fields, "columns", CSV_HEADER)
+        if "store_id" in fields:
+            return cls(fields, columns)
+        return cls(fields, columns, _names_in(fields, "further", FIRST_EXTRA_COLUMNS))
+
+    @property
+    def row_fields(self) -> tuple[str, ...]:
+        """The names of all values of a row of a report of many stores."""
+        return (*self.columns, *self.extra_columns)
+
+    @property
+    def spec(self) -> ReportSpec:
+        """The spec of its figures; a custom range has its start instead of a duration.
+
+        Raises:
+            RecordError: it has no row, or the row of a custom range has no start.
+        """
+        spec = ReportSpec.of_columns(self.columns)
+        if spec.windows:
+            return spec
+        rows = self.rows()
+        if not rows:
+            raise RecordError("a report without rows")
+        start = parse_instant(field_of(rows[0], "start"))
+        return ReportSpec(start=start, daily=spec.daily, exact=spec.exact)
+
+    @property
+    def reference_time(self) -> int:
+        """The reference time, µs.
+
+        Raises:
+            RecordError: it has none.
+        """
+        return parse_instant(field_of(self.fields, "reference_time"))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The facts that the figures were computed from, as far as the report has them."""
+        names = (*PROVENANCE, "input_offsets", "lost_input")
+        return {name: self.fields[name] for name in names if self.fields.get(name) is not None}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows by the names of their values; a daily one also has those of the whole report."""
+        if "store_id" not in self.fields:
+            return cast("list[dict[str, Any]]", self.fields.get("reports", []))
+        if "days" in self.fields:
+            return [self.fields | day for day in self.fields["days"]]
+        return [self.fields]
+
+    def csv_rows(self) -> Iterator[Row]:
+        """The values of the rows in the order of the columns."""
+        return ([row[column] for column in self.columns] for row in self.rows())
+
+    def to_json(self, report_id: str) -> dict[str, Any]:
+        """The answer of `GET /get_report`; the rows of many stores come beside it."""
+        # their objects name the values themselves
+        fields = {name: value for name, value in self.fields.items() if name != "further"}
+        return {"report_id": report_id, "status": "complete", **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultChunk:
+    """Rows of one part of a report, in one record.
 
     Attributes:
         part: the partition.
         parts: how many parts the report has.
-        attempt: which making of the part: one that was made again may have other rows, and its
-            pieces go with no others.
-        piece: from 0.
-        pieces: of this attempt.
+        attempt: identifies one calculation of the part; chunks of different attempts, which may
+            have different rows, are never put together.
+        chunk: the number of the chunk within the attempt, from 0.
+        chunks: how many chunks the attempt has.
         reference_time: µs.
-        rows: in the order of store ids, which pieces carry on.
-        basis: what all figures rest on: the settings that count, and the time zone tables.
+        rows: in the order of store ids, within the chunk and from chunk to chunk.
+        provenance: the settings and the timezone database that all figures were computed with.
         input_offsets: of each source topic, the offset below which this partition was applied.
-        columns: names of a row's first values, which the CSV has.
-        further: names of its other ones.
+        columns: the names of a row's first values, which are in the CSV.
+        extra_columns: the names of a row's other values.
         lost_input: source records of this partition that the log had lost before they were
-            applied, as `LostRange.describe` tells them.
+            applied, as `LostRange.describe` gives them.
     """
 
     part: int
     parts: int
     attempt: str
-    piece: int
-    pieces: int
+    chunk: int
+    chunks: int
     reference_time: int
     rows: Sequence[Row]
-    basis: dict[str, Any]
+    provenance: dict[str, Any]
     input_offsets: dict[str, int]
     columns: tuple[str, ...] = CSV_HEADER
-    further: tuple[str, ...] = FURTHER_FIELDS
+    extra_columns: tuple[str, ...] = EXTRA_COLUMNS
     lost_input: Sequence[dict[str, Any]] = ()
+
+    def document(
+        self, input_offsets: dict[str, dict[str, int]], lost_input: list[dict[str, Any]]
+    ) -> ReportDocument:
+        """The report that this chunk completes, without its rows.
+
+        Args:
+            input_offsets: of all parts, by topic and partition.
+            lost_input: of all parts.
+        """
+        fields: dict[str, Any] = {
+            "reference_time": format_instant(self.reference_time),
+            **self.provenance,
+            "input_offsets": input_offsets,
+            "columns": self.columns,
+            "further": self.extra_columns,
+        }
+        if lost_input:
+            fields["lost_input"] = lost_input
+        return ReportDocument(fields, self.columns, self.extra_columns)
 
 
 def event_key(event: ReportEvent) -> bytes:
-    """The key of a `report-results` record; of a piece one that no other record has.
+    """The key of a `report-results` record; the key of a chunk is its own alone.
 
-    Its partition is that of the report id alone, so that all events of a report have one order.
+    Its partition follows from the report id alone, so that all events of a report have one order.
     """
-    if event.piece is None:
+    if event.chunk is None:
         return event.report_id.encode()
-    piece = event.piece
-    return f"{event.report_id}/{piece.part}/{piece.attempt}/{piece.piece}".encode()
+    chunk = event.chunk
+    return f"{event.report_id}/{chunk.part}/{chunk.attempt}/{chunk.chunk}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +235,18 @@ class ReportEvent:
     Attributes:
         report_id: the report.
         status: running, complete or failed.
-        at: µs, when it was written.
-        reason: why it failed, one line.
-        report: the figures and what they rest on, as `GET /get_report` answers them in JSON.
-        piece: rows of a report of many stores, which is running until the last one of them.
+        at: the time at which it was written, µs.
+        reason: why the report failed, one line.
+        report: the complete report of one store.
+        chunk: rows of a report of many stores, which is running until the last chunk.
     """
 
     report_id: str
     status: Status
     at: int
     reason: str | None = None
-    report: dict[str, Any] | None = None
-    piece: Piece | None = None
+    report: ReportDocument | None = None
+    chunk: ResultChunk | None = None
 
 
 def encode_event(event: ReportEvent) -> bytes:
@@ -141,24 +259,24 @@ def encode_event(event: ReportEvent) -> bytes:
     if event.reason is not None:
         content["reason"] = event.reason
     if event.report is not None:
-        content["report"] = event.report
-    if event.piece is not None:
-        piece = event.piece
+        content["report"] = event.report.fields
+    if event.chunk is not None:
+        chunk = event.chunk
         content["piece"] = {
-            "part": piece.part,
-            "parts": piece.parts,
-            "attempt": piece.attempt,
-            "piece": piece.piece,
-            "pieces": piece.pieces,
-            "reference_time": format_instant(piece.reference_time),
-            "basis": piece.basis,
-            "input_offsets": piece.input_offsets,
-            "columns": piece.columns,
-            "further": piece.further,
-            "rows": piece.rows,
+            "part": chunk.part,
+            "parts": chunk.parts,
+            "attempt": chunk.attempt,
+            "piece": chunk.chunk,
+            "pieces": chunk.chunks,
+            "reference_time": format_instant(chunk.reference_time),
+            "basis": chunk.provenance,
+            "input_offsets": chunk.input_offsets,
+            "columns": chunk.columns,
+            "further": chunk.extra_columns,
+            "rows": chunk.rows,
         }
-        if piece.lost_input:
-            content["piece"]["lost_input"] = piece.lost_input
+        if chunk.lost_input:
+            content["piece"]["lost_input"] = chunk.lost_input
     return orjson.dumps(content)
 
 
@@ -176,24 +294,25 @@ def decode_event(value: bytes | None) -> ReportEvent:
     if not isinstance(reason, str | None):
         raise RecordError(f"reason is not a text but {type(reason).__name__}")
     report = content.get("report")
+    document = None
     if status == "complete" or report is not None:
         if not isinstance(report, dict):
             raise RecordError(f"report is not an object but {type(report).__name__}")
-        _check_columns(report)
-        lost_input_in(report)
+        document = ReportDocument.decode(report)
+        _check_document(document)
     return ReportEvent(
         report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
         status=cast("Status", status),
         at=parse_instant(field_of(content, "at")),
         reason=reason,
-        report=report,
-        piece=_piece_in(content),
+        report=document,
+        chunk=_chunk_in(content),
     )
 
 
-def _check_columns(report: dict[str, Any]) -> None:
-    """Refuse what nobody could answer: it would stand in the way of the true one."""
-    columns = names_in(report, "columns", CSV_HEADER)
+def _check_document(document: ReportDocument) -> None:
+    """Refuse a report that nobody could answer: it would take the place of the true one."""
+    report, columns = document.fields, document.columns
     check_names(columns)
     rows = report.get("days", [report])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -203,15 +322,16 @@ def _check_columns(report: dict[str, Any]) -> None:
         if missing:
             raise RecordError(f"a report without {missing[0]}")
     check_report(report, columns)
+    _lost_input_in(report)
 
 
-def names_in(content: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that a record lists; those of a record before it did so where there are none.
+def _names_in(fields: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that a record lists, or the default of earlier versions.
 
     Raises:
         RecordError: they are not texts.
     """
-    names = content.get(name)
+    names = fields.get(name)
     if names is None:
         return default
     if not isinstance(names, list | tuple) or not all(isinstance(text, str) for text in names):
@@ -219,170 +339,56 @@ def names_in(content: dict[str, Any], name: str, default: tuple[str, ...]) -> tu
     return tuple(names)
 
 
-def _piece_in(content: dict[str, Any]) -> Piece | None:
-    piece = content.get("piece")
-    if piece is None:
+def _chunk_in(content: dict[str, Any]) -> ResultChunk | None:
+    chunk = content.get("piece")
+    if chunk is None:
         return None
-    if not isinstance(piece, dict):
-        raise RecordError(f"piece is not an object but {type(piece).__name__}")
-    columns = names_in(piece, "columns", CSV_HEADER)
-    further = names_in(piece, "further", FIRST_FURTHER_FIELDS)
-    rows = field_of(piece, "rows")
-    check_rows(rows, (*columns, *further))
-    attempt = field_of(piece, "attempt")
+    if not isinstance(chunk, dict):
+        raise RecordError(f"piece is not an object but {type(chunk).__name__}")
+    columns = _names_in(chunk, "columns", CSV_HEADER)
+    extra_columns = _names_in(chunk, "further", FIRST_EXTRA_COLUMNS)
+    rows = field_of(chunk, "rows")
+    check_rows(rows, (*columns, *extra_columns))
+    attempt = field_of(chunk, "attempt")
     if not isinstance(attempt, str):
         raise RecordError("attempt is not a text")
-    return Piece(
-        part=count_of(piece, "part", 0),
-        parts=count_of(piece, "parts", 1),
+    return ResultChunk(
+        part=count_of(chunk, "part", 0),
+        parts=count_of(chunk, "parts", 1),
         attempt=attempt,
-        piece=count_of(piece, "piece", 0),
-        pieces=count_of(piece, "pieces", 1),
-        reference_time=parse_instant(field_of(piece, "reference_time")),
+        chunk=count_of(chunk, "piece", 0),
+        chunks=count_of(chunk, "pieces", 1),
+        reference_time=parse_instant(field_of(chunk, "reference_time")),
         rows=rows,
-        basis=_basis_in(piece),
-        input_offsets=_offsets_in(piece),
+        provenance=_provenance_in(chunk),
+        input_offsets=_offsets_in(chunk),
         columns=columns,
-        further=further,
-        lost_input=tuple(lost_input_in(piece)),
+        extra_columns=extra_columns,
+        lost_input=tuple(_lost_input_in(chunk)),
     )
 
 
-def _basis_in(piece: dict[str, Any]) -> dict[str, Any]:
-    if "basis" not in piece:
-        # of a worker that told less
-        piece = {"basis": {name: field_of(piece, name) for name in ("lookback", "default_status")}}
-    basis = piece["basis"]
-    check_basis(basis)
-    return cast("dict[str, Any]", basis)
+def _provenance_in(chunk: dict[str, Any]) -> dict[str, Any]:
+    if "basis" not in chunk:
+        # an earlier version wrote only these two
+        chunk = {"basis": {name: field_of(chunk, name) for name in ("lookback", "default_status")}}
+    provenance = chunk["basis"]
+    check_provenance(provenance)
+    return cast("dict[str, Any]", provenance)
 
 
-def _offsets_in(piece: dict[str, Any]) -> dict[str, int]:
-    offsets = piece.get("input_offsets", {})
+def _offsets_in(chunk: dict[str, Any]) -> dict[str, int]:
+    offsets = chunk.get("input_offsets", {})
     check_offsets(offsets)
     return cast("dict[str, int]", offsets)
 
 
-def lost_input_in(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a report or a part of one says of lost source records; mostly nothing.
+def _lost_input_in(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The lost source records of a report or of a chunk; nearly always none.
 
     Raises:
-        RecordError: it is not a list of such ranges.
+        RecordError: they are not a list of ranges.
     """
-    lost = content.get("lost_input", [])
+    lost = fields.get("lost_input", [])
     check_lost_input(lost)
     return cast("list[dict[str, Any]]", lost)
-
-
-@dataclass(frozen=True, slots=True)
-class StoreBasis:
-    """What the figures of one store rest on besides its polls.
-
-    Attributes:
-        timezone: the zone that counts, of the store or the default one.
-        business_hours: its rows; None: it is always open.
-        hours_version: a digest of them.
-        unknown_timezone: the name that the store was given, where there is no such zone and the
-            default one applies.
-    """
-
-    timezone: str
-    business_hours: Sequence[Sequence[Any]] | None
-    hours_version: str
-    unknown_timezone: str | None = None
-
-
-def basis_of(settings: Settings) -> dict[str, Any]:
-    """What the figures of all stores rest on."""
-    return {
-        "lookback": format_duration(settings.lookback),
-        "default_status": settings.default_status,
-        "stale_after": format_duration(settings.stale_after),
-        "tzdata_version": TZDATA_VERSION,
-    }
-
-
-def report_content(
-    form: ReportSpec,
-    rows: Sequence[ReportRow],
-    reference: int,
-    store: StoreBasis,
-    basis: dict[str, Any],
-    input_offsets: dict[str, dict[str, int]],
-    whole: ReportRow,
-) -> dict[str, Any]:
-    """The `report` of a complete event: the figures of one store and what they rest on.
-
-    Args:
-        form: what was asked for.
-        rows: as `build_rows` gives them.
-        reference: the reference time, µs.
-        store: of the store.
-        basis: of all stores.
-        input_offsets: by source topic and partition.
-        whole: polls and coverage of the whole time.
-    """
-    columns = form.columns
-    content: dict[str, Any] = {
-        "store_id": rows[0].values[0],
-        "reference_time": format_instant(reference),
-    }
-    if form.daily:
-        content["days"] = [
-            dict(zip(columns[1:], row.values[1:], strict=True))
-            | {"polls_counted": row.polls_counted, "coverage": row.coverage}
-            | dict(zip(form.unknown_columns, row.unknown, strict=False))
-            for row in rows
-        ]
-    else:
-        content |= dict(zip(columns, rows[0].values, strict=True))
-        content |= dict(zip(form.unknown_columns, rows[0].unknown, strict=False))
-    if store.unknown_timezone is not None:
-        content["unknown_timezone"] = store.unknown_timezone
-    return content | {
-        "timezone": store.timezone,
-        "business_hours": store.business_hours,
-        "hours_version": store.hours_version,
-        **basis,
-        "polls_counted": whole.polls_counted,
-        "coverage": whole.coverage,
-        "input_offsets": input_offsets,
-        "columns": columns,
-    }
-
-
-def report_rows(rows: Iterable[ReportRow], store: StoreBasis) -> list[Row]:
-    """A store's rows in a report of many: its columns, then `further_fields`."""
-    return [
-        [
-            *row.values,
-            store.timezone,
-            store.hours_version,
-            row.polls_counted,
-            row.coverage,
-            store.unknown_timezone,
-            *row.unknown,
-        ]
-        for row in rows
-    ]
-
-
-def content_rows(content: dict[str, Any]) -> tuple[tuple[str, ...], list[Row]]:
-    """The columns and the rows that the CSV of a `report` has."""
-    columns = names_in(content, "columns", CSV_HEADER)
-    return columns, [[row[column] for column in columns] for row in objects_of(content)]
-
-
-def objects_of(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a `report`: itself, or of a daily one itself with each of its days."""
-    return [content | day for day in content["days"]] if "days" in content else [content]
-
-
-def report_csv(reports: Iterable[dict[str, Any]]) -> str:
-    r"""The CSV of `report` contents of one form: a header row, then rows, each ended by `\n`."""
-    columns: tuple[str, ...] = CSV_HEADER
-    rows: list[Row] = []
-    for report in reports:
-        columns, of_store = content_rows(report)
-        rows += of_store
-    return csv_text(rows, columns)

@@ -12,7 +12,7 @@ from stream_app.domain.uptime import window_totals
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pytz.tzinfo import BaseTzInfo
 
@@ -46,6 +46,14 @@ class ReportSpec:
     duration: int | None = None
     daily: bool = False
     exact: bool = False
+
+    @classmethod
+    def of_columns(cls, columns: Collection[str]) -> ReportSpec:
+        """The spec whose report has these columns, and perhaps more, of a later version.
+
+        A custom range has the duration 0: columns do not say which range it is.
+        """
+        return next((spec for spec in _SPECS if set(spec.columns) <= set(columns)), cls())
 
     @property
     def windows(self) -> bool:
@@ -85,6 +93,18 @@ class ReportSpec:
         if reference - start > MAX_SPAN:
             raise ReportError(f"the time asked for is longer than {MAX_SPAN // DAY} days")
         return start, reference
+
+
+_SPECS: Final = (
+    ReportSpec(),
+    ReportSpec(exact=True),
+    # their columns include those of the range as a whole
+    ReportSpec(duration=0, daily=True),
+    ReportSpec(duration=0, daily=True, exact=True),
+    ReportSpec(duration=0),
+    ReportSpec(duration=0, exact=True),
+)
+"""One spec for each set of columns."""
 
 
 @dataclass(frozen=True, slots=True)

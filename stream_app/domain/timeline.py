@@ -50,14 +50,14 @@ def timeline(observed: StoreObservation) -> list[TimelineSegment]:
             cuts.update(interval)
     instants = sorted(cuts)
     inside = [_membership(layer, instants) for layer in layers]
-    found: list[TimelineSegment] = []
+    segments: list[TimelineSegment] = []
     for start, end, now_open, known, active in zip(instants, instants[1:], *inside, strict=False):
-        last = found[-1] if found else None
+        last = segments[-1] if segments else None
         if last and (last.open, last.known, last.active) == (now_open, known, active):
-            found[-1] = TimelineSegment(last.start, end, now_open, known, active)
+            segments[-1] = TimelineSegment(last.start, end, now_open, known, active)
         else:
-            found.append(TimelineSegment(start, end, now_open, known, active))
-    return found
+            segments.append(TimelineSegment(start, end, now_open, known, active))
+    return segments
 
 
 def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[bool]:
@@ -94,11 +94,11 @@ class Incident:
 
 def incidents(observed: StoreObservation) -> list[Incident]:
     """The incidents of a span, oldest first; the sum of their downtimes is that of the span."""
-    found = []
+    result = []
     for run in _gaps(observed.active, observed.start, observed.end):
         opened = intersect(observed.opened, [run])
         if opened:
-            found.append(
+            result.append(
                 Incident(
                     start=opened[0][0],
                     end=opened[-1][1],
@@ -110,7 +110,7 @@ def incidents(observed: StoreObservation) -> list[Incident]:
                     reported=bisect_left(observed.polls, run[1] << 1) > 0,
                 )
             )
-    return found
+    return result
 
 
 def _active_at_the_end(observed: StoreObservation) -> bool:

@@ -43,10 +43,10 @@ def zone(name: str | None, default: str) -> BaseTzInfo:
     Raises:
         SettingsError: the default one applies, and its name is unknown too.
     """
-    found = find_zone(name) or find_zone(default)
-    if found is None:
+    tz = find_zone(name) or find_zone(default)
+    if tz is None:
         raise SettingsError(f"the default zone is not an IANA zone name: {default[:60]!r}")
-    return found
+    return tz
 
 
 def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segment]:

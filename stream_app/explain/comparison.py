@@ -255,7 +255,7 @@ def _differences(reported: ReportedResult, recomputation: Recomputation) -> Iter
         for name in names
     ]
     whole: list[tuple[str, Any, Any, Any]] = []
-    if reported.daily and reported.whole is not None:
+    if reported.spec.daily and reported.whole is not None:
         whole = [
             ("polls_counted", None, reported.whole["polls_counted"], recomputation.polls_counted),
             ("coverage", None, reported.whole["coverage"], recomputation.coverage),

@@ -154,27 +154,29 @@ def reference_model_of(
 def recompute(reported: ReportedResult, model: ReferenceModel) -> Recomputation:
     """Recompute all figures of a report."""
     edges = {name: reported.end - length for name, length in _WINDOWS.items()}
-    cuts = [edge for edge in edges.values() if edge >= reported.start] if reported.windows else []
+    cuts = (
+        [edge for edge in edges.values() if edge >= reported.start] if reported.spec.windows else []
+    )
     spans = list(model.constant_spans(cuts))
     totals: dict[Hashable, _RowTotals] = {}
     for span in spans:
-        key = span.day if reported.daily else None
+        key = span.day if reported.spec.daily else None
         totals.setdefault(key, _RowTotals(span.start)).add(span)
     for poll in model.polls:
-        if reported.start <= poll < reported.end and reported.daily:
+        if reported.start <= poll < reported.end and reported.spec.daily:
             totals[model.day_of(poll)].polls += 1
-    accumulator = _Accumulator(reported.exact, _windows(reported, totals))
-    for step in spans if reported.exact else model.minutes():
+    accumulator = _Accumulator(reported.spec.exact, _windows(reported, totals))
+    for step in spans if reported.spec.exact else model.minutes():
         keys: Iterable[Hashable] = (None,)
-        if reported.windows:
+        if reported.spec.windows:
             keys = [name for name, edge in edges.items() if step.start >= edge]
-        elif reported.daily:
+        elif reported.spec.daily:
             keys = (step.day,)
         accumulator.add(step, keys)
     whole = _RowTotals(reported.start)
     for span in spans:
         whole.add(span)
-    if not reported.daily:
+    if not reported.spec.daily:
         for row in totals.values():
             row.polls = len(model.polls)
     return Recomputation(
@@ -189,9 +191,9 @@ def recompute(reported: ReportedResult, model: ReferenceModel) -> Recomputation:
 def _windows(
     reported: ReportedResult, totals: dict[Hashable, _RowTotals]
 ) -> dict[Hashable, WindowCount]:
-    unit = "seconds" if reported.exact else "minutes"
-    if reported.windows:
-        suffix = "_seconds" if reported.exact else ""
+    unit = "seconds" if reported.spec.exact else "minutes"
+    if reported.spec.windows:
+        suffix = "_seconds" if reported.spec.exact else ""
         return {
             name: WindowCount(
                 f"last {name}",
@@ -202,7 +204,7 @@ def _windows(
         }
     columns = (f"uptime_{unit}", f"downtime_{unit}")
     return {
-        key: WindowCount(str(key) if reported.daily else "the time asked for", row, columns)
+        key: WindowCount(str(key) if reported.spec.daily else "the time asked for", row, columns)
         for row, key in enumerate(totals)
     }
 
@@ -212,9 +214,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for number, (key, row_totals) in enumerate(totals.items()):
         row: dict[str, Any] = {"store_id": reported.store_id}
-        if reported.daily:
+        if reported.spec.daily:
             row["date"] = str(key)
-        if not reported.windows:
+        if not reported.spec.windows:
             row |= {
                 "start": format_instant(row_totals.start),
                 "end": format_instant(row_totals.end),

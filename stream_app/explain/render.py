@@ -88,7 +88,7 @@ def to_text(report_id: str, reported: ReportedResult, comparison: Comparison) ->
 def _figures(
     reported: ReportedResult, comparison: Comparison, recomputation: Recomputation
 ) -> Iterator[str]:
-    unit = "seconds" if reported.exact else "minutes"
+    unit = "seconds" if reported.spec.exact else "minutes"
     yield ""
     yield (
         f"{'recomputed, in ' + unit:<24} {'open':>14} {'up':>14} {'down':>14} {'without data':>14}"
@@ -129,7 +129,7 @@ def _outcome(comparison: Comparison) -> Iterator[str]:
 
 
 def _window(reported: ReportedResult, window: WindowCount) -> dict[str, Any]:
-    unit = "seconds" if reported.exact else "minutes"
+    unit = "seconds" if reported.spec.exact else "minutes"
     row = reported.rows[window.row] if window.row < len(reported.rows) else {}
     return {
         "window": window.name,
@@ -143,7 +143,7 @@ def _window(reported: ReportedResult, window: WindowCount) -> dict[str, Any]:
 
 
 def _status_run(reported: ReportedResult, comparison: Comparison, run: StatusRun) -> dict[str, Any]:
-    unit = "seconds" if reported.exact else "minutes"
+    unit = "seconds" if reported.spec.exact else "minutes"
     first_poll: dict[str, Any] | None = None
     if run.poll is not None:
         poll = comparison.polls[run.poll]
@@ -171,7 +171,7 @@ def _first_poll(reported: ReportedResult, comparison: Comparison, run: StatusRun
 
 
 def _amount(reported: ReportedResult, amount: int) -> float:
-    return amount / SECOND if reported.exact else amount
+    return amount / SECOND if reported.spec.exact else amount
 
 
 def _status(active: bool) -> str:

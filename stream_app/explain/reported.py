@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from stream_app.contracts.fields import field_of, parse_status, parse_uuid, shown
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.report_results import names_in, objects_of
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS
-from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import WEEK, parse_instant
 from stream_app.durations import parse_duration
@@ -18,10 +16,9 @@ from stream_app.errors import RecordError, StoreUptimeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stream_app.contracts.report_results import ReportDocument
+    from stream_app.domain.report_spec import ReportSpec
     from stream_app.explain.reference_model import Row
-
-EXACT_WINDOWS: Final = "uptime_last_hour_seconds"
-"""A column of the exact figures of the three windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,7 @@ class ReportedResult:
         hours_version: the digest of the business hours.
         partition: the partition of the store.
         offsets: the input offset of the partition in each source topic.
+        spec: the figures that the report has.
         columns: names of the figures.
         unknown_columns: names of the values that say how much of each figure no poll covers; empty
             where the report has none.
@@ -62,123 +60,104 @@ class ReportedResult:
     hours_version: str
     partition: int
     offsets: dict[str, int]
+    spec: ReportSpec
     columns: tuple[str, ...]
     unknown_columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     whole: dict[str, Any] | None
 
-    @property
-    def daily(self) -> bool:
-        """Whether it has a row a local day."""
-        return "date" in self.columns
 
-    @property
-    def windows(self) -> bool:
-        """Whether it has the figures of the last hour, day and week."""
-        return "start" not in self.columns
-
-    @property
-    def exact(self) -> bool:
-        """Whether it has seconds without the grid of minutes."""
-        return EXACT_WINDOWS in self.columns or "uptime_seconds" in self.columns
-
-
-def reported_result(content: dict[str, Any], store: str | None, partitions: int) -> ReportedResult:
-    """Read the JSON form of a report.
+def reported_result(document: ReportDocument, store: str | None, partitions: int) -> ReportedResult:
+    """Find the figures of one store in a report.
 
     Args:
-        content: as `GET /get_report` answers it.
-        store: the store that is meant; needed where the report has many.
-        partitions: of the topics by store.
+        document: the report.
+        store: the id of the store; None: the only one of the report.
+        partitions: how many partitions the topics by store have.
 
     Raises:
-        StoreUptimeError: the store is not in it, or it does not tell enough to be recomputed.
+        StoreUptimeError: the report has no such store, or lacks fields that a recomputation needs.
     """
     try:
-        of_many = "reports" in content
-        rows, told = (_rows_of_many if of_many else _rows_of_one)(content, store)
-        return _result(content, rows, told, partitions, of_many=of_many)
+        if "store_id" not in document.fields:
+            rows = _rows_of_store(document, store)
+            # the provenance of the store stands in each of its rows
+            return _result(document, rows, document.fields | rows[0], partitions, of_many=True)
+        store_id = parse_uuid(document.fields["store_id"])
+        if store not in (None, store_id):
+            raise StoreUptimeError(f"the report is of store {store_id}, not of {store}")
+        return _result(document, document.rows(), document.fields, partitions, of_many=False)
     except (RecordError, ValueError, TypeError, AttributeError) as error:
         raise StoreUptimeError(
             f"the report does not tell enough to be recomputed: {error}"
         ) from None
 
 
-def _rows_of_one(
-    content: dict[str, Any], store: str | None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    store_id = parse_uuid(field_of(content, "store_id"))
-    if store not in (None, store_id):
-        raise StoreUptimeError(f"the report is of store {store_id}, not of {store}")
-    return objects_of(content), content
-
-
-def _rows_of_many(
-    content: dict[str, Any], store: str | None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _rows_of_store(document: ReportDocument, store: str | None) -> list[dict[str, Any]]:
     if store is None:
         raise StoreUptimeError(
-            f"the report is of {len({row['store_id'] for row in content['reports']})} stores: say "
+            f"the report is of {len({row['store_id'] for row in document.rows()})} stores: say "
             "which one with --store"
         )
-    rows = [row for row in content["reports"] if row["store_id"] == store]
+    rows = [row for row in document.rows() if row["store_id"] == store]
     if not rows:
         raise StoreUptimeError(f"store {store} is not in the report")
-    return rows, content | rows[0]
+    return rows
 
 
 def _result(
-    content: dict[str, Any],
+    document: ReportDocument,
     rows: list[dict[str, Any]],
-    told: dict[str, Any],
+    fields: dict[str, Any],
     partitions: int,
     *,
     of_many: bool,
 ) -> ReportedResult:
-    columns = names_in(content, "columns", CSV_HEADER)
-    store_id = parse_uuid(told["store_id"])
-    end = parse_instant(field_of(content, "reference_time"))
+    columns, spec = document.columns, document.spec
+    store_id = parse_uuid(fields["store_id"])
+    end = document.reference_time
     start = end - WEEK
-    if "start" in columns:
+    if not spec.windows:
         start = min(parse_instant(field_of(row, "start")) for row in rows)
     for row in rows:
         for name in (*columns, "polls_counted", "coverage"):
             field_of(row, name)
     partition = partition_of(store_id.encode(), partitions)
-    hours = told.get("business_hours")
+    hours = fields.get("business_hours")
     return ReportedResult(
         store_id=store_id,
         start=start,
         end=end,
-        lookback=parse_duration(field_of(content, "lookback")),
-        stale_after=parse_duration(field_of(content, "stale_after")),
-        default_active=parse_status(field_of(content, "default_status")),
-        timezone=str(field_of(told, "timezone")),
-        tzdata_version=str(field_of(content, "tzdata_version")),
+        lookback=parse_duration(field_of(fields, "lookback")),
+        stale_after=parse_duration(field_of(fields, "stale_after")),
+        default_active=parse_status(field_of(fields, "default_status")),
+        timezone=str(field_of(fields, "timezone")),
+        tzdata_version=str(field_of(fields, "tzdata_version")),
         hours=None if hours is None else [(day, opens, closes) for day, opens, closes in hours],
         hours_reported=not of_many,
-        hours_version=str(field_of(told, "hours_version")),
+        hours_version=str(field_of(fields, "hours_version")),
         partition=partition,
-        offsets=_offsets(field_of(content, "input_offsets"), partition),
+        offsets=_offsets(field_of(fields, "input_offsets"), partition),
+        spec=spec,
         columns=columns,
-        # an earlier version told none of them
+        # an earlier version wrote none of them
         unknown_columns=tuple(
             name for name in unknown_columns_of(columns) if any(name in row for row in rows)
         ),
         rows=rows,
-        # of many stores by days nothing tells of the whole time
-        whole=told if not of_many or "date" not in columns else None,
+        # a daily report of many stores has no totals of the whole time
+        whole=None if of_many and spec.daily else fields,
     )
 
 
-def _offsets(told: dict[str, dict[str, int]], partition: int) -> dict[str, int]:
+def _offsets(input_offsets: dict[str, dict[str, int]], partition: int) -> dict[str, int]:
     offsets = {}
     for topic in SOURCE_TOPICS:
-        offset = told.get(topic.name, {}).get(str(partition), 0)
+        offset = input_offsets.get(topic.name, {}).get(str(partition), 0)
         if type(offset) is not int:
             raise RecordError(f"an input offset is no number: {shown(offset)}")
         offsets[topic.name] = offset
-    if not any(str(partition) in by_partition for by_partition in told.values()):
+    if not any(str(partition) in by_partition for by_partition in input_offsets.values()):
         raise RecordError(
             f"it has no input offset of partition {partition} of {STORE_STATUS.name}: "
             "STORE_UPTIME_PARTITIONS may be another here"

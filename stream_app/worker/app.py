@@ -42,6 +42,7 @@ from stream_app.metrics import (
     unowned_count,
 )
 from stream_app.tls import tls_context
+from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.agents.reports import Reports
@@ -313,8 +314,7 @@ def create_app(
     ingest = Ingest(settings, events, owned_partitions, publisher, latest_polls, metrics)
     reports = Reports(
         settings,
-        owned_partitions,
-        applied_offsets,
+        CaughtUpFacts(settings, owned_partitions, applied_offsets),
         publisher,
         clock,
         commit_tracker,

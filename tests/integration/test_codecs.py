@@ -84,8 +84,8 @@ class Client:
             await asyncio.sleep(0.05)
         state = await finished(asked, report_id)
         assert state.status == "complete", state.reason
-        assert state.content is not None
-        return state.content
+        assert state.document is not None
+        return state.document.fields
 
 
 @asynccontextmanager

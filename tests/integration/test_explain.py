@@ -18,7 +18,7 @@ from api.gateway import Gateway
 from producers.record_sink import RecordSink
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.report_results import ReportEvent, encode_event
+from stream_app.contracts.report_results import ReportDocument, ReportEvent, encode_event
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     REPORT_RESULTS,
@@ -126,7 +126,7 @@ async def test_reports_of_each_form_agree_and_a_changed_one_does_not(
 
             tampered = str(uuid.uuid4())
             wrong = {**made[0], "uptime_last_week": made[0]["uptime_last_week"] + 0.01}
-            event = ReportEvent(tampered, "complete", now(), report=wrong)
+            event = ReportEvent(tampered, "complete", now(), report=ReportDocument(wrong))
             async with RecordSink(settings) as sink:
                 await sink.send(REPORT_RESULTS, tampered.encode(), encode_event(event))
             await reports.fetched(tampered)

@@ -35,7 +35,7 @@ async def rows(asked: Gateway, request: FleetRequest) -> dict[str, list[Any]]:
     assert state.status == "complete", state.reason
     told = [
         row
-        for pieces in asked.report_service.pieces(request.report_id).parts
+        for pieces in asked.report_service.stored_rows(request.report_id).parts
         for piece in pieces
         for row in orjson.loads(piece)
     ]

@@ -99,9 +99,9 @@ async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
             code = await worker.stop()
     assert code == 0
     assert state.status == "complete", state.reason
-    assert state.content is not None
+    assert state.document is not None
     assert [
-        state.content[f"{kind}time_last_{window}"]
+        state.document.fields[f"{kind}time_last_{window}"]
         for window in ("hour", "day", "week")
         for kind in ("up", "down")
     ] == [60, 0, 3.0, 21.0, 3.0, 165.0]

@@ -100,20 +100,20 @@ async def test_a_query_is_a_report_and_covers_what_was_acknowledged(
                 str(uuid.uuid4()), store, reference, details=("timeline", "incidents", "windows")
             )
             answer = await asked.report_service.answer(query)
-            assert answer.content is not None
-            assert answer.content["polls_counted"] == number + 1
-            last = answer.content["intervals"][-1]
+            assert answer.document is not None
+            assert answer.document.fields["polls_counted"] == number + 1
+            last = answer.document.fields["intervals"][-1]
             assert last["end"] == format_instant(reference)
             assert last["counted_as"] == ("active" if number % 2 == 0 else "inactive")
 
         report = ReportRequest(str(uuid.uuid4()), store, reference)
         await asked.report_service.request_report(report)
         state = await finished(asked, report.report_id)
-        assert state.content is not None
-        for name in state.content:
-            assert state.content[name] == answer.content[name]
+        assert state.document is not None
+        for name in state.document.fields:
+            assert state.document.fields[name] == answer.document.fields[name]
         # one at the lookback's end, the others within the hours that they speak for
-        assert state.content["coverage"] == round((2 * HOUR) / WEEK, 6)
+        assert state.document.fields["coverage"] == round((2 * HOUR) / WEEK, 6)
 
 
 async def test_a_fleet_query_by_days_adds_up_to_the_whole(
@@ -132,12 +132,12 @@ async def test_a_fleet_query_by_days_adds_up_to_the_whole(
             form = ReportSpec(duration=90 * HOUR, daily=daily)
             query = FleetRequest(str(uuid.uuid4()), reference_time=reference, form=form)
             answer = await asked.report_service.answer(query)
-            assert answer.content is not None
-            assert set(answer.content["input_offsets"][STORE_STATUS.name]) == {
+            assert answer.document is not None
+            assert set(answer.document.fields["input_offsets"][STORE_STATUS.name]) == {
                 str(partition) for partition in range(settings.partitions)
             }
-            pieces = asked.report_service.pieces(query.report_id).parts
-            rows[daily] = list(named_rows(answer.content, pieces))
+            pieces = asked.report_service.stored_rows(query.report_id).parts
+            rows[daily] = list(named_rows(answer.document, pieces))
         for store in polls:
             (whole,) = [row for row in rows[False] if row["store_id"] == store]
             days = [row for row in rows[True] if row["store_id"] == store]

@@ -75,9 +75,9 @@ async def test_reports_and_commits_go_on_over_the_markers(
             await asyncio.sleep(0.05)
         state = await finished(api, report_id)
         assert state.status == "complete", state.reason
-        assert state.content is not None
-        assert state.content["polls_counted"] == TRANSACTIONS
-        assert state.content["uptime_last_hour"] == 60
+        assert state.document is not None
+        assert state.document.fields["polls_counted"] == TRANSACTIONS
+        assert state.document.fields["uptime_last_hour"] == 60
         code = await worker.stop()
     assert code == 0
     assert await committed(settings, partition) == last + 1

@@ -1,4 +1,4 @@
-"""A store's figures from what the table knows of it."""
+"""Calculates a store's figures from the facts table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from stream_app.contracts.business_hours import hours_version
-from stream_app.contracts.report_results import StoreBasis, basis_of, report_content
 from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.report_spec import ReportRow, build_rows
@@ -22,10 +21,20 @@ from stream_app.worker.facts.keys import (
     decode_rows,
     store_key,
 )
+from stream_app.worker.report_document import (
+    StoreProvenance,
+    common_provenance,
+    store_document,
+)
+from stream_app.worker.store_details import store_details
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytz.tzinfo import BaseTzInfo
 
+    from stream_app.contracts.report_requests import Detail
+    from stream_app.contracts.report_results import ReportDocument
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.domain.uptime import StoreObservation
     from stream_app.settings import Settings
@@ -33,20 +42,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Calculated:
-    """The figures of a store, and what they rest on.
+class StoreReport:
+    """The figures of a store, and the facts that they were calculated from.
 
     Attributes:
-        rows: of the form asked for.
-        observed: the time that they are of.
-        tz: the store's zone.
-        store: what else they rest on.
+        rows: the rows of the spec.
+        observed: the state of the store over their time.
+        tz: the store's timezone.
+        provenance: the other facts of the store.
     """
 
     rows: list[ReportRow]
     observed: StoreObservation
     tz: BaseTzInfo
-    store: StoreBasis
+    provenance: StoreProvenance
 
     def whole(self) -> ReportRow:
         """Polls and coverage of the whole time."""
@@ -56,47 +65,47 @@ class Calculated:
         return ReportRow([], len(self.observed.polls), self.observed.coverage([span]))
 
 
-class Calculation:
-    """Reads and measures, synchronously: about a tenth of a millisecond a store.
+class ReportCalculator:
+    """Calculates the figures of a partition's stores, in about a tenth of a millisecond a store.
 
     Args:
-        settings: retention, lookback, defaults.
+        settings: retention, lookback and defaults.
         owned: the partition of the stores.
-        form: which figures.
+        spec: the figures.
         reference: the reference time of all figures, µs.
 
     Attributes:
-        basis: what all figures rest on.
-        input_offsets: of each source topic, the offset below which the partition is applied.
+        provenance: the settings and the timezone database of all figures.
+        input_offsets: of each source topic, the offset below which the partition was applied.
         lost_input: source records that the log had lost before they were applied.
 
     Raises:
-        ReportError: the form does not go with the reference time.
+        ReportError: the spec does not fit the reference time.
     """
 
     def __init__(
         self,
         settings: Settings,
         owned: OwnedPartition,
-        form: ReportSpec,
+        spec: ReportSpec,
         reference: int,
     ) -> None:
         self._settings = settings
         self._layout = BucketLayout(settings.retention)
         self._owned = owned
-        self._form = form
-        self._start, self._end = form.span(reference)
+        self._spec = spec
+        self._start, self._end = spec.span(reference)
         self._first = max(self._start - settings.lookback, 0)
         self._buckets = self._layout.buckets(self._first, self._end, owned.bucket_kinds)
-        self.basis: dict[str, Any] = basis_of(settings)
+        self.provenance: dict[str, Any] = common_provenance(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
         self.lost_input = [lost.describe() for lost in owned.lost]
 
-    def of(self, store_id: str) -> Calculated:
-        """The figures of a store.
+    def calculate(self, store_id: str) -> StoreReport:
+        """Calculate the figures of a store.
 
         Raises:
-            ReportError: the store is unknown, or its polls of that time are no longer kept.
+            ReportError: the store is unknown, or its polls of that time were dropped.
             TableError: the database cannot be read.
         """
         store = store_key(store_id)
@@ -107,12 +116,12 @@ class Calculation:
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
         _, hours = decode_fact(owned.get(store + HOURS_TAG))
         _, name = decode_fact(owned.get(store + ZONE_TAG))
-        given = name.decode() if name else None
-        tz = zone(given, settings.default_timezone)
+        zone_name = name.decode() if name else None
+        tz = zone(zone_name, settings.default_timezone)
         try:
             polls = self._layout.polls(self._first, self._end, contents)
         except ReportError as error:
-            # of many stores it is this one that has no figures
+            # in a report of many stores the error must name the store
             raise ReportError(f"store {store_id}: {error}") from None
         observed = observe(
             ALWAYS_OPEN if hours is None else _weekly_hours(hours),
@@ -124,33 +133,37 @@ class Calculation:
             default_active=settings.default_active,
             stale_after=settings.stale_after,
         )
-        rows = build_rows(self._form, store_id, observed, tz)
-        return Calculated(rows, observed, tz, _basis(str(tz), hours, unknown_name(given)))
+        rows = build_rows(self._spec, store_id, observed, tz)
+        provenance = _store_provenance(str(tz), hours, unknown_name(zone_name))
+        return StoreReport(rows, observed, tz, provenance)
 
-    def report(self, store_id: str) -> dict[str, Any]:
-        """The report of a store, as readers get it.
+    def document(self, store_id: str, details: Iterable[Detail] = ()) -> ReportDocument:
+        """Calculate the whole report of a store.
+
+        Args:
+            store_id: the store.
+            details: the names of details besides the figures.
 
         Raises:
-            ReportError: as `of`.
-            TableError: as `of`.
+            ReportError: as `calculate`, or the details do not fit a record.
+            TableError: the database cannot be read.
         """
-        return self.content(self.of(store_id))
-
-    def content(self, calculated: Calculated) -> dict[str, Any]:
-        """The report of figures that were calculated here."""
-        content = report_content(
-            self._form,
-            calculated.rows,
-            self._end,
-            calculated.store,
-            self.basis,
-            {
+        report = self.calculate(store_id)
+        newest_poll = self._owned.newest_polls.get(store_key(store_id))
+        return store_document(
+            self._spec,
+            report.rows,
+            report.provenance,
+            report.whole(),
+            reference_time=self._end,
+            provenance=self.provenance,
+            input_offsets={
                 topic: {str(self._owned.number): offset}
                 for topic, offset in self.input_offsets.items()
             },
-            calculated.whole(),
+            lost_input=self.lost_input,
+            details=store_details(details, report.observed, report.tz, newest_poll),
         )
-        return content | {"lost_input": self.lost_input} if self.lost_input else content
 
 
 @lru_cache(maxsize=16_384)
@@ -159,9 +172,9 @@ def _weekly_hours(value: bytes) -> WeeklyHours:
 
 
 @lru_cache(maxsize=16_384)
-def _basis(timezone: str, hours: bytes | None, unknown: str | None) -> StoreBasis:
+def _store_provenance(timezone: str, hours: bytes | None, unknown: str | None) -> StoreProvenance:
     rows = None if hours is None else decode_rows(hours) or None
     if unknown is not None:
-        # earlier versions took names with characters that no header may have
+        # earlier versions accepted names with characters that no header may have
         unknown = "".join(c if c.isprintable() else "\ufffd" for c in unknown)
-    return StoreBasis(timezone, rows, hours_version(hours), unknown)
+    return StoreProvenance(timezone, rows, hours_version(hours), unknown)

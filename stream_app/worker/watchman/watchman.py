@@ -10,7 +10,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -25,7 +24,7 @@ from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.kafka.clients import start, stop, unavailable
 from stream_app.periodic import PeriodicTask
-from stream_app.worker.agents.report_calculator import Calculation
+from stream_app.worker.agents.report_calculator import ReportCalculator
 from stream_app.worker.watchman.recent_records import (
     NotComparableError,
     RecentRecords,
@@ -271,13 +270,13 @@ class Watchman:
         if owned is None:
             return None
         try:
-            content = Calculation(window.settings, owned, window.form, window.reference).report(
-                store_id
-            )
+            document = ReportCalculator(
+                window.settings, owned, window.form, window.reference
+            ).document(store_id)
         except ReportError as error:
             log.debug("the watchman cannot check store %s: %s", store_id, error)
             return None
-        return reported_result(orjson.loads(orjson.dumps(content)), None, self._settings.partitions)
+        return reported_result(document, None, self._settings.partitions)
 
     def _recompute(self, checks: _Round, claim: ReportedResult) -> tuple[CheckOutcome, list[str]]:
         """Compare a report with what the topics say; the outcome, and what differs."""

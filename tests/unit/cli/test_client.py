@@ -95,7 +95,7 @@ def api(serve: Any) -> Callable[..., Any]:
 async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> None:
     server, address = await api(TAKEN, RUNNING, RUNNING, RUNNING, DONE)
     async with ApiClient(address, DEADLINE) as client:
-        assert await client.report(STORE) == DONE[1]
+        assert (await client.report(STORE)).fields == DONE[1]
     fetch = ("GET", f"/get_report/{REPORT}", "")
     assert server.calls == [("POST", f"/trigger_report/{STORE}", ""), *[fetch] * 4]
     assert server.accepted == {"application/json"}
@@ -118,14 +118,14 @@ async def test_a_form_is_passed_on(api: Any) -> None:
 async def test_a_busy_service_is_asked_again(api: Any) -> None:
     server, address = await api(BUSY, FULL, TAKEN, BUSY, RUNNING, FULL, DONE)
     async with ApiClient(address, DEADLINE) as client:
-        assert await client.report(STORE) == DONE[1]
+        assert (await client.report(STORE)).fields == DONE[1]
     assert [method for method, _, _ in server.calls] == ["POST"] * 3 + ["GET"] * 4
 
 
 async def test_an_api_that_goes_away_for_a_while_is_asked_again(api: Any) -> None:
     server, address = await api(TAKEN, HUNG_UP, RUNNING, HUNG_UP, DONE)
     async with ApiClient(address, DEADLINE) as client:
-        assert await client.report(STORE) == DONE[1]
+        assert (await client.report(STORE)).fields == DONE[1]
     assert server.answers == []
 
 
@@ -244,8 +244,8 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
     gateway: Any = QuickGateway(STORE)
     address = await serve(create_app(gateway))
     async with ApiClient(address, DEADLINE) as client:
-        content = await client.report(STORE, 5)
-        assert content == {
+        report = await client.report(STORE, 5)
+        assert report.fields == {
             "report_id": gateway.requests[0].report_id,
             "status": "complete",
             **CONTENT,

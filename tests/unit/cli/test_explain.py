@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from api.app import create_app
 from stream_app.cli import explain as explain_module
-from stream_app.contracts.report_results import FURTHER_FIELDS
+from stream_app.contracts.report_results import EXTRA_COLUMNS
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from tests.fakes import FakeGateway, report_state
@@ -51,7 +51,7 @@ class Product:
         told = {}
         if of_many:
             rows = [list(row.values()) for row in content.pop("reports")]
-            content["further"] = FURTHER_FIELDS
+            content["further"] = EXTRA_COLUMNS
             self.gateway.rows[REPORT] = [[orjson.dumps(rows)]]
             told = {"parts": (1, 1)}
         state = report_state(REPORT, "complete", content=content, **told)

@@ -15,7 +15,7 @@ from stream_app.contracts.report_requests import (
     decode_request,
     subject_of,
 )
-from stream_app.contracts.report_results import Piece, ReportEvent, decode_event, event_key
+from stream_app.contracts.report_results import ReportEvent, ResultChunk, decode_event, event_key
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import NOON, REPORT, STORE, wire
 
@@ -78,8 +78,8 @@ def test_no_two_pieces_share_a_key() -> None:
     """Compaction would leave one of them."""
 
     def piece(part: int, attempt: str, number: int) -> ReportEvent:
-        told = Piece(part, 2, attempt, number, 2, 7, [], "1h", "inactive")
-        return ReportEvent(REPORT, "running", 1, piece=told)
+        told = ResultChunk(part, 2, attempt, number, 2, 7, [], "1h", "inactive")
+        return ReportEvent(REPORT, "running", 1, chunk=told)
 
     events = [piece(p, a, n) for p in range(2) for a in ("a", "b") for n in range(2)]
 

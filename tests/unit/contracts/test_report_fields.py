@@ -9,13 +9,14 @@ import pytest
 
 from stream_app.contracts.report_fields import MAX_COLUMNS
 from stream_app.contracts.report_results import (
-    Piece,
+    ReportDocument,
     ReportEvent,
+    ResultChunk,
     decode_event,
     encode_event,
-    further_fields,
 )
 from stream_app.errors import RecordError
+from stream_app.worker.report_document import extra_columns
 from tests.report_contents import FORMS, fleet_content, fleet_piece, store_content
 
 REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -51,9 +52,9 @@ WRONG: dict[str, tuple[Any, ...]] = {
 }
 
 
-def window_piece(rows: list[Any]) -> Piece:
-    columns, further = WINDOW.columns, further_fields(WINDOW)
-    return Piece(0, 1, "one", 0, 1, 7, rows, {}, {}, columns, further)
+def window_piece(rows: list[Any]) -> ResultChunk:
+    columns, further = WINDOW.columns, extra_columns(WINDOW)
+    return ResultChunk(0, 1, "one", 0, 1, 7, rows, {}, {}, columns, further)
 
 
 def read(report: dict[str, Any]) -> ReportEvent:
@@ -69,9 +70,11 @@ def read(report: dict[str, Any]) -> ReportEvent:
 @pytest.mark.parametrize("name", FORMS)
 def test_what_workers_write_is_read_in_every_form(name: str) -> None:
     content = store_content(FORMS[name], detailed=True)
-    assert read(content).report == orjson.loads(orjson.dumps(content))
-    piece = fleet_piece(FORMS[name], further=further_fields(FORMS[name]))
-    event = ReportEvent(REPORT, "running", 7, piece=piece)
+    document = ReportDocument.decode(orjson.loads(orjson.dumps(content)))
+
+    assert read(content).report == document
+    piece = fleet_piece(FORMS[name], extra_columns=extra_columns(FORMS[name]))
+    event = ReportEvent(REPORT, "running", 7, chunk=piece)
     assert decode_event(encode_event(event)) == event
 
 
@@ -145,9 +148,9 @@ def test_a_row_has_a_bounded_number_of_columns() -> None:
 )
 def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> None:
     _, rows = fleet_content(WINDOW)
-    event = ReportEvent(REPORT, "running", 7, piece=window_piece(rows))
+    event = ReportEvent(REPORT, "running", 7, chunk=window_piece(rows))
     value = orjson.loads(encode_event(event))
-    assert decode_event(orjson.dumps(value)).piece is not None
+    assert decode_event(orjson.dumps(value)).chunk is not None
     value["piece"] |= change
     with pytest.raises(RecordError):
         decode_event(orjson.dumps(value))
@@ -158,6 +161,6 @@ def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> 
 def test_a_text_of_a_row_is_one_line(column: int, wrong: Any) -> None:
     _, rows = fleet_content(WINDOW)
     rows[0][column] = wrong
-    event = ReportEvent(REPORT, "running", 7, piece=window_piece(rows))
+    event = ReportEvent(REPORT, "running", 7, chunk=window_piece(rows))
     with pytest.raises(RecordError):
         decode_event(encode_event(event))

@@ -17,7 +17,13 @@ from stream_app.contracts.report_requests import (
     ReportRequest,
     decode_request,
 )
-from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEvent, decode_event
+from stream_app.contracts.report_results import (
+    EXTRA_COLUMNS,
+    ReportDocument,
+    ReportEvent,
+    ResultChunk,
+    decode_event,
+)
 from stream_app.contracts.stores import StoreRecord, ZoneRecord, decode_store, decode_zone
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.domain.report import CSV_HEADER
@@ -155,21 +161,23 @@ contents = st.builds(
     st.fixed_dictionaries(public | {"reference_time": st.just(NOON)}, optional=further),
     st.dictionaries(st.text(), figures),
 )
-rows = st.tuples(*public.values(), *(further[name] for name in FURTHER_FIELDS)).map(list)
+rows = st.tuples(*public.values(), *(further[name] for name in EXTRA_COLUMNS)).map(list)
 pieces = st.builds(
-    Piece,
+    ResultChunk,
     part=offsets,
     parts=st.integers(1, 99),
     attempt=st.text(),
-    piece=offsets,
-    pieces=st.integers(1, 99),
+    chunk=offsets,
+    chunks=st.integers(1, 99),
     reference_time=instants,
     rows=st.lists(rows, max_size=3),
-    basis=st.dictionaries(st.text(), st.text(), max_size=3),
+    provenance=st.dictionaries(st.text(), st.text(), max_size=3),
     input_offsets=st.dictionaries(lines.filter(bool), offsets, max_size=3),
 )
 report_events = st.one_of(
-    st.builds(ReportEvent, uuids, st.just("running"), instants, piece=st.none() | pieces),
-    st.builds(ReportEvent, uuids, st.just("complete"), instants, report=contents),
+    st.builds(ReportEvent, uuids, st.just("running"), instants, chunk=st.none() | pieces),
+    st.builds(
+        ReportEvent, uuids, st.just("complete"), instants, report=contents.map(ReportDocument)
+    ),
     st.builds(ReportEvent, uuids, st.just("failed"), instants, st.none() | st.text()),
 )

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 from stream_app.contracts.business_hours import encode_hours, encode_rows, hours_version
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.report_results import (
-    StoreBasis,
-    basis_of,
-    further_fields,
-    report_content,
-    report_rows,
-)
+from stream_app.contracts.report_results import ReportDocument
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
@@ -34,6 +28,13 @@ from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
 from stream_app.settings import Settings
+from stream_app.worker.report_document import (
+    StoreProvenance,
+    chunk_rows,
+    common_provenance,
+    extra_columns,
+    store_document,
+)
 from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
@@ -148,14 +149,24 @@ def report_of(
     )
     rows = build_rows(form, STORE, observed, tz)
     stripped = [(day, opens.strip(), closes.strip()) for day, opens, closes in case.rows]
-    store = StoreBasis(str(tz), stripped or None, hours_version(encode_rows(stripped)))
-    basis = basis_of(settings)
+    store = StoreProvenance(str(tz), stripped or None, hours_version(encode_rows(stripped)))
+    basis = common_provenance(settings)
     by_partition = {topic: {str(PARTITION): offset} for topic, offset in offsets.items()}
     if not of_many:
         whole = ReportRow([], len(observed.polls), observed.coverage([(start, end)]))
-        return report_content(form, rows, case.reference, store, basis, by_partition, whole)
-    fields = (*form.columns, *further_fields(form))
-    told = [dict(zip(fields, row, strict=True)) for row in report_rows(rows, store)]
+        return store_document(
+            form,
+            rows,
+            store,
+            whole,
+            reference_time=case.reference,
+            provenance=basis,
+            input_offsets=by_partition,
+            lost_input=[],
+            details={},
+        ).fields
+    fields = (*form.columns, *extra_columns(form))
+    told = [dict(zip(fields, row, strict=True)) for row in chunk_rows(rows, store)]
     return {
         "reference_time": format_instant(case.reference),
         **basis,
@@ -168,6 +179,6 @@ def report_of(
 async def comparison_of(
     content: dict[str, Any], topics: Topics, store: str | None = None
 ) -> Comparison:
-    reported = reported_result(content, store, SETTINGS.partitions)
+    reported = reported_result(ReportDocument.decode(content), store, SETTINGS.partitions)
     records = await read_source_records(FakeReader(topics), reported, SETTINGS.future_tolerance, 0)
     return compare(reported, records, SETTINGS.default_timezone)

@@ -17,13 +17,13 @@ from api.http.event_stream import EventStreams
 from api.http.services import service_in
 from api.kafka.data_age import Freshness
 from stream_app.contracts.report_requests import FleetRequest
-from stream_app.contracts.report_results import further_fields
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import HOUR, MINUTE
 from stream_app.errors import BrokerUnavailableError
+from stream_app.worker.report_document import extra_columns
 from tests.fake_record import FakeRecord
 from tests.fakes import SETTINGS, FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
@@ -157,10 +157,10 @@ async def test_figures_are_asked_for_once_a_while(
     unknown = [0, 1.0, 1.0, 0, 21.0, 165.0]
     basis = ["America/Chicago", "0a", 17, 0.25, None]
     row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
-    further = further_fields(ReportSpec())
+    further = extra_columns(ReportSpec())
     assert len(row) == len(CSV_HEADER) + len(further)
     told = pieces_of([[json.dumps([row]).encode()]])
-    gateway.pieces = lambda _: told  # type: ignore[method-assign]
+    gateway.stored_rows = lambda _: told  # type: ignore[method-assign]
     gateway.answers = [{"columns": CSV_HEADER, "further": further}]
 
     for _ in range(3):

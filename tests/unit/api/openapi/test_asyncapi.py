@@ -16,7 +16,12 @@ from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
 from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.report_requests import encode_request
-from stream_app.contracts.report_results import Piece, ReportEvent, basis_of, encode_event
+from stream_app.contracts.report_results import (
+    ReportDocument,
+    ReportEvent,
+    ResultChunk,
+    encode_event,
+)
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.stores import encode_store, encode_zone
@@ -35,6 +40,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import encode_watermark
 from stream_app.domain.report_spec import ReportSpec
+from stream_app.worker.report_document import common_provenance
 from tests.described_records import DescribedRecords
 from tests.fakes import SETTINGS
 from tests.report_contents import FORMS, NOON, OFFSETS, fleet_content, store_content
@@ -140,9 +146,11 @@ def test_requests(request: Any) -> None:
     )
 
 
-def piece(form: ReportSpec) -> Piece:
+def piece(form: ReportSpec) -> ResultChunk:
     head, rows = fleet_content(form)
-    return Piece(0, 8, "a", 0, 1, NOON, rows, basis_of(SETTINGS), OFFSETS, head["columns"])
+    return ResultChunk(
+        0, 8, "a", 0, 1, NOON, rows, common_provenance(SETTINGS), OFFSETS, head["columns"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,15 +159,23 @@ def piece(form: ReportSpec) -> Piece:
         (ReportEvent(REPORT, "running", 5), "ReportRunning"),
         (ReportEvent(REPORT, "failed", 5, reason="why"), "ReportFailed"),
         *(
-            (ReportEvent(REPORT, "complete", 5, report=store_content(form)), "ReportComplete")
+            (
+                ReportEvent(REPORT, "complete", 5, report=ReportDocument(store_content(form))),
+                "ReportComplete",
+            )
             for form in FORMS.values()
         ),
         (
-            ReportEvent(REPORT, "complete", 5, report=store_content(ReportSpec(), detailed=True)),
+            ReportEvent(
+                REPORT,
+                "complete",
+                5,
+                report=ReportDocument(store_content(ReportSpec(), detailed=True)),
+            ),
             "ReportComplete",
         ),
         *(
-            (ReportEvent(REPORT, "running", 5, piece=piece(form)), "ReportPiece")
+            (ReportEvent(REPORT, "running", 5, chunk=piece(form)), "ReportPiece")
             for form in FORMS.values()
         ),
     ],

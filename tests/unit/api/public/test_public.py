@@ -18,7 +18,6 @@ from api.kafka.data_age import Freshness
 from api.public import status as module
 from api.public.app import public_site
 from stream_app.contracts.report_requests import FleetRequest
-from stream_app.contracts.report_results import StoreBasis, further_fields, report_rows
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.local_days import local_days
 from stream_app.domain.polls import poll_set
@@ -27,6 +26,7 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instan
 from stream_app.domain.timezones import zone
 from stream_app.domain.uptime import observe
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
+from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra_columns
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
 from tests.report_contents import store_content
 from tests.strategies import ZONES, clock_changes
@@ -171,12 +171,12 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
     today = [STORE, "2024-03-10", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 60, 0]
     basis = ["America/Chicago", "0a", 9, 0.5, None]
     told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
-    shown.pieces = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
+    shown.stored_rows = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
     form = ReportSpec(daily=True)
     asked_for_figures = WorkersBehindError("later")
     shown.answers = [
         asked_for_figures,
-        {"columns": form.columns, "further": further_fields(form)},
+        {"columns": form.columns, "further": extra_columns(form)},
     ]
     shown.age = Freshness(NOON, NOON)
 
@@ -252,9 +252,9 @@ def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> l
         default_active=False,
         stale_after=2 * HOUR,
     )
-    basis = StoreBasis(zone_name, hours, "0a")
-    fields = (*form.columns, *further_fields(form))
-    rows = report_rows(build_rows(form, STORE, observed, tz), basis)
+    basis = StoreProvenance(zone_name, hours, "0a")
+    fields = (*form.columns, *extra_columns(form))
+    rows = chunk_rows(build_rows(form, STORE, observed, tz), basis)
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 

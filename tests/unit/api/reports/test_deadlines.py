@@ -11,7 +11,7 @@ import pytest
 from api.kafka.notifier import Notifier
 from api.reports import service as module
 from api.reports.service import ReportService
-from api.reports.view import ReportLog
+from api.reports.view import ReportView
 from stream_app import periodic
 from stream_app.contracts.report_requests import ReportRequest
 from stream_app.errors import BrokerUnavailableError
@@ -63,9 +63,9 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
     connection: Any = FakeConnection(sending)
     tail = Tail(reading)
-    log = ReportLog(":memory:")  # type: ignore[arg-type]
-    monkeypatch.setattr(log, "forget", lambda *_: 0)
-    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    log = ReportView(":memory:")  # type: ignore[arg-type]
+    monkeypatch.setattr(log, "expire", lambda *_: 0)
+    log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
     keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, tail.catch_up, Notifier())
 
     await keeper.start()
@@ -93,8 +93,8 @@ async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.Monkey
                 lost.set()
 
     connection: Any = FakeConnection(0)
-    log = ReportLog(":memory:")  # type: ignore[arg-type]
-    log.requested(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
     keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, lose_one, Notifier())
     await keeper.start()
     await connection.sent.wait()

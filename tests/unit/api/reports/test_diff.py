@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.reports import diff_routes as module
 from api.reports.diff import differences
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
-from stream_app.contracts.report_results import FURTHER_FIELDS
+from stream_app.contracts.report_results import EXTRA_COLUMNS
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from tests.fakes import FakeGateway, pieces_of, report_state
@@ -22,7 +22,7 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
-    from api.reports.view import Pieces
+    from api.reports.view import StoredRows
 
 NOON = 1_710_072_000_000_000
 FULL: dict[str, Any] = {
@@ -146,16 +146,16 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
     content = {
         "reference_time": FULL["reference_time"],
         "columns": list(CSV_HEADER),
-        "further": list(FURTHER_FIELDS),
+        "further": list(EXTRA_COLUMNS),
     }
     made.requests[:] = [FleetRequest(REPORT)]
     made.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     before, after = rows(1, 2, 3, 4), rows(1, 5, 6, 7, 8)
 
-    def pieces(report_id: str) -> Pieces:
+    def stored_rows(report_id: str) -> StoredRows:
         return pieces_of(before if report_id == REPORT else after)
 
-    monkeypatch.setattr(made, "pieces", pieces)
+    monkeypatch.setattr(made, "stored_rows", stored_rows)
     monkeypatch.setattr(module, "MAX_CHANGES", 3)
 
     async def answer(request: Any) -> Any:

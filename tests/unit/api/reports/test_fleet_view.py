@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reports.view import ReportLog
+from api.reports.view import ReportView
 from stream_app.contracts.report_requests import FLEET, FleetRequest, PartRequest, encode_request
-from stream_app.contracts.report_results import FURTHER_FIELDS, Piece, ReportEvent, encode_event
+from stream_app.contracts.report_results import (
+    EXTRA_COLUMNS,
+    ReportEvent,
+    ResultChunk,
+    encode_event,
+)
 from stream_app.contracts.topics import REPORT_REQUESTS, REPORT_RESULTS
 from stream_app.domain.report import CSV_HEADER
 from tests.fake_record import FakeRecord
@@ -40,43 +45,44 @@ def piece(
     """A piece whose one row tells where it comes from."""
     rows = [row(f"{reference}/{part}/{attempt}/{number}")]
     basis, offsets = {"lookback": "1h"}, {"store-status": part + 7}
-    told = Piece(part, parts, attempt, number, pieces, reference, rows, basis, offsets)
-    return ReportEvent(REPORT, "running", 10, piece=told)
+    told = ResultChunk(part, parts, attempt, number, pieces, reference, rows, basis, offsets)
+    return ReportEvent(REPORT, "running", 10, chunk=told)
 
 
 @pytest.fixture
-def log() -> Iterator[ReportLog]:
-    log = ReportLog(":memory:")  # type: ignore[arg-type]
-    log.requested(REQUEST, 5)
+def log() -> Iterator[ReportView]:
+    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log.apply_request(REQUEST, 5)
     yield log
     log.close()
 
 
-def take(log: ReportLog, *events: ReportEvent) -> None:
+def take(log: ReportView, *events: ReportEvent) -> None:
     for event in events:
         log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(event)))
 
 
-def names(log: ReportLog) -> list[list[str]]:
+def names(log: ReportView) -> list[list[str]]:
     """Of each part the names of its rows, which stand where a zone does."""
     zone = len(CSV_HEADER)
     return [
-        [r[zone] for p in pieces for r in orjson.loads(p)] for pieces in log.pieces(REPORT).parts
+        [r[zone] for p in pieces for r in orjson.loads(p)]
+        for pieces in log.stored_rows(REPORT).parts
     ]
 
 
-def status(log: ReportLog) -> str:
+def status(log: ReportView) -> str:
     state = log.get(REPORT)
     assert state is not None
     return state.status
 
 
-def test_it_is_complete_with_its_last_part(log: ReportLog) -> None:
+def test_it_is_complete_with_its_last_part(log: ReportView) -> None:
     take(log, piece(1))
     state = log.get(REPORT)
     assert state is not None
     assert (state.status, state.subject, state.parts) == ("running", FLEET, (1, 2))
-    assert state.content is None
+    assert state.document is None
     assert log.open_count() == 1
 
     take(log, piece(0))
@@ -84,18 +90,19 @@ def test_it_is_complete_with_its_last_part(log: ReportLog) -> None:
     state = log.get(REPORT)
     assert state is not None
     assert (state.status, state.parts) == ("complete", (2, 2))
-    assert state.content == {
+    assert state.document is not None
+    assert state.document.fields == {
         "reference_time": "1970-01-01T00:00:00.000007Z",
         "lookback": "1h",
         "input_offsets": {"store-status": {"0": 7, "1": 8}},
         "columns": list(CSV_HEADER),
-        "further": list(FURTHER_FIELDS),
+        "further": list(EXTRA_COLUMNS),
     }
     assert names(log) == [["7/0/one/0"], ["7/1/one/0"]]
     assert log.open_count() == 0
 
 
-def test_a_part_counts_when_all_its_pieces_are_there(log: ReportLog) -> None:
+def test_a_part_counts_when_all_its_pieces_are_there(log: ReportView) -> None:
     take(log, piece(0), piece(1, pieces=2, number=1))
     assert status(log) == "running"
 
@@ -105,7 +112,7 @@ def test_a_part_counts_when_all_its_pieces_are_there(log: ReportLog) -> None:
     assert names(log) == [["7/0/one/0"], ["7/1/one/0", "7/1/one/1"]]
 
 
-def test_pieces_of_two_attempts_are_not_mixed(log: ReportLog) -> None:
+def test_pieces_of_two_attempts_are_not_mixed(log: ReportView) -> None:
     """A worker that took over makes the part again, perhaps with other stores."""
     take(log, piece(0), piece(1, pieces=2, number=0))
     take(log, piece(1, attempt="two", pieces=2, number=1))
@@ -116,7 +123,7 @@ def test_pieces_of_two_attempts_are_not_mixed(log: ReportLog) -> None:
     assert names(log) == [["7/0/one/0"], ["7/1/two/0", "7/1/two/1"]]
 
 
-def test_parts_of_two_reference_times_are_not_mixed(log: ReportLog) -> None:
+def test_parts_of_two_reference_times_are_not_mixed(log: ReportView) -> None:
     """Who took the request ended, and who takes it again finds a newer poll."""
     take(log, piece(0), piece(1, reference=8))
     assert status(log) == "running"
@@ -126,13 +133,13 @@ def test_parts_of_two_reference_times_are_not_mixed(log: ReportLog) -> None:
     assert names(log) == [["8/0/one/0"], ["8/1/one/0"]]
 
 
-def test_the_first_attempt_that_came_whole_stays(log: ReportLog) -> None:
+def test_the_first_attempt_that_came_whole_stays(log: ReportView) -> None:
     take(log, piece(0), piece(0, attempt="two"), piece(0), piece(1), piece(1, attempt="two"))
 
     assert names(log) == [["7/0/one/0"], ["7/1/one/0"]]
 
 
-def test_what_comes_after_the_end_changes_nothing(log: ReportLog) -> None:
+def test_what_comes_after_the_end_changes_nothing(log: ReportView) -> None:
     take(log, piece(0), piece(1))
     before = log.get(REPORT), names(log)
 
@@ -142,26 +149,26 @@ def test_what_comes_after_the_end_changes_nothing(log: ReportLog) -> None:
     assert (log.get(REPORT), names(log)) == before
 
 
-def test_a_failure_is_the_end_and_drops_what_came(log: ReportLog) -> None:
+def test_a_failure_is_the_end_and_drops_what_came(log: ReportView) -> None:
     take(log, piece(0), ReportEvent(REPORT, "failed", 20, reason="a part failed"), piece(1))
 
     state = log.get(REPORT)
     assert state is not None
     assert (state.status, state.reason) == ("failed", "a part failed")
     assert names(log) == []
-    assert log._database.execute("SELECT count(*) FROM piece").fetchone() == (0,)
+    assert log._database.execute("SELECT count(*) FROM chunk").fetchone() == (0,)
 
 
-def test_forgetting_a_report_forgets_its_rows(log: ReportLog) -> None:
+def test_forgetting_a_report_forgets_its_rows(log: ReportView) -> None:
     take(log, piece(0), piece(1))
 
-    assert log.forget(6, 0) == 1
+    assert log.expire(6, 0) == 1
 
     assert names(log) == []
     assert log._database.execute("SELECT count(*) FROM part").fetchone() == (0,)
 
 
-def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportLog) -> None:
+def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportView) -> None:
     other = REPORT.replace("7", "8", 1)
     asked = encode_request(PartRequest(other, 0, 2, 7, 5))
 
@@ -171,9 +178,9 @@ def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportLog) -> None:
 
 
 def test_rows_may_come_before_the_request_is_read() -> None:
-    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    log = ReportView(":memory:")  # type: ignore[arg-type]
     take(log, piece(0), piece(1))
-    log.requested(REQUEST, 5)
+    log.apply_request(REQUEST, 5)
 
     state = log.get(REPORT)
     assert state is not None
@@ -208,10 +215,10 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
     for event in history:
         if event.status == "failed":
             return "failed", []
-        if event.piece is None:
+        if event.chunk is None:
             continue
-        told = event.piece
-        seen.add((told.reference_time, told.part, told.attempt, told.piece))
+        told = event.chunk
+        seen.add((told.reference_time, told.part, told.attempt, told.chunk))
         if all((told.reference_time, told.part, told.attempt, n) in seen for n in range(2)):
             whole.setdefault((told.reference_time, told.part), told.attempt)
         reference = told.reference_time
@@ -227,9 +234,9 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
 def test_any_history_ends_as_the_first_whole_set_or_failure_says(
     history: list[ReportEvent],
 ) -> None:
-    log = ReportLog(":memory:")  # type: ignore[arg-type]
+    log = ReportView(":memory:")  # type: ignore[arg-type]
     try:
-        log.requested(REQUEST, 5)
+        log.apply_request(REQUEST, 5)
         take(log, *history)
         end, rows = expected(history)
         assert status(log) == end
@@ -239,17 +246,17 @@ def test_any_history_ends_as_the_first_whole_set_or_failure_says(
         log.close()
 
 
-def test_rows_are_read_as_they_are_needed(log: ReportLog) -> None:
+def test_rows_are_read_as_they_are_needed(log: ReportView) -> None:
     take(log, piece(0, number=0, pieces=2), piece(1), piece(0, number=1, pieces=2))
 
-    pieces = log.pieces(REPORT)
+    pieces = log.stored_rows(REPORT)
 
-    sizes = [[len(rows) for rows in part] for part in log.pieces(REPORT).parts]
+    sizes = [[len(rows) for rows in part] for part in log.stored_rows(REPORT).parts]
     assert [len(part) for part in sizes] == [2, 1]
     assert pieces.size == sum(map(sum, sizes))
     assert pieces.held == sum(map(max, sizes))
     # one that is forgotten meanwhile does not end as if that were all
     next(pieces.parts[0])
-    log.forget(10**9, 0)
+    log.expire(10**9, 0)
     with pytest.raises(LookupError):
         next(pieces.parts[0])

@@ -11,9 +11,9 @@ import pytest
 from api.kafka.notifier import Notifier
 from api.reports import service as module
 from api.reports.service import ReportService
-from api.reports.view import ReportLog
+from api.reports.view import ReportView
 from stream_app.contracts.report_requests import ReportRequest
-from stream_app.contracts.report_results import ReportEvent, encode_event
+from stream_app.contracts.report_results import ReportDocument, ReportEvent, encode_event
 from stream_app.contracts.topics import QUERY_RESULTS, STORE_QUERIES
 from stream_app.errors import ReportError, WorkersBehindError
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -55,7 +55,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.changes = Notifier()
-        self.log = ReportLog(":memory:", self.changes.notify)  # type: ignore[arg-type]
+        self.log = ReportView(":memory:", self.changes.notify)  # type: ignore[arg-type]
         self.connection = FakeConnection()
         connection: Any = self.connection
         self.service = ReportService(
@@ -81,11 +81,11 @@ async def test_the_answer_is_the_complete_report(desk: Desk) -> None:
         desk.service.answer(QUERY),
         desk.happen(
             ReportEvent(QUERY.report_id, "running", 1),
-            ReportEvent(QUERY.report_id, "complete", 2, report=CONTENT),
+            ReportEvent(QUERY.report_id, "complete", 2, report=ReportDocument.decode(CONTENT)),
         ),
     )
 
-    assert answer.content == CONTENT
+    assert answer.document == ReportDocument.decode(CONTENT)
     assert desk.connection.topics == [STORE_QUERIES.name]
     assert desk.changes._waiting == {}
 
@@ -112,7 +112,7 @@ async def test_an_overdue_query_fails_on_its_own_topic(
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
     desk.connection.trouble = None
     desk.connection.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
-    desk.log.requested(QUERY, -SETTINGS.report_deadline - 1, query=True)
+    desk.log.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
     await desk.service.start()
     await desk.connection.sent.wait()
     await desk.service.stop()

@@ -13,10 +13,11 @@ import pytest
 
 from api.reports.parquet import PARQUET_FACTOR
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
-from stream_app.contracts.report_results import FURTHER_FIELDS, further_fields
+from stream_app.contracts.report_results import EXTRA_COLUMNS
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY
+from stream_app.worker.report_document import extra_columns
 from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import CONTENT, CSV, REPORT, STORE, problem_of
 
@@ -186,7 +187,7 @@ async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeG
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
         "columns": list(CSV_HEADER),
-        "further": list(further_fields(ReportSpec())),
+        "further": list(extra_columns(ReportSpec())),
     }
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     path = f"/get_report/{REPORT}"
@@ -201,7 +202,7 @@ async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeG
     frame = read(
         await (await client.get(f"{path}?columns={FURTHER}", headers={"Accept": PARQUET})).read()
     )
-    assert frame.columns == [*CSV_HEADER, *further_fields(ReportSpec()), "reference_time"]
+    assert frame.columns == [*CSV_HEADER, *extra_columns(ReportSpec()), "reference_time"]
     assert frame["reference_time"][0] == datetime(2024, 3, 10, 12, tzinfo=UTC)
 
 
@@ -227,7 +228,7 @@ async def test_a_fleet_report_as_parquet_is_the_same_as_json(
         )
     ]
     content = {"reference_time": "2024-03-10T12:00:00Z", "columns": list(CSV_HEADER)}
-    content["further"] = list(FURTHER_FIELDS)
+    content["further"] = list(EXTRA_COLUMNS)
     gateway.rows[REPORT] = [
         [json.dumps(rows[1:2]).encode()],
         [json.dumps(rows[:1]).encode(), json.dumps(rows[2:]).encode()],
@@ -239,7 +240,7 @@ async def test_a_fleet_report_as_parquet_is_the_same_as_json(
     response = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
 
     frame = read(await response.read())
-    assert frame.columns == [*CSV_HEADER, *FURTHER_FIELDS]
+    assert frame.columns == [*CSV_HEADER, *EXTRA_COLUMNS]
     assert frame.to_dicts() == body["reports"]
     assert body["columns"] == list(CSV_HEADER)
     assert "further" not in body

@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from api.app import create_app
 from api.reports.representations import MEDIA
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
-from stream_app.contracts.report_results import ReportEvent, decode_event, encode_event
+from stream_app.contracts.report_results import (
+    ReportDocument,
+    ReportEvent,
+    decode_event,
+    encode_event,
+)
 from stream_app.errors import RecordError, StoreUptimeError
 from stream_app.explain.reported import reported_result
 from tests.fakes import FakeGateway, report_state
@@ -103,9 +108,11 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
                 "report": content,
             }
         )
-        report = decode_event(value).report
+        document = decode_event(value).report
     except (RecordError, TypeError):
         return
+    assert document is not None
+    report = document.fields
     gateway = readers.gateway
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=report)
     for media in MEDIA:
@@ -120,7 +127,7 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
         status = readers.status(f"/stores/{STORE}/{view}")
         assert status in {HTTPStatus.OK, HTTPStatus.UNPROCESSABLE_ENTITY}
     with suppress(StoreUptimeError):
-        reported_result(orjson.loads(orjson.dumps(report)), None, 8)
+        reported_result(ReportDocument.decode(orjson.loads(orjson.dumps(report))), None, 8)
 
 
 @pytest.mark.parametrize("form", ["window", "daily exact"])
@@ -129,22 +136,22 @@ def test_a_piece_of_a_report_of_many(
     readers: Readers, form: str, path: list[int], new: Any
 ) -> None:
     piece = fleet_piece(FORMS[form], lost_input=[LOST])
-    value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, piece=piece)))
+    value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, chunk=piece)))
     try:
         event = decode_event(orjson.dumps({**value, "piece": changed(value["piece"], path, new)}))
     except (RecordError, TypeError):
         return
-    told = event.piece
+    told = event.chunk
     if told is None:
         return
     gateway = readers.gateway
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
-        **told.basis,
+        **told.provenance,
         "input_offsets": {topic: {"0": offset} for topic, offset in told.input_offsets.items()},
         "lost_input": list(told.lost_input),
         "columns": told.columns,
-        "further": told.further,
+        "further": told.extra_columns,
     }
     gateway.rows[REPORT] = [[orjson.dumps(told.rows)]]
     gateway.requests[:] = [FleetRequest(REPORT, form=FORMS[form])]
@@ -169,7 +176,8 @@ def test_what_stands_beside_it(readers: Readers, status: Any, name: str, new: An
         event = decode_event(orjson.dumps({**value, name: new}))
     except (RecordError, TypeError):
         return
-    told = {"reason": event.reason, "content": event.report}
+    content = None if event.report is None else event.report.fields
+    told = {"reason": event.reason, "content": content}
     readers.gateway.reports[REPORT] = report_state(REPORT, event.status, **told)
     for path in (f"/get_report/{REPORT}", f"/reports/{REPORT}/diff"):
         assert readers.status(path) != HTTPStatus.INTERNAL_SERVER_ERROR

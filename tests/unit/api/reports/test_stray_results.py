@@ -48,13 +48,14 @@ async def test_no_result_is_answered_with_an_error_of_ours(
     for content in strays(store_content(FORMS[form])):
         value = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z"}
         try:
-            report = decode_event(orjson.dumps({**value, "report": content})).report
+            document = decode_event(orjson.dumps({**value, "report": content})).report
         except RecordError:
             continue
-        gateway.reports[REPORT] = report_state(REPORT, "complete", content=report)
+        assert document is not None
+        gateway.reports[REPORT] = report_state(REPORT, "complete", content=document.fields)
         for media in MEDIA:
             response = await client.get(f"/get_report/{REPORT}", headers={"Accept": media})
-            assert response.status == HTTPStatus.OK, (media, report)
+            assert response.status == HTTPStatus.OK, (media, content)
             assert await response.read()
             answered += 1
     assert answered

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reports.view import ReportLog
+from api.reports.view import ReportView
 from stream_app.contracts.report_requests import ReportRequest, encode_request
-from stream_app.contracts.report_results import FINAL, ReportEvent, encode_event
+from stream_app.contracts.report_results import FINAL, ReportDocument, ReportEvent, encode_event
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
     REPORT_REQUESTS,
@@ -31,17 +31,17 @@ SECOND = 1_000_000
 REQUEST = ReportRequest(REPORT, STORE, reference_time=77)
 
 RUNNING = ReportEvent(REPORT, "running", 10)
-COMPLETE = ReportEvent(REPORT, "complete", 20, report=CONTENT)
+COMPLETE = ReportEvent(REPORT, "complete", 20, report=ReportDocument.decode(CONTENT))
 FAILED = ReportEvent(REPORT, "failed", 20, reason="too late")
 FAILED_OTHERWISE = ReportEvent(REPORT, "failed", 30, reason="another reason")
 
 
-def a_log(path: Path | Literal[":memory:"] = ":memory:") -> ReportLog:
-    return ReportLog(path)  # type: ignore[arg-type]  # SQLite takes its own word for no file
+def a_log(path: Path | Literal[":memory:"] = ":memory:") -> ReportView:
+    return ReportView(path)  # type: ignore[arg-type]  # SQLite takes its own word for no file
 
 
 @pytest.fixture
-def log() -> Iterator[ReportLog]:
+def log() -> Iterator[ReportView]:
     log = a_log()
     yield log
     log.close()
@@ -51,12 +51,12 @@ def ids(count: int) -> list[str]:
     return [f"00000000-0000-4000-8000-{number:012}" for number in range(count)]
 
 
-def test_what_nobody_asked_for_is_unknown(log: ReportLog) -> None:
+def test_what_nobody_asked_for_is_unknown(log: ReportView) -> None:
     assert log.get(REPORT) is None
 
 
-def test_a_request_is_pending(log: ReportLog) -> None:
-    log.requested(REQUEST, 5)
+def test_a_request_is_pending(log: ReportView) -> None:
+    log.apply_request(REQUEST, 5)
     assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
     assert log.open_count() == 1
 
@@ -71,10 +71,10 @@ def test_a_request_is_pending(log: ReportLog) -> None:
     ],
 )
 def test_an_event_changes_the_status(
-    log: ReportLog, event: ReportEvent, told: dict[str, Any]
+    log: ReportView, event: ReportEvent, told: dict[str, Any]
 ) -> None:
-    log.requested(REQUEST, 5)
-    log.happened(event)
+    log.apply_request(REQUEST, 5)
+    log.apply_status(event)
     expected = report_state(REPORT, event.status, subject=STORE, reference_time=77, **told)
     assert log.get(REPORT) == expected
     assert log.open_count() == (event.status == "running")
@@ -83,52 +83,52 @@ def test_an_event_changes_the_status(
 @pytest.mark.parametrize("first", [COMPLETE, FAILED])
 @pytest.mark.parametrize("later", [RUNNING, COMPLETE, FAILED, FAILED_OTHERWISE])
 def test_the_first_final_status_stays_whatever_comes_later(
-    log: ReportLog, first: ReportEvent, later: ReportEvent
+    log: ReportView, first: ReportEvent, later: ReportEvent
 ) -> None:
-    log.requested(REQUEST, 5)
-    log.happened(RUNNING)
-    log.happened(first)
+    log.apply_request(REQUEST, 5)
+    log.apply_status(RUNNING)
+    log.apply_status(first)
     state = log.get(REPORT)
-    log.happened(later)
-    log.requested(REQUEST, 50)
+    log.apply_status(later)
+    log.apply_request(REQUEST, 50)
     assert log.get(REPORT) == state
     assert log.open_count() == 0
 
 
-def test_a_result_may_come_before_its_request(log: ReportLog) -> None:
-    log.happened(COMPLETE)
+def test_a_result_may_come_before_its_request(log: ReportView) -> None:
+    log.apply_status(COMPLETE)
     assert log.get(REPORT) == report_state(REPORT, "complete", content=CONTENT)
-    log.requested(REQUEST, 5)
+    log.apply_request(REQUEST, 5)
     expected = report_state(REPORT, "complete", content=CONTENT, subject=STORE, reference_time=77)
     assert log.get(REPORT) == expected
 
 
-def test_the_age_of_a_report_is_that_of_its_request_even_if_it_comes_late(log: ReportLog) -> None:
-    log.happened(ReportEvent(REPORT, "running", 1000))
-    log.requested(REQUEST, 5)
+def test_the_age_of_a_report_is_that_of_its_request_even_if_it_comes_late(log: ReportView) -> None:
+    log.apply_status(ReportEvent(REPORT, "running", 1000))
+    log.apply_request(REQUEST, 5)
     assert log.overdue(6, 10) == [(REPORT, False)]
 
 
-def test_asking_twice_changes_nothing(log: ReportLog) -> None:
-    log.requested(REQUEST, 5)
-    log.requested(ReportRequest(REPORT, OTHER, reference_time=78), 50)
+def test_asking_twice_changes_nothing(log: ReportView) -> None:
+    log.apply_request(REQUEST, 5)
+    log.apply_request(ReportRequest(REPORT, OTHER, reference_time=78), 50)
     assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
     assert log.overdue(6, 10) == [(REPORT, False)]
     assert log.open_count() == 1
 
 
-def test_a_request_that_was_passed_on_keeps_its_age(log: ReportLog) -> None:
-    log.requested(ReportRequest(REPORT, STORE, requested_at=5), 1000)
+def test_a_request_that_was_passed_on_keeps_its_age(log: ReportView) -> None:
+    log.apply_request(ReportRequest(REPORT, STORE, requested_at=5), 1000)
     assert log.overdue(6, 10) == [(REPORT, False)]
 
 
-def test_a_request_cannot_put_its_deadline_off(log: ReportLog) -> None:
+def test_a_request_cannot_put_its_deadline_off(log: ReportView) -> None:
     """It would be running for ever where no worker takes it."""
-    log.requested(replace(REQUEST, requested_at=10**15), 5)
+    log.apply_request(replace(REQUEST, requested_at=10**15), 5)
     assert log.overdue(6, 10) == [(REPORT, False)]
 
 
-def test_overdue_are_the_open_ones_oldest_first(log: ReportLog) -> None:
+def test_overdue_are_the_open_ones_oldest_first(log: ReportView) -> None:
     young, old, done, oldest, failed, middle = ids(6)
     for report_id, at in [
         (young, 100),
@@ -138,32 +138,32 @@ def test_overdue_are_the_open_ones_oldest_first(log: ReportLog) -> None:
         (failed, 2),
         (middle, 30),
     ]:
-        log.requested(ReportRequest(report_id, STORE), at)
-    log.happened(ReportEvent(done, "complete", 40, report=CONTENT))
-    log.happened(ReportEvent(failed, "failed", 40, reason="x"))
-    log.happened(ReportEvent(old, "running", 40))
+        log.apply_request(ReportRequest(report_id, STORE), at)
+    log.apply_status(ReportEvent(done, "complete", 40, report=ReportDocument.decode(CONTENT)))
+    log.apply_status(ReportEvent(failed, "failed", 40, reason="x"))
+    log.apply_status(ReportEvent(old, "running", 40))
     assert log.overdue(100, 10) == [(oldest, False), (old, False), (middle, False)]
     assert log.overdue(100, 2) == [(oldest, False), (old, False)]
     assert log.overdue(20, 10) == [(oldest, False)]
     assert log.overdue(10, 10) == []
 
 
-def test_forget_drops_what_is_older(log: ReportLog) -> None:
+def test_forget_drops_what_is_older(log: ReportView) -> None:
     first, second, third = ids(3)
     for at, report_id in enumerate([first, second, third]):
-        log.requested(ReportRequest(report_id, STORE), at)
-    log.happened(ReportEvent(first, "complete", 40, report=CONTENT))
-    assert log.forget(2, 0) == 2
+        log.apply_request(ReportRequest(report_id, STORE), at)
+    log.apply_status(ReportEvent(first, "complete", 40, report=ReportDocument.decode(CONTENT)))
+    assert log.expire(2, 0) == 2
     assert [log.get(report_id) is None for report_id in (first, second, third)] == [
         True,
         True,
         False,
     ]
     assert log.open_count() == 1
-    assert log.forget(2, 0) == 0
+    assert log.expire(2, 0) == 0
 
 
-def test_records_of_both_topics_are_taken_in(log: ReportLog) -> None:
+def test_records_of_both_topics_are_taken_in(log: ReportView) -> None:
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
     # Kafka's time is in milliseconds
     assert log.overdue(5000, 10) == []
@@ -194,11 +194,11 @@ GARBAGE = [
 
 @pytest.mark.parametrize("value", GARBAGE)
 @pytest.mark.parametrize("topic", [REPORT_REQUESTS.name, REPORT_RESULTS.name])
-def test_garbage_changes_nothing(log: ReportLog, topic: str, value: bytes | None) -> None:
+def test_garbage_changes_nothing(log: ReportView, topic: str, value: bytes | None) -> None:
     with pytest.raises(RecordError):
         log.on_record(FakeRecord(topic, value))
     assert log.get(REPORT) is None
-    log.requested(REQUEST, 5)
+    log.apply_request(REQUEST, 5)
     with pytest.raises(RecordError):
         log.on_record(FakeRecord(topic, value))
     assert log.get(REPORT) == report_state(REPORT, "pending", subject=STORE, reference_time=77)
@@ -206,7 +206,7 @@ def test_garbage_changes_nothing(log: ReportLog, topic: str, value: bytes | None
 
 def test_it_lives_in_the_file_that_it_is_given(tmp_path: Path) -> None:
     log = a_log(tmp_path / "reports.sqlite")
-    log.requested(REQUEST, 5)
+    log.apply_request(REQUEST, 5)
     assert (tmp_path / "reports.sqlite").stat().st_size > 0
     log.close()
 
@@ -234,16 +234,16 @@ events = st.one_of(
         st.just("complete"),
         times,
         st.none(),
-        st.sampled_from([{"store_id": STORE}, {"store_id": OTHER}]),
+        st.sampled_from([ReportDocument({"store_id": STORE}), ReportDocument({"store_id": OTHER})]),
     ),
 )
 
 
-def state_of(log: ReportLog) -> tuple[Any, ...]:
+def state_of(log: ReportView) -> tuple[Any, ...]:
     """All that can be seen of a log; it is empty afterwards."""
     states = [log.get(report_id) for report_id in REPORTS]
     overdue = [log.overdue(at, 10) for at in range(0, 60, 3)]
-    forgotten = [log.forget(at, 0) for at in range(60)]
+    forgotten = [log.expire(at, 0) for at in range(60)]
     return states, overdue, forgotten
 
 
@@ -264,9 +264,9 @@ def read(asked: list[Any], happened: list[Any], requests_first: list[bool]) -> t
         turns = iter(requests_first)
         while waiting or results:
             if waiting and (not results or next(turns, True)):
-                log.requested(*waiting.pop(0))
+                log.apply_request(*waiting.pop(0))
             else:
-                log.happened(results.pop(0))
+                log.apply_status(results.pop(0))
         return state_of(log)
     finally:
         log.close()
@@ -299,7 +299,7 @@ def test_the_state_is_the_first_request_and_the_first_final_event(
         if final is None:
             assert state.status == ("running" if mine else "pending")
         else:
-            assert (state.status, state.reason, state.content) == (
+            assert (state.status, state.reason, state.document) == (
                 final.status,
                 final.reason,
                 final.report,
@@ -309,41 +309,41 @@ def test_the_state_is_the_first_request_and_the_first_final_event(
 # -- queries
 
 
-def test_queries_are_kept_apart_by_their_topics(log: ReportLog) -> None:
+def test_queries_are_kept_apart_by_their_topics(log: ReportView) -> None:
     query = replace(REQUEST, report_id=OTHER)
     log.on_record(FakeRecord(STORE_QUERIES.name, encode_request(query), timestamp=5))
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=6))
     assert log.overdue(10_000, 10) == [(OTHER, True), (REPORT, False)]
 
-    answer = ReportEvent(OTHER, "complete", 7, report=CONTENT)
+    answer = ReportEvent(OTHER, "complete", 7, report=ReportDocument.decode(CONTENT))
     log.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(answer)))
     state = log.get(OTHER)
     assert state is not None
-    assert (state.status, state.content) == ("complete", CONTENT)
+    assert (state.status, state.document) == ("complete", ReportDocument.decode(CONTENT))
 
 
-def test_queries_are_forgotten_sooner(log: ReportLog) -> None:
-    log.requested(REQUEST, 5)
-    log.requested(replace(REQUEST, report_id=OTHER), 5, query=True)
+def test_queries_are_forgotten_sooner(log: ReportView) -> None:
+    log.apply_request(REQUEST, 5)
+    log.apply_request(replace(REQUEST, report_id=OTHER), 5, query=True)
 
-    assert log.forget(0, 6) == 1
+    assert log.expire(0, 6) == 1
 
     assert log.get(OTHER) is None
     assert log.get(REPORT) is not None
 
 
-def test_what_was_asked_for_is_kept(log: ReportLog) -> None:
+def test_what_was_asked_for_is_kept(log: ReportView) -> None:
     request = replace(REQUEST, form=ReportSpec(daily=True))
-    log.requested(request, 5)
+    log.apply_request(request, 5)
     assert log.request(REPORT) == request
     assert log.request(OTHER) is None
-    log.happened(ReportEvent(OTHER, "complete", 7, report=CONTENT))
+    log.apply_status(ReportEvent(OTHER, "complete", 7, report=ReportDocument.decode(CONTENT)))
     assert log.request(OTHER) is None
 
 
 def test_whoever_waits_is_told_of_every_result() -> None:
     told: list[str] = []
-    log = ReportLog(":memory:", told.append)  # type: ignore[arg-type]
+    log = ReportView(":memory:", told.append)  # type: ignore[arg-type]
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
     log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
     with pytest.raises(RecordError):

@@ -16,7 +16,6 @@ from stream_app.contracts.report_requests import (
     decode_request,
     encode_request,
 )
-from stream_app.contracts.report_results import basis_of, further_fields
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
     REPORT_REQUESTS,
@@ -28,10 +27,12 @@ from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
-from stream_app.worker.agents import reports
+from stream_app.worker.agents import fleet_reports
+from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.reports import Reports
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.report_document import common_provenance, extra_columns
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
@@ -73,8 +74,11 @@ class Desk:
         self.failures = Failures()
         self.reports = Reports(
             self.settings,
-            self.owned_partitions,  # type: ignore[arg-type]
-            self.progress,  # type: ignore[arg-type]
+            CaughtUpFacts(
+                self.settings,
+                self.owned_partitions,  # type: ignore[arg-type]
+                self.progress,  # type: ignore[arg-type]
+            ),
             self.publisher,  # type: ignore[arg-type]
             lambda: NOW,
             CommitTracker(),
@@ -202,12 +206,12 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
 
     (told,) = desk.told()
     assert told.status == "running"
-    piece = told.piece
+    piece = told.chunk
     assert piece is not None
-    assert (piece.part, piece.parts, piece.piece, piece.pieces) == (1, PARTITIONS, 0, 1)
-    assert (piece.reference_time, piece.basis) == (NOW, basis_of(desk.settings))
+    assert (piece.part, piece.parts, piece.chunk, piece.chunks) == (1, PARTITIONS, 0, 1)
+    assert (piece.reference_time, piece.provenance) == (NOW, common_provenance(desk.settings))
     assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
-    assert (piece.columns, piece.further) == (CSV_HEADER, further_fields(ReportSpec()))
+    assert (piece.columns, piece.extra_columns) == (CSV_HEADER, extra_columns(ReportSpec()))
     assert [row[0] for row in piece.rows] == STORES
     two_hours_of_a_week = 0.011905
     basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
@@ -221,13 +225,13 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
 async def test_a_large_part_comes_in_pieces_of_one_attempt(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_ROWS", 3)
-    monkeypatch.setattr(reports, "TURN_STORES", 2)
+    monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 2)
 
     await desk.ask(PART)
-    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
 
-    assert [(piece.piece, piece.pieces) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
+    assert [(piece.chunk, piece.chunks) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
     assert len({piece.attempt for piece in pieces}) == 1
     assert [row[0] for piece in pieces for row in piece.rows] == STORES
 
@@ -236,7 +240,7 @@ async def test_making_a_part_again_is_another_attempt(desk: Desk) -> None:
     await desk.ask(PART)
     await desk.ask(PART)
 
-    one, other = (event.piece for event in desk.told())
+    one, other = (event.chunk for event in desk.told())
     assert one is not None
     assert other is not None
     assert one.attempt != other.attempt
@@ -248,16 +252,16 @@ async def test_a_part_without_stores_is_told_too(desk: Desk) -> None:
     await desk.ask(PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
 
     (told,) = desk.told()
-    assert told.piece is not None
-    assert (told.piece.rows, told.piece.pieces) == ([], 1)
+    assert told.chunk is not None
+    assert (told.chunk.rows, told.chunk.chunks) == ([], 1)
 
 
 async def test_a_part_of_named_stores_has_no_others(desk: Desk) -> None:
     await desk.ask(PartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
 
     (told,) = desk.told()
-    assert told.piece is not None
-    assert [row[0] for row in told.piece.rows] == STORES[2:4]
+    assert told.chunk is not None
+    assert [row[0] for row in told.chunk.rows] == STORES[2:4]
 
 
 async def test_an_unknown_store_fails_the_report(desk: Desk) -> None:
@@ -291,7 +295,7 @@ async def test_a_part_that_another_worker_owns_now_is_passed_on(desk: Desk) -> N
 async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_owner(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_ROWS", 3)
+    monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
     report = desk.publisher.publish_report_event
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
@@ -325,7 +329,7 @@ async def test_a_part_of_no_partition_fails(desk: Desk) -> None:
 async def test_others_get_their_turn_while_a_part_is_made(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "TURN_STORES", 1)
+    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
     turns = 0
 
     async def count() -> None:
@@ -347,11 +351,11 @@ async def test_others_get_their_turn_while_a_part_is_made(
 async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_stores(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_ROWS", 10)
+    monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 10)
     form = ReportSpec(duration=2 * DAY, daily=True)
 
     await desk.ask(replace(PART, form=form))
-    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
 
     # three local days each, four at the most: two stores a piece
     assert [len({row[0] for row in piece.rows}) for piece in pieces] == [2, 2, 2, 1]
@@ -362,16 +366,16 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     assert sum(row[up] for row in rows if row[0] == STORES[0]) == 180
     # the poll speaks for two hours of three
     assert sum(row[-2] for row in rows if row[0] == STORES[0]) == 60
-    assert [event.piece for event in desk.told()] == pieces
+    assert [event.chunk for event in desk.told()] == pieces
 
 
 async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     form = ReportSpec(duration=2 * DAY, daily=True)
-    monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES))
+    monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES))
     await desk.ask(replace(PART, form=form))
     assert desk.told()
 
-    monkeypatch.setattr(reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
+    monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
     desk.publisher.reports.clear()
     await desk.ask(replace(PART, form=form))
     assert "ask for a shorter time" in desk.reason()
@@ -380,19 +384,19 @@ async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_report_with_a_row_a_store_has_as_many_pieces_as_it_needs(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "MAX_PART_ROWS", 1)
-    monkeypatch.setattr(reports, "PIECE_ROWS", 2)
+    monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 1)
+    monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
     await desk.ask(PART)
-    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
     assert [len(piece.rows) for piece in pieces] == [2, 2, 2, 1]
-    assert {piece.pieces for piece in pieces} == {4}
+    assert {piece.chunks for piece in pieces} == {4}
 
 
 async def test_a_store_that_is_removed_meanwhile_fails_no_report(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PIECE_ROWS", 2)
-    monkeypatch.setattr(reports, "TURN_STORES", 1)
+    monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
     report = desk.publisher.publish_report_event
 
     async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
@@ -401,11 +405,11 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 
     desk.publisher.publish_report_event = remove_another  # type: ignore[method-assign]
     await desk.ask(PART)
-    pieces = [event.piece for event in desk.told() if event.piece is not None]
+    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
     assert [row[0] for piece in pieces for row in piece.rows] == [
         store for store in STORES if store != STORES[4]
     ]
-    assert len(pieces) == pieces[0].pieces
+    assert len(pieces) == pieces[0].chunks
 
     # one that was named is missing
     desk.publisher.reports.clear()

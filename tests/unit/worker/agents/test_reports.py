@@ -10,10 +10,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from stream_app.contracts import store_details as timelines
 from stream_app.contracts.business_hours import encode_rows, hours_version
 from stream_app.contracts.report_requests import ReportRequest, decode_request, encode_request
-from stream_app.contracts.report_results import basis_of
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.topics import REPORT_REQUESTS, SOURCE_TOPICS, STORE_QUERIES, STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
@@ -23,10 +21,19 @@ from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.kafka.offset_tracker import OffsetTracker
-from stream_app.worker.agents import reports
+from stream_app.worker import store_details
+from stream_app.worker.agents import caught_up_facts
+from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.reports import MAX_AT_ONCE, Reports
 from stream_app.worker.commit_tracker import CommitTracker
-from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, store_key
+from stream_app.worker.facts.keys import (
+    HOURS_TAG,
+    ZONE_TAG,
+    bucket_key,
+    encode_fact,
+    store_key,
+)
+from stream_app.worker.report_document import common_provenance
 from tests.agent_fakes import (
     NOW,
     Failures,
@@ -63,8 +70,11 @@ class Desk:
         self.now = NOW
         self.reports = Reports(
             self.settings,
-            self.owned_partitions,  # type: ignore[arg-type]
-            self.progress,  # type: ignore[arg-type]
+            CaughtUpFacts(
+                self.settings,
+                self.owned_partitions,  # type: ignore[arg-type]
+                self.progress,  # type: ignore[arg-type]
+            ),
             self.publisher,  # type: ignore[arg-type]
             lambda: self.now,
             self.commit_tracker,
@@ -114,7 +124,8 @@ class Desk:
     def report(self) -> dict[str, Any]:
         (final,) = [e for e in self.publisher.reports if e.status != "running"]
         assert final.status == "complete", final.reason
-        return final.report or {}
+        assert final.report is not None
+        return final.report.fields
 
 
 def request(**fields: Any) -> ReportRequest:
@@ -153,7 +164,7 @@ async def test_the_figures_come_from_the_table(desk: Desk) -> None:
         "timezone": "America/Chicago",
         "business_hours": None,
         "hours_version": hours_version(None),
-        **basis_of(desk.settings),
+        **common_provenance(desk.settings),
         "polls_counted": 2,
         # each poll speaks for two hours, and the second one only for half an hour yet
         "coverage": round(2 / 168, 6),
@@ -351,7 +362,7 @@ async def test_a_request_cannot_put_its_deadline_off() -> None:
 async def test_a_broker_out_of_reach_is_asked_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(caught_up_facts, "_RETRY_SECONDS", 0)
     desk.progress.errors = [BrokerUnavailableError("gone"), BrokerUnavailableError("gone")]
 
     await desk.ask(request(reference_time=NOW))
@@ -363,7 +374,7 @@ async def test_a_broker_out_of_reach_is_asked_again(
 async def test_a_broker_out_of_reach_until_the_deadline_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reports, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(caught_up_facts, "_RETRY_SECONDS", 0)
     desk = Desk(report_deadline=SHORT_DEADLINE)
     desk.progress.errors = [BrokerUnavailableError("gone")] * 1_000_000
 
@@ -645,7 +656,7 @@ async def test_a_timeline_that_fits_no_record_fails(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.add(*((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
-    monkeypatch.setattr(timelines, "MAX_INTERVALS", 19)
+    monkeypatch.setattr(store_details, "MAX_INTERVALS", 19)
 
     await desk.ask(replace(request(reference_time=NOW), details=("timeline",)))
 
@@ -656,7 +667,7 @@ async def test_of_many_incidents_the_newest_are_told(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.add(*((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
-    monkeypatch.setattr(timelines, "MAX_INCIDENTS", 3)
+    monkeypatch.setattr(store_details, "MAX_INCIDENTS", 3)
 
     await desk.ask(replace(request(reference_time=NOW), details=("incidents",)))
 
@@ -681,8 +692,7 @@ async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(desk: Desk)
     desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
     await desk.ask(ReportRequest(REPORT, STORE, NOW))
     await desk.all_answered()
-    report = desk.publisher.reports[-1].report
-    assert report is not None
+    report = desk.report()
     assert (report["timezone"], report["unknown_timezone"]) == ("America/Chicago", name)
 
 
@@ -694,6 +704,5 @@ async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
         desk.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
     await desk.ask(ReportRequest(REPORT, STORE, NOW))
     await desk.all_answered()
-    report = desk.publisher.reports[-1].report
-    assert report is not None
+    report = desk.report()
     assert "unknown_timezone" not in report

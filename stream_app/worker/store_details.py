@@ -1,4 +1,4 @@
-"""What is told of a store besides its figures: timeline, days, incidents, newest poll."""
+"""The details of one store in a report: windows, timeline, days, incidents and last poll."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.fields import status_name
+from stream_app.contracts.report_results import MAX_INCIDENTS, MAX_INTERVALS
 from stream_app.domain.local_days import is_whole_day
 from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timeline import incidents, timeline
@@ -25,26 +26,20 @@ WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week":
 
 _DAILY: Final = ReportSpec(daily=True)
 
-MAX_INTERVALS: Final = 5_000
-"""Of one timeline: what fits a record."""
 
-MAX_INCIDENTS: Final = 2_000
-"""That are told, the newest ones."""
-
-
-def details_content(
+def store_details(
     details: Iterable[Detail], observed: StoreObservation, tz: BaseTzInfo, newest_poll: int | None
 ) -> dict[str, Any]:
-    """What a request asks for besides the figures, by the names of its details.
+    """Build the details that a request names.
 
     Args:
-        details: what is asked for.
-        observed: the time that the figures are of.
-        tz: the store's zone.
-        newest_poll: of the store, packed, whatever the time asked for; None: it has no poll.
+        details: the names of the details.
+        observed: the state of the store over the time of the figures.
+        tz: the store's timezone.
+        newest_poll: the store's newest poll of all, packed; None: it has no poll.
 
     Raises:
-        ReportError: it does not fit a record.
+        ReportError: the details do not fit a record.
     """
     content: dict[str, Any] = {}
     for detail in details:
@@ -85,7 +80,7 @@ def _windows(observed: StoreObservation) -> list[dict[str, Any]]:
             "coverage": observed.coverage([(end - length, end)]),
         }
         for name, length in WINDOWS.items()
-        # a window that begins before the time asked for would be told short
+        # a window that begins before the time of the report would be incomplete
         if end - length >= observed.start
         for window in [observed.minutes(end - length, end)]
         for unknown in [observed.unknown_minutes(end - length, end)]
@@ -112,7 +107,7 @@ def _intervals(observed: StoreObservation) -> list[dict[str, Any]]:
 
 
 def _days(observed: StoreObservation, tz: BaseTzInfo) -> list[dict[str, Any]]:
-    # what a report by days has, without the store that the whole is of
+    # the rows of a daily report without the id of the store
     return [
         {
             **dict(zip(_DAILY.columns[1:], row.values[1:], strict=True)),

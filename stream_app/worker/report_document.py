@@ -1,0 +1,124 @@
+"""Builds reports: the document of one store, and the rows of many stores, from computed figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stream_app.contracts.report_results import EXTRA_COLUMNS, ReportDocument
+from stream_app.domain.timestamps import format_instant
+from stream_app.domain.timezones import TZDATA_VERSION
+from stream_app.durations import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream_app.contracts.report_results import Row
+    from stream_app.domain.report_spec import ReportRow, ReportSpec
+    from stream_app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProvenance:
+    """The facts of one store, besides its polls, that its figures were computed from.
+
+    Attributes:
+        timezone: the timezone that applies, the store's own or the default one.
+        business_hours: the rows of its business hours; None: it is always open.
+        hours_version: a digest of the business hours.
+        unknown_timezone: the name in the store's timezone record, where no timezone has that name
+            and the default one applies.
+    """
+
+    timezone: str
+    business_hours: Sequence[Sequence[Any]] | None
+    hours_version: str
+    unknown_timezone: str | None = None
+
+
+def common_provenance(settings: Settings) -> dict[str, Any]:
+    """The settings and the timezone database that the figures of all stores are computed with."""
+    return {
+        "lookback": format_duration(settings.lookback),
+        "default_status": settings.default_status,
+        "stale_after": format_duration(settings.stale_after),
+        "tzdata_version": TZDATA_VERSION,
+    }
+
+
+def extra_columns(spec: ReportSpec) -> tuple[str, ...]:
+    """The names of a row's values in a report of many stores, besides the columns of the CSV."""
+    return (*EXTRA_COLUMNS, *spec.unknown_columns)
+
+
+def chunk_rows(rows: Iterable[ReportRow], store: StoreProvenance) -> list[Row]:
+    """A store's rows in a report of many: the values of its columns, then of `extra_columns`."""
+    return [
+        [
+            *row.values,
+            store.timezone,
+            store.hours_version,
+            row.polls_counted,
+            row.coverage,
+            store.unknown_timezone,
+            *row.unknown,
+        ]
+        for row in rows
+    ]
+
+
+def store_document(
+    spec: ReportSpec,
+    rows: Sequence[ReportRow],
+    store: StoreProvenance,
+    whole: ReportRow,
+    *,
+    reference_time: int,
+    provenance: Mapping[str, Any],
+    input_offsets: Mapping[str, Mapping[str, int]],
+    lost_input: Sequence[Mapping[str, Any]],
+    details: Mapping[str, Any],
+) -> ReportDocument:
+    """Build the report of one store.
+
+    Args:
+        spec: the figures.
+        rows: the store's rows, as `build_rows` returns them.
+        store: the facts of the store.
+        whole: polls and coverage of the whole time.
+        reference_time: µs.
+        provenance: see `common_provenance`.
+        input_offsets: by source topic and partition.
+        lost_input: source records that the log had lost before they were applied.
+        details: further content by its name, as `store_details` returns it.
+    """
+    columns = spec.columns
+    fields: dict[str, Any] = {
+        "store_id": rows[0].values[0],
+        "reference_time": format_instant(reference_time),
+    }
+    if spec.daily:
+        fields["days"] = [
+            dict(zip(columns[1:], row.values[1:], strict=True))
+            | {"polls_counted": row.polls_counted, "coverage": row.coverage}
+            | dict(zip(spec.unknown_columns, row.unknown, strict=False))
+            for row in rows
+        ]
+    else:
+        fields |= dict(zip(columns, rows[0].values, strict=True))
+        fields |= dict(zip(spec.unknown_columns, rows[0].unknown, strict=False))
+    if store.unknown_timezone is not None:
+        fields["unknown_timezone"] = store.unknown_timezone
+    fields |= {
+        "timezone": store.timezone,
+        "business_hours": store.business_hours,
+        "hours_version": store.hours_version,
+        **provenance,
+        "polls_counted": whole.polls_counted,
+        "coverage": whole.coverage,
+        "input_offsets": input_offsets,
+        "columns": columns,
+    }
+    if lost_input:
+        fields["lost_input"] = lost_input
+    return ReportDocument({**fields, **details}, columns)
