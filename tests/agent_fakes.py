@@ -11,20 +11,42 @@ from uuid import UUID
 from aiokafka import TopicPartition
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.topics import REPORT_RESULTS, SOURCE_TOPICS
+from stream_app.contracts.report_requests import PartRequest, decode_request, encode_request
+from stream_app.contracts.topics import (
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    SOURCE_TOPICS,
+    STORE_BUSINESS_HOURS,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+)
+from stream_app.domain.poll_buckets import BucketLayout
+from stream_app.domain.polls import from_bytes, poll_set, to_bytes
+from stream_app.domain.timestamps import HOUR
 from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.kafka.offset_tracker import OffsetTracker
+from stream_app.metrics import WorkerMetrics
 from stream_app.settings import Settings
+from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
+from stream_app.worker.agents.event_processor import EventProcessor
+from stream_app.worker.agents.ingest import Ingest
+from stream_app.worker.agents.reports import Reports
+from stream_app.worker.commit_tracker import CommitTracker
+from stream_app.worker.facts.keys import bucket_key, decode_fact, store_key
+from stream_app.worker.latest_polls import LatestPollPublisher
 from stream_app.worker.owned_partitions import OwnedPartition
 from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from array import array
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from stream_app.contracts.dead_letters import DeadLetter
+    from stream_app.contracts.report_requests import AnyRequest
     from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.topics import TopicSpec
     from stream_app.contracts.watermarks import RestoreStatus, Watermark
+    from stream_app.domain.poll_buckets import Bucket
 
 PARTITIONS = 4
 NOW = 1_733_000_000 * 1_000_000
@@ -490,3 +512,156 @@ class FakeBatchOfOne(FakeBatch):
     """A batch that is closed after its first record."""
 
     count = 1
+
+
+class Harness:
+    """The agents of a worker among fakes.
+
+    Args:
+        owned: the stores of each partition that the worker owns.
+        overrides: settings.
+    """
+
+    def __init__(self, owned: Mapping[int, Iterable[str]], **overrides: Any) -> None:
+        self.settings = settings_with(**overrides)
+        self.now = NOW
+        self.facts = FakeFacts()
+        self.owned_partitions = FakeOwnedPartitions(self.facts)
+        self.publisher = RecordingPublisher()
+        self.applied_offsets = FakeAppliedOffsets()
+        self.commit_tracker = CommitTracker()
+        self.failures = Failures()
+        self.gaps = FakeGaps()
+        self.metrics = WorkerMetrics()
+        self.seeks: list[tuple[str, int, int]] = []
+        owned_partitions: Any = self.owned_partitions
+        publisher: Any = self.publisher
+        applied_offsets: Any = self.applied_offsets
+        gaps: Any = self.gaps
+        self.latest = LatestPollPublisher(publisher)
+        for number, stores in owned.items():
+            self.owned_partitions.own(number, *map(store_key, stores))
+            self.latest.adopt(number, {})
+        events = EventProcessor(
+            owned_partitions, self.commit_tracker, gaps, self._seek, self.failures
+        )
+        self.ingest = Ingest(
+            self.settings, events, owned_partitions, publisher, self.latest, self.metrics
+        )
+        self.reports = Reports(
+            self.settings,
+            CaughtUpFacts(self.settings, owned_partitions, applied_offsets),
+            publisher,
+            lambda: self.now,
+            self.commit_tracker,
+            self.failures,
+        )
+
+    async def _seek(self, partition: TopicPartition, offset: int) -> None:
+        self.seeks.append((*partition, offset))
+
+    # -- source records
+
+    async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
+        """Give events to the agent of a source topic, and let all run that need not wait."""
+        agent = {
+            STORE_STATUS.name: self.ingest.polls,
+            STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
+            STORE_TIMEZONES.name: self.ingest.timezones,
+        }
+        await agent[spec.name](FakeStream(events))
+        await settle()
+
+    async def deliver(
+        self, *values: bytes | None, spec: TopicSpec = STORE_STATUS
+    ) -> list[FakeEvent]:
+        """Give records of a source topic to its agent, one event each."""
+        events = events_of(*values, topic=spec.name)
+        await self.run(*events, spec=spec)
+        return events
+
+    def fact(self, tag: bytes, store: str, partition: int = 0) -> bytes | None:
+        """The content of the fact under a tag, without its revision."""
+        return decode_fact(self.facts.get(partition, store_key(store) + tag))[1]
+
+    def polls(self, store: str, partition: int = 0) -> array[int]:
+        """The polls of a store in the table, of the 100 hours before and after `NOW`."""
+        layout = BucketLayout(self.settings.retention)
+        first, last = NOW - 100 * HOUR, NOW + 100 * HOUR
+        read = self._bucket_reader(partition, store)
+        buckets = layout.buckets(first, last, ())
+        return layout.polls(first, last, [(bucket, read(bucket)) for bucket in buckets])
+
+    def add_polls(self, partition: int, store: str, *polls: tuple[int, bool]) -> None:
+        """Write polls to the table as ingestion does."""
+        layout = BucketLayout(self.settings.retention)
+        for poll in polls:
+            for write in layout.writes(poll_set([poll]), self._bucket_reader(partition, store)):
+                key = bucket_key(store_key(store), write.bucket)
+                self.facts.content[partition, key] = to_bytes(write.polls)
+
+    def _bucket_reader(self, partition: int, store: str) -> Callable[[Bucket], array[int]]:
+        def read(bucket: Bucket) -> array[int]:
+            return from_bytes(self.facts.get(partition, bucket_key(store_key(store), bucket)))
+
+        return read
+
+    # -- requests
+
+    async def request(
+        self, *requests: AnyRequest | bytes | None, **of_each: Any
+    ) -> list[FakeEvent]:
+        """Give requests to the agent of reports, and let all run that need not wait."""
+        events = [
+            FakeEvent(
+                FakeMessage(
+                    request
+                    if request is None or isinstance(request, bytes)
+                    else encode_request(request),
+                    offset=offset,
+                    **{"topic": REPORT_REQUESTS.name, **of_each},
+                )
+            )
+            for offset, request in enumerate(requests)
+        ]
+        self.stream = FakeStream(events)
+        self.agent = asyncio.create_task(self.reports.requests(self.stream))
+        await settle()
+        return events
+
+    async def all_answered(self) -> None:
+        """Wait until no request is in flight."""
+        await self.agent
+        await asyncio.gather(*self.reports._tasks, return_exceptions=True)
+        await settle()
+
+    def requested_parts(self) -> list[PartRequest]:
+        """The forwarded requests of parts, each on its partition and under its report's id."""
+        parts = []
+        for forwarded in self.publisher.forwarded:
+            part = decode_request(forwarded.value)
+            assert isinstance(part, PartRequest)
+            assert (forwarded.topic, forwarded.partition) == (REPORT_REQUESTS.name, part.part)
+            assert forwarded.key == part.report_id
+            parts.append(part)
+        return parts
+
+    def statuses(self) -> list[str]:
+        return [event.status for event in self.publisher.reports]
+
+    def reason(self) -> str:
+        """Why the only report that ended has failed."""
+        final = self._final()
+        assert final.status == "failed"
+        return final.reason or ""
+
+    def report(self) -> dict[str, Any]:
+        """The only report that ended, which is complete."""
+        final = self._final()
+        assert final.status == "complete", final.reason
+        assert final.report is not None
+        return final.report.fields
+
+    def _final(self) -> ReportEvent:
+        (final,) = [event for event in self.publisher.reports if event.status != "running"]
+        return final

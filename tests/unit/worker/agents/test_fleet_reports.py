@@ -18,33 +18,23 @@ from stream_app.contracts.report_requests import (
 )
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
-    REPORT_REQUESTS,
     SOURCE_TOPICS,
     STORE_QUERIES,
 )
 from stream_app.domain.poll_buckets import HOT
-from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import fleet_reports
-from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
-from stream_app.worker.agents.reports import Reports
-from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, store_key
 from stream_app.worker.report_document import common_provenance, extra_columns
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
-    Failures,
-    FakeAppliedOffsets,
     FakeEvent,
-    FakeFacts,
     FakeMessage,
-    FakeOwnedPartitions,
     FakeStream,
-    RecordingPublisher,
-    settings_with,
+    Harness,
     settle,
     store_in,
 )
@@ -58,110 +48,70 @@ STORES = sorted(store_in(1, number) for number in range(7))
 PART = PartRequest(REPORT, 1, PARTITIONS, NOW, NOW - SECOND)
 
 
-class Desk:
-    """A `Reports` among fakes, owning partition 1 with seven stores that were up for 3 hours."""
+def owning_stores(**overrides: Any) -> Harness:
+    """A worker that owns partition 1 with seven stores that were up for 3 hours."""
+    harness = Harness({1: STORES}, **overrides)
+    for store in STORES:
+        harness.add_polls(1, store, (NOW - 3 * HOUR, True))
+    return harness
 
-    def __init__(self, **overrides: Any) -> None:
-        self.settings = settings_with(**overrides)
-        self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions(self.facts)
-        self.partition = self.owned_partitions.own(1, *map(store_key, STORES))
-        for store in STORES:
-            key = bucket_key(store_key(store), HOT)
-            self.facts.content[1, key] = to_bytes(poll_set([(NOW - 3 * HOUR, True)]))
-        self.progress = FakeAppliedOffsets()
-        self.publisher = RecordingPublisher()
-        self.failures = Failures()
-        self.reports = Reports(
-            self.settings,
-            CaughtUpFacts(
-                self.settings,
-                self.owned_partitions,  # type: ignore[arg-type]
-                self.progress,  # type: ignore[arg-type]
-            ),
-            self.publisher,  # type: ignore[arg-type]
-            lambda: NOW,
-            CommitTracker(),
-            self.failures,
-        )
 
-    async def ask(self, request: FleetRequest | PartRequest, partition: int = 1) -> FakeEvent:
-        event = FakeEvent(
-            FakeMessage(encode_request(request), topic=REPORT_REQUESTS.name, partition=partition)
-        )
-        self.agent = asyncio.create_task(self.reports.requests(FakeStream([event])))
-        await settle()
-        return event
-
-    def asked_for(self) -> list[PartRequest]:
-        """The parts that were asked for, each on its partition and under the report's id."""
-        parts = []
-        for passed in self.publisher.forwarded:
-            part = decode_request(passed.value)
-            assert isinstance(part, PartRequest)
-            assert (passed.topic, passed.partition) == (REPORT_REQUESTS.name, part.part)
-            assert passed.key == REPORT
-            parts.append(part)
-        return parts
-
-    def told(self) -> list[ReportEvent]:
-        assert all(event.report_id == REPORT for event in self.publisher.reports)
-        return self.publisher.reports
-
-    def reason(self) -> str:
-        (failed,) = [event for event in self.told() if event.status == "failed"]
-        return failed.reason or ""
+async def ask(
+    harness: Harness, request: FleetRequest | PartRequest, partition: int = 1
+) -> FakeEvent:
+    (event,) = await harness.request(request, partition=partition)
+    return event
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    return Desk()
+async def harness() -> Harness:
+    return owning_stores()
 
 
 # -- who takes the request
 
 
-async def test_every_partition_is_asked_for_a_part_of_one_reference_time(desk: Desk) -> None:
-    desk.progress.newest = NOW - DAY
+async def test_every_partition_is_asked_for_a_part_of_one_reference_time(harness: Harness) -> None:
+    harness.applied_offsets.newest = NOW - DAY
 
-    event = await desk.ask(FleetRequest(REPORT))
+    event = await ask(harness, FleetRequest(REPORT))
 
-    assert desk.asked_for() == [
+    assert harness.requested_parts() == [
         PartRequest(REPORT, part, PARTITIONS, NOW - DAY, NOW) for part in range(PARTITIONS)
     ]
-    assert [each.status for each in desk.told()] == ["running"]
+    assert [each.status for each in harness.publisher.reports] == ["running"]
     assert event.acks == 1
 
 
-async def test_the_reference_time_is_asked_after_catching_up(desk: Desk) -> None:
-    desk.progress.newest = NOW - DAY
-    desk.progress.caught_up.clear()
-    await desk.ask(FleetRequest(REPORT))
-    assert desk.asked_for() == []
+async def test_the_reference_time_is_asked_after_catching_up(harness: Harness) -> None:
+    harness.applied_offsets.newest = NOW - DAY
+    harness.applied_offsets.caught_up.clear()
+    await ask(harness, FleetRequest(REPORT))
+    assert harness.requested_parts() == []
 
-    desk.progress.newest = NOW - HOUR
-    desk.progress.caught_up.set()
+    harness.applied_offsets.newest = NOW - HOUR
+    harness.applied_offsets.caught_up.set()
     await settle()
 
-    assert {part.reference_time for part in desk.asked_for()} == {NOW - HOUR}
+    assert {part.reference_time for part in harness.requested_parts()} == {NOW - HOUR}
 
 
-async def test_only_the_owners_of_named_stores_are_asked(desk: Desk) -> None:
+async def test_only_the_owners_of_named_stores_are_asked(harness: Harness) -> None:
     named = tuple(sorted([store_in(0), store_in(3), store_in(3, 1)]))
 
-    await desk.ask(FleetRequest(REPORT, named, reference_time=NOW))
+    await ask(harness, FleetRequest(REPORT, named, reference_time=NOW))
 
-    parts = {part.part: part for part in desk.asked_for()}
+    parts = {part.part: part for part in harness.requested_parts()}
     assert {part.parts for part in parts.values()} == {2}
     assert parts[0].store_ids == (store_in(0),)
     assert parts[3].store_ids == tuple(sorted([store_in(3), store_in(3, 1)]))
 
 
-async def test_the_request_is_acknowledged_when_every_part_is_asked_for(desk: Desk) -> None:
-    desk.publisher.sends.at_once = False
+async def test_the_request_is_acknowledged_when_every_part_is_asked_for(harness: Harness) -> None:
+    harness.publisher.sends.at_once = False
 
-    event = await desk.ask(FleetRequest(REPORT, reference_time=NOW))
-    asked, *parts = desk.publisher.sends.pending
+    event = await ask(harness, FleetRequest(REPORT, reference_time=NOW))
+    asked, *parts = harness.publisher.sends.pending
     asked.set_result(None)
     for sent in parts[:-1]:
         sent.set_result(None)
@@ -173,21 +123,23 @@ async def test_the_request_is_acknowledged_when_every_part_is_asked_for(desk: De
     assert event.acks == 1
 
 
-async def test_without_any_poll_and_time_it_fails(desk: Desk) -> None:
-    await desk.ask(FleetRequest(REPORT))
+async def test_without_any_poll_and_time_it_fails(harness: Harness) -> None:
+    await ask(harness, FleetRequest(REPORT))
 
-    assert "no poll of any store has come in yet" in desk.reason()
-    assert desk.asked_for() == []
+    assert "no poll of any store has come in yet" in harness.reason()
+    assert harness.requested_parts() == []
 
 
-async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk: Desk) -> None:
-    desk.progress.caught_up.clear()
-    event = await desk.ask(FleetRequest(REPORT))
+async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(
+    harness: Harness,
+) -> None:
+    harness.applied_offsets.caught_up.clear()
+    event = await ask(harness, FleetRequest(REPORT))
 
-    desk.partition.revoked.set()
+    harness.owned_partitions.owned[1].revoked.set()
     await settle()
 
-    (passed,) = desk.publisher.forwarded
+    (passed,) = harness.publisher.forwarded
     assert decode_request(passed.value) == FleetRequest(REPORT, requested_at=NOW)
     assert passed.partition == 1
     assert event.acks == 1
@@ -196,20 +148,20 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(desk:
 # -- who owns a part
 
 
-async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> None:
-    desk.facts.content[1, store_key(STORES[2]) + ZONE_TAG] = b"Asia/Kathmandu"
-    desk.facts.content[1, store_key(STORES[3]) + HOURS_TAG] = encode_rows(
+async def test_a_part_is_all_stores_of_the_partition_in_order(harness: Harness) -> None:
+    harness.facts.content[1, store_key(STORES[2]) + ZONE_TAG] = b"Asia/Kathmandu"
+    harness.facts.content[1, store_key(STORES[3]) + HOURS_TAG] = encode_rows(
         [(day, "00:00", "00:00") for day in range(7)]
     )
 
-    event = await desk.ask(PART)
+    event = await ask(harness, PART)
 
-    (told,) = desk.told()
+    (told,) = harness.publisher.reports
     assert told.status == "running"
     piece = told.chunk
     assert piece is not None
     assert (piece.part, piece.parts, piece.chunk, piece.chunks) == (1, PARTITIONS, 0, 1)
-    assert (piece.reference_time, piece.provenance) == (NOW, common_provenance(desk.settings))
+    assert (piece.reference_time, piece.provenance) == (NOW, common_provenance(harness.settings))
     assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
     assert (piece.columns, piece.extra_columns) == (CSV_HEADER, extra_columns(ReportSpec()))
     assert [row[0] for row in piece.rows] == STORES
@@ -223,123 +175,123 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(desk: Desk) -> Non
 
 
 async def test_a_large_part_comes_in_pieces_of_one_attempt(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
     monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 2)
 
-    await desk.ask(PART)
-    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
+    await ask(harness, PART)
+    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
 
     assert [(piece.chunk, piece.chunks) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
     assert len({piece.attempt for piece in pieces}) == 1
     assert [row[0] for piece in pieces for row in piece.rows] == STORES
 
 
-async def test_making_a_part_again_is_another_attempt(desk: Desk) -> None:
-    await desk.ask(PART)
-    await desk.ask(PART)
+async def test_making_a_part_again_is_another_attempt(harness: Harness) -> None:
+    await ask(harness, PART)
+    await ask(harness, PART)
 
-    one, other = (event.chunk for event in desk.told())
+    one, other = (event.chunk for event in harness.publisher.reports)
     assert one is not None
     assert other is not None
     assert one.attempt != other.attempt
 
 
-async def test_a_part_without_stores_is_told_too(desk: Desk) -> None:
-    desk.owned_partitions.own(2)
+async def test_a_part_without_stores_is_told_too(harness: Harness) -> None:
+    harness.owned_partitions.own(2)
 
-    await desk.ask(PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
+    await ask(harness, PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
 
-    (told,) = desk.told()
+    (told,) = harness.publisher.reports
     assert told.chunk is not None
     assert (told.chunk.rows, told.chunk.chunks) == ([], 1)
 
 
-async def test_a_part_of_named_stores_has_no_others(desk: Desk) -> None:
-    await desk.ask(PartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
+async def test_a_part_of_named_stores_has_no_others(harness: Harness) -> None:
+    await ask(harness, PartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
 
-    (told,) = desk.told()
+    (told,) = harness.publisher.reports
     assert told.chunk is not None
     assert [row[0] for row in told.chunk.rows] == STORES[2:4]
 
 
-async def test_an_unknown_store_fails_the_report(desk: Desk) -> None:
+async def test_an_unknown_store_fails_the_report(harness: Harness) -> None:
     unknown = store_in(1, 50)
 
-    await desk.ask(PartRequest(REPORT, 1, 1, NOW, NOW, (STORES[0], unknown)))
+    await ask(harness, PartRequest(REPORT, 1, 1, NOW, NOW, (STORES[0], unknown)))
 
-    assert f"store {unknown} is unknown" in desk.reason()
+    assert f"store {unknown} is unknown" in harness.reason()
 
 
-async def test_a_part_waits_for_all_that_was_acknowledged_before(desk: Desk) -> None:
-    desk.progress.caught_up.clear()
-    await desk.ask(PART)
-    assert desk.told() == []
+async def test_a_part_waits_for_all_that_was_acknowledged_before(harness: Harness) -> None:
+    harness.applied_offsets.caught_up.clear()
+    await ask(harness, PART)
+    assert harness.publisher.reports == []
 
-    desk.progress.caught_up.set()
+    harness.applied_offsets.caught_up.set()
     await settle()
 
-    assert len(desk.told()) == 1
+    assert len(harness.publisher.reports) == 1
 
 
-async def test_a_part_that_another_worker_owns_now_is_passed_on(desk: Desk) -> None:
-    event = await desk.ask(PART, partition=0)
+async def test_a_part_that_another_worker_owns_now_is_passed_on(harness: Harness) -> None:
+    event = await ask(harness, PART, partition=0)
 
-    (part,) = desk.asked_for()
+    (part,) = harness.requested_parts()
     assert part == PART
-    assert desk.told() == []
+    assert harness.publisher.reports == []
     assert event.acks == 1
 
 
 async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_owner(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
-    report = desk.publisher.publish_report_event
+    report = harness.publisher.publish_report_event
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
-        desk.partition.revoked.set()
+        harness.owned_partitions.owned[1].revoked.set()
         return await report(event, topic)
 
-    monkeypatch.setattr(desk.publisher, "publish_report_event", lose_it)
-    event = await desk.ask(PART)
+    monkeypatch.setattr(harness.publisher, "publish_report_event", lose_it)
+    event = await ask(harness, PART)
 
-    assert len(desk.told()) == 1
-    assert desk.asked_for() == [PART]
+    assert len(harness.publisher.reports) == 1
+    assert harness.requested_parts() == [PART]
     assert event.acks == 1
 
 
-async def test_the_deadline_of_a_part_is_the_reports(desk: Desk) -> None:
-    long_ago = NOW - desk.settings.report_deadline - SECOND
-    desk.progress.caught_up.clear()
+async def test_the_deadline_of_a_part_is_the_reports(harness: Harness) -> None:
+    long_ago = NOW - harness.settings.report_deadline - SECOND
+    harness.applied_offsets.caught_up.clear()
 
-    await desk.ask(PartRequest(REPORT, 1, PARTITIONS, NOW, long_ago))
+    await ask(harness, PartRequest(REPORT, 1, PARTITIONS, NOW, long_ago))
     await settle()
 
-    assert "deadline" in desk.reason()
+    assert "deadline" in harness.reason()
 
 
-async def test_a_part_of_no_partition_fails(desk: Desk) -> None:
-    await desk.ask(PartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
+async def test_a_part_of_no_partition_fails(harness: Harness) -> None:
+    await ask(harness, PartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
 
-    assert desk.reason() == "there is no partition 99"
+    assert harness.reason() == "there is no partition 99"
 
 
 async def test_others_get_their_turn_while_a_part_is_made(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
     turns = 0
 
     async def count() -> None:
         nonlocal turns
-        while not desk.told():
+        while not harness.publisher.reports:
             turns += 1
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    await desk.ask(PART)
+    await ask(harness, PART)
     await counting
 
     assert turns >= len(STORES)
@@ -349,13 +301,13 @@ async def test_others_get_their_turn_while_a_part_is_made(
 
 
 async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_stores(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 10)
     form = ReportSpec(duration=2 * DAY, daily=True)
 
-    await desk.ask(replace(PART, form=form))
-    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
+    await ask(harness, replace(PART, form=form))
+    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
 
     # three local days each, four at the most: two stores a piece
     assert [len({row[0] for row in piece.rows}) for piece in pieces] == [2, 2, 2, 1]
@@ -366,96 +318,96 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     assert sum(row[up] for row in rows if row[0] == STORES[0]) == 180
     # the poll speaks for two hours of three
     assert sum(row[-2] for row in rows if row[0] == STORES[0]) == 60
-    assert [event.chunk for event in desk.told()] == pieces
+    assert [event.chunk for event in harness.publisher.reports] == pieces
 
 
-async def test_a_part_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_part_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     form = ReportSpec(duration=2 * DAY, daily=True)
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES))
-    await desk.ask(replace(PART, form=form))
-    assert desk.told()
+    await ask(harness, replace(PART, form=form))
+    assert harness.publisher.reports
 
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
-    desk.publisher.reports.clear()
-    await desk.ask(replace(PART, form=form))
-    assert "ask for a shorter time" in desk.reason()
+    harness.publisher.reports.clear()
+    await ask(harness, replace(PART, form=form))
+    assert "ask for a shorter time" in harness.reason()
 
 
 async def test_a_report_with_a_row_a_store_has_as_many_pieces_as_it_needs(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 1)
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
-    await desk.ask(PART)
-    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
+    await ask(harness, PART)
+    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
     assert [len(piece.rows) for piece in pieces] == [2, 2, 2, 1]
     assert {piece.chunks for piece in pieces} == {4}
 
 
 async def test_a_store_that_is_removed_meanwhile_fails_no_report(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
     monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
-    report = desk.publisher.publish_report_event
+    report = harness.publisher.publish_report_event
 
     async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
-        desk.partition.stores.discard(store_key(STORES[4]))
+        harness.owned_partitions.owned[1].stores.discard(store_key(STORES[4]))
         return await report(event, topic)
 
-    desk.publisher.publish_report_event = remove_another  # type: ignore[method-assign]
-    await desk.ask(PART)
-    pieces = [event.chunk for event in desk.told() if event.chunk is not None]
+    harness.publisher.publish_report_event = remove_another  # type: ignore[method-assign]
+    await ask(harness, PART)
+    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
     assert [row[0] for piece in pieces for row in piece.rows] == [
         store for store in STORES if store != STORES[4]
     ]
     assert len(pieces) == pieces[0].chunks
 
     # one that was named is missing
-    desk.publisher.reports.clear()
-    await desk.ask(replace(PART, store_ids=(STORES[4],)))
-    assert "is unknown" in desk.reason()
+    harness.publisher.reports.clear()
+    await ask(harness, replace(PART, store_ids=(STORES[4],)))
+    assert "is unknown" in harness.reason()
 
 
-async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(desk: Desk) -> None:
-    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=ReportSpec(start=NOW)))
-    assert "is not before the end" in desk.reason()
-    assert desk.asked_for() == []
+async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(harness: Harness) -> None:
+    await ask(harness, FleetRequest(REPORT, reference_time=NOW, form=ReportSpec(start=NOW)))
+    assert "is not before the end" in harness.reason()
+    assert harness.requested_parts() == []
 
 
-async def test_parts_are_asked_for_in_the_form_of_the_whole(desk: Desk) -> None:
+async def test_parts_are_asked_for_in_the_form_of_the_whole(harness: Harness) -> None:
     form = ReportSpec(start=NOW - DAY, exact=True)
-    await desk.ask(FleetRequest(REPORT, reference_time=NOW, form=form))
-    assert {part.form for part in desk.asked_for()} == {form}
-    assert len(desk.asked_for()) == PARTITIONS
+    await ask(harness, FleetRequest(REPORT, reference_time=NOW, form=form))
+    assert {part.form for part in harness.requested_parts()} == {form}
+    assert len(harness.requested_parts()) == PARTITIONS
 
 
-async def test_a_query_is_asked_and_told_on_its_own_topics(desk: Desk) -> None:
+async def test_a_query_is_asked_and_told_on_its_own_topics(harness: Harness) -> None:
     for request, partition in ((FleetRequest(REPORT, reference_time=NOW), 1), (PART, 1)):
         message = FakeMessage(
             encode_request(request), topic=STORE_QUERIES.name, partition=partition
         )
-        agent = asyncio.create_task(desk.reports.requests(FakeStream([FakeEvent(message)])))
+        agent = asyncio.create_task(harness.reports.requests(FakeStream([FakeEvent(message)])))
         await settle()
         await agent
 
-    assert {passed.topic for passed in desk.publisher.forwarded} == {STORE_QUERIES.name}
-    assert set(desk.publisher.topics) == {QUERY_RESULTS.name}
-    assert [event.status for event in desk.publisher.reports] == ["running", "running"]
+    assert {passed.topic for passed in harness.publisher.forwarded} == {STORE_QUERIES.name}
+    assert set(harness.publisher.topics) == {QUERY_RESULTS.name}
+    assert [event.status for event in harness.publisher.reports] == ["running", "running"]
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_a_store_whose_polls_are_gone_is_named(desk: Desk, named: bool) -> None:
+async def test_a_store_whose_polls_are_gone_is_named(harness: Harness, named: bool) -> None:
     store = STORES[1]
     # in one slot with the only poll of this store
     old = NOW - 3 * HOUR - 64 * WEEK
     for other in STORES:
         if other != store:
-            del desk.facts.content[1, bucket_key(store_key(other), HOT)]
+            del harness.facts.content[1, bucket_key(store_key(other), HOT)]
 
-    await desk.ask(PartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None))
+    await ask(harness, PartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None))
 
-    (told,) = desk.told()
+    (told,) = harness.publisher.reports
     assert told.status == "failed"
     assert told.reason == (
         f"store {store}: the polls of that time are no longer kept: the store has polls more than "

@@ -16,15 +16,11 @@ from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.stores import encode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.domain.poll_buckets import HOT, MAX_HOT_POLLS, WARM, Bucket, BucketLayout
-from stream_app.domain.polls import from_bytes, poll_set
+from stream_app.domain.poll_buckets import HOT, MAX_HOT_POLLS, WARM
+from stream_app.domain.polls import poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import RevokedError, TableError
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.chunk_writer import most_stores
-from stream_app.worker.agents.event_processor import EventProcessor
-from stream_app.worker.agents.ingest import Ingest
-from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     ZONE_TAG,
@@ -33,21 +29,15 @@ from stream_app.worker.facts.keys import (
     encode_fact,
     store_key,
 )
-from stream_app.worker.latest_polls import LatestPollPublisher
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,
     Applied,
-    Failures,
     FakeChunk,
     FakeEvent,
-    FakeFacts,
-    FakeGaps,
     FakeMessage,
-    FakeOwnedPartitions,
-    FakeStream,
     Forwarded,
-    RecordingPublisher,
+    Harness,
     events_of,
     run_of,
     settings_with,
@@ -66,149 +56,95 @@ GOOD = encode_poll_batch(STORE, [(NOW - MINUTE, True)])
 STATUS_0 = TopicPartition("store-status", 0)
 
 
-class Desk:
-    """An `Ingest` among fakes."""
-
-    def __init__(self) -> None:
-        self.facts = FakeFacts()
-        self.owned_partitions = FakeOwnedPartitions(self.facts)
-        for partition in range(PARTITIONS):
-            self.owned_partitions.own(partition)
-        self.publisher = RecordingPublisher()
-        self.commit_tracker = CommitTracker()
-        self.failures = Failures()
-        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
-        for partition in range(PARTITIONS):
-            self.latest.adopt(partition, {})
-        self.gaps = FakeGaps()
-        self.metrics = WorkerMetrics()
-        self.sought: list[tuple[str, int, int]] = []
-        owned_partitions: Any = self.owned_partitions
-        publisher: Any = self.publisher
-        gaps: Any = self.gaps
-        events = EventProcessor(
-            owned_partitions, self.commit_tracker, gaps, self.seek, self.failures
-        )
-        self.ingest = Ingest(
-            SETTINGS, events, owned_partitions, publisher, self.latest, self.metrics
-        )
-
-    async def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.sought.append((*partition, offset))
-
-    async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
-        agent = {
-            STORE_STATUS.name: self.ingest.polls,
-            STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
-            STORE_TIMEZONES.name: self.ingest.timezones,
-        }
-        await agent[spec.name](FakeStream(events))
-        await settle()
-
-    async def take(self, *values: bytes | None, spec: TopicSpec = STORE_STATUS) -> list[FakeEvent]:
-        events = events_of(*values, topic=spec.name)
-        await self.run(*events, spec=spec)
-        return events
-
-    def fact(self, tag: bytes, store: str = STORE, partition: int = 0) -> bytes | None:
-        """What is stored under a tag, without its revision."""
-        return decode_fact(self.facts.get(partition, store_key(store) + tag))[1]
-
-    def polls(self, store: str = STORE, partition: int = 0) -> Any:
-        def read(bucket: Bucket) -> Any:
-            return from_bytes(self.facts.get(partition, bucket_key(store_key(store), bucket)))
-
-        layout = BucketLayout(SETTINGS.retention)
-        asked = layout.buckets(NOW - 100 * HOUR, NOW + 100 * HOUR, ())
-        return layout.polls(
-            NOW - 100 * HOUR, NOW + 100 * HOUR, [(bucket, read(bucket)) for bucket in asked]
-        )
+def owning_all(**overrides: Any) -> Harness:
+    """A worker that owns every partition, without stores."""
+    return Harness(dict.fromkeys(range(PARTITIONS), ()), **overrides)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def harness() -> Harness:
+    return owning_all()
 
 
 # -- polls
 
 
-async def test_polls_reach_the_table_and_are_noted(desk: Desk) -> None:
-    (event,) = await desk.take(
+async def test_polls_reach_the_table_and_are_noted(harness: Harness) -> None:
+    (event,) = await harness.deliver(
         encode_poll_batch(STORE, [(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
     )
 
-    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
-    assert desk.owned_partitions.notes == [Applied(0, {KEY}, NOW - MINUTE)]
-    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
+    assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+    assert harness.owned_partitions.notes == [Applied(0, {KEY}, NOW - MINUTE)]
+    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
     assert event.acks == 1
-    assert desk.publisher.letters == []
+    assert harness.publisher.letters == []
 
 
 async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     full = [(NOW - number * MINUTE, True) for number in range(1, MAX_HOT_POLLS + 1)]
     first, second = events_of(
         encode_poll_batch(STORE, full), encode_poll_batch(STORE, [(NOW, True)])
     )
-    await desk.run(first)
-    desk.facts.sends.at_once = False
+    await harness.run(first)
+    harness.facts.sends.at_once = False
 
-    await desk.run(second)
+    await harness.run(second)
 
-    assert desk.facts.writes[1:] == [(0, bucket_key(KEY, WARM)), (0, bucket_key(KEY, HOT))]
-    assert len(desk.facts.sends.pending) == 2
+    assert harness.facts.writes[1:] == [(0, bucket_key(KEY, WARM)), (0, bucket_key(KEY, HOT))]
+    assert len(harness.facts.sends.pending) == 2
     assert second.acks == 0
-    desk.facts.sends.arrive(1)
+    harness.facts.sends.arrive(1)
     await settle()
     assert second.acks == 0
-    desk.facts.sends.arrive(0)
+    harness.facts.sends.arrive(0)
     await settle()
     assert second.acks == 1
 
 
-async def test_the_next_event_does_not_wait_for_the_one_before(desk: Desk) -> None:
-    desk.facts.sends.at_once = False
+async def test_the_next_event_does_not_wait_for_the_one_before(harness: Harness) -> None:
+    harness.facts.sends.at_once = False
     other = encode_poll_batch(store_in(0, 1), [(NOW, True)])
 
-    first, second = await desk.take(GOOD, other)
-    desk.facts.sends.arrive(1)
+    first, second = await harness.deliver(GOOD, other)
+    harness.facts.sends.arrive(1)
     await settle()
 
     assert (first.acks, second.acks) == (0, 1)
 
 
 async def test_a_changelog_that_fails_ends_the_worker_with_the_event_unacknowledged(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.facts.sends.next_error = error = OSError("lost")
+    harness.facts.sends.next_error = error = OSError("lost")
 
-    (event,) = await desk.take(GOOD)
+    (event,) = await harness.deliver(GOOD)
 
     assert event.acks == 0
-    assert desk.failures.errors == [error]
+    assert harness.failures.errors == [error]
 
 
 async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.facts.error = error = OSError("no space left")
+    harness.facts.error = error = OSError("no space left")
 
-    first, second = await desk.take(GOOD, GOOD)
+    first, second = await harness.deliver(GOOD, GOOD)
 
     assert (first.acks, second.acks) == (0, 0)
-    assert desk.failures.errors == [error]
-    assert desk.publisher.letters == []
-    assert desk.owned_partitions.finished == []
+    assert harness.failures.errors == [error]
+    assert harness.publisher.letters == []
+    assert harness.owned_partitions.finished == []
 
 
-async def test_polls_that_are_there_already_write_nothing(desk: Desk) -> None:
-    events = await desk.take(GOOD, GOOD)
+async def test_polls_that_are_there_already_write_nothing(harness: Harness) -> None:
+    events = await harness.deliver(GOOD, GOOD)
 
-    assert len(desk.facts.writes) == 1
+    assert len(harness.facts.writes) == 1
     assert [event.acks for event in events] == [1, 1]
-    assert desk.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert harness.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
 
 
 BAD_POLLS = {
@@ -230,50 +166,52 @@ BAD_POLLS = {
 
 @pytest.mark.parametrize("value", BAD_POLLS.values(), ids=BAD_POLLS)
 async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
-    desk: Desk, value: bytes | None
+    harness: Harness, value: bytes | None
 ) -> None:
-    bad, good = await desk.take(value, GOOD)
+    bad, good = await harness.deliver(value, GOOD)
 
-    (letter,) = desk.publisher.letters
+    (letter,) = harness.publisher.letters
     assert letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
     assert letter.original == value
     assert letter.key == b"a key"
     assert letter.reason
     assert "internal" not in letter.reason
     assert (bad.acks, good.acks) == (1, 1)
-    assert desk.polls() == poll_set([(NOW - MINUTE, True)])
-    assert desk.owned_partitions.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
-    assert desk.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
-    assert desk.failures.errors == []
+    assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True)])
+    assert harness.owned_partitions.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
+    assert harness.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert harness.failures.errors == []
 
 
-async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(desk: Desk) -> None:
-    desk.publisher.sends.at_once = False
+async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(
+    harness: Harness,
+) -> None:
+    harness.publisher.sends.at_once = False
 
-    (event,) = await desk.take(b"{")
+    (event,) = await harness.deliver(b"{")
     assert event.acks == 0
-    desk.publisher.sends.arrive()
+    harness.publisher.sends.arrive()
     await settle()
 
     assert event.acks == 1
 
 
-async def test_a_dead_letter_that_is_not_stored_ends_the_worker(desk: Desk) -> None:
-    desk.publisher.sends.next_error = error = OSError("lost")
+async def test_a_dead_letter_that_is_not_stored_ends_the_worker(harness: Harness) -> None:
+    harness.publisher.sends.next_error = error = OSError("lost")
 
-    (event,) = await desk.take(b"{")
+    (event,) = await harness.deliver(b"{")
 
     assert event.acks == 0
-    assert desk.failures.errors == [error]
+    assert harness.failures.errors == [error]
 
 
-async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
+async def test_a_partly_bad_batch_applies_its_good_polls(harness: Harness) -> None:
     value = orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], ["x", 1], [NOW + 2 * HOUR, 0]]})
 
-    (event,) = await desk.take(value)
+    (event,) = await harness.deliver(value)
 
-    assert desk.polls() == poll_set([(NOW, True)])
-    (letter,) = desk.publisher.letters
+    assert harness.polls(STORE) == poll_set([(NOW, True)])
+    (letter,) = harness.publisher.letters
     assert letter.original == value
     assert letter.reason.startswith("2 polls refused: poll 1: ")
     assert "lies ahead of the clock" in letter.reason
@@ -281,70 +219,70 @@ async def test_a_partly_bad_batch_applies_its_good_polls(desk: Desk) -> None:
 
 
 async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.facts.sends.at_once = desk.publisher.sends.at_once = False
-    (event,) = await desk.take(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
+    harness.facts.sends.at_once = harness.publisher.sends.at_once = False
+    (event,) = await harness.deliver(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
 
-    desk.facts.sends.arrive()
+    harness.facts.sends.arrive()
     await settle()
     assert event.acks == 0
-    desk.publisher.sends.arrive()
+    harness.publisher.sends.arrive()
     await settle()
 
     assert event.acks == 1
 
 
 async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_record(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     edge = NOW + SETTINGS.future_tolerance
     within, beyond = events_of(
         encode_poll_batch(STORE, [(edge, True)]), encode_poll_batch(STORE, [(edge + SECOND, True)])
     )
 
-    await desk.run(within, beyond)
+    await harness.run(within, beyond)
 
-    assert desk.polls() == poll_set([(edge, True)])
-    assert [letter.source["offset"] for letter in desk.publisher.letters] == [1]
+    assert harness.polls(STORE) == poll_set([(edge, True)])
+    assert [letter.source["offset"] for letter in harness.publisher.letters] == [1]
 
 
-async def test_a_replay_refuses_what_was_refused_before(desk: Desk) -> None:
+async def test_a_replay_refuses_what_was_refused_before(harness: Harness) -> None:
     value = encode_poll_batch(STORE, [(NOW + HOUR, True)])
     then, later = events_of(value, value)
     later.message.timestamp += 2 * HOUR / SECOND
 
-    await desk.run(then)
-    await desk.run(then)
-    assert len(desk.publisher.letters) == 2
-    assert desk.facts.content == {}
-    await desk.run(later)
+    await harness.run(then)
+    await harness.run(then)
+    assert len(harness.publisher.letters) == 2
+    assert harness.facts.content == {}
+    await harness.run(later)
 
-    assert len(desk.publisher.letters) == 2
-    assert desk.polls() == poll_set([(NOW + HOUR, True)])
+    assert len(harness.publisher.letters) == 2
+    assert harness.polls(STORE) == poll_set([(NOW + HOUR, True)])
 
 
-async def test_a_refused_poll_is_never_the_newest(desk: Desk) -> None:
-    await desk.take(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
+async def test_a_refused_poll_is_never_the_newest(harness: Harness) -> None:
+    await harness.deliver(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
 
-    assert [note.newest_poll for note in desk.owned_partitions.notes] == [NOW]
+    assert [note.newest_poll for note in harness.owned_partitions.notes] == [NOW]
 
 
 async def test_an_error_nobody_thought_of_is_a_dead_letter(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode(_value: bytes) -> None:
         raise ZeroDivisionError("oh")
 
     with monkeypatch.context() as patch:
         patch.setattr("stream_app.worker.agents.chunk_writer.decode_packed_polls", decode)
-        (bad,) = await desk.take(GOOD)
-    (good,) = await desk.take(GOOD)
+        (bad,) = await harness.deliver(GOOD)
+    (good,) = await harness.deliver(GOOD)
 
-    (letter,) = desk.publisher.letters
+    (letter,) = harness.publisher.letters
     assert letter.reason.startswith("internal error: ZeroDivisionError")
     assert (bad.acks, good.acks) == (1, 1)
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 # -- several records in one event
@@ -360,67 +298,67 @@ def pings(count: int, *stores: str) -> list[bytes]:
     ]
 
 
-async def test_a_run_writes_each_store_once(desk: Desk) -> None:
+async def test_a_run_writes_each_store_once(harness: Harness) -> None:
     one, two, three = (store_in(0, number) for number in range(3))
     run = run_of(*pings(30, one, two, three))
 
-    await desk.run(run)
+    await harness.run(run)
 
-    assert len(desk.facts.writes) == 3
-    assert [len(desk.polls(store)) for store in (one, two, three)] == [10, 10, 10]
-    assert desk.owned_partitions.notes == [
+    assert len(harness.facts.writes) == 3
+    assert [len(harness.polls(store)) for store in (one, two, three)] == [10, 10, 10]
+    assert harness.owned_partitions.notes == [
         Applied(0, {store_key(s) for s in (one, two, three)}, NOW)
     ]
-    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
-    assert desk.owned_partitions.owned[0].applied("store-status") == 30
-    assert desk.commit_tracker.offset(STATUS_0) == 30
+    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
+    assert harness.owned_partitions.owned[0].applied("store-status") == 30
+    assert harness.commit_tracker.offset(STATUS_0) == 30
     assert run.acks == 1
 
 
-async def test_a_run_of_pings_a_store_each_costs_a_write_each(desk: Desk) -> None:
+async def test_a_run_of_pings_a_store_each_costs_a_write_each(harness: Harness) -> None:
     stores = [store_in(0, number) for number in range(100)]
 
-    await desk.run(run_of(*pings(100, *stores)))
+    await harness.run(run_of(*pings(100, *stores)))
 
-    assert len(desk.facts.writes) == 100
+    assert len(harness.facts.writes) == 100
 
 
-async def test_a_bad_record_in_a_run_refuses_no_other(desk: Desk) -> None:
+async def test_a_bad_record_in_a_run_refuses_no_other(harness: Harness) -> None:
     ahead = encode_poll_batch(STORE, [(NOW + 9 * HOUR, True)])
     run = run_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
 
-    await desk.run(run)
+    await harness.run(run)
 
-    assert desk.polls() == poll_set([(NOW - MINUTE, True), (NOW, False)])
-    assert [letter.source["offset"] for letter in desk.publisher.letters] == [1, 2]
+    assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW, False)])
+    assert [letter.source["offset"] for letter in harness.publisher.letters] == [1, 2]
     assert run.acks == 1
 
 
 async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_app.domain.poll_buckets.MAX_BATCH_WEEK_POLLS", 50)
     small = encode_poll_batch(STORE, [(NOW, True)])
     large = encode_poll_batch(STORE, [(NOW - second * SECOND, True) for second in range(60)])
 
-    await desk.run(run_of(small, large, GOOD))
+    await harness.run(run_of(small, large, GOOD))
 
-    assert desk.polls() == poll_set([(NOW, True), (NOW - MINUTE, True)])
-    (letter,) = desk.publisher.letters
+    assert harness.polls(STORE) == poll_set([(NOW, True), (NOW - MINUTE, True)])
+    (letter,) = harness.publisher.letters
     assert letter.source["offset"] == 1
     assert "in one week" in letter.reason
 
 
 async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.publisher.sends.at_once = False
+    harness.publisher.sends.at_once = False
     run = run_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
 
-    await desk.run(run)
+    await harness.run(run)
 
-    assert len(desk.polls()) == 2
-    assert desk.publisher.forwarded == [
+    assert len(harness.polls(STORE)) == 2
+    assert harness.publisher.forwarded == [
         Forwarded(
             "store-status",
             2,
@@ -429,135 +367,135 @@ async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belong
             ((ORIGIN_HEADER, encode_origin(RecordOrigin(NOW // 1000, 0, 1))),),
         )
     ]
-    assert desk.owned_partitions.owned[0].applied("store-status") == 0
+    assert harness.owned_partitions.owned[0].applied("store-status") == 0
     assert run.acks == 0
-    desk.publisher.sends.arrive()
+    harness.publisher.sends.arrive()
     await settle()
-    assert desk.owned_partitions.owned[0].applied("store-status") == 4
+    assert harness.owned_partitions.owned[0].applied("store-status") == 4
     assert run.acks == 1
 
 
-async def test_of_zones_in_a_run_the_last_one_wins(desk: Desk) -> None:
+async def test_of_zones_in_a_run_the_last_one_wins(harness: Harness) -> None:
     zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
 
-    await desk.run(
+    await harness.run(
         run_of(*(encode_zone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
         spec=STORE_TIMEZONES,
     )
 
-    assert desk.fact(ZONE_TAG) == b"Europe/Paris"
+    assert harness.fact(ZONE_TAG, STORE) == b"Europe/Paris"
 
 
-async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(desk: Desk) -> None:
+async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(harness: Harness) -> None:
     room = asyncio.Event()
 
     async def wait(_partition: int) -> None:
         await room.wait()
 
-    desk.facts.wait_for_capacity = wait  # type: ignore[method-assign]
+    harness.facts.wait_for_capacity = wait  # type: ignore[method-assign]
     (event,) = events_of(GOOD)
-    running = asyncio.create_task(desk.run(event))
+    running = asyncio.create_task(harness.run(event))
     await settle()
-    assert desk.facts.writes == []
+    assert harness.facts.writes == []
     room.set()
     await running
 
-    assert len(desk.facts.writes) == 1
+    assert len(harness.facts.writes) == 1
 
 
 # -- a record on a partition that does not own its store
 
 
-async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(desk: Desk) -> None:
+async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(harness: Harness) -> None:
     store = store_in(2)
     value = orjson.dumps({"store_id": store.upper(), "polls": [[NOW, 1]]})
 
-    (event,) = await desk.take(value)
+    (event,) = await harness.deliver(value)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 0))
-    assert desk.publisher.forwarded == [
+    assert harness.publisher.forwarded == [
         Forwarded("store-status", 2, store, value, ((ORIGIN_HEADER, origin),))
     ]
-    assert desk.facts.content == {}
+    assert harness.facts.content == {}
     assert event.acks == 1
-    assert desk.owned_partitions.finished == [(0, "store-status", 0)]
-    assert desk.owned_partitions.notes == [Applied(0, set())]
+    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
+    assert harness.owned_partitions.notes == [Applied(0, set())]
 
 
 async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.publisher.sends.at_once = False
-    first, second, good = await desk.take(
+    harness.publisher.sends.at_once = False
+    first, second, good = await harness.deliver(
         encode_poll_batch(store_in(2), [(NOW, True)]),
         encode_poll_batch(store_in(3), [(NOW, True)]),
         GOOD,
     )
-    assert len(desk.publisher.forwarded) == 2
-    assert desk.owned_partitions.finished == [(0, "store-status", 2)]
-    assert desk.owned_partitions.owned[0].applied("store-status") == 0
+    assert len(harness.publisher.forwarded) == 2
+    assert harness.owned_partitions.finished == [(0, "store-status", 2)]
+    assert harness.owned_partitions.owned[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
 
-    desk.publisher.sends.arrive(1)
+    harness.publisher.sends.arrive(1)
     await settle()
-    assert desk.owned_partitions.finished[1:] == [(0, "store-status", 1)]
+    assert harness.owned_partitions.finished[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # an event before it is not done with: nothing from there on may be committed
-    assert desk.commit_tracker.offset(STATUS_0) == 0
+    assert harness.commit_tracker.offset(STATUS_0) == 0
 
-    desk.publisher.sends.arrive()
+    harness.publisher.sends.arrive()
     await settle()
     assert (first.acks, second.acks) == (1, 1)
-    assert desk.commit_tracker.offset(STATUS_0) == 3
-    assert desk.owned_partitions.owned[0].applied("store-status") == 3
+    assert harness.commit_tracker.offset(STATUS_0) == 3
+    assert harness.owned_partitions.owned[0].applied("store-status") == 3
 
 
-async def test_a_record_that_cannot_be_passed_on_ends_the_worker(desk: Desk) -> None:
-    desk.publisher.sends.next_error = error = OSError("lost")
+async def test_a_record_that_cannot_be_passed_on_ends_the_worker(harness: Harness) -> None:
+    harness.publisher.sends.next_error = error = OSError("lost")
 
-    (event,) = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]))
+    (event,) = await harness.deliver(encode_poll_batch(store_in(2), [(NOW, True)]))
 
     assert event.acks == 0
-    assert desk.failures.errors == [error]
-    assert desk.owned_partitions.finished == []
+    assert harness.failures.errors == [error]
+    assert harness.owned_partitions.finished == []
 
 
 @pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
 async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
-    desk: Desk, who_refuses: str, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, who_refuses: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a compressed record may hold more than a plain one: it must not end one worker after another
     if who_refuses == "the broker":
-        desk.publisher.sends.next_error = MessageSizeTooLargeError()
+        harness.publisher.sends.next_error = MessageSizeTooLargeError()
     else:
 
         async def pass_on(*_: object) -> None:
             raise MessageSizeTooLargeError
 
-        monkeypatch.setattr(desk.publisher, "forward", pass_on)
+        monkeypatch.setattr(harness.publisher, "forward", pass_on)
 
-    bad, good = await desk.take(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
+    bad, good = await harness.deliver(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
-    (letter,) = desk.publisher.letters
+    (letter,) = harness.publisher.letters
     assert letter.reason.startswith("too large to pass on")
     assert (bad.acks, good.acks) == (1, 1)
-    assert sorted(desk.owned_partitions.finished) == [
+    assert sorted(harness.owned_partitions.finished) == [
         (0, "store-status", 0),
         (0, "store-status", 1),
     ]
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """Faust may hand out records when its recovery was cut off: the table is not whole then."""
-    del desk.owned_partitions.owned[0]
-    (event,) = await desk.take(GOOD)
+    del harness.owned_partitions.owned[0]
+    (event,) = await harness.deliver(GOOD)
 
-    assert desk.facts.content == {}
-    assert desk.owned_partitions.finished == []
-    assert desk.commit_tracker.offset(STATUS_0) is None
+    assert harness.facts.content == {}
+    assert harness.owned_partitions.finished == []
+    assert harness.commit_tracker.offset(STATUS_0) is None
     assert event.acks == 1  # for Faust, which would wait for it
 
 
@@ -570,102 +508,102 @@ def event_at(*offsets: int) -> FakeEvent:
 
 
 async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    await desk.run(event_at(3, 5), event_at(8))
+    await harness.run(event_at(3, 5), event_at(8))
 
-    assert desk.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
-    assert desk.sought == []
+    assert harness.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
+    assert harness.seeks == []
 
 
 async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_beyond(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.gaps.missed = {8: 5, 9: 5}
+    harness.gaps.missed = {8: 5, 9: 5}
 
     beyond = [event_at(8), event_at(9)]
-    await desk.run(*beyond)
+    await harness.run(*beyond)
 
-    assert desk.sought == [("store-status", 0, 5)] * 2
-    assert desk.facts.writes == []
-    assert desk.owned_partitions.finished == []
-    assert desk.commit_tracker.offset(STATUS_0) is None
+    assert harness.seeks == [("store-status", 0, 5)] * 2
+    assert harness.facts.writes == []
+    assert harness.owned_partitions.finished == []
+    assert harness.commit_tracker.offset(STATUS_0) is None
     assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
     assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
 
-    await desk.run(event_at(5))
-    assert len(desk.facts.writes) == 1
+    await harness.run(event_at(5))
+    assert len(harness.facts.writes) == 1
 
 
 async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.gaps.on_ask = desk.owned_partitions.owned.clear
+    harness.gaps.on_ask = harness.owned_partitions.owned.clear
 
     event = event_at(8)
-    await desk.run(event)
+    await harness.run(event)
 
-    assert desk.facts.writes == []
-    assert desk.commit_tracker.offset(STATUS_0) is None
+    assert harness.facts.writes == []
+    assert harness.commit_tracker.offset(STATUS_0) is None
     assert event.acks == 1
 
 
 async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.gaps.on_ask = lambda: desk.owned_partitions.own(0) and None
+    harness.gaps.on_ask = lambda: harness.owned_partitions.own(0) and None
 
     event = event_at(8)
-    await desk.run(event)
+    await harness.run(event)
 
-    assert desk.facts.writes == []
-    assert desk.commit_tracker.offset(STATUS_0) is None
+    assert harness.facts.writes == []
+    assert harness.commit_tracker.offset(STATUS_0) is None
 
 
 async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.facts.error = RevokedError("partition 0 is not open in this worker")
+    harness.facts.error = RevokedError("partition 0 is not open in this worker")
 
     first = event_at(0)
-    await desk.run(first)
+    await harness.run(first)
 
-    assert desk.failures.errors == []
-    assert desk.publisher.letters == [], "nothing is wrong with the record"
+    assert harness.failures.errors == []
+    assert harness.publisher.letters == [], "nothing is wrong with the record"
     assert first.acks == 1, "Faust would wait for it"
-    assert desk.commit_tracker.offset(STATUS_0) == 0
-    desk.facts.error = None
+    assert harness.commit_tracker.offset(STATUS_0) == 0
+    harness.facts.error = None
     second = event_at(1)
-    await desk.run(second)
+    await harness.run(second)
     assert second.acks == 1
-    assert desk.commit_tracker.offset(STATUS_0) == 0, "the record comes again"
+    assert harness.commit_tracker.offset(STATUS_0) == 0, "the record comes again"
 
 
-async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(desk: Desk) -> None:
+async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(harness: Harness) -> None:
     def get(_partition: int, _key: bytes) -> bytes:
         raise RevokedError("partition 0 is not open in this worker")
 
-    desk.facts.get = get  # type: ignore[method-assign]
+    harness.facts.get = get  # type: ignore[method-assign]
     for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
-        await desk.take(value, spec=spec)
+        await harness.deliver(value, spec=spec)
 
-    assert desk.publisher.letters == []
-    assert desk.failures.errors == []
+    assert harness.publisher.letters == []
+    assert harness.failures.errors == []
 
 
-async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(desk: Desk) -> None:
+async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(harness: Harness) -> None:
     """As a dead letter it would be lost; unacknowledged it comes again to a worker that can."""
 
     def get(_partition: int, _key: bytes) -> bytes:
         raise error
 
-    desk.facts.get = get  # type: ignore[method-assign]
+    harness.facts.get = get  # type: ignore[method-assign]
     error = TableError("Corruption: block checksum mismatch")
-    (event,) = await desk.take(GOOD)
+    (event,) = await harness.deliver(GOOD)
 
-    assert desk.publisher.letters == []
+    assert harness.publisher.letters == []
     assert event.acks == 0
-    assert desk.failures.errors == [error]
+    assert harness.failures.errors == [error]
 
 
 # -- hours and zones
@@ -675,7 +613,7 @@ HOURS = [(0, "09:00", "17:00"), (1, "22:00", "02:00")]
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
 async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
-    desk: Desk, spec: TopicSpec
+    harness: Harness, spec: TopicSpec
 ) -> None:
     if spec is STORE_TIMEZONES:
         old, new = encode_zone(STORE, "UTC"), encode_zone(STORE, "Asia/Gaza")
@@ -685,22 +623,24 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
         key, stored = KEY + HOURS_TAG, encode_rows(HOURS)
 
     events = events_of(old, new, topic=spec.name)
-    await desk.run(*events, *events, spec=spec)
+    await harness.run(*events, *events, spec=spec)
 
-    assert decode_fact(desk.facts.content.pop((0, key)))[1] == stored
-    assert desk.facts.content == {}
-    assert desk.facts.writes == [(0, key)] * 2
+    assert decode_fact(harness.facts.content.pop((0, key)))[1] == stored
+    assert harness.facts.content == {}
+    assert harness.facts.writes == [(0, key)] * 2
     assert [event.acks for event in events] == [2, 2]
-    assert desk.owned_partitions.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
-    assert desk.owned_partitions.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
+    assert harness.owned_partitions.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
+    assert harness.owned_partitions.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
 
 
-async def test_the_same_hours_told_again_are_written_with_their_newer_record(desk: Desk) -> None:
+async def test_the_same_hours_told_again_are_written_with_their_newer_record(
+    harness: Harness,
+) -> None:
     """Or an older record, that is forwarded only now, would replace them."""
     same = encode_hours(STORE, HOURS)
-    await desk.take(same, same, spec=STORE_BUSINESS_HOURS)
+    await harness.deliver(same, same, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.facts.content == {
+    assert harness.facts.content == {
         (0, KEY + HOURS_TAG): encode_fact(Revision(1, NOW // 1000), encode_rows(HOURS))
     }
 
@@ -715,64 +655,64 @@ def forwarded(value: bytes, origin: RecordOrigin, *, at: int, offset: int) -> Fa
 
 @pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
 async def test_a_forwarded_record_counts_if_the_broker_took_it_later(
-    desk: Desk, taken: int, counts: bool
+    harness: Harness, taken: int, counts: bool
 ) -> None:
     told, passed_on = encode_hours(STORE, HOURS), encode_hours(STORE, [])
     own = FakeEvent(FakeMessage(told, STORE_BUSINESS_HOURS.name, offset=3, timestamp=5.0))
     late = forwarded(passed_on, RecordOrigin(taken, 2, 70), at=9_000, offset=4)
 
     # read again from the beginning, all is as it was
-    await desk.run(own, late, own, late, spec=STORE_BUSINESS_HOURS)
+    await harness.run(own, late, own, late, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.fact(HOURS_TAG) == encode_rows([] if counts else HOURS)
-    assert len(desk.facts.writes) == 1 + counts
+    assert harness.fact(HOURS_TAG, STORE) == encode_rows([] if counts else HOURS)
+    assert len(harness.facts.writes) == 1 + counts
     assert late.acks == 2
 
 
-async def test_a_store_may_be_known_by_a_forwarded_record_first(desk: Desk) -> None:
+async def test_a_store_may_be_known_by_a_forwarded_record_first(harness: Harness) -> None:
     first = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
 
-    await desk.run(first, spec=STORE_BUSINESS_HOURS)
+    await harness.run(first, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.fact(HOURS_TAG) == b"[]"
-    assert desk.owned_partitions.notes == [Applied(0, {KEY})]
+    assert harness.fact(HOURS_TAG, STORE) == b"[]"
+    assert harness.owned_partitions.notes == [Applied(0, {KEY})]
 
 
-async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(desk: Desk) -> None:
-    desk.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
-    desk.owned_partitions.own(0, KEY)
+async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(harness: Harness) -> None:
+    harness.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
+    harness.owned_partitions.own(0, KEY)
     late = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
 
-    await desk.run(late, spec=STORE_BUSINESS_HOURS)
+    await harness.run(late, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.fact(HOURS_TAG) == b"[]"
+    assert harness.fact(HOURS_TAG, STORE) == b"[]"
 
 
 @pytest.mark.parametrize(
     "row", [[7, "09:00", "17:00"], [0, "09:00", "25:00"], [0, "nine", "17:00"], [0, "09:00"], 1]
 )
-async def test_hours_with_one_bad_row_are_refused_as_a_whole(desk: Desk, row: Any) -> None:
+async def test_hours_with_one_bad_row_are_refused_as_a_whole(harness: Harness, row: Any) -> None:
     good = encode_hours(STORE, HOURS)
     bad = orjson.dumps({"store_id": STORE, "hours": [[2, "09:00", "17:00"], row]})
 
-    events = await desk.take(good, bad, spec=STORE_BUSINESS_HOURS)
+    events = await harness.deliver(good, bad, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.fact(HOURS_TAG) == encode_rows(HOURS)
-    assert [letter.original for letter in desk.publisher.letters] == [bad]
+    assert harness.fact(HOURS_TAG, STORE) == encode_rows(HOURS)
+    assert [letter.original for letter in harness.publisher.letters] == [bad]
     assert [event.acks for event in events] == [1, 1]
 
 
-async def test_hours_are_stored_without_the_spaces_around_them(desk: Desk) -> None:
+async def test_hours_are_stored_without_the_spaces_around_them(harness: Harness) -> None:
     padded = unchecked_hours(STORE, [(0, " 09:00" + " " * 1000, "\t17:00 ")])
 
-    await desk.take(padded, spec=STORE_BUSINESS_HOURS)
+    await harness.deliver(padded, spec=STORE_BUSINESS_HOURS)
 
-    assert desk.fact(HOURS_TAG) == encode_rows([(0, "09:00", "17:00")])
+    assert harness.fact(HOURS_TAG, STORE) == encode_rows([(0, "09:00", "17:00")])
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
 async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_origin(
-    desk: Desk, spec: TopicSpec
+    harness: Harness, spec: TopicSpec
 ) -> None:
     """The key is not the store's: compaction would remove what counts for what was passed on."""
     store = store_in(1)
@@ -780,33 +720,35 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
     claimed = (ORIGIN_HEADER, encode_origin(RecordOrigin(1, 3, 1)))
     message = FakeMessage(value, spec.name, offset=6, headers=[claimed])
 
-    await desk.run(FakeEvent(message), spec=spec)
+    await harness.run(FakeEvent(message), spec=spec)
 
     origin = encode_origin(RecordOrigin(NOW // 1000, 0, 6))
-    assert desk.publisher.forwarded == [
+    assert harness.publisher.forwarded == [
         Forwarded(spec.name, 1, f"{store}@0", value, ((ORIGIN_HEADER, origin),))
     ]
-    assert desk.facts.content == {}
+    assert harness.facts.content == {}
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(desk: Desk, spec: TopicSpec) -> None:
-    events = await desk.take(b"{}", None, b"", GOOD, spec=spec)
+async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(
+    harness: Harness, spec: TopicSpec
+) -> None:
+    events = await harness.deliver(b"{}", None, b"", GOOD, spec=spec)
 
-    assert len(desk.publisher.letters) == 4
+    assert len(harness.publisher.letters) == 4
     assert [event.acks for event in events] == [1] * 4
 
 
-async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
-    desk.latest.adopt(0, {KEY: (NOW - HOUR) << 1 | 1})
+async def test_the_newest_poll_of_each_store_is_noted(harness: Harness) -> None:
+    harness.latest.adopt(0, {KEY: (NOW - HOUR) << 1 | 1})
 
-    await desk.take(
+    await harness.deliver(
         encode_poll_batch(STORE, [(NOW, True), (NOW - MINUTE, True)]),
         encode_poll_batch(STORE, [(NOW, False)]),
         encode_poll_batch(STORE, [(NOW - MINUTE, False)]),
     )
 
-    assert desk.latest._known[0] == {KEY: NOW << 1}
+    assert harness.latest._known[0] == {KEY: NOW << 1}
 
 
 # -- the most stores
@@ -814,13 +756,12 @@ async def test_the_newest_poll_of_each_store_is_noted(desk: Desk) -> None:
 
 @pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
 async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
-    spec: TopicSpec, monkeypatch: pytest.MonkeyPatch
+    spec: TopicSpec,
 ) -> None:
-    monkeypatch.setattr(f"{__name__}.SETTINGS", settings_with(max_stores=5))
-    desk = Desk()
-    desk.owned_partitions.elsewhere = 2
+    harness = owning_all(max_stores=5)
+    harness.owned_partitions.elsewhere = 2
     stores = [store_in(0, number) for number in range(5)]
-    desk.owned_partitions.owned[0].stores = {store_key(stores[0])}
+    harness.owned_partitions.owned[0].stores = {store_key(stores[0])}
     values = {
         STORE_STATUS.name: lambda store: encode_poll_batch(store, [(NOW - MINUTE, True)]),
         STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
@@ -828,12 +769,14 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     }[spec.name]
     # two are new and fit, one of them twice; two do not
     names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
-    await desk.run(run_of(*map(values, names), topic=spec.name), spec=spec)
+    await harness.run(run_of(*map(values, names), topic=spec.name), spec=spec)
 
-    assert desk.owned_partitions.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
-    assert [letter.original for letter in desk.publisher.letters] == list(map(values, stores[3:]))
-    assert "STORE_UPTIME_MAX_STORES=5" in desk.publisher.letters[0].reason
-    assert {key[:16] for _, key in desk.facts.content} == set(map(store_key, stores[:3]))
+    assert harness.owned_partitions.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
+    assert [letter.original for letter in harness.publisher.letters] == list(
+        map(values, stores[3:])
+    )
+    assert "STORE_UPTIME_MAX_STORES=5" in harness.publisher.letters[0].reason
+    assert {key[:16] for _, key in harness.facts.content} == set(map(store_key, stores[:3]))
 
 
 def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
@@ -847,10 +790,10 @@ EARLY = 1_785_000_000_000
 """Milliseconds of 2026 where microseconds belong."""
 
 
-async def test_a_wrong_unit_is_refused_with_a_guess(desk: Desk) -> None:
-    await desk.take(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
-    assert desk.polls() == poll_set([(NOW, True)])
-    (letter,) = desk.publisher.letters
+async def test_a_wrong_unit_is_refused_with_a_guess(harness: Harness) -> None:
+    await harness.deliver(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
+    assert harness.polls(STORE) == poll_set([(NOW, True)])
+    (letter,) = harness.publisher.letters
     assert letter.reason == (
         "1 polls refused: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
         "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
@@ -858,11 +801,11 @@ async def test_a_wrong_unit_is_refused_with_a_guess(desk: Desk) -> None:
     )
 
 
-async def test_a_clock_that_was_never_set_makes_no_store(desk: Desk) -> None:
-    (event,) = await desk.take(encode_poll(STORE, 5 * SECOND, active=True))
+async def test_a_clock_that_was_never_set_makes_no_store(harness: Harness) -> None:
+    (event,) = await harness.deliver(encode_poll(STORE, 5 * SECOND, active=True))
     assert event.acks == 1
-    assert not desk.facts.content
-    assert "a clock that was never set?" in desk.publisher.letters[0].reason
+    assert not harness.facts.content
+    assert "a clock that was never set?" in harness.publisher.letters[0].reason
 
 
 OLD = 64 * WEEK
@@ -873,8 +816,8 @@ def hourly(start: int, count: int) -> list[tuple[int, bool]]:
     return [(start - hour * HOUR, True) for hour in range(count)]
 
 
-def dropped(desk: Desk, reason: str) -> float:
-    value = desk.metrics.registry.get_sample_value(
+def dropped(harness: Harness, reason: str) -> float:
+    value = harness.metrics.registry.get_sample_value(
         "store_uptime_dropped_polls_total", {"reason": reason}
     )
     assert value is not None
@@ -883,16 +826,16 @@ def dropped(desk: Desk, reason: str) -> float:
 
 @pytest.mark.parametrize("count", [1, 40])
 async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
-    desk: Desk, caplog: pytest.LogCaptureFixture, count: int
+    harness: Harness, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
     value = encode_poll_batch(STORE, hourly(NOW - OLD, count))
-    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)), GOOD)
-    before = dict(desk.facts.content)
-    (event,) = await desk.take(value)
+    await harness.deliver(encode_poll_batch(STORE, hourly(NOW, 60)), GOOD)
+    before = dict(harness.facts.content)
+    (event,) = await harness.deliver(value)
 
     assert event.acks == 1
-    assert desk.facts.content == before
-    (letter,) = desk.publisher.letters
+    assert harness.facts.content == before
+    (letter,) = harness.publisher.letters
     assert letter.original == value
     first = format_instant(NOW - OLD - (count - 1) * HOUR)
     polls = first if count == 1 else f"40 polls refused: {first} to {format_instant(NOW - OLD)}"
@@ -900,50 +843,52 @@ async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
         f"{polls}: older than STORE_UPTIME_RETENTION (400d) before the store's newest poll, "
         f"{format_instant(NOW)}"
     )
-    assert (dropped(desk, "late"), dropped(desk, "expired")) == (count, 0)
+    assert (dropped(harness, "late"), dropped(harness, "expired")) == (count, 0)
     assert f"{count} late polls of 1 records are refused" in caplog.text
 
 
 @pytest.mark.parametrize("weeks", [63, 65])
-async def test_old_polls_of_another_slot_are_kept(desk: Desk, weeks: int) -> None:
-    await desk.take(encode_poll_batch(STORE, hourly(NOW, 60)))
-    before = sum(map(len, desk.facts.content.values()))
-    await desk.take(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
-    assert desk.publisher.letters == []
-    assert sum(map(len, desk.facts.content.values())) == before + 40 * 8
+async def test_old_polls_of_another_slot_are_kept(harness: Harness, weeks: int) -> None:
+    await harness.deliver(encode_poll_batch(STORE, hourly(NOW, 60)))
+    before = sum(map(len, harness.facts.content.values()))
+    await harness.deliver(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
+    assert harness.publisher.letters == []
+    assert sum(map(len, harness.facts.content.values())) == before + 40 * 8
 
 
-async def test_of_many_records_each_keeps_its_own_late_polls(desk: Desk) -> None:
+async def test_of_many_records_each_keeps_its_own_late_polls(harness: Harness) -> None:
     old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
     mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
-    await desk.run(run_of(*old, GOOD, mixed))
-    assert [letter.original for letter in desk.publisher.letters] == [*old, mixed]
-    assert desk.publisher.letters[3].reason.startswith(format_instant(NOW - OLD) + ": older than")
-    assert dropped(desk, "late") == 10
-    assert desk.polls() == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
+    await harness.run(run_of(*old, GOOD, mixed))
+    assert [letter.original for letter in harness.publisher.letters] == [*old, mixed]
+    assert harness.publisher.letters[3].reason.startswith(
+        format_instant(NOW - OLD) + ": older than"
+    )
+    assert dropped(harness, "late") == 10
+    assert harness.polls(STORE) == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
 
 
-async def test_the_order_decides_who_tells_and_not_what_is_kept(desk: Desk) -> None:
+async def test_the_order_decides_who_tells_and_not_what_is_kept(harness: Harness) -> None:
     old = encode_poll_batch(STORE, hourly(NOW - OLD, 40))
     new = encode_poll_batch(STORE, hourly(NOW, 40))
-    other = Desk()
-    await desk.take(old)
-    await desk.take(new)
-    await other.take(new)
-    await other.take(old)
-    assert desk.facts.content == other.facts.content
+    other = owning_all()
+    await harness.deliver(old)
+    await harness.deliver(new)
+    await other.deliver(new)
+    await other.deliver(old)
+    assert harness.facts.content == other.facts.content
     # what much newer polls replace was there to be seen until then
-    assert (dropped(desk, "late"), dropped(desk, "expired")) == (0, 40)
+    assert (dropped(harness, "late"), dropped(harness, "expired")) == (0, 40)
     assert (dropped(other, "late"), dropped(other, "expired")) == (40, 0)
 
 
 async def test_many_late_records_are_one_line_a_minute(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await desk.take(GOOD)
+    await harness.deliver(GOOD)
     for _ in range(5):
-        await desk.take(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
-    assert len(desk.publisher.letters) == 5
+        await harness.deliver(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
+    assert len(harness.publisher.letters) == 5
     assert caplog.text.count("late polls") == 1
     assert "refused store-status" not in caplog.text
 
@@ -952,15 +897,15 @@ async def test_many_late_records_are_one_line_a_minute(
 
 
 async def test_a_name_that_is_no_zone_is_told_once_a_store(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = encode_zone(STORE, "america/new_york")
-    await desk.take(value, value, spec=STORE_TIMEZONES)
-    await desk.take(value, spec=STORE_TIMEZONES)
+    await harness.deliver(value, value, spec=STORE_TIMEZONES)
+    await harness.deliver(value, spec=STORE_TIMEZONES)
     line = (
         f"store {STORE}: 'america/new_york' is not an IANA time zone: the default one, "
         "America/Chicago, applies"
     )
     assert caplog.messages.count(line) == 1
-    await desk.take(encode_zone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
+    await harness.deliver(encode_zone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
     assert caplog.text.count("is not an IANA time zone") == 1

@@ -22,10 +22,8 @@ from stream_app.domain.timestamps import MINUTE
 from stream_app.kafka.safe_records import UnreadableRecords
 from stream_app.worker.consumer import ChunkMessage, ChunkScheduler
 from stream_app.worker.facts.keys import decode_fact
-from tests.agent_fakes import NOW, FakeEvent, FakeStream, settle, store_in
+from tests.agent_fakes import NOW, PARTITIONS, FakeEvent, FakeStream, Harness, settle, store_in
 from tests.fake_record import FakeRecord
-from tests.unit.worker.agents.test_ingest import Desk as IngestDesk
-from tests.unit.worker.agents.test_reports import Desk as ReportsDesk
 
 if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec
@@ -55,25 +53,25 @@ def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
 async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
     spec: TopicSpec,
 ) -> None:
-    desk = IngestDesk()
-    desk.publisher.sends.at_once = False
+    harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
+    harness.publisher.sends.at_once = False
     events = handed_out(spec, unreadable(spec, 4, 9))
-    await desk.run(*events, spec=spec)
-    (letter,) = desk.publisher.letters
+    await harness.run(*events, spec=spec)
+    (letter,) = harness.publisher.letters
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
     assert (letter.reason, letter.original, letter.key) == ("unknown codec 5", None, None)
     assert dead_letter_key(letter) == f"{spec.name}/0/4/9".encode()
-    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 4
+    assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 4
 
-    desk.publisher.sends.arrive()
+    harness.publisher.sends.arrive()
     await settle()
-    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
+    assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 async def test_the_records_around_it_are_applied() -> None:
-    desk = IngestDesk()
+    harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
     zones = STORE_TIMEZONES
     events = handed_out(
         zones,
@@ -81,34 +79,34 @@ async def test_the_records_around_it_are_applied() -> None:
         unreadable(zones, 4, 9),
         good(zones, 10, encode_zone(STORE, "Asia/Tokyo")),
     )
-    await desk.run(*events, spec=zones)
-    assert [decode_fact(value)[1] for value in desk.facts.content.values()] == [b"Asia/Tokyo"]
-    assert len(desk.publisher.letters) == 1
-    assert desk.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
-    assert desk.owned_partitions.owned[0].applied(zones.name) == 11
+    await harness.run(*events, spec=zones)
+    assert [decode_fact(value)[1] for value in harness.facts.content.values()] == [b"Asia/Tokyo"]
+    assert len(harness.publisher.letters) == 1
+    assert harness.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
+    assert harness.owned_partitions.owned[0].applied(zones.name) == 11
 
     polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
-    await desk.run(*polls)
-    assert len(desk.polls()) == 1
-    assert len(desk.publisher.letters) == 2
+    await harness.run(*polls)
+    assert len(harness.polls(STORE)) == 1
+    assert len(harness.publisher.letters) == 2
 
 
 @pytest.mark.parametrize("spec", [REPORT_REQUESTS, STORE_QUERIES])
 async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None:
-    desk = ReportsDesk()
+    harness = Harness({0: [STORE]})
     events = handed_out(spec, unreadable(spec, 4, 9))
-    await desk.reports.requests(FakeStream(events))
+    await harness.reports.requests(FakeStream(events))
     await settle()
-    (letter,) = desk.publisher.letters
+    (letter,) = harness.publisher.letters
     assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
-    assert desk.publisher.reports == []
-    assert desk.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
+    assert harness.publisher.reports == []
+    assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]
 
 
 async def test_it_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    desk = IngestDesk()
-    await desk.run(*handed_out(STORE_STATUS, unreadable(STORE_STATUS, 4, 9)))
+    harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
+    await harness.run(*handed_out(STORE_STATUS, unreadable(STORE_STATUS, 4, 9)))
     assert [message for message in caplog.messages if "store-status" in message] == [
         "store-status/0: offsets 4 to 9 cannot be read: unknown codec 5"
     ]
