@@ -50,7 +50,7 @@ class FakeConnection:
         return sent
 
 
-class Desk:
+class Harness:
     """A service among fakes."""
 
     def __init__(self) -> None:
@@ -70,50 +70,50 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    desk.log.close()
+async def harness() -> Iterator[Harness]:
+    harness = Harness()
+    yield harness
+    harness.log.close()
 
 
-async def test_the_answer_is_the_complete_report(desk: Desk) -> None:
+async def test_the_answer_is_the_complete_report(harness: Harness) -> None:
     answer, _ = await asyncio.gather(
-        desk.service.answer(QUERY),
-        desk.happen(
+        harness.service.answer(QUERY),
+        harness.happen(
             ReportEvent(QUERY.report_id, "running", 1),
             ReportEvent(QUERY.report_id, "complete", 2, report=ReportDocument.decode(CONTENT)),
         ),
     )
 
     assert answer.document == ReportDocument.decode(CONTENT)
-    assert desk.connection.topics == [STORE_QUERIES.name]
-    assert desk.changes._waiting == {}
+    assert harness.connection.topics == [STORE_QUERIES.name]
+    assert harness.changes._waiting == {}
 
 
-async def test_an_answer_that_failed_says_why(desk: Desk) -> None:
+async def test_an_answer_that_failed_says_why(harness: Harness) -> None:
     async def ask() -> None:
         with pytest.raises(ReportError, match="no longer kept"):
-            await desk.service.answer(QUERY)
+            await harness.service.answer(QUERY)
 
     failed = ReportEvent(QUERY.report_id, "failed", 2, reason="the polls are no longer kept")
-    await asyncio.gather(ask(), desk.happen(failed))
+    await asyncio.gather(ask(), harness.happen(failed))
 
 
-async def test_nobody_waits_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_waits_for_ever(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "QUERY_SECONDS", 0.01)
     with pytest.raises(WorkersBehindError, match="no worker answered"):
-        await desk.service.answer(QUERY)
-    assert desk.changes._waiting == {}
+        await harness.service.answer(QUERY)
+    assert harness.changes._waiting == {}
 
 
 async def test_an_overdue_query_fails_on_its_own_topic(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    desk.connection.trouble = None
-    desk.connection.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
-    desk.log.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
-    await desk.service.start()
-    await desk.connection.sent.wait()
-    await desk.service.stop()
-    assert set(desk.connection.topics) == {QUERY_RESULTS.name}
+    harness.connection.trouble = None
+    harness.connection.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
+    harness.log.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
+    await harness.service.start()
+    await harness.connection.sent.wait()
+    await harness.service.stop()
+    assert set(harness.connection.topics) == {QUERY_RESULTS.name}
