@@ -7,47 +7,44 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api.fleet import badge_routes as badges
-from api.fleet import routes as fleet
-from api.health import routes as health
-from api.http import static_files as pages
+from api.fleet import resource as fleet
+from api.health import resource as health
 from api.http.connections import SERVER_OPTIONS
-from api.http.described_parameters import described_parameters_only
 from api.http.event_stream import EventStreams
 from api.http.host_and_origin import own_hosts_only
 from api.http.problems import problem_middleware
 from api.http.response_headers import complete_headers
 from api.http.services import provide
-from api.ingest import routes as statuses
-from api.metrics import counted
-from api.openapi import routes as documents
+from api.ingest import resource as ingest
+from api.openapi import resource as documents
+from api.openapi.described_parameters import described_parameters_only
+from api.openapi.operation import operations_of
 from api.openapi.routes import Documents
+from api.pages import resource as pages
+from api.public import resource as public
 from api.public.app import MOUNTED_AT, public_app
-from api.reports import diff_routes as diff
-from api.reports import event_routes as report_events
-from api.reports import routes as reports
-from api.stores import query_routes as store_views
-from api.stores import routes as stores
+from api.reports import resource as reports
+from api.request_metrics import counted
+from api.stores import resource as stores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from api.gateway import Gateway
 
-_ROUTES: Final = (
-    badges,
-    diff,
-    documents,
-    fleet,
-    health,
-    pages,
-    report_events,
-    reports,
-    statuses,
-    store_views,
-    stores,
+RESOURCES: Final = (
+    fleet.RESOURCE,
+    public.RESOURCE,
+    reports.RESOURCE,
+    ingest.RESOURCE,
+    stores.RESOURCE,
+    health.RESOURCE,
+    documents.RESOURCE,
+    pages.RESOURCE,
 )
-"""The modules of the endpoints."""
+"""All parts of the API, in the order of its document."""
+
+OPERATIONS: Final = operations_of(RESOURCES)
 
 
 def create_app(gateway: Gateway) -> web.Application:
@@ -77,16 +74,17 @@ def create_app(gateway: Gateway) -> web.Application:
             counted(gateway.metrics),
             own_hosts_only(settings.api_host, settings),
             problem_middleware,
-            described_parameters_only(),
+            described_parameters_only(OPERATIONS),
         ],
         handler_args=SERVER_OPTIONS,
     )
     services = {**gateway.services, EventStreams: streams}
-    provide(app, {**services, Documents: Documents(app, settings)})
+    provide(app, {**services, Documents: Documents(app, RESOURCES, settings)})
     app.cleanup_ctx.extend([run_gateway, watch_delays])
     app.on_shutdown.append(begin_to_stop)
     app.on_response_prepare.append(complete_headers)
-    for module in _ROUTES:
-        app.add_routes(module.routes)
+    for resource in RESOURCES:
+        for table in resource.routes:
+            app.add_routes(table)
     app.add_subapp(f"{MOUNTED_AT}/", public_app(gateway.public_status))
     return app

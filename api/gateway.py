@@ -33,6 +33,7 @@ from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, StoreView
+from api.webhooks.deliveries import WebhookDeliveries
 from api.webhooks.service import WebhookService
 from stream_app.contracts.access import api_process
 from stream_app.contracts.topics import (
@@ -66,7 +67,7 @@ class Gateway:
         report_service: requests for reports, and their results.
         store_service: which stores there are.
         fleet_service: the stores as they are now.
-        webhooks: tells others of a report's end.
+        webhooks: registers the webhooks of reports.
         public_status: what the status page shows.
         ingestion: takes what stores report.
         bodies: the request bodies that are being read.
@@ -126,6 +127,12 @@ class Gateway:
             clock,
             self._connection.send,
             self._connection.require_connected,
+        )
+        self._webhook_deliveries = WebhookDeliveries(
+            settings,
+            clock,
+            self._connection.send,
+            self._connection.require_connected,
             self.report_service,
             self.metrics,
         )
@@ -179,9 +186,9 @@ class Gateway:
                 unowned_partitions=lambda: unowned_count(self._progress.unowned()),
                 unacknowledged_bytes=lambda: budget.used,
                 open_reports=self._report_log.open_count,
-                waiting_webhooks=self.webhooks.waiting,
-                deferred_webhooks=self.webhooks.deferred,
-                crowded_webhook_hosts=self.webhooks.crowded,
+                waiting_webhooks=self._webhook_deliveries.waiting,
+                deferred_webhooks=self._webhook_deliveries.deferred,
+                crowded_webhook_hosts=self._webhook_deliveries.crowded,
             )
         )
 
@@ -189,12 +196,12 @@ class Gateway:
         """Begin to connect; returns at once."""
         await self._connection.start()
         await self.report_service.start()
-        await self.webhooks.start()
+        await self._webhook_deliveries.start()
         await self.fleet_service.start()
 
     async def stop(self) -> None:
         """Send what is under way if the broker takes it soon, and disconnect."""
-        await self.webhooks.stop()
+        await self._webhook_deliveries.stop()
         await self.fleet_service.stop()
         await self.report_service.stop()
         await self.ingestion.stop(CLOSING_SECONDS)

@@ -6,13 +6,11 @@ what can be read when somebody asks is read then.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,11 +21,9 @@ from prometheus_client.exposition import generate_latest
 from stream_app.metrics import DeadLetterCounter, EventLoopDelay, new_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.core import Metric
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 UNMATCHED: Final = "unmatched"
 """The label of a request whose path no route has: the paths themselves have no end."""
@@ -38,7 +34,6 @@ BUCKET_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 """The upper ends of the latency histogram's buckets."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_EVENT_STREAM: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +118,22 @@ class ApiMetrics:
         """Read the number of open event streams there from now on."""
         self._open_streams = open_streams
 
-    def answered(self, request: web.Request, status: int, seconds: float | None) -> None:
+    def count_request(
+        self, method: str, route: str | None, status: int, seconds: float | None
+    ) -> None:
         """Count a request.
 
         Args:
-            request: the request.
+            method: any method, also one that does not exist.
+            route: the path of the route, with its variables; None: no route has the path.
             status: the status of its answer.
             seconds: how long the answer took; None: it is a stream, which lasts as long as
                 somebody listens.
         """
-        resource = request.match_info.route.resource
-        route = UNMATCHED if resource is None else resource.canonical
-        method = request.method if request.method in _METHODS else OTHER_METHOD
+        if route is None:
+            route = UNMATCHED
+        if method not in _METHODS:
+            method = OTHER_METHOD
         key = (route, method, status)
         self._requests[key] = self._requests.get(key, 0) + 1
         if seconds is not None:
@@ -239,22 +238,3 @@ def _read(sources: ApiSources) -> Iterator[Metric]:
         "Hosts and ports with webhooks that stay in Kafka: each is down, slow, or gets very many.",
         value=sources.crowded_webhook_hosts(),
     )
-
-
-def counted(metrics: ApiMetrics) -> Any:
-    """Make the middleware that counts every request; it must stand before all others."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        begun = time.perf_counter()
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            metrics.answered(request, error.status, time.perf_counter() - begun)
-            raise
-        stream = response.content_type == _EVENT_STREAM
-        seconds = None if stream else time.perf_counter() - begun
-        metrics.answered(request, response.status, seconds)
-        return response
-
-    return middleware

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.adapter import responses
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.specs.openapi.converter import to_json_schema
 
-from api.app import create_app
+from api.app import RESOURCES, create_app
 from api.openapi.openapi import openapi
 from stream_app.contracts.shapes.values import EXAMPLE_STORE
 from tests.fakes import FakeGateway
@@ -71,7 +71,7 @@ NO_SCHEMA_TELLS: Final = (
 def described() -> Any:
     """The API by its own description."""
     gateway: Any = FakeGateway()
-    api = schemathesis.openapi.from_dict(openapi(create_app(gateway)))
+    api = schemathesis.openapi.from_dict(openapi(create_app(gateway), RESOURCES))
     # a stream may never say more than the first event
     api.config.max_stream_events = 1
     return api

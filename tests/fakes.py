@@ -203,14 +203,7 @@ class FakeGateway:
             lambda: self.age or Freshness(now(), now()),
             self._answer,
         )
-        self.webhooks = WebhookService(
-            settings,
-            now,
-            self.broker.send,
-            self._answer,
-            self,  # type: ignore[arg-type]
-            self.metrics,
-        )
+        self.webhooks = WebhookService(settings, now, self.broker.send, self._answer)
         self.public_status = PublicStatus(
             settings.public_stores,
             self.fleet_service,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from api.fleet.schemas import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet.service import FleetService
 from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
 from api.http.event_stream import EventStreams
@@ -18,10 +19,6 @@ from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from api.fleet.view import StoreState
-
-PAGE_STORES: Final = 50
-MAX_PAGE_STORES: Final = 200
-MAX_PAGE: Final = 100_000
 
 _PART: Final = re.compile(r"[0-9a-fA-F-]{1,36}")
 

@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, Json
 from typing_extensions import TypedDict
 
-from api.fleet.routes import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet.service import FIGURES_SECONDS, MAX_TOLD, SIGN_OF_LIFE_SECONDS, TICK_SECONDS
 from api.fleet.view import Sort, State
 from api.http.event_stream import MAX_STREAMS
@@ -21,6 +20,15 @@ from api.openapi.operation import (
 )
 from stream_app.contracts.shapes.reports import NewestPoll, WindowFigures
 from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
+
+PAGE_STORES: Final = 50
+"""Stores of a page when a request names no limit."""
+
+MAX_PAGE_STORES: Final = 200
+"""Largest limit of a page, in stores."""
+
+MAX_PAGE: Final = 100_000
+"""Highest number of a page."""
 
 LocalTime = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 

@@ -1,7 +1,7 @@
-"""`GET /`, `GET /store/{store_id}` and `GET /assets/{name}`: the web page, from `api/web`.
+"""Static files of a folder as answers, with an ETag.
 
-Each answer is a file of this package, as it is. Browsers are told to load and to call nothing
-but this server, and to run no script or style that is not one of these files.
+Browsers are told to load and to call nothing but this server, and to run no script or style that
+is not one of these files.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-FOLDER: Final = Path(__file__).parents[1] / "web"
+    from pathlib import Path
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -70,31 +68,7 @@ def load(folder: Path) -> dict[str, Asset]:
     return assets
 
 
-ASSETS: Final = load(FOLDER)
-"""All files of the page by name: what is not among them is not served."""
-
-routes = web.RouteTableDef()
-
-
-@routes.get("/")
-async def fleet_page(request: web.Request) -> web.Response:
-    """The overview of all stores."""
-    return answer(request, ASSETS["index.html"])
-
-
-@routes.get("/store/{store_id}")
-async def store_page(request: web.Request) -> web.Response:
-    """The page of any store: its script asks for the store, and tells where there is none."""
-    return answer(request, ASSETS["store.html"])
-
-
-@routes.get("/assets/{name}")
-async def asset(request: web.Request) -> web.Response:
-    """A script, style or picture of a page."""
-    return asset_named(request, ASSETS)
-
-
-def asset_named(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
+def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
     """The file that a request's path names.
 
     Raises:
@@ -103,10 +77,10 @@ def asset_named(request: web.Request, assets: Mapping[str, Asset]) -> web.Respon
     found = assets.get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
-    return answer(request, found)
+    return asset_response(request, found)
 
 
-def answer(request: web.Request, asset: Asset) -> web.Response:
+def asset_response(request: web.Request, asset: Asset) -> web.Response:
     """A file as it is, or that it is still the one that the browser has."""
     known = request.if_none_match or ()
     if any(etag.value in ("*", asset.etag) for etag in known):

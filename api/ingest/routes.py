@@ -19,6 +19,7 @@ from api.http.responses import accepted
 from api.http.services import service_of
 from api.ingest.batch import MAX_REFUSED_ITEMS, SLICE_ITEMS, BatchIntake, TooManyRefusedError
 from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_body
+from api.ingest.schemas import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
 from api.ingest.service import IngestService
 from stream_app.contracts.api_paths import STATUS, STORE_STATUS
 from stream_app.contracts.bodies import poll_in
@@ -31,15 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 log = logging.getLogger(__name__)
-
-MAX_POLL_BYTES: Final = 65_536
-"""Body of a single poll, and a line of many."""
-
-MAX_ARRAY_BYTES: Final = 8 << 20
-"""A JSON array, which is read whole."""
-
-MAX_STREAM_BYTES: Final = 64 << 20
-"""NDJSON, which is read line by line."""
 
 SLICE_LINES: Final = 500
 """Lines between two looks at other requests: an object may have many."""

@@ -8,7 +8,6 @@ from typing_extensions import TypedDict
 
 from api.ingest.batch import MAX_REFUSED_ITEMS
 from api.ingest.rejected_items import LISTED_ITEMS
-from api.ingest.routes import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
 from api.openapi.operation import (
     JSON,
     Answer,
@@ -21,6 +20,15 @@ from api.openapi.operation import (
 from api.openapi.problem_schema import Problem
 from api.stores.schemas import STORE_ID
 from stream_app.contracts.shapes.values import Count, Instant, Status, StoreId, closed
+
+MAX_POLL_BYTES: Final = 65_536
+"""Largest body of one poll, and longest line of many."""
+
+MAX_ARRAY_BYTES: Final = 8 << 20
+"""Largest JSON array, which is read as a whole."""
+
+MAX_STREAM_BYTES: Final = 64 << 20
+"""Largest NDJSON body, which is read line by line."""
 
 
 @closed

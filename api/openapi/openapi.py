@@ -7,62 +7,17 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from api.fleet import badge_schemas as badges
-from api.fleet import schemas as fleet
-from api.health import schemas as health
 from api.http.host_and_origin import SAFE_METHODS
-from api.ingest import schemas as statuses
-from api.openapi import schemas as documents
 from api.openapi.json_schema import Schemas
-from api.openapi.operation import BAD_QUERY, BAD_QUERY_TEXT, FAILURE, FOREIGN
-from api.public import schemas as public
-from api.reports import diff_schemas as diff
-from api.reports import event_schemas as report_events
-from api.reports import schemas as reports
-from api.stores import query_schemas as store_views
-from api.stores import schemas as stores
+from api.openapi.operation import BAD_QUERY, BAD_QUERY_TEXT, FAILURE, FOREIGN, operations_of
 from stream_app import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aiohttp import web
 
-    from api.openapi.operation import Answer, Operation, Parameter
-
-GROUPS: Final[Mapping[str, Mapping[tuple[str, str], Operation]]] = {
-    "fleet": {**fleet.OPERATIONS, **badges.OPERATIONS, **public.OPERATIONS},
-    "reports": {**reports.OPERATIONS, **report_events.OPERATIONS, **diff.OPERATIONS},
-    "polls": statuses.OPERATIONS,
-    "stores": {**stores.OPERATIONS, **store_views.OPERATIONS},
-    "health": health.OPERATIONS,
-    "documents": documents.OPERATIONS,
-}
-"""Of every route, by method and path, in groups as a reader meets them."""
-
-GROUP_TEXTS: Final = {
-    "fleet": "All stores as they are now: states, events, badges, the public status page.",
-    "reports": "Ask for uptime and downtime of any time, follow a report, fetch it, compare it.",
-    "polls": "Send what stores say of themselves.",
-    "stores": "Business hours and time zones of stores, and one store's timeline and incidents.",
-    "health": "For load balancers, and for Prometheus.",
-    "documents": "This description, for people and for programs.",
-}
-"""What each group is for, in a sentence."""
-
-OPERATIONS: Final = {
-    key: operation for group in GROUPS.values() for key, operation in group.items()
-}
-
-NOT_DESCRIBED: Final = {
-    ("GET", "/"): "a page for people",
-    ("GET", "/store/{store_id}"): "a page for people",
-    ("GET", "/public/"): "a page for people",
-    ("GET", "/public/assets/{name}"): "files of that page, which nothing else asks for",
-    ("GET", "/assets/{name}"): "files of those pages, which nothing else asks for",
-    ("GET", "/docs/{file}"): "files of a page, which nothing else asks for",
-}
-"""Routes that the document leaves out, and why."""
+    from api.openapi.operation import Answer, Operation, Parameter, Resource
 
 TITLE: Final = "Store uptime"
 
@@ -81,27 +36,35 @@ class DescriptionError(Exception):
     """Routes and descriptions do not belong together."""
 
 
-def openapi(app: web.Application) -> dict[str, Any]:
-    """The document.
+def openapi(app: web.Application, resources: Sequence[Resource]) -> dict[str, Any]:
+    """Return the document.
+
+    Args:
+        app: the application that serves the resources.
+        resources: all of them, in the order of the document.
 
     Raises:
         DescriptionError: a route has no description, or a description no route.
     """
     handlers = dict(_routes(app))
-    told = OPERATIONS.keys() | NOT_DESCRIBED.keys()
-    if handlers.keys() != told:
+    known = {*operations_of(resources), *(key for each in resources for key in each.not_described)}
+    if handlers.keys() != known:
         raise DescriptionError(
-            f"not described: {sorted(handlers.keys() - told)}; "
-            f"no route: {sorted(told - handlers.keys())}"
+            f"not described: {sorted(handlers.keys() - known)}; "
+            f"no route: {sorted(known - handlers.keys())}"
         )
     schemas = Schemas("#/components/schemas/")
     paths: dict[str, Any] = {}
-    for group, operations in GROUPS.items():
-        for (method, path), operation in operations.items():
+    groups: dict[str, str] = {}
+    for resource in resources:
+        if resource.group is None:
+            continue
+        groups[resource.group.name] = resource.group.text
+        for (method, path), operation in resource.operations.items():
             handler = handlers[method, path]
             paths.setdefault(path, {})[method.lower()] = {
                 "operationId": handler.__name__,
-                "tags": [group],
+                "tags": [resource.group.name],
                 "summary": (inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
                 **_operation(operation, schemas, changes=method not in SAFE_METHODS),
             }
@@ -113,7 +76,7 @@ def openapi(app: web.Application) -> dict[str, Any]:
             "description": _TEXT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": group, "description": GROUP_TEXTS[group]} for group in GROUPS],
+        "tags": [{"name": name, "description": text} for name, text in groups.items()],
         "paths": paths,
         "components": {"schemas": schemas.definitions},
     }

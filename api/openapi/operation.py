@@ -10,7 +10,9 @@ from api.http.request_body import IDLE_SECONDS, WHOLE_SECONDS
 from api.openapi.problem_schema import Problem, Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from aiohttp import web
 
 JSON: Final = "application/json"
 STREAM: Final = "text/event-stream"
@@ -83,6 +85,40 @@ class Operation:
     text: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
+
+
+Key = tuple[str, str]
+"""An operation's method and path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of operations in the document, and a sentence on what it is for."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A part of the API: its routes, and what the document says of them.
+
+    Attributes:
+        routes: tables of routes; empty where an application of its own serves them.
+        group: where the document has its operations; None: it has none.
+        operations: the description of every operation.
+        not_described: routes that the document leaves out, and why.
+    """
+
+    routes: tuple[web.RouteTableDef, ...] = ()
+    group: Group | None = None
+    operations: Mapping[Key, Operation] = field(default_factory=dict)
+    not_described: Mapping[Key, str] = field(default_factory=dict)
+
+
+def operations_of(resources: Iterable[Resource]) -> dict[Key, Operation]:
+    """Return the operations of all resources."""
+    return {key: each for resource in resources for key, each in resource.operations.items()}
 
 
 RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Seconds)}

@@ -16,6 +16,9 @@ from api.openapi.asyncapi import asyncapi
 from api.openapi.openapi import openapi
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.openapi.operation import Resource
     from stream_app.settings import Settings
 
 _DESCRIPTION: Final = Path(__file__).parent
@@ -55,14 +58,17 @@ routes = web.RouteTableDef()
 class Documents:
     """What describes an application, made when it is first asked for."""
 
-    def __init__(self, app: web.Application, settings: Settings) -> None:
+    def __init__(
+        self, app: web.Application, resources: Sequence[Resource], settings: Settings
+    ) -> None:
         self._app = app
+        self._resources = resources
         self._settings = settings
 
     @cached_property
     def openapi(self) -> bytes:
         """The OpenAPI document."""
-        return orjson.dumps(openapi(self._app))
+        return orjson.dumps(openapi(self._app, self._resources))
 
     @cached_property
     def asyncapi(self) -> bytes:

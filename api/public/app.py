@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.fleet.badge import WINDOWS, fleet_badge, store_badge
-from api.http.described_parameters import described_parameters_only
 from api.http.host_and_origin import own_hosts_only
 from api.http.problems import ProblemError, problem_middleware
 from api.http.query_params import enum_param
 from api.http.response_headers import complete_headers
 from api.http.responses import json_response, svg_response
 from api.http.services import provide, service_of
-from api.http.static_files import answer, asset_named, load
+from api.http.static_files import asset_response, load, named_asset_response
+from api.openapi.described_parameters import described_parameters_only
+from api.public.schemas import OPERATIONS
 from api.public.status import PublicStatus
 from stream_app.contracts.fields import parse_uuid
 
@@ -33,7 +34,9 @@ routes = web.RouteTableDef()
 
 def public_app(status: PublicStatus) -> web.Application:
     """Make the application that is a part of another one."""
-    app = web.Application(middlewares=[problem_middleware, described_parameters_only(MOUNTED_AT)])
+    app = web.Application(
+        middlewares=[problem_middleware, described_parameters_only(OPERATIONS, MOUNTED_AT)]
+    )
     provide(app, {PublicStatus: status})
     app.add_routes(routes)
     return app
@@ -51,13 +54,13 @@ def public_site(status: PublicStatus, settings: Settings) -> web.Application:
 async def page(request: web.Request) -> web.Response:
     """The page."""
     _chosen(request)
-    return answer(request, ASSETS["public.html"])
+    return asset_response(request, ASSETS["public.html"])
 
 
 @routes.get("/assets/{name}")
 async def asset(request: web.Request) -> web.Response:
     """A script, style or picture of the page."""
-    return asset_named(request, ASSETS)
+    return named_asset_response(request, ASSETS)
 
 
 @routes.get("/status.json")

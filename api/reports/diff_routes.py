@@ -13,6 +13,7 @@ from api.http.request_body import RequestBodies
 from api.http.responses import json_response
 from api.http.services import service_of
 from api.reports.diff import changed_settings, differences
+from api.reports.diff_schemas import MAX_CHANGES
 from api.reports.representations import gone
 from api.reports.rows import named_rows
 from api.reports.service import ReportService
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from api.reports.diff import Change
     from api.reports.view import ReportState
     from stream_app.contracts.report_results import ReportDocument
-
-MAX_CHANGES: Final = 1_000
-"""Rows that one answer tells; of more it tells how many they are."""
 
 _TURN_ROWS: Final = 500
 

@@ -14,6 +14,7 @@ from api.http.responses import accepted, json_response
 from api.http.services import service_of
 from api.reports.progress import progress_of
 from api.reports.representations import optional_columns, report_answer
+from api.reports.schemas import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_STORES_BYTES
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
 from api.webhooks.service import WebhookService
@@ -21,7 +22,6 @@ from stream_app.contracts.fields import known_fields_only, parse_uuid
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.contracts.report_requests import (
     FORM_FIELDS,
-    MAX_STORES_NAMED,
     FleetRequest,
     ReportRequest,
     form_in,
@@ -35,16 +35,8 @@ if TYPE_CHECKING:
 
 POLL_AGAIN_SECONDS: Final = 1
 
-MAX_BODY_BYTES: Final = 65_536
-"""Of a request that names no stores but the one in its path."""
-
-MAX_STORES_BYTES: Final = 64 * MAX_STORES_NAMED
-"""Of a request that names as many as it may."""
-
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 """Name space of report ids made from an Idempotency-Key: any API process makes the same."""
-
-MAX_KEY_LENGTH: Final = 255
 
 _FIELDS: Final = ("reference_time", "end", *FORM_FIELDS, "webhook")
 

@@ -19,10 +19,10 @@ from api.openapi.operation import (
     unavailable,
 )
 from api.reports.representations import CSV, PARQUET, OptionalColumn, header_of
-from api.reports.routes import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_STORES_BYTES
 from api.reports.service import MAX_OPEN_REPORTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from api.webhooks.allowlist import MAX_URL_LENGTH
+from stream_app.contracts.report_requests import MAX_STORES_NAMED
 from stream_app.contracts.report_results import PROVENANCE
 from stream_app.contracts.shapes.reports import (
     DailyReport,
@@ -45,6 +45,15 @@ from stream_app.contracts.shapes.values import (
     closed,
 )
 from stream_app.domain.report import CSV_HEADER
+
+MAX_BODY_BYTES: Final = 65_536
+"""Largest body of a request for the report of one store."""
+
+MAX_STORES_BYTES: Final = 64 * MAX_STORES_NAMED
+"""Largest body of a request for the report of many stores."""
+
+MAX_KEY_LENGTH: Final = 255
+"""Longest Idempotency-Key, in characters."""
 
 
 @closed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -12,6 +12,7 @@ from api.http.responses import json_response
 from api.http.services import service_of
 from api.stores.local_clock import utc_offsets
 from api.stores.queries import SETTINGS_FIELDS, StoreQueries
+from api.stores.query_schemas import PAGE_INCIDENTS
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_results import MAX_INCIDENTS
 from stream_app.domain.report_spec import ReportSpec
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_app.contracts.report_requests import Detail
-
-PAGE_INCIDENTS: Final = 100
 
 routes = web.RouteTableDef()
 

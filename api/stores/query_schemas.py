@@ -10,7 +10,6 @@ from api.fleet.schemas import LocalTime
 from api.fleet.view import State
 from api.openapi.operation import JSON, Answer, Operation, Parameter, problem, unavailable
 from api.reports.service import QUERY_SECONDS
-from api.stores.query_routes import PAGE_INCIDENTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from stream_app.contracts.report_results import MAX_INCIDENTS, MAX_INTERVALS
 from stream_app.contracts.shapes.reports import Incident, Interval, LocalDay, NewestPoll, Window
@@ -24,6 +23,9 @@ from stream_app.contracts.shapes.values import (
 )
 from stream_app.domain.report_spec import MAX_SPAN
 from stream_app.domain.timestamps import DAY
+
+PAGE_INCIDENTS: Final = 100
+"""Incidents of a page when a request names no limit."""
 
 
 @closed

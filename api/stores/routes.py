@@ -16,6 +16,7 @@ from api.http.responses import accepted, json_response
 from api.http.services import service_of
 from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.ingest.service import IngestService
+from api.stores.schemas import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.bodies import hours_in, zone_in
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_app.domain.business_hours import Row
-
-MAX_HOURS_BYTES: Final = 256 << 10
-"""The most rows of hours, as objects, fit."""
-
-MAX_TIMEZONE_BYTES: Final = 65_536
-
-PAGE_STORES: Final = 100
-MAX_PAGE_STORES: Final = 1_000
 
 _EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
 _EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'

@@ -16,7 +16,6 @@ from api.openapi.operation import (
     problem,
     unavailable,
 )
-from api.stores.routes import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from stream_app.contracts.business_hours import MAX_HOURS_ROWS
 from stream_app.contracts.shapes.values import (
     ClosingTime,
@@ -28,6 +27,18 @@ from stream_app.contracts.shapes.values import (
     closed,
 )
 from stream_app.domain.identifiers import UUID_PREFIX
+
+MAX_HOURS_BYTES: Final = 256 << 10
+"""Largest body of business hours: the most rows fit, also as objects."""
+
+MAX_TIMEZONE_BYTES: Final = 65_536
+"""Largest body of a time zone."""
+
+PAGE_STORES: Final = 100
+"""Store ids of a page when a request names no limit."""
+
+MAX_PAGE_STORES: Final = 1_000
+"""Largest limit of a page, in store ids."""
 
 
 @closed

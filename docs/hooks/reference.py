@@ -13,7 +13,7 @@ import click
 from mkdocs.structure.files import File
 from record_fields import referred, shape_section, with_their_parts
 
-from api.app import create_app
+from api.app import RESOURCES, create_app
 from api.gateway import Gateway
 from api.openapi.asyncapi import asyncapi
 from api.openapi.openapi import openapi
@@ -86,7 +86,7 @@ def _settings() -> Iterator[str]:
 
 
 def _http() -> Iterator[str]:
-    document = openapi(create_app(Gateway(_default_settings(), lambda: 0)))
+    document = openapi(create_app(Gateway(_default_settings(), lambda: 0)), RESOURCES)
     yield "# HTTP"
     yield ""
     yield document["info"]["description"]

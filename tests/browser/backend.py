@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from api.app import create_app
-from api.http import static_files as pages
+from api.app import RESOURCES, create_app
 from api.http.problems import ProblemError, problem_middleware
 from api.http.services import provide
 from api.openapi import routes as documents
+from api.pages import routes as pages
 from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
 from tests.browser import data
@@ -68,7 +68,7 @@ class Backend:
         app.add_routes(pages.routes)
         app.add_routes(documents.routes)
         gateway: Any = FakeGateway()
-        described = documents.Documents(create_app(gateway), gateway.settings)
+        described = documents.Documents(create_app(gateway), RESOURCES, gateway.settings)
         provide(app, {documents.Documents: described})
         app.add_subapp("/public/", self.public.app())
         app.add_routes(

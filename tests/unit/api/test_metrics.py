@@ -8,7 +8,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import UNMATCHED, ApiMetrics, ApiSources, counted
+from api.metrics import UNMATCHED, ApiMetrics, ApiSources
+from api.request_metrics import counted
 from tests.unit.api.answers import STORE
 
 if TYPE_CHECKING:

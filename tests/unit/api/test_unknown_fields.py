@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from api.openapi.openapi import OPERATIONS
+from api.app import OPERATIONS
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:

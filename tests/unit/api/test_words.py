@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.http.static_files import FOLDER
+from api.pages.routes import FOLDER
 from api.public.app import ASSETS as PUBLIC_ASSETS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.http.problems import ProblemError, problem_middleware
-from api.reports.routes import MAX_BODY_BYTES
+from api.reports.schemas import MAX_BODY_BYTES
 from stream_app.errors import BrokerUnavailableError, ReportError, TableError
 from tests.unit.api.answers import REPORT, STORE, problem_of
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.http.static_files import ASSETS, CONTENT_SECURITY_POLICY, FOLDER
+from api.http.static_files import CONTENT_SECURITY_POLICY
+from api.pages.routes import ASSETS, FOLDER
 from api.public.app import ASSETS as PUBLIC_ASSETS
 from tests.unit.api.answers import STORE, problem_of
 

@@ -17,7 +17,7 @@ from api.ingest import batch as batch_intake
 from api.ingest import rejected_items as refused_items
 from api.ingest import routes as statuses
 from api.ingest import service as ingestion
-from api.ingest.routes import MAX_POLL_BYTES
+from api.ingest.schemas import MAX_POLL_BYTES
 from api.ingest.service import POLL_BYTES
 from api.kafka import publisher as outgoing
 from stream_app.contracts.partitioning import partition_of

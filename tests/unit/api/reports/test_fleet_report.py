@@ -14,8 +14,8 @@ import pytest
 
 from api.reports import representations as report_answers
 from api.reports import rows as fleet_report
-from api.reports.routes import MAX_STORES_BYTES
 from api.reports.rows import csv_chunks, json_chunks, rows_in_order
+from api.reports.schemas import MAX_STORES_BYTES
 from api.reports.service import MAX_OPEN_REPORTS
 from stream_app.contracts.report_requests import FLEET, MAX_STORES_NAMED, FleetRequest
 from stream_app.domain.report import CSV_HEADER

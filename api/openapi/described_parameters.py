@@ -9,18 +9,17 @@ filters of the page, and mail programs and chats add parameters of their own to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
 from api.openapi.json_schema import Schemas
-from api.openapi.openapi import OPERATIONS
 from stream_app.contracts.fields import listed, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from api.http.problems import Handler
-    from api.openapi.operation import Operation
+    from api.openapi.operation import Key, Operation
 
 QueryParameters = Mapping[str, bool]
 """The names of an operation's query parameters, and whether each may be said more than once."""
@@ -35,21 +34,21 @@ def _query_parameters(operation: Operation) -> QueryParameters:
     }
 
 
-_KNOWN: Final = {key: _query_parameters(operation) for key, operation in OPERATIONS.items()}
-
-
-def described_parameters_only(mounted_at: str = "") -> Any:
+def described_parameters_only(operations: Mapping[Key, Operation], mounted_at: str = "") -> Any:
     """Make the middleware that refuses what the operation of a request does not describe.
 
     Args:
+        operations: all that the application serves.
         mounted_at: where the paths of the application begin in the description, for one that is
             served by itself too.
     """
 
+    described = {key: _query_parameters(operation) for key, operation in operations.items()}
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.query_string:
-            known = _known_in(request, mounted_at)
+            known = described.get(_key_of(request, mounted_at))
             if known is not None:
                 reject_unknown_params(request, known)
         return await handler(request)
@@ -76,12 +75,10 @@ def reject_unknown_params(request: web.Request, known: QueryParameters) -> None:
             raise RecordError(f"{name} is empty: give it a value, or leave it out")
 
 
-def _known_in(request: web.Request, mounted_at: str) -> QueryParameters | None:
+def _key_of(request: web.Request, mounted_at: str) -> Key:
     resource = request.match_info.route.resource
-    if resource is None:
-        # no such path, or no such method
-        return None
-    path = mounted_at + resource.canonical.removeprefix(mounted_at)
+    # without a resource there is no such path, or no such method
+    path = "" if resource is None else resource.canonical.removeprefix(mounted_at)
     # aiohttp answers HEAD wherever it answers GET
     method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-    return _KNOWN.get((method, path))
+    return method, mounted_at + path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.app import create_app
-from api.openapi.openapi import NOT_DESCRIBED, OPERATIONS, openapi
+from api.app import OPERATIONS, RESOURCES, create_app
+from api.openapi.openapi import openapi
 from api.public.app import MOUNTED_AT, public_app
 from tests.conformance import described
 from tests.fakes import FakeGateway
@@ -29,9 +29,12 @@ def all_routes(app: Any) -> Iterator[tuple[str, str]]:
 ROUTES = sorted(all_routes(create_app(FakeGateway())))  # type: ignore[arg-type]
 
 
+not_described = {key for resource in RESOURCES for key in resource.not_described}
+
+
 def is_page(route: tuple[str, str]) -> bool:
     method, path = route
-    return (method.replace("HEAD", "GET"), path) in NOT_DESCRIBED
+    return (method.replace("HEAD", "GET"), path) in not_described
 
 
 ASKED = [route for route in ROUTES if not is_page(route)]
@@ -124,7 +127,7 @@ async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> No
 
 
 def test_every_operation_says_so() -> None:
-    document = openapi(create_app(FakeGateway()))  # type: ignore[arg-type]
+    document = openapi(create_app(FakeGateway()), RESOURCES)  # type: ignore[arg-type]
     told = [
         operation["responses"]["422"]["description"]
         for methods in document["paths"].values()

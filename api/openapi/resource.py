@@ -1,0 +1,15 @@
+"""The documents that describe the API, as a resource of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.openapi import routes, schemas
+from api.openapi.operation import Group, Resource
+
+RESOURCE: Final = Resource(
+    group=Group("documents", "This description, for people and for programs."),
+    routes=(routes.routes,),
+    operations=schemas.OPERATIONS,
+    not_described={("GET", "/docs/{file}"): "files of a page, which nothing else asks for"},
+)

@@ -1,0 +1,18 @@
+"""The status page as a resource of the API; `app.py` there is its application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.fleet.resource import GROUP
+from api.openapi.operation import Resource
+from api.public import schemas
+
+RESOURCE: Final = Resource(
+    group=GROUP,
+    operations=schemas.OPERATIONS,
+    not_described={
+        ("GET", "/public/"): "a page for people",
+        ("GET", "/public/assets/{name}"): "files of that page, which nothing else asks for",
+    },
+)
