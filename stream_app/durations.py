@@ -36,5 +36,5 @@ def format_duration(microseconds: int) -> str:
 
 
 def is_duration(text: str) -> bool:
-    """Whether a text is a duration as `format_duration` writes it."""
+    """Check whether a text is a duration as `format_duration` writes it."""
     return _DURATION.fullmatch(text) is not None

@@ -62,7 +62,7 @@ class RefusedRowsError(StoreUptimeError):
 
 
 class WorkersBehindError(StoreUptimeError):
-    """What was asked depends on records that the workers have not applied yet."""
+    """The answer depends on records that the workers have not applied yet."""
 
 
 class OverloadedError(StoreUptimeError):

@@ -19,10 +19,10 @@ _BY_NAME: Final = re.compile(
     r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
     r"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
-"""What only a service's variable is called."""
+"""Matches names that only variables of services have."""
 
 _BY_VALUE: Final = re.compile(r".+_PORT")
-"""What a setting may be called too."""
+"""Matches names that settings may have too."""
 
 _ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:[0-9]+")
 
@@ -30,11 +30,11 @@ _ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:[0-9]+")
 def is_service_link(
     variable: str, environment: Mapping[str, str], settings: Container[str]
 ) -> bool:
-    """Whether Kubernetes made a variable of a service, so that it is no setting.
+    """Check whether Kubernetes made a variable of a service, so that it is no setting.
 
     Where the name is one of a setting, the value must be an address such as
     `tcp://10.0.0.1:8000`, and the service's `..._SERVICE_HOST` must be there too. Otherwise
-    somebody wrote the variable, and is told that its value is wrong.
+    a person wrote the variable, and its value is reported as wrong.
 
     Args:
         variable: the variable's name.
@@ -49,7 +49,7 @@ def is_service_link(
 
 
 def is_address(value: str) -> bool:
-    """Whether a value is what Kubernetes writes of a service's port."""
+    """Check whether a value is one that Kubernetes writes for the port of a service."""
     return _ADDRESS.fullmatch(value) is not None
 
 

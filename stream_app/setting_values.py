@@ -1,4 +1,4 @@
-"""How each kind of setting is read from text and written as text."""
+"""The kinds of settings: how each is read from text and written as text."""
 
 # no `from __future__ import annotations`: pydantic reads the annotations
 import base64
@@ -30,7 +30,7 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105  it stands before every secret
 class Text:
     """Is the metadata of a setting's type: how its value is read and written.
 
-    A value that is no text was read already and is taken as it is.
+    A value that is no text was read already and stays as it is.
 
     Attributes:
         parse: reads the value; raises `ValueError` with what is wrong.

@@ -53,12 +53,12 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path, password: str) -> None:
     if len(password.encode()) > _MAX_PASSWORD_BYTES:
         raise SettingsError(f"{_KEY_PASSWORD} is longer than {_MAX_PASSWORD_BYTES} bytes")
-    asked = False
+    was_asked = False
 
     def answer() -> str:
         # without an answer OpenSSL would ask on the terminal
-        nonlocal asked
-        asked = True
+        nonlocal was_asked
+        was_asked = True
         return password
 
     said = f"{_KEY_FILE}={str(key)!r}"
@@ -67,14 +67,14 @@ def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path, pas
     except OSError as error:
         if getattr(error, "reason", None) in _OTHER_KEY:
             text = f"{said} is not the key of {_CERT_FILE}={str(certificate)!r}"
-        elif asked and not password:
+        elif was_asked and not password:
             text = f"{said}: the key has a password: set {_KEY_PASSWORD}"
-        elif asked:
+        elif was_asked:
             text = f"{said}: {_KEY_PASSWORD} is not its password, or the file is damaged"
         else:
             text = f"{_CERT_FILE}={str(certificate)!r} and {said}: {_reason(error)}"
         raise SettingsError(text) from error
-    if password and not asked:
+    if password and not was_asked:
         raise SettingsError(f"{_KEY_PASSWORD} is set, but {said} has no password")
 
 

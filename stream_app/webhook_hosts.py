@@ -42,7 +42,7 @@ class WebhookHost:
         return self.text
 
     def matches(self, scheme: str, host: str, port: int) -> bool:
-        """Whether this entry allows a scheme, a host in its canonical form, and a port."""
+        """Check whether this entry allows a scheme, a host in its canonical form, and a port."""
         if (self.scheme, self.port) != (scheme, port):
             return False
         return host.endswith(f".{self.host}") if self.wildcard else host == self.host

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MARGIN_SECONDS: Final = 30.0
-"""What a report may take beyond its deadline: to be taken in, and to be told of."""
+"""Is the time beyond a report's deadline for which the client waits: messages take a while."""
 
 THREE_WINDOWS: Final = ReportSpec()
 
@@ -94,7 +94,7 @@ class ApiClient:
         Args:
             reference_time: µs; None: by the reference clock.
             form: which figures.
-            on_progress: told how many parts are done, of how many.
+            on_progress: called with how many parts are done, and of how many.
 
         Raises:
             ReportError: the report failed.
@@ -150,8 +150,8 @@ class ApiClient:
         form: ReportSpec,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ReportDocument:
-        told = time_content(reference_time, form)
-        body = orjson.dumps(told) if told else b""
+        fields = time_content(reference_time, form)
+        body = orjson.dumps(fields) if fields else b""
         give_up_at = self._monotonic() + self._patience
         while True:
             status, content = await self._call("POST", path, body)
@@ -205,13 +205,13 @@ class ApiClient:
             ) as response:
                 content = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
-            told = f"({str(error) or type(error).__name__})"
+            reason = f"({str(error) or type(error).__name__})"
             if self._answered and not isinstance(error, orjson.JSONDecodeError):
                 # it was there: it may be starting again
-                detail = f"the API does not answer {told}"
+                detail = f"the API does not answer {reason}"
                 return HTTPStatus.SERVICE_UNAVAILABLE, {"detail": detail}
             raise ApiError(
-                f"no store-uptime API answers at {self._address} {told}: start one with "
+                f"no store-uptime API answers at {self._address} {reason}: start one with "
                 "`store-uptime up`, or name another with --api"
             ) from error
         self._answered = True

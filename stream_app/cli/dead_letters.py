@@ -105,22 +105,22 @@ def list_(
     data_dir: Path | None,
 ) -> None:
     """List dead letters, the newest first: id, time, source, reason, original."""
-    wanted = DeadLetterFilter(topic, file, reason, since)
+    filters = DeadLetterFilter(topic, file, reason, since)
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
 
     shorten: Callable[[StoredDeadLetter], Any] = to_row if form == "json" else to_line
 
     async def read() -> tuple[list[Any], int]:
         async with _log(settings, Process.LIST_LETTERS) as (log, _):
-            return await log.newest(wanted, limit, shorten)
+            return await log.newest(filters, limit, shorten)
 
-    found, more = asyncio.run(read())
+    rendered, more = asyncio.run(read())
     if form == "json":
-        click.echo(orjson.dumps(found))
+        click.echo(orjson.dumps(rendered))
     else:
-        for line in found:
+        for line in rendered:
             click.echo(line)
-        if not found:
+        if not rendered:
             click.echo("no dead letters", err=True)
     if more:
         click.echo(f"... and {more:,} more: raise --limit, or ask for fewer by --reason", err=True)
@@ -152,7 +152,7 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
 
 @dead_letters.command("replay")
 @click.argument("numbers", nargs=-1, type=click.IntRange(min=0), metavar="[ID]...")
-@click.option("--all", "every_letter", is_flag=True, help="Every dead letter.")
+@click.option("--all", "every_one", is_flag=True, help="Every dead letter.")
 @_filters
 @click.option(
     "--set-value",
@@ -173,7 +173,7 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
 def replay(
     *,
     numbers: tuple[int, ...],
-    every_letter: bool,
+    every_one: bool,
     topic: str | None,
     file: str | None,
     reason: str | None,
@@ -183,23 +183,23 @@ def replay(
     dry_run: bool,
     data_dir: Path | None,
 ) -> None:
-    """Send originals again where they belong; name letters by ID, by filters, or say --all.
+    """Send originals again where they belong; name dead letters by ID, by filters, or say --all.
 
     What is surely still bad is not sent but listed. Doubles change nothing, so running it again
-    is safe; the letters stay in the list until they expire. What the worker refuses after all
-    becomes a new dead letter. Exit code 0: every letter was sent and acknowledged, or says what
+    is safe; dead letters stay in the list until they expire. What the worker refuses after all
+    becomes a new dead letter. Exit code 0: every original was sent and acknowledged, or says what
     holds already.
     """
-    wanted = DeadLetterFilter(topic, file, reason, since)
-    filtered = wanted != DeadLetterFilter()
-    if sum((bool(numbers), every_letter, filtered)) != 1:
+    filters = DeadLetterFilter(topic, file, reason, since)
+    filtered = filters != DeadLetterFilter()
+    if sum((bool(numbers), every_one, filtered)) != 1:
         raise click.UsageError("name letters by ID, or by filters, or say --all")
     if value_file is not None and len(numbers) != 1:
         raise click.UsageError("--set-value goes with exactly one ID")
     value = None if value_file is None else value_file.read().removesuffix(b"\n")
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
     result = asyncio.run(
-        _replay(settings, sorted(set(numbers)), wanted, value, force=force, dry_run=dry_run)
+        _replay(settings, sorted(set(numbers)), filters, value, force=force, dry_run=dry_run)
     )
     click.echo(summarize(result, dry_run=dry_run))
     if result.sent and not dry_run:
@@ -213,7 +213,7 @@ def replay(
 async def _replay(
     settings: Settings,
     numbers: Sequence[int],
-    wanted: DeadLetterFilter,
+    filters: DeadLetterFilter,
     value: bytes | None,
     *,
     force: bool,
@@ -228,13 +228,13 @@ async def _replay(
             click.echo(printable(line), err=True)
 
     async with _log(settings, Process.REPLAY_LETTERS) as (log, reader):
-        letters = log.iterate(wanted)
+        selected = log.iterate(filters)
         if numbers:
-            letters = _named(log, numbers, value)
+            selected = _named(log, numbers, value)
 
         async def run(sink: RecordSink | None) -> ReplayResult:
             replay_ = DeadLetterReplay(settings, reader, sink, wall_clock, show, force=force)
-            return await replay_.run(letters)
+            return await replay_.run(selected)
 
         if dry_run:
             result = await run(None)

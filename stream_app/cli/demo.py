@@ -77,9 +77,9 @@ def demo(*, keep: bool, data_dir: Path | None, data: Path | None) -> None:
 def demo_port(
     settings: Settings, environment: Mapping[str, str], *, keep: bool, report: Callable[[str], None]
 ) -> int:
-    """The port for the API; 0 is any free one.
+    """Choose the port for the API; 0 is any free one.
 
-    One that the environment names is taken. A demo that stays up takes the usual one where it is
+    A port that the environment names is used. A demo that stays up uses the usual one where it is
     free; one that ends by itself leaves that port alone.
     """
     if f"{PREFIX}API_PORT" in environment:

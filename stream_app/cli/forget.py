@@ -30,11 +30,11 @@ def forget(store_ids: tuple[str, ...], *, address: str | None, data_dir: Path | 
     What comes in later makes a store anew. Ends with 1 where one of them was unknown.
     """
     try:
-        wanted = list(dict.fromkeys(map(parse_uuid, store_ids)))
+        parsed_ids = list(dict.fromkeys(map(parse_uuid, store_ids)))
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)
-    unknown = asyncio.run(_forget(settings, address or api_address(settings), wanted))
+    unknown = asyncio.run(_forget(settings, address or api_address(settings), parsed_ids))
     sys.exit(1 if unknown else 0)
 
 

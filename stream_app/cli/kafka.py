@@ -101,11 +101,11 @@ def status(data_dir: Path | None, nodes: int | None) -> None:
     if broker is None:
         _report(f"no broker was ever started in {settings.data_dir}")
         sys.exit(NOT_RUNNING)
-    found = asyncio.run(broker.status())
-    _report(f"{broker.description}: {found.detail}")
-    if not found.running:
+    state = asyncio.run(broker.status())
+    _report(f"{broker.description}: {state.detail}")
+    if not state.running:
         sys.exit(NOT_RUNNING)
-    click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={found.bootstrap}")
+    click.echo(f"{PREFIX}KAFKA_BOOTSTRAP={state.bootstrap}")
 
 
 @kafka.command("prepare")

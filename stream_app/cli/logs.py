@@ -1,4 +1,4 @@
-"""How processes log: one line an event, UTC, the chatter of libraries left out."""
+"""The log of a process: one line an event, in UTC, without the chatter of libraries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 REPEAT_SECONDS: Final = 60.0
-"""What repeats itself is shown at most this often: one lost broker is one line, not thousands."""
+"""Is the shortest time between two lines of one kind: a lost broker is one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")
 _REPETITIVE: Final = (
@@ -21,7 +21,7 @@ _REPETITIVE: Final = (
 """Loggers whose lines come as often as a client or a lost broker likes."""
 
 _MOST_KINDS: Final = 1_000
-"""Kinds of lines that are told apart; asyncio's name objects, which have no end."""
+"""Is the largest number of kinds that are remembered: asyncio's lines name ever new objects."""
 
 _SHOWN: Final = 200
 
@@ -34,7 +34,7 @@ class RepeatFilter(logging.Filter):
         self._shown: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show the record; ours are, but those that any client can cause."""
+        """Decide whether to show a record: ours, except those that any client can cause."""
         if not record.name.startswith(_REPETITIVE):
             return True
         error = record.exc_info[1] if record.exc_info else None
@@ -58,8 +58,8 @@ class RepeatFilter(logging.Filter):
 
 def _in_one_line(record: logging.LogRecord, error: BaseException | None) -> None:
     """Without a stack: what a client sends, or that there are no more descriptors, needs none."""
-    told = "" if error is None else f": {error!r}"[:_SHOWN]
-    record.msg = " ".join(f"{record.getMessage()[:_SHOWN]}{told}".split())
+    reason = "" if error is None else f": {error!r}"[:_SHOWN]
+    record.msg = " ".join(f"{record.getMessage()[:_SHOWN]}{reason}".split())
     record.args = None
     record.exc_info = None
     record.exc_text = None

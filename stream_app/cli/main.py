@@ -38,7 +38,7 @@ _REFUSED: Final = {
     errno.ENOSPC,
     errno.EROFS,
 }
-"""What the system refuses for want of something, wherever that is met: no mistake of ours."""
+"""Are the codes of errors of the system that come of a lack, and not of a mistake of ours."""
 
 
 class _LazyGroup(click.Group):
@@ -56,10 +56,14 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How long each shop's systems were up during its own business hours.",
+)
 @click.version_option(package_name="store-uptime")
 def cli() -> None:
-    """How long each shop's systems were up during its own business hours."""
+    """Run one of the commands."""
 
 
 def main() -> None:

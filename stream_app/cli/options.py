@@ -1,4 +1,4 @@
-"""How commands read options, which ones several share, and the settings that come of them."""
+"""Options that several commands share, strict reading of options, and the settings of a process."""
 
 from __future__ import annotations
 

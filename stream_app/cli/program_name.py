@@ -1,4 +1,4 @@
-"""How a person types a command of this program."""
+"""Commands of this program as a person types them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def command_line(*arguments: str) -> str:
     The program is named by its path where the name alone would not find it.
     """
     started = Path(sys.argv[0])
-    found = shutil.which(NAME)
-    if started.name != NAME or (found is not None and Path(found).samefile(started)):
+    on_path = shutil.which(NAME)
+    if started.name != NAME or (on_path is not None and Path(on_path).samefile(started)):
         return shlex.join([NAME, *arguments])
     if started.is_absolute() and started.is_relative_to(Path.cwd()):
         started = started.relative_to(Path.cwd())

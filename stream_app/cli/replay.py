@@ -81,12 +81,12 @@ def replay(
     named: dict[str, Sequence[Path]] = {"polls": status, "hours": hours, "zones": zones}
     if folder is None and not any(named.values()):
         raise click.UsageError("nothing to send: give --status, --hours, --zones or --from")
-    found = FolderFiles() if folder is None else find_files(folder, named)
+    in_folder = FolderFiles() if folder is None else find_files(folder, named)
     files = ReplayFiles(
-        status=[*found.paths.get("polls", ()), *status],
-        hours=[*found.paths.get("hours", ()), *hours],
-        zones=[*found.paths.get("zones", ()), *zones],
-        notes=found.notes,
+        status=[*in_folder.paths.get("polls", ()), *status],
+        hours=[*in_folder.paths.get("hours", ()), *hours],
+        zones=[*in_folder.paths.get("zones", ()), *zones],
+        notes=in_folder.notes,
     )
     summary = Summary()
     try:

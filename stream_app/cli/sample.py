@@ -14,7 +14,7 @@ POLLS: Final = "store_status.csv.gz"
 HOURS: Final = "menu_hours.csv.gz"
 ZONES: Final = "timezones.csv.gz"
 FILES: Final = (POLLS, HOURS, ZONES)
-"""What the demo replays; pyproject.toml puts these files into the wheel."""
+"""Are the files that the demo replays; pyproject.toml puts them into the wheel."""
 
 
 def sample_folder() -> Path:

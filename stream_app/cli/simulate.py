@@ -28,7 +28,7 @@ MAX_STORES: Final = 1_000_000
 MAX_RATE: Final = 10_000_000
 
 _KEPT_EVERY: Final = 2 * SECOND
-"""What the product keeps of one store over a week: about one poll in so long."""
+"""Is the time in which the product keeps about one poll of a store, over a week."""
 
 
 def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -160,7 +160,7 @@ def simulate(
 
 
 def size(stores: int | None, every: int | None, rate: float | None) -> tuple[int, int]:
-    """How many stores, and the µs between two pings of one, from what was said of the three.
+    """Reckon how many stores there are, and the µs between two pings of one.
 
     Raises:
         click.UsageError: the three contradict each other, or come to nothing that can be played.

@@ -1,4 +1,4 @@
-"""The running stack of a data dir: run.json, for other commands."""
+"""The file run.json: it says what runs on a data dir, for other commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANYWHERE: Final = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S10
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """What runs.
+    """The running stack of a data dir.
 
     Attributes:
         pid: process id of the launcher; ending it ends all.
@@ -43,7 +43,7 @@ class RunFile:
 
 
 def running_stack_of(data_dir: Path) -> RunFile | None:
-    """What runs on this data dir; None: nothing, or it is only just starting."""
+    """Read what runs on this data dir; None: nothing, or it is only just starting."""
     if not is_locked(data_dir / RUN_LOCK):
         return None
     try:
@@ -58,7 +58,7 @@ def worker_folder(data_dir: Path, name: str) -> Path:
 
 
 def worker_address(data_dir: Path, name: str) -> str | None:
-    """Where a worker's own server is, such as `http://127.0.0.1:9464`; None: it has not said."""
+    """Read the address of a worker's server, `http://HOST:PORT`; None: it has none yet."""
     try:
         return (worker_folder(data_dir, name) / ADDRESS_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -66,12 +66,12 @@ def worker_address(data_dir: Path, name: str) -> str | None:
 
 
 def api_address(settings: Settings) -> str:
-    """Where the API is: what runs on the data dir tells, else the settings."""
+    """Find the address of the API: of what runs on the data dir, else of the settings."""
     running = running_stack_of(settings.data_dir.expanduser())
     return running.api if running else configured_address(settings)
 
 
 def configured_address(settings: Settings) -> str:
-    """Where this machine reaches an API with these settings, such as `http://127.0.0.1:8000`."""
+    """Make the address of an API with these settings, such as `http://127.0.0.1:8000`."""
     host = _ANYWHERE.get(settings.api_host, settings.api_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"

@@ -1,4 +1,4 @@
-"""What every kind of broker can do, whoever runs it."""
+"""The interface of all kinds of brokers: on Java, in Docker, or named in the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Started:
     Attributes:
         bootstrap: HOST:PORT[,...] of its nodes.
         nodes: how many there are; 0 where that is not ours to know.
-        already_running: it ran before, so that whoever started it stops it.
+        already_running: it ran before, so it is stopped by the process that started it.
     """
 
     bootstrap: str
@@ -28,7 +28,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """What a look at the broker tells.
+    """The state of a broker.
 
     Attributes:
         running: it answers.
@@ -73,7 +73,7 @@ class Broker(Protocol):
         """Stop it; True if something ran. The data stays."""
 
     async def status(self) -> BrokerStatus:
-        """Whether it runs and answers."""
+        """Ask whether it runs and answers."""
 
     def supervised(self) -> Sequence[Supervised]:
         """Its processes, for a supervisor that keeps them running; none where others do."""

@@ -1,4 +1,4 @@
-"""Which broker to use: a named one, Docker, or Java with Maven."""
+"""Chooses the broker: a named one, Docker, or Java with Maven."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def existing_broker(settings: Settings, *, nodes: int | None = None) -> Broker |
 
 
 def existing_nodes(settings: Settings) -> int | None:
-    """How many nodes of Java this data dir has; None where it was not begun with Java.
+    """Count the nodes on Java that this data dir has; None where it has another broker or none.
 
     Raises:
         PrerequisiteError: cluster.json cannot be read.

@@ -1,4 +1,4 @@
-"""What a local cluster must remember between starts: cluster.json."""
+"""The file cluster.json: it remembers a local cluster between starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class NodeAddress:
-    """Where one node listens, and its process id if it was started."""
+    """The ports of one node, and its process id if it was started."""
 
     id: int
     port: int
@@ -81,18 +81,18 @@ class Cluster:
         write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
     def renew_busy_ports(self) -> None:
-        """Give up every port that someone else took since; only while no node runs.
+        """Replace every port that another program uses now; only while no node runs.
 
-        All nodes are told all ports at each start, so a controller's may change too.
+        All nodes read all ports at each start, so a controller's may change too.
         """
-        kept = {port for node in self.nodes for port in (node.port, node.controller_port)}
+        in_use = {port for node in self.nodes for port in (node.port, node.controller_port)}
         for node in self.nodes:
             if not is_free(node.port):
-                (node.port,) = free_ports(1, kept)
-                kept.add(node.port)
+                (node.port,) = free_ports(1, in_use)
+                in_use.add(node.port)
             if not is_free(node.controller_port):
-                (node.controller_port,) = free_ports(1, kept)
-                kept.add(node.controller_port)
+                (node.controller_port,) = free_ports(1, in_use)
+                in_use.add(node.controller_port)
 
 
 def _cluster_id() -> str:

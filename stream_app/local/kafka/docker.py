@@ -136,7 +136,7 @@ class DockerKafka:
         return running
 
     async def status(self) -> BrokerStatus:
-        """Whether the container runs and the broker answers."""
+        """Ask whether the container runs and the broker answers."""
         port = self._port()
         if port is None:
             return BrokerStatus(running=False, bootstrap="", detail="never started")

@@ -53,7 +53,7 @@ class JarSet:
     checksums: Path
 
     def folder(self, cache_dir: Path) -> Path:
-        """Where the jars of this version and this list of dependencies belong."""
+        """Name the folder of the jars of this version and this list of dependencies."""
         digest = hashlib.sha256(self.pom.read_bytes()).hexdigest()[:12]
         return cache_dir.expanduser().resolve() / f"{self.name}-{KAFKA_VERSION}-{digest}"
 
@@ -79,21 +79,21 @@ def cached_jars(cache_dir: Path, jars: JarSet = KAFKA) -> Path | None:
 
 
 def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
-    """What is wrong with a folder of jars, in a few words; None: nothing."""
+    """Check a folder of jars; the fault in a few words, or None."""
     try:
-        found = {path.name: _sha256(path, path.stat()) for path in folder.glob("*.jar")}
+        present = {path.name: _sha256(path, path.stat()) for path in folder.glob("*.jar")}
     except OSError as error:
         return f"{folder} cannot be read ({error.strerror})"
     expected = jars.expected()
-    if not found:
+    if not present:
         return f"{folder} is not there"
     if wrong := sorted(
-        name for name in expected if found.get(name, "") not in ("", expected[name])
+        name for name in expected if present.get(name, "") not in ("", expected[name])
     ):
         return f"{folder / wrong[0]} is not the jar that Apache published"
-    if missing := sorted(expected.keys() - found.keys()):
+    if missing := sorted(expected.keys() - present.keys()):
         return f"{folder / missing[0]} is missing"
-    if further := sorted(found.keys() - expected.keys()):
+    if further := sorted(present.keys() - expected.keys()):
         return f"{folder / further[0]} does not belong there"
     return None
 
@@ -101,10 +101,10 @@ def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
 async def fetch_jars(
     cache_dir: Path, jars: JarSet = KAFKA, *, report: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """The folder of the jars; Maven fetches them where the cache does not have them, unchanged.
+    """Make sure that the jars are in the cache, unchanged, and return their folder.
 
-    Two callers at once fetch once. What Maven leaves behind when it is interrupted is never
-    taken for complete.
+    Maven fetches them where they are not. Two callers at once fetch once. A folder that an
+    interrupted Maven leaves behind never counts as complete.
 
     Args:
         cache_dir: folder of all sets.
@@ -115,9 +115,9 @@ async def fetch_jars(
         PrerequisiteError: no Maven, or Maven cannot fetch them, with Maven's reason; or what it
             fetches is not what it should be.
     """
-    found = cached_jars(cache_dir, jars)
-    if found is not None:
-        return found
+    present = cached_jars(cache_dir, jars)
+    if present is not None:
+        return present
     folder = jars.folder(cache_dir)
     lock = folder.with_name(f".{folder.name}.lock")
     busy = f"another process is still fetching Kafka into {folder.parent}"

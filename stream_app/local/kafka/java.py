@@ -83,26 +83,26 @@ def _real(program: str) -> str:
 def _no_java(reasons: list[str]) -> NoJava:
     if not reasons:
         return NoJava(f"there is no Java {OLDEST} or later", INSTALL)
-    told = "; ".join(reasons)
-    if _MEMORY.search(told):
+    reason = "; ".join(reasons)
+    if _MEMORY.search(reason):
         remedy = "give it more memory (`ulimit -v`, or the limit of the container or service)"
-    elif "cannot be started" in told:
+    elif "cannot be started" in reason:
         remedy = f"mend that, or {INSTALL}"
     else:
         remedy = INSTALL
-    return NoJava(f"there is no Java {OLDEST} or later that runs: {told}", remedy)
+    return NoJava(f"there is no Java {OLDEST} or later that runs: {reason}", remedy)
 
 
 def _first_error(program: str, finished: Finished) -> str:
-    """What Java says first, with the line that gives the cause."""
+    """Pick the first line that Java prints, with the line that gives the cause."""
     lines = [line.strip(" #") for line in (finished.errors + finished.output).splitlines()]
     # its warnings begin with a time in brackets
-    told = [line for line in lines if line and not line.startswith("[")]
-    if not told:
+    messages = [line for line in lines if line and not line.startswith("[")]
+    if not messages:
         return f"it ended with {finished.code} and said nothing"
-    error = told[0].removeprefix(f"{program}: ")
-    if error.startswith("Error occurred during initialization") and len(told) > 1:
-        error = f"{error}: {told[1]}"
+    error = messages[0].removeprefix(f"{program}: ")
+    if error.startswith("Error occurred during initialization") and len(messages) > 1:
+        error = f"{error}: {messages[1]}"
     return error.rstrip(".")
 
 

@@ -30,14 +30,14 @@ _HEAP_OF_SEVERAL: Final = "384m"
 
 
 def _silent(_line: str) -> None:
-    """For starts that nobody watches."""
+    """Drop the line: nobody watches this start."""
 
 
 class JavaKafkaCluster:
     """Apache Kafka (KRaft) under `<data_dir>/kafka`, reachable from this machine only.
 
     The first start chooses free ports and keeps them; the data stays until the folder is removed.
-    Whoever connects must know the password in the data dir (`local/kafka/password.py`).
+    Clients must know the password in the data dir (`local/kafka/password.py`).
 
     Args:
         data_dir: folder of all state.
@@ -86,7 +86,7 @@ class JavaKafkaCluster:
         if self._cluster is None:
             cluster = Cluster.load(self._data_dir)
             if cluster is not None:
-                self._take(cluster)
+                self._adopt(cluster)
         if self._cluster and self._wanted not in (None, len(self._cluster.nodes)):
             has = len(self._cluster.nodes)
             raise PrerequisiteError(
@@ -155,7 +155,7 @@ class JavaKafkaCluster:
         return bool(running)
 
     async def status(self) -> BrokerStatus:
-        """Whether it runs and answers."""
+        """Ask whether it runs and answers."""
         self.load()
         total = len(self._nodes)
         if not total:
@@ -186,7 +186,7 @@ class JavaKafkaCluster:
         heap = _HEAP_ALONE if count == 1 else _HEAP_OF_SEVERAL
         return Launch(java.program, jars, heap, tied)
 
-    def _take(self, cluster: Cluster) -> None:
+    def _adopt(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._nodes = [KafkaNode(address, cluster, self._data_dir) for address in cluster.nodes]
 
@@ -194,7 +194,7 @@ class JavaKafkaCluster:
         cluster = self._cluster
         if cluster is None:
             cluster = Cluster.new(self._wanted or 1)
-            self._take(cluster)
+            self._adopt(cluster)
         elif already_running:
             self._require_free_ports()
         else:
@@ -218,7 +218,7 @@ class JavaKafkaCluster:
             raise
 
     def _require_free_ports(self) -> None:
-        """The running nodes were told these ports: they cannot change now."""
+        """Refuse ports that are in use: running nodes have read them, so they stay as they are."""
         for node in self._nodes:
             for port in (node.address.port, node.address.controller_port):
                 if node.pid is None and not is_free(port):

@@ -42,7 +42,7 @@ _FORMAT_LIMIT: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How node processes are started.
+    """The command line of node processes.
 
     Attributes:
         java: the Java program.
@@ -100,12 +100,12 @@ class KafkaNode:
 
     @property
     def console(self) -> Path:
-        """What Java itself prints, such as a setting that Kafka does not take."""
+        """The log of what Java itself prints, such as a setting that Kafka does not accept."""
         return self._log_dir / f"{self.name}.console.log"
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs, whoever started it."""
+        """Its process id while it runs, also where another process started it."""
         if self._process is not None:
             # our own child: the system knows, and a starting Java has no command line yet
             return self._process.pid if self._process.poll() is None else None
@@ -170,7 +170,7 @@ class KafkaNode:
         self._remember(self._process.pid)
 
     async def answers(self, limit: float) -> bool | None:
-        """Whether it answers in Kafka's protocol within `limit` seconds; None: not asked."""
+        """Ask whether it answers Kafka's protocol in `limit` seconds; None: it cannot be asked."""
         return await answers_kafka(f"{LOOPBACK}:{self.address.port}", limit)
 
     async def wait(self) -> int | None:

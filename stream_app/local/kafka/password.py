@@ -60,5 +60,5 @@ def write_client_properties(settings: Settings) -> Path:
 
 
 def accepting(password: str) -> str:
-    """What a listener is told to let this password in, and to log in to other nodes with it."""
+    """Write the setting by which a listener accepts this password and logs in to other nodes."""
     return jaas_config(username=USER, password=password, **{f"user_{USER}": password})

@@ -32,7 +32,7 @@ _API_VERSIONS_REQUEST: Final = struct.pack(">ihh4sh", 10, 18, 0, _ANSWER_BEGINNI
 
 
 async def answering_nodes(bootstrap: str, password: str | None) -> int:
-    """How many nodes the broker's metadata lists as alive; 0 where nobody answers.
+    """Count the nodes that the broker's metadata lists as alive; 0 where nobody answers.
 
     Args:
         bootstrap: HOST:PORT[,...].
@@ -46,7 +46,7 @@ async def answering_nodes(bootstrap: str, password: str | None) -> int:
 
 
 async def _nothing_to_see() -> None:
-    """Whoever watches over the processes will say what becomes of them."""
+    """Check nothing: the supervisor of the processes sees their end."""
 
 
 async def wait_until_answering(
@@ -86,7 +86,7 @@ async def wait_until_answering(
 
 
 async def answers_kafka(address: str, limit: float) -> bool | None:
-    """Whether a broker answers within `limit` seconds: which requests it takes, asked by nobody.
+    """Ask a broker, without a login, which requests it knows; True if it answers in time.
 
     Every client asks so before it logs in. None: it could not be asked.
     """

@@ -20,7 +20,7 @@ POLL: Final = 0.05
 
 
 class Supervised(Protocol):
-    """What a supervisor can start, watch and stop."""
+    """A process that a supervisor can start, watch and stop."""
 
     @property
     def name(self) -> str:
@@ -28,7 +28,7 @@ class Supervised(Protocol):
 
     @property
     def log(self) -> Path:
-        """Where it logs."""
+        """The path of its log."""
 
     @property
     def pid(self) -> int | None:
@@ -38,7 +38,7 @@ class Supervised(Protocol):
         """Start it; a second start after an end is fine."""
 
     async def answers(self, limit: float) -> bool | None:
-        """Whether it answers a question within `limit` seconds; a paused process does not.
+        """Ask whether it is alive; a paused process does not answer within `limit` seconds.
 
         None: it could not be asked.
         """
@@ -98,7 +98,7 @@ class ChildProcess:
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """The path of its log."""
         return self._log
 
     @property
@@ -130,7 +130,7 @@ class ChildProcess:
         return code
 
     async def answers(self, limit: float) -> bool | None:
-        """Whether its HTTP server answers within `limit` seconds; None: it could not be asked."""
+        """Ask whether its HTTP server answers within `limit` seconds; None: it cannot be asked."""
         address = self._health()
         return False if address is None else await answers_http(f"{address}/healthz", limit)
 

@@ -1,7 +1,7 @@
 """A lock on a folder that the kernel releases when its holder dies.
 
 Not filelock: that cannot say whether somebody holds a lock without making its file, and where there
-is no `flock` it falls back to a file that outlives its holder unless it is told not to.
+is no `flock` by default it falls back to a file that outlives its holder.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds this lock right now."""
+    """Check whether some process holds this lock right now."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -75,7 +75,7 @@ def make_private(data_dir: Path, report: Callable[[str], None]) -> Path:
 def write_whole(path: Path, text: str) -> None:
     """Replace a file, readable by this user alone.
 
-    Whoever reads it sees the old or the new content, never a part.
+    A reader sees the old or the new content, never a part.
 
     Raises:
         PrerequisiteError: it cannot be written; what was there stays.

@@ -1,4 +1,4 @@
-"""How often Python looks for garbage in cycles."""
+"""Tunes Python's collector of cyclic garbage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ _OLD_COLLECTIONS: Final = 100
 
 
 def reduce_gc() -> None:
-    """Look less often, and never again at what is there now: for a process that starts to serve.
+    """Run the collector less often, and never again on the objects that exist now.
+
+    Call it when a process starts to serve.
 
     Records are freed by their counts and make hardly any cycles; looking for some after every 700
     objects took an eighth of a loaded worker's CPU.

@@ -1,4 +1,4 @@
-"""Is a process that runs still alive, or frozen? It is asked, as Kubernetes asks its containers."""
+"""Liveness probes, as Kubernetes has them: is a process that runs alive, or frozen?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """How often a child is asked, and when it is given up.
+    """The period of the probes, and the number of failures that end a process.
 
     Attributes:
         period_seconds: from one probe to the next, and the longest that one waits for an answer;
@@ -63,7 +63,7 @@ class FailedProbes:
 
 
 async def answers_http(url: str, limit: float) -> bool | None:
-    """Whether a server answers a GET, with whatever status, within `limit` seconds.
+    """Ask whether a server answers a GET, with any status, within `limit` seconds.
 
     None: it could not be asked.
     """
@@ -79,12 +79,12 @@ async def answers_http(url: str, limit: float) -> bool | None:
 
 
 def is_ours_to_mend(error: Exception) -> bool:
-    """Whether this process could not ask at all: it has no descriptors or memory left."""
+    """Check whether this process could not ask at all: it has no descriptors or memory left."""
     return getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped the process."""
+    """Check whether a signal has stopped the process."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.Error:
@@ -92,7 +92,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_held_by_debugger(pid: int) -> bool:
-    """Whether another process traces this one; False where nothing tells (outside Linux)."""
+    """Check whether another process traces this one; False outside Linux, where nothing tells."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:

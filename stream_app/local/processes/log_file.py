@@ -1,4 +1,4 @@
-"""What the log of a child process says about its end."""
+"""Finds the line in the log of a child process that says most about its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CAUSE: Final = re.compile(
     "|Input/output error|Too many open files|Cannot allocate memory|OutOfMemoryError"
     "|Could not (?:reserve enough|allocate)|insufficient memory"
 )
-"""What the system refused: the errors behind such a line follow from it."""
+"""Matches a refusal of the system: the errors behind such a line follow from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LogPlace:
 
 
 def end_of(log: Path) -> LogPlace:
-    """Where a log ends now."""
+    """Note the place at which a log ends now."""
     try:
         state = log.stat()
     except OSError:
@@ -70,11 +70,11 @@ def last_line(*logs: Path, since: Sequence[LogPlace] | None = None) -> str:
                 error = line
             if _CAUSE.search(line):
                 cause = line
-    told = _shortened(cause or error or last)
+    shortened = _shortened(cause or error or last)
     if not cause and logs and _is_disk_full(logs[-1]):
         # then the reason could not be logged either
-        return f"{told} (the disk of its log is full)".strip()
-    return told
+        return f"{shortened} (the disk of its log is full)".strip()
+    return shortened
 
 
 def _is_disk_full(log: Path) -> bool:

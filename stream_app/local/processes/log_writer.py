@@ -30,7 +30,7 @@ LARGEST_LOG: Final = 10_000_000
 """Bytes from which a log is moved aside."""
 
 OLD_LOGS: Final = 2
-"""How many logs that were moved aside are kept."""
+"""Is the number of older logs that are kept."""
 
 REPEAT_SECONDS: Final = 60.0
 """The same entry is written once in so many seconds."""
@@ -97,21 +97,21 @@ class RepeatedEntries:
         self._last = 0
 
     def to_write(self, entry: bytes, now: float) -> list[bytes]:
-        """What to write when this entry comes: itself or nothing, behind counts that are due."""
+        """List what to write when this entry comes: it or nothing, behind counts that are due."""
         written = self.due(now)
         stamp = _STAMP.match(entry)
-        told = entry[stamp.end() :] if stamp else entry
-        # 64 bits that differ in each process: nobody can choose entries that are taken for another
-        key = hash(told)
+        message = entry[stamp.end() :] if stamp else entry
+        # 64 bits that differ in each process: nobody can choose an entry that passes for another
+        key = hash(message)
         in_a_row, self._last = key == self._last, key
         seen = self._seen.get(key)
         if seen is None:
-            self._seen[key] = _Seen(told.partition(b"\n")[0][:_QUOTED], now)
+            self._seen[key] = _Seen(message.partition(b"\n")[0][:_QUOTED], now)
             if len(self._seen) > _REMEMBERED:
                 _, oldest = self._seen.popitem(last=False)
                 written += _count(oldest, now)
             return [*written, entry]
-        if not in_a_row and seen.written < NEWS_REPEATS and _NEWS.match(told):
+        if not in_a_row and seen.written < NEWS_REPEATS and _NEWS.match(message):
             seen.written += 1
             return [*written, entry]
         seen.left_out += 1
@@ -226,7 +226,7 @@ class LogWriter:
         self._repeats = repeats
         self._rest = b""
 
-    def take(self, piece: bytes, now: float, *, more_follows: bool = False) -> None:
+    def write_lines(self, piece: bytes, now: float, *, more_follows: bool = False) -> None:
         """Write the whole lines of a piece; half a line waits for its end.
 
         Args:
@@ -281,7 +281,7 @@ def main() -> None:
         piece = os.read(source, _CHUNK)
         if not piece:
             break
-        writer.take(piece, time.monotonic(), more_follows=len(piece) == _CHUNK)
+        writer.write_lines(piece, time.monotonic(), more_follows=len(piece) == _CHUNK)
     writer.end(time.monotonic())
 
 

@@ -3,9 +3,9 @@
     python -I -S parent_death.py PARENT_PID PROGRAM [ARGUMENT...]
 
 A program of its own rather than a `preexec_fn`: running Python between fork and exec can
-deadlock where there are threads. The wish survives exec. It is SIGKILL: whoever is left behind
-by a crash has lost its peers too, and a clean stop that waits for them might never end. Outside
-Linux this is a plain exec.
+deadlock where there are threads. The wish survives exec. It is SIGKILL: a process that is left
+behind by a crash has lost its peers too, and a clean stop that waits for them might never end.
+Outside Linux this is a plain exec.
 """
 
 from __future__ import annotations

@@ -16,12 +16,12 @@ port of a stopped broker could otherwise be given that very port, and hold it.""
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on the port now."""
+    """Check whether a server could listen on the port now."""
     return _listen_problem(host, port) is None
 
 
 def require_free(host: str, port: int, remedy: str) -> None:
-    """Say in one line why nobody can listen there.
+    """Check that a server could listen there.
 
     Raises:
         PrerequisiteError: the port is in use, or the address is not this machine's.
@@ -31,8 +31,8 @@ def require_free(host: str, port: int, remedy: str) -> None:
         raise PrerequisiteError(f"cannot listen on {host}:{port} ({problem}): {remedy}")
 
 
-def free_ports(count: int, taken: set[int] | None = None) -> list[int]:
-    """As many different free ports of the loopback address, none of them in `taken`.
+def free_ports(count: int, excluded: set[int] | None = None) -> list[int]:
+    """Choose different free ports of the loopback address, none of them in `excluded`.
 
     Raises:
         PrerequisiteError: there are not enough.
@@ -44,7 +44,7 @@ def free_ports(count: int, taken: set[int] | None = None) -> list[int]:
     for port in candidates:
         if len(chosen) == count:
             break
-        if port not in (taken or ()) and is_free(port):
+        if port not in (excluded or ()) and is_free(port):
             chosen.append(port)
     if len(chosen) < count:
         raise PrerequisiteError(f"no free port of {LOOPBACK} in {_LOWEST} to {_HIGHEST}")

@@ -1,4 +1,4 @@
-"""Is this process id still the process that we started?
+"""Checks whether a process id still belongs to the process that we started.
 
 A process id from a file may have been given to a stranger since: the command line tells.
 """
@@ -20,5 +20,5 @@ def command_line(pid: int) -> list[str]:
 
 
 def is_ours(pid: int | None, marker: str) -> bool:
-    """Whether `pid` runs and has `marker` (say, the path of its settings) as an argument."""
+    """Check whether `pid` runs and has `marker` (say, the path of its settings) as an argument."""
     return pid is not None and marker in command_line(pid)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a program ended.
+    """The end of a program.
 
     Attributes:
         code: exit code; None where it could not be run or took too long.
@@ -28,7 +28,7 @@ class Finished:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended with exit code 0."""
+        """True if it ended with exit code 0."""
         return self.code == 0
 
 

@@ -60,7 +60,7 @@ class Supervisor:
 
     @property
     def children(self) -> Sequence[Supervised]:
-        """What is kept running."""
+        """The processes that are kept running."""
         return self._children
 
     async def start(self, *children: Supervised) -> None:
@@ -79,7 +79,7 @@ class Supervisor:
         """Keep children running that were started, and will be stopped, elsewhere."""
         self._children += children
         for child in children:
-            task = asyncio.create_task(self._keep(child), name=f"supervise {child.name}")
+            task = asyncio.create_task(self._run_child(child), name=f"supervise {child.name}")
             self._ends.push_async_callback(_cancelled, task)
             if self._liveness.period_seconds:
                 probes = asyncio.create_task(self._probe(child), name=f"probe {child.name}")
@@ -103,7 +103,7 @@ class Supervisor:
         await self._ends.aclose()
         self._failure.cancel()
 
-    async def _keep(self, child: Supervised) -> None:
+    async def _run_child(self, child: Supervised) -> None:
         try:
             await self._restart_for_ever(child)
         except Exception as error:  # noqa: BLE001 - failure() raises it again
@@ -160,7 +160,7 @@ class Supervisor:
 
 
 def ending(code: int | None) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     if code is None:
         return "its process is gone"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

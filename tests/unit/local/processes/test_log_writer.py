@@ -41,7 +41,7 @@ class Log:
         self.now = 0.0
 
     def print(self, text: bytes, **how: bool) -> None:
-        self.writer.take(text, self.now, **how)
+        self.writer.write_lines(text, self.now, **how)
 
     def lines(self) -> list[str]:
         return [re.sub(r"^\S+Z \(", "(", line) for line in self.path.read_text().splitlines()]
