@@ -11,7 +11,7 @@ from uuid import UUID
 from aiokafka import TopicPartition
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.report_requests import PartRequest, decode_request, encode_request
+from stream_app.contracts.report_requests import FleetPartRequest, decode_request, encode_request
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     REPORT_RESULTS,
@@ -635,12 +635,12 @@ class Harness:
         await asyncio.gather(*self.reports._tasks, return_exceptions=True)
         await settle()
 
-    def requested_parts(self) -> list[PartRequest]:
+    def requested_parts(self) -> list[FleetPartRequest]:
         """The forwarded requests of parts, each on its partition and under its report's id."""
         parts = []
         for forwarded in self.publisher.forwarded:
             part = decode_request(forwarded.value)
-            assert isinstance(part, PartRequest)
+            assert isinstance(part, FleetPartRequest)
             assert (forwarded.topic, forwarded.partition) == (REPORT_REQUESTS.name, part.part)
             assert forwarded.key == part.report_id
             parts.append(part)

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.converter import to_json_schema
 
 from api.app import RESOURCES, create_app
 from api.openapi.openapi import openapi
-from stream_app.contracts.shapes.values import EXAMPLE_STORE
+from stream_app.contracts.fields import EXAMPLE_STORE
 from tests.fakes import FakeGateway
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from api.openapi.operation import (
     problem,
     unavailable,
 )
-from stream_app.contracts.shapes.reports import NewestPoll, WindowFigures
-from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
+from stream_app.contracts.fields import Count, Instant, StoreId, closed
+from stream_app.contracts.report_schemas import Coverage, NewestPoll, WindowFigures
 
 PAGE_STORES: Final = 50
 """Stores of a page when a request names no limit."""

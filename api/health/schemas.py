@@ -6,7 +6,7 @@ from typing import Final, Literal
 from typing_extensions import TypedDict
 
 from api.openapi.operation import JSON, Answer, Operation, unavailable
-from stream_app.contracts.shapes.values import closed
+from stream_app.contracts.fields import closed
 
 
 @closed

@@ -19,7 +19,7 @@ from api.openapi.operation import (
 )
 from api.openapi.problem_schema import Problem
 from api.stores.schemas import STORE_ID
-from stream_app.contracts.shapes.values import Count, Instant, Status, StoreId, closed
+from stream_app.contracts.fields import Count, Instant, Status, StoreId, closed
 
 MAX_POLL_BYTES: Final = 65_536
 """Largest body of one poll, and longest line of many."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.openapi.json_schema import Schemas
 from api.openapi.openapi import TITLE
 from stream_app import __version__
-from stream_app.contracts.shapes.records import SHAPES
+from stream_app.contracts.topic_records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS, CONSUMED_TOPICS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from stream_app.contracts.shapes.values import closed
+from stream_app.contracts.fields import closed
 
 Seconds = Annotated[int, Field(ge=1)]
 

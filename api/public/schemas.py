@@ -11,7 +11,8 @@ from api.fleet.schemas import Counts, DataFreshness, LocalTime
 from api.fleet.view import State
 from api.openapi.operation import JSON, Answer, Operation, problem
 from api.stores.schemas import STORE_ID
-from stream_app.contracts.shapes.values import Count, Coverage, Instant, StoreId, closed
+from stream_app.contracts.fields import Count, Instant, StoreId, closed
+from stream_app.contracts.report_schemas import Coverage
 
 Share = Annotated[float, Field(ge=0, le=1)] | None
 

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from api.openapi.operation import JSON, Answer, Operation, problem, unavailable
 from api.reports.schemas import REPORT_ID, UNKNOWN_REPORT
-from stream_app.contracts.shapes.values import Count, Instant, ReportId, StoreId, closed
+from stream_app.contracts.fields import Count, Instant, ReportId, StoreId, closed
 
 MAX_CHANGES: Final = 1_000
 """Changed rows in one answer; of further ones the answer has the number alone."""

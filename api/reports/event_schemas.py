@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from api.http.event_stream import MAX_STREAMS
 from api.openapi.operation import STREAM, Answer, Operation, problem, unavailable
 from api.reports.schemas import REPORT_ID, UNKNOWN_REPORT
-from stream_app.contracts.shapes.values import Count, ReportId, closed
+from stream_app.contracts.fields import Count, ReportId, closed
 
 
 @closed

@@ -22,9 +22,10 @@ from api.reports.representations import CSV, PARQUET, OptionalColumn, header_of
 from api.reports.service import MAX_OPEN_REPORTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from api.webhooks.allowlist import MAX_URL_LENGTH
-from stream_app.contracts.report_requests import MAX_STORES_NAMED
+from stream_app.contracts.fields import EXAMPLE_REPORT, Count, Duration, Instant, ReportId, closed
+from stream_app.contracts.report_requests import MAX_STORES_NAMED, StoreIds
 from stream_app.contracts.report_results import PROVENANCE
-from stream_app.contracts.shapes.reports import (
+from stream_app.contracts.report_schemas import (
     DailyReport,
     ExactSpanReport,
     ExactWindowReport,
@@ -34,15 +35,6 @@ from stream_app.contracts.shapes.reports import (
     SettingsUsed,
     SpanReport,
     WindowReport,
-)
-from stream_app.contracts.shapes.values import (
-    EXAMPLE_REPORT,
-    Count,
-    Duration,
-    Instant,
-    ReportId,
-    StoreIds,
-    closed,
 )
 from stream_app.domain.report import CSV_HEADER
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from stream_app.contracts.report_requests import (
-    PartRequest,
+    FleetPartRequest,
     asked_at,
     decode_request,
     encode_request,
@@ -155,7 +155,7 @@ class ReportView:
 
     def apply_request(self, request: AnyRequest, append_time: int, *, query: bool = False) -> None:
         """Add a requested report; a repeated request and that of a part change nothing."""
-        if isinstance(request, PartRequest):
+        if isinstance(request, FleetPartRequest):
             return
         self._database.execute(
             """
@@ -342,7 +342,7 @@ class ReportView:
         if row is None or row[0] is None:
             return None
         request = decode_request(row[0])
-        return None if isinstance(request, PartRequest) else request
+        return None if isinstance(request, FleetPartRequest) else request
 
     def _parts_done(self, report_id: str) -> int:
         """The parts that are done, of the reference time with the most of them."""

@@ -11,15 +11,16 @@ from api.fleet.view import State
 from api.openapi.operation import JSON, Answer, Operation, Parameter, problem, unavailable
 from api.reports.service import QUERY_SECONDS
 from api.stores.schemas import NO_STORE, STORE_ID
+from stream_app.contracts.business_hours import HoursRow
+from stream_app.contracts.fields import Instant, Status, StoreId, closed
 from stream_app.contracts.report_results import MAX_INCIDENTS, MAX_INTERVALS
-from stream_app.contracts.shapes.reports import Incident, Interval, LocalDay, NewestPoll, Window
-from stream_app.contracts.shapes.values import (
+from stream_app.contracts.report_schemas import (
     Coverage,
-    HoursRow,
-    Instant,
-    Status,
-    StoreId,
-    closed,
+    Incident,
+    Interval,
+    LocalDay,
+    NewestPoll,
+    Window,
 )
 from stream_app.domain.report_spec import MAX_SPAN
 from stream_app.domain.timestamps import DAY

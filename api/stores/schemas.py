@@ -16,16 +16,15 @@ from api.openapi.operation import (
     problem,
     unavailable,
 )
-from stream_app.contracts.business_hours import MAX_HOURS_ROWS
-from stream_app.contracts.shapes.values import (
+from stream_app.contracts.business_hours import (
+    MAX_HOURS_ROWS,
     ClosingTime,
     Day,
     HoursRow,
     OpeningTime,
-    StoreId,
-    ZoneName,
-    closed,
 )
+from stream_app.contracts.fields import StoreId, closed
+from stream_app.contracts.stores import ZoneName
 from stream_app.domain.identifiers import UUID_PREFIX
 
 MAX_HOURS_BYTES: Final = 256 << 10

@@ -4,27 +4,37 @@ The digest of a store's hours is taken from their bytes, so every reader must co
 That is why there is one type for them, and nothing else takes spaces out of a row or checks it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from stream_app.contracts.fields import field_of, known_fields_only, object_of, parse_uuid, shown
+from stream_app.contracts.fields import StoreId, closed, parse_record, shown
 from stream_app.domain.business_hours import Row, WeeklyHours, whole_day
 from stream_app.errors import RecordError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 MAX_HOURS_ROWS: Final = 1_000
 """Rows of business hours that one store may have."""
 
 _CACHED_STORES: Final = 16_384
 """Sets of rows whose checked form is cached: most stores share theirs with others."""
+
+
+Day = Annotated[int, Field(ge=0, le=6)]
+
+_MINUTES: Final = "[0-5][0-9](:[0-5][0-9]([.][0-9]{1,20})?)?"
+_CLOCK: Final = f"([01]?[0-9]|2[0-3]):{_MINUTES}"
+OpeningTime = Annotated[str, Field(pattern=f"^{_CLOCK}$", examples=["09:00"])]
+ClosingTime = Annotated[
+    str, Field(pattern=f"^({_CLOCK}|24:00(:00([.]0{{1,20}})?)?)$", examples=["17:00:00"])
+]
+HoursRow = tuple[Day, OpeningTime, ClosingTime]
+"""`[day, start, end]`: 0 is Monday, local times of day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,16 @@ class BusinessHours:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _normalized(tuple(self.rows)))
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Make it the type of a model's field, which is a list of rows on the wire."""
+        rows = Annotated[list[HoursRow], Field(max_length=MAX_HOURS_ROWS)]
+        return core_schema.no_info_plain_validator_function(
+            _hours_of_record, json_schema_input_schema=handler.generate_schema(rows)
+        )
 
     @property
     def weekly(self) -> WeeklyHours:
@@ -83,35 +103,6 @@ def hours_version(rows: bytes | None) -> str:
     return blake2b(rows or b"[]", digest_size=6).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class HoursRecord:
-    """All business hours of a store."""
-
-    store_id: str
-    hours: BusinessHours
-
-
-def encode_hours(store_id: str, rows: Iterable[Row]) -> bytes:
-    """Write a `store-business-hours` record.
-
-    Raises:
-        RecordError: a row has a wrong day or time.
-    """
-    return orjson.dumps({"store_id": store_id, "hours": BusinessHours(tuple(rows)).rows})
-
-
-def decode_hours(value: bytes | None) -> HoursRecord:
-    """Read a `store-business-hours` record.
-
-    Raises:
-        RecordError: the record cannot be used; hours apply as a whole or not at all.
-    """
-    content = object_of(value)
-    store_id = parse_uuid(field_of(content, "store_id"))
-    known_fields_only(content, "store_id", "hours")
-    return HoursRecord(store_id, BusinessHours(parse_rows(field_of(content, "hours"), parse_row)))
-
-
 def parse_rows(items: object, parse: Callable[[Any], Row]) -> tuple[Row, ...]:
     """The rows of a JSON list.
 
@@ -145,3 +136,35 @@ def parse_row(item: object) -> Row:
         case [number, str() as start, str() as end] if (day := whole_day(number)) is not None:
             return day, start, end
     raise RecordError(f"not [day, start, end]: {shown(item)}")
+
+
+def _hours_of_record(items: object) -> BusinessHours:
+    return BusinessHours(parse_rows(items, parse_row))
+
+
+@closed
+@dataclass(frozen=True, slots=True)
+class HoursRecord:
+    """All business hours of a store; no row at all: open 24/7."""
+
+    store_id: StoreId
+    hours: BusinessHours
+    """`[day, start, end]`: 0 is Monday, local times of day."""
+
+
+def encode_hours(store_id: str, rows: Iterable[Row]) -> bytes:
+    """Write a `store-business-hours` record.
+
+    Raises:
+        RecordError: a row has a wrong day or time.
+    """
+    return orjson.dumps({"store_id": store_id, "hours": BusinessHours(tuple(rows)).rows})
+
+
+def decode_hours(value: bytes | None) -> HoursRecord:
+    """Read a `store-business-hours` record.
+
+    Raises:
+        RecordError: the record cannot be used; hours apply as a whole or not at all.
+    """
+    return parse_record(HoursRecord, value)

@@ -1,14 +1,14 @@
 """The records of `dead-letters`: input that was rejected, with the reason and its source."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 import orjson
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import field_of, own_object_of, shown
+from stream_app.contracts.fields import Count, Uuid, closed, field_of, own_object_of, shown
 from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import RecordError
 
@@ -16,6 +16,70 @@ KEPT_BYTES: Final = 1_000_000
 """Of an original that is too large for a dead letter. A byte takes up to six in JSON: this fits."""
 
 _MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+
+
+@closed
+class RecordSource(TypedDict):
+    """A record of a topic."""
+
+    topic: str
+    """The topic."""
+    partition: Count
+    """Its partition."""
+    offset: Count
+    """The offset in it."""
+    last_offset: NotRequired[Count]
+    """Of several records that cannot be read."""
+
+
+@closed
+class FileSource(TypedDict):
+    """A row of a file."""
+
+    file: str
+    """The path, as it was given."""
+    line: Count
+    """The number of the line; the header is line 1."""
+    kind: NotRequired[str]
+    """What the rows of the file are."""
+    columns: NotRequired[str]
+    """The header of the file."""
+
+
+@closed
+class RequestSource(TypedDict):
+    """A body sent by HTTP, or one item of it."""
+
+    http: Uuid
+    """Of the request."""
+    path: str
+    """The path of the request."""
+    item: NotRequired[Count]
+    """The index in a JSON array, the line in NDJSON."""
+
+
+@closed
+class Binary(TypedDict):
+    """Bytes that are not UTF-8."""
+
+    base64: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+    """The bytes in base64."""
+
+
+@closed
+class DeadLetterRecord(TypedDict):
+    """What was refused, why, and where it stood."""
+
+    source: RecordSource | FileSource | RequestSource
+    """Where it stood."""
+    reason: str
+    """Why it was refused, in words."""
+    original: str | Binary | None
+    """As it came; null: a record without a value."""
+    key: str | Binary | None
+    """Of the record, where there was one."""
+    truncated: NotRequired[Literal[True]]
+    """Only the beginning of the original is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,31 @@ Records that any client may write (polls, hours, timezones, requests) have no ot
 their own, as the published schemas say: a misspelt field would pass for one that is left out.
 Records that only workers and the API write may have more, so that two versions can run side by
 side.
+
+The annotated types are both what a schema publishes and what parses a field: the validator of each
+is a function that stands here. This module has no `from __future__ import annotations`: pydantic
+reads the annotations.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import orjson
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    with_config,
+)
 
 from stream_app.contracts.json_text import parse_json, parse_own_json
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid
+from stream_app.domain.timestamps import LATEST, check_instant, parse_instant, parse_iso_duration
 from stream_app.errors import RecordError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _STATUS: Final = {"active": True, "inactive": False}
 
@@ -141,13 +152,195 @@ def field_of(content: dict[str, Any], name: str) -> Any:
         raise RecordError(f"{name} is missing") from None
 
 
-def count_of(content: dict[str, Any], name: str, least: int) -> int:
-    """A whole number of a record, from `least` on.
+def parse_count(count: object, what: str, least: int) -> int:
+    """A whole number, from `least` on.
 
     Raises:
         RecordError: it is no such number.
     """
-    count = field_of(content, name)
     if type(count) is not int or not least <= count <= _MOST:
-        raise RecordError(f"{name} is not a number from {least} on: {shown(count)}")
+        raise RecordError(f"{what} is not a number from {least} on: {shown(count)}")
     return count
+
+
+def count_of(content: dict[str, Any], name: str, least: int) -> int:
+    """A whole number of a record, from `least` on.
+
+    Raises:
+        RecordError: it is missing, or no such number.
+    """
+    return parse_count(field_of(content, name), name, least)
+
+
+# -- types of fields
+
+closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+"""Marks a model without other fields than its own. Docstrings below its fields describe them."""
+
+EXAMPLE_STORE: Final = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
+"""A store of the sample data."""
+
+EXAMPLE_REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+"""A report id for examples."""
+
+_UUID: Final[dict[str, Any]] = {"format": "uuid"}
+
+
+def _uuid(text: object, info: ValidationInfo) -> str:
+    return parse_uuid(text, info.field_name or "store_id")
+
+
+Uuid = Annotated[str, Field(json_schema_extra=_UUID)]
+StoreId = Annotated[
+    str,
+    PlainValidator(
+        _uuid,
+        json_schema_input_type=Annotated[
+            str,
+            Field(json_schema_extra=_UUID, examples=[EXAMPLE_STORE], description="Which store."),
+        ],
+    ),
+]
+ReportId = Annotated[
+    str,
+    PlainValidator(
+        _uuid,
+        json_schema_input_type=Annotated[
+            str,
+            Field(json_schema_extra=_UUID, examples=[EXAMPLE_REPORT], description="Which report."),
+        ],
+    ),
+]
+Status = Annotated[
+    bool, PlainValidator(parse_status, json_schema_input_type=Literal["active", "inactive"])
+]
+"""`active` or `inactive` on the wire; True for `active` inside."""
+
+InstantText = Annotated[
+    str,
+    Field(
+        # the years that `check_instant` takes
+        pattern="^(19[7-9][0-9]|20[0-9]{2})-",
+        json_schema_extra={"format": "date-time"},
+        examples=["2024-03-10T12:00:00Z"],
+    ),
+]
+Instant = Annotated[int, PlainValidator(parse_instant, json_schema_input_type=InstantText)]
+"""ISO 8601 on the wire; microseconds inside."""
+
+
+def _microseconds(number: object) -> int:
+    if type(number) is not int:
+        raise ValueError("not a whole number")
+    return check_instant(number)
+
+
+Microseconds = Annotated[
+    int,
+    PlainValidator(_microseconds, json_schema_input_type=Annotated[int, Field(ge=0, lt=LATEST)]),
+]
+"""An instant as a number on the wire."""
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+
+# what `parse_iso_duration` reads: years and months have no length
+_DAYS: Final = "([0-9]{1,6}W([0-9]{1,6}D)?|[0-9]{1,6}D)"
+_SECONDS: Final = "[0-9]{1,9}([.][0-9]{1,6})?S"
+_TIME: Final = f"([0-9]{{1,6}}H([0-9]{{1,6}}M)?({_SECONDS})?|[0-9]{{1,6}}M({_SECONDS})?|{_SECONDS})"
+DurationText = Annotated[
+    str, Field(pattern=f"^P({_DAYS}|{_DAYS}?T{_TIME})$", examples=["P7D", "PT90M"])
+]
+Duration = Annotated[int, PlainValidator(parse_iso_duration, json_schema_input_type=DurationText)]
+"""An ISO 8601 duration on the wire; microseconds inside."""
+
+
+# -- models
+
+T = TypeVar("T")
+
+
+def parse_record(model: type[T], value: bytes | None) -> T:
+    """Parse the value of a record that any client may write.
+
+    Raises:
+        RecordError: no value, not JSON, a key twice, or not of the model.
+    """
+    return validate(model, _object(value, parse_json))
+
+
+def parse_own_record(model: type[T], value: bytes | None) -> T:
+    """Parse the value of a record that only workers and the API write: it may have more fields.
+
+    Raises:
+        RecordError: no value, not JSON, or not of the model.
+    """
+    return validate_own(model, own_object_of(value))
+
+
+def validate_own(model: type[T], content: dict[str, Any], what: str = "") -> T:
+    """What a model makes of an object that only workers and the API write.
+
+    Args:
+        model: the model; fields that it does not have are passed over.
+        content: the object.
+        what: what it should be, for the reason.
+
+    Raises:
+        RecordError: the object is not of the model; the reason is one line.
+    """
+    try:
+        return _adapter(model).validate_python(content, extra="ignore")
+    except ValidationError as error:
+        raise _record_error(model, error, what) from None
+
+
+def validate(model: type[T], content: object) -> T:
+    """What a model makes of parsed JSON.
+
+    Raises:
+        RecordError: the content is not of the model; the reason is one line.
+    """
+    try:
+        return _adapter(model).validate_python(content)
+    except ValidationError as error:
+        raise _record_error(model, error) from None
+
+
+_ADAPTERS: Final[dict[Any, TypeAdapter[Any]]] = {}
+"""The validator of each model, built when it is first used: all of them would delay every start."""
+
+
+def _adapter(model: type[T]) -> TypeAdapter[T]:
+    adapter = _ADAPTERS.get(model)
+    if adapter is None:
+        adapter = _ADAPTERS[model] = TypeAdapter(model)
+    return adapter
+
+
+@cache
+def _field_names(model: Any) -> tuple[str, ...]:
+    """The names of a model's fields on the wire, those that must be there first."""
+    schema = _adapter(model).json_schema()
+    return tuple(sorted(schema["properties"], key=lambda name: name not in schema["required"]))
+
+
+def _record_error(model: Any, error: ValidationError, what: str = "") -> RecordError:
+    """The one line that says what is wrong with a content; an unknown field before all else."""
+    errors = error.errors(include_url=False)
+    unknown = [str(one["loc"][-1]) for one in errors if one["type"] in _UNKNOWN]
+    if unknown:
+        known = _field_names(model)
+        names = ", ".join(sorted(unknown))
+        return RecordError(f"unknown fields: {shown(names)}; known are {listed(known)}")
+    first = errors[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return RecordError(f"{place} is missing")
+    if not place:
+        return RecordError(f"not a JSON object but {type(first['input']).__name__}")
+    reason = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    return RecordError(f"not {what}: {reason}" if what else reason)
+
+
+_UNKNOWN: Final = {"extra_forbidden", "unexpected_keyword_argument"}
+"""Kinds of errors about fields that a model does not have."""

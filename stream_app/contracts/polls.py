@@ -1,15 +1,20 @@
 """The records of `store-status`: one poll of a store, or a batch of its polls."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import repeat
 from operator import lshift, or_
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import orjson
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from stream_app.contracts.fields import (
+    Instant,
+    Microseconds,
+    Status,
+    StoreId,
+    closed,
     field_of,
     known_fields_only,
     object_of,
@@ -30,6 +35,26 @@ from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
 """What our producers put in one record: about 11 kB of JSON, one or two table writes."""
+
+
+@closed
+class PollRecord(TypedDict):
+    """One poll of a store: what a store that publishes itself sends."""
+
+    store_id: StoreId
+    status: Status
+    """What the store said of itself."""
+    timestamp_utc: Instant
+    """When the poll was made."""
+
+
+@closed
+class PollBatchRecord(TypedDict):
+    """Polls of one store, in any order, duplicates allowed: what our producers send."""
+
+    store_id: StoreId
+    polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
+    """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
 
 
 def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:

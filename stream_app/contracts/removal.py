@@ -6,16 +6,31 @@ back its polls. A store of which nothing stands any more does not exist. See
 docs/design/removal.md.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import orjson
+from pydantic import PlainValidator
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import field_of, known_fields_only, object_of, parse_uuid, shown
+from stream_app.contracts.fields import StoreId, closed, object_of, parse_uuid, shown, validate
 from stream_app.contracts.revisions import Revision, origin_in
 from stream_app.errors import RecordError
+
+
+def _true(removed: object) -> Literal[True]:
+    if removed is not True:
+        raise RecordError(f"removed is not true: {shown(removed)}")
+    return True
+
+
+@closed
+class PollsRemovalRecord(TypedDict):
+    """All polls of a store that came before are taken back."""
+
+    store_id: StoreId
+    removed: Annotated[Literal[True], PlainValidator(_true, json_schema_input_type=Literal[True])]
+    """There is no other value: a store of which polls come in later has those alone."""
 
 
 def encode_removal(store_id: str) -> bytes:
@@ -34,10 +49,8 @@ def removal_in(value: bytes | None) -> str | None:
     content = object_of(value)
     if "removed" not in content:
         return None
-    if content["removed"] is not True:
-        raise RecordError(f"removed is not true: {shown(content['removed'])}")
-    known_fields_only(content, "store_id", "removed")
-    return parse_uuid(field_of(content, "store_id"))
+    removal = validate(PollsRemovalRecord, content)
+    return removal["store_id"]
 
 
 def taken_back_in(record: Any) -> str | None:

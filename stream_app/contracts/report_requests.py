@@ -4,22 +4,29 @@ The same record asks for a report, on `report-requests`, and for an answer that 
 later, on `store-queries`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, NotRequired, get_args
 
 import orjson
+from pydantic import Field, PlainValidator, ValidationInfo
+from typing_extensions import TypedDict
 
 from stream_app.contracts.fields import (
-    count_of,
+    Count,
+    DurationText,
+    Instant,
+    InstantText,
+    ReportId,
+    StoreId,
+    closed,
     field_of,
-    known_fields_only,
     object_of,
     own_object_of,
+    parse_count,
     parse_uuid,
     shown,
+    validate,
 )
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import (
@@ -38,6 +45,156 @@ FLEET: Final = "fleet"
 
 Detail = Literal["windows", "timeline", "days", "incidents", "last_poll"]
 DETAILS: Final[tuple[Detail, ...]] = get_args(Detail)
+
+
+def stores_named(content: object) -> tuple[str, ...]:
+    """The stores that a request names, sorted and each once.
+
+    Raises:
+        RecordError: not a list of ids, or too many, or none.
+    """
+    if not isinstance(content, list):
+        raise RecordError(f"store_ids is not a list but {type(content).__name__}")
+    if not 0 < len(content) <= MAX_STORES_NAMED:
+        raise RecordError(f"store_ids names {len(content)} stores, not 1 to {MAX_STORES_NAMED:,}")
+    return tuple(sorted({parse_uuid(store_id) for store_id in content}))
+
+
+def _optional_instant(text: object, info: ValidationInfo) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except RecordError as error:
+        raise RecordError(f"{info.field_name}: {error}") from None
+
+
+def _optional_duration(text: object) -> int | None:
+    return None if text is None else parse_iso_duration(text)
+
+
+def _flag(flag: object, info: ValidationInfo) -> bool:
+    if not isinstance(flag, bool | None):
+        raise RecordError(f"{info.field_name} is not true or false: {shown(flag)}")
+    return bool(flag)
+
+
+def _fleet(scope: object) -> str:
+    if scope != FLEET:
+        raise RecordError(f"scope is not {FLEET!r}: {shown(scope)}")
+    return FLEET
+
+
+def _details(details: object) -> tuple[Detail, ...]:
+    if details is None:
+        return ()
+    if not isinstance(details, list) or any(detail not in DETAILS for detail in details):
+        raise RecordError(f"details are not of {', '.join(DETAILS)}: {shown(details)}")
+    return tuple(detail for detail in DETAILS if detail in details)
+
+
+def _part(number: object, info: ValidationInfo) -> int:
+    return parse_count(number, info.field_name or "part", 0)
+
+
+def _parts(number: object, info: ValidationInfo) -> int:
+    return parse_count(number, info.field_name or "parts", 1)
+
+
+OptionalInstant = Annotated[
+    int | None, PlainValidator(_optional_instant, json_schema_input_type=InstantText)
+]
+_OptionalDuration = Annotated[
+    int | None, PlainValidator(_optional_duration, json_schema_input_type=DurationText)
+]
+Flag = Annotated[bool, PlainValidator(_flag, json_schema_input_type=bool)]
+Fleet = Annotated[str, PlainValidator(_fleet, json_schema_input_type=Literal["fleet"])]
+StoreIds = Annotated[
+    tuple[str, ...],
+    PlainValidator(
+        stores_named,
+        json_schema_input_type=Annotated[
+            list[StoreId], Field(min_length=1, max_length=MAX_STORES_NAMED)
+        ],
+    ),
+]
+
+
+class _EndChoice(TypedDict):
+    reference_time: NotRequired[OptionalInstant]
+    end: NotRequired[OptionalInstant]
+
+
+class FigureChoice(TypedDict):
+    """Which figures are wanted; the three windows where nothing is said."""
+
+    start: NotRequired[OptionalInstant]
+    """Where the time begins; not together with `duration`."""
+    duration: NotRequired[_OptionalDuration]
+    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds)."""
+    daily: NotRequired[Flag]
+    """Day by day, by the store's own calendar."""
+    exact: NotRequired[Flag]
+    """Seconds, without the grid of minutes."""
+
+
+class _Request(FigureChoice):
+    report_id: ReportId
+    """Chosen by who asks; asking twice with one id asks once."""
+    reference_time: NotRequired[OptionalInstant]
+    """Where the time ends, also called `end`; without it, by the deployment's reference clock."""
+    end: NotRequired[OptionalInstant]
+    """Another name of `reference_time`."""
+    requested_at: NotRequired[OptionalInstant]
+    """When it was first asked for; without it, when the broker took the record."""
+
+
+@closed
+class StoreReportRequest(_Request):
+    """A request for the report of one store."""
+
+    store_id: StoreId
+    details: NotRequired[
+        Annotated[tuple[Detail, ...], PlainValidator(_details, json_schema_input_type=list[Detail])]
+    ]
+    """What is told besides the figures."""
+
+
+@closed
+class FleetReportRequest(_Request):
+    """A request for one report of all stores."""
+
+    scope: Fleet
+    """All stores that there are."""
+
+
+@closed
+class StoresReportRequest(_Request):
+    """A request for one report of the stores it names."""
+
+    store_ids: StoreIds
+    """The stores."""
+
+
+@closed
+class PartRequest(FigureChoice):
+    """What the worker that took a request for many stores asks of one partition's owner."""
+
+    report_id: ReportId
+    part: Annotated[int, PlainValidator(_part, json_schema_input_type=Count)]
+    """Which part, from 0 on: the number of the partition."""
+    parts: Annotated[
+        int, PlainValidator(_parts, json_schema_input_type=Annotated[int, Field(ge=1)])
+    ]
+    """How many parts the report has."""
+    scope: NotRequired[Fleet]
+    """All stores of the partition."""
+    store_ids: NotRequired[StoreIds]
+    """The stores of the partition that are asked for."""
+    reference_time: Instant
+    """Where the time ends."""
+    requested_at: Instant
+    """When the report was first asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +249,7 @@ class FleetRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class PartRequest:
+class FleetPartRequest:
     """What the worker that took a `FleetRequest` asks of one partition's owner.
 
     Attributes:
@@ -122,7 +279,7 @@ class PartRequest:
 WholeRequest = ReportRequest | FleetRequest
 """What somebody asks for."""
 
-AnyRequest = WholeRequest | PartRequest
+AnyRequest = WholeRequest | FleetPartRequest
 """What a worker is asked for."""
 
 
@@ -161,7 +318,7 @@ def encode_request(request: AnyRequest) -> bytes:
         case ReportRequest():
             content["store_id"] = request.store_id
             content |= _details_content(request.details)
-        case PartRequest():
+        case FleetPartRequest():
             content |= {"part": request.part, "parts": request.parts}
     if not isinstance(request, ReportRequest):
         if request.store_ids is None:
@@ -180,47 +337,53 @@ def decode_request(value: bytes | None) -> AnyRequest:
         RecordError: it cannot be used.
     """
     content = object_of(value)
-    report_id = parse_uuid(field_of(content, "report_id"), "report_id")
-    reference_time = reference_in(content)
-    requested_at = _optional_instant(content, "requested_at")
-    form = form_in(content)
+    field_of(content, "report_id")
     named = [name for name in ("store_id", "store_ids", "scope") if name in content]
     if len(named) != 1:
-        told = " and ".join(named)
         raise RecordError(
-            f"{told}: only one of them may be there" if told else "store_id is missing"
+            f"{' and '.join(named)}: only one of them may be there"
+            if named
+            else "store_id is missing"
         )
-    further = ("details",) if named == ["store_id"] else ("part", "parts")
-    known_fields_only(content, *_FIELDS, *named, *further)
     if named == ["store_id"]:
-        store_id = parse_uuid(content["store_id"])
+        store = validate(StoreReportRequest, content)
         return ReportRequest(
-            report_id, store_id, reference_time, requested_at, form, _details_in(content)
+            store["report_id"],
+            store["store_id"],
+            _reference(store),
+            store.get("requested_at"),
+            _spec(store),
+            store.get("details", ()),
         )
-    if named == ["scope"] and content["scope"] != FLEET:
-        raise RecordError(f"scope is not {FLEET!r}: {shown(content['scope'])}")
-    store_ids = stores_named(content["store_ids"]) if named == ["store_ids"] else None
-    if "part" not in content:
-        if "parts" in content:
-            raise RecordError("part is missing")
-        return FleetRequest(report_id, store_ids, reference_time, requested_at, form)
-    if reference_time is None or requested_at is None:
+    if "part" in content:
+        return _decode_part(content)
+    if "parts" in content:
+        raise RecordError("part is missing")
+    fleet: Any = validate(
+        FleetReportRequest if named == ["scope"] else StoresReportRequest, content
+    )
+    return FleetRequest(
+        fleet["report_id"],
+        fleet.get("store_ids"),
+        _reference(fleet),
+        fleet.get("requested_at"),
+        _spec(fleet),
+    )
+
+
+def _decode_part(content: dict[str, Any]) -> FleetPartRequest:
+    if content.get("reference_time") is None or content.get("requested_at") is None:
         raise RecordError("a part without reference_time or requested_at")
-    part, parts = count_of(content, "part", 0), count_of(content, "parts", 1)
-    return PartRequest(report_id, part, parts, reference_time, requested_at, store_ids, form)
-
-
-def stores_named(content: object) -> tuple[str, ...]:
-    """The stores that a request names, sorted and each once.
-
-    Raises:
-        RecordError: not a list of ids, or too many, or none.
-    """
-    if not isinstance(content, list):
-        raise RecordError(f"store_ids is not a list but {type(content).__name__}")
-    if not 0 < len(content) <= MAX_STORES_NAMED:
-        raise RecordError(f"store_ids names {len(content)} stores, not 1 to {MAX_STORES_NAMED:,}")
-    return tuple(sorted({parse_uuid(store_id) for store_id in content}))
+    part = validate(PartRequest, content)
+    return FleetPartRequest(
+        part["report_id"],
+        part["part"],
+        part["parts"],
+        part["reference_time"],
+        part["requested_at"],
+        part.get("store_ids"),
+        _spec(part),
+    )
 
 
 def report_id_of(value: bytes | None) -> str | None:
@@ -231,24 +394,18 @@ def report_id_of(value: bytes | None) -> str | None:
         return None
 
 
-def _optional_instant(content: dict[str, Any], name: str) -> int | None:
-    text = content.get(name)
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except RecordError as error:
-        raise RecordError(f"{name}: {error}") from None
-
-
 def reference_in(content: dict[str, Any]) -> int | None:
     """The reference time that a request names, which is the end of the time that it asks for.
 
     Raises:
         RecordError: it is not an instant, or both names have one.
     """
-    reference_time = _optional_instant(content, "reference_time")
-    end = _optional_instant(content, "end")
+    return _reference(validate(_EndChoice, content))
+
+
+def _reference(fields: Any) -> int | None:
+    reference_time: int | None = fields.get("reference_time")
+    end: int | None = fields.get("end")
     if reference_time is not None and end is not None:
         raise RecordError("end and reference_time: they mean the same, say one")
     return end if reference_time is None else reference_time
@@ -257,9 +414,6 @@ def reference_in(content: dict[str, Any]) -> int | None:
 FORM_FIELDS: Final = ("start", "duration", "daily", "exact")
 """The fields of a request that say which figures it wants."""
 
-_FIELDS: Final = ("report_id", "reference_time", "end", *FORM_FIELDS, "requested_at")
-"""The fields that every request may have."""
-
 
 def form_in(content: dict[str, Any]) -> ReportSpec:
     """The form that a request asks for.
@@ -267,13 +421,14 @@ def form_in(content: dict[str, Any]) -> ReportSpec:
     Raises:
         RecordError: a field cannot be used, or two contradict each other.
     """
-    start = _optional_instant(content, "start")
-    duration = None
-    if content.get("duration") is not None:
-        if start is not None:
-            raise RecordError("start and duration: only one of them may be there")
-        duration = parse_iso_duration(content["duration"])
-    return ReportSpec(start, duration, _flag(content, "daily"), _flag(content, "exact"))
+    return _spec(validate(FigureChoice, content))
+
+
+def _spec(fields: Any) -> ReportSpec:
+    start, duration = fields.get("start"), fields.get("duration")
+    if start is not None and duration is not None:
+        raise RecordError("start and duration: only one of them may be there")
+    return ReportSpec(start, duration, fields.get("daily", False), fields.get("exact", False))
 
 
 def time_content(reference_time: int | None, form: ReportSpec) -> dict[str, Any]:
@@ -283,13 +438,6 @@ def time_content(reference_time: int | None, form: ReportSpec) -> dict[str, Any]
     return {"reference_time": format_instant(reference_time), **_form_content(form)}
 
 
-def _flag(content: dict[str, Any], name: str) -> bool:
-    flag = content.get(name)
-    if not isinstance(flag, bool | None):
-        raise RecordError(f"{name} is not true or false: {shown(flag)}")
-    return bool(flag)
-
-
 def _form_content(form: ReportSpec) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if form.start is not None:
@@ -297,15 +445,6 @@ def _form_content(form: ReportSpec) -> dict[str, Any]:
     if form.duration is not None:
         content["duration"] = format_iso_duration(form.duration)
     return content | {name: True for name in ("daily", "exact") if getattr(form, name)}
-
-
-def _details_in(content: dict[str, Any]) -> tuple[Detail, ...]:
-    told = content.get("details")
-    if told is None:
-        return ()
-    if not isinstance(told, list) or any(detail not in DETAILS for detail in told):
-        raise RecordError(f"details are not of {', '.join(DETAILS)}: {shown(told)}")
-    return tuple(detail for detail in DETAILS if detail in told)
 
 
 def _details_content(details: tuple[Detail, ...]) -> dict[str, Any]:

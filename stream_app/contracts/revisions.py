@@ -13,14 +13,13 @@ record that was sent to the store's own partition is newer than everything befor
 Only a forwarded record is judged by time, against the latest time of all that it would replace.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
+from stream_app.contracts.fields import Count, closed, validate
 from stream_app.contracts.json_text import parse_json
 from stream_app.errors import RecordError
 
@@ -34,18 +33,17 @@ _FORM: Final = struct.Struct(">qqiq")
 _NOT_FORWARDED: Final = (-1, -1)
 
 
-class RecordOrigin(NamedTuple):
-    """Where and when the broker took a record that was forwarded later.
+@closed
+@dataclass(frozen=True, slots=True)
+class RecordOrigin:
+    """Where and when the broker took a record that a worker forwarded to its store's partition."""
 
-    Attributes:
-        append_time_ms: the broker's time of the record, in milliseconds since 1970.
-        partition: the partition of the same topic that the client sent it to.
-        offset: its offset there.
-    """
-
-    append_time_ms: int
-    partition: int
-    offset: int
+    append_time_ms: Count
+    """The broker's time of the record, in milliseconds since 1970."""
+    partition: Count
+    """Of the same topic."""
+    offset: Count
+    """In that partition."""
 
 
 def origin_of(record: Any) -> RecordOrigin:
@@ -64,20 +62,21 @@ def forwarded_key(store_id: str, origin: RecordOrigin) -> str:
 
 def encode_origin(origin: RecordOrigin) -> bytes:
     """Write the value of the header."""
-    return orjson.dumps(origin._asdict())
+    return orjson.dumps(origin)
 
 
 def _decode_origin(value: Any) -> RecordOrigin | None:
     """Read the value of the header; None where no worker can have written it."""
     try:
-        origin = RecordOrigin(**parse_json(value or b""))
-    except (RecordError, TypeError):
+        origin = validate(RecordOrigin, parse_json(value or b""))
+    except RecordError:
         return None
-    if any(type(number) is not int or number < 0 for number in origin):
-        return None
-    if origin.partition >= _PARTITION_LIMIT or max(origin) >= _OFFSET_LIMIT:
-        return None
-    return origin
+    in_range = (
+        origin.append_time_ms < _OFFSET_LIMIT
+        and origin.partition < _PARTITION_LIMIT
+        and origin.offset < _OFFSET_LIMIT
+    )
+    return origin if in_range else None
 
 
 def origin_in(record: Any) -> RecordOrigin | None:
@@ -92,7 +91,7 @@ def origin_in(record: Any) -> RecordOrigin | None:
             origin = _decode_origin(value)
             if origin is None or origin.partition == record.partition:
                 return None
-            return origin._replace(append_time_ms=min(origin.append_time_ms, record.timestamp))
+            return replace(origin, append_time_ms=min(origin.append_time_ms, record.timestamp))
     return None
 
 
@@ -113,14 +112,14 @@ class Revision:
     forwarded_from: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, record: Any) -> Revision:
+    def of(cls, record: Any) -> "Revision":
         """The revision that a record of the store's own partition would make."""
         origin = origin_in(record)
         if origin is None:
             return cls(record.offset, record.timestamp)
         return cls(record.offset, origin.append_time_ms, (origin.partition, origin.offset))
 
-    def superseding(self, current: Revision | None) -> Revision | None:
+    def superseding(self, current: "Revision | None") -> "Revision | None":
         """What to keep if this record is newer than the one that a fact was read from.
 
         Args:
@@ -136,7 +135,7 @@ class Revision:
             return None
         return replace(self, latest_ms=max(self.latest_ms, current.latest_ms))
 
-    def _is_newer_than(self, current: Revision) -> bool:
+    def _is_newer_than(self, current: "Revision") -> bool:
         if self.latest_ms > current.latest_ms:
             # true of no record that was read before: also where a topic was made anew, whose
             # offsets begin at 0 again

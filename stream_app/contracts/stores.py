@@ -1,40 +1,19 @@
 """The records of `store-timezones` and `stores`: a store's timezone, and that it exists."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
+from pydantic import Field, PlainValidator, ValidationInfo
 
-from stream_app.contracts.fields import (
-    field_of,
-    known_fields_only,
-    object_of,
-    own_object_of,
-    parse_uuid,
-    shown,
-)
+from stream_app.contracts.fields import StoreId, closed, parse_own_record, parse_record, shown
 from stream_app.errors import RecordError
 
 MAX_ZONE_LENGTH: Final = 100
 """Characters that the name of a zone may have."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneRecord:
-    """The zone name of a store, known or not: an unknown one means the default zone."""
-
-    store_id: str
-    timezone: str
-
-
-def encode_zone(store_id: str, timezone: str) -> bytes:
-    """Write a `store-timezones` record."""
-    return orjson.dumps({"store_id": store_id, "timezone_str": timezone})
 
 
 def zone_name_in(text: object, what: str) -> str:
@@ -54,24 +33,57 @@ def zone_name_in(text: object, what: str) -> str:
     return name
 
 
+def _zone_name(text: object, info: ValidationInfo) -> str:
+    return zone_name_in(text, info.field_name or "timezone_str")
+
+
+ZoneNameText = Annotated[
+    str,
+    Field(
+        max_length=MAX_ZONE_LENGTH,
+        pattern=r"^\s*[^\x00-\x1f\x7f-\x9f]*\s*$",
+        examples=["America/Chicago"],
+    ),
+]
+ZoneName = Annotated[str, PlainValidator(_zone_name, json_schema_input_type=ZoneNameText)]
+
+
+@closed
+@dataclass(frozen=True, slots=True)
+class ZoneRecord:
+    """The time zone of a store; where the name is unknown the default zone applies."""
+
+    store_id: StoreId
+    timezone: Annotated[
+        str,
+        Field(alias="timezone_str"),
+        PlainValidator(
+            lambda text: zone_name_in(text, "timezone_str"), json_schema_input_type=ZoneNameText
+        ),
+    ]
+    """IANA name of the zone."""
+
+
+def encode_zone(store_id: str, timezone: str) -> bytes:
+    """Write a `store-timezones` record."""
+    return orjson.dumps({"store_id": store_id, "timezone_str": timezone})
+
+
 def decode_zone(value: bytes | None) -> ZoneRecord:
     """Read a `store-timezones` record.
 
     Raises:
         RecordError: the record cannot be used.
     """
-    content = object_of(value)
-    store_id = parse_uuid(field_of(content, "store_id"))
-    known_fields_only(content, "store_id", "timezone_str")
-    timezone = field_of(content, "timezone_str")
-    return ZoneRecord(store_id, zone_name_in(timezone, "timezone_str"))
+    return parse_record(ZoneRecord, value)
 
 
+@closed
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
     """A store that exists, because a poll, hours or a zone named it."""
 
-    store_id: str
+    store_id: StoreId
 
 
 def encode_store(store: StoreRecord) -> bytes:
@@ -85,4 +97,4 @@ def decode_store(value: bytes | None) -> StoreRecord:
     Raises:
         RecordError: it cannot be used.
     """
-    return StoreRecord(parse_uuid(field_of(own_object_of(value), "store_id")))
+    return parse_own_record(StoreRecord, value)

@@ -4,15 +4,13 @@ The owner of a partition writes its watermark when it moves and as a heartbeat. 
 at the end of the topic: who has not been heard of lately has no owner.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Any, NotRequired
 
 import orjson
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import field_of, own_object_of
-from stream_app.domain.timestamps import check_instant
-from stream_app.errors import RecordError
+from stream_app.contracts.fields import Count, Microseconds, closed, own_object_of, validate_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Watermark:
     topic_id: str | None = None
     stores: int = 0
 
-    def joined(self, other: Watermark | None) -> Watermark:
+    def joined(self, other: "Watermark | None") -> "Watermark":
         """The furthest of both: what is applied only ever advances.
 
         The newest poll is that of the further one, since a store that is removed takes its polls
@@ -61,6 +59,24 @@ class Watermark:
         return Watermark(self.topic, self.partition, applied, newest, other.topic_id, stores)
 
 
+@closed
+class WatermarkRecord(TypedDict):
+    """Everything below `applied` of a source partition is in the tables of its owner."""
+
+    topic: str
+    """A source topic."""
+    partition: Count
+    """One of its partitions."""
+    applied: Count
+    """The first offset that is not applied yet."""
+    newest_poll: Microseconds | None
+    """Of all stores of the partition, in microseconds since 1970."""
+    topic_id: NotRequired[str | None]
+    """Kafka's id of the source topic: one that was deleted and made anew has another."""
+    stores: NotRequired[Count]
+    """Of the partition; told with polls alone."""
+
+
 def watermark_key(watermark: Watermark) -> bytes:
     """`topic/partition`."""
     return f"{watermark.topic}/{watermark.partition}".encode()
@@ -81,36 +97,18 @@ def encode_watermark(watermark: Watermark) -> bytes:
 
 
 def decode_watermark(value: bytes | None) -> Watermark:
-    """Read a `watermarks` record.
+    """Read a `watermarks` record about applied records.
 
     Raises:
         RecordError: it cannot be used.
     """
-    content = own_object_of(value)
-    topic = field_of(content, "topic")
-    partition = field_of(content, "partition")
-    applied = field_of(content, "applied")
-    newest_poll = content.get("newest_poll")
-    topic_id = content.get("topic_id")
-    stores = content.get("stores", 0)
-    if not (
-        isinstance(topic, str)
-        and _is_count(partition)
-        and _is_count(applied)
-        and _is_count(stores)
-        # bool is an int in Python
-        and (newest_poll is None or type(newest_poll) is int)
-        and (topic_id is None or isinstance(topic_id, str))
-    ):
-        raise RecordError("not a watermark")
-    if newest_poll is not None:
-        # every report without a time of its own refers to it: no report could be written
-        check_instant(newest_poll)
-    return Watermark(topic, partition, applied, newest_poll, topic_id, stores)
+    return _watermark(own_object_of(value))
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+def _watermark(content: dict[str, Any]) -> Watermark:
+    # earlier versions left it out where there was no poll
+    content.setdefault("newest_poll", None)
+    return Watermark(**validate_own(WatermarkRecord, content, "a watermark"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +138,20 @@ class RestoreStatus:
         )
 
 
+@closed
+class RestoreStatusRecord(TypedDict):
+    """How far a worker is with reading a partition back, before it owns it."""
+
+    restore: Count
+    """The partition number."""
+    done: Count
+    """Changelog records that were read."""
+    to_do: Count
+    """Changelog records that are still to read."""
+    seconds_left: Count | None
+    """How long the rest will take, as it looks now; null: nobody can say yet."""
+
+
 def restore_key(status: RestoreStatus) -> bytes:
     """`restore/partition`."""
     return f"restore/{status.partition}".encode()
@@ -165,9 +177,7 @@ def decode_progress(value: bytes | None) -> Watermark | RestoreStatus:
     """
     content = own_object_of(value)
     if "restore" not in content:
-        return decode_watermark(value)
-    left = content.get("seconds_left")
-    counts = [content.get(name) for name in ("restore", "done", "to_do")]
-    if not all(map(_is_count, counts)) or not (left is None or _is_count(left)):
-        raise RecordError("not a restore status")
-    return RestoreStatus(content["restore"], content["done"], content["to_do"], left)
+        return _watermark(content)
+    content.setdefault("seconds_left", None)
+    status = validate_own(RestoreStatusRecord, content, "a restore status")
+    return RestoreStatus(status["restore"], status["done"], status["to_do"], status["seconds_left"])

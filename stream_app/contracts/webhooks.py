@@ -1,14 +1,12 @@
 """Who wants to be told of a report's end, on the wire."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import orjson
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import field_of, own_object_of, parse_uuid
-from stream_app.domain.timestamps import format_instant, parse_instant
-from stream_app.errors import RecordError
+from stream_app.contracts.fields import Instant, ReportId, closed, parse_own_record
+from stream_app.domain.timestamps import format_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,17 @@ class Webhook:
     report_id: str
     url: str
     requested_at: int
+
+
+@closed
+class WebhookRecord(TypedDict):
+    """Who wants to be told of a report's end."""
+
+    report_id: ReportId
+    url: str
+    """Where the news is sent."""
+    requested_at: Instant
+    """When the report was asked for."""
 
 
 def encode_webhook(webhook: Webhook) -> bytes:
@@ -43,12 +52,4 @@ def decode_webhook(value: bytes | None) -> Webhook:
     Raises:
         RecordError: it cannot be used.
     """
-    content = own_object_of(value)
-    url = field_of(content, "url")
-    if not isinstance(url, str):
-        raise RecordError(f"url is not a text but {type(url).__name__}")
-    return Webhook(
-        parse_uuid(field_of(content, "report_id"), "report_id"),
-        url,
-        parse_instant(field_of(content, "requested_at")),
-    )
+    return Webhook(**parse_own_record(WebhookRecord, value))

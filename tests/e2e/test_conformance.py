@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from stream_app.contracts.shapes.values import EXAMPLE_STORE
+from stream_app.contracts.fields import EXAMPLE_STORE
 from tests.conformance import bounded, check, described
 from tests.e2e.product import up
 

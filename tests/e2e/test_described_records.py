@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.shapes.records import SHAPES
+from stream_app.contracts.topic_records import SHAPES
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.timestamps import LATEST
 from stream_app.kafka.bootstrap import resolve_bootstrap

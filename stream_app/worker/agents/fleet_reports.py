@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.report_requests import PartRequest, asked_at, encode_request
+from stream_app.contracts.report_requests import FleetPartRequest, asked_at, encode_request
 from stream_app.contracts.report_results import ReportEvent, ResultChunk
 from stream_app.domain.timestamps import DAY
 from stream_app.errors import ReportError, RevokedError
@@ -85,7 +85,7 @@ class FleetReports:
         # a wrong range fails the report here, and not once for each part
         request.form.span(reference)
         requests = [
-            PartRequest(
+            FleetPartRequest(
                 request.report_id,
                 part,
                 len(parts),
@@ -102,7 +102,7 @@ class FleetReports:
         ]
 
     async def publish_part(
-        self, owned: OwnedPartition, request: PartRequest, results: TopicSpec
+        self, owned: OwnedPartition, request: FleetPartRequest, results: TopicSpec
     ) -> list[asyncio.Future[Any]]:
         """Calculate the part of a partition and publish it chunk by chunk.
 

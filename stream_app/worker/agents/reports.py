@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.report_requests import (
+    FleetPartRequest,
     FleetRequest,
-    PartRequest,
     ReportRequest,
     asked_again,
     asked_at,
@@ -150,7 +150,7 @@ class Reports:
         match request:
             case ReportRequest():
                 return partition_of(request.store_id.encode(), self._settings.partitions)
-            case PartRequest() if request.part < self._settings.partitions:
+            case FleetPartRequest() if request.part < self._settings.partitions:
                 return request.part
             case _:
                 return here
@@ -161,13 +161,13 @@ class Reports:
         """Answer a request; the answer is complete when the futures are done."""
         topic, partition = event.message.topic, event.message.partition
         results = results_of(topic)
-        if not isinstance(request, PartRequest):
+        if not isinstance(request, FleetPartRequest):
             # the request of a part comes after the status of its report
             running = ReportEvent(request.report_id, "running", self._clock())
             await self._publisher.publish_report_event(running, results)
         owned = await self._facts.partition(partition)
         match request:
-            case PartRequest():
+            case FleetPartRequest():
                 return await self._fleet.publish_part(owned, request, results)
             case FleetRequest():
                 return await self._fleet.request_parts(request, append_time, topic)

@@ -8,8 +8,8 @@ import pytest
 
 from stream_app.contracts.report_requests import (
     FLEET,
+    FleetPartRequest,
     FleetRequest,
-    PartRequest,
     ReportRequest,
     asked_again,
     decode_request,
@@ -69,7 +69,7 @@ def test_requests_about_the_same_have_the_same_subject() -> None:
 
 
 def test_asking_again_keeps_the_deadline() -> None:
-    part = PartRequest(REPORT, 0, 1, 7, 50)
+    part = FleetPartRequest(REPORT, 0, 1, 7, 50)
     assert asked_again(part, 90) == part
     assert asked_again(FleetRequest(REPORT), 90) == FleetRequest(REPORT, requested_at=90)
 

@@ -12,8 +12,8 @@ from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.polls import PollBatch, decode_poll_batch
 from stream_app.contracts.report_requests import (
     DETAILS,
+    FleetPartRequest,
     FleetRequest,
-    PartRequest,
     ReportRequest,
     decode_request,
 )
@@ -138,7 +138,14 @@ report_requests = st.one_of(
     st.builds(ReportRequest, uuids, uuids, maybe, maybe, forms, details),
     st.builds(FleetRequest, uuids, named_stores, maybe, maybe, forms),
     st.builds(
-        PartRequest, uuids, offsets, st.integers(1, 99), instants, instants, named_stores, forms
+        FleetPartRequest,
+        uuids,
+        offsets,
+        st.integers(1, 99),
+        instants,
+        instants,
+        named_stores,
+        forms,
     ),
 )
 figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
@@ -159,7 +166,8 @@ further = {
 contents = st.builds(
     lambda public, more: more | public,
     st.fixed_dictionaries(public | {"reference_time": st.just(NOON)}, optional=further),
-    st.dictionaries(st.text(), figures),
+    # no name of a column, whose values have types
+    st.dictionaries(st.text().map("x-{}".format), figures),
 )
 rows = st.tuples(*public.values(), *(further[name] for name in EXTRA_COLUMNS)).map(list)
 pieces = st.builds(

@@ -23,8 +23,8 @@ from stream_app.contracts.report_results import (
     encode_event,
 )
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
-from stream_app.contracts.shapes.records import SHAPES
 from stream_app.contracts.stores import encode_store, encode_zone
+from stream_app.contracts.topic_records import SHAPES
 from stream_app.contracts.topics import (
     ALL_TOPICS,
     DEAD_LETTERS,
@@ -141,7 +141,7 @@ def test_requests(request: Any) -> None:
             "ReportRequest": "StoreReportRequest",
             "FleetRequest": "FleetReportRequest",
             "StoresRequest": "StoresReportRequest",
-            "PartRequest": "PartRequest",
+            "FleetPartRequest": "PartRequest",
         }[kind]
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.app import create_app
-from stream_app.contracts.shapes.values import EXAMPLE_STORE
+from stream_app.contracts.fields import EXAMPLE_STORE
 from tests.conformance import bounded, check, described
 from tests.live_server import served
 from tests.report_contents import NOON, AnsweringGateway

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.reports.view import ReportView
-from stream_app.contracts.report_requests import FLEET, FleetRequest, PartRequest, encode_request
+from stream_app.contracts.report_requests import (
+    FLEET,
+    FleetPartRequest,
+    FleetRequest,
+    encode_request,
+)
 from stream_app.contracts.report_results import (
     EXTRA_COLUMNS,
     ReportEvent,
@@ -170,7 +175,7 @@ def test_forgetting_a_report_forgets_its_rows(log: ReportView) -> None:
 
 def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportView) -> None:
     other = REPORT.replace("7", "8", 1)
-    asked = encode_request(PartRequest(other, 0, 2, 7, 5))
+    asked = encode_request(FleetPartRequest(other, 0, 2, 7, 5))
 
     log.on_record(FakeRecord(REPORT_REQUESTS.name, asked))
 

@@ -412,7 +412,7 @@ async def test_what_is_given_up_is_a_dead_letter_first(
     letters = sorted(runs.letters, key=lambda letter: letter.source["offset"])
     assert [letter.reason for letter in letters] == [
         "given up after 1d, at last answered 500",
-        "url is missing",
+        "report_id is missing",
         "internal error: ZeroDivisionError",
     ]
     assert letters[0] == DeadLetter(

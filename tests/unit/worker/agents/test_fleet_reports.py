@@ -11,8 +11,8 @@ import pytest
 
 from stream_app.contracts.business_hours import encode_rows, hours_version
 from stream_app.contracts.report_requests import (
+    FleetPartRequest,
     FleetRequest,
-    PartRequest,
     decode_request,
     encode_request,
 )
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 REPORT = str(UUID(int=77))
 STORES = sorted(store_in(1, number) for number in range(7))
-PART = PartRequest(REPORT, 1, PARTITIONS, NOW, NOW - SECOND)
+PART = FleetPartRequest(REPORT, 1, PARTITIONS, NOW, NOW - SECOND)
 
 
 def owning_stores(**overrides: Any) -> Harness:
@@ -57,7 +57,7 @@ def owning_stores(**overrides: Any) -> Harness:
 
 
 async def ask(
-    harness: Harness, request: FleetRequest | PartRequest, partition: int = 1
+    harness: Harness, request: FleetRequest | FleetPartRequest, partition: int = 1
 ) -> FakeEvent:
     (event,) = await harness.request(request, partition=partition)
     return event
@@ -77,7 +77,7 @@ async def test_every_partition_is_asked_for_a_part_of_one_reference_time(harness
     event = await ask(harness, FleetRequest(REPORT))
 
     assert harness.requested_parts() == [
-        PartRequest(REPORT, part, PARTITIONS, NOW - DAY, NOW) for part in range(PARTITIONS)
+        FleetPartRequest(REPORT, part, PARTITIONS, NOW - DAY, NOW) for part in range(PARTITIONS)
     ]
     assert [each.status for each in harness.publisher.reports] == ["running"]
     assert event.acks == 1
@@ -201,7 +201,7 @@ async def test_making_a_part_again_is_another_attempt(harness: Harness) -> None:
 async def test_a_part_without_stores_is_told_too(harness: Harness) -> None:
     harness.owned_partitions.own(2)
 
-    await ask(harness, PartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
+    await ask(harness, FleetPartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
 
     (told,) = harness.publisher.reports
     assert told.chunk is not None
@@ -209,7 +209,7 @@ async def test_a_part_without_stores_is_told_too(harness: Harness) -> None:
 
 
 async def test_a_part_of_named_stores_has_no_others(harness: Harness) -> None:
-    await ask(harness, PartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
+    await ask(harness, FleetPartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
 
     (told,) = harness.publisher.reports
     assert told.chunk is not None
@@ -219,7 +219,7 @@ async def test_a_part_of_named_stores_has_no_others(harness: Harness) -> None:
 async def test_an_unknown_store_fails_the_report(harness: Harness) -> None:
     unknown = store_in(1, 50)
 
-    await ask(harness, PartRequest(REPORT, 1, 1, NOW, NOW, (STORES[0], unknown)))
+    await ask(harness, FleetPartRequest(REPORT, 1, 1, NOW, NOW, (STORES[0], unknown)))
 
     assert f"store {unknown} is unknown" in harness.reason()
 
@@ -266,14 +266,14 @@ async def test_the_deadline_of_a_part_is_the_reports(harness: Harness) -> None:
     long_ago = NOW - harness.settings.report_deadline - SECOND
     harness.applied_offsets.caught_up.clear()
 
-    await ask(harness, PartRequest(REPORT, 1, PARTITIONS, NOW, long_ago))
+    await ask(harness, FleetPartRequest(REPORT, 1, PARTITIONS, NOW, long_ago))
     await settle()
 
     assert "deadline" in harness.reason()
 
 
 async def test_a_part_of_no_partition_fails(harness: Harness) -> None:
-    await ask(harness, PartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
+    await ask(harness, FleetPartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
 
     assert harness.reason() == "there is no partition 99"
 
@@ -405,7 +405,9 @@ async def test_a_store_whose_polls_are_gone_is_named(harness: Harness, named: bo
         if other != store:
             del harness.facts.content[1, bucket_key(store_key(other), HOT)]
 
-    await ask(harness, PartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None))
+    await ask(
+        harness, FleetPartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None)
+    )
 
     (told,) = harness.publisher.reports
     assert told.status == "failed"

@@ -5,15 +5,11 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from stream_app.contracts.shapes.values import (
-    Count,
-    Coverage,
-    HoursRow,
-    Instant,
-    Status,
-    StoreId,
-    closed,
-)
+from stream_app.contracts.business_hours import HoursRow
+from stream_app.contracts.fields import Count, Instant, ReportId, Status, StoreId, closed
+
+Coverage = Annotated[float, Field(ge=0, le=1)] | None
+"""The share of open time that some poll backs; null: there is no open time."""
 
 Seconds = Annotated[float, Field(ge=0)]
 Date = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2024-03-10"])]
@@ -364,3 +360,88 @@ class ExactDayRow(_OfStore, ExactSpanFigures, _OfDay, _Backed):
 
 
 FleetRow = WindowRow | ExactWindowRow | SpanRow | ExactSpanRow | DayRow | ExactDayRow
+
+
+@closed
+class ReportRunning(TypedDict):
+    """A worker makes the report."""
+
+    report_id: ReportId
+    status: Literal["running"]
+    """How far the report is."""
+    at: Instant
+    """When this was written."""
+
+
+@closed
+class Basis(SettingsUsed):
+    """What the figures of all stores rest on."""
+
+
+@closed
+class Piece(TypedDict):
+    """Rows of one part of a report of many stores."""
+
+    part: Count
+    """Which part of the report, from 0 on."""
+    parts: Annotated[int, Field(ge=1)]
+    """How many parts the report has."""
+    attempt: str
+    """Which making of the part: pieces of different ones do not go together."""
+    piece: Count
+    """Which piece of the part, from 0 on."""
+    pieces: Annotated[int, Field(ge=1)]
+    """How many pieces the part has."""
+    reference_time: Instant
+    """Where the time of the figures ends."""
+    basis: Basis
+    """The settings that the figures rest on."""
+    input_offsets: dict[str, Count]
+    """By source topic: up to where the partition's records are in the figures."""
+    columns: list[str]
+    """Names of the first values of a row, which the CSV has."""
+    further: list[str]
+    """Names of its other values."""
+    rows: list[list[str | float | None]]
+    """In the order of store ids."""
+    lost_input: NotRequired[list[LostInput]]
+    """Only where records of the partition were lost: the figures may lack them."""
+
+
+@closed
+class ReportPiece(TypedDict):
+    """Some rows of a report of many stores; with the last of all parts it is complete."""
+
+    report_id: ReportId
+    status: Literal["running"]
+    """How far the report is."""
+    at: Instant
+    """When this was written."""
+    piece: Piece
+    """The rows."""
+
+
+@closed
+class ReportComplete(TypedDict):
+    """The report of one store."""
+
+    report_id: ReportId
+    status: Literal["complete"]
+    """How far the report is."""
+    at: Instant
+    """When this was written."""
+    report: StoreReport
+    """The figures, and what they rest on."""
+
+
+@closed
+class ReportFailed(TypedDict):
+    """No report, and why."""
+
+    report_id: ReportId
+    status: Literal["failed"]
+    """How far the report is."""
+    at: Instant
+    """When this was written."""
+    reason: str
+    """Why there is none."""

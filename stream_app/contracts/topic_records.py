@@ -1,0 +1,87 @@
+"""What the records of each topic look like: the models that the published schemas are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_app.contracts.business_hours import HoursRecord
+from stream_app.contracts.dead_letters import DeadLetterRecord
+from stream_app.contracts.fields import ReportId, StoreId
+from stream_app.contracts.polls import PollBatchRecord, PollRecord
+from stream_app.contracts.removal import PollsRemovalRecord
+from stream_app.contracts.report_requests import (
+    FleetReportRequest,
+    PartRequest,
+    StoreReportRequest,
+    StoresReportRequest,
+)
+from stream_app.contracts.report_schemas import (
+    ReportComplete,
+    ReportFailed,
+    ReportPiece,
+    ReportRunning,
+)
+from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin
+from stream_app.contracts.stores import StoreRecord, ZoneRecord
+from stream_app.contracts.topics import (
+    DEAD_LETTERS,
+    FACTS_TABLE,
+    LATEST_POLLS,
+    QUERY_RESULTS,
+    REPORT_REQUESTS,
+    REPORT_RESULTS,
+    STORE_BUSINESS_HOURS,
+    STORE_QUERIES,
+    STORE_STATUS,
+    STORE_TIMEZONES,
+    STORES,
+    WATERMARKS,
+    WEBHOOKS,
+    changelog,
+)
+from stream_app.contracts.watermarks import RestoreStatusRecord, WatermarkRecord
+from stream_app.contracts.webhooks import WebhookRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REQUESTS: Final = (StoreReportRequest, StoresReportRequest, FleetReportRequest, PartRequest)
+_EVENTS: Final = (ReportRunning, ReportPiece, ReportComplete, ReportFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a topic's records look like.
+
+    Attributes:
+        key: the shape of the key.
+        values: the shapes of values; none where they are of no use to other programs.
+        headers: the shapes of headers that a record may have, by name; their values are JSON.
+    """
+
+    key: Any
+    values: tuple[Any, ...]
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
+
+
+SHAPES: Final[Mapping[str, Described]] = {
+    STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord, PollsRemovalRecord)),
+    STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
+    STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
+    REPORT_REQUESTS.name: Described(str, _REQUESTS),
+    STORE_QUERIES.name: Described(str, _REQUESTS),
+    REPORT_RESULTS.name: Described(str, _EVENTS),
+    QUERY_RESULTS.name: Described(str, _EVENTS),
+    LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
+    WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
+    STORES.name: Described(StoreId, (StoreRecord,)),
+    WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
+    DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
+    # binary, and the workers' own
+    changelog(FACTS_TABLE).name: Described(bytes, ()),
+}
+"""Of every topic, by its name."""
