@@ -169,14 +169,16 @@ async def run_peer(
     child = ChildProcess(
         f"peer-{name}-{shape}-{bench.run}",
         [
-            *(sys.executable, "-m", f"benchmarks.peers.{name}"),
+            *(sys.executable, "-P", "-m", f"benchmarks.peers.{name}"),
             *("--bootstrap", product.settings.kafka_bootstrap, "--shape", shape),
             *("--records", str(filled.records), "--json", str(output)),
         ],
         log_dir=bench.workspace / "logs",
         # how to log in to the broker is in the product's settings
-        environment=environment_of(product.settings, clean_environment()),
-        folder=ROOT,
+        environment={
+            **environment_of(product.settings, clean_environment()),
+            "PYTHONPATH": str(ROOT),
+        },
     )
     try:
         async with asyncio.timeout(_PEER_SECONDS):

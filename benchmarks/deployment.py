@@ -16,7 +16,6 @@ import aiohttp
 
 from benchmarks.disk import folder_bytes, topic_bytes
 from benchmarks.errors import BenchmarkError
-from benchmarks.inputs import ROOT
 from benchmarks.processes import resident_megabytes
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
@@ -88,7 +87,6 @@ class Deployment:
             [*COMMAND, *command],
             log_dir=self.settings.data_dir / "logs",
             environment=environment_of(self.settings, clean_environment()),
-            folder=ROOT,
             stop_limit=40,
         )
 

@@ -22,7 +22,6 @@ from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.ports import free_ports
 from stream_app.local.processes.supervisor import Supervisor
 from stream_app.settings import Settings
-from tests.sample import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -69,7 +68,6 @@ class Process:
             command,
             log_dir=log_dir,
             environment=environment,
-            folder=ROOT,
             stop_limit=_STOP_LIMIT,
         )
         self._say = say

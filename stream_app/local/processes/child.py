@@ -64,7 +64,6 @@ class ChildProcess:
         command: program and arguments.
         log_dir: folder of the logs.
         environment: all variables of the child; None: ours.
-        folder: its working folder; None: ours.
         stop_limit: seconds from SIGTERM to SIGKILL.
         health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None:
             it has none yet, or never.
@@ -77,7 +76,6 @@ class ChildProcess:
         *,
         log_dir: Path,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
         stop_limit: float = 15.0,
         health: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -85,7 +83,6 @@ class ChildProcess:
         self._command = list(command)
         self._log = log_dir / f"{name}.log"
         self._environment = environment
-        self._folder = folder
         self._stop_limit = stop_limit
         self._health = health
         self._process: LoggedProcess | None = None
@@ -115,9 +112,7 @@ class ChildProcess:
         if self.pid is not None:
             return
         self._log_start = end_of(self._log)
-        self._process = spawn(
-            self._command, log=self._log, environment=self._environment, folder=self._folder
-        )
+        self._process = spawn(self._command, log=self._log, environment=self._environment)
 
     async def wait(self) -> int | None:
         """Wait for its end and its log; its exit code, -N for signal N, None: it never started."""
