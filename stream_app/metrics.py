@@ -1,18 +1,14 @@
-"""What a worker counts about itself, for `GET /metrics`: names, labels and meanings, once.
+"""The metrics that every process of this product shows, and their registry.
 
 The metrics live in a registry of their own, so that several can be made in one process. No label
-holds a store id: every label has a small, known set of values. Nothing here is called once a
-record: the rest of the worker reports rare events, and what can be read when somebody asks
-(lag, what is unacknowledged) is read then, from `WorkerSources`.
+holds a store id: every label has a small, known set of values.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,31 +18,18 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import generate_latest
 
 from stream_app import __version__
 from stream_app.contracts.topics import ALL_TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
     from aiokafka import TopicPartition
-    from prometheus_client.core import Metric
 
     from stream_app.contracts.dead_letters import DeadLetter
 
-RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete"]
-"""Why a partition's database is removed and read back from its changelog:
-
-- `damaged`: RocksDB found a block that it cannot read.
-- `diverged`: the last record that the database shares with its changelog is another one there.
-- `ahead`: the database is at an offset that its changelog has not reached.
-- `no_checkpoint`: the database does not say up to which record it agrees with its changelog.
-- `incomplete`: the records between its checkpoint and the end cannot all be accounted for.
-"""
-
-LetterClass = Literal[
+DeadLetterReason = Literal[
     "invalid",
     "ahead_of_clock",
     "before_earliest",
@@ -57,7 +40,7 @@ LetterClass = Literal[
     "lost",
     "internal",
 ]
-"""A class of dead letters' reasons: the texts themselves have no end.
+"""A class of the reasons of dead letters, for a label: the reasons themselves are without number.
 
 - `invalid`: the record is not what its topic holds.
 - `ahead_of_clock`: a poll is dated further ahead of the broker's clock than is tolerated.
@@ -70,17 +53,7 @@ LetterClass = Literal[
 - `internal`: a fault of this product.
 """
 
-DropReason = Literal["late", "expired"]
-"""Why polls are not kept:
-
-- `late`: they came when their store had others more than the retention newer: dead letters.
-- `expired`: much newer ones of their store came, and took their place.
-"""
-
-CheckOutcome = Literal["agrees", "differs", "not_comparable"]
-"""What a check of the watchman ended with."""
-
-_LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
+_REASONS: Final[tuple[tuple[DeadLetterReason, re.Pattern[str]], ...]] = (
     ("internal", re.compile(r"internal error")),
     ("ahead_of_clock", re.compile(r".*lies ahead of the clock", re.DOTALL)),
     ("before_earliest", re.compile(r".*\(STORE_UPTIME_EARLIEST_POLL\)", re.DOTALL)),
@@ -90,63 +63,15 @@ _LETTER_CLASSES: Final[tuple[tuple[LetterClass, re.Pattern[str]], ...]] = (
     ("too_large", re.compile(r"too large")),
 )
 
-_LAST_OFFSET: Final = "last_offset"
+LAST_OFFSET: Final = "last_offset"
+"""The field of a dead letter's source that names the end of a range that cannot be read."""
 
 _TOPIC_NAMES: Final = frozenset(spec.name for spec in ALL_TOPICS)
 
 DELAY_LOOK_SECONDS: Final = 0.25
-"""Time between two looks at how late the event loop is."""
+"""Seconds between two measurements of the event loop's delay."""
 
-_RESTORE_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
 _DELAY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-
-
-class Lag(NamedTuple):
-    """How far a source partition is behind.
-
-    Attributes:
-        records: offsets between the next record to apply and the end of the partition.
-        seconds: age of the oldest record that is not applied; 0: all are; None: not known.
-    """
-
-    records: int
-    seconds: float | None
-
-
-class Reading(NamedTuple):
-    """How far a partition's changelog is read.
-
-    Attributes:
-        done: offsets that have been read since the checkpoint of the database.
-        to_do: offsets that have yet to be read.
-    """
-
-    done: int
-    to_do: int
-
-
-class Unacknowledged(NamedTuple):
-    """Records that were handed to the broker, or wait for it, and are not acknowledged yet."""
-
-    records: int
-    value_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSources:
-    """What is read when somebody asks for the metrics, and costs nothing until then.
-
-    Attributes:
-        lags: tells the lag of every owned source partition, as it was looked up last.
-        unowned_partitions: tells how many partitions no worker has spoken for lately.
-        changelog_unacknowledged: tells what the changelog has yet to acknowledge.
-        readings: tells of every partition whose changelog is being read, how far that is.
-    """
-
-    lags: Callable[[], Mapping[TopicPartition, Lag]]
-    unowned_partitions: Callable[[], int]
-    changelog_unacknowledged: Callable[[], Unacknowledged]
-    readings: Callable[[], Mapping[int, Reading]]
 
 
 def unowned_count(unowned: Iterable[TopicPartition]) -> int:
@@ -154,27 +79,31 @@ def unowned_count(unowned: Iterable[TopicPartition]) -> int:
     return len({partition.partition for partition in unowned})
 
 
-def letter_class(letter: DeadLetter) -> LetterClass:
-    """Tell the class of a dead letter's reason."""
-    if _LAST_OFFSET in letter.source:
+def reason_label(dead_letter: DeadLetter) -> DeadLetterReason:
+    """The label for the reason of a dead letter."""
+    if LAST_OFFSET in dead_letter.source:
         # only a range that cannot be read is named by two offsets
         return "unreadable"
-    for name, pattern in _LETTER_CLASSES:
-        if pattern.match(letter.reason):
+    for name, pattern in _REASONS:
+        if pattern.match(dead_letter.reason):
             return name
     return "invalid"
 
 
-def letter_source(letter: DeadLetter) -> str:
-    """Tell where a dead letter's original came from: a topic, `http`, or `other`."""
-    topic = letter.source.get("topic")
-    if topic in _TOPIC_NAMES:
-        return str(topic)
-    return "http" if "http" in letter.source else "other"
+def source_label(dead_letter: DeadLetter) -> str:
+    """The label for the source of a dead letter: a topic, `http`, or `other`."""
+    if "http" in dead_letter.source:
+        return "http"
+    return topic_label(dead_letter.source.get("topic"))
+
+
+def topic_label(topic: object) -> str:
+    """The label for a topic: its name, or `other` for one that is not of this product."""
+    return str(topic) if topic in _TOPIC_NAMES else "other"
 
 
 def new_registry() -> CollectorRegistry:
-    """Make a registry with what every process of this product tells about itself."""
+    """Make a registry with the metrics that every process of this product shows."""
     # the time of its creation, as a series of its own beside each counter and histogram, is
     # process_start_time_seconds again; the library can leave it out for the whole process only
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -202,13 +131,13 @@ class DeadLetterCounter:
             registry=registry,
         )
 
-    def count(self, letter: DeadLetter) -> None:
-        """Count a dead letter."""
-        self._letters.labels(letter_source(letter), letter_class(letter)).inc()
+    def count(self, dead_letter: DeadLetter) -> None:
+        """Count a dead dead_letter."""
+        self._letters.labels(source_label(dead_letter), reason_label(dead_letter)).inc()
 
 
 class EventLoopDelay:
-    """How late the event loop comes to what is due: what keeps it busy keeps all others waiting."""
+    """Measures how late the event loop calls timers: work that keeps it busy delays all others."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._delays = Histogram(
@@ -219,261 +148,13 @@ class EventLoopDelay:
         )
 
     def observe(self, seconds: float) -> None:
-        """Take in one look."""
+        """Count one measurement."""
         self._delays.observe(max(seconds, 0.0))
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + DELAY_LOOK_SECONDS
             await asyncio.sleep(DELAY_LOOK_SECONDS)
             self.observe(loop.time() - due)
-
-
-class WorkerMetrics:
-    """The metrics of one worker.
-
-    Args:
-        monotonic: a clock in seconds that never goes back.
-
-    Attributes:
-        registry: what `GET /metrics` shows.
-        event_loop_delay: takes in how late the event loop is.
-    """
-
-    def __init__(
-        self,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.registry = registry = new_registry()
-        self._dead_letters = DeadLetterCounter(registry)
-        self.event_loop_delay = EventLoopDelay(registry)
-        self._monotonic = monotonic
-        self._assigned: frozenset[int] | None = None
-        self._waiting_since: dict[int, float] = {}
-        self._owned: frozenset[int] = frozenset()
-        self._sources: WorkerSources | None = None
-        self._rebalances = Counter(
-            "store_uptime_rebalances",
-            "Rebalances of the workers' group that this worker took part in.",
-            registry=registry,
-        )
-        self._fencings = Counter(
-            "store_uptime_fencings",
-            "Partitions that another worker had claimed while this one was paused or cut off.",
-            registry=registry,
-        )
-        self._removed = Counter(
-            "store_uptime_removed_databases",
-            "Databases of a partition that were removed to be read back from the changelog.",
-            ["reason"],
-            registry=registry,
-        )
-        self._unread = Counter(
-            "store_uptime_unread_records",
-            "Records that could not be read and were stepped over.",
-            ["topic"],
-            registry=registry,
-        )
-        self._lost = Counter(
-            "store_uptime_lost_records",
-            "Offsets that were gone from a source topic before a worker had applied them.",
-            ["topic"],
-            registry=registry,
-        )
-        self._dropped = Counter(
-            "store_uptime_dropped_polls",
-            "Polls that are not kept because their store has others more than the retention newer.",
-            ["reason"],
-            registry=registry,
-        )
-        self._checks = Counter(
-            "store_uptime_watchman_checks",
-            "Stores whose figures the watchman recomputed from the topics, by what came of it.",
-            ["outcome"],
-            registry=registry,
-        )
-        self._restore_seconds = Histogram(
-            "store_uptime_partition_restore_seconds",
-            "Time from the assignment of a partition until this worker owned it.",
-            buckets=_RESTORE_SECONDS,
-            registry=registry,
-        )
-        # a series that begins at 0 is one whose first event an alarm sees
-        for reason in get_args(RemovalReason):
-            self._removed.labels(reason)
-        for dropped in get_args(DropReason):
-            self._dropped.labels(dropped)
-        for outcome in get_args(CheckOutcome):
-            self._checks.labels(outcome)
-        registry.register(_WorkerCollector(self))
-
-    def read_from(self, sources: WorkerSources) -> None:
-        """Read the gauges from these sources from now on."""
-        self._sources = sources
-
-    def rebalanced(self) -> None:
-        """Count a rebalance; call it when one begins."""
-        self._rebalances.inc()
-
-    def fenced(self) -> None:
-        """Count a partition that another worker claimed while this one was paused or cut off."""
-        self._fencings.inc()
-
-    def database_removed(self, reason: RemovalReason) -> None:
-        """Count a partition's database that is removed."""
-        self._removed.labels(reason).inc()
-
-    def records_unread(self, topic: str, count: int = 1) -> None:
-        """Count records that cannot be read: offsets of a batch, or a stray record."""
-        self._unread.labels(_known(topic)).inc(count)
-
-    def records_lost(self, topic: str, count: int) -> None:
-        """Count offsets that were gone from a source topic before they were applied."""
-        self._lost.labels(_known(topic)).inc(count)
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Count a dead letter of a worker, and the records of a range that cannot be read."""
-        self._dead_letters.count(letter)
-        first, last = (letter.source.get(name) for name in ("offset", _LAST_OFFSET))
-        if isinstance(first, int) and isinstance(last, int):
-            self.records_unread(letter_source(letter), last - first + 1)
-
-    def polls_dropped(self, reason: DropReason, count: int) -> None:
-        """Count polls that are not kept."""
-        self._dropped.labels(reason).inc(count)
-
-    def watchman_checked(self, outcome: CheckOutcome) -> None:
-        """Count a store that the watchman has checked."""
-        self._checks.labels(outcome).inc()
-
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Note which partitions this worker has been assigned; the group may take others away."""
-        self._assigned = now_assigned = frozenset(partitions)
-        now = self._monotonic()
-        self._waiting_since = {
-            # one that was interrupted by a rebalance and stays has waited all the time
-            partition: self._waiting_since.get(partition, now)
-            for partition in now_assigned - self._owned
-        }
-
-    def owned(self, partitions: Collection[int]) -> None:
-        """Note which partitions this worker owns now."""
-        now_owned = frozenset(partitions)
-        for partition in now_owned - self._owned:
-            now = self._monotonic()
-            self._restore_seconds.observe(now - self._waiting_since.pop(partition, now))
-        self._owned = now_owned
-
-    def not_ready(self) -> str | None:
-        """Why this worker does not own all that it is assigned, in one line; None: it does."""
-        if self._assigned is None:
-            return "the group has not assigned any partitions to this worker yet"
-        missing = sorted(self._assigned - self._owned)
-        if not missing:
-            return None
-        return (
-            f"{len(missing)} of {len(self._assigned)} partitions are not owned yet: "
-            + "; ".join(self._restore_text(partition) for partition in missing)
-        )
-
-    def exposition(self) -> bytes:
-        """Write all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
-
-    def _restore_text(self, partition: int) -> str:
-        reading = self._readings().get(partition)
-        if reading is None:
-            return f"partition {partition} waits"
-        done, to_do = reading
-        return f"partition {partition} has restored {done:,} of {done + to_do:,} changelog records"
-
-    def _readings(self) -> Mapping[int, Reading]:
-        return {} if self._sources is None else self._sources.readings()
-
-    def _collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "store_uptime_assigned_partitions",
-            "Partitions that the group has assigned to this worker.",
-            value=len(self._assigned or ()),
-        )
-        yield GaugeMetricFamily(
-            "store_uptime_owned_partitions",
-            "Partitions that this worker owns: it applies their records and answers for them.",
-            value=len(self._owned),
-        )
-        done = GaugeMetricFamily(
-            "store_uptime_restore_done_records",
-            "Changelog offsets that the restore of a partition has read; only while it lasts.",
-            labels=["partition"],
-        )
-        to_do = GaugeMetricFamily(
-            "store_uptime_restore_to_do_records",
-            "Changelog offsets that the restore of a partition has yet to read; only while it "
-            "lasts.",
-            labels=["partition"],
-        )
-        standby = GaugeMetricFamily(
-            "store_uptime_standby_lag_records",
-            "Changelog offsets that this worker's copy of somebody else's partition lacks.",
-            labels=["partition"],
-        )
-        for partition, reading in sorted(self._readings().items()):
-            if partition not in (self._assigned or ()):
-                standby.add_metric([str(partition)], reading.to_do)
-            elif partition not in self._owned:
-                done.add_metric([str(partition)], reading.done)
-                to_do.add_metric([str(partition)], reading.to_do)
-        yield from (done, to_do, standby)
-        if self._sources is not None:
-            yield from _read(self._sources)
-
-
-class _WorkerCollector:
-    """Reads the gauges when the registry is asked for them."""
-
-    def __init__(self, metrics: WorkerMetrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics._collect()  # noqa: SLF001  of this module
-
-
-def _read(sources: WorkerSources) -> Iterator[Metric]:
-    records = GaugeMetricFamily(
-        "store_uptime_source_lag_records",
-        "Offsets of an owned source partition that are not applied yet.",
-        labels=["topic", "partition"],
-    )
-    seconds = GaugeMetricFamily(
-        "store_uptime_source_lag_seconds",
-        "Age of the oldest record of an owned source partition that is not applied yet; 0: all "
-        "are applied.",
-        labels=["topic", "partition"],
-    )
-    for (topic, partition), lag in sorted(sources.lags().items()):
-        records.add_metric([topic, str(partition)], lag.records)
-        if lag.seconds is not None:
-            seconds.add_metric([topic, str(partition)], lag.seconds)
-    yield from (records, seconds)
-    yield GaugeMetricFamily(
-        "store_uptime_unowned_partitions",
-        "Partitions that no worker of the group has spoken for lately, as this process sees it.",
-        value=sources.unowned_partitions(),
-    )
-    waiting = sources.changelog_unacknowledged()
-    yield GaugeMetricFamily(
-        "store_uptime_changelog_unacknowledged_records",
-        "Changelog records that the broker has yet to acknowledge.",
-        value=waiting.records,
-    )
-    yield GaugeMetricFamily(
-        "store_uptime_changelog_unacknowledged_bytes",
-        "Bytes of the values of changelog records that the broker has yet to acknowledge.",
-        value=waiting.value_bytes,
-    )
-
-
-def _known(topic: str) -> str:
-    return topic if topic in _TOPIC_NAMES else "other"

@@ -25,7 +25,6 @@ from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import HOUR
 from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.kafka.offset_tracker import OffsetTracker
-from stream_app.metrics import WorkerMetrics
 from stream_app.settings import Settings
 from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.event_processor import EventProcessor
@@ -34,6 +33,7 @@ from stream_app.worker.agents.reports import Reports
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import bucket_key, decode_fact, store_key
 from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.owned_partitions import OwnedPartition
 from tests.fake_record import FakeRecord
 

@@ -34,13 +34,7 @@ from stream_app.kafka.offset_gaps import OffsetGaps
 from stream_app.kafka.offsets import Highwaters
 from stream_app.kafka.start_offsets import GroupOffsetsReader
 from stream_app.kafka.topic_watch import TopicWatch
-from stream_app.metrics import (
-    Reading,
-    Unacknowledged,
-    WorkerMetrics,
-    WorkerSources,
-    unowned_count,
-)
+from stream_app.metrics import unowned_count
 from stream_app.tls import tls_context
 from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.event_processor import EventProcessor
@@ -55,6 +49,7 @@ from stream_app.worker.facts.table import CHANGELOG, FactsTable
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
 from stream_app.worker.http_server import WorkerServer
 from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.metrics import ChangelogLag, Unacknowledged, WorkerMetrics, WorkerSources
 from stream_app.worker.owned_partitions import OwnedPartitions
 from stream_app.worker.publisher import Publisher
 from stream_app.worker.shutdown import CRASH_SECONDS, STOP_SECONDS, ExitWatchdog, FatalErrorHandler
@@ -276,9 +271,9 @@ def create_app(
             changelog_unacknowledged=lambda: Unacknowledged(
                 facts.unacknowledged, facts.unacknowledged_bytes
             ),
-            readings=lambda: {
-                partition: Reading(reading.done, reading.to_do)
-                for partition, reading in restores.progress().items()
+            restores=lambda: {
+                partition: ChangelogLag(progress.done, progress.to_do)
+                for partition, progress in restores.progress().items()
             },
         )
     )

@@ -57,13 +57,13 @@ if TYPE_CHECKING:
     from stream_app.errors import OnFatalError
     from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
-    from stream_app.metrics import WorkerMetrics
     from stream_app.worker.commit_tracker import CommitTracker
     from stream_app.worker.facts.databases import FactsDatabases
     from stream_app.worker.facts.restorer import RestoreProgress
     from stream_app.worker.facts.summary import PartitionSummary
     from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.gap_skipper import LostInput
+    from stream_app.worker.metrics import WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartitions
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from stream_app.kafka.offset_gaps import OffsetGaps
     from stream_app.kafka.offsets import Highwaters
-    from stream_app.metrics import WorkerMetrics
+    from stream_app.worker.metrics import WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
+    from stream_app.worker.metrics import WorkerMetrics
 
     _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec
     from stream_app.errors import OnFatalError
     from stream_app.kafka.batch_producer import BatchMetadata, Header
-    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
+    from stream_app.worker.metrics import WorkerMetrics
 
 WAITING_BYTES: Final = 16 << 20
 """Of one partition, that may wait for the broker before another record is taken."""

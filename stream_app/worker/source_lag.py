@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from stream_app.contracts.topics import SOURCE_TOPICS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.record_lookup import first_records
-from stream_app.metrics import Lag
+from stream_app.worker.metrics import SourceLag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,10 +52,10 @@ class SourceLags:
         self._owned_partitions = owned_partitions
         self._highwaters = highwaters
         self._clock = clock
-        self._found: dict[TopicPartition, Lag] = {}
+        self._found: dict[TopicPartition, SourceLag] = {}
         self._append_times: dict[TopicPartition, tuple[int, int]] = {}
 
-    def found(self) -> Mapping[TopicPartition, Lag]:
+    def found(self) -> Mapping[TopicPartition, SourceLag]:
         """The lags that the last look found; none where the broker did not answer it."""
         return self._found
 
@@ -69,7 +69,7 @@ class SourceLags:
             found = {}
         self._found = found
 
-    async def _look(self) -> dict[TopicPartition, Lag]:
+    async def _look(self) -> dict[TopicPartition, SourceLag]:
         applied = self._applied()
         ends = await self._highwaters.ask(applied) if applied else {}
         # records that were applied while the broker answered may lie behind the end it told
@@ -78,7 +78,7 @@ class SourceLags:
         taken_at = await self._append_times_of(waiting)
         now = self._clock()
         return {
-            place: Lag(count, _age(now, taken_at.get(place)) if count else 0.0)
+            place: SourceLag(count, _age(now, taken_at.get(place)) if count else 0.0)
             for place, count in records.items()
         }
 

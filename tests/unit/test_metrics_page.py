@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.metrics import ApiMetrics, ApiSources
-from stream_app.metrics import Unacknowledged, WorkerMetrics, WorkerSources
+from stream_app.worker.metrics import Unacknowledged, WorkerMetrics, WorkerSources
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

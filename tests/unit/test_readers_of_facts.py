@@ -13,12 +13,12 @@ from api.stores.view import StoreView
 from producers.dead_letters.replay import newest_records
 from stream_app.contracts.topics import STORE_TIMEZONES
 from stream_app.explain.source_records import read_source_records
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import ZONE_TAG, decode_fact, store_key
 from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.metrics import WorkerMetrics
 from tests.agent_fakes import (
     PARTITIONS,
     Failures,

@@ -34,7 +34,6 @@ from stream_app.contracts.topics import (
 from stream_app.domain.polls import from_bytes
 from stream_app.domain.timestamps import WEEK
 from stream_app.explain.source_records import read_source_records
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
@@ -49,6 +48,7 @@ from stream_app.worker.facts.keys import (
 from stream_app.worker.facts.partition_records import SourcePosition
 from stream_app.worker.facts.summary import summarize
 from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.metrics import WorkerMetrics
 from tests.agent_fakes import (
     NOW,
     PARTITIONS,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from stream_app.metrics import WorkerMetrics
     from stream_app.settings import Settings
     from stream_app.worker.agents.event_processor import EventProcessor
     from stream_app.worker.commit_tracker import InFlightEvent
     from stream_app.worker.latest_polls import LatestPollPublisher
+    from stream_app.worker.metrics import WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from stream_app.metrics import RemovalReason
+    from stream_app.worker.metrics import RemovalReason
 
 log = logging.getLogger(__name__)
 

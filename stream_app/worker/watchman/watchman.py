@@ -35,8 +35,8 @@ from stream_app.worker.watchman.window import choose_window, known_from, reading
 if TYPE_CHECKING:
     from stream_app.errors import OnFatalError
     from stream_app.explain.reported import ReportedResult
-    from stream_app.metrics import CheckOutcome, WorkerMetrics
     from stream_app.settings import Settings
+    from stream_app.worker.metrics import CheckOutcome, WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.watchman.window import Window
 

@@ -21,7 +21,6 @@ from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.kafka.start_offsets import GroupOffsets
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker import assignment as module
 from stream_app.worker.assignment import (
     PartitionAssignment,
@@ -43,6 +42,7 @@ from stream_app.worker.facts.partition_records import (
 )
 from stream_app.worker.facts.table import CHANGELOG, FactsTable
 from stream_app.worker.latest_polls import LatestPollPublisher
+from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
 from tests.agent_fakes import (
     PARTITIONS,

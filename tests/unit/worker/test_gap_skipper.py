@@ -12,11 +12,11 @@ from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZ
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.offset_gaps import OffsetGap
 from stream_app.kafka.offset_tracker import OffsetTracker
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker import gap_skipper as module
 from stream_app.worker.facts.keys import LOST_KEY
 from stream_app.worker.facts.partition_records import LostRange, decode_lost
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
+from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.owned_partitions import OwnedPartition
 from tests.agent_fakes import NOW, FakeFacts, RecordingPublisher, settle
 

@@ -11,8 +11,8 @@ import pytest
 
 from stream_app.errors import PrerequisiteError
 from stream_app.local.run_file import ADDRESS_FILE
-from stream_app.metrics import Reading, Unacknowledged, WorkerMetrics, WorkerSources
 from stream_app.worker.http_server import WorkerServer
+from stream_app.worker.metrics import ChangelogLag, Unacknowledged, WorkerMetrics, WorkerSources
 from tests.agent_fakes import settings_with
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ async def test_alive_before_anything_is_assigned(tmp_path: Path) -> None:
 async def test_not_ready_tells_how_far_the_restores_are_until_all_is_owned(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     worker.metrics.read_from(
-        WorkerSources(dict, lambda: 0, lambda: Unacknowledged(0, 0), lambda: {2: Reading(5, 15)})
+        WorkerSources(
+            dict, lambda: 0, lambda: Unacknowledged(0, 0), lambda: {2: ChangelogLag(5, 15)}
+        )
     )
     worker.metrics.assigned({1, 2})
     worker.metrics.owned({1})

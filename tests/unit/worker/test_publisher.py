@@ -20,7 +20,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
-from stream_app.metrics import WorkerMetrics
+from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.publisher import Publisher
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
 

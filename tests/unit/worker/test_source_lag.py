@@ -10,8 +10,8 @@ import pytest
 from stream_app.contracts.topics import STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import BrokerUnavailableError
-from stream_app.metrics import Lag
 from stream_app.worker import source_lag
+from stream_app.worker.metrics import SourceLag
 from stream_app.worker.source_lag import SourceLags
 from tests.agent_fakes import NOW, FakeOwnedPartitions, settings_with
 from tests.fake_record import FakeRecord
@@ -69,7 +69,7 @@ class Look:
             lambda: NOW,
         )
 
-    async def __call__(self) -> Mapping[TopicPartition, Lag]:
+    async def __call__(self) -> Mapping[TopicPartition, SourceLag]:
         await self.lags.look()
         return self.lags.found()
 
@@ -82,7 +82,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
 async def test_what_is_applied_has_no_lag_and_nothing_is_read(look: Look) -> None:
     look.owned_partitions.own(1)
     found = await look()
-    assert found[STATUS, 1] == found[ZONES, 1] == Lag(0, 0.0)
+    assert found[STATUS, 1] == found[ZONES, 1] == SourceLag(0, 0.0)
     assert look.brokers.read == []
 
 
@@ -91,8 +91,8 @@ async def test_a_lag_is_the_age_of_the_oldest_record_that_waits(look: Look) -> N
     look.brokers.ends[STATUS, 1] = 12
     look.brokers.taken[STATUS, 1, 0] = NOW - 90 * SECOND
     found = await look()
-    assert found[STATUS, 1] == Lag(12, 90.0)
-    assert found[ZONES, 1] == Lag(0, 0.0)
+    assert found[STATUS, 1] == SourceLag(12, 90.0)
+    assert found[ZONES, 1] == SourceLag(0, 0.0)
 
 
 async def test_partitions_of_others_are_left_out(look: Look) -> None:
@@ -107,7 +107,7 @@ async def test_a_partition_that_stands_still_is_read_once(look: Look) -> None:
     look.brokers.taken[STATUS, 1, 0] = NOW
     await look()
     look.brokers.ends[STATUS, 1] = 13
-    assert (await look())[STATUS, 1] == Lag(13, 0.0)
+    assert (await look())[STATUS, 1] == SourceLag(13, 0.0)
     assert look.brokers.read == [(STATUS, {1: 0})]
 
 
@@ -117,8 +117,8 @@ async def test_offsets_that_no_record_has_are_behind_for_nobody_knows_how_long(l
     look.brokers.ends[ZONES, 1] = 2
     look.brokers.taken[ZONES, 1, 0] = NOW - SECOND
     found = await look()
-    assert found[STATUS, 1] == Lag(1, None)
-    assert found[ZONES, 1] == Lag(2, 1.0)
+    assert found[STATUS, 1] == SourceLag(1, None)
+    assert found[ZONES, 1] == SourceLag(2, 1.0)
 
 
 async def test_without_a_broker_there_is_no_lag_rather_than_an_old_one(look: Look) -> None:
@@ -132,4 +132,4 @@ async def test_a_broker_whose_clock_is_ahead_makes_no_negative_age(look: Look) -
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 1
     look.brokers.taken[STATUS, 1, 0] = NOW + SECOND
-    assert (await look())[STATUS, 1] == Lag(1, 0.0)
+    assert (await look())[STATUS, 1] == SourceLag(1, 0.0)

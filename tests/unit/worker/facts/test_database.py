@@ -26,7 +26,7 @@ from stream_app.worker.facts.keys import CHECKPOINT_KEY, CLAIM_KEY, LOST_KEY, PO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_app.metrics import RemovalReason
+    from stream_app.worker.metrics import RemovalReason
 
 AT_SEVEN = Checkpoint(7, 6, "digest")
 

@@ -24,7 +24,7 @@ from tests.changelog_fakes import UNAVAILABLE, FakeLog, LogRecord, content_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stream_app.metrics import RemovalReason
+    from stream_app.worker.metrics import RemovalReason
 
 KEYS = [store_key(store_in(0, number)) + ZONE_TAG for number in range(6)]
 A, B, C = KEYS[:3]

@@ -22,7 +22,7 @@ from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, s
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_app.metrics import RemovalReason
+    from stream_app.worker.metrics import RemovalReason
 
 
 class FakeBatchOfMany(FakeBatch):

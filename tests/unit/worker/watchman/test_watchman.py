@@ -31,8 +31,8 @@ from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.errors import TableError
 from stream_app.kafka.offset_tracker import OffsetTracker
-from stream_app.metrics import WorkerMetrics
 from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, store_key
+from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.watchman import recent_records as kept_records
 from stream_app.worker.watchman import watchman
 from stream_app.worker.watchman.watchman import Watchman
