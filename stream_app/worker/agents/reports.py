@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.report_requests import AnyRequest
     from stream_app.contracts.topics import TopicSpec
+    from stream_app.errors import OnFatalError
     from stream_app.settings import Settings
     from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
     from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
@@ -60,7 +61,7 @@ class Reports:
         publisher: sends statuses, dead letters and forwarded requests.
         clock: the wall clock in µs.
         commit_tracker: tracks the events until they are acknowledged.
-        fail: called with an error that is fatal for the worker.
+        on_fatal_error: see `OnFatalError`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Reports:
         publisher: Publisher,
         clock: Callable[[], int],
         commit_tracker: CommitTracker,
-        fail: Callable[[BaseException], None],
+        on_fatal_error: OnFatalError,
     ) -> None:
         self._settings = settings
         self._facts = facts
@@ -78,7 +79,7 @@ class Reports:
         self._publisher = publisher
         self._clock = clock
         self._commit_tracker = commit_tracker
-        self._fail = fail
+        self._on_fatal_error = on_fatal_error
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -96,7 +97,7 @@ class Reports:
         self._tasks.discard(task)
         self._slots.release()
         if not task.cancelled() and task.exception() is not None:
-            self._fail(task.exception() or RuntimeError("no exception"))
+            self._on_fatal_error(task.exception() or RuntimeError("no exception"))
 
     async def _handle(self, event: InFlightEvent) -> None:
         message = event.message
@@ -106,7 +107,7 @@ class Reports:
         if unreadable is not None:
             letter = dead_letter_of(unreadable, unreadable.reason)
             acknowledge_when_done(
-                event, [await self._publisher.publish_dead_letter(letter)], self._fail
+                event, [await self._publisher.publish_dead_letter(letter)], self._on_fatal_error
             )
             return
         try:
@@ -143,7 +144,7 @@ class Reports:
         except Exception as error:
             log.exception("report %s", request.report_id)
             futures = await self._failed(results, request.report_id, f"internal error: {error!r}")
-        acknowledge_when_done(event, futures, self._fail)
+        acknowledge_when_done(event, futures, self._on_fatal_error)
 
     def _partition(self, request: AnyRequest, here: int) -> int:
         """The partition whose owner can answer a request."""
@@ -203,7 +204,7 @@ class Reports:
             futures.append(
                 await self._publisher.publish_report_event(failed, results_of(message.topic))
             )
-        acknowledge_when_done(event, futures, self._fail)
+        acknowledge_when_done(event, futures, self._on_fatal_error)
 
     async def _forward(
         self, event: InFlightEvent, request: AnyRequest, partition: int, append_time: int
@@ -211,7 +212,7 @@ class Reports:
         forwarded = encode_request(asked_again(request, append_time))
         topic = event.message.topic
         sent = await self._publisher.forward(topic, partition, request.key, forwarded)
-        acknowledge_when_done(event, [sent], self._fail)
+        acknowledge_when_done(event, [sent], self._on_fatal_error)
 
 
 def _report_id_of(value: bytes | None) -> str | None:
