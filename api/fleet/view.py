@@ -22,7 +22,7 @@ from stream_app.domain.intervals import union
 from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import DAY, format_instant, to_datetime
-from stream_app.domain.timezones import find_zone, zone
+from stream_app.domain.timezones import find_timezone, resolve_timezone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def last_poll(store: StoreState) -> dict[str, str] | None:
 
 def local_time(timezone: str, now: int | None) -> str | None:
     """What a store's clock shows, ISO 8601 with its offset, to the second."""
-    tz = find_zone(timezone)
+    tz = find_timezone(timezone)
     if now is None or tz is None:
         return None
     return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
@@ -337,7 +337,7 @@ class FleetView:
         self, hours: bytes | None, timezone: str | None, now: int
     ) -> tuple[str, bool, int | None, int]:
         """Zone, whether it is open, when that changes, and when to look again."""
-        tz = zone(timezone, self._settings.default_timezone)
+        tz = resolve_timezone(timezone, self._settings.default_timezone)
         is_open, opening_changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
         return (
             str(tz),

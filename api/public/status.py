@@ -20,7 +20,7 @@ from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.local_days import is_whole_day
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, parse_instant
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def shown_days(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     found = []
     for row in rows:
-        tz = find_zone(row["timezone"])
+        tz = find_timezone(row["timezone"])
         bounds = parse_instant(row["start"]), parse_instant(row["end"])
         whole = tz is not None and is_whole_day(tz, date.fromisoformat(row["date"]), *bounds)
         if whole or row is rows[-1]:

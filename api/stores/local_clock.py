@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.domain.timestamps import SECOND, format_instant
-from stream_app.domain.timezones import constant_offset_segments, find_zone
+from stream_app.domain.timezones import constant_offset_segments, find_timezone
 
 
 def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
         in order: from which instant on it is how many seconds ahead; one element for each time
         in which that stays the same. Empty without a known zone or instant.
     """
-    tz = find_zone(timezone)
+    tz = find_timezone(timezone)
     known = [instant for instant in instants if instant is not None]
     if tz is None or not known:
         return []

@@ -21,7 +21,7 @@ from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.bodies import hours_in, zone_in
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
     default = service_of(request, Settings).default_timezone
     told = {
         "timezone_str": timezone or None,
-        "timezone": default if find_zone(timezone) is None else timezone,
+        "timezone": default if find_timezone(timezone) is None else timezone,
     }
-    if timezone is not None and find_zone(timezone) is None:
+    if timezone is not None and find_timezone(timezone) is None:
         told["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
     return told

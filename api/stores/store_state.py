@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from api.fleet.view import StoreState, figures_in, opening
 from stream_app.contracts.fields import parse_status
 from stream_app.domain.timestamps import parse_instant
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 from stream_app.durations import parse_duration
 from stream_app.errors import ReportError
 
@@ -25,7 +25,7 @@ def store_from(content: dict[str, Any], now: int) -> StoreState:
     Raises:
         ReportError: its time zone is one that only the workers know.
     """
-    tz = find_zone(content["timezone"])
+    tz = find_timezone(content["timezone"])
     if tz is None:
         raise ReportError(f"the API has no time zone {content['timezone']!r}: its tables are old")
     is_open, opening_changes_at = opening(content["business_hours"] or (), tz, now)

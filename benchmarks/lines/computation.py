@@ -15,7 +15,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import HOUR, WEEK, from_datetime
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.domain.uptime import observe
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[Facts]:
     return [
         (
             WeeklyHours.from_rows(rows[store_id]),
-            zone(zones.get(store_id), _ZONE),
+            resolve_timezone(zones.get(store_id), _ZONE),
             poll_set(
                 (end - number * HOUR - chance.randrange(HOUR), chance.random() < 0.9)
                 for number in range(polls)

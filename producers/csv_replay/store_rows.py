@@ -16,7 +16,7 @@ from stream_app.contracts.business_hours import MAX_HOURS_ROWS, BusinessHours
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.stores import zone_name_in
 from stream_app.domain.business_hours import Row, parse_day
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ class StoreRows:
 
     def unknown_timezones(self) -> dict[str, str]:
         """The stores with an unknown timezone: the default one applies to them."""
-        return {store: name for store, name in self.timezones.items() if find_zone(name) is None}
+        return {
+            store: name for store, name in self.timezones.items() if find_timezone(name) is None
+        }
 
 
 @lru_cache(maxsize=65536)

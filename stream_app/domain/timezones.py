@@ -26,24 +26,24 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @lru_cache(maxsize=1024)
-def find_zone(name: str | None) -> BaseTzInfo | None:
+def find_timezone(name: str | None) -> BaseTzInfo | None:
     """The timezone of an exact IANA name; None where no timezone has this name."""
     # pytz.timezone() alone would accept any case; a zone name is exact everywhere else
     return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
 
 
-def unknown_name(name: str | None) -> str | None:
+def unknown_timezone_name(name: str | None) -> str | None:
     """The name itself where no timezone has it, so that the default one applies; otherwise None."""
-    return name if name and find_zone(name) is None else None
+    return name if name and find_timezone(name) is None else None
 
 
-def zone(name: str | None, default: str) -> BaseTzInfo:
+def resolve_timezone(name: str | None, default: str) -> BaseTzInfo:
     """The timezone of an exact IANA name; the default one for None, empty and unknown names.
 
     Raises:
         SettingsError: the default one applies, and its name is unknown too.
     """
-    tz = find_zone(name) or find_zone(default)
+    tz = find_timezone(name) or find_timezone(default)
     if tz is None:
         raise SettingsError(f"the default zone is not an IANA zone name: {default[:60]!r}")
     return tz

@@ -14,7 +14,7 @@ import orjson
 
 from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
-from stream_app.domain.timezones import TZDATA_VERSION, find_zone, zone
+from stream_app.domain.timezones import TZDATA_VERSION, find_timezone, resolve_timezone
 from stream_app.explain.recompute import recompute, reference_model_of
 
 if TYPE_CHECKING:
@@ -75,12 +75,15 @@ def compare(reported: ReportedResult, records: SourceRecords, default_timezone: 
             f"the report rests on tzdata {reported.tzdata_version} and this program has "
             f"{TZDATA_VERSION}",
         )
-    if find_zone(reported.timezone) is None:
+    if find_timezone(reported.timezone) is None:
         comparison.add_finding(
             "cannot be recomputed", f"no zone is named {reported.timezone[:60]!r} here"
         )
     _check_timezone(reported, records, default_timezone, comparison)
-    if _choose_hours(reported, records, comparison) and find_zone(reported.timezone) is not None:
+    if (
+        _choose_hours(reported, records, comparison)
+        and find_timezone(reported.timezone) is not None
+    ):
         _check_figures(reported, records, comparison)
     return comparison
 
@@ -100,7 +103,9 @@ def _check_timezone(
         )
         return
     candidates = [*before[-1:], *after]
-    names = [str(zone(seen.name, default_timezone)) for seen in candidates] or [default_timezone]
+    names = [str(resolve_timezone(seen.name, default_timezone)) for seen in candidates] or [
+        default_timezone
+    ]
     if reported.timezone not in names:
         comparison.add_finding(
             "differs",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import SECOND, format_instant, to_datetime
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 from stream_app.durations import format_duration
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _status(active: bool) -> str:
 
 def _local(reported: ReportedResult, instant: int) -> str:
     moment = to_datetime(instant)
-    tz = find_zone(reported.timezone)
+    tz = find_timezone(reported.timezone)
     return format(moment if tz is None else moment.astimezone(tz), "%a %Y-%m-%d %H:%M:%S %Z")
 
 

@@ -19,7 +19,7 @@ from stream_app.contracts.polls import decode_packed_polls
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
 from stream_app.domain.timestamps import HOUR, WEEK
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.domain.uptime import observe, window_totals
 from stream_app.local.processes.ports import free_ports
 
@@ -91,7 +91,7 @@ def check_reports(
     for store_id, counts in figures.items():
         observed = observe(
             hours,
-            zone(ZONE, ZONE),
+            resolve_timezone(ZONE, ZONE),
             packed_set(stores[store_id]),
             reference - WEEK,
             reference,

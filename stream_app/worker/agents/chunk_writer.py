@@ -20,7 +20,7 @@ from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
 from stream_app.domain.timestamps import format_instant
-from stream_app.domain.timezones import unknown_name
+from stream_app.domain.timezones import unknown_timezone_name
 from stream_app.durations import format_duration
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.kafka.safe_records import UnreadableRecords
@@ -200,7 +200,7 @@ class ChunkWriter:
                     self._warn_of_timezone(store_id, content.decode())
 
     def _warn_of_timezone(self, store_id: str, name: str) -> None:
-        if unknown_name(name) is not None:
+        if unknown_timezone_name(name) is not None:
             log.warning(
                 "store %s: %r is not an IANA time zone: the default one, %s, applies",
                 store_id,

@@ -10,7 +10,7 @@ from stream_app.contracts.business_hours import hours_version
 from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.report_spec import ReportRow, build_rows
-from stream_app.domain.timezones import unknown_name, zone
+from stream_app.domain.timezones import resolve_timezone, unknown_timezone_name
 from stream_app.domain.uptime import observe
 from stream_app.errors import ReportError
 from stream_app.worker.facts.keys import (
@@ -117,7 +117,7 @@ class ReportCalculator:
         _, hours = decode_fact(owned.get(store + HOURS_TAG))
         _, name = decode_fact(owned.get(store + ZONE_TAG))
         zone_name = name.decode() if name else None
-        tz = zone(zone_name, settings.default_timezone)
+        tz = resolve_timezone(zone_name, settings.default_timezone)
         try:
             polls = self._layout.polls(self._first, self._end, contents)
         except ReportError as error:
@@ -134,7 +134,7 @@ class ReportCalculator:
             stale_after=settings.stale_after,
         )
         rows = build_rows(self._spec, store_id, observed, tz)
-        provenance = _store_provenance(str(tz), hours, unknown_name(zone_name))
+        provenance = _store_provenance(str(tz), hours, unknown_timezone_name(zone_name))
         return StoreReport(rows, observed, tz, provenance)
 
     def document(self, store_id: str, details: Iterable[Detail] = ()) -> ReportDocument:

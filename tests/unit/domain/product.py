@@ -10,7 +10,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import HOUR, WEEK
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.domain.uptime import StoreObservation, WindowTotals, observe, window_totals
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def observation(
     """The state of a store over the week before the reference time."""
     return observe(
         WeeklyHours.from_rows(rows),
-        zone(zone_name, "America/Chicago"),
+        resolve_timezone(zone_name, "America/Chicago"),
         poll_set(polls),
         reference - WEEK,
         reference,
@@ -73,7 +73,7 @@ def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) ->
     """What is known of a case over the span before its reference time."""
     return observe(
         WeeklyHours.from_rows(case.rows),
-        zone(case.zone_name, "America/Chicago"),
+        resolve_timezone(case.zone_name, "America/Chicago"),
         poll_set(case.polls),
         case.reference - span,
         case.reference,

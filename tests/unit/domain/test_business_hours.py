@@ -15,7 +15,7 @@ from stream_app.domain.business_hours import (
 )
 from stream_app.domain.intervals import total
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, parse_instant
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import RecordError
 from tests import minute_walk
 from tests.strategies import Row, hours_row, hours_rows
@@ -214,7 +214,9 @@ def test_open_instants_are_local_readings() -> None:
     hours = WeeklyHours.from_rows([(MONDAY, "09:00", "10:00")])
     start = parse_instant("2024-10-09T00:00")
 
-    found = open_intervals(hours, zone("Asia/Kathmandu", "UTC"), start, start + 14 * DAY)
+    found = open_intervals(
+        hours, resolve_timezone("Asia/Kathmandu", "UTC"), start, start + 14 * DAY
+    )
 
     assert found == [
         (parse_instant("2024-10-14T03:15"), parse_instant("2024-10-14T04:15")),
@@ -225,7 +227,7 @@ def test_open_instants_are_local_readings() -> None:
 def test_open_instants_are_cut_to_the_span() -> None:
     start = parse_instant("2024-10-09T12:00")
 
-    found = open_intervals(ALWAYS_OPEN, zone("UTC", "UTC"), start, start + 10 * DAY)
+    found = open_intervals(ALWAYS_OPEN, resolve_timezone("UTC", "UTC"), start, start + 10 * DAY)
 
     assert (found[0][0], found[-1][1]) == (start, start + 10 * DAY)
     assert total(found) == 10 * DAY
@@ -235,6 +237,6 @@ def test_a_span_before_1970() -> None:
     hours = WeeklyHours.from_rows([(6, "00:00", "24:00")])
 
     # 1969-12-28 was a Sunday
-    found = open_intervals(hours, zone("UTC", "UTC"), -7 * DAY, 0)
+    found = open_intervals(hours, resolve_timezone("UTC", "UTC"), -7 * DAY, 0)
 
     assert found == [(-4 * DAY, -3 * DAY)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_app.domain.local_days import is_whole_day, local_days
 from stream_app.domain.timestamps import DAY, HOUR, parse_instant
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from tests.strategies import clock_changes, moment, zone_names
 
 
@@ -26,7 +26,7 @@ def spans(draw: st.DrawFn) -> tuple[str, int, int]:
 @given(spans())
 def test_only_the_first_and_the_last_day_of_a_span_can_be_cut(span: tuple[str, int, int]) -> None:
     name, start, end = span
-    tz = zone(name, "UTC")
+    tz = resolve_timezone(name, "UTC")
     days = local_days(tz, start, end)
     whole = local_days(tz, start - 3 * DAY, end + 3 * DAY)
 
@@ -45,7 +45,7 @@ def test_every_instant_is_in_the_day_that_its_clock_shows(
 
     (day,) = [
         day
-        for day, parts in local_days(zone(name, ""), start, end).items()
+        for day, parts in local_days(resolve_timezone(name, ""), start, end).items()
         if any(first <= instant < last for first, last in parts)
     ]
 
@@ -55,7 +55,7 @@ def test_every_instant_is_in_the_day_that_its_clock_shows(
 @given(spans())
 def test_the_days_are_the_whole_span_and_in_order(span: tuple[str, int, int]) -> None:
     name, start, end = span
-    days = local_days(zone(name, ""), start, end)
+    days = local_days(resolve_timezone(name, ""), start, end)
 
     parts = sorted(chain.from_iterable(days.values()))
     assert (parts[0][0], parts[-1][1]) == (start, end)
@@ -66,7 +66,7 @@ def test_the_days_are_the_whole_span_and_in_order(span: tuple[str, int, int]) ->
 @pytest.mark.parametrize(("day", "hours"), [("2024-03-10", 23), ("2024-11-03", 25)])
 def test_a_day_is_as_long_as_its_clock_says(day: str, hours: int) -> None:
     midnight = parse_instant(f"{day}T00:00:00-06:00") - 2 * DAY
-    (part,) = local_days(zone("America/Chicago", ""), midnight, midnight + 5 * DAY)[
+    (part,) = local_days(resolve_timezone("America/Chicago", ""), midnight, midnight + 5 * DAY)[
         date.fromisoformat(day)
     ]
     assert part[1] - part[0] == hours * HOUR
@@ -74,7 +74,7 @@ def test_a_day_is_as_long_as_its_clock_says(day: str, hours: int) -> None:
 
 def test_a_day_that_a_zone_left_out_is_not_there() -> None:
     start = parse_instant("2011-12-28T00:00:00Z")
-    days = list(local_days(zone("Pacific/Apia", ""), start, start + 5 * DAY))
+    days = list(local_days(resolve_timezone("Pacific/Apia", ""), start, start + 5 * DAY))
 
     assert date(2011, 12, 29) in days
     assert date(2011, 12, 30) not in days
@@ -84,7 +84,7 @@ def test_a_day_that_a_zone_left_out_is_not_there() -> None:
 def test_a_day_may_come_in_two_pieces() -> None:
     """A clock that is put back at a minute past midnight shows the end of a day again."""
     change = parse_instant("2010-11-07T02:31:00Z")  # 00:01 becomes 23:01 in St. John's
-    days = local_days(zone("America/St_Johns", ""), change - DAY, change + DAY)
+    days = local_days(resolve_timezone("America/St_Johns", ""), change - DAY, change + DAY)
 
     assert len(days[date(2010, 11, 6)]) == 2
     assert len(days[date(2010, 11, 7)]) == 2

@@ -11,7 +11,7 @@ from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import clip, total
 from stream_app.domain.report import csv_text
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from tests import minute_walk
 from tests.strategies import LOOKBACK, Case, cases, moment
 from tests.unit.domain.product import by_column, figures, observation, public_row
@@ -127,7 +127,9 @@ def test_on_whole_minutes_the_grid_is_exact(case: Case) -> None:
 def test_the_grid_is_off_by_less_than_a_minute_an_interval(case: Case) -> None:
     grid, exact = figures(*case), figures(*case, exactly=True)
     hours = WeeklyHours.from_rows(case.rows)
-    opened = open_intervals(hours, zone(case.zone_name, ""), case.reference - WEEK, case.reference)
+    opened = open_intervals(
+        hours, resolve_timezone(case.zone_name, ""), case.reference - WEEK, case.reference
+    )
     pieces = len(opened) + len(case.polls) + 1
 
     for counted, measured in zip(each_window(grid), each_window(exact), strict=True):
@@ -139,7 +141,7 @@ def test_the_grid_is_off_by_less_than_a_minute_an_interval(case: Case) -> None:
 @given(cases(), st.integers(0, WEEK))
 def test_splitting_a_span_keeps_the_open_time(case: Case, part: int) -> None:
     hours = WeeklyHours.from_rows(case.rows)
-    tz = zone(case.zone_name, "")
+    tz = resolve_timezone(case.zone_name, "")
     start, middle, end = case.reference - WEEK, case.reference - WEEK + part, case.reference
 
     whole = open_intervals(hours, tz, start, end)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import MAX_SPAN, ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import ReportError
 from tests.strategies import Case, cases
 from tests.unit.domain.product import by_column, figures, observed_of
@@ -18,7 +18,7 @@ CASE = Case([], "UTC", [(NOON - 3 * HOUR, True)], NOON, False)
 
 
 def test_without_anything_it_is_the_three_windows() -> None:
-    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), zone("UTC", ""))
+    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), resolve_timezone("UTC", ""))
 
     assert ReportSpec().columns == CSV_HEADER
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
@@ -28,7 +28,7 @@ def test_without_anything_it_is_the_three_windows() -> None:
 def test_exact_windows_are_seconds() -> None:
     form = ReportSpec(exact=True)
     case = CASE._replace(polls=[(NOON - 1_500_000, True)])
-    (row,) = build_rows(form, "a", observed_of(case), zone("UTC", ""))
+    (row,) = build_rows(form, "a", observed_of(case), resolve_timezone("UTC", ""))
 
     assert form.columns[1:4] == (
         "uptime_last_hour_seconds",
@@ -40,7 +40,7 @@ def test_exact_windows_are_seconds() -> None:
 
 def test_a_span_is_one_window() -> None:
     form = ReportSpec(duration=6 * HOUR)
-    (row,) = build_rows(form, "a", observed_of(CASE, 6 * HOUR), zone("UTC", ""))
+    (row,) = build_rows(form, "a", observed_of(CASE, 6 * HOUR), resolve_timezone("UTC", ""))
 
     assert form.columns == ("store_id", "start", "end", "uptime_minutes", "downtime_minutes")
     assert row.values == ["a", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 180, 180]
@@ -50,7 +50,7 @@ def test_a_span_is_one_window() -> None:
 @given(cases(), st.booleans())
 def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
     form = ReportSpec(daily=True, exact=exactly)
-    tz = zone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.zone_name, "America/Chicago")
     observed = observed_of(case)
     rows = build_rows(form, "a", observed, tz)
 
@@ -67,7 +67,7 @@ def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
 @usual
 @given(cases())
 def test_a_span_of_a_day_is_the_last_day(case: Case) -> None:
-    tz = zone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.zone_name, "America/Chicago")
     # older polls count for the longer span only
     case = case._replace(polls=[p for p in case.polls if p[0] >= case.reference - DAY - HOUR])
     (row,) = build_rows(ReportSpec(duration=DAY), "a", observed_of(case, DAY), tz)
@@ -106,7 +106,7 @@ def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
     case: Case, daily: bool, default_active: bool
 ) -> None:
     form = ReportSpec(daily=daily, exact=True, duration=WEEK)
-    tz = zone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.zone_name, "America/Chicago")
     case = case._replace(default_active=default_active)
     for row in build_rows(form, "a", observed_of(case), tz):
         opened, unknown = sum(row.values[-2:]), sum(row.unknown)
@@ -124,7 +124,7 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
     case: Case, form: ReportSpec
 ) -> None:
     observed = observed_of(case, WEEK if form.duration is None else form.duration)
-    rows = build_rows(form, "a", observed, zone(case.zone_name, "America/Chicago"))
+    rows = build_rows(form, "a", observed, resolve_timezone(case.zone_name, "America/Chicago"))
     figures = {
         name: [*(row.values[form.columns.index(name)] for row in rows)]
         for name in form.columns
@@ -142,7 +142,9 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
 
 
 def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
-    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE._replace(polls=[])), zone("UTC", ""))
+    (row,) = build_rows(
+        ReportSpec(), "a", observed_of(CASE._replace(polls=[])), resolve_timezone("UTC", "")
+    )
 
     assert row.values == ["a", 0, 0.0, 0.0, 60, 24.0, 168.0]
     assert row.unknown == [0, 0.0, 0.0, 60, 24.0, 168.0]
@@ -150,7 +152,7 @@ def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
 
 def test_a_stale_active_poll_is_uptime_without_data() -> None:
     # active three hours ago, and it speaks for two
-    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), zone("UTC", ""))
+    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), resolve_timezone("UTC", ""))
 
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
     assert row.unknown == [60, 1.0, 1.0, 0, 21.0, 165.0]

@@ -6,14 +6,14 @@ import pytest
 import pytz
 
 from stream_app.domain.timestamps import DAY, HOUR, LATEST, MINUTE, parse_instant
-from stream_app.domain.timezones import constant_offset_segments, find_zone, zone
+from stream_app.domain.timezones import constant_offset_segments, find_timezone, resolve_timezone
 from stream_app.errors import SettingsError
 from tests.strategies import ZONES, clock_changes, offset_at
 
 
 def test_a_zone_by_its_exact_name() -> None:
-    assert zone("Asia/Kathmandu", "UTC").zone == "Asia/Kathmandu"
-    assert zone("UTC", "America/Chicago") is pytz.utc
+    assert resolve_timezone("Asia/Kathmandu", "UTC").zone == "Asia/Kathmandu"
+    assert resolve_timezone("UTC", "America/Chicago") is pytz.utc
 
 
 @pytest.mark.parametrize(
@@ -21,26 +21,26 @@ def test_a_zone_by_its_exact_name() -> None:
     [None, "", " ", "Mars/Olympus", "america/new_york", "utc", "../../etc/passwd", "Zürich", "é"],
 )
 def test_any_other_name_is_the_default(name: str) -> None:
-    assert find_zone(name) is None
-    assert zone(name, "Europe/Paris").zone == "Europe/Paris"
+    assert find_timezone(name) is None
+    assert resolve_timezone(name, "Europe/Paris").zone == "Europe/Paris"
 
 
 def test_an_unknown_default_is_told() -> None:
     with pytest.raises(SettingsError, match="'nowhere'"):
-        zone(None, "nowhere")
+        resolve_timezone(None, "nowhere")
 
 
 def test_a_span_without_a_change_is_one_segment() -> None:
     start = parse_instant("2024-07-01T00:00")
 
-    found = constant_offset_segments(zone("America/Chicago", "UTC"), start, start + DAY)
+    found = constant_offset_segments(resolve_timezone("America/Chicago", "UTC"), start, start + DAY)
 
     assert found == [(start, start + DAY, -5 * HOUR)]
 
 
 @pytest.mark.parametrize("name", ["UTC", "Etc/GMT+12", "Etc/UTC"])
 def test_zones_that_never_change(name: str) -> None:
-    assert len(constant_offset_segments(zone(name, "UTC"), 0, LATEST)) == 1
+    assert len(constant_offset_segments(resolve_timezone(name, "UTC"), 0, LATEST)) == 1
 
 
 def test_an_empty_span_has_no_segment() -> None:
@@ -51,7 +51,7 @@ def test_an_empty_span_has_no_segment() -> None:
 # Chicago, 2024-11-03, 07:00Z:  -5 h ... | ... -6 h
 def test_a_change_at_the_edges_of_a_span() -> None:
     change = parse_instant("2024-11-03T07:00")
-    chicago = zone("America/Chicago", "UTC")
+    chicago = resolve_timezone("America/Chicago", "UTC")
     before, after = -5 * HOUR, -6 * HOUR
 
     assert constant_offset_segments(chicago, change - HOUR, change) == [
@@ -69,7 +69,9 @@ def test_a_change_at_the_edges_of_a_span() -> None:
 def test_lord_howe_changes_by_half_an_hour() -> None:
     start = parse_instant("2024-04-06T00:00")
 
-    found = constant_offset_segments(zone("Australia/Lord_Howe", "UTC"), start, start + DAY)
+    found = constant_offset_segments(
+        resolve_timezone("Australia/Lord_Howe", "UTC"), start, start + DAY
+    )
 
     assert [offset for _, _, offset in found] == [11 * HOUR, 10 * HOUR + 30 * MINUTE]
 
@@ -77,7 +79,7 @@ def test_lord_howe_changes_by_half_an_hour() -> None:
 def test_apia_skips_a_day() -> None:
     start = parse_instant("2011-12-30T00:00")
 
-    found = constant_offset_segments(zone("Pacific/Apia", "UTC"), start, start + DAY)
+    found = constant_offset_segments(resolve_timezone("Pacific/Apia", "UTC"), start, start + DAY)
 
     assert [offset for _, _, offset in found] == [-10 * HOUR, 14 * HOUR]
 
@@ -89,7 +91,7 @@ def test_apia_skips_a_day() -> None:
 def test_every_change_that_probing_finds_begins_a_segment(name: str) -> None:
     first, last = parse_instant("1992-01-01T00:00"), parse_instant("2029-12-31T00:00")
 
-    found = constant_offset_segments(zone(name, "UTC"), first, last)
+    found = constant_offset_segments(resolve_timezone(name, "UTC"), first, last)
 
     assert [start for start, _, _ in found[1:]] == clock_changes(name)
 

@@ -22,7 +22,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report_spec import ReportRow, ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.domain.uptime import observe
 from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
@@ -135,7 +135,7 @@ def report_of(
 ) -> dict[str, Any]:
     """The JSON form as the product answers it."""
     settings = settings_of(case)
-    tz = zone(case.zone_name, settings.default_timezone)
+    tz = resolve_timezone(case.zone_name, settings.default_timezone)
     start, end = form.span(case.reference)
     observed = observe(
         WeeklyHours.from_rows(case.rows),

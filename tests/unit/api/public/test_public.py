@@ -23,7 +23,7 @@ from stream_app.domain.local_days import local_days
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report_spec import ReportSpec, build_rows
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instant
-from stream_app.domain.timezones import zone
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.domain.uptime import observe
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra_columns
@@ -238,7 +238,7 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
 def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> list[dict[str, Any]]:
     """The rows of a store that was active all the while, as a worker tells them."""
     form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
-    tz = zone(zone_name, "UTC")
+    tz = resolve_timezone(zone_name, "UTC")
     start, end = form.span(now)
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
     hours_of_week = WeeklyHours.from_rows(hours)
@@ -278,7 +278,7 @@ def test_each_bar_but_the_present_one_is_a_whole_local_day(zone_name: str, hours
         days = module.shown_days(rows)
 
         lengths = {row["date"]: row["uptime_minutes"] for row in rows}
-        whole = local_days(zone(zone_name, "UTC"), now - 20 * DAY, now + 5 * DAY)
+        whole = local_days(resolve_timezone(zone_name, "UTC"), now - 20 * DAY, now + 5 * DAY)
         for day in days[:-1]:
             parts = whole[date.fromisoformat(day["date"])]
             assert lengths[day["date"]] * MINUTE == sum(end - start for start, end in parts)

@@ -24,7 +24,7 @@ from producers.simulator.model import (
 from stream_app.contracts.fields import parse_uuid
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.timestamps import HOUR, MINUTE, SECOND
-from stream_app.domain.timezones import find_zone
+from stream_app.domain.timezones import find_timezone
 
 START = 1_710_072_000_000_000
 EVERY = 10 * SECOND
@@ -239,7 +239,7 @@ def test_the_product_accepts_the_hours_and_timezones() -> None:
         hours = WeeklyHours.from_rows(simulation.business_hours(store))
         assert hours.intervals
         assert hours.never_open_rows == ()
-        assert find_zone(simulation.timezone(store)) is not None
+        assert find_timezone(simulation.timezone(store)) is not None
     assert simulation.business_hours(3) == Simulation(5, HOUR).business_hours(3)
 
 
