@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     IpAddress = IPv4Address | IPv6Address
 
 LOOPBACK: Final = "127.0.0.1"
-"""Is the address at which only programs on the same machine reach a server."""
+"""The address at which only programs on the same machine reach a server."""
 
 _AUTHORITY: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]+)(?::([0-9]{0,5}))?")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -37,7 +37,7 @@ class Authority(NamedTuple):
 
 
 def parse_authority(text: str) -> Authority | None:
-    """The host and the port in a text; None: it is neither `HOST` nor `HOST:PORT`."""
+    """Read the host and the port in a text; None: it is neither `HOST` nor `HOST:PORT`."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         return None
@@ -59,7 +59,7 @@ def parse_authority(text: str) -> Authority | None:
 
 
 def ip_of(text: str) -> IpAddress | None:
-    """An IP address, without its zone and not as an IPv4 address within IPv6; None: it is none."""
+    """Read an IP address: without its zone, and IPv4 within IPv6 as IPv4; None: it is none."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -26,4 +26,4 @@ DOCKER_FILE: Final = f"{KAFKA_FOLDER}/docker.json"
 """Says where a local broker in Docker listens."""
 
 ENTRIES: Final = frozenset({KAFKA_FOLDER, WORKERS_FOLDER, LOGS_FOLDER, RUN_FILE, RUN_LOCK})
-"""All that this product puts into a data dir itself."""
+"""The names of all that this product puts into a data dir."""

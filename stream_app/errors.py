@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 OnFatalError = Callable[[BaseException], None]
-"""Is called with an error after which this worker must not go on, and begins its end."""
+"""Called with an error after which this worker must not go on; it begins the worker's end."""
 
 
 class StoreUptimeError(Exception):
@@ -66,7 +66,7 @@ class WorkersBehindError(StoreUptimeError):
 
 
 class OverloadedError(StoreUptimeError):
-    """As much as this process may hold is waiting already: try again in a moment."""
+    """This process holds as much as it may: try again in a moment."""
 
 
 class TooManyStoresError(StoreUptimeError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS: Final = 0.2
-"""Seconds after which a cancelled task that still runs is cancelled again."""
+"""The seconds after which a cancelled task that still runs is cancelled again."""
 
 
 class PeriodicTask:

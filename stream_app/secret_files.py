@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENDING: Final = "_FILE"
-"""Added to the variable of a secret, it names a file that holds the value."""
+"""The ending of a variable that names a file which holds a secret."""
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 
 
 def read_secret(path: Path) -> str:
-    """The content of a file without the line's end that editors and `echo` add.
+    """Read a file without the line's end that editors and `echo` add.
 
     Raises:
         ValueError: the file cannot be read, or is no secret; the message never has its content.
@@ -34,7 +34,7 @@ def read_secret(path: Path) -> str:
 
 
 def read_regular_file(path: Path, most_bytes: int) -> bytes:
-    """The content of a file; what has no end, and a pipe that nobody writes to, is not waited for.
+    """Read a regular file; a device without an end, or a silent pipe, is refused.
 
     Raises:
         ValueError: it cannot be read, is no regular file, or has more bytes.

@@ -54,7 +54,7 @@ def is_address(value: str) -> bool:
 
 
 def service_name(variable: str) -> str:
-    """The name of the service of which a variable that ends with `_PORT` was made."""
+    """Find the name of the service of which a variable that ends with `_PORT` was made."""
     return _service(variable).lower().replace("_", "-")
 
 

@@ -20,7 +20,7 @@ from stream_app.errors import RecordError
 from stream_app.webhook_hosts import WebhookHost, parse_webhook_hosts
 
 MAX_PUBLIC_STORES: Final = 200
-"""Is the largest number of stores on the status page."""
+"""The largest number of stores on the status page."""
 
 _NAME_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105  it stands before every secret
@@ -28,7 +28,7 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105  it stands before every secret
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Is the metadata of a setting's type: how its value is read and written.
+    """The metadata of a setting's type: how its value is read and written.
 
     A value that is no text was read already and stays as it is.
 
@@ -56,7 +56,7 @@ class Text:
 
 
 class Choice:
-    """Is the metadata of a `Literal` whose names may be written in any case."""
+    """The metadata of a `Literal` whose names may be written in any case."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -104,13 +104,13 @@ def whole_number(minimum: int, maximum: int) -> Text:
 
 
 Port = Annotated[int, whole_number(0, 65535)]
-"""Is the number of a port; 0 is any free one."""
+"""The number of a port; 0 is any free one."""
 
 Interval = Annotated[int, Text(_parse_interval, format_duration)]
-"""Is a duration of up to a day; `0` is one too, and means never."""
+"""A duration of up to a day; `0` is one too, and means never."""
 
 Instant = Annotated[int, Text(parse_instant, format_instant)]
-"""Is a time in ISO 8601, in µs."""
+"""A time in ISO 8601, in µs."""
 
 Status = Annotated[Literal["active", "inactive"], Choice()]
 ReferenceClock = Annotated[Literal["data", "wall"], Choice()]
@@ -125,7 +125,7 @@ def _parse_timezone(text: str) -> str:
 
 
 Timezone = Annotated[str, Text(_parse_timezone)]
-"""Is the name of an IANA timezone."""
+"""The name of an IANA timezone."""
 
 
 def _parse_addresses(text: str) -> str:
@@ -138,7 +138,7 @@ def _parse_addresses(text: str) -> str:
 
 
 Addresses = Annotated[str, Text(_parse_addresses)]
-"""Is `HOST:PORT[,...]`, as Kafka's clients take it."""
+"""A text such as `HOST:PORT[,...]`, as Kafka's clients take it."""
 
 
 def _parse_name_prefix(text: str) -> str:
@@ -150,7 +150,7 @@ def _parse_name_prefix(text: str) -> str:
 
 
 NamePrefix = Annotated[str, Text(_parse_name_prefix)]
-"""Is what stands before the names of topics and groups."""
+"""The text that stands before the names of topics and groups."""
 
 
 def _parse_host(text: str) -> str:
@@ -165,7 +165,7 @@ def _parse_host(text: str) -> str:
 
 
 Host = Annotated[str, Text(_parse_host)]
-"""Is the name or the address of a host that a server listens on."""
+"""The name or the address of a host that a server listens on."""
 
 
 def _parse_authorities(text: str) -> tuple[Authority, ...]:
@@ -187,10 +187,10 @@ def _write_list(values: Iterable[object]) -> str:
 
 
 Authorities = Annotated[tuple[Authority, ...], Text(_parse_authorities, _write_list)]
-"""Is `NAME,NAME:PORT,...`; a name without a port stands for all ports."""
+"""A text such as `NAME,NAME:PORT,...`; a name without a port stands for all ports."""
 
 WebhookHosts = Annotated[tuple[WebhookHost, ...], Text(parse_webhook_hosts, _write_list)]
-"""Is the list of hosts to which webhooks may go."""
+"""The list of hosts to which webhooks may go."""
 
 
 def _parse_named_stores(text: str) -> dict[str, str]:
@@ -215,7 +215,7 @@ def _write_named_stores(named: dict[str, str]) -> str:
 
 
 NamedStores = Annotated[dict[str, str], Text(_parse_named_stores, _write_named_stores)]
-"""Is `ID=NAME,ID,...`: names by store id; a store without a name is called by its id."""
+"""Names by store id, written `ID=NAME,ID,...`; a store without a name is called by its id."""
 
 
 def parse_path(text: str) -> Path:
@@ -233,7 +233,7 @@ def parse_path(text: str) -> Path:
 
 
 FilePath = Annotated[Path, Text(parse_path)]
-"""Is the path of a file or folder; `~` is the home folder."""
+"""The path of a file or folder; `~` is the home folder."""
 
 
 def _parse_optional_path(text: str) -> Path | None:
@@ -245,10 +245,10 @@ def _write_optional_path(path: Path | None) -> str:
 
 
 OptionalPath = Annotated[Path | None, Text(_parse_optional_path, _write_optional_path)]
-"""Is a path, or nothing."""
+"""A path, or nothing."""
 
 Password = Annotated[SecretStr, Text(SecretStr, SecretStr.get_secret_value)]
-"""Is a password."""
+"""A password."""
 
 
 def _parse_signing_key(text: str) -> SecretBytes:
@@ -268,4 +268,4 @@ def _write_signing_key(key: SecretBytes) -> str:
 
 
 SigningKey = Annotated[SecretBytes, Text(_parse_signing_key, _write_signing_key)]
-"""Is a secret as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes."""
+"""A secret as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes."""

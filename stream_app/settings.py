@@ -46,7 +46,7 @@ from stream_app.setting_values import (
 from stream_app.setting_variables import PREFIX, SettingVariables, known_variables, variable_of
 
 KAFKA_PREFIX: Final = f"{PREFIX}KAFKA_PREFIX"
-"""Is the one setting that is read before the others: see `contracts/names.py`."""
+"""The one setting that is read before the others: see `contracts/names.py`."""
 
 
 def _setting(default: str, description: str) -> Any:
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
 
     @property
     def default_active(self) -> bool:
-        """The default status as the domain takes it."""
+        """True if the default status is active."""
         return self.default_status == "active"
 
 
@@ -224,10 +224,10 @@ SECRETS: Final = frozenset(
     for name, field in Settings.model_fields.items()
     if field.annotation in (SecretStr, SecretBytes)
 )
-"""Are the names of the settings that are never shown, and that may stand in a file."""
+"""The names of the settings that are never shown, and that may stand in a file."""
 
 VARIABLES: Final = known_variables(Settings.model_fields, SECRETS)
-"""Are the names of all variables that are settings."""
+"""The names of all variables that are settings."""
 
 
 def _check_together(settings: Settings) -> None:

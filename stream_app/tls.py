@@ -21,13 +21,13 @@ _KEY_PASSWORD: Final = f"{PREFIX}KAFKA_TLS_KEY_PASSWORD"
 
 _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _MAX_PASSWORD_BYTES: Final = 1024
-"""OpenSSL takes no longer one."""
+"""The longest password that OpenSSL accepts."""
 
 _OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context of these settings; None where the protocol has no TLS.
+    """Make the TLS context of these settings; None where the protocol has no TLS.
 
     Raises:
         SettingsError: a file is missing or is not what it should be.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MARGIN_SECONDS: Final = 30.0
-"""Is the time beyond a report's deadline for which the client waits: messages take a while."""
+"""The time beyond a report's deadline for which the client waits: messages take a while."""
 
 THREE_WINDOWS: Final = ReportSpec()
 

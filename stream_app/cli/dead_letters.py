@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 _MAX_SHOWN: Final = 50
-"""Is the number of lines about dead letters that are not sent; the summary counts the rest."""
+"""The number of lines about dead letters that are not sent; the summary counts the rest."""
 
 _MAX_LISTED: Final = 100_000
 

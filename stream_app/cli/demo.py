@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STORES_SHOWN: Final = 8
 
 MARKER: Final = "demo"
-"""File of a data dir that holds the sample: the sample is never mixed into other data."""
+"""The file that marks a data dir of the sample, which is never mixed into other data."""
 
 
 @click.command(cls=StrictCommand)
@@ -94,7 +94,7 @@ def demo_port(
 
 @contextmanager
 def state_folder(folder: Path | None) -> Iterator[Path]:
-    """The data dir of a demo: the given one, or a temporary one that is removed afterwards.
+    """Use the given data dir for a demo, or a temporary one that is removed afterwards.
 
     Raises:
         PrerequisiteError: it cannot be written, or it holds data that is not the sample.

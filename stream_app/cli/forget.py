@@ -39,7 +39,7 @@ def forget(store_ids: tuple[str, ...], *, address: str | None, data_dir: Path | 
 
 
 async def _forget(settings: Settings, address: str, store_ids: list[str]) -> list[str]:
-    """Remove stores one by one; those that were unknown."""
+    """Remove stores one by one; return those that were unknown."""
     unknown = []
     async with ApiClient(address, settings.report_deadline) as client:
         for store_id in store_ids:

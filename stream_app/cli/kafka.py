@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 NOT_RUNNING: Final = 3
-"""Exit code of `status` without a running broker, as service managers use it."""
+"""The exit code of `status` without a running broker, as service managers use it."""
 
 _LOGIN: Final = (
     '--bootstrap-server "$(store-uptime kafka status | cut -d= -f2)" '
@@ -38,7 +38,7 @@ _LOGIN: Final = (
 )
 
 INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells use it."""
+"""The exit code after Ctrl-C, as shells use it."""
 
 
 nodes_option = click.option(

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 REPEAT_SECONDS: Final = 60.0
-"""Is the shortest time between two lines of one kind: a lost broker is one line, not thousands."""
+"""The shortest time between two lines of one kind: a lost broker is one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")
 _REPETITIVE: Final = (
@@ -18,10 +18,10 @@ _REPETITIVE: Final = (
     "asyncio",
     "api.http.connections",
 )
-"""Loggers whose lines come as often as a client or a lost broker likes."""
+"""The loggers whose lines come as often as a client or a lost broker causes them."""
 
 _MOST_KINDS: Final = 1_000
-"""Is the largest number of kinds that are remembered: asyncio's lines name ever new objects."""
+"""The largest number of kinds that are remembered: asyncio's lines name ever new objects."""
 
 _SHOWN: Final = 200
 
@@ -57,7 +57,7 @@ class RepeatFilter(logging.Filter):
 
 
 def _in_one_line(record: logging.LogRecord, error: BaseException | None) -> None:
-    """Without a stack: what a client sends, or that there are no more descriptors, needs none."""
+    """Shorten a record to one line: no stack is needed for what a client sends."""
     reason = "" if error is None else f": {error!r}"[:_SHOWN]
     record.msg = " ".join(f"{record.getMessage()[:_SHOWN]}{reason}".split())
     record.args = None

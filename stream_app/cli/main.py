@@ -38,7 +38,7 @@ _REFUSED: Final = {
     errno.ENOSPC,
     errno.EROFS,
 }
-"""Are the codes of errors of the system that come of a lack, and not of a mistake of ours."""
+"""The codes of errors of the system that come of a lack, and not of a mistake of ours."""
 
 
 class _LazyGroup(click.Group):

@@ -27,7 +27,7 @@ class StrictCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Check what was said, then read it as click does."""
+        """Check the arguments, then read them as click does."""
         if not ctx.resilient_parsing:
             values, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for parameter, times in Counter(order).items():
@@ -45,7 +45,7 @@ class FiniteRange(click.FloatRange):
     """A range of numbers; neither `nan`, which is in every range, nor `inf` is one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number in a text."""
+        """Read the number in a text."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number that can be reckoned with.", param, ctx)
@@ -69,12 +69,12 @@ data_dir_option = click.option(
 
 
 def keep_private() -> None:
-    """From now on only this user can read the files that this process makes."""
+    """Make all further files of this process readable by this user alone."""
     os.umask(PRIVATE)
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """The settings of this process: options win over the environment.
+    """Read the settings of this process; options win over the environment.
 
     Raises:
         SettingsError: a value, or a file that one names, that cannot be used.

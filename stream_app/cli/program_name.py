@@ -12,7 +12,7 @@ NAME: Final = "store-uptime"
 
 
 def command_line(*arguments: str) -> str:
-    """A command that a shell runs as it is, in the folder that this program runs in.
+    """Write a command that a shell runs as it is, in the folder that this program runs in.
 
     The program is named by its path where the name alone would not find it.
     """

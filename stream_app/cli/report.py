@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 _AT_ONCE: Final = 32
-"""Reports that are requested at the same time."""
+"""The number of reports that are requested at the same time."""
 
 _IDS_SHOWN: Final = 10
-"""Most reports whose ids are printed beside the CSV."""
+"""The largest number of reports whose ids are printed beside the CSV."""
 
 
 @click.command(cls=StrictCommand)
@@ -119,7 +119,7 @@ async def _fleet(
 
 
 def _objects(document: ReportDocument) -> list[dict[str, Any]]:
-    """The JSON of a report: one object a store, or one a row of a report of many stores."""
+    """Make the JSON of a report: one object a store, or one a row of a report of many stores."""
     if "store_id" in document.fields:
         return [document.fields]
     return [{**row, "columns": document.columns} for row in document.rows()]

@@ -14,11 +14,11 @@ POLLS: Final = "store_status.csv.gz"
 HOURS: Final = "menu_hours.csv.gz"
 ZONES: Final = "timezones.csv.gz"
 FILES: Final = (POLLS, HOURS, ZONES)
-"""Are the files that the demo replays; pyproject.toml puts them into the wheel."""
+"""The files that the demo replays; pyproject.toml puts them into the wheel."""
 
 
 def sample_folder() -> Path:
-    """The folder of the sample data that belongs to this program."""
+    """Find the folder of the sample data that belongs to this program."""
     package = Path(str(files("stream_app")))
     packaged = package / "sample"
     return packaged if packaged.is_dir() else package.parent / "data"
@@ -38,7 +38,7 @@ def check_sample(folder: Path) -> None:
 
 
 def first_stores(folder: Path, count: int) -> list[str]:
-    """The first stores that the sample's polls name, in the order in which they come."""
+    """List the first stores that the sample's polls name, in their order."""
     stores: dict[str, None] = {}
     with gzip.open(folder / POLLS, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

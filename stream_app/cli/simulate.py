@@ -28,7 +28,7 @@ MAX_STORES: Final = 1_000_000
 MAX_RATE: Final = 10_000_000
 
 _KEPT_EVERY: Final = 2 * SECOND
-"""Is the time in which the product keeps about one poll of a store, over a week."""
+"""The time in which the product keeps about one poll of a store, over a week."""
 
 
 def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:

@@ -87,7 +87,7 @@ def up(
 def stack_settings(
     environment: Mapping[str, str], *, nodes: int | None, **overrides: object
 ) -> Settings:
-    """The settings of a stack: three local nodes keep three copies unless the environment says.
+    """Read the settings of a stack: three local nodes keep three copies by default.
 
     Args:
         environment: the variables.

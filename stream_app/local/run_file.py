@@ -38,7 +38,7 @@ class RunFile:
     bootstrap: str
 
     def save(self, data_dir: Path) -> None:
-        """Write it whole."""
+        """Write the file whole."""
         write_whole(data_dir / RUN_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
@@ -53,7 +53,7 @@ def running_stack_of(data_dir: Path) -> RunFile | None:
 
 
 def worker_folder(data_dir: Path, name: str) -> Path:
-    """The folder of the worker of this name alone."""
+    """Name the folder of the worker of this name alone."""
     return data_dir / WORKERS_FOLDER / name
 
 

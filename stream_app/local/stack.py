@@ -146,7 +146,7 @@ async def _sole_user(settings: Settings) -> AsyncIterator[None]:
 
 
 def _with_api_port(settings: Settings) -> Settings:
-    """The settings with a port that is free, before anything is started."""
+    """Choose a port that is free, before anything is started."""
     if settings.api_port == 0:
         return settings.replace(api_port=free_ports(1)[0])
     require_free(
@@ -180,7 +180,7 @@ async def _start_broker(
 
 
 async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:
-    """Create the topics that are missing; how many.
+    """Create the topics that are missing; return how many.
 
     Raises:
         BrokerUnavailableError: no broker answers; where one of ours has ended, with its reason.

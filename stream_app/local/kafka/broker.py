@@ -46,7 +46,7 @@ class Broker(Protocol):
 
     @property
     def description(self) -> str:
-        """Such as `Kafka 4.3.1 on Java 17`."""
+        """The name for people, such as `Kafka 4.3.1 on Java 17`."""
 
     async def prepare(self, report: Callable[[str], None]) -> None:
         """Fetch what a start needs; after it a start needs no network.
@@ -76,4 +76,4 @@ class Broker(Protocol):
         """Ask whether it runs and answers."""
 
     def supervised(self) -> Sequence[Supervised]:
-        """Its processes, for a supervisor that keeps them running; none where others do."""
+        """List its processes, for a supervisor that keeps them running; none where others do."""

@@ -29,7 +29,7 @@ class NamedBroker:
 
     @property
     def description(self) -> str:
-        """Such as `the named Kafka`."""
+        """The name for people: `the named Kafka`."""
         return "the named Kafka"
 
     def supervised(self) -> tuple[()]:
@@ -37,14 +37,14 @@ class NamedBroker:
         return ()
 
     async def prepare(self, report: Callable[[str], None]) -> None:
-        """Nothing to fetch."""
+        """Do nothing: there is nothing to fetch."""
 
     async def start(self, *, tied: bool = True) -> Started:  # noqa: ARG002 - nothing is started
-        """Its address; whether it answers is for its first client to see."""
+        """Return its address; its first client sees whether it answers."""
         return Started(self._bootstrap, 0, already_running=True)
 
     async def stop(self) -> bool:
-        """Nothing was started."""
+        """Do nothing: nothing was started."""
         return False
 
     async def status(self) -> BrokerStatus:
@@ -55,7 +55,7 @@ class NamedBroker:
 async def choose_broker(
     settings: Settings, *, nodes: int | None = None, report: Callable[[str], None]
 ) -> Broker:
-    """The broker that these settings name, or a local one, ready to start.
+    """Choose the broker that these settings name, or a local one, ready to start.
 
     Args:
         settings: kafka_bootstrap decides; data_dir and cache_dir for a local one.
@@ -74,7 +74,7 @@ async def choose_broker(
 async def choose_local_broker(
     settings: Settings, *, nodes: int | None = None, report: Callable[[str], None]
 ) -> Broker:
-    """A broker on this machine: what the data dir was begun with, else Docker, else Java.
+    """Choose a broker on this machine: the one of the data dir, else Docker, else Java.
 
     Docker runs one node; three nodes run on Java. A Docker that cannot pull the image gives way
     to Java.
@@ -119,7 +119,7 @@ async def choose_local_broker(
 
 
 def existing_broker(settings: Settings, *, nodes: int | None = None) -> Broker | None:
-    """The broker that holds this data dir's data; None in a new data dir.
+    """Find the broker that holds this data dir's data; None in a new data dir.
 
     Raises:
         PrerequisiteError: it has another number of nodes than is asked for.
@@ -150,7 +150,7 @@ def existing_nodes(settings: Settings) -> int | None:
 
 
 async def running_bootstrap(settings: Settings) -> str | None:
-    """HOST:PORT[,...] of the named broker, or of the data dir's if it runs and answers."""
+    """Find HOST:PORT[,...] of the named broker, or of the data dir's if it runs and answers."""
     if settings.kafka_bootstrap:
         return settings.kafka_bootstrap
     try:

@@ -37,12 +37,12 @@ class Cluster:
 
     @property
     def bootstrap(self) -> str:
-        """HOST:PORT[,...] of all nodes."""
+        """The addresses of all nodes as HOST:PORT[,...]."""
         return ",".join(f"{LOOPBACK}:{node.port}" for node in self.nodes)
 
     @classmethod
     def new(cls, nodes: int) -> Cluster:
-        """A cluster that was never started, on ports that are free now."""
+        """Make a cluster that was never started, on ports that are free now."""
         ports = free_ports(2 * nodes)
         return cls(
             _cluster_id(),

@@ -35,7 +35,7 @@ _READY_LIMIT: Final = 90.0
 
 
 async def docker_problem() -> str | None:
-    """Why Docker cannot be used here; None: it can."""
+    """Find out why Docker cannot be used here; None: it can."""
     docker = shutil.which("docker")
     if docker is None:
         return "there is no docker"
@@ -49,7 +49,7 @@ async def docker_problem() -> str | None:
 
 
 def compose_file() -> Path:
-    """The compose file: beside this module in an installed package, else in the checkout."""
+    """Find the compose file: beside this module in an installed package, else in the checkout."""
     packaged = Path(__file__).with_name(COMPOSE_FILE)
     return packaged if packaged.exists() else Path(__file__).parents[3] / COMPOSE_FILE
 
@@ -71,11 +71,11 @@ class DockerKafka:
 
     @property
     def description(self) -> str:
-        """Such as `Kafka 4.3.1 in Docker`."""
+        """The name for people, such as `Kafka 4.3.1 in Docker`."""
         return f"Kafka {KAFKA_VERSION} in Docker"
 
     def supervised(self) -> tuple[()]:
-        """None: Docker watches over it."""
+        """List no process: Docker keeps the container running."""
         return ()
 
     async def prepare(self, report: Callable[[str], None]) -> None:

@@ -73,7 +73,7 @@ TOOLS: Final = JarSet("kafka-tools", _HERE / "tools-pom.xml", _HERE / "tools-jar
 
 
 def cached_jars(cache_dir: Path, jars: JarSet = KAFKA) -> Path | None:
-    """The folder of the jars if it holds them, unchanged, and no others."""
+    """Find the folder of the jars if it holds them, unchanged, and no others."""
     folder = jars.folder(cache_dir)
     return None if trouble_with(folder, jars) else folder
 

@@ -56,7 +56,7 @@ class JavaKafkaCluster:
 
     @property
     def description(self) -> str:
-        """Such as `Kafka 4.3.1 on Java`."""
+        """The name for people, such as `Kafka 4.3.1 on Java`."""
         return f"Kafka {KAFKA_VERSION} on Java"
 
     @property

@@ -90,7 +90,7 @@ class KafkaNode:
 
     @property
     def name(self) -> str:
-        """Such as `kafka-1`."""
+        """The name of the node, such as `kafka-1`."""
         return f"kafka-{self.address.id}"
 
     @property

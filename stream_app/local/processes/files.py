@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PRIVATE_FOLDER: Final = 0o700
 SHARED_FOLDER: Final = 0o755
-"""For what holds nothing of anybody's stores, such as Kafka's jars."""
+"""The mode of folders with nothing of anybody's stores, such as Kafka's jars."""
 
 PRIVATE_FILE: Final = 0o600
 

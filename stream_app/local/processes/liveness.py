@@ -44,7 +44,7 @@ class FailedProbes:
         self.count = 0
 
     def add(self, pid: int | None, *, answered: bool | None) -> None:
-        """Take in a probe.
+        """Count a probe.
 
         Args:
             pid: the process that was asked; None: none runs, which others notice.

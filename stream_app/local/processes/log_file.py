@@ -51,7 +51,7 @@ def end_of(log: Path) -> LogPlace:
 
 
 def last_line(*logs: Path, since: Sequence[LogPlace] | None = None) -> str:
-    """The line that tells most about an end.
+    """Find the line that says most about an end.
 
     That is the last one in which the system refused something, or else the last error in the
     logs, or the last line. Where the disk has no room for such a line, that is said instead.
@@ -86,7 +86,7 @@ def _is_disk_full(log: Path) -> bool:
 
 
 def _shortened(line: str) -> str:
-    """Without its middle where it is long: what failed comes first, and why comes last."""
+    """Cut the middle out of a long line: what failed comes first, and why comes last."""
     if len(line) <= _LONGEST:
         return line
     return f"{line[: _LONGEST - _LONGEST_END - 5]} ... {line[-_LONGEST_END:]}"

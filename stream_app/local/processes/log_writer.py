@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST_LOG: Final = 10_000_000
-"""Bytes from which a log is moved aside."""
+"""The size in bytes from which a log is moved aside."""
 
 OLD_LOGS: Final = 2
-"""Is the number of older logs that are kept."""
+"""The number of older logs that are kept."""
 
 REPEAT_SECONDS: Final = 60.0
-"""The same entry is written once in so many seconds."""
+"""The seconds in which the same entry is written once."""
 
 NEWS_REPEATS: Final = 100
 """An entry of level INFO may come back as often in that time, if others came between: a state
@@ -118,7 +118,7 @@ class RepeatedEntries:
         return written
 
     def due(self, now: float, *, all_of_them: bool = False) -> list[bytes]:
-        """The counts of what was left out, of entries whose minute is over."""
+        """Write the counts of left out entries whose minute is over."""
         written: list[bytes] = []
         while self._seen:
             key, oldest = next(iter(self._seen.items()))
@@ -133,7 +133,7 @@ class RepeatedEntries:
 
     @property
     def waiting_since(self) -> float | None:
-        """When the oldest entry was written; None: nothing is remembered."""
+        """The time at which the oldest entry was written; None: nothing is remembered."""
         return next(iter(self._seen.values())).since if self._seen else None
 
 
@@ -243,19 +243,19 @@ class LogWriter:
         self._write(entries, now)
 
     def pause(self, now: float) -> None:
-        """Nothing came for a while: write what waits for more, and the counts that are due."""
+        """Write what waits for more, and the counts that are due: nothing came for a while."""
         rest, self._rest = self._rest, b""
         self._write(list(entries_of(rest)), now)
         self._append(self._repeats.due(now))
 
     def end(self, now: float) -> None:
-        """The child has ended: write all that waits, and all counts."""
+        """Write all that waits, and all counts: the child has ended."""
         self.pause(now)
         self._append(self._repeats.due(now, all_of_them=True))
         self._file.close()
 
     def patience(self, now: float) -> float | None:
-        """Seconds after which `pause` has something to do; None: never."""
+        """Compute the seconds after which `pause` has something to do; None: never."""
         if self._rest:
             return _IDLE_SECONDS if self._rest.endswith(b"\n") else _HALF_LINE_SECONDS
         since = self._repeats.waiting_since

@@ -1,4 +1,4 @@
-"""Start a program whose output goes into a log of bounded size."""
+"""Starts a program whose output goes into a log of bounded size."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LoggedProcess:
         return self._process.returncode
 
     def poll(self) -> int | None:
-        """Its exit code, -N for signal N; None while it runs."""
+        """Look for its end: its exit code, -N for signal N; None while it runs."""
         code = self._process.poll()
         if self._output is not None:
             if code is not None:

@@ -1,4 +1,4 @@
-"""Run a program to its end and read what it says."""
+"""Runs a program to its end and reads what it prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run until someone asks this process to stop."""
+"""Runs until someone asks this process to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a service manager, and a terminal that is closed."""
+"""The signals of Ctrl-C, of a service manager, and of a terminal that is closed."""
 
 
 async def run_until_signalled(work: Coroutine[Any, Any, None]) -> bool:

@@ -19,7 +19,7 @@ NON_RETRYABLE_EXIT_CODES: Final = {
     SettingsError.exit_code: SettingsError,
     PrerequisiteError.exit_code: PrerequisiteError,
 }
-"""Exit codes that mean the same again at the next start."""
+"""The exit codes after which a new start would end in the same way."""
 
 
 class Supervisor:
@@ -86,11 +86,11 @@ class Supervisor:
                 self._ends.push_async_callback(_cancelled, probes)
 
     def startup_complete(self) -> None:
-        """From now on every end is met with a new start."""
+        """Start children again after every end from now on."""
         self._startup_complete = True
 
     async def failure(self) -> None:
-        """Wait for ever, or raise when a child cannot be kept running.
+        """Wait until a child cannot be kept running, and raise its error.
 
         Raises:
             StoreUptimeError: with the child's name and its last words.
