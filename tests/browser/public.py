@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import web
 
 from api.http.problems import ProblemError, problem_middleware
-from api.public.app import STATUS, routes
+from api.http.services import provide
+from api.public.app import routes
+from api.public.status import PublicStatus
 from tests.browser.data import NOW, STORE, freshness
 
 if TYPE_CHECKING:
-    from api.public.status import PublicStatus
 
 NAMES: Final = {"Downtown": STORE, "Harbour": "11111111-0000-4000-8000-000000000000"}
 
@@ -42,7 +43,7 @@ class CannedStatus:
     def app(self) -> web.Application:
         """The application, to be served anywhere."""
         app = web.Application(middlewares=[problem_middleware])
-        app[STATUS] = cast("PublicStatus", self)
+        provide(app, {PublicStatus: cast("PublicStatus", self)})
         app.add_routes(routes)
         return app
 
