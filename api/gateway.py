@@ -23,7 +23,7 @@ from api.kafka.connection import KafkaConnection
 from api.kafka.data_age import DataAge
 from api.kafka.notifier import Notifier
 from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
-from api.kafka.shutdown import CLOSING_SECONDS
+from api.kafka.shutdown import SHUTDOWN_SECONDS
 from api.metrics import ApiMetrics, ApiSources
 from api.public.status import PublicStatus
 from api.reports.service import ReportService
@@ -204,7 +204,7 @@ class Gateway:
         await self._webhook_deliveries.stop()
         await self.fleet_service.stop()
         await self.report_service.stop()
-        await self.ingestion.stop(CLOSING_SECONDS)
+        await self.ingestion.stop(SHUTDOWN_SECONDS)
         await self._connection.stop()
         self._registry.close()
         self._report_log.close()

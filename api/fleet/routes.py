@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from api.fleet.rendering import last_poll, local_time, moment
 from api.fleet.schemas import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet.service import FleetService
-from api.fleet.view import SORTS, STATES, FleetQuery, last_poll, local_time, moment
+from api.fleet.view import SORTS, STATES, FleetQuery
 from api.http.event_stream import EventStreams
 from api.http.query_params import enum_param, enum_params, int_param
 from api.http.responses import json_response
@@ -60,7 +61,7 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
         with service.watch(store_id) as watcher:
             number = 0
             while True:
-                changed, more = watcher.take()
+                changed, more = watcher.drain_changes()
                 await stream.send("fleet", await _event(service, changed, more=more), number)
                 number += 1
                 if not await stream.wait(watcher.changed):

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, Json
 from typing_extensions import TypedDict
 
-from api.fleet.service import FIGURES_SECONDS, MAX_TOLD, SIGN_OF_LIFE_SECONDS, TICK_SECONDS
+from api.fleet.service import FIGURES_SECONDS, MAX_CHANGES, SIGN_OF_LIFE_SECONDS, TICK_SECONDS
 from api.fleet.view import Sort, State
 from api.http.event_stream import MAX_STREAMS
 from api.openapi.operation import (
@@ -126,8 +126,8 @@ class FleetChange(TypedDict):
 
     now: Instant | None
     counts: Counts
-    changed: Annotated[list[ChangedStore], Field(max_length=MAX_TOLD)]
-    removed: Annotated[list[StoreId], Field(max_length=MAX_TOLD)]
+    changed: Annotated[list[ChangedStore], Field(max_length=MAX_CHANGES)]
+    removed: Annotated[list[StoreId], Field(max_length=MAX_CHANGES)]
     """Stores that do not exist any more."""
     more: bool
     """More changed than is named, or the figures did: ask for the page again."""

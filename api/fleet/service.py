@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.fleet.view import FIGURE_FIELDS, moment
+from api.fleet.rendering import moment
+from api.fleet.view import FIGURE_FIELDS
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
+from stream_app.periodic import PeriodicTask, cancel_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +46,8 @@ FIRST_FIGURES_SECONDS: Final = 1.0
 SIGN_OF_LIFE_SECONDS: Final = 5.0
 """After which watchers get an event though nothing changed: without one they are not connected."""
 
-MAX_TOLD: Final = 200
-"""Changed stores that one event names; of more it says that there are more."""
+MAX_CHANGES: Final = 200
+"""Changed stores that one event names; of further ones it says that there are more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,13 +66,13 @@ class Watcher:
     stores: dict[str, None] = field(default_factory=dict)
     more: bool = False
 
-    def tell(self, store_ids: list[str], *, more: bool) -> None:
-        """Put further changes to those that were not told yet."""
+    def add_changes(self, store_ids: list[str], *, more: bool) -> None:
+        """Add changes to those that the watcher has not drained yet."""
         if self.store_id is not None:
             more = False
             store_ids = [self.store_id] if self.store_id in store_ids else []
         for store_id in store_ids:
-            if store_id not in self.stores and len(self.stores) >= MAX_TOLD:
+            if store_id not in self.stores and len(self.stores) >= MAX_CHANGES:
                 more = True
                 break
             self.stores[store_id] = None
@@ -78,8 +80,8 @@ class Watcher:
         if store_ids or more:
             self.changed.set()
 
-    def take(self) -> tuple[list[str], bool]:
-        """What it is told now."""
+    def drain_changes(self) -> tuple[list[str], bool]:
+        """Return what changed since the last call, and whether more did."""
         stores, more = list(self.stores), self.more
         self.stores, self.more = {}, False
         return stores, more
@@ -113,10 +115,10 @@ class FleetService:
         self._freshness = freshness
         self._require = require
         self._live_at = 0
-        self._told: tuple[object, ...] = ()
-        self._told_at = float("-inf")
+        self._notified: tuple[object, ...] = ()
+        self._notified_at = float("-inf")
         self._watchers: set[Watcher] = set()
-        self._ticker: asyncio.Task[None] | None = None
+        self._ticker = PeriodicTask("fleet", TICK_SECONDS, self._notify_watchers)
         self._figures: asyncio.Task[None] | None = None
         self._figures_due = float("-inf")
         self._figures_asked = float("-inf")
@@ -124,15 +126,14 @@ class FleetService:
         """µs; reference time of the figures."""
 
     async def start(self) -> None:
-        """Begin to tell watchers."""
-        self._ticker = asyncio.create_task(self._tick(), name="fleet")
+        """Start to notify watchers of changes."""
+        self._ticker.start()
 
     async def stop(self) -> None:
-        """Stop telling."""
-        tasks = [task for task in (self._ticker, self._figures) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop notifying."""
+        await self._ticker.stop()
+        if self._figures is not None:
+            await cancel_tasks({self._figures})
 
     def require(self) -> None:
         """Pass only with a connection.
@@ -219,7 +220,7 @@ class FleetService:
         watcher = Watcher(store_id)
         if not self._watchers:
             # the first event tells it to who begins to watch
-            self._told, self._told_at = self._freshness_told(), time.monotonic()
+            self._notified, self._notified_at = self._notified_freshness(), time.monotonic()
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -237,16 +238,7 @@ class FleetService:
             self._view.drain_changes()
         return now
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            try:
-                await self._tell()
-            except Exception:
-                # whoever watches would see nothing any more
-                log.exception("cannot tell what changed now, trying again")
-
-    async def _tell(self) -> None:
+    async def _notify_watchers(self) -> None:
         if not self._watchers:
             # the first look at many stores takes a while: nobody should have to wait for it
             await self._view.evaluate_new_stores()
@@ -256,20 +248,20 @@ class FleetService:
         await self._advanced()
         changed, more = self._view.drain_changes()
         for watcher in self._watchers:
-            watcher.tell(changed, more=more)
-        self._tell_freshness()
+            watcher.add_changes(changed, more=more)
+        self._notify_of_freshness()
         if any(watcher.store_id is None for watcher in self._watchers):
             self._ask_for_figures()
 
-    def _tell_freshness(self) -> None:
+    def _notify_of_freshness(self) -> None:
         """Wake all watchers where the age of the data is another matter now, and now and then."""
-        told = self._freshness_told()
-        if told != self._told or time.monotonic() - self._told_at >= SIGN_OF_LIFE_SECONDS:
-            self._told, self._told_at = told, time.monotonic()
+        told = self._notified_freshness()
+        if told != self._notified or time.monotonic() - self._notified_at >= SIGN_OF_LIFE_SECONDS:
+            self._notified, self._notified_at = told, time.monotonic()
             for watcher in self._watchers:
                 watcher.changed.set()
 
-    def _freshness_told(self) -> tuple[object, ...]:
+    def _notified_freshness(self) -> tuple[object, ...]:
         """What of the age of the data is worth an event where it changes."""
         fresh = self.freshness()
         return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
@@ -318,4 +310,4 @@ class FleetService:
         await self._view.set_figures(named_rows(document, parts))
         self.figures_at = now
         for watcher in self._watchers:
-            watcher.tell([], more=True)
+            watcher.add_changes([], more=True)

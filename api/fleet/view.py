@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import orjson
 
 from api.stores.view import drop_if_gone
-from stream_app.contracts.fields import status_name
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.removal import taken_back_in
 from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import union
 from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.report_spec import unknown_columns_of
-from stream_app.domain.timestamps import DAY, format_instant, to_datetime
-from stream_app.domain.timezones import find_timezone, resolve_timezone
+from stream_app.domain.timestamps import DAY
+from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -131,26 +130,6 @@ class StoreState:
     active: bool
     opening_changes_at: int | None
     figures: dict[str, Any] | None
-
-
-def moment(instant: int | None) -> str | None:
-    """An instant as answers have it, where there is one."""
-    return None if instant is None else format_instant(instant)
-
-
-def last_poll(store: StoreState) -> dict[str, str] | None:
-    """The newest poll of a store as answers have it."""
-    if store.polled is None:
-        return None
-    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
-
-
-def local_time(timezone: str, now: int | None) -> str | None:
-    """What a store's clock shows, ISO 8601 with its offset, to the second."""
-    tz = find_timezone(timezone)
-    if now is None or tz is None:
-        return None
-    return to_datetime(now).astimezone(tz).isoformat(timespec="seconds")
 
 
 def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:

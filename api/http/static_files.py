@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -39,12 +39,13 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-_CONTENT_TYPES: Final = {
+CONTENT_TYPES: Final = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+"""Content types by ending: the table of a machine may say something else."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def load(folder: Path) -> dict[str, Asset]:
             continue
         content = path.read_bytes()
         etag = hashlib.sha256(content).hexdigest()[:32]
-        assets[path.name] = Asset(content, _CONTENT_TYPES[path.suffix], etag)
+        assets[path.name] = Asset(content, CONTENT_TYPES[path.suffix], etag)
     return assets
 
 
@@ -84,13 +85,13 @@ def asset_response(request: web.Request, asset: Asset) -> web.Response:
     """A file as it is, or that it is still the one that the browser has."""
     known = request.if_none_match or ()
     if any(etag.value in ("*", asset.etag) for etag in known):
-        response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=_HEADERS)
+        response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=HEADERS)
     else:
         response = web.Response(
             body=asset.content,
             content_type=asset.content_type,
             charset="utf-8",
-            headers=_HEADERS,
+            headers=HEADERS,
         )
     response.etag = ETag(asset.etag)
     return response

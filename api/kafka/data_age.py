@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.connectivity import LOST
-from stream_app.periodic import cancel_tasks
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,18 +93,16 @@ class DataAge:
         self._as_of: int | None = None
         self._since: int | None = None
         self._reachable = True
-        self._task: asyncio.Task[None] | None = None
+        self._task = PeriodicTask("data-age", ASK_EVERY_SECONDS, self.ask, pause_first=False)
 
     async def start(self) -> None:
         """Begin to ask."""
         self._since = self._clock()
-        self._task = asyncio.create_task(self._ask_for_ever(), name="data-age")
+        self._task.start()
 
     async def stop(self) -> None:
         """Stop asking."""
-        if self._task is not None:
-            await cancel_tasks({self._task})
-            self._task = None
+        await self._task.stop()
 
     def now(self) -> Freshness:
         """How old the data is."""
@@ -134,12 +132,3 @@ class DataAge:
             return
         while self._samples and self._progress.has_applied(self._samples[0][1]):
             self._as_of, _ = self._samples.popleft()
-
-    async def _ask_for_ever(self) -> None:
-        while True:
-            try:
-                await self.ask()
-            except Exception:
-                # whoever watches would be told an age that stands still
-                log.exception("cannot tell how old the data is, trying again")
-            await asyncio.sleep(ASK_EVERY_SECONDS)

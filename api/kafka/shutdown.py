@@ -1,4 +1,4 @@
-"""How parts of the API end: soon, whatever a lost broker does."""
+"""Bounded shutdown: no client may wait longer than `SHUTDOWN_SECONDS` for an unreachable broker."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLOSING_SECONDS: Final = 3.0
-"""A broker that is away must not keep a client from ending."""
+SHUTDOWN_SECONDS: Final = 3.0
+"""Seconds that a client has for its end, also while the brokers are out of reach."""
 
 
 async def bounded(ending: Coroutine[Any, Any, None], what: str = "a client") -> None:
-    """Wait for an end, but not for long, and whatever comes of it.
+    """Wait for the end of a client for `SHUTDOWN_SECONDS`; an error of it is logged.
 
     An idempotent producer would wait for a lost broker for ever, and a consumer without a broker
     raises its fetcher's own `CancelledError`.
     """
     task = asyncio.create_task(ending)
-    await asyncio.wait({task}, timeout=CLOSING_SECONDS)
+    await asyncio.wait({task}, timeout=SHUTDOWN_SECONDS)
     if not task.done():
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from api.http.problems import ProblemError
 from api.http.services import service_of
+from api.http.static_files import CONTENT_TYPES, HEADERS
 from api.openapi.asyncapi import asyncapi
 from api.openapi.openapi import openapi
 
@@ -34,22 +35,13 @@ _FILES: Final = {
 }
 """What the page loads."""
 
-_TYPES: Final = {
-    # said here, since the types that a machine knows differ
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-}
-
 _HEADERS: Final = {
-    # the page needs no other host, and nothing that stands within it
+    **HEADERS,
+    # the page needs no other host, and nothing may stand within it
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # asked for again each time, and sent only where it changed
-    "Cache-Control": "no-cache",
 }
 
 routes = web.RouteTableDef()
@@ -108,4 +100,6 @@ async def get_docs_file(request: web.Request) -> web.FileResponse:
 
 
 def _sent(file: Path) -> web.FileResponse:
-    return web.FileResponse(file, headers={**_HEADERS, "Content-Type": _TYPES[file.suffix]})
+    return web.FileResponse(
+        file, headers={**_HEADERS, "Content-Type": f"{CONTENT_TYPES[file.suffix]}; charset=utf-8"}
+    )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.fleet.badge import backed_share, uptime_share
-from api.fleet.view import STATES, local_time, moment
+from api.fleet.rendering import local_time, moment
+from api.fleet.view import STATES
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.local_days import is_whole_day

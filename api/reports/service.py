@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.partitioning import partition_of
@@ -26,7 +26,7 @@ from stream_app.errors import (
     ReportNotFoundError,
     WorkersBehindError,
 )
-from stream_app.periodic import cancel_tasks
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +51,9 @@ QUERY_RETENTION: Final = 10 * MINUTE
 
 _DEADLINE_CHECK_SECONDS: Final = 0.25
 _DEADLINE_BATCH: Final = 500
-_FORGET_EVERY_SECONDS: Final = 60.0
+"""Overdue reports that are failed between two checks."""
+
+_EXPIRE_EVERY_SECONDS: Final = 60.0
 
 
 class ReportService:
@@ -84,16 +86,16 @@ class ReportService:
         self._log = reports
         self._read = read
         self.changes = changes
-        self._keeper: asyncio.Task[Any] | None = None
+        self._deadlines = PeriodicTask("deadlines", _DEADLINE_CHECK_SECONDS, self._fail_overdue)
+        self._expired_at = float("-inf")
 
     async def start(self) -> None:
-        """Begin to keep deadlines."""
-        self._keeper = asyncio.create_task(self._keep_deadlines(), name="deadlines")
+        """Start to check deadlines."""
+        self._deadlines.start()
 
     async def stop(self) -> None:
-        """Stop keeping deadlines."""
-        if self._keeper is not None:
-            await cancel_tasks({self._keeper})
+        """Stop checking deadlines."""
+        await self._deadlines.stop()
 
     async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
         """Ask for a report; returns when the broker holds the request.
@@ -190,26 +192,23 @@ class ReportService:
         if self.open_reports() >= MAX_OPEN_REPORTS:
             raise OverloadedReportsError(f"{MAX_OPEN_REPORTS} reports are waiting already")
 
-    async def _keep_deadlines(self) -> None:
+    async def _fail_overdue(self) -> None:
         """Fail what no worker finished in time; the worker's own answer wins if it came first."""
-        last_forgotten = 0.0
-        while True:
-            await asyncio.sleep(_DEADLINE_CHECK_SECONDS)
-            if self._connection.unavailable_reason is not None:
-                continue
-            now = self._clock()
-            late = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
-            try:
-                for report_id, query in late:
-                    await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
-                if late:
-                    # a worker may have been quicker: what counts is the order in the topic
-                    await self._connection.bounded_wait(self._read())
-            except BrokerUnavailableError as error:
-                log.warning("%d reports are overdue, to be failed later: %s", len(late), error)
-            if time.monotonic() - last_forgotten >= _FORGET_EVERY_SECONDS:
-                last_forgotten = time.monotonic()
-                self._log.expire(now - self._settings.report_retention, now - QUERY_RETENTION)
+        if self._connection.unavailable_reason is not None:
+            return
+        now = self._clock()
+        overdue = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
+        try:
+            for report_id, query in overdue:
+                await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
+            if overdue:
+                # a worker may have been quicker: what counts is the order in the topic
+                await self._connection.bounded_wait(self._read())
+        except BrokerUnavailableError as error:
+            log.warning("%d reports are overdue, to be failed later: %s", len(overdue), error)
+        if time.monotonic() - self._expired_at >= _EXPIRE_EVERY_SECONDS:
+            self._expired_at = time.monotonic()
+            self._log.expire(now - self._settings.report_retention, now - QUERY_RETENTION)
 
     async def _fail(self, report_id: str, now: int, results: TopicSpec) -> None:
         event = ReportEvent(

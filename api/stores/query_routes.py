@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from api.fleet.view import last_poll, local_time, moment
+from api.fleet.rendering import last_poll, local_time, moment
 from api.http.query_params import instant_param, int_param
 from api.http.responses import json_response
 from api.http.services import service_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 
@@ -12,8 +12,6 @@ from api.http.services import provide
 from api.public.app import routes
 from api.public.status import PublicStatus
 from tests.browser.data import NOW, STORE, freshness
-
-if TYPE_CHECKING:
 
 NAMES: Final = {"Downtown": STORE, "Harbour": "11111111-0000-4000-8000-000000000000"}
 

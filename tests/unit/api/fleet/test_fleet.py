@@ -310,17 +310,17 @@ async def test_who_watches_one_store_hears_of_no_other(
 async def test_what_a_slow_reader_did_not_take_is_put_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fleet_service, "MAX_TOLD", 2)
+    monkeypatch.setattr(fleet_service, "MAX_CHANGES", 2)
     watcher = fleet_service.Watcher(None)
-    watcher.tell(["a", "b"], more=False)
-    watcher.tell(["b"], more=False)
+    watcher.add_changes(["a", "b"], more=False)
+    watcher.add_changes(["b"], more=False)
     assert watcher.changed.is_set()
-    assert watcher.take() == (["a", "b"], False)
+    assert watcher.drain_changes() == (["a", "b"], False)
 
-    watcher.tell(["a", "b", "c"], more=False)
-    watcher.tell([], more=False)
-    assert watcher.take() == (["a", "b"], True)
-    assert watcher.take() == ([], False)
+    watcher.add_changes(["a", "b", "c"], more=False)
+    watcher.add_changes([], more=False)
+    assert watcher.drain_changes() == (["a", "b"], True)
+    assert watcher.drain_changes() == ([], False)
 
 
 async def test_so_many_streams_and_no_more(watched: TestClient) -> None:

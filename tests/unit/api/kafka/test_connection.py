@@ -99,7 +99,7 @@ class Bench:
 
         monkeypatch.setattr(module, "ensure_topics", no_topics)
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
-        monkeypatch.setattr(ending, "CLOSING_SECONDS", 0.02)
+        monkeypatch.setattr(ending, "SHUTDOWN_SECONDS", 0.02)
         self.reader, self.view = Reader(), Reader()
         left = list(producers)
         self.connection = KafkaConnection(

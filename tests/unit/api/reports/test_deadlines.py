@@ -72,8 +72,9 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     try:
         await connection.sent.wait()
         await tail.caught_up.wait()
-        assert keeper._keeper is not None
-        assert not keeper._keeper.done()
+        task = keeper._deadlines._task
+        assert task is not None
+        assert not task.done()
     finally:
         await keeper.stop()
         log.close()
