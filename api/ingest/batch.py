@@ -15,8 +15,8 @@ from api.http.ndjson import LineTooLongError
 from api.http.problems import NOT_KEPT, ProblemError
 from api.ingest.rejected_items import RefusedItems
 from api.kafka.publisher import acknowledged_at
-from stream_app.contracts.bodies import poll_item_in
 from stream_app.contracts.json_text import RepeatedKeyError
+from stream_app.contracts.polls import parse_poll_item
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from api.ingest.service import IngestService
-    from stream_app.contracts.bodies import Poll
+    from stream_app.contracts.polls import Poll
     from stream_app.kafka.batch_producer import BatchMetadata
 
 SLICE_ITEMS: Final = 100
@@ -129,7 +129,7 @@ class BatchIntake:
             try:
                 if isinstance(item, RecordError):
                     raise item
-                store_id, poll = poll_item_in(item, now)
+                store_id, poll = parse_poll_item(item, now)
                 reason = self._ingestion.ill_dated(poll[0], now)
                 if reason is None:
                     reason = self._ingestion.limit.refusal(store_id)

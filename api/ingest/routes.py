@@ -22,9 +22,9 @@ from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_bod
 from api.ingest.schemas import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
 from api.ingest.service import IngestService
 from stream_app.contracts.api_paths import STATUS, STORE_STATUS
-from stream_app.contracts.bodies import poll_in
 from stream_app.contracts.fields import parse_uuid, status_name
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, foreign_encoding
+from stream_app.contracts.polls import parse_poll_body
 from stream_app.domain.timestamps import format_instant
 from stream_app.errors import BrokerUnavailableError, OverloadedError, RecordError
 
@@ -65,7 +65,7 @@ async def post_status(request: web.Request) -> web.Response:
         async with dead_letter_on_rejection(request, data, polls=1):
             store_id = parse_uuid(request.match_info["store_id"])
             now = ingestion.clock()
-            instant, active = poll_in(json_in(data, _EXPECTED), now)
+            instant, active = parse_poll_body(json_in(data, _EXPECTED), now)
             reason = ingestion.ill_dated(instant, now)
             if reason is not None:
                 raise RecordError(reason)

@@ -20,6 +20,7 @@ from api.openapi.operation import (
 from api.openapi.problem_schema import Problem
 from api.stores.schemas import STORE_ID
 from stream_app.contracts.fields import Count, Instant, Status, StoreId, closed
+from stream_app.contracts.polls import PollBody, PollItem
 
 MAX_POLL_BYTES: Final = 65_536
 """Largest body of one poll, and longest line of many."""
@@ -29,25 +30,6 @@ MAX_ARRAY_BYTES: Final = 8 << 20
 
 MAX_STREAM_BYTES: Final = 64 << 20
 """Largest NDJSON body, which is read line by line."""
-
-
-@closed
-class PollBody(TypedDict):
-    """A poll of a store."""
-
-    status: Status
-    timestamp_utc: NotRequired[Instant | None]
-    """Without it: now."""
-
-
-@closed
-class PollItem(TypedDict):
-    """A poll of any store."""
-
-    store_id: StoreId
-    status: Status
-    timestamp_utc: NotRequired[Instant | None]
-    """Without it: now."""
 
 
 @closed

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from api.metrics import ApiMetrics
     from api.stores.store_limit import StoreLimit
-    from stream_app.contracts.bodies import Poll
     from stream_app.contracts.business_hours import BusinessHours
+    from stream_app.contracts.polls import Poll
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings

@@ -19,8 +19,9 @@ from api.ingest.service import IngestService
 from api.stores.schemas import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
-from stream_app.contracts.bodies import hours_in, zone_in
+from stream_app.contracts.business_hours import parse_hours_body
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
+from stream_app.contracts.stores import parse_zone_body
 from stream_app.domain.timezones import find_timezone
 from stream_app.settings import Settings
 
@@ -42,7 +43,7 @@ async def put_business_hours(request: web.Request) -> web.Response:
         data = await read_body(request, body, MAX_HOURS_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
-            hours = hours_in(json_in(data, _EXPECTED_HOURS))
+            hours = parse_hours_body(json_in(data, _EXPECTED_HOURS))
         await service_of(request, IngestService).hours(store_id, hours)
     answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(hours.rows)}
     never_open = hours.weekly.never_open_rows
@@ -60,7 +61,7 @@ async def put_timezone(request: web.Request) -> web.Response:
         data = await read_body(request, body, MAX_TIMEZONE_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
-            timezone = zone_in(json_in(data, _EXPECTED_ZONE))
+            timezone = parse_zone_body(json_in(data, _EXPECTED_ZONE))
         await service_of(request, IngestService).timezone(store_id, timezone)
     return accepted({"store_id": store_id, **_zone(request, timezone)})
 

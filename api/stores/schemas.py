@@ -18,13 +18,11 @@ from api.openapi.operation import (
 )
 from stream_app.contracts.business_hours import (
     MAX_HOURS_ROWS,
-    ClosingTime,
-    Day,
+    HoursBody,
     HoursRow,
-    OpeningTime,
 )
 from stream_app.contracts.fields import StoreId, closed
-from stream_app.contracts.stores import ZoneName
+from stream_app.contracts.stores import ZoneBody, ZoneBodyShort
 from stream_app.domain.identifiers import UUID_PREFIX
 
 MAX_HOURS_BYTES: Final = 256 << 10
@@ -38,49 +36,6 @@ PAGE_STORES: Final = 100
 
 MAX_PAGE_STORES: Final = 1_000
 """Largest limit of a page, in store ids."""
-
-
-@closed
-class HoursOfDay(TypedDict):
-    """A row of business hours by the column names of the files; `day` may stand for `dayOfWeek`."""
-
-    dayOfWeek: Day
-    start_time_local: OpeningTime
-    end_time_local: ClosingTime
-
-
-@closed
-class HoursOfDayShort(TypedDict):
-    """The same with `day`."""
-
-    day: Day
-    start_time_local: OpeningTime
-    end_time_local: ClosingTime
-
-
-@closed
-class HoursBody(TypedDict):
-    """All business hours of a store."""
-
-    hours: Annotated[
-        list[HoursRow | HoursOfDay | HoursOfDayShort],
-        Field(max_length=MAX_HOURS_ROWS, examples=[[[0, "09:00", "17:00"]]]),
-    ]
-    """`[day, start, end]` or objects: 0 is Monday, local times of day; no row at all: open 24/7."""
-
-
-@closed
-class ZoneBody(TypedDict):
-    """The time zone of a store."""
-
-    timezone_str: ZoneName
-
-
-@closed
-class ZoneBodyShort(TypedDict):
-    """The same by the field's other name."""
-
-    timezone: ZoneName
 
 
 class _Zone(TypedDict):

@@ -12,13 +12,18 @@ from producers.csv_replay.header import find_columns
 from producers.csv_replay.store_rows import hours_row
 from producers.csv_replay.table import HOURS, KINDS, POLLS, pick_values
 from stream_app.contracts import api_paths
-from stream_app.contracts.bodies import hours_in, poll_in, poll_item_in, zone_in
-from stream_app.contracts.business_hours import HoursRecord, decode_hours
+from stream_app.contracts.business_hours import HoursRecord, decode_hours, parse_hours_body
 from stream_app.contracts.fields import parse_status, parse_uuid, shown
 from stream_app.contracts.json_text import parse_json
-from stream_app.contracts.polls import PollBatch, decode_poll_batch, split_ill_dated
+from stream_app.contracts.polls import (
+    PollBatch,
+    decode_poll_batch,
+    parse_poll_body,
+    parse_poll_item,
+    split_ill_dated,
+)
 from stream_app.contracts.report_requests import decode_request
-from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
+from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone, parse_zone_body
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,
@@ -158,17 +163,17 @@ def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) ->
                 "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
                 "post it again"
             )
-        store_id, poll = poll_item_in(parse_json(body or b""), stored_at)
+        store_id, poll = parse_poll_item(parse_json(body or b""), stored_at)
         return PollBatch(store_id, [poll])
     if (store := api_paths.store_in(path, api_paths.STORE_STATUS)) is not None:
         content = parse_json(body or b"")
-        return PollBatch(parse_uuid(store), [poll_in(content, stored_at)])
+        return PollBatch(parse_uuid(store), [parse_poll_body(content, stored_at)])
     if (store := api_paths.store_in(path, api_paths.STORE_HOURS)) is not None:
         content = parse_json(body or b"")
-        return HoursRecord(parse_uuid(store), hours_in(content))
+        return HoursRecord(parse_uuid(store), parse_hours_body(content))
     if (store := api_paths.store_in(path, api_paths.STORE_TIMEZONE)) is not None:
         content = parse_json(body or b"")
-        return ZoneRecord(parse_uuid(store), zone_in(content))
+        return ZoneRecord(parse_uuid(store), parse_zone_body(content))
     raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
 
 

@@ -11,10 +11,11 @@ from hashlib import blake2b
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, PlainValidator
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import StoreId, closed, parse_record, shown
+from stream_app.contracts.fields import StoreId, closed, parse_record, shown, validate
 from stream_app.domain.business_hours import Row, WeeklyHours, whole_day
 from stream_app.errors import RecordError
 
@@ -168,3 +169,85 @@ def decode_hours(value: bytes | None) -> HoursRecord:
         RecordError: the record cannot be used; hours apply as a whole or not at all.
     """
     return parse_record(HoursRecord, value)
+
+
+# -- HTTP
+
+
+@closed
+class HoursOfDay(TypedDict):
+    """A row of business hours by the column names of the files; `day` may stand for `dayOfWeek`."""
+
+    dayOfWeek: Day
+    start_time_local: OpeningTime
+    end_time_local: ClosingTime
+
+
+@closed
+class HoursOfDayShort(TypedDict):
+    """The same with `day`."""
+
+    day: Day
+    start_time_local: OpeningTime
+    end_time_local: ClosingTime
+
+
+def _hours_of_body(items: object) -> BusinessHours:
+    return BusinessHours(parse_rows(items, _row_of_body))
+
+
+def _row_of_body(item: Any) -> Row:
+    # checked here, so that the reason has the number of the row
+    (row,) = BusinessHours((_any_row(item),)).rows
+    return row
+
+
+def _any_row(item: Any) -> Row:
+    match item:
+        case {"start_time_local": str() as start, "end_time_local": str() as end}:
+            days = [item[name] for name in ("dayOfWeek", "day") if name in item]
+            day = whole_day(days[0]) if len(days) == 1 else None
+            if day is not None and item.keys() <= _ROW_FIELDS:
+                return day, start, end
+        case list():
+            try:
+                return parse_row(item)
+            except RecordError:
+                pass
+    raise RecordError(
+        "neither [day, start, end] nor an object of dayOfWeek (a number), start_time_local and "
+        f"end_time_local: {shown(item)}"
+    )
+
+
+_ROW_FIELDS: Final = {"dayOfWeek", "day", "start_time_local", "end_time_local"}
+"""The fields of a row that is an object."""
+
+
+@closed
+class HoursBody(TypedDict):
+    """All business hours of a store."""
+
+    hours: Annotated[
+        BusinessHours,
+        PlainValidator(
+            _hours_of_body,
+            json_schema_input_type=Annotated[
+                list[HoursRow | HoursOfDay | HoursOfDayShort],
+                Field(max_length=MAX_HOURS_ROWS, examples=[[[0, "09:00", "17:00"]]]),
+            ],
+        ),
+    ]
+    """`[day, start, end]` or objects: 0 is Monday, local times of day; no row at all: open 24/7."""
+
+
+def parse_hours_body(content: object) -> BusinessHours:
+    """The business hours of `PUT /stores/{store_id}/business_hours`.
+
+    Args:
+        content: the body, parsed: rows `[day, start, end]`, or objects with the CSV's column names.
+
+    Raises:
+        RecordError: a row cannot be used; hours apply as a whole or not at all.
+    """
+    return validate(HoursBody, content)["hours"]

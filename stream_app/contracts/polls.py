@@ -1,16 +1,23 @@
-"""The records of `store-status`: one poll of a store, or a batch of its polls."""
+"""The records of `store-status`: one poll of a store, or a batch of its polls.
+
+They are parsed by hand, and not by their models as other records are: a batch is accepted poll by
+poll, and a model would take several times as long for the numbers of a batch. A test holds the
+parser to the models, which are published. No `from __future__ import annotations`: pydantic reads
+them.
+"""
 
 from dataclasses import dataclass
 from itertools import repeat
 from operator import lshift, or_
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, NotRequired
 
 import orjson
-from pydantic import Field
+from pydantic import Field, PlainValidator
 from typing_extensions import TypedDict
 
 from stream_app.contracts.fields import (
     Instant,
+    InstantText,
     Microseconds,
     Status,
     StoreId,
@@ -22,6 +29,7 @@ from stream_app.contracts.fields import (
     parse_uuid,
     shown,
     status_name,
+    validate,
 )
 from stream_app.domain.identifiers import is_canonical
 from stream_app.domain.timestamps import (
@@ -55,6 +63,70 @@ class PollBatchRecord(TypedDict):
     store_id: StoreId
     polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
     """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
+
+
+def _time_or_now(text: object) -> int | None:
+    return None if text is None else parse_instant(text)
+
+
+_TimeOrNow = Annotated[
+    int | None, PlainValidator(_time_or_now, json_schema_input_type=InstantText | None)
+]
+
+
+@closed
+class PollBody(TypedDict):
+    """A poll of a store."""
+
+    status: Status
+    timestamp_utc: NotRequired[_TimeOrNow]
+    """Without it: now."""
+
+
+@closed
+class PollItem(TypedDict):
+    """A poll of any store."""
+
+    store_id: StoreId
+    status: Status
+    timestamp_utc: NotRequired[_TimeOrNow]
+    """Without it: now."""
+
+
+Poll = tuple[int, bool]
+"""`(instant in µs, active)`."""
+
+
+def parse_poll_body(content: object, now: int) -> Poll:
+    """The poll of `POST /stores/{store_id}/status`.
+
+    Args:
+        content: the body, parsed.
+        now: the instant of a poll that names none, µs.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    body = validate(PollBody, content)
+    return _instant_or(now, body.get("timestamp_utc")), body["status"]
+
+
+def parse_poll_item(content: object, now: int) -> tuple[str, Poll]:
+    """The store and the poll of one item of `POST /status`.
+
+    Args:
+        content: the item, parsed.
+        now: the instant of a poll that names none, µs.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    item = validate(PollItem, content)
+    return item["store_id"], (_instant_or(now, item.get("timestamp_utc")), item["status"])
+
+
+def _instant_or(now: int, instant: int | None) -> int:
+    return now if instant is None else instant
 
 
 def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:

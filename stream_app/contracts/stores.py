@@ -6,8 +6,16 @@ from typing import Annotated, Final
 
 import orjson
 from pydantic import Field, PlainValidator, ValidationInfo
+from typing_extensions import TypedDict
 
-from stream_app.contracts.fields import StoreId, closed, parse_own_record, parse_record, shown
+from stream_app.contracts.fields import (
+    StoreId,
+    closed,
+    parse_own_record,
+    parse_record,
+    shown,
+    validate,
+)
 from stream_app.errors import RecordError
 
 MAX_ZONE_LENGTH: Final = 100
@@ -76,6 +84,38 @@ def decode_zone(value: bytes | None) -> ZoneRecord:
         RecordError: the record cannot be used.
     """
     return parse_record(ZoneRecord, value)
+
+
+@closed
+class ZoneBody(TypedDict):
+    """The time zone of a store."""
+
+    timezone_str: ZoneName
+
+
+@closed
+class ZoneBodyShort(TypedDict):
+    """The same by the field's other name."""
+
+    timezone: ZoneName
+
+
+def parse_zone_body(content: object) -> str:
+    """The zone name of `PUT /stores/{store_id}/timezone`, known or not.
+
+    Args:
+        content: the body, parsed.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    if not isinstance(content, dict) or not content.keys() <= {"timezone_str", "timezone"}:
+        return validate(ZoneBody, content)["timezone_str"]
+    if len(content) != 1:
+        raise RecordError("one of timezone_str and timezone is needed")
+    if "timezone" in content:
+        return validate(ZoneBodyShort, content)["timezone"]
+    return validate(ZoneBody, content)["timezone_str"]
 
 
 @closed

@@ -13,13 +13,13 @@ from producers.csv_replay.open_file import Table
 from producers.csv_replay.store_rows import StoreRows, read_hours
 from producers.csv_replay.table import HOURS
 from producers.dead_letters.decode import decode_original
-from stream_app.contracts.bodies import hours_in
 from stream_app.contracts.business_hours import (
     BusinessHours,
     HoursRecord,
     decode_hours,
     encode_hours,
     hours_version,
+    parse_hours_body,
 )
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.errors import RecordError
@@ -67,9 +67,9 @@ def test_the_same_rows_have_one_digest_whichever_way_they_come(
     ways: list[BusinessHours] = [
         decode_hours(record).hours,
         decode_hours(encode_hours(STORE, rows)).hours,
-        hours_in({"hours": json.loads(json.dumps(rows))}),
-        hours_in({"hours": objects}),
-        hours_in({"hours": [[float(day), start, end] for day, start, end in rows]}),
+        parse_hours_body({"hours": json.loads(json.dumps(rows))}),
+        parse_hours_body({"hours": objects}),
+        parse_hours_body({"hours": [[float(day), start, end] for day, start, end in rows]}),
         of_dead_letter({"topic": "store-business-hours"}, record),
         of_dead_letter({"http": "x", "path": path}, wire({"hours": objects})),
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts import polls as poll_records
-from stream_app.contracts.fields import parse_status, parse_uuid, status_name
+from stream_app.contracts.fields import parse_status, parse_uuid, status_name, validate
 from stream_app.contracts.polls import (
     PollBatch,
+    PollBatchRecord,
+    PollRecord,
     decode_packed_polls,
     decode_poll_batch,
     encode_poll_batch,
@@ -172,3 +175,47 @@ def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(poll_records, "_plain_batch", lambda _: None)
         assert found == outcome_of(value)
+
+
+odd_values = st.sampled_from([None, 2, -1, "1", [], LATEST, LATEST - 1, 2**63])
+poll_texts = st.sampled_from(["active", " Inactive ", "up", None, 1])
+times = st.sampled_from(["2024-03-10T12:00:00Z", "2024-03-10 12:00:00.5 UTC", "yesterday", None, 5])
+poll_contents = st.fixed_dictionaries(
+    {},
+    optional={
+        "store_id": uuids | st.sampled_from(["x", None, 5]),
+        "status": poll_texts,
+        "timestamp_utc": times,
+    },
+) | st.fixed_dictionaries(
+    {
+        "store_id": uuids | st.just("x"),
+        "polls": st.lists(
+            st.tuples(instants | odd_values, st.sampled_from([0, 1]) | odd_values)
+            | st.lists(odd_values, max_size=3),
+            max_size=3,
+        )
+        | odd_values,
+    },
+    optional={"status": poll_texts},
+)
+
+
+@given(poll_contents)
+def test_polls_that_are_parsed_by_hand_are_those_of_the_published_models(content: Any) -> None:
+    try:
+        batch, rejected = decode_poll_batch(wire(content))
+    except RecordError:
+        batch, rejected = None, ["all of it"]
+    try:
+        if "polls" in content:
+            model: Any = validate(PollBatchRecord, json.loads(wire(content)))
+            expected = model["polls"]
+        else:
+            model = validate(PollRecord, content)
+            expected = [(model["timestamp_utc"], model["status"])]
+    except RecordError:
+        assert rejected
+    else:
+        assert not rejected
+        assert batch == PollBatch(model["store_id"], [(t, bool(active)) for t, active in expected])
