@@ -154,7 +154,7 @@ class _Run:
     clock: Callable[[], int]
     rejected_rows: RejectedRows
     sink: RecordSink
-    deferred: list[RejectedRow] = field(default_factory=list)
+    deferred: list[RejectedRow] = field(default_factory=list, init=False)
 
     async def send_store_rows(self, hours: Sequence[Table], zones: Sequence[Table]) -> None:
         """Send the business hours of each store as one record, and its timezone as one."""
