@@ -75,7 +75,7 @@ async def settle() -> None:
 
 @dataclass
 class FakeMessage:
-    """What Faust hands out of a Kafka record; the time in seconds."""
+    """Faust's message of one Kafka record; `timestamp` in seconds."""
 
     value: bytes | None
     topic: str = "store-status"
@@ -101,7 +101,7 @@ class FakeMessage:
 
 
 class FakeChunk:
-    """What Faust hands out of several records: it has the offset of the last one."""
+    """Faust's message of a chunk of records; it has the offset of the last one."""
 
     def __init__(self, *messages: FakeMessage) -> None:
         self.records = [record for message in messages for record in message.records]
@@ -161,7 +161,7 @@ class Failures:
 
 
 class Sends:
-    """Futures of records on their way; they arrive at once, or when a test says so."""
+    """Futures of records in flight, acknowledged at once or when a test does it."""
 
     def __init__(self) -> None:
         self.at_once = True
@@ -278,8 +278,8 @@ class RecordingPublisher:
         self.tell_error: BaseException | None = None
         self.on_register: Callable[[], None] = lambda: None
 
-    async def publish_dead_letter(self, letter: DeadLetter) -> asyncio.Future[Any]:
-        self.letters.append(letter)
+    async def publish_dead_letter(self, dead_letter: DeadLetter) -> asyncio.Future[Any]:
+        self.letters.append(dead_letter)
         return self.sends.future()
 
     async def forward(
@@ -327,7 +327,7 @@ class RecordingPublisher:
 
 @dataclass
 class Applied:
-    """What `OwnedPartitions.record_applied` was told."""
+    """The arguments of a call of `OwnedPartitions.record_applied`."""
 
     partition: int
     stores: set[bytes]
@@ -335,14 +335,14 @@ class Applied:
 
 
 class FakeOwnedPartitions:
-    """Owns what a test says, and keeps what was applied.
+    """Owns the partitions that a test gives it, and records the calls.
 
     Attributes:
-        owned: by number.
-        notes: what `applied` was told.
-        gone: the stores that `removed` was told.
-        elsewhere: how many stores other workers have.
-        finished: partition, topic and first offset of what needs nothing more.
+        owned: the owned partitions by number.
+        notes: the calls of `record_applied`.
+        gone: the stores of calls of `removed`.
+        elsewhere: number of stores of other workers.
+        finished: partition, topic and first offset of each completed message.
     """
 
     def __init__(self, facts: FakeFacts | None = None) -> None:
@@ -401,17 +401,17 @@ class FakeGaps:
 
 
 class FakeAppliedOffsets:
-    """Has caught up when a test says so.
+    """Has caught up when a test sets `caught_up`.
 
     Attributes:
-        caught_up: set it to let `catch_up` return.
+        caught_up: lets `catch_up` return when it is set.
         errors: raised by the next calls of `catch_up`, in order.
-        waiting: how many calls wait now.
-        most_waiting: how many ever waited at once.
-        highwaters: what `catch_up` returns; 0 for every source partition not named.
-        newest: what `newest_poll` says.
-        watermarks: what `advance` was told.
-        topic_ids: what `topic_id` says.
+        waiting: number of calls that wait now.
+        most_waiting: largest number of calls that waited at once.
+        highwaters: end offsets that `catch_up` returns; 0 for other source partitions.
+        newest: result of `newest_poll`.
+        watermarks: arguments of `advance`.
+        topic_ids: results of `topic_id`.
     """
 
     def __init__(self) -> None:

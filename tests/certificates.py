@@ -19,11 +19,11 @@ class Certificate:
 
 
 class Authority:
-    """Issues certificates; `certificate` is what whoever trusts it needs.
+    """Issues certificates; a program that trusts it needs its `certificate`.
 
     Args:
-        folder: for all files.
-        name: of the authority, and the beginning of the names of its files.
+        folder: folder of all its files.
+        name: name of the authority, with which the names of its files begin.
     """
 
     def __init__(self, folder: Path, name: str = "authority") -> None:

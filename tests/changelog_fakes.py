@@ -25,7 +25,7 @@ Entry = tuple[bytes | None, bytes | None]
 
 @dataclass(frozen=True)
 class LogRecord:
-    """What a reader gets of a record."""
+    """A record as a reader of the log returns it."""
 
     offset: int
     key: bytes | None
@@ -64,14 +64,14 @@ class FakeLog:
 
     @property
     def last(self) -> int:
-        """Where the log ends."""
+        """The end offset of the log."""
         if self.end_offset is not None:
             return self.end_offset
         return self.batches[-1].next_offset if self.batches else self.first
 
     @property
     def offsets(self) -> list[int]:
-        """Where it was read from, without the looks at single records."""
+        """The offsets of the fetches, without those of single records."""
         return [offset for offset, size in self.fetched if size == FETCH_BYTES]
 
     def add(
@@ -91,7 +91,7 @@ class FakeLog:
         self.batches.append(ReadBatch(base, end, [] if error else list(records), error))
 
     def fold(self, end: int) -> dict[bytes, bytes]:
-        """What a database holds that has read everything below an offset."""
+        """The content of a database that has read all records below an offset."""
         content: dict[bytes, bytes] = {}
         for batch in self.batches:
             for record in batch.records:
@@ -106,7 +106,7 @@ class FakeLog:
         return content
 
     def records_in(self, start: int, end: int) -> int:
-        """How many records a reader can read in a range of offsets."""
+        """Number of readable records in a range of offsets."""
         return sum(start <= r.offset < end for batch in self.batches for r in batch.records)
 
     async def fetch(

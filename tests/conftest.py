@@ -1,4 +1,4 @@
-"""What many tests share: a real Apache Kafka, started once by the product's own launcher."""
+"""Fixtures of many tests: a real Apache Kafka, started once by the product's own launcher."""
 
 from __future__ import annotations
 

@@ -60,13 +60,13 @@ class Sent(NamedTuple):
 
 
 class FakeBroker:
-    """What `KafkaConnection.send` reaches: it acknowledges at once, when told, or never.
+    """A broker behind `KafkaConnection.send` that acknowledges at once, after `resume`, or never.
 
     Attributes:
-        records: what it holds, in order.
-        error: why every record fails.
-        ahead: µs that its clock is ahead of ours.
-        waiting: how many records wait to be taken.
+        records: the acknowledged records, in order.
+        error: the error of every record; None: no error.
+        ahead: µs by which its clock is ahead.
+        waiting: number of records without an acknowledgement.
     """
 
     def __init__(self, registry: StoreView) -> None:
@@ -79,12 +79,12 @@ class FakeBroker:
         self._reachable.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Acknowledge nothing from now on."""
         self._reachable.clear()
 
-    def release(self) -> None:
-        """Acknowledge again, what waits first."""
+    def resume(self) -> None:
+        """Acknowledge again, the waiting records first."""
         self._reachable.set()
 
     def send(
@@ -310,9 +310,9 @@ def pieces_of(parts: Sequence[Sequence[bytes]]) -> StoredRows:
     return StoredRows([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
 
 
-def report_state(report_id: str, status: Any, **told: Any) -> ReportState:
-    """A report of which only what is told is known; `content` is the JSON of its document."""
-    content = told.pop("content", None)
+def report_state(report_id: str, status: Any, **fields: Any) -> ReportState:
+    """A report with these fields and no others; `content` is the JSON of its document."""
+    content = fields.pop("content", None)
     document = None if content is None else ReportDocument.decode(content)
     unknown = {"subject": None, "reference_time": None, "reason": None}
-    return ReportState(report_id, status, document=document, **{**unknown, **told})
+    return ReportState(report_id, status, document=document, **{**unknown, **fields})

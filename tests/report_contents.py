@@ -90,7 +90,7 @@ def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]
 
 
 def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
-    """What a report of many stores begins with, and its rows."""
+    """The head of a report of many stores, and its rows."""
     head = {
         "reference_time": format_instant(NOON),
         **common_provenance(SETTINGS),

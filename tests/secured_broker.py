@@ -67,7 +67,7 @@ _OPERATIONS: Final = {
 
 @dataclass(frozen=True)
 class Right:
-    """One line of an ACL: whoever is meant may do this with that."""
+    """One line of an ACL: an operation that is allowed on a resource."""
 
     operation: Operation
     kind: str
@@ -75,12 +75,12 @@ class Right:
 
     @property
     def pattern(self) -> int:
-        """A transactional id stands for all that begin so."""
+        """A transactional id allows all ids that begin with it."""
         return _PREFIXED if self.kind == "transactional id" else _LITERAL
 
 
 def rights_of(process: Process) -> list[Right]:
-    """What the table in the guide to a cluster says of a process, row by row."""
+    """The rights of a process in the table of the guide to a cluster, row by row."""
     access = ACCESS[process]
     return [
         *(

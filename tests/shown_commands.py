@@ -35,16 +35,16 @@ _MEANT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What a reader types at one place.
+    """A block of commands in a page.
 
     Attributes:
-        line: of the page, of its first command.
+        line: line number of its first command in the page.
         text: the commands.
-        promised: what the page says that they print; None: it says nothing.
-        stays: it runs until Ctrl-C.
-        stops_earlier: what keeps running is ended by Ctrl-C first.
-        exit_code: that of the last command.
-        not_run: why no test can run it; empty: one can.
+        promised: the output in the page; None if the page shows none.
+        stays: True if it runs until Ctrl-C.
+        stops_earlier: True if Ctrl-C ends earlier blocks first.
+        exit_code: expected exit code of the last command.
+        not_run: the reason why a test cannot run it; empty if it can.
     """
 
     line: int

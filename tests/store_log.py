@@ -27,13 +27,13 @@ OTHERS = tuple(number for number in range(PARTITIONS) if number != OWN)
 
 
 class StoreLog:
-    """What clients sent, and what a worker made of it; all by one clock.
+    """The records that clients sent and that a worker forwarded, with the time of one clock.
 
     Attributes:
         clock: the brokers' time in ms.
-        records: by partition.
-        newest: name of the zone that the broker took last, by the rule of the product: of one
-            millisecond the one on the store's own partition, then by partition and offset.
+        records: the records by partition.
+        newest: name of the timezone that was appended last, by the rule of the product: in the
+            same millisecond the one on the store's own partition, then by partition and offset.
     """
 
     def __init__(self) -> None:
@@ -111,6 +111,6 @@ class StoreLog:
 
 
 def compacted(records: Sequence[FakeRecord]) -> list[FakeRecord]:
-    """What Kafka's compaction leaves of a log: of each key the last record."""
+    """The log after Kafka's compaction: the last record of each key."""
     last = {record.key: record.offset for record in records}
     return [record for record in records if record.offset == last[record.key]]

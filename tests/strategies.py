@@ -53,7 +53,7 @@ def moment(instant: int) -> datetime:
 
 
 def offset_at(zone_name: str, instant: int) -> int:
-    """What the zone's clock shows, less UTC, in µs, by public conversion."""
+    """The offset of a timezone from UTC in µs, by the conversion of the standard library."""
     offset = moment(instant).astimezone(pytz.timezone(zone_name)).utcoffset()
     assert offset is not None
     return offset // timedelta(microseconds=1)

@@ -104,13 +104,13 @@ class FakeTopics:
             raise (TransactionalIdAuthorizationFailed if kind else GroupAuthorizationFailedError)
         return 1
 
-    async def create_topics(self, wanted: list[NewTopic]) -> Any:
-        self.created += [new.name for new in wanted]
-        for new in wanted:
+    async def create_topics(self, topics: list[NewTopic]) -> Any:
+        self.created += [new.name for new in topics]
+        for new in topics:
             self.topics[new.name] = FakeTopic(
                 new.num_partitions, new.replication_factor, dict(new.topic_configs)
             )
-        return SimpleNamespace(topic_errors=[(new.name, 0, None) for new in wanted])
+        return SimpleNamespace(topic_errors=[(new.name, 0, None) for new in topics])
 
     def configs(self, name: str, **changes: str) -> dict[str, str]:
         """Change settings of a topic; underscores stand for dots."""

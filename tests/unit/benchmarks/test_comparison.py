@@ -45,7 +45,7 @@ async def measured(root: Path) -> dict[str, float]:
     return await run_peer(bench, product, "floor", "live", Filled(records=7, polls=9))  # type: ignore[arg-type]
 
 
-async def test_a_peer_is_told_what_to_read_and_its_figures_are_kept(root: Path) -> None:
+async def test_a_peer_gets_its_job_and_returns_its_figures(root: Path) -> None:
     peer(
         root,
         "pathlib.Path(given.json).write_text(json.dumps("

@@ -1,4 +1,4 @@
-"""What peers are held to: the sample, the comparison, and what they leave."""
+"""The checks of peers: the sample, the comparison, and their result files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def a_job(output: Path = Path("unused")) -> Job:
 
 
 @pytest.fixture
-def wanted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    wanted = {STORE: [2, 5, 9]}
+def expected_polls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    expected_polls = {STORE: [2, 5, 9]}
 
     async def expected(_: Job) -> dict[str, list[int]]:
-        return wanted
+        return expected_polls
 
     monkeypatch.setattr(module, "expected", expected)
-    return wanted
+    return expected_polls
 
 
 def test_the_sample_is_a_fortieth_of_the_stores_or_so_and_always_the_same() -> None:
@@ -41,20 +41,20 @@ def test_the_sample_is_a_fortieth_of_the_stores_or_so_and_always_the_same() -> N
     assert not is_checked(OTHER)
 
 
-@pytest.mark.usefixtures("wanted")
+@pytest.mark.usefixtures("expected_polls")
 def test_equal_sets_in_any_order_are_right() -> None:
     assert check(a_job(), {STORE: [9, 2, 5], OTHER: [1]}) == 1
 
 
-@pytest.mark.usefixtures("wanted")
-@pytest.mark.parametrize("found", [{}, {STORE: [2, 5]}, {STORE: [2, 5, 8]}, {STORE: [2, 5, 9, 9]}])
-def test_a_set_that_differs_ends_the_peer(found: dict[str, list[int]]) -> None:
+@pytest.mark.usefixtures("expected_polls")
+@pytest.mark.parametrize("result", [{}, {STORE: [2, 5]}, {STORE: [2, 5, 8]}, {STORE: [2, 5, 9, 9]}])
+def test_a_set_that_differs_ends_the_peer(result: dict[str, list[int]]) -> None:
     with pytest.raises(SystemExit, match="1 of 1 checked stores differ"):
-        check(a_job(), found)
+        check(a_job(), result)
 
 
-def test_nothing_to_compare_is_no_success(wanted: dict[str, list[int]]) -> None:
-    wanted.clear()
+def test_nothing_to_compare_is_no_success(expected_polls: dict[str, list[int]]) -> None:
+    expected_polls.clear()
     with pytest.raises(SystemExit, match="0 of 0"):
         check(a_job(), {})
 

@@ -26,14 +26,14 @@ COSTS = Costs(
 )
 
 
-def keep(folder: Path, line: str, *runs: dict[str, float], **more: object) -> None:
+def store_result(folder: Path, line: str, *runs: dict[str, float], **more: object) -> None:
     write_result(
         Result(line, line, {"cpus": "two"}, "2024-01-01T00:00:00", list(runs), **more),  # type: ignore[arg-type]
         folder,
     )
 
 
-def test_what_lies_between_markers_is_made_anew_and_nothing_else() -> None:
+def test_only_the_text_between_markers_is_replaced() -> None:
     text = "before\n<!-- bench a -->\nold\n<!-- /bench -->\nafter\n"
     filled = fill(text, {"a": lambda: "new\n"})
     assert filled == "before\n<!-- bench a -->\nnew\n<!-- /bench -->\nafter\n"
@@ -71,21 +71,21 @@ def test_lines_that_share_a_deployment_stand_together() -> None:
 
 
 def test_targets_show_what_is_met_and_what_is_missed(tmp_path: Path) -> None:
-    keep(tmp_path, "latency", {"p50": 7.0, "p99": 61.0})
+    store_result(tmp_path, "latency", {"p50": 7.0, "p99": 61.0})
     text = targets_section(tmp_path)
     assert "| half of the reports within | ms | 7 | 7 | 7 | <= 20 | met |" in text
     assert "| 99 of 100 within | ms | 61 | 61 | 61 | <= 60 | **missed** |" in text
 
 
 def test_a_line_that_was_not_measured_says_why(tmp_path: Path) -> None:
-    keep(tmp_path, "fleet", problem="no such endpoint")
+    store_result(tmp_path, "fleet", problem="no such endpoint")
     fleet = next(line for line in registry.LINES if line.name == "fleet")
     assert "- not measured: no such endpoint" in line_section(fleet, tmp_path)
     assert "not measured yet" in line_section(fleet, tmp_path / "empty").lower()
 
 
 def test_ratios_show_peers_against_ours_and_name_those_that_did_not_run(tmp_path: Path) -> None:
-    keep(
+    store_result(
         tmp_path,
         "comparison",
         {"live_polls": 300.0, "live_ours_seconds": 2.0, "live_ours_cpu": 3.0}
@@ -129,9 +129,9 @@ def test_sizing_needs_measured_costs(tmp_path: Path) -> None:
 
 def test_sizing_takes_the_medians(tmp_path: Path) -> None:
     live = {"source_bytes_per_poll": 2.0, "changelog_bytes_per_poll": 3.0}
-    keep(tmp_path, "kafka-pings", *({"drain_rate": n, **live} for n in (1.0, 5.0, 6.0)))
-    keep(tmp_path, "http-pings", {"single_mixed": 4.0})
-    keep(tmp_path, "replay", {"changelog_bytes_per_poll": 6.0, "state_bytes_per_poll": 7.0})
+    store_result(tmp_path, "kafka-pings", *({"drain_rate": n, **live} for n in (1.0, 5.0, 6.0)))
+    store_result(tmp_path, "http-pings", {"single_mixed": 4.0})
+    store_result(tmp_path, "replay", {"changelog_bytes_per_poll": 6.0, "state_bytes_per_poll": 7.0})
     assert measured_costs(tmp_path) == Costs(5.0, 4.0, 2.0, 3.0, 6.0, 7.0)
 
 

@@ -88,12 +88,12 @@ class TestOne:
     async def test_no_202_before_the_broker_holds_it(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        gateway.broker.hold()
+        gateway.broker.pause()
         asked = asyncio.create_task(client.post(ONE, json={"status": "active"}))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.02)
         assert not asked.done()
-        gateway.broker.release()
+        gateway.broker.resume()
         assert (await asked).status == HTTPStatus.ACCEPTED
 
     @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ class TestOne:
     async def test_no_answer_before_the_dead_letter_is_kept(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        gateway.broker.hold()
+        gateway.broker.pause()
         asked = asyncio.create_task(client.post(ONE, data=b"{}"))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.02)
         assert not asked.done()
-        gateway.broker.release()
+        gateway.broker.resume()
         assert (await asked).status == HTTPStatus.UNPROCESSABLE_ENTITY
 
     @pytest.mark.parametrize("body", [b"", b" \n"])
@@ -225,7 +225,7 @@ class TestOverload:
     async def test_a_full_budget_is_429_at_once_and_ends(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        gateway.broker.hold()
+        gateway.broker.pause()
         taken = [asyncio.create_task(client.post(ONE, json={"status": "active"})) for _ in "ab"]
         await until_waiting(gateway, 1)
         while gateway.unacknowledged.used < 2 * POLL_BYTES:  # noqa: ASYNC110  other tasks
@@ -233,7 +233,7 @@ class TestOverload:
         response = await client.post(ONE, json={"status": "active"})
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
         assert response.headers["Retry-After"] == "1"
-        gateway.broker.release()
+        gateway.broker.resume()
         assert {(await answer).status for answer in taken} == {HTTPStatus.ACCEPTED}
         assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         assert gateway.unacknowledged.used == 0
@@ -265,7 +265,7 @@ class TestSilentBroker:
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
-        gateway.broker.hold()
+        gateway.broker.pause()
         await problem_of(
             await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
         )
@@ -278,7 +278,7 @@ class TestSilentBroker:
             )
         assert gateway.unacknowledged.used == used, "nothing more is taken"
         assert gateway.broker.waiting == 1
-        gateway.broker.release()
+        gateway.broker.resume()
         while gateway.unacknowledged.used:  # noqa: ASYNC110  other tasks
             await asyncio.sleep(0.001)
         assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
@@ -782,24 +782,24 @@ class TestMany:
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
-        gateway.broker.hold()
+        gateway.broker.pause()
         response = await client.post("/status", data=ndjson(GOOD, 7))
         body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
         assert (body["accepted"], body["refused"]) == (0, 1)
         assert response.headers["Retry-After"] == "5"
-        gateway.broker.release()
+        gateway.broker.resume()
 
     async def test_a_stream_waits_for_acknowledgements_before_it_reads_on(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(batch_intake, "UNACKNOWLEDGED_ITEMS", 100)
         monkeypatch.setattr(statuses, "SLICE_ITEMS", 50)
-        gateway.broker.hold()
+        gateway.broker.pause()
         asked = asyncio.create_task(client.post("/status", data=ndjson(*[GOOD] * 2000)))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.05)
         assert gateway.unacknowledged.used <= 151 * POLL_BYTES
-        gateway.broker.release()
+        gateway.broker.resume()
         assert (await (await asked).json())["accepted"] == 2000
 
     async def test_a_slow_body_is_408_and_what_came_before_counts(

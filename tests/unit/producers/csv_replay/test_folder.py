@@ -33,8 +33,8 @@ def find(folder: Path, **named: Sequence[Path]) -> FolderFiles:
     return find_files(folder, dict(named))
 
 
-def taken(found: FolderFiles) -> dict[str, list[str]]:
-    return {kind: [path.name for path in paths] for kind, paths in found.paths.items()}
+def names_of(files: FolderFiles) -> dict[str, list[str]]:
+    return {kind: [path.name for path in paths] for kind, paths in files.paths.items()}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_files_are_used_by_their_usual_names_or_else_by_their_headers(
     put(tmp_path / hours, HOURS)
     put(tmp_path / zones, ZONES)
     found = find(tmp_path)
-    assert taken(found) == {"polls": [polls], "hours": [hours], "zones": [zones]}
+    assert names_of(found) == {"polls": [polls], "hours": [hours], "zones": [zones]}
     assert found.notes == []
 
 
@@ -76,7 +76,7 @@ def test_the_parts_of_a_spark_job_are_all_used(tmp_path: Path) -> None:
 
 def test_the_sample_is_what_it_was_and_its_other_files_are_named() -> None:
     found = find(SAMPLE)
-    assert taken(found) == {
+    assert names_of(found) == {
         "polls": ["store_status.csv.gz"],
         "hours": ["menu_hours.csv.gz"],
         "zones": ["timezones.csv.gz"],
@@ -99,7 +99,7 @@ def test_every_unused_file_that_may_be_input_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "zones.csv")
     (tmp_path / "link.csv").symlink_to("store_status.csv")
     found = find(tmp_path)
-    assert taken(found) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
+    assert names_of(found) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
     assert sorted(
         note.removeprefix("not taken: ").split(" (")[0] for note in found.notes
     ) == sorted(
@@ -115,7 +115,7 @@ def test_a_link_to_a_file_elsewhere_is_used(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write(tmp_path, real=HOURS)
     (tmp_path / "in" / "menu_hours.csv").symlink_to(tmp_path / "real")
-    assert taken(find(tmp_path / "in"))["hours"] == ["menu_hours.csv"]
+    assert names_of(find(tmp_path / "in"))["hours"] == ["menu_hours.csv"]
 
 
 def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_two_files_where_one_is_meant_are_an_error_that_says_which_option_to_use
         find(tmp_path)
 
 
-def test_several_files_of_polls_are_taken_all_for_polls_are_a_set(tmp_path: Path) -> None:
+def test_several_files_of_polls_are_all_used_for_polls_are_a_set(tmp_path: Path) -> None:
     write(tmp_path, **{"january.csv": POLLS, "february.csv": POLLS})
-    assert taken(find(tmp_path))["polls"] == ["february.csv", "january.csv"]
+    assert names_of(find(tmp_path))["polls"] == ["february.csv", "january.csv"]
 
 
 def test_a_header_of_two_kinds_is_an_error_that_says_which_options_there_are(
@@ -166,7 +166,7 @@ def test_a_header_of_two_kinds_is_an_error_that_says_which_options_there_are(
 
 def test_a_file_of_a_usual_name_is_of_that_kind_whatever_else_it_has(tmp_path: Path) -> None:
     write(tmp_path, **{"store_status.csv": "store_id,status,timestamp_utc,timezone_str\n"})
-    assert taken(find(tmp_path))["polls"] == ["store_status.csv"]
+    assert names_of(find(tmp_path))["polls"] == ["store_status.csv"]
 
 
 @pytest.mark.parametrize("content", ["store_id;timezone_str\n", POLLS.replace("\n", "\rU,active")])
@@ -180,7 +180,7 @@ def test_a_file_named_by_an_option_is_not_used_twice(tmp_path: Path) -> None:
     write(tmp_path, **{"menu_hours.csv": HOURS, "new.csv": HOURS, "both.csv": POLLS + ZONES})
     write(tmp_path, **{"store_status.csv": POLLS})
     found = find(tmp_path, hours=[tmp_path / "new.csv"], zones=[tmp_path / "both.csv"])
-    assert taken(found) == {"polls": ["store_status.csv"]}
+    assert names_of(found) == {"polls": ["store_status.csv"]}
     assert found.notes == ["not taken: menu_hours.csv (--hours says which hours count)"]
 
 
