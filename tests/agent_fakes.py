@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from stream_app.contracts.dead_letters import DeadLetter
-    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord
     from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.topics import TopicSpec
     from stream_app.contracts.watermarks import RestoreStatus, Watermark
@@ -609,7 +609,7 @@ class Harness:
     # -- requests
 
     async def request(
-        self, *requests: AnyRequest | bytes | None, **of_each: Any
+        self, *requests: ReportRequestRecord | bytes | None, **of_each: Any
     ) -> list[FakeEvent]:
         """Give requests to the agent of reports, and let all run that need not wait."""
         events = [

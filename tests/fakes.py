@@ -30,8 +30,8 @@ from api.webhooks.service import WebhookService
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.removal import removal_in
-from stream_app.contracts.report_requests import ReportRequest, subject_of
+from stream_app.contracts.removal import decode_polls_removal
+from stream_app.contracts.report_requests import ReportRequest, request_fingerprint
 from stream_app.contracts.report_results import ReportDocument
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import DEAD_LETTERS, LATEST_POLLS, STORE_STATUS, STORES
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_app.contracts.dead_letters import DeadLetter
-    from stream_app.contracts.report_requests import AnyRequest, WholeRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord, UserRequest
     from stream_app.contracts.topics import TopicSpec
 
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
@@ -110,7 +110,7 @@ class FakeBroker:
             return
         self.records.append(record)
         partition = record.partition or 0
-        if topic is STORE_STATUS and removal_in(record.value) is not None:
+        if topic is STORE_STATUS and decode_polls_removal(record.value) is not None:
             # the worker says so when nothing of the store stands any more
             gone = FakeRecord(STORES.name, None, partition=partition, key=record.key)
             self._registry.on_record(gone)
@@ -256,18 +256,23 @@ class FakeGateway:
     require = ReportService.require
     require_capacity = ReportService.require_capacity
 
-    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
+    async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
         self._answer()
         (self.queries if query else self.requests).append(request)
         state = report_state(
             request.report_id,
             "pending",
-            subject=subject_of(request),
+            subject=request_fingerprint(request),
             reference_time=request.reference_time,
         )
         self.reports.setdefault(request.report_id, state)
 
-    async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:  # noqa: ARG002
+    async def answer(
+        self,
+        request: ReportRequestRecord,
+        *,
+        patience: float = QUERY_SECONDS,  # noqa: ARG002
+    ) -> ReportState:
         self._answer()
         self.queries.append(request)
         content = self.answers.pop(0) if self.answers else ReportError("no answer in this test")
@@ -276,7 +281,7 @@ class FakeGateway:
         parts = None if isinstance(request, ReportRequest) else (1, 1)
         return report_state(request.report_id, "complete", content=content, parts=parts)
 
-    def request_of(self, report_id: str) -> WholeRequest | None:
+    def request_of(self, report_id: str) -> UserRequest | None:
         return next((r for r in self.requests if r.report_id == report_id), None)
 
     async def report(self, report_id: str) -> ReportState | None:

@@ -27,7 +27,7 @@ from tests.fakes import SETTINGS, FakeGateway
 
 if TYPE_CHECKING:
     from api.reports.view import ReportState
-    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord
     from stream_app.domain.report_spec import ReportRow
     from stream_app.domain.uptime import StoreObservation
 
@@ -122,7 +122,7 @@ def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
 class AnsweringGateway(FakeGateway):
     """One whose workers answer every query, with a report of a store of theirs."""
 
-    async def answer(self, request: AnyRequest) -> ReportState:
+    async def answer(self, request: ReportRequestRecord) -> ReportState:
         if isinstance(request, ReportRequest):
             content = store_content(request.form, detailed=True)
             self.answers.append({**content, "store_id": request.store_id})

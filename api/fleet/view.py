@@ -15,7 +15,7 @@ import orjson
 
 from api.stores.view import drop_if_gone
 from stream_app.contracts.polls import decode_packed_polls
-from stream_app.contracts.removal import taken_back_in
+from stream_app.contracts.removal import tombstone_store
 from stream_app.domain.business_hours import WeeklyHours, open_intervals
 from stream_app.domain.intervals import union
 from stream_app.domain.report import FIGURE_NAMES
@@ -213,7 +213,7 @@ class FleetView:
         Raises:
             RecordError: it cannot be used, as a whole or in part.
         """
-        gone = taken_back_in(record)
+        gone = tombstone_store(record)
         if gone is not None:
             self._no_poll(gone)
             return

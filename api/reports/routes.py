@@ -24,8 +24,8 @@ from stream_app.contracts.report_requests import (
     FORM_FIELDS,
     FleetRequest,
     ReportRequest,
-    form_in,
-    reference_in,
+    parse_reference_time,
+    parse_spec,
     stores_named,
 )
 from stream_app.errors import RecordError, ReportError
@@ -112,7 +112,7 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
 
 
 def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
-    reference_time, form = reference_in(content), form_in(content)
+    reference_time, form = parse_reference_time(content), parse_spec(content)
     if reference_time is not None:
         try:
             form.span(reference_time)

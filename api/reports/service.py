@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from api.kafka.connection import KafkaConnection
     from api.kafka.notifier import Notifier
     from api.reports.view import ReportState, ReportView, StoredRows
-    from stream_app.contracts.report_requests import AnyRequest, WholeRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord, UserRequest
     from stream_app.contracts.topics import TopicSpec
     from stream_app.settings import Settings
 
@@ -97,7 +97,7 @@ class ReportService:
         """Stop checking deadlines."""
         await self._deadlines.stop()
 
-    async def request_report(self, request: AnyRequest, *, query: bool = False) -> None:
+    async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
         """Ask for a report; returns when the broker holds the request.
 
         Args:
@@ -112,7 +112,9 @@ class ReportService:
         await self._send(topic, request.key, encode_request(request))
         self._log.apply_request(request, self._clock(), query=query)
 
-    async def answer(self, request: AnyRequest, *, patience: float = QUERY_SECONDS) -> ReportState:
+    async def answer(
+        self, request: ReportRequestRecord, *, patience: float = QUERY_SECONDS
+    ) -> ReportState:
         """Ask and wait for the answer.
 
         Args:
@@ -145,7 +147,7 @@ class ReportService:
             raise ReportError(state.reason or "it failed")
         return state
 
-    def request_of(self, report_id: str) -> WholeRequest | None:
+    def request_of(self, report_id: str) -> UserRequest | None:
         """What a report was asked for; None where only its result is known."""
         return self._log.request(report_id)
 

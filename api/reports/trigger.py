@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.contracts.report_requests import ReportRequest, subject_of
+from stream_app.contracts.report_requests import ReportRequest, request_fingerprint
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class ReportTrigger:
         if state.subject is None:
             # its result is known and its request is not, or no longer: nothing to compare with
             return True
-        if (state.subject, state.reference_time) != (subject_of(request), request.reference_time):
+        if (state.subject, state.reference_time) != (
+            request_fingerprint(request),
+            request.reference_time,
+        ):
             raise RecordError("this Idempotency-Key was used for another request")
         return True

@@ -16,10 +16,10 @@ import orjson
 
 from stream_app.contracts.report_requests import (
     FleetPartRequest,
-    asked_at,
     decode_request,
     encode_request,
-    subject_of,
+    original_request_time,
+    request_fingerprint,
 )
 from stream_app.contracts.report_results import FINAL, ReportDocument, decode_event
 from stream_app.contracts.topics import QUERY_RESULTS, REPORT_REQUESTS, STORE_QUERIES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from stream_app.contracts.report_requests import AnyRequest, WholeRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord, UserRequest
     from stream_app.contracts.report_results import ReportEvent, ResultChunk, Status
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class ReportState:
     Attributes:
         report_id: the report.
         status: pending, running, complete or failed.
-        subject: identifies its stores and figures, see `subject_of`; None where only a result is
-            known.
+        subject: identifies its stores and figures, see `request_fingerprint`; None where only a
+            result is known.
         reference_time: µs as requested; None: by the reference clock.
         reason: why it failed.
         document: the complete report; of many stores, without its rows. None where it is gone.
@@ -153,7 +153,9 @@ class ReportView:
             raise RecordError(f"cannot be kept: {error}") from error
         self._changed(event.report_id)
 
-    def apply_request(self, request: AnyRequest, append_time: int, *, query: bool = False) -> None:
+    def apply_request(
+        self, request: ReportRequestRecord, append_time: int, *, query: bool = False
+    ) -> None:
         """Add a requested report; a repeated request and that of a part change nothing."""
         if isinstance(request, FleetPartRequest):
             return
@@ -171,9 +173,9 @@ class ReportView:
             """,
             (
                 request.report_id,
-                subject_of(request),
+                request_fingerprint(request),
                 request.reference_time,
-                asked_at(request, append_time),
+                original_request_time(request, append_time),
                 query,
                 encode_request(request),
             ),
@@ -334,7 +336,7 @@ class ReportView:
             None if parts is None else (self._parts_done(report_id), parts),
         )
 
-    def request(self, report_id: str) -> WholeRequest | None:
+    def request(self, report_id: str) -> UserRequest | None:
         """The request of a report; None where only a result is known."""
         row = self._database.execute(
             "SELECT request FROM report WHERE report_id = ?", (report_id,)

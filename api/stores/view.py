@@ -14,7 +14,7 @@ import orjson
 
 from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.removal import taken_back_in
+from stream_app.contracts.removal import tombstone_store
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
 from stream_app.contracts.stores import decode_store, decode_zone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
@@ -160,7 +160,7 @@ class StoreView:
             RecordError: it cannot be used, and changes nothing.
         """
         if record.topic == STORES.name:
-            gone = taken_back_in(record)
+            gone = tombstone_store(record)
             if gone is None:
                 self._exists(decode_store(record.value).store_id)
             else:
@@ -209,7 +209,7 @@ class StoreView:
         ).rowcount
 
     def _hours(self, record: Any) -> None:
-        taken_back = taken_back_in(record)
+        taken_back = tombstone_store(record)
         if taken_back is not None:
             self._set("hours", taken_back, None, record)
             return
@@ -217,7 +217,7 @@ class StoreView:
         self._set("hours", told.store_id, told.hours.encode(), record)
 
     def _timezone(self, record: Any) -> None:
-        taken_back = taken_back_in(record)
+        taken_back = tombstone_store(record)
         if taken_back is not None:
             self._set("timezone", taken_back, None, record)
             return

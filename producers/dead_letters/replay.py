@@ -28,7 +28,7 @@ from stream_app.contracts.business_hours import (
 )
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, PollBatch, encode_poll_batch
-from stream_app.contracts.removal import taken_back_in
+from stream_app.contracts.removal import tombstone_store
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
 from stream_app.contracts.topics import (
@@ -288,7 +288,7 @@ def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
 
 def _removed_store(record: Any) -> str | None:
     try:
-        return taken_back_in(record)
+        return tombstone_store(record)
     except RecordError:
         return None
 

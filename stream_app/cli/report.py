@@ -16,7 +16,7 @@ from rich.progress import Progress
 from stream_app.cli.client import ApiClient
 from stream_app.cli.options import StrictCommand, data_dir_option, read_settings
 from stream_app.contracts.fields import parse_uuid
-from stream_app.contracts.report_requests import form_in
+from stream_app.contracts.report_requests import parse_spec
 from stream_app.domain.report import csv_text
 from stream_app.domain.timestamps import parse_instant
 from stream_app.errors import RecordError, ReportError, StoreUptimeError
@@ -72,7 +72,7 @@ def report(
         requested = [parse_uuid(store_id) for store_id in store_ids]
         reference_time = None if at is None else parse_instant(at)
         options = {"start": start, "duration": duration, "daily": daily, "exact": exact}
-        spec = form_in({name: value for name, value in options.items() if value is not None})
+        spec = parse_spec({name: value for name, value in options.items() if value is not None})
     except RecordError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(data_dir=data_dir)

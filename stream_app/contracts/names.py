@@ -1,8 +1,9 @@
-"""What stands before every name that this product has in Kafka.
+"""The prefix of every name that this product has in Kafka.
 
 Topics, consumer groups and transactional ids are named here and in `topics.py`, and nowhere else.
 A process serves one deployment from its first line to its last, so its names are constants: they
-are known from its environment before any module uses one.
+are known from its environment before any module uses one. If the prefix came from the settings,
+every place that uses a topic, some hundred of them, would need to get its name from its caller.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def encode_removal(store_id: str) -> bytes:
     return orjson.dumps({"store_id": store_id, "removed": True})
 
 
-def removal_in(value: bytes | None) -> str | None:
+def decode_polls_removal(value: bytes | None) -> str | None:
     """The store whose polls a record of `store-status` takes back; None: it is of another kind.
 
     Raises:
@@ -53,7 +53,7 @@ def removal_in(value: bytes | None) -> str | None:
     return removal["store_id"]
 
 
-def taken_back_in(record: Any) -> str | None:
+def tombstone_store(record: Any) -> str | None:
     """The store whose hours or zone a record takes back, by its key; None: it has a value.
 
     Raises:
@@ -78,12 +78,13 @@ class PollsRemoval:
 
     Attributes:
         revision: of that record.
-        taken_ms: the broker's time of it on the store's own partition, in milliseconds since 1970.
+        append_time_ms: the broker's time of it on the store's own partition, in milliseconds since
+            1970.
         topic_id: Kafka's id of `store-status` then; empty: not known.
     """
 
     revision: Revision
-    taken_ms: int
+    append_time_ms: int
     topic_id: str
 
     def hides(self, record: Any, topic_id: str) -> bool:
@@ -103,4 +104,4 @@ class PollsRemoval:
         if removed_from is not None and removed_from[0] == origin.partition:
             # of one partition the offsets decide
             return origin.offset < removed_from[1]
-        return origin.append_time_ms <= self.taken_ms
+        return origin.append_time_ms <= self.append_time_ms

@@ -276,14 +276,14 @@ class FleetPartRequest:
         return self.report_id
 
 
-WholeRequest = ReportRequest | FleetRequest
+UserRequest = ReportRequest | FleetRequest
 """What somebody asks for."""
 
-AnyRequest = WholeRequest | FleetPartRequest
+ReportRequestRecord = UserRequest | FleetPartRequest
 """What a worker is asked for."""
 
 
-def asked_at(request: AnyRequest, taken: int) -> int:
+def original_request_time(request: ReportRequestRecord, taken: int) -> int:
     """When a report was first asked for, µs; nobody can put its deadline off.
 
     Args:
@@ -293,12 +293,12 @@ def asked_at(request: AnyRequest, taken: int) -> int:
     return taken if request.requested_at is None else min(request.requested_at, taken)
 
 
-def asked_again(request: AnyRequest, taken: int) -> AnyRequest:
+def with_original_time(request: ReportRequestRecord, taken: int) -> ReportRequestRecord:
     """The same request for another partition or worker, with its deadline as it is."""
-    return replace(request, requested_at=asked_at(request, taken))
+    return replace(request, requested_at=original_request_time(request, taken))
 
 
-def subject_of(request: AnyRequest) -> str:
+def request_fingerprint(request: ReportRequestRecord) -> str:
     """What a request is about, to tell whether two are about the same."""
     if isinstance(request, ReportRequest):
         stores = request.store_id
@@ -311,7 +311,7 @@ def subject_of(request: AnyRequest) -> str:
     return stores + (orjson.dumps(further).decode() if further else "")
 
 
-def encode_request(request: AnyRequest) -> bytes:
+def encode_request(request: ReportRequestRecord) -> bytes:
     """Write a `report-requests` record."""
     content: dict[str, Any] = {"report_id": request.report_id}
     match request:
@@ -330,7 +330,7 @@ def encode_request(request: AnyRequest) -> bytes:
     return orjson.dumps(content | time_content(request.reference_time, request.form))
 
 
-def decode_request(value: bytes | None) -> AnyRequest:
+def decode_request(value: bytes | None) -> ReportRequestRecord:
     """Read a `report-requests` record: `store_id`, `store_ids` or `scope` say of which stores.
 
     Raises:
@@ -394,7 +394,7 @@ def report_id_of(value: bytes | None) -> str | None:
         return None
 
 
-def reference_in(content: dict[str, Any]) -> int | None:
+def parse_reference_time(content: dict[str, Any]) -> int | None:
     """The reference time that a request names, which is the end of the time that it asks for.
 
     Raises:
@@ -415,7 +415,7 @@ FORM_FIELDS: Final = ("start", "duration", "daily", "exact")
 """The fields of a request that say which figures it wants."""
 
 
-def form_in(content: dict[str, Any]) -> ReportSpec:
+def parse_spec(content: dict[str, Any]) -> ReportSpec:
     """The form that a request asks for.
 
     Raises:

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.polls import ahead_of_clock, before_earliest, decode_poll_batch
-from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
+from stream_app.contracts.removal import PollsRemoval, decode_polls_removal, tombstone_store
 from stream_app.contracts.revisions import Revision
 from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import (
@@ -145,7 +145,7 @@ def _add_polls(
     records: SourceRecords, record: Any, reported: ReportedResult, tolerance: int, earliest: int
 ) -> None:
     try:
-        removed = removal_in(record.value)
+        removed = decode_polls_removal(record.value)
         if removed is not None:
             if removed == reported.store_id:
                 _add_removal(records, record)
@@ -175,7 +175,7 @@ def _add_removal(records: SourceRecords, record: Any) -> None:
 
 def _add_hours(records: SourceRecords, record: Any, reported: ReportedResult) -> None:
     try:
-        if taken_back_in(record) == reported.store_id:
+        if tombstone_store(record) == reported.store_id:
             revision = _superseding(record, records.hours)
             if revision is not None:
                 records.hours.append(HoursAtOffset(record.offset, [], revision))
@@ -191,7 +191,7 @@ def _add_hours(records: SourceRecords, record: Any, reported: ReportedResult) ->
 
 def _add_timezone(records: SourceRecords, record: Any, reported: ReportedResult) -> None:
     try:
-        if taken_back_in(record) == reported.store_id:
+        if tombstone_store(record) == reported.store_id:
             revision = _superseding(record, records.timezones)
             if revision is not None:
                 records.timezones.append(TimezoneAtOffset(record.offset, None, revision))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_packed_polls, split_ill_dated
-from stream_app.contracts.removal import PollsRemoval, removal_in, taken_back_in
+from stream_app.contracts.removal import PollsRemoval, decode_polls_removal, tombstone_store
 from stream_app.contracts.revisions import Revision, origin_of
 from stream_app.contracts.stores import decode_zone
 from stream_app.contracts.topics import STORE_STATUS
@@ -82,7 +82,7 @@ class ChunkWriter:
         stores: dict[str, _PollsOfStore] = {}
         for record in records:
             try:
-                removed = removal_in(record.value)
+                removed = decode_polls_removal(record.value)
                 if removed is not None:
                     self._remove_polls(removed, record, result, stores)
                     continue
@@ -172,7 +172,7 @@ class ChunkWriter:
         for record in records:
             content = None
             try:
-                store_id = taken_back_in(record)
+                store_id = tombstone_store(record)
                 if store_id is None:
                     store_id, content = fact_of(record.value)
             except Exception as error:  # noqa: BLE001  it becomes a dead letter

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.report_requests import FleetPartRequest, asked_at, encode_request
+from stream_app.contracts.report_requests import (
+    FleetPartRequest,
+    encode_request,
+    original_request_time,
+)
 from stream_app.contracts.report_results import ReportEvent, ResultChunk
 from stream_app.domain.timestamps import DAY
 from stream_app.errors import ReportError, RevokedError
@@ -90,7 +94,7 @@ class FleetReports:
                 part,
                 len(parts),
                 reference,
-                asked_at(request, append_time),
+                original_request_time(request, append_time),
                 store_ids,
                 request.form,
             )

@@ -20,11 +20,11 @@ from stream_app.contracts.report_requests import (
     FleetPartRequest,
     FleetRequest,
     ReportRequest,
-    asked_again,
-    asked_at,
     decode_request,
     encode_request,
+    original_request_time,
     report_id_of,
+    with_original_time,
 )
 from stream_app.contracts.report_results import ReportEvent
 from stream_app.contracts.topics import results_of
@@ -37,7 +37,7 @@ from stream_app.worker.commit_tracker import acknowledge_when_done
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord
     from stream_app.contracts.topics import TopicSpec
     from stream_app.errors import OnFatalError
     from stream_app.settings import Settings
@@ -146,7 +146,7 @@ class Reports:
             futures = await self._failed(results, request.report_id, f"internal error: {error!r}")
         acknowledge_when_done(event, futures, self._on_fatal_error)
 
-    def _partition(self, request: AnyRequest, here: int) -> int:
+    def _partition(self, request: ReportRequestRecord, here: int) -> int:
         """The partition whose owner can answer a request."""
         match request:
             case ReportRequest():
@@ -157,7 +157,7 @@ class Reports:
                 return here
 
     async def _answer(
-        self, request: AnyRequest, event: InFlightEvent, append_time: int
+        self, request: ReportRequestRecord, event: InFlightEvent, append_time: int
     ) -> list[asyncio.Future[Any]]:
         """Answer a request; the answer is complete when the futures are done."""
         topic, partition = event.message.topic, event.message.partition
@@ -184,8 +184,8 @@ class Reports:
         event = ReportEvent(request.report_id, "complete", self._clock(), report=document)
         return await self._publisher.publish_report_event(event, results)
 
-    def _remaining_seconds(self, request: AnyRequest, append_time: int) -> float:
-        overdue_at = asked_at(request, append_time) + self._settings.report_deadline
+    def _remaining_seconds(self, request: ReportRequestRecord, append_time: int) -> float:
+        overdue_at = original_request_time(request, append_time) + self._settings.report_deadline
         return (overdue_at - self._clock()) / 1_000_000
 
     async def _failed(
@@ -207,9 +207,9 @@ class Reports:
         acknowledge_when_done(event, futures, self._on_fatal_error)
 
     async def _forward(
-        self, event: InFlightEvent, request: AnyRequest, partition: int, append_time: int
+        self, event: InFlightEvent, request: ReportRequestRecord, partition: int, append_time: int
     ) -> None:
-        forwarded = encode_request(asked_again(request, append_time))
+        forwarded = encode_request(with_original_time(request, append_time))
         topic = event.message.topic
         sent = await self._publisher.forward(topic, partition, request.key, forwarded)
         acknowledge_when_done(event, [sent], self._on_fatal_error)

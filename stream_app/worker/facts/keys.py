@@ -137,7 +137,7 @@ def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
 
 def encode_polls_removal(removal: PollsRemoval) -> bytes:
     """The value under the tag of the record that took a store's polls back."""
-    return encode_fact(removal.revision, orjson.dumps([removal.taken_ms, removal.topic_id]))
+    return encode_fact(removal.revision, orjson.dumps([removal.append_time_ms, removal.topic_id]))
 
 
 def decode_polls_removal(value: bytes) -> PollsRemoval:
@@ -147,10 +147,10 @@ def decode_polls_removal(value: bytes) -> PollsRemoval:
         TypeError, ValueError: it is something else.
     """
     revision, content = decode_fact(value)
-    taken_ms, topic_id = orjson.loads(content or b"null")
-    if revision is None or type(taken_ms) is not int or not isinstance(topic_id, str):
+    append_time_ms, topic_id = orjson.loads(content or b"null")
+    if revision is None or type(append_time_ms) is not int or not isinstance(topic_id, str):
         raise TypeError("not the removal of a store's polls")
-    return PollsRemoval(revision, taken_ms, topic_id)
+    return PollsRemoval(revision, append_time_ms, topic_id)
 
 
 def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[int]]:

@@ -11,9 +11,9 @@ from stream_app.contracts.report_requests import (
     FleetPartRequest,
     FleetRequest,
     ReportRequest,
-    asked_again,
     decode_request,
-    subject_of,
+    request_fingerprint,
+    with_original_time,
 )
 from stream_app.contracts.report_results import ReportEvent, ResultChunk, decode_event, event_key
 from stream_app.errors import RecordError
@@ -61,17 +61,17 @@ def test_what_cannot_be_used_is_refused(fields: dict[str, Any], told: str) -> No
 
 
 def test_requests_about_the_same_have_the_same_subject() -> None:
-    assert subject_of(FleetRequest(REPORT)) == FLEET
-    assert subject_of(ReportRequest(REPORT, STORE)) == STORE
+    assert request_fingerprint(FleetRequest(REPORT)) == FLEET
+    assert request_fingerprint(ReportRequest(REPORT, STORE)) == STORE
     some, fewer = FleetRequest(REPORT, (STORE, OTHER)), FleetRequest(REPORT, (STORE,))
-    assert subject_of(some) == subject_of(FleetRequest(OTHER, (STORE, OTHER)))
-    assert len({subject_of(each) for each in (some, fewer, FleetRequest(REPORT))}) == 3
+    assert request_fingerprint(some) == request_fingerprint(FleetRequest(OTHER, (STORE, OTHER)))
+    assert len({request_fingerprint(each) for each in (some, fewer, FleetRequest(REPORT))}) == 3
 
 
 def test_asking_again_keeps_the_deadline() -> None:
     part = FleetPartRequest(REPORT, 0, 1, 7, 50)
-    assert asked_again(part, 90) == part
-    assert asked_again(FleetRequest(REPORT), 90) == FleetRequest(REPORT, requested_at=90)
+    assert with_original_time(part, 90) == part
+    assert with_original_time(FleetRequest(REPORT), 90) == FleetRequest(REPORT, requested_at=90)
 
 
 def test_no_two_pieces_share_a_key() -> None:

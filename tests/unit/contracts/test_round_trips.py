@@ -32,7 +32,7 @@ from stream_app.errors import RecordError
 from tests.unit.contracts import wire
 
 if TYPE_CHECKING:
-    from stream_app.contracts.report_requests import AnyRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord
     from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.watermarks import Watermark
 
@@ -69,7 +69,7 @@ def test_watermarks(watermark: Watermark) -> None:
 
 
 @given(wire.report_requests)
-def test_report_requests(request: AnyRequest) -> None:
+def test_report_requests(request: ReportRequestRecord) -> None:
     written = encode_request(request)
     assert decode_request(written) == request
     assert report_id_of(written) == request.report_id

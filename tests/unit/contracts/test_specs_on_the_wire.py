@@ -14,7 +14,7 @@ from stream_app.contracts.report_requests import (
     ReportRequest,
     decode_request,
     encode_request,
-    subject_of,
+    request_fingerprint,
 )
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import (
@@ -88,9 +88,11 @@ def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
         FleetRequest(REPORT, form=ReportSpec(duration=DAY)),
         FleetRequest(REPORT, (STORE,)),
     ]
-    assert len({subject_of(request) for request in requests}) == len(requests)
-    assert subject_of(requests[0]) == STORE
-    assert subject_of(requests[1]) == subject_of(decode_request(encode_request(requests[1])))
+    assert len({request_fingerprint(request) for request in requests}) == len(requests)
+    assert request_fingerprint(requests[0]) == STORE
+    assert request_fingerprint(requests[1]) == request_fingerprint(
+        decode_request(encode_request(requests[1]))
+    )
 
 
 @pytest.mark.parametrize(

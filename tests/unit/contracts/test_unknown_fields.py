@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from stream_app.contracts.dead_letters import decode_dead_letter, encode_dead_letter
-from stream_app.contracts.removal import removal_in
+from stream_app.contracts.removal import decode_polls_removal
 from stream_app.contracts.topic_records import SHAPES
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
@@ -71,7 +71,7 @@ def decoded(kind: str, content: dict[str, Any]) -> Any:
 
 def decoded_text(kind: str, text: bytes) -> Any:
     if kind == "removal":
-        return removal_in(text)
+        return decode_polls_removal(text)
     return DECODERS.get(kind, DECODERS["request"])(text)
 
 
