@@ -199,23 +199,23 @@ class ReportView:
         if not self._set_status(event, "running", query=query):
             return
         execute("UPDATE report SET parts = ? WHERE report_id = ?", (chunk.parts, event.report_id))
-        report_at = (event.report_id, chunk.reference_time)
+        key = (event.report_id, chunk.reference_time)
         execute(
             "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
-            (*report_at, chunk.part, chunk.attempt, chunk.chunk, rows),
+            (*key, chunk.part, chunk.attempt, chunk.chunk, rows),
         )
-        if self._count("chunk", *report_at, part=chunk.part, attempt=chunk.attempt) == chunk.chunks:
+        if self._count("chunk", *key, part=chunk.part, attempt=chunk.attempt) == chunk.chunks:
             execute(
                 "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    *report_at,
+                    *key,
                     chunk.part,
                     chunk.attempt,
                     input_offsets,
                     orjson.dumps(chunk.lost_input),
                 ),
             )
-        if self._count("part", *report_at) == chunk.parts:
+        if self._count("part", *key) == chunk.parts:
             self._complete(event.report_id, chunk)
 
     def _set_status(

@@ -71,7 +71,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
     async with gateway(settings) as api, running_worker(settings) as worker:
         async with client.transaction():
             await send(REPORT_REQUESTS.name, orjson.dumps(request))
-        while await api.reports.service.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
+        while await api.report_service.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
             await asyncio.sleep(0.05)
         state = await finished(api, report_id)
         assert state.status == "complete", state.reason
