@@ -124,10 +124,10 @@ class AnsweringGateway(FakeGateway):
 
     async def answer(self, request: ReportRequestRecord) -> ReportState:
         if isinstance(request, ReportRequest):
-            content = store_content(request.form, detailed=True)
+            content = store_content(request.spec, detailed=True)
             self.answers.append({**content, "store_id": request.store_id})
         else:
-            head, rows = fleet_content(request.form)
+            head, rows = fleet_content(request.spec)
             self.rows[request.report_id] = [[orjson.dumps(rows)]]
             self.answers.append(head)
         return await super().answer(request)

@@ -154,7 +154,7 @@ class PublicStatus:
             await asyncio.shield(self._asking)
 
     async def _ask(self, store_ids: tuple[str, ...]) -> None:
-        request = FleetRequest(str(uuid4()), store_ids, self._fleet.now(), form=_DAYS)
+        request = FleetRequest(str(uuid4()), store_ids, self._fleet.now(), spec=_DAYS)
         try:
             answer = await self._reports.answer(request)
         except StoreUptimeError as error:

@@ -50,7 +50,7 @@ async def trigger_report(request: web.Request) -> web.Response:
     content = await _content(request, MAX_BODY_BYTES, *_FIELDS)
     reference_time, form = _time_asked_for(content)
     webhook = service_of(request, WebhookService).parse_url(content)
-    requested = ReportRequest(_new_report_id(request), store_id, reference_time, form=form)
+    requested = ReportRequest(_new_report_id(request), store_id, reference_time, spec=form)
     return await _trigger(request, requested, webhook)
 
 
@@ -61,7 +61,7 @@ async def trigger_fleet_report(request: web.Request) -> web.Response:
     reference_time, form = _time_asked_for(content)
     store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
     webhook = service_of(request, WebhookService).parse_url(content)
-    requested = FleetRequest(_new_report_id(request), store_ids, reference_time, form=form)
+    requested = FleetRequest(_new_report_id(request), store_ids, reference_time, spec=form)
     return await _trigger(request, requested, webhook)
 
 

@@ -69,7 +69,7 @@ class StoreQueries:
         """
         self._reports.require_capacity()
         await self._stores.require(store_id)
-        request = ReportRequest(str(uuid4()), store_id, reference, form=spec, details=details)
+        request = ReportRequest(str(uuid4()), store_id, reference, spec=spec, details=details)
         state = await self._reports.answer(request)
         if state.document is None:
             raise ReportError(f"the answer about store {shown(store_id)} is gone: ask again")

@@ -71,7 +71,7 @@ class ApiClient:
             await self._session.close()
 
     async def report(
-        self, store_id: str, reference_time: int | None = None, form: ReportSpec = THREE_WINDOWS
+        self, store_id: str, reference_time: int | None = None, spec: ReportSpec = THREE_WINDOWS
     ) -> ReportDocument:
         """Request a report of a store and wait until it is complete.
 
@@ -81,26 +81,26 @@ class ApiClient:
             ReportError: the report failed.
             ApiError: the API refuses, does not answer, or has no report long after its deadline.
         """
-        return await self._report(f"/trigger_report/{store_id}", reference_time, form)
+        return await self._report(f"/trigger_report/{store_id}", reference_time, spec)
 
     async def fleet_report(
         self,
         reference_time: int | None = None,
-        form: ReportSpec = THREE_WINDOWS,
+        spec: ReportSpec = THREE_WINDOWS,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ReportDocument:
         """Request a report of all stores and wait until it is complete.
 
         Args:
             reference_time: µs; None: by the reference clock.
-            form: which figures.
+            spec: the figures of the report.
             on_progress: called with how many parts are done, and of how many.
 
         Raises:
             ReportError: the report failed.
             ApiError: as for one store.
         """
-        return await self._report("/trigger_report", reference_time, form, on_progress)
+        return await self._report("/trigger_report", reference_time, spec, on_progress)
 
     async def remove(self, store_id: str) -> bool:
         """Remove a store with all that is known of it; returns when it is gone.
@@ -147,10 +147,10 @@ class ApiClient:
         self,
         path: str,
         reference_time: int | None,
-        form: ReportSpec,
+        spec: ReportSpec,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ReportDocument:
-        fields = time_content(reference_time, form)
+        fields = time_content(reference_time, spec)
         body = orjson.dumps(fields) if fields else b""
         give_up_at = self._monotonic() + self._patience
         while True:

@@ -207,7 +207,7 @@ class ReportRequest:
         reference_time: µs; None: by the reference clock of the deployment.
         requested_at: µs; None: when the broker took the record. Kept when a request is passed
             on to another partition or worker, so that its deadline stays.
-        form: which figures.
+        spec: the figures of the report.
         details: what is told besides them.
     """
 
@@ -215,7 +215,7 @@ class ReportRequest:
     store_id: str
     reference_time: int | None = None
     requested_at: int | None = None
-    form: ReportSpec = field(default_factory=ReportSpec)
+    spec: ReportSpec = field(default_factory=ReportSpec)
     details: tuple[Detail, ...] = ()
 
     @property
@@ -233,14 +233,14 @@ class FleetRequest:
         store_ids: sorted, each once; None: all that there are.
         reference_time: as for one store.
         requested_at: as for one store.
-        form: as for one store.
+        spec: as for one store.
     """
 
     report_id: str
     store_ids: tuple[str, ...] | None = None
     reference_time: int | None = None
     requested_at: int | None = None
-    form: ReportSpec = field(default_factory=ReportSpec)
+    spec: ReportSpec = field(default_factory=ReportSpec)
 
     @property
     def key(self) -> str:
@@ -259,7 +259,7 @@ class FleetPartRequest:
         reference_time: µs, the same for all parts.
         requested_at: µs, when the report was asked for.
         store_ids: those of the partition, sorted; None: all that there are.
-        form: as for one store.
+        spec: as for one store.
     """
 
     report_id: str
@@ -268,7 +268,7 @@ class FleetPartRequest:
     reference_time: int
     requested_at: int
     store_ids: tuple[str, ...] | None = None
-    form: ReportSpec = field(default_factory=ReportSpec)
+    spec: ReportSpec = field(default_factory=ReportSpec)
 
     @property
     def key(self) -> str:
@@ -302,9 +302,9 @@ def request_fingerprint(request: ReportRequestRecord) -> str:
     """What a request is about, to tell whether two are about the same."""
     if isinstance(request, ReportRequest):
         stores = request.store_id
-        further = _form_content(request.form) | _details_content(request.details)
+        further = _spec_content(request.spec) | _details_content(request.details)
     else:
-        further = _form_content(request.form)
+        further = _spec_content(request.spec)
         stores = FLEET
         if request.store_ids is not None:
             stores = blake2b("".join(request.store_ids).encode(), digest_size=16).hexdigest()
@@ -327,7 +327,7 @@ def encode_request(request: ReportRequestRecord) -> bytes:
             content["store_ids"] = request.store_ids
     if request.requested_at is not None:
         content["requested_at"] = format_instant(request.requested_at)
-    return orjson.dumps(content | time_content(request.reference_time, request.form))
+    return orjson.dumps(content | time_content(request.reference_time, request.spec))
 
 
 def decode_request(value: bytes | None) -> ReportRequestRecord:
@@ -431,20 +431,20 @@ def _spec(fields: Any) -> ReportSpec:
     return ReportSpec(start, duration, fields.get("daily", False), fields.get("exact", False))
 
 
-def time_content(reference_time: int | None, form: ReportSpec) -> dict[str, Any]:
-    """The fields of a request that say of what time it is, and in which form."""
+def time_content(reference_time: int | None, spec: ReportSpec) -> dict[str, Any]:
+    """The fields of a request that define the time and the figures of its report."""
     if reference_time is None:
-        return _form_content(form)
-    return {"reference_time": format_instant(reference_time), **_form_content(form)}
+        return _spec_content(spec)
+    return {"reference_time": format_instant(reference_time), **_spec_content(spec)}
 
 
-def _form_content(form: ReportSpec) -> dict[str, Any]:
+def _spec_content(spec: ReportSpec) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if form.start is not None:
-        content["start"] = format_instant(form.start)
-    if form.duration is not None:
-        content["duration"] = format_iso_duration(form.duration)
-    return content | {name: True for name in ("daily", "exact") if getattr(form, name)}
+    if spec.start is not None:
+        content["start"] = format_instant(spec.start)
+    if spec.duration is not None:
+        content["duration"] = format_iso_duration(spec.duration)
+    return content | {name: True for name in ("daily", "exact") if getattr(spec, name)}
 
 
 def _details_content(details: tuple[Detail, ...]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ async def test_a_fleet_query_by_days_adds_up_to_the_whole(
         rows = {}
         for daily in (False, True):
             form = ReportSpec(duration=90 * HOUR, daily=daily)
-            query = FleetRequest(str(uuid.uuid4()), reference_time=reference, form=form)
+            query = FleetRequest(str(uuid.uuid4()), reference_time=reference, spec=form)
             answer = await asked.report_service.answer(query)
             assert answer.document is not None
             assert set(answer.document.fields["input_offsets"][STORE_STATUS.name]) == {

@@ -87,7 +87,7 @@ class FleetReports:
                 stores[partition_of(store_id.encode(), self._partitions)].append(store_id)
             parts = {part: tuple(store_ids) for part, store_ids in stores.items()}
         # a wrong range fails the report here, and not once for each part
-        request.form.span(reference)
+        request.spec.span(reference)
         requests = [
             FleetPartRequest(
                 request.report_id,
@@ -96,7 +96,7 @@ class FleetReports:
                 reference,
                 original_request_time(request, append_time),
                 store_ids,
-                request.form,
+                request.spec,
             )
             for part, store_ids in parts.items()
         ]
@@ -131,7 +131,7 @@ class FleetReports:
             if request.store_ids is None
             else [store_key(store_id) for store_id in request.store_ids]
         )
-        rows_each = _most_rows(request.form, request.reference_time)
+        rows_each = _most_rows(request.spec, request.reference_time)
         if rows_each > 1 and len(keys) * rows_each > MAX_PART_ROWS:
             raise ReportError(
                 f"{len(keys):,} stores of one partition by {rows_each} days are more than "
@@ -141,7 +141,7 @@ class FleetReports:
         # a part without stores has one empty chunk: the report is complete with all parts only
         chunks = -(-len(keys) // stores) or 1
         attempt = str(uuid4())
-        calculator = self._facts.calculator(owned, request.form, request.reference_time)
+        calculator = self._facts.calculator(owned, request.spec, request.reference_time)
         futures = []
         for chunk in range(chunks):
             rows: list[Row] = []
@@ -169,8 +169,8 @@ class FleetReports:
                     rows=rows,
                     provenance=calculator.provenance,
                     input_offsets=calculator.input_offsets,
-                    columns=request.form.columns,
-                    extra_columns=extra_columns(request.form),
+                    columns=request.spec.columns,
+                    extra_columns=extra_columns(request.spec),
                     lost_input=tuple(calculator.lost_input),
                 ),
             )

@@ -179,7 +179,7 @@ class Reports:
     async def _publish_report(
         self, owned: OwnedPartition, request: ReportRequest, reference: int, results: TopicSpec
     ) -> asyncio.Future[Any]:
-        calculator = self._facts.calculator(owned, request.form, reference)
+        calculator = self._facts.calculator(owned, request.spec, reference)
         document = calculator.document(request.store_id, request.details)
         event = ReportEvent(request.report_id, "complete", self._clock(), report=document)
         return await self._publisher.publish_report_event(event, results)

@@ -271,7 +271,7 @@ class Watchman:
             return None
         try:
             document = ReportCalculator(
-                window.settings, owned, window.form, window.reference
+                window.settings, owned, window.spec, window.reference
             ).document(store_id)
         except ReportError as error:
             log.debug("the watchman cannot check store %s: %s", store_id, error)

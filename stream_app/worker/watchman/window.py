@@ -26,12 +26,12 @@ class Window:
     """A report that can be compared.
 
     Attributes:
-        form: its figures.
+        spec: the figures of the report.
         reference: its reference time, µs.
         settings: as the worker's; the lookback is 0 where the span is not the whole week.
     """
 
-    form: ReportSpec
+    spec: ReportSpec
     reference: int
     settings: Settings
 

@@ -111,7 +111,7 @@ async def test_a_reference_time_is_passed_on(api: Any) -> None:
 async def test_a_form_is_passed_on(api: Any) -> None:
     server, address = await api(TAKEN, DONE)
     async with ApiClient(address, DEADLINE) as client:
-        await client.report(STORE, form=ReportSpec(duration=90 * SECOND, daily=True))
+        await client.report(STORE, spec=ReportSpec(duration=90 * SECOND, daily=True))
     assert server.calls[0][2] == '{"duration":"PT90S","daily":true}'
 
 
@@ -253,7 +253,7 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
         assert gateway.requests[0].reference_time == 5
         form = ReportSpec(start=4, exact=True)
         await client.report(STORE, 5, form)
-        assert gateway.requests[1].form == form
+        assert gateway.requests[1].spec == form
 
         with pytest.raises(ApiError, match="is unknown: no poll, hours or zone names it"):
             await client.report(REPORT)

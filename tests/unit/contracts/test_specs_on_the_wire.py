@@ -38,7 +38,7 @@ def wire(**fields: Any) -> bytes:
 
 def test_a_form_is_written_as_far_as_it_says_something() -> None:
     form = ReportSpec(start=NOON, daily=True)
-    request = ReportRequest(REPORT, STORE, form=form, details=("timeline", "incidents"))
+    request = ReportRequest(REPORT, STORE, spec=form, details=("timeline", "incidents"))
     assert json.loads(encode_request(request)) == {
         "report_id": REPORT,
         "store_id": STORE,
@@ -54,7 +54,7 @@ def test_any_client_may_name_the_end_and_the_details_in_any_order() -> None:
         REPORT,
         STORE,
         NOON,
-        form=ReportSpec(duration=DAY),
+        spec=ReportSpec(duration=DAY),
         details=("windows", "incidents"),
     )
 
@@ -81,11 +81,11 @@ def test_what_cannot_be_used_is_refused(fields: dict[str, Any], reason: str) -> 
 def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
     requests = [
         ReportRequest(REPORT, STORE),
-        ReportRequest(REPORT, STORE, form=ReportSpec(daily=True)),
-        ReportRequest(REPORT, STORE, form=ReportSpec(exact=True)),
+        ReportRequest(REPORT, STORE, spec=ReportSpec(daily=True)),
+        ReportRequest(REPORT, STORE, spec=ReportSpec(exact=True)),
         ReportRequest(REPORT, STORE, details=("timeline",)),
         FleetRequest(REPORT),
-        FleetRequest(REPORT, form=ReportSpec(duration=DAY)),
+        FleetRequest(REPORT, spec=ReportSpec(duration=DAY)),
         FleetRequest(REPORT, (STORE,)),
     ]
     assert len({request_fingerprint(request) for request in requests}) == len(requests)

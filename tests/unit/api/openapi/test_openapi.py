@@ -257,8 +257,8 @@ CALLS = [
         Call(DIFF, 200, {**told(form), "requests": [asked]})
         for form in FORMS.values()
         for told, asked in (
-            (one, ReportRequest(REPORT, STORE, form=form)),
-            (fleet, FleetRequest(REPORT, form=form)),
+            (one, ReportRequest(REPORT, STORE, spec=form)),
+            (fleet, FleetRequest(REPORT, spec=form)),
         )
     ),
     Call(DIFF, 200, {**changed(), "requests": [ReportRequest(REPORT, STORE)]}),

@@ -308,14 +308,14 @@ async def test_who_asks_often_makes_no_work(
 ) -> None:
     for _ in range(20):
         assert (await outside.get("/status.json")).status == HTTPStatus.OK
-    days = [query for query in shown.queries if query.form.daily]
+    days = [query for query in shown.queries if query.spec.daily]
     (asked,) = days
     form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
-    assert asked == FleetRequest(asked.report_id, (STORE,), NOON, form=form)
+    assert asked == FleetRequest(asked.report_id, (STORE,), NOON, spec=form)
 
     monkeypatch.setattr(module, "DAYS_SECONDS", 0)
     await outside.get("/status.json")
-    assert len([query for query in shown.queries if query.form.daily]) == 2
+    assert len([query for query in shown.queries if query.spec.daily]) == 2
 
 
 async def test_nothing_else_is_reached_from_the_outside(outside: TestClient) -> None:

@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
 @pytest.fixture
 def made(gateway: FakeGateway) -> FakeGateway:
     """A gateway that has made a report of a store a while ago."""
-    gateway.requests.append(ReportRequest(REPORT, STORE, form=ReportSpec(), requested_at=5))
+    gateway.requests.append(ReportRequest(REPORT, STORE, spec=ReportSpec(), requested_at=5))
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
     return gateway
 

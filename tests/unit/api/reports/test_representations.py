@@ -307,8 +307,8 @@ async def test_the_body_may_say_which_figures(
         assert (await client.post(path, json=body)).status == HTTPStatus.ACCEPTED
 
     one, fleet = gateway.requests
-    assert one == ReportRequest(one.report_id, STORE, reference, form=form)
-    assert fleet == FleetRequest(fleet.report_id, None, reference, form=form)
+    assert one == ReportRequest(one.report_id, STORE, reference, spec=form)
+    assert fleet == FleetRequest(fleet.report_id, None, reference, spec=form)
 
 
 @pytest.mark.parametrize(

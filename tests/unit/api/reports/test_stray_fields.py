@@ -117,7 +117,7 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=report)
     for media in MEDIA:
         assert readers.status(f"/get_report/{REPORT}", media) == HTTPStatus.OK
-    gateway.requests[:] = [ReportRequest(REPORT, STORE, form=FORMS[form])]
+    gateway.requests[:] = [ReportRequest(REPORT, STORE, spec=FORMS[form])]
     for before, after in ((report, STORE_CONTENTS[form]), (STORE_CONTENTS[form], report)):
         gateway.reports[REPORT] = report_state(REPORT, "complete", content=before)
         gateway.answers = [after]
@@ -154,7 +154,7 @@ def test_a_piece_of_a_report_of_many(
         "further": told.extra_columns,
     }
     gateway.rows[REPORT] = [[orjson.dumps(told.rows)]]
-    gateway.requests[:] = [FleetRequest(REPORT, form=FORMS[form])]
+    gateway.requests[:] = [FleetRequest(REPORT, spec=FORMS[form])]
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     for media in MEDIA:
         assert readers.status(f"/get_report/{REPORT}", media) == HTTPStatus.OK

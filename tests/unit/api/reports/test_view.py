@@ -333,7 +333,7 @@ def test_queries_are_forgotten_sooner(log: ReportView) -> None:
 
 
 def test_what_was_asked_for_is_kept(log: ReportView) -> None:
-    request = replace(REQUEST, form=ReportSpec(daily=True))
+    request = replace(REQUEST, spec=ReportSpec(daily=True))
     log.apply_request(request, 5)
     assert log.request(REPORT) == request
     assert log.request(OTHER) is None

@@ -179,7 +179,7 @@ async def test_the_timeline_is_that_of_the_last_week(
         "days": ["days"],
     }
     (asked,) = gateway.queries
-    assert (asked.reference_time, asked.form) == (None, ReportSpec(duration=WEEK))
+    assert (asked.reference_time, asked.spec) == (None, ReportSpec(duration=WEEK))
     assert asked.details == ("timeline", "days")
 
 
@@ -202,7 +202,7 @@ async def test_the_span_may_be_named(
         gateway.answers = [ANSWER]
         assert (await client.get(f"/stores/{STORE}/{path}?{query}")).status == HTTPStatus.OK
         asked = gateway.queries[-1]
-        assert (asked.reference_time, asked.form) == (reference, form)
+        assert (asked.reference_time, asked.spec) == (reference, form)
 
 
 async def test_incidents_come_in_pages_the_newest_first(
@@ -219,7 +219,7 @@ async def test_incidents_come_in_pages_the_newest_first(
     assert pages == [["2024-03-09", "2024-03-08"], ["2024-03-07", "2024-03-06"]]
     # the second page is of the same span, whatever came in meanwhile
     assert gateway.queries[1].reference_time == NOON
-    assert gateway.queries[1].form == ReportSpec(start=NOON - WEEK)
+    assert gateway.queries[1].spec == ReportSpec(start=NOON - WEEK)
 
 
 @pytest.mark.parametrize("view", ["summary", "timeline", "incidents"])

@@ -306,7 +306,7 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 10)
     form = ReportSpec(duration=2 * DAY, daily=True)
 
-    await ask(harness, replace(PART, form=form))
+    await ask(harness, replace(PART, spec=form))
     pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
 
     # three local days each, four at the most: two stores a piece
@@ -324,12 +324,12 @@ async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_store
 async def test_a_part_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     form = ReportSpec(duration=2 * DAY, daily=True)
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES))
-    await ask(harness, replace(PART, form=form))
+    await ask(harness, replace(PART, spec=form))
     assert harness.publisher.reports
 
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 4 * len(STORES) - 1)
     harness.publisher.reports.clear()
-    await ask(harness, replace(PART, form=form))
+    await ask(harness, replace(PART, spec=form))
     assert "ask for a shorter time" in harness.reason()
 
 
@@ -370,15 +370,15 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 
 
 async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(harness: Harness) -> None:
-    await ask(harness, FleetRequest(REPORT, reference_time=NOW, form=ReportSpec(start=NOW)))
+    await ask(harness, FleetRequest(REPORT, reference_time=NOW, spec=ReportSpec(start=NOW)))
     assert "is not before the end" in harness.reason()
     assert harness.requested_parts() == []
 
 
 async def test_parts_are_asked_for_in_the_form_of_the_whole(harness: Harness) -> None:
     form = ReportSpec(start=NOW - DAY, exact=True)
-    await ask(harness, FleetRequest(REPORT, reference_time=NOW, form=form))
-    assert {part.form for part in harness.requested_parts()} == {form}
+    await ask(harness, FleetRequest(REPORT, reference_time=NOW, spec=form))
+    assert {part.spec for part in harness.requested_parts()} == {form}
     assert len(harness.requested_parts()) == PARTITIONS
 
 

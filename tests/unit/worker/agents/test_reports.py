@@ -583,7 +583,7 @@ async def test_details_come_with_the_figures(harness: Harness) -> None:
 
 async def test_a_window_that_begins_before_the_time_asked_for_is_not_told(harness: Harness) -> None:
     form = ReportSpec(duration=DAY)
-    await harness.request(replace(request(reference_time=NOW), form=form, details=("windows",)))
+    await harness.request(replace(request(reference_time=NOW), spec=form, details=("windows",)))
     assert [window["name"] for window in harness.report()["windows"]] == ["last_hour", "last_day"]
 
 
@@ -614,7 +614,7 @@ async def test_a_report_may_be_of_any_time(harness: Harness) -> None:
     harness.add_polls(0, STORE, (NOW - 20 * DAY, True), (NOW - 10 * DAY, False))
     form = ReportSpec(start=NOW - 15 * DAY, exact=True)
 
-    await harness.request(replace(request(reference_time=NOW - 5 * DAY), form=form))
+    await harness.request(replace(request(reference_time=NOW - 5 * DAY), spec=form))
 
     told = harness.report()
     # the poll of twenty days ago is beyond the lookback: before the first one the default counts

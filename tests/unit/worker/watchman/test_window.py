@@ -21,7 +21,7 @@ def chosen(known: int, newest: int, *polls: int, seed: int = 0) -> Window | None
 
 def earliest_poll(window: Window) -> int:
     """The oldest instant at which a poll changes the report."""
-    start, _ = window.form.span(window.reference)
+    start, _ = window.spec.span(window.reference)
     return start - window.settings.lookback
 
 
@@ -36,7 +36,7 @@ def test_a_poll_may_be_dated_ahead_and_so_stand_before_what_was_read() -> None:
 def test_the_three_windows_are_compared_where_all_their_polls_are_known() -> None:
     window = chosen(0, NOW)
     assert window is not None
-    assert window.form.windows
+    assert window.spec.windows
     assert window.reference == NOW
     assert window.settings == SETTINGS
 
@@ -65,5 +65,5 @@ def test_no_report_rests_on_polls_that_may_be_missing(
     if window is not None:
         assert earliest_poll(window) >= max(known, newest - SETTINGS.retention)
         assert window.reference <= newest
-        start, _ = window.form.span(window.reference)
+        start, _ = window.spec.span(window.reference)
         assert MIN_SPAN <= window.reference - start <= WEEK
