@@ -43,7 +43,7 @@ def faulty(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """What a user sees of each fault, as a table for the README."""
+    """The effect of each fault on a user, as a table for the page of the failure model."""
     observations = config.stash.get(_OBSERVATIONS, [])
     if not observations:
         return
