@@ -266,7 +266,7 @@ def create_app(
     lags = SourceLags(settings, owned_partitions, highwaters, clock)
     metrics.read_from(
         WorkerSources(
-            lags=lags.found,
+            lags=lags.lags,
             unowned_partitions=lambda: unowned_count(applied_offsets.unowned()),
             changelog_unacknowledged=lambda: Unacknowledged(
                 facts.unacknowledged, facts.unacknowledged_bytes
@@ -278,7 +278,7 @@ def create_app(
         )
     )
     server = WorkerServer(
-        settings, folder, metrics, lags.look, lambda: broker_monitor.trouble or topics.trouble
+        settings, folder, metrics, lags.update, lambda: broker_monitor.trouble or topics.trouble
     )
     services: list[Service] = [
         server,

@@ -1,11 +1,11 @@
-"""What a worker does with the partitions that the group assigns to it.
+"""Makes the partitions that the group assigns to this worker its own.
 
-For each partition, independently of the others:
+Each partition goes through five steps, independently of the others:
 
 1. **claim** it: from then on its changelog takes no record of any earlier owner, and the offset
    of the claim is the exact end of what a restore has to read;
 2. **restore** its database from the checkpoint to the claim;
-3. **find** where its sources are read on: from the positions that its changelog holds;
+3. **verify** where its sources are read on: the positions in its changelog against the topics;
 4. **seek** the consumer there;
 5. **own** it: reports are answered and records are applied from then on.
 
@@ -69,11 +69,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECLAIM_SECONDS: Final = 15.0
-"""A partition that somebody else claimed, and that the group still assigns here, is claimed again
-after so long: longer than the group needs to notice a member that is gone."""
+"""Seconds after which a partition is claimed again that another worker claimed, and that the group
+still assigns here: longer than the group needs to notice a member that is gone."""
 
 STATUS_SECONDS: Final = 0.5
-"""Restores are told to the other processes this often."""
+"""Seconds between two publications of the progress of restores."""
 
 STREAMS_SECONDS: Final = 60.0
 """Faust resumes its streams right after an assignment; later than this it never does."""
@@ -86,7 +86,7 @@ _STORES_TO_CHECK: Final = 100
 
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
-"""A claim that met another one waits so long for the group to say who owns the partition."""
+"""Seconds that a claim which met another one waits for the group to assign the partition."""
 
 _FETCHES_AT_ONCE: Final = 3
 """Partitions that may hold a fetched answer in memory at once; one holds some 8 MB at the most."""
@@ -172,7 +172,7 @@ class RestoreService:
             await asyncio.gather(task, return_exceptions=True)
 
     async def summarize(self, partition: int) -> PartitionSummary:
-        """What is known of the stores of a restored partition.
+        """Summarize the stores of a restored partition.
 
         Raises:
             PrerequisiteError: its stores belong to other partitions now.
@@ -190,7 +190,7 @@ class RestoreService:
         return summary
 
     def status(self, partition: int) -> RestoreStatus:
-        """How far the restore of a partition is."""
+        """The progress of the restore of a partition, as it is published."""
         progress = self.of(partition).progress
         if progress is None or partition not in self.running:
             return RestoreStatus(partition, 0, 0)
@@ -199,7 +199,7 @@ class RestoreService:
         return RestoreStatus(partition, progress.done, progress.to_do, left)
 
     def progress(self) -> dict[int, RestoreProgress]:
-        """How far the changelog of every partition is read that is being read now."""
+        """The progress of every partition whose changelog is being read now."""
         found = {partition: self._restorers[partition].progress for partition in self.running}
         return {p: progress for p, progress in found.items() if progress is not None}
 
@@ -256,7 +256,7 @@ class PartitionAssignment:
         self._owned_before: frozenset[int] = frozenset()
         self._revoked: list[OwnedPartition] = []
         self._logged_owned: frozenset[int] | None = None
-        self._takeovers: dict[int, asyncio.Task[None]] = {}
+        self._steps: dict[int, asyncio.Task[None]] = {}
         self._streams_ready = asyncio.Event()
         self._status_task = PeriodicTask("restore-status", STATUS_SECONDS, self._publish_restores)
         self._offset_reads: set[asyncio.Task[GroupOffsets]] = set()
@@ -272,7 +272,7 @@ class PartitionAssignment:
         return self._assigned
 
     def copies(self) -> dict[int, Copy]:
-        """What this worker holds of which partitions; called from the consumer's thread."""
+        """The copies of partitions that this worker has; called from the consumer's thread."""
         owned = self._owned_before | self._owned_partitions.owned
         return {
             partition: Copy(offset, owned=partition in owned)
@@ -291,7 +291,7 @@ class PartitionAssignment:
         # nothing is owned any more where this is called twice before the next assignment
         self._owned_before |= self._owned_partitions.owned
         self._streams_ready.clear()
-        self._cancel_takeovers()
+        self._cancel_steps()
         self._revoked += self._owned_partitions.revoke(self._assigned)
         self._restores.metrics.rebalanced()
         self._restores.metrics.owned(())
@@ -314,9 +314,9 @@ class PartitionAssignment:
             self._facts.revoke(partition)
 
     async def on_assigned(self, assigned: Iterable[TP]) -> None:
-        """Begin to take over what is assigned; returns before that is done."""
+        """Start the five steps of every assigned partition; returns before they are done."""
         partitions = frozenset(tp.partition for tp in assigned if tp.topic == REPORT_REQUESTS.name)
-        self._cancel_takeovers()
+        self._cancel_steps()
         self._owned_partitions.revoke(self._assigned)
         self.close_all()
         self._commit_tracker.reset()
@@ -324,7 +324,7 @@ class PartitionAssignment:
         self._owned_before = frozenset()
         self._restores.metrics.assigned(partitions)
         log.info("assigned partitions %s", ", ".join(map(str, sorted(partitions))) or "none")
-        # with partitions to take over, nothing is said before some are owned
+        # with assigned partitions, nothing is logged before some are owned
         self._logged_owned = frozenset() if partitions else None
         self._log_owned()
         standby = self._standby - partitions
@@ -332,14 +332,14 @@ class PartitionAssignment:
             await self._restores.stop_restore(partition)
         for partition in sorted(standby):
             await self._restores.follow(partition)
-        self._begin(partitions)
+        self._start_steps(partitions)
 
     def on_streams_ready(self) -> None:
         """The rebalance is over: partitions may be fetched."""
         self._streams_ready.set()
 
     def on_interrupted(self, partition: int, fenced: bool) -> None:
-        """Give a partition up that this worker cannot write alone, and take it over again.
+        """Revoke a partition that this worker does not write alone, and start its steps again.
 
         Args:
             partition: one that is owned.
@@ -364,14 +364,14 @@ class PartitionAssignment:
         self._owned_partitions.revoke([partition])
         self._facts.revoke(partition)
         self._restores.metrics.owned(self._owned_partitions.owned)
-        self._consumer.hold_partition(partition)
-        self._begin([partition], after=RECLAIM_SECONDS if fenced else 0.0)
+        self._consumer.pause_partition(partition)
+        self._start_steps([partition], after=RECLAIM_SECONDS if fenced else 0.0)
 
     async def stop(self) -> None:
-        """Stop taking over."""
+        """Stop all steps."""
         await self._status_task.stop()
-        tasks = [*self._takeovers.values(), *self._offset_reads]
-        self._cancel_takeovers()
+        tasks = [*self._steps.values(), *self._offset_reads]
+        self._cancel_steps()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._group_offsets.stop()
 
@@ -385,7 +385,7 @@ class PartitionAssignment:
         self._status_task.start()
 
     def _log_owned(self) -> None:
-        """Say what is owned, when that has changed."""
+        """Log the owned partitions, when they have changed."""
         owned = self._owned_partitions.owned
         if owned != self._logged_owned:
             self._logged_owned = owned
@@ -396,28 +396,28 @@ class PartitionAssignment:
         for partition in sorted(self._assigned - self._owned_partitions.owned):
             await self._owned_partitions.publish_restore_status(self._restores.status(partition))
 
-    def _begin(self, partitions: Collection[int], after: float = 0.0) -> None:
-        """Begin to take over partitions, after some seconds."""
+    def _start_steps(self, partitions: Collection[int], after: float = 0.0) -> None:
+        """Start the steps of partitions, after some seconds."""
         offsets = asyncio.create_task(self._read_offsets(partitions, after), name="group-offsets")
         self._offset_reads.add(offsets)
         offsets.add_done_callback(self._offset_reads.discard)
         for partition in sorted(partitions):
             task = asyncio.create_task(
-                self._take_over(partition, offsets, after), name=f"takeover-{partition}"
+                self._assign(partition, offsets, after), name=f"assign-{partition}"
             )
-            self._takeovers[partition] = task
+            self._steps[partition] = task
             task.add_done_callback(self._on_ended)
 
-    def _cancel_takeovers(self) -> None:
-        takeovers, self._takeovers = self._takeovers, {}
-        for task in (*takeovers.values(), *self._offset_reads):
+    def _cancel_steps(self) -> None:
+        steps, self._steps = self._steps, {}
+        for task in (*steps.values(), *self._offset_reads):
             task.cancel()
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_fatal_error(error)
 
-    async def _take_over(
+    async def _assign(
         self, partition: int, offsets: asyncio.Task[GroupOffsets], after: float
     ) -> None:
         await asyncio.sleep(after)
@@ -435,7 +435,7 @@ class PartitionAssignment:
                 f"partition {partition} is restored, and Faust has not resumed its streams within "
                 f"{STREAMS_SECONDS:g} s"
             ) from error
-        await self._own(partition, claim, await asyncio.shield(offsets))
+        await self._on_restored(partition, claim, await asyncio.shield(offsets))
 
     async def _claim(self, partition: int) -> int:
         """Shut out every earlier writer of a partition; the offset of the claim."""
@@ -461,7 +461,7 @@ class PartitionAssignment:
                 log.info("the group's offsets cannot be read now: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _own(self, number: int, claim: int, group: GroupOffsets) -> None:
+    async def _on_restored(self, number: int, claim: int, group: GroupOffsets) -> None:
         database = self._restores.databases.of(number)
         summary = await self._restores.summarize(number)
         known = decode_positions(database.get(POSITION_KEY))
@@ -485,7 +485,7 @@ class PartitionAssignment:
             )
             for spec in CONSUMED_TOPICS
         }
-        await self._seek(number, starts)
+        await self._seek_to_positions(number, starts)
         # from here on without a pause: a rebalance cannot come in between
         owned = OwnedPartition(
             number,
@@ -510,7 +510,7 @@ class PartitionAssignment:
         for first, end in self._restores.of(number).pop_lost_ranges():
             await self._lost.report(owned, CHANGELOG, first, end)
 
-    async def _seek(self, number: int, starts: Mapping[str, int]) -> None:
+    async def _seek_to_positions(self, number: int, starts: Mapping[str, int]) -> None:
         """Send the consumer to where each topic of a partition is read on.
 
         Raises:
@@ -539,7 +539,7 @@ def source_position(
     *,
     first_claim: bool,
 ) -> SourcePosition:
-    """How far a source partition is in the facts.
+    """The offset up to which a source partition is applied to the facts.
 
     Args:
         topic: the source topic.
@@ -574,7 +574,7 @@ def source_position(
 
 
 def start_offset(committed: int | None, beginning: int, position: SourcePosition | None) -> int:
-    """Where a partition is read on.
+    """The offset at which reading a partition goes on.
 
     The position in the changelog decides. The group's commit is only ever followed backwards, and
     not before the log's beginning: reading records again changes nothing.

@@ -1,4 +1,4 @@
-"""Which worker owns which partitions: those that hold their state first, evenly otherwise.
+"""Assigns partitions to workers: evenly, and first to those that have their state on disk.
 
 Every worker says, when it joins the group, how much of which partitions' changelogs it holds.
 The group's leader shares the partitions out evenly, each to the worker that holds the most of it
@@ -76,7 +76,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
         return "store-uptime"
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        """What this worker tells the group's leader."""
+        """The copies of this worker, for the group's leader."""
         held = {str(partition): list(copy) for partition, copy in self._held().items()}
         return ConsumerProtocolMemberMetadata(
             _VERSION, sorted(topics), orjson.dumps({"held": held})
@@ -103,7 +103,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
         }
 
     def on_assignment(self, assignment: Any) -> None:
-        """Take note of the copies that this worker shall keep."""
+        """Set the partitions of which this worker follows the changelog."""
         self._on_standby(_standby_in(assignment.user_data))
 
 

@@ -1,4 +1,8 @@
-"""Faust's consumer, with our own word on what is committed and visible, and in what portions."""
+"""Faust's consumer, changed in three ways.
+
+It commits the offsets of `CommitTracker`, it reads committed records only, and it hands the records
+of the source topics to the agents in chunks.
+"""
 
 from __future__ import annotations
 
@@ -30,25 +34,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 50
-"""How long the broker holds a fetch for which it has nothing.
+"""Milliseconds that the broker waits for records before it answers a fetch without any.
 
-aiokafka has one fetch on its way, for the partitions of which it holds no record: one that is
-consumed meanwhile waits until that fetch is back."""
+aiokafka has one fetch in flight, for the partitions of which it holds no record: a partition that
+is consumed meanwhile waits until that fetch is answered.
+"""
 
 EMPTY_SECONDS: Final = 10.0
-"""A rebalance or a stop waits so long for the events in hand."""
+"""Seconds that a rebalance or a stop waits for the events in flight."""
 
 _LOGGER: Final = logging.getLogger("faust.consumer")
 """A subclass logs under its own module otherwise, where its chatter would count as ours."""
 
 
-_IN_RUNS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
+_CHUNKED_TOPICS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)
 
 
 class ChunkMessage(ConsumerMessage):
-    """What Faust takes for a message: a run of records, at the offset of the last one.
+    """A chunk of records as one of Faust's messages, at the offset of the last record.
 
-    A range of offsets that cannot be read is a record of a run, and of request topics a run.
+    A range of offsets that cannot be read is one record of a chunk; of a request topic it is a
+    chunk of its own.
     """
 
     __slots__ = ("records",)
@@ -72,20 +78,20 @@ class ChunkMessage(ConsumerMessage):
 
 
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """Hands out partitions and topics in turn, as Faust does, the sources in runs of records."""
+    """Hands out partitions and topics in turn, as Faust does; the sources in chunks of records."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Records, and runs of records."""
-        in_runs = {
-            tp: list(split_into_chunks(fetched)) if tp.topic in _IN_RUNS else _single(fetched)
+        """Iterate over records, and chunks of records."""
+        chunks = {
+            tp: list((split_into_chunks if tp.topic in _CHUNKED_TOPICS else _single)(fetched))
             for tp, fetched in records.items()
         }
-        each: Iterator[tuple[TP, Any]] = super().iterate(in_runs)
+        each: Iterator[tuple[TP, Any]] = super().iterate(chunks)
         return each
 
 
 def _single(records: Iterable[Any]) -> list[Any]:
-    """Records one by one; only a run can carry a range that cannot be read."""
+    """The records one by one; only a chunk can carry a range that cannot be read."""
     return [
         RecordChunk([record]) if isinstance(record, UnreadableRecords) else record
         for record in records
@@ -93,7 +99,7 @@ def _single(records: Iterable[Any]) -> list[Any]:
 
 
 class _ActivePartitionsFilter:
-    """The partitions to fetch from as they are when it is asked, and never all of them.
+    """The partitions to fetch from at this moment; it never means all of them.
 
     aiokafka takes an empty set for no filter. While all partitions are
     restored none is active: a fetch that was waiting then took what was there, Faust threw it
@@ -111,7 +117,7 @@ class _ActivePartitionsFilter:
 
 
 class ConsumerThread(AIOKafkaConsumerThread):
-    """Reads what is there to stay, and takes a commit that fails for no reason to end."""
+    """Reads committed records only, and does not end when a commit fails."""
 
     logger = _LOGGER
 
@@ -169,14 +175,14 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
 
 class UptimeConsumer(Consumer):
-    """Commits what `CommitTracker` says, and reads a partition only when its facts are restored.
+    """Commits the offsets of `CommitTracker`, and reads a partition when its facts are restored.
 
     Args:
         transport: Faust's.
-        commit_tracker: where the agents take their events.
+        commit_tracker: tracks the events of the agents.
         assignor: shares the partitions out in the group.
         leave: gives this worker's place in the group up; called in the consumer's thread.
-        on_drained: called when nothing is in flight any more, before partitions are given up.
+        on_drained: called when nothing is in flight any more, before partitions are revoked.
         arguments: Faust's own.
     """
 
@@ -209,7 +215,7 @@ class UptimeConsumer(Consumer):
         return super()._to_message(tp, record)
 
     def ack(self, message: Any) -> bool:
-        """Faust is done with a message, whether it was processed or skipped."""
+        """Acknowledge a message to Faust, whether it was processed or skipped."""
         if message.acked:
             return False
         message.acked = True
@@ -226,10 +232,10 @@ class UptimeConsumer(Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Hold partitions that Faust lets come: `fetch_partition` does, one after the other.
+        """Keep the partitions paused that Faust resumes; `fetch_partition` resumes each of them.
 
-        Faust resumes everything at the end of a rebalance. A partition here is read from the
-        moment on at which its facts are restored and its position is set.
+        Faust resumes everything at the end of a rebalance. A partition here is read when its facts
+        are restored and its position is set.
         """
         self._held |= set(tps)
 
@@ -240,14 +246,14 @@ class UptimeConsumer(Consumer):
         super().resume_partitions(released)
         self._fetchable.set()
 
-    def hold_partition(self, partition: int) -> None:
-        """Fetch no more from a partition until it is released again."""
+    def pause_partition(self, partition: int) -> None:
+        """Fetch no more from a partition until `fetch_partition` is called for it."""
         stopped = {tp for tp in self.assignment() if tp.partition == partition}
         self.pause_partitions(stopped)
         self._held |= stopped
 
     async def perform_seek(self) -> None:
-        """Leave all positions alone: each one is set when its partition's facts are restored."""
+        """Set no position: each one is set when its partition's facts are restored."""
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seek in the consumer's own thread.
@@ -281,8 +287,10 @@ class UptimeConsumer(Consumer):
         """
 
     async def wait_empty(self) -> None:
-        """Wait for the events in hand, but not for ever: what a lost broker does not take in time
-        is not committed, and comes again.
+        """Wait for the events in flight, but not for ever.
+
+        Events whose records a lost broker does not acknowledge in time are not committed: they are
+        read again.
         """
         try:
             async with asyncio.timeout(EMPTY_SECONDS):
@@ -294,8 +302,8 @@ class UptimeConsumer(Consumer):
         await self._on_drained()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
-        taken = (TP(*partition) for partition in self._commit_tracker.partitions())
-        return [tp for tp in taken if topics is None or tp in topics or tp.topic in topics]
+        tracked = (TP(*partition) for partition in self._commit_tracker.partitions())
+        return [tp for tp in tracked if topics is None or tp in topics or tp.topic in topics]
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._commit_tracker.offset(TopicPartition(*tp))
@@ -314,4 +322,4 @@ class UptimeConsumer(Consumer):
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Holes in the offsets need no books: see `OffsetTracker`."""
+        """Do nothing: `OffsetTracker` needs no list of the gaps in the offsets."""

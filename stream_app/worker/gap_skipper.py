@@ -1,9 +1,9 @@
 """Accounts for source offsets that no record was handed out for.
 
-A report waits until the next offset to apply has reached the end of the log. An offset without a
-record is never handed out, so whoever waits for it would wait until the deadline: a partition
-that rests below its end is looked at. And nothing is applied beyond offsets that are not known to
-be empty: a record that was missed is read again, and one that the log has lost is told.
+A report waits until the next offset to apply has reached the end offset of the log. An offset
+without a record is never handed out, so a report would wait for it until its deadline: a partition
+that rests below its end offset is inspected. And nothing is applied beyond offsets that are not
+known to be empty: a record that was missed is read again, and a lost one is reported.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.5
-"""A partition that is behind and did not move for so long is looked at."""
+"""Seconds after which a partition that is behind and does not move is inspected."""
 
 
 class LostInput:
-    """Tells what the log lost: in the log, as a dead letter, and on all later reports.
+    """Reports lost records: in the log, as a dead letter, and in all later reports.
 
     Args:
-        publisher: where dead letters go.
+        publisher: sends the dead letters.
         metrics: counts the lost offsets.
         clock: the wall clock in µs.
     """
@@ -55,11 +55,11 @@ class LostInput:
         self._clock = clock
 
     async def report(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
-        """Tell that the records `[first, end)` of a topic are gone, unless that is told already."""
-        for told in owned.lost:
-            if told.topic == topic and told.first <= first < told.end:
+        """Report that the records `[first, end)` of a topic are lost, unless that was reported."""
+        for known in owned.lost:
+            if known.topic == topic and known.first <= first < known.end:
                 # the log may have lost more since
-                first = told.end
+                first = known.end
         if first >= end:
             return
         reason = (
@@ -72,7 +72,7 @@ class LostInput:
             "partition": owned.number,
             "offset": first,
         }
-        # the letter first: a crash in between tells it once more, under the same key
+        # the dead letter first: a crash in between sends it once more, under the same key
         await asyncio.shield(
             await self._publisher.publish_dead_letter(DeadLetter(source, reason, None))
         )
@@ -87,10 +87,10 @@ class GapSkipper:
     """Moves resting partitions over offsets without a record, and checks gaps before records.
 
     Args:
-        owned_partitions: knows how far each partition is, and is told where it goes on.
-        highwaters: asked how far the source topics reach.
-        gaps: looks at ranges of offsets.
-        lost: tells what is gone.
+        owned_partitions: knows the position of each partition, and skips the gaps.
+        highwaters: reads the end offsets of the source topics.
+        gaps: inspects ranges of offsets.
+        lost: reports lost records.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class GapSkipper:
         self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.skip_gaps)
 
     async def start(self) -> None:
-        """Begin to watch.
+        """Start to inspect.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -117,12 +117,12 @@ class GapSkipper:
         self._task.start()
 
     async def stop(self) -> None:
-        """Stop watching."""
+        """Stop inspecting."""
         await self._task.stop()
         await self._gaps.stop()
 
     async def skip_gaps(self) -> None:
-        """Move every partition over a gap that it has stood before since the last look.
+        """Move every partition over a gap that it has rested before since the last call.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -148,21 +148,21 @@ class GapSkipper:
                 self._owned_partitions.skip_gap(partition, first, reached)
 
     async def find_missed_record(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
-        """Whether a record may be applied, after all that comes before it.
+        """Find a record that was missed before another one.
 
         Args:
             owned: the partition.
             topic: the source topic.
-            first: the record's offset.
+            first: the offset of the record that was handed out.
 
         Returns:
-            None: it may; else the offset of a record that has to be read before it.
+            the offset of a record that has to be read first; None: there is none.
         """
         gap = owned.gap_before(topic, first)
         partition = TopicPartition(topic, owned.number)
         while gap is not None:
             try:
-                found = (await self._gaps.inspect({partition: gap}))[partition]
+                inspected = (await self._gaps.inspect({partition: gap}))[partition]
             except BrokerUnavailableError as error:
                 log.warning("%s/%d waits before offset %d: %s", topic, owned.number, first, error)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -171,7 +171,7 @@ class GapSkipper:
                 continue
             if owned.revoked.is_set():
                 return None
-            if found.lost_end > gap[0]:
-                await self._lost.report(owned, topic, gap[0], found.lost_end)
-            return None if found.next_offset >= first else found.next_offset
+            if inspected.lost_end > gap[0]:
+                await self._lost.report(owned, topic, gap[0], inspected.lost_end)
+            return None if inspected.next_offset >= first else inspected.next_offset
         return None

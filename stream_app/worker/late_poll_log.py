@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 60.0
+"""Seconds between two lines."""
 
 
 class LatePollLog:
@@ -28,7 +29,7 @@ class LatePollLog:
         self._polls = 0
 
     def warn(self, late: Sequence[tuple[Any, str, int]]) -> None:
-        """Take in records, why they are refused, and how many polls they hold; not empty."""
+        """Count late records, each with its reason and number of polls; at least one."""
         self._records += len(late)
         self._polls += sum(count for _, _, count in late)
         now = self._monotonic()

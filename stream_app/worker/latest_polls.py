@@ -1,7 +1,7 @@
-"""Telling the newest poll of every store, for whoever shows the fleet as it is now.
+"""Publishes the newest poll of every store, for views of the fleet as it is now.
 
-It is derived from the table: a new owner of a partition tells all of it again, so a crash loses
-nothing. A store that reports often is told as it is at each round, not poll by poll.
+The newest polls are derived from the facts table: a new owner of a partition publishes all of them
+again, so a crash loses nothing. Of a store with many polls each batch has the newest one only.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from stream_app.worker.publisher import Publisher
 
 BATCH_SECONDS: Final = 0.25
+"""Pause between two batches in seconds."""
 
 MAX_BATCH_STORES: Final = 1_250
-"""That are told in one round; the others wait for the next one."""
+"""Most stores whose newest poll is published in one batch; the others wait for the next one."""
 
 
 class LatestPollPublisher:
-    """What is known, and what of it was not told yet.
+    """Knows the newest poll of every store of the owned partitions, and publishes what is new.
 
     Args:
-        publisher: where it is told.
+        publisher: sends the records.
     """
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._known: dict[int, dict[bytes, int]] = {}
-        # ordered: who waits longest is told first
+        # ordered: the store that waits longest is published first
         self._pending: dict[tuple[int, bytes], None] = {}
         self._task = PeriodicTask("latest-polls", BATCH_SECONDS, self._publish_batch)
 
@@ -46,12 +47,12 @@ class LatestPollPublisher:
         await self._task.stop()
 
     def adopt(self, partition: int, known: dict[bytes, int]) -> None:
-        """Begin with what the table has of a partition: each store's newest poll, packed."""
+        """Start with the facts of a partition: each store's newest poll, packed."""
         self._known[partition] = known
         self._pending |= dict.fromkeys((partition, store) for store in known)
 
     def record_polls(self, partition: int, polls: Mapping[bytes, int]) -> None:
-        """Note polls that are in the table now: of each store the newest one of some."""
+        """Record polls that are in the table now: the newest of the new polls of each store."""
         known = self._known.get(partition)
         if known is None:
             return
@@ -62,7 +63,7 @@ class LatestPollPublisher:
                 self._pending[partition, store] = None
 
     def remove(self, partition: int, stores: Iterable[bytes]) -> int | None:
-        """Forget the newest polls of stores whose polls were taken back, and tell so at once.
+        """Forget the newest polls of stores whose polls were removed, and publish that at once.
 
         Returns:
             µs of the newest poll of all that was forgotten; None: there was none.
@@ -87,7 +88,7 @@ class LatestPollPublisher:
         return self._known.get(partition, {}).get(store)
 
     def revoke(self, partition: int) -> None:
-        """Know nothing of a partition any more: it may be somebody else's now."""
+        """Forget a partition: it may be another worker's now."""
         known = self._known.pop(partition, {})
         for store in known:
             self._pending.pop((partition, store), None)
@@ -95,11 +96,11 @@ class LatestPollPublisher:
     async def _publish_batch(self) -> None:
         for _ in range(min(MAX_BATCH_STORES, len(self._pending))):
             if not self._pending:
-                # given up meanwhile
+                # revoked meanwhile
                 return
             partition, store = next(iter(self._pending))
             del self._pending[partition, store]
-            # asked for when it goes out: it may be taken back while it waits
+            # read when it is sent: it may be removed while it waits
             await self._publisher.publish_latest_poll(
                 store, partial(self._poll_of, partition, store)
             )

@@ -1,7 +1,7 @@
-"""Which partitions this worker owns, what it knows of each, and telling the others.
+"""The partitions that this worker owns, and their watermarks.
 
-A partition is owned from the end of its restore until the next rebalance begins. What is
-kept here is derived: after any crash or move it is read again from the table.
+A partition is owned from the end of its restore until the next rebalance begins. Everything here is
+derived from the facts table: after a crash or a move it is read from there again.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from stream_app.worker.publisher import Publisher
 
 WATERMARK_SECONDS: Final = 0.02
-"""Watermarks that moved are told after this long: many records share one."""
+"""Seconds after which watermarks that moved are published: many records share one."""
 
 POSITION_SECONDS: Final = 1.0
-"""Source positions that moved are written to the changelog this often."""
+"""Seconds between two writes of source positions to the changelog."""
 
 
 class PartitionFacts(Protocol):
@@ -54,19 +54,19 @@ class PartitionFacts(Protocol):
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """What is known of one owned partition.
+    """One owned partition: its facts, and values that are derived from them.
 
     Attributes:
         number: the partition.
         facts: its facts, read and written while it is open in this worker.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
-        bucket_kinds: the kinds of buckets that its stores had when it was taken over.
-        offset_trackers: what is applied, by source topic.
+        bucket_kinds: the kinds of buckets that its stores had when it was adopted.
+        offset_trackers: the applied offsets, by source topic.
         positions: the source positions that its changelog holds.
         lost: source records that were deleted from the log before they were applied.
-        newest_polls: of each of its stores the newest poll in the table, packed.
-        removals: of the stores whose polls were taken back the record that did so last.
+        newest_polls: the newest poll of each of its stores in the table, packed.
+        removals: the last removal of the polls of each store that had one.
         moved: set when `applied` changes.
         revoked: set when the partition is no longer owned.
     """
@@ -114,11 +114,11 @@ class OwnedPartition:
         return self.offset_trackers[topic].position
 
     def start(self, topic: str, first: int, end: int) -> None:
-        """Note that records are in hand: nothing from the first on counts as applied."""
+        """Start to apply records: nothing from the first on counts as applied."""
         self.offset_trackers[topic].start(first, end)
 
     def gap_before(self, topic: str, first: int) -> tuple[int, int] | None:
-        """The offsets between what was taken last and a record; None: there are none."""
+        """The offsets between the last record that was started and this one; None: no gap."""
         expected = self.offset_trackers[topic].next_offset
         return (expected, first) if first > expected else None
 
@@ -127,9 +127,9 @@ class OwnedPartitions:
     """The owned partitions of this worker.
 
     Args:
-        progress: this process's view of all watermarks.
-        publisher: where watermarks and store records go.
-        latest: told of the newest poll of every store that is taken over.
+        progress: the applied offsets of all partitions, as this process sees them.
+        publisher: sends watermarks and store records.
+        latest: publishes the newest poll of every store of an adopted partition.
         commit_tracker: knows up to which source offset everything is in Kafka.
     """
 
@@ -195,10 +195,10 @@ class OwnedPartitions:
             gone: the stores of which nothing stands any more.
         """
         # A crash may have come between a store's first fact and its registration, or between the
-        # last one that was taken back and the end of it
+        # removal of the last one and the end of its registration
         self._publisher.register_stores(partition.stores)
         self._publisher.unregister_stores(gone)
-        # the same one: what is noted there is known here
+        # the same dictionary: polls that are recorded there are known here
         partition.newest_polls = latest
         self._latest.adopt(partition.number, latest)
         self._latest.remove(
@@ -209,17 +209,17 @@ class OwnedPartitions:
             self._advance(partition, topic)
 
     async def publish_restore_status(self, status: RestoreStatus) -> None:
-        """Tell all processes how far the restore of a partition is that is not owned yet."""
+        """Publish the progress of the restore of a partition that is not owned yet."""
         await self._publisher.publish_restore_status(status)
 
     def record_applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
-        """Note what is in the table now.
+        """Record changes that are in the table now.
 
         Args:
             partition: one that is owned.
-            stores: those that are named; new ones are registered.
+            stores: the stores that were named; new ones are registered.
             newest_poll: µs of the newest poll of all.
         """
         new = [store for store in stores if store not in partition.stores]
@@ -230,24 +230,24 @@ class OwnedPartitions:
             partition.newest_poll = newest_poll
 
     def record_removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
-        """Note the stores of which nothing stands any more."""
+        """Record the stores that have no fact any more."""
         if stores:
             partition.stores.difference_update(stores)
             self._publisher.unregister_stores(stores)
 
     def store_count(self) -> int:
-        """How many stores there are, those of other workers as far as is known now."""
+        """The number of stores; those of other workers as far as they are known now."""
         here = sum(len(partition.stores) for partition in self._owned.values())
         return here + self._progress.stores_elsewhere(self._owned)
 
     def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
-        """Note that the records that began at an offset need nothing more here."""
+        """Complete the records that were started at an offset."""
         if self._owned.get(partition.number) is partition:
             partition.offset_trackers[topic].complete(offset)
             self._advance(partition, topic)
 
     def idle_offsets(self) -> dict[TopicPartition, int]:
-        """The next offset of every owned source partition of which no record is in hand."""
+        """The next offset of every owned source partition that has no record in flight."""
         return {
             TopicPartition(topic, number): offset_tracker.position
             for number, partition in self._owned.items()
@@ -282,8 +282,8 @@ class OwnedPartitions:
     def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
         """Write how far the sources are in the changelog, behind the facts that they led to.
 
-        The group's committed offsets may expire, or be set by hand. These cannot: whoever owns
-        the partition next reads on from here, whatever the group says.
+        The group's committed offsets may expire, or be set by hand. These cannot: the next owner
+        of the partition reads on from here, whatever the group says.
 
         Returns:
             the batches that were written to; none where nothing moved.

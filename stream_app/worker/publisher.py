@@ -1,4 +1,4 @@
-"""What the worker publishes besides its table: dead letters, results, stores, watermarks."""
+"""Publishes all records of the worker but its facts: dead letters, results, stores, watermarks."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
     from stream_app.worker.metrics import WorkerMetrics
 
-WAITING_BYTES: Final = 16 << 20
-"""Of one partition, that may wait for the broker before another record is taken."""
+MAX_WAITING_BYTES: Final = 16 << 20
+"""Bytes of one partition that may wait for the broker before another record is accepted."""
 
 
 class Publisher:
-    """One producer, and the form of every record that goes out through it.
+    """Encodes the worker's records and sends them with one producer.
 
-    Methods that return a future do not wait for the broker: it is done when the broker holds
-    the record. Others share it: it must not be cancelled.
+    A future that a method returns is done when the broker has acknowledged the record. The records
+    of a batch share it: it must not be cancelled.
 
     Args:
         settings: how to reach the broker.
@@ -85,10 +85,12 @@ class Publisher:
         if self._producer is not None:
             await stop(self._producer, self._batches and self._batches.flush)
 
-    async def publish_dead_letter(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
-        """Keep what was refused; of a record that was compressed from more, the beginning."""
-        self._metrics.dead_letter(letter)
-        return await self._send(DEAD_LETTERS, bounded_dead_letter(letter), dead_letter_key(letter))
+    async def publish_dead_letter(self, dead_letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
+        """Publish a dead letter; of an original that is too large, only the beginning."""
+        self._metrics.dead_letter(dead_letter)
+        return await self._send(
+            DEAD_LETTERS, bounded_dead_letter(dead_letter), dead_letter_key(dead_letter)
+        )
 
     async def forward(
         self,
@@ -98,51 +100,51 @@ class Publisher:
         value: bytes | None,
         headers: Sequence[Header] = (),
     ) -> asyncio.Future[BatchMetadata]:
-        """Send a record to the partition whose owner can do something about it.
+        """Forward a record to the partition whose owner can apply it.
 
         Raises:
             MessageSizeTooLargeError: it came compressed, and is too large by itself.
         """
-        await self._batches.wait_for_capacity(topic, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(topic, partition, MAX_WAITING_BYTES)
         return self._add(topic, partition, key.encode(), value, headers)
 
     async def publish_report_event(
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
     ) -> asyncio.Future[BatchMetadata]:
-        """Tell a report's status, or rows of it; all of one report in one partition."""
+        """Publish a report's status, or rows of it; all of one report go to one partition."""
         return await self._send(
             topic, encode_event(event), event_key(event), beside=event.report_id.encode()
         )
 
     async def publish_latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
-        """Tell the newest poll of a store, as the table packs it.
+        """Publish the newest poll of a store.
 
         Args:
             store: the store.
-            newest: asked when there is room; None: there is nothing to tell any more.
+            newest: returns the packed poll when there is capacity for it; None: there is none.
         """
         store_id = str(UUID(bytes=store))
         key = store_id.encode()
         partition = self._partition(LATEST_POLLS, key)
-        await self._batches.wait_for_capacity(LATEST_POLLS.name, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(LATEST_POLLS.name, partition, MAX_WAITING_BYTES)
         poll = newest()
         if poll is not None:
             value = encode_poll(store_id, poll >> 1, active=bool(poll & 1))
             self._add(LATEST_POLLS.name, partition, key, value)
 
     def publish_no_latest_poll(self, store: bytes) -> None:
-        """Tell that a store has no poll any more, before any watermark that comes later."""
+        """Publish that a store has no poll any more, before any watermark that comes later."""
         self._publish_before_watermarks(LATEST_POLLS, store, None)
 
     def register_stores(self, stores: Iterable[bytes]) -> None:
-        """Tell that stores exist; `tell` waits for it before any watermark that comes later."""
+        """Publish that stores exist, before any watermark that comes later."""
         for store in stores:
             self._publish_before_watermarks(
                 STORES, store, encode_store(StoreRecord(str(UUID(bytes=store))))
             )
 
     def unregister_stores(self, stores: Iterable[bytes]) -> None:
-        """Tell that stores do not exist any more, before any watermark that comes later."""
+        """Publish that stores do not exist any more, before any watermark that comes later."""
         for store in stores:
             self._publish_before_watermarks(STORES, store, None)
 
@@ -171,7 +173,7 @@ class Publisher:
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
 
     async def publish_restore_status(self, status: RestoreStatus) -> None:
-        """Publish how far a restore is."""
+        """Publish the progress of a restore."""
         await self._send(WATERMARKS, encode_restore(status), restore_key(status))
 
     async def _send(
@@ -179,7 +181,7 @@ class Publisher:
     ) -> asyncio.Future[BatchMetadata]:
         """Send a record to its key's partition, or to that of another key's records."""
         partition = self._partition(topic, key if beside is None else beside)
-        await self._batches.wait_for_capacity(topic.name, partition, WAITING_BYTES)
+        await self._batches.wait_for_capacity(topic.name, partition, MAX_WAITING_BYTES)
         return self._add(topic.name, partition, key, value)
 
     def _partition(self, topic: TopicSpec, key: bytes) -> int:

@@ -1,7 +1,7 @@
-"""Runs of records: those of one partition that are handed out as one event.
+"""Chunks of records: consecutive records of one partition that an agent gets as one event.
 
-Handing a record from Faust's consumer to its agent costs about a tenth of a millisecond, whatever
-the record; a run costs that once.
+Handing one event from Faust's consumer to its agent costs about a tenth of a millisecond, for a
+single record as for a chunk.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_CHUNK_RECORDS: Final = 2_000
-"""Records that are applied without looking at anything else: some 20 ms. In a backlog a store has
-several of so many, which are one write."""
+"""Most records of one chunk: they are applied in about 20 ms, in which nothing else runs.
+
+In a backlog a store has several records in a chunk, which are one write.
+"""
 
 MAX_CHUNK_BYTES: Final = 262_144
-"""Of values, likewise; a single record may have more."""
+"""Most bytes of the values of one chunk; a single record may have more."""
 
 
 class RecordChunk:
@@ -29,7 +31,7 @@ class RecordChunk:
 
 
 def split_into_chunks(records: Sequence[Any]) -> Iterator[RecordChunk]:
-    """The records of a partition in the order of their offsets, in runs."""
+    """The records of a partition in the order of their offsets, in chunks."""
     start = size = 0
     for number, record in enumerate(records):
         length = len(record.value or b"")

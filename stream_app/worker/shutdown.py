@@ -1,4 +1,4 @@
-"""How a worker ends: state survives any end, so nothing is worth hanging for."""
+"""Ends a worker: its state survives any end, so no step of a shutdown may take for ever."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from stream_app.errors import StoreUptimeError
 log = logging.getLogger(__name__)
 
 CRASH_SECONDS: Final = 5.0
-"""A worker that failed leaves the group and its databases in order if it can do so by then."""
+"""Seconds that a worker with a fatal error has to leave the group and to close its databases."""
 
 STOP_SECONDS: Final = 25.0
-"""One that is asked to stop has longer, to commit what is in hand."""
-
+"""Seconds that a worker has which is asked to stop: it also commits what is in flight."""
 
 _LIBRARIES: Final = ("aiokafka", "asyncio", "faust", "mode")
-"""Once the cause is told, their pages about torn connections and tasks tell nothing more."""
+"""Libraries that log nothing more once the cause is logged: it would be its consequences."""
 
 _SILENT: Final = logging.CRITICAL + 1
 
 
 class FatalErrorHandler:
-    """Ends the worker with an error; the first one is told, further ones follow from it.
+    """Ends the worker with an error; it logs the first error, since further ones follow from it.
 
     Args:
         app: the Faust app.
@@ -40,11 +39,11 @@ class FatalErrorHandler:
 
     @property
     def triggered(self) -> bool:
-        """Whether the worker ends because of an error that was told."""
+        """True if the worker ends because of an error that is in the log."""
         return bool(self._crashes)
 
     def __call__(self, error: BaseException) -> None:
-        """Say in one line what happened, and begin to end."""
+        """Log in one line what happened, and start to end the worker."""
         if not self._crashes:
             expected = isinstance(error, StoreUptimeError | ProducerFenced)
             log.error("this worker ends: %s", describe(error), exc_info=None if expected else error)
@@ -65,7 +64,10 @@ class ExitWatchdog:
         self._unread: int | None = None
 
     def arm(self, seconds: float) -> None:
-        """Begin to count, the first time; tasks that die with the interpreter come here again."""
+        """End the process after some seconds; only the first call counts.
+
+        Tasks that die with the interpreter call this again.
+        """
         if self._unread is None:
             # it would print where every thread is, below the line that says why
             self._unread = os.open(os.devnull, os.O_WRONLY)
@@ -73,13 +75,13 @@ class ExitWatchdog:
 
 
 def exit_immediately() -> None:
-    """End without any clean-up, which has nothing to do that matters and may hang."""
+    """End the process without any clean-up, which nothing depends on and which may hang."""
     logging.shutdown()
     os._exit(1)
 
 
 def describe(error: BaseException) -> str:
-    """One line that says what happened, for whoever reads the log."""
+    """Describe a fatal error in one line for the log."""
     if isinstance(error, ProducerFenced):
         return (
             "another worker has taken over its partitions while it was paused or cut off; "

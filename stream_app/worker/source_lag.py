@@ -1,4 +1,4 @@
-"""How far this worker is behind its source topics, looked up when somebody asks for the metrics."""
+"""The lag of this worker behind its source topics, looked up when the metrics are asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 3.0
-"""A scrape waits no longer than this for the broker; it answers without the lag then."""
+"""Seconds that a request for the metrics waits for the broker; then it has no lag."""
 
 _US_PER_SECOND: Final = 1_000_000
 
@@ -36,8 +36,8 @@ class SourceLags:
 
     Args:
         settings: how to reach the broker.
-        owned_partitions: tells which partitions this worker owns, and what is applied of each.
-        highwaters: asked how far the source topics reach.
+        owned_partitions: the partitions that this worker owns, with their applied offsets.
+        highwaters: reads the end offsets of the source topics.
         clock: the wall clock in µs.
     """
 
@@ -52,33 +52,33 @@ class SourceLags:
         self._owned_partitions = owned_partitions
         self._highwaters = highwaters
         self._clock = clock
-        self._found: dict[TopicPartition, SourceLag] = {}
+        self._lags: dict[TopicPartition, SourceLag] = {}
         self._append_times: dict[TopicPartition, tuple[int, int]] = {}
 
-    def found(self) -> Mapping[TopicPartition, SourceLag]:
-        """The lags that the last look found; none where the broker did not answer it."""
-        return self._found
+    def lags(self) -> Mapping[TopicPartition, SourceLag]:
+        """The lags that were looked up last; none where the broker did not answer."""
+        return self._lags
 
-    async def look(self) -> None:
-        """Look the lags up; when the broker does not answer in time there are none."""
+    async def update(self) -> None:
+        """Look the lags up; where the broker does not answer in time there are none."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                found = await self._look()
+                lags = await self._look_up()
         except (BrokerUnavailableError, TimeoutError) as error:
             log.debug("the lag is not known now: %s", error or "no answer in time")
-            found = {}
-        self._found = found
+            lags = {}
+        self._lags = lags
 
-    async def _look(self) -> dict[TopicPartition, SourceLag]:
+    async def _look_up(self) -> dict[TopicPartition, SourceLag]:
         applied = self._applied()
         ends = await self._highwaters.ask(applied) if applied else {}
         # records that were applied while the broker answered may lie behind the end it told
         records = {place: max(ends[place] - applied[place], 0) for place in applied}
         waiting = {place: applied[place] for place, count in records.items() if count}
-        taken_at = await self._append_times_of(waiting)
+        append_times = await self._append_times_of(waiting)
         now = self._clock()
         return {
-            place: SourceLag(count, _age(now, taken_at.get(place)) if count else 0.0)
+            place: SourceLag(count, _age(now, append_times.get(place)) if count else 0.0)
             for place, count in records.items()
         }
 
@@ -113,16 +113,16 @@ class SourceLags:
             try:
                 # offsets that no record has, at the end of a partition, have no time either
                 async with asyncio.timeout(ANSWER_SECONDS / (len(SOURCE_TOPICS) + 1)):
-                    found = await first_records(self._settings, spec.name, offsets)
+                    records = await first_records(self._settings, spec.name, offsets)
             except TimeoutError:
                 continue
-            for partition, record in found.items():
+            for partition, record in records.items():
                 self._append_times[TopicPartition(spec.name, partition)] = (
                     offsets[partition],
                     record.timestamp * 1000,
                 )
-        return {place: taken for place, (_, taken) in self._append_times.items()}
+        return {place: append_time for place, (_, append_time) in self._append_times.items()}
 
 
-def _age(now: int, taken: int | None) -> float | None:
-    return None if taken is None else max(now - taken, 0) / _US_PER_SECOND
+def _age(now: int, append_time: int | None) -> float | None:
+    return None if append_time is None else max(now - append_time, 0) / _US_PER_SECOND

@@ -34,7 +34,7 @@ from stream_app.worker.facts.keys import (
     decode_fact,
     encode_fact,
     encode_polls_removal,
-    encode_taken_back,
+    encode_removed,
     store_key,
 )
 
@@ -191,7 +191,7 @@ class ChunkWriter:
                 continue
             if content is None:
                 result.retracted.add(store)
-                result.put(store + tag, encode_taken_back(revision))
+                result.put(store + tag, encode_removed(revision))
             else:
                 result.stores.add(store)
                 result.put(store + tag, encode_fact(revision, content))

@@ -108,7 +108,7 @@ class FactsDatabase:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """How much of the changelog the database holds; a damaged one is removed and empty.
+        """The place in the changelog that the database has; a damaged one is removed and empty.
 
         Raises:
             TableError: the database cannot be opened or read.

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER: Final = "facts"
 _EARLIER_DATABASES: Final = "v1/tables/*.db"
-"""Where Faust kept the tables of earlier versions of this product."""
+"""The tables that earlier versions of this product had in Faust's folder."""
 
 
 class FactsDatabases:
@@ -46,7 +46,7 @@ class FactsDatabases:
             return
         for folder in sorted(self._folder.iterdir()):
             if folder.name.isdigit():
-                # how far each one is decides who is assigned what
+                # the group's leader assigns partitions by these checkpoints
                 with suppress(TableError):
                     _ = self.of(int(folder.name)).checkpoint
 

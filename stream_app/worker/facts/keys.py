@@ -1,13 +1,13 @@
 """The keys and values of the facts table, and of its changelog.
 
-Hours or a zone that were taken back stay as a fact without content, and the removal of polls as
-one of its own: what is older and comes later must find them.
+Removed hours and a removed timezone stay as a fact without content, and the removal of polls is a
+fact of its own: an older record that comes later must find them.
 
 A fact's key is the store's 16 bytes, a tag, and for polls a slot:
 
     <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
     <store> z            time zone name (encode_fact)
-    <store> r            the record that took its polls back (encode_polls_removal)
+    <store> r            the record that removed its polls (encode_polls_removal)
     <store> c <slot>     the hot (0) or the warm (1) bucket of its polls   (domain.poll_buckets)
     <store> d <slot>     a cold bucket of polls
 
@@ -66,8 +66,8 @@ _POLL_BYTES: Final = 8
 _WITH_REVISION: Final = b"\xff"
 """The first byte of a fact that has a revision; no UTF-8 text, as a fact without one is, has it."""
 
-_TAKEN_BACK: Final = b"\xfe"
-"""The first byte of a fact that was taken back, of which the revision is all there is."""
+_REMOVED: Final = b"\xfe"
+"""The first byte of a removed fact, of which the revision is all there is."""
 
 
 class FactsReader(Protocol):
@@ -117,18 +117,18 @@ def encode_fact(revision: Revision, content: bytes) -> bytes:
     return _WITH_REVISION + encode_revision(revision) + content
 
 
-def encode_taken_back(revision: Revision) -> bytes:
-    """The value under the tag of such a fact when a record took it back."""
-    return _TAKEN_BACK + encode_revision(revision)
+def encode_removed(revision: Revision) -> bytes:
+    """The value under the tag of such a fact when a record removed it."""
+    return _REMOVED + encode_revision(revision)
 
 
 def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
-    """Read what `encode_fact` or `encode_taken_back` wrote, or a value of an earlier version.
+    """Read what `encode_fact` or `encode_removed` wrote, or a value of an earlier version.
 
     Returns:
         the revision, and the content; None for what is not there.
     """
-    if value is None or value[:1] not in (_WITH_REVISION, _TAKEN_BACK):
+    if value is None or value[:1] not in (_WITH_REVISION, _REMOVED):
         return None, value
     start = 1 + REVISION_BYTES
     content = value[start:] if value.startswith(_WITH_REVISION) else None
@@ -136,7 +136,7 @@ def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
 
 
 def encode_polls_removal(removal: PollsRemoval) -> bytes:
-    """The value under the tag of the record that took a store's polls back."""
+    """The value under the tag of the record that removed a store's polls."""
     return encode_fact(removal.revision, orjson.dumps([removal.append_time_ms, removal.topic_id]))
 
 
@@ -165,8 +165,8 @@ def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[
 def why_stray(key: bytes | None, value: bytes | None) -> str | None:
     """Why a changelog record is none of the table's own; None: it is one.
 
-    Whoever may write to the changelog can put any record there. Such a record is stepped over:
-    it must not end every worker that reads the partition back.
+    A client that may write to the changelog can write any record there. Such a record is skipped:
+    it must not end every worker that restores the partition.
     """
     if not key:
         return "it has no key"

@@ -1,4 +1,4 @@
-"""What a partition's changelog says of the partition itself: source positions, lost ranges."""
+"""Changelog records about the partition itself: source positions and lost ranges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LOST_RANGES: Final = 100
 
 
 class SourcePosition(NamedTuple):
-    """How far one source topic's partition is in the facts table.
+    """The offset up to which one source topic's partition is applied to the facts.
 
     Attributes:
         topic_id: the topic's id, since a topic made anew begins again at 0; empty: not known.

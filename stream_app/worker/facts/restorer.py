@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STALL_SECONDS: Final = 30.0
-"""A restore that reads nothing for so long, from brokers that answer, never ends."""
+"""Seconds without progress, from brokers that answer, after which a restore has failed."""
 
 _RETRY_SECONDS: Final = 0.2
 _IDLE_SECONDS: Final = 0.1
@@ -61,7 +61,7 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class RestoreProgress:
-    """How far a restore is, in changelog offsets.
+    """The progress of a restore, in changelog offsets.
 
     Attributes:
         start: the checkpoint at which it began.
@@ -85,7 +85,7 @@ class RestoreProgress:
 
 
 class Restorer:
-    """Restores one partition's database; at most one call is under way at a time.
+    """Restores one partition's database; at most one call may run at a time.
 
     Args:
         database: the local database.
@@ -95,7 +95,7 @@ class Restorer:
         on_unread: called for each record or batch of the changelog that cannot be used.
 
     Attributes:
-        progress: how far the present or last restore is; None before the first one.
+        progress: the progress of the present or last restore; None before the first one.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Restorer:
                 )
 
     def pop_lost_ranges(self) -> list[tuple[int, int]]:
-        """Ranges `[first, end)` that the log had deleted before they were read; told once."""
+        """Return the ranges `[first, end)` that the log deleted unread, and forget them."""
         lost, self._lost = self._lost, []
         return lost
 

@@ -1,4 +1,4 @@
-"""What an owner keeps in memory of a partition, read from its restored database."""
+"""The values that an owner has in memory of a partition, read from its restored database."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _YIELD_EVERY_FACTS: Final = 2_000
 
 @dataclass(slots=True)
 class PartitionSummary:
-    """What is known of the stores of a partition.
+    """A summary of the stores of a partition.
 
     Attributes:
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None: no poll.
         bucket_kinds: the kinds of buckets that its stores have.
-        latest: of each store the newest poll, packed.
-        removals: of the stores whose polls were taken back the record that did so last.
-        gone: the stores of which nothing stands any more.
+        latest: the newest poll of each store, packed.
+        removals: the last removal of the polls of each store that had one.
+        gone: the stores that have no fact any more.
     """
 
     stores: set[bytes] = field(default_factory=set)
@@ -47,7 +47,7 @@ class PartitionSummary:
     removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
     gone: set[bytes] = field(default_factory=set)
 
-    def _take(self, key: bytes, value: bytes) -> None:
+    def _add(self, key: bytes, value: bytes) -> None:
         store, tag = key[:STORE_BYTES], key[STORE_BYTES:]
         bucket = bucket_of(key)
         if bucket is not None:
@@ -72,7 +72,7 @@ async def summarize(database: FactsDatabase) -> PartitionSummary:
     """
     summary = PartitionSummary()
     for count, (key, value) in enumerate(database.facts()):
-        summary._take(key, value)  # noqa: SLF001  of this module
+        summary._add(key, value)  # noqa: SLF001  of this module
         if count % _YIELD_EVERY_FACTS == 0:
             await asyncio.sleep(0)
     summary.gone -= summary.stores

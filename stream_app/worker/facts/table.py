@@ -4,8 +4,8 @@ The changelog comes first: a write goes to the changelog and into an overlay tha
 once, and to the local database when the changelog holds it. So the local state is never ahead of
 the log, whatever crashes, and a source record is acknowledged when its changelog records are.
 
-A partition is opened for one claim. What was under way for an earlier claim of it never reaches
-a database: its batches are refused by the broker, or read back by the next restore.
+A partition is opened for one claim. Writes in flight of an earlier claim never reach a database:
+the broker refuses their batches, or the next restore reads them back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MAX_BATCH_BYTES: Final = 262_144
 """Largest batch of changelog records; a larger record is a batch of its own."""
 
 MAX_UNACKNOWLEDGED_BYTES: Final = 4 << 20
-"""Bytes of one partition that may wait for the changelog before its next record is taken."""
+"""Bytes of one partition that may be in flight to the changelog before more are written."""
 
 _MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
 

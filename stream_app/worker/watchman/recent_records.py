@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 BYTES_PER_SECOND: Final = 1 << 20
-"""How fast the topics are read: an unhurried reader takes a few hundredths of one core."""
+"""Bytes that are read in one second: a slow reader uses a few hundredths of one core."""
 
 RECORD_BYTES: Final = 100
-"""What a record counts besides its value: unpacking it costs time whatever is in it."""
+"""Bytes that a record counts besides its value: unpacking it costs time for any value."""
 
 SLICE_RECORDS: Final = 250
 """Records that are looked at before everything else on the event loop has its turn."""
@@ -33,7 +33,7 @@ MAX_KEPT_BYTES: Final = 32 << 20
 """Values of the chosen stores that are kept in memory at once."""
 
 SILENCE_SECONDS: Final = 30.0
-"""A broker that sends nothing for so long, while there is more, is out of reach."""
+"""Seconds without a record, while there are more, after which the broker is out of reach."""
 
 _FETCH_BYTES: Final = 256 << 10
 _WAIT_MS: Final = 1000
@@ -112,7 +112,7 @@ class RecentRecords:
                     # a worker has kept it as a dead letter
                     continue
                 self._note_first(place, record)
-                # what has no value takes back what its key names
+                # a record without a value removes a fact of the store in its key
                 value = (record.value or record.key or b"").lower()
                 # most records are of other stores: this look is quicker than reading them
                 if record.offset < end and any(name in value for name in self._names):
@@ -144,8 +144,8 @@ class RecentRecords:
         if place in self._first_times:
             return
         # 1: the time is the broker's, of when it took the record
-        told = -1 if record.timestamp_type != 1 else record.timestamp * 1000
-        self._first_times[place] = told
+        append_time = -1 if record.timestamp_type != 1 else record.timestamp * 1000
+        self._first_times[place] = append_time
 
     def first_append_time(self, place: TopicPartition) -> int | None:
         """When the broker took the first record that was read of a partition, µs; None: no record.
@@ -155,10 +155,10 @@ class RecentRecords:
         """
         if place not in self._first_times:
             return None
-        taken = self._first_times[place]
-        if taken < 0:
+        append_time = self._first_times[place]
+        if append_time < 0:
             raise NotComparableError(f"records of {place.topic} do not carry the broker's time")
-        return taken
+        return append_time
 
     def of_store(self, place: TopicPartition, store_id: str) -> list[Any]:
         """The records of a partition that are kept and name a store."""

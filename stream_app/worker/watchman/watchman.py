@@ -46,10 +46,10 @@ ROUND_STORES: Final = 3
 """Stores of one partition that are recomputed in a round."""
 
 ROUND_BYTES: Final = 64 << 20
-"""What a round reads of `store-status`, where that holds enough time to compare."""
+"""Bytes that a round reads of `store-status`, where they hold enough time to compare."""
 
 ROUND_SECONDS: Final = 1800.0
-"""A round that takes longer is given up."""
+"""Seconds after which a round ends unfinished."""
 
 TRIES: Final = 3
 """A store differs only when it does so this often: what is being applied may be in or not."""

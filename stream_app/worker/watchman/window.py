@@ -1,4 +1,4 @@
-"""Which time of a store can be compared: of it, the topics and the table hold every poll."""
+"""Chooses a time range of a store of which both the topics and the table hold every poll."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 CLOCK_STEP: Final = MINUTE
-"""How far back the broker's time may go from one record to the next; µs."""
+"""Microseconds by which the broker's time may go back from one record to the next."""
 
 MIN_SPAN: Final = 15 * MINUTE
 """The shortest span that is worth a comparison; µs."""
@@ -55,7 +55,7 @@ def known_from(first_append_time: int | None, first_offset: int, tolerance: int)
 
 
 def reading_span(tolerance: int) -> int:
-    """How much of the newest time of a partition must be read for a window of MIN_SPAN; µs."""
+    """The newest time of a partition that must be read for a window of MIN_SPAN; µs."""
     return tolerance + CLOCK_STEP + MIN_SPAN
 
 

@@ -166,7 +166,7 @@ class Consumer:
         self.fetching.add(number)
         self.steps.append(f"fetch {number}")
 
-    def hold_partition(self, number: int) -> None:
+    def pause_partition(self, number: int) -> None:
         self.fetching.discard(number)
         self.steps.append(f"hold {number}")
 

@@ -168,7 +168,7 @@ async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(d
     desk.consumer.fetch_partition(0)
     desk.consumer.fetch_partition(1)
 
-    desk.consumer.hold_partition(0)
+    desk.consumer.pause_partition(0)
     assert desk.consumer._active_partitions == {OTHERS}
 
     desk.consumer.fetch_partition(0)

@@ -70,8 +70,8 @@ class Look:
         )
 
     async def __call__(self) -> Mapping[TopicPartition, SourceLag]:
-        await self.lags.look()
-        return self.lags.found()
+        await self.lags.update()
+        return self.lags.lags()
 
 
 @pytest.fixture
