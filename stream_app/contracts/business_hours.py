@@ -1,7 +1,8 @@
 """The records of `store-business-hours`: all business hours of a store.
 
-The digest of a store's hours is taken from their bytes, so every reader must come to the same rows.
-That is why there is one type for them, and nothing else takes spaces out of a row or checks it.
+The digest of a store's hours is computed from their bytes, so every reader must come to the same
+rows. That is why they have one type, and nothing else strips a row or checks it. No `from
+__future__ import annotations`: pydantic reads the models.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -13,9 +13,10 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import RecordError
 
 KEPT_BYTES: Final = 1_000_000
-"""Of an original that is too large for a dead letter. A byte takes up to six in JSON: this fits."""
+"""Bytes stored of an original that is too large. JSON writes up to six for one: they still fit."""
 
 _MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+"""Largest value of a dead letter; the rest is for the record's key and headers."""
 
 
 @closed
@@ -84,7 +85,7 @@ class DeadLetterRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What was refused, why, and where it stood.
+    """A rejected input, the reason, and its source.
 
     Attributes:
         source: `{"topic", "partition", "offset"}`, with `"last_offset"` where no record between
@@ -112,11 +113,11 @@ class DeadLetter:
 
 
 _HOW_TO_READ: Final = {"kind", "columns"}
-"""What a source says besides where the original stood."""
+"""Fields of a source that describe the original and do not locate it."""
 
 
 def dead_letter_key(letter: DeadLetter) -> bytes:
-    """Where the original stood: a replay of the same fault has the same key."""
+    """The key, which is the place of the original: the same fault has the same key at a replay."""
     where = (part for name, part in letter.source.items() if name not in _HOW_TO_READ)
     return "/".join(map(str, where)).encode()
 
@@ -135,7 +136,7 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 
 def bounded_dead_letter(letter: DeadLetter) -> bytes:
-    """Write a `dead-letters` record that its topic takes: of a large original the beginning."""
+    """Write a `dead-letters` record that fits its topic: a large original is cut off."""
     value = encode_dead_letter(letter)
     return value if len(value) <= _MAX_LETTER_BYTES else encode_dead_letter(_shortened(letter))
 
@@ -152,7 +153,10 @@ def _shortened(letter: DeadLetter) -> DeadLetter:
 
 
 def decode_dead_letter(value: bytes | None) -> DeadLetter:
-    """Read a `dead-letters` record; `truncated` came later than the rest and may be missing.
+    """Read a `dead-letters` record.
+
+    It is parsed by hand, and is more lenient than the model: dead letters live for a month, and
+    earlier versions wrote fewer fields and other sources.
 
     Raises:
         RecordError: it cannot be used.

@@ -1,9 +1,8 @@
-"""How what is known of a store is taken back, on the wire.
+"""The records that remove what is known of a store.
 
-Each topic takes back what it tells, in its own order: a record without a value takes back the
-store's business hours or its time zone, and a record of `store-status` that says `removed` takes
-back its polls. A store of which nothing stands any more does not exist. See
-docs/design/removal.md.
+Each topic removes its own facts, in its own order: a tombstone, which is a record without a value,
+removes the store's business hours or its timezone, and a record of `store-status` with the field
+`removed` removes its polls. A store without any fact does not exist. See docs/design/removal.md.
 """
 
 from dataclasses import dataclass
@@ -34,15 +33,15 @@ class PollsRemovalRecord(TypedDict):
 
 
 def encode_removal(store_id: str) -> bytes:
-    """Write the record of `store-status` that takes back all polls of a store."""
+    """Write the record of `store-status` that removes all polls of a store."""
     return orjson.dumps({"store_id": store_id, "removed": True})
 
 
 def decode_polls_removal(value: bytes | None) -> str | None:
-    """The store whose polls a record of `store-status` takes back; None: it is of another kind.
+    """Return the store whose polls a record of `store-status` removes; None for other records.
 
     Raises:
-        RecordError: it says `removed`, and is no such record.
+        RecordError: the record has the field `removed` and is not valid.
     """
     if value is None or b'"removed"' not in value:
         return None
@@ -54,14 +53,14 @@ def decode_polls_removal(value: bytes | None) -> str | None:
 
 
 def tombstone_store(record: Any) -> str | None:
-    """The store whose hours or zone a record takes back, by its key; None: it has a value.
+    """Return the store whose hours or timezone a tombstone removes; None for a record with a value.
 
     Raises:
-        RecordError: it has no value, and its key is not that of a store.
+        RecordError: the record is a tombstone, and its key is not that of a store.
     """
     if record.value is not None:
         return None
-    # of a record that a worker forwarded, what stands behind the @ is the partition
+    # the key of a forwarded record is the store id, an @ and the first partition
     key = (record.key or b"").decode(errors="replace").partition("@")[0]
     try:
         return parse_uuid(key)
@@ -74,13 +73,13 @@ def tombstone_store(record: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PollsRemoval:
-    """The newest record that took back the polls of a store.
+    """The newest record that removed the polls of a store.
 
     Attributes:
-        revision: of that record.
-        append_time_ms: the broker's time of it on the store's own partition, in milliseconds since
-            1970.
-        topic_id: Kafka's id of `store-status` then; empty: not known.
+        revision: the revision of that record.
+        append_time_ms: the broker's time of that record on the store's own partition, in
+            milliseconds since 1970.
+        topic_id: Kafka's id of `store-status` at that time; empty if it was not known.
     """
 
     revision: Revision
@@ -88,20 +87,20 @@ class PollsRemoval:
     topic_id: str
 
     def hides(self, record: Any, topic_id: str) -> bool:
-        """Whether a record of polls was there before: it counts no more, however often it comes.
+        """Whether a record of polls is older than the removal, so that its polls do not count.
 
         Args:
-            record: of the store's own partition.
-            topic_id: the id of the topic that it was read from; empty: not known.
+            record: a record of the store's own partition.
+            topic_id: Kafka's id of the topic that it was read from; empty if it is not known.
         """
         origin = origin_in(record)
         if origin is None:
             if topic_id and self.topic_id and topic_id != self.topic_id:
-                # the topic was made anew, and all that is in it came later
+                # the topic was created again, and all of its records are newer
                 return False
             return bool(record.offset <= self.revision.position)
         removed_from = self.revision.forwarded_from
         if removed_from is not None and removed_from[0] == origin.partition:
-            # of one partition the offsets decide
+            # within one partition the offsets decide
             return origin.offset < removed_from[1]
         return origin.append_time_ms <= self.append_time_ms

@@ -38,7 +38,7 @@ from stream_app.domain.timestamps import (
 from stream_app.errors import RecordError
 
 MAX_STORES_NAMED: Final = 10_000
-"""Stores that one request may name: more do not fit a record."""
+"""Most stores that one request may name: more do not fit in a record."""
 
 FLEET: Final = "fleet"
 """The scope of a request for all stores."""
@@ -199,16 +199,16 @@ class PartRequest(FigureChoice):
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """What somebody wants to know of one store.
+    """A request for the report of one store.
 
     Attributes:
-        report_id: chosen by who asks; asking twice with one id asks once.
+        report_id: the id that the client chose; a second request with the same id is the same one.
         store_id: the store.
-        reference_time: µs; None: by the reference clock of the deployment.
-        requested_at: µs; None: when the broker took the record. Kept when a request is passed
-            on to another partition or worker, so that its deadline stays.
-        spec: the figures of the report.
-        details: what is told besides them.
+        reference_time: µs; None: the reference clock of the deployment decides.
+        requested_at: µs; None: the append time of the record. It does not change when a request is
+            forwarded to another partition or worker, so that its deadline does not move.
+        spec: the spec of the report.
+        details: the details to include.
     """
 
     report_id: str
@@ -226,11 +226,11 @@ class ReportRequest:
 
 @dataclass(frozen=True, slots=True)
 class FleetRequest:
-    """What somebody wants to know of many stores.
+    """A request for one report of many stores.
 
     Attributes:
         report_id: as for one store.
-        store_ids: sorted, each once; None: all that there are.
+        store_ids: the stores, sorted and each once; None: all stores.
         reference_time: as for one store.
         requested_at: as for one store.
         spec: as for one store.
@@ -244,21 +244,21 @@ class FleetRequest:
 
     @property
     def key(self) -> str:
-        """The key of its record: any partition's owner can take it."""
+        """The key of its record: the owner of any partition can answer it."""
         return self.report_id
 
 
 @dataclass(frozen=True, slots=True)
 class FleetPartRequest:
-    """What the worker that took a `FleetRequest` asks of one partition's owner.
+    """The request for the part of one partition, which the worker of a `FleetRequest` sends.
 
     Attributes:
-        report_id: of the whole report.
+        report_id: the id of the whole report.
         part: the partition.
-        parts: how many parts the report has.
-        reference_time: µs, the same for all parts.
-        requested_at: µs, when the report was asked for.
-        store_ids: those of the partition, sorted; None: all that there are.
+        parts: the number of parts of the report.
+        reference_time: µs; the same for all parts.
+        requested_at: µs; the time of the request for the whole report.
+        store_ids: the requested stores of the partition, sorted; None: all of them.
         spec: as for one store.
     """
 
@@ -277,29 +277,31 @@ class FleetPartRequest:
 
 
 UserRequest = ReportRequest | FleetRequest
-"""What somebody asks for."""
+"""A request of a client."""
 
 ReportRequestRecord = UserRequest | FleetPartRequest
-"""What a worker is asked for."""
+"""A request that a worker answers."""
 
 
-def original_request_time(request: ReportRequestRecord, taken: int) -> int:
-    """When a report was first asked for, µs; nobody can put its deadline off.
+def original_request_time(request: ReportRequestRecord, append_time: int) -> int:
+    """The time of the first request for a report, µs; a client cannot put its deadline off.
 
     Args:
         request: the request.
-        taken: when the broker took this record of it.
+        append_time: µs; the broker's time of this record of it.
     """
-    return taken if request.requested_at is None else min(request.requested_at, taken)
+    if request.requested_at is None:
+        return append_time
+    return min(request.requested_at, append_time)
 
 
-def with_original_time(request: ReportRequestRecord, taken: int) -> ReportRequestRecord:
-    """The same request for another partition or worker, with its deadline as it is."""
-    return replace(request, requested_at=original_request_time(request, taken))
+def with_original_time(request: ReportRequestRecord, append_time: int) -> ReportRequestRecord:
+    """The same request to forward to another partition or worker, with an unchanged deadline."""
+    return replace(request, requested_at=original_request_time(request, append_time))
 
 
 def request_fingerprint(request: ReportRequestRecord) -> str:
-    """What a request is about, to tell whether two are about the same."""
+    """A text that is equal for two requests for the same stores, spec and details."""
     if isinstance(request, ReportRequest):
         stores = request.store_id
         further = _spec_content(request.spec) | _details_content(request.details)
@@ -387,7 +389,7 @@ def _decode_part(content: dict[str, Any]) -> FleetPartRequest:
 
 
 def report_id_of(value: bytes | None) -> str | None:
-    """The report id of a request that cannot be used otherwise, so that it can be failed."""
+    """The report id of a rejected request, whose report becomes failed; None if it has none."""
     try:
         return parse_uuid(field_of(own_object_of(value), "report_id"), "report_id")
     except RecordError:
@@ -395,7 +397,7 @@ def report_id_of(value: bytes | None) -> str | None:
 
 
 def parse_reference_time(content: dict[str, Any]) -> int | None:
-    """The reference time that a request names, which is the end of the time that it asks for.
+    """The reference time that a request names: the end of the time range of its report.
 
     Raises:
         RecordError: it is not an instant, or both names have one.
@@ -412,11 +414,11 @@ def _reference(fields: Any) -> int | None:
 
 
 FORM_FIELDS: Final = ("start", "duration", "daily", "exact")
-"""The fields of a request that say which figures it wants."""
+"""The fields of a request that are the spec of its report."""
 
 
 def parse_spec(content: dict[str, Any]) -> ReportSpec:
-    """The form that a request asks for.
+    """The spec of the report that a request asks for.
 
     Raises:
         RecordError: a field cannot be used, or two contradict each other.

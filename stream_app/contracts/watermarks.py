@@ -1,7 +1,8 @@
-"""How far the workers are: one record a source partition, again and again.
+"""The records of `watermarks`: the applied offset of each source partition.
 
-The owner of a partition writes its watermark when it moves and as a heartbeat. Readers start
-at the end of the topic: who has not been heard of lately has no owner.
+The owner of a partition writes its watermark when the offset advances, and as a heartbeat. Readers
+start at the end of the topic, so a partition without a recent record has no owner. No `from
+__future__ import annotations`: pydantic reads the models.
 """
 
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ class Watermark:
     """Everything below `applied` of a source partition is in the tables.
 
     Attributes:
-        topic: source topic.
-        partition: its partition.
+        topic: the source topic.
+        partition: the partition of that topic.
         applied: the next offset to apply.
         newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
         topic_id: Kafka's id of the source topic, since a topic that is deleted and made anew
             begins at offset 0 again; None: written by an earlier version, or under a broker
             without topic ids.
-        stores: how many stores the partition has; told of polls alone.
+        stores: the number of stores of the partition; only in watermarks of `store-status`.
     """
 
     topic: str
@@ -36,13 +37,13 @@ class Watermark:
     stores: int = 0
 
     def joined(self, other: "Watermark | None") -> "Watermark":
-        """The furthest of both: what is applied only ever advances.
+        """Merge two watermarks of a partition: the applied offset only advances.
 
         The newest poll is that of the further one, since a store that is removed takes its polls
         along; of two that are equally far the later poll.
 
         Args:
-            other: the one known before; where the topic ids say something else, it counts no more.
+            other: the watermark known before; it does not count if it is of another topic id.
         """
         if other is None or self.topic_id not in (None, other.topic_id):
             return self
@@ -78,7 +79,7 @@ class WatermarkRecord(TypedDict):
 
 
 def watermark_key(watermark: Watermark) -> bytes:
-    """`topic/partition`."""
+    """The key of the record: `topic/partition`."""
     return f"{watermark.topic}/{watermark.partition}".encode()
 
 
@@ -153,7 +154,7 @@ class RestoreStatusRecord(TypedDict):
 
 
 def restore_key(status: RestoreStatus) -> bytes:
-    """`restore/partition`."""
+    """The key of the record: `restore/partition`."""
     return f"restore/{status.partition}".encode()
 
 

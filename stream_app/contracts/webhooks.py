@@ -1,4 +1,4 @@
-"""Who wants to be told of a report's end, on the wire."""
+"""The records of `webhooks`: the URL that gets a POST when a report ends."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from stream_app.domain.timestamps import format_instant
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One who wants to be told.
+    """A URL that gets a POST when a report ends.
 
     Attributes:
-        report_id: of which report.
-        url: where.
-        requested_at: µs, when it was asked for.
+        report_id: the report.
+        url: the URL.
+        requested_at: µs; the time of the request for the report.
     """
 
     report_id: str
