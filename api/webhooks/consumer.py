@@ -21,33 +21,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from api.kafka.shutdown import bounded
 from api.webhooks.allowlist import place_of
 from api.webhooks.concurrency import Shares
-from api.webhooks.record_reader import WebhookReader
+from api.webhooks.webhook_topic import WebhookTopic
 from stream_app.contracts.dead_letters import DeadLetter
-from stream_app.contracts.topics import WEBHOOKS, WEBHOOKS_GROUP
+from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError, RecordError
-from stream_app.kafka.clients import connection, safe_consumer, start
+from stream_app.kafka.clients import start
 from stream_app.kafka.offset_tracker import ResumableOffsetTracker
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
 from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from api.webhooks.concurrency import Waiting
     from stream_app.contracts.webhooks import Webhook
     from stream_app.settings import Settings
 
-    LookUp = Callable[
-        [Settings, Sequence[TopicPartition]], Awaitable[dict[TopicPartition, tuple[int, str]]]
-    ]
-    ReadAgain = Callable[[TopicPartition, Sequence[int]], Awaitable[dict[int, Any]]]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +52,7 @@ MAX_IN_FLIGHT: Final = 10_000
 _FETCHED: Final = 500
 _FETCH_MS: Final = 250
 _RETRY_SECONDS: Final = 1.0
-_LOOK_AGAIN_SECONDS: Final = 1.0
+_DEFERRED_CHECK_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -77,9 +72,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         run: runs one; returns why it was given up, None where it was not.
         dead_letter: keeps a dead letter; returns when the broker holds it.
         ready: whether the API has read all that the other topics say.
-        new_consumer: makes the client that reads.
-        look_up: tells what is committed for partitions: offset and text.
-        read_again: reads records of a partition by their offsets.
+        topic: reads the webhooks and the commits; None: that of the settings.
         shares: who may run now, and who waits.
     """
 
@@ -89,19 +82,14 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         run: Callable[[Webhook], Awaitable[str | None]],
         dead_letter: Callable[[DeadLetter], Awaitable[None]],
         ready: Callable[[], bool],
-        new_consumer: Callable[[Settings], Any] | None = None,
-        look_up: LookUp | None = None,
-        read_again: ReadAgain | None = None,
+        topic: WebhookTopic | None = None,
         shares: Shares | None = None,
     ) -> None:
         self._settings = settings
         self._run = run
         self._dead_letter = dead_letter
         self._ready = ready
-        self._new_consumer = new_consumer or _consumer
-        self._look_up = look_up or _committed
-        self._second_look = WebhookReader(settings)
-        self._read_again = read_again or self._second_look.read
+        self._topic = topic or WebhookTopic(settings)
         self.shares = shares or Shares(MAX_IN_FLIGHT)
         self._room = asyncio.Event()
         self._consumer: Any = None
@@ -118,14 +106,14 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         """Begin; returns at once."""
         self._tasks = {
             asyncio.create_task(self._work(), name="webhooks"),
-            asyncio.create_task(self._look_again_for_ever(), name="webhooks-second-look"),
+            asyncio.create_task(self._resume_deferred(), name="webhooks-deferred"),
         }
 
     async def stop(self) -> None:
         """Let go of what runs, commit what is finished, and leave the group."""
         await cancel_tasks(self._tasks)
         await self._disconnect()
-        await bounded(self._second_look.stop(), "webhooks")
+        await bounded(self._topic.stop(), "webhooks")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Another process may own them in a moment: what is unfinished starts again there."""
@@ -148,7 +136,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _serve(self) -> None:
-        consumer = self._consumer = self._new_consumer(self._settings)
+        consumer = self._consumer = self._topic.new_consumer()
         consumer.subscribe([WEBHOOKS.name], listener=self)
         await start(consumer, self._settings)
         while True:
@@ -162,7 +150,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             self._owned |= found
             for partition, records in fetched.items():
                 for record in records:
-                    self._take(self._owned[partition], record)
+                    self._accept(self._owned[partition], record)
             await self._commit(self._owned)
 
     async def _load_committed(
@@ -170,20 +158,20 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     ) -> dict[TopicPartition, _Owned]:
         if not partitions:
             return {}
-        known = await self._look_up(self._settings, sorted(partitions))
+        known = await self._topic.committed(sorted(partitions))
         return {
             partition: _Owned(ResumableOffsetTracker(*known[partition]), known[partition])
             for partition in partitions
         }
 
-    def _take(self, owned: _Owned, record: Any) -> None:
+    def _accept(self, owned: _Owned, record: Any) -> None:
         offset = last_offset(record)
         if not owned.tracker.start(offset):
             return
         try:
             webhook = _webhook_in(record)
         except RecordError as error:
-            self._begin(owned, offset, self._finish(owned, record, str(error)))
+            self._start_task(owned, offset, self._complete(owned, record, str(error)))
             return
         place = place_of(webhook.url)
         partition = TopicPartition(record.topic, record.partition)
@@ -191,15 +179,15 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             self._run_one(owned, record, webhook, place)
         elif not self.shares.wait(place, partition, offset):
             reason = f"more webhooks wait for {place} than can: is it down?"
-            self._begin(owned, offset, self._finish(owned, record, reason))
+            self._start_task(owned, offset, self._complete(owned, record, reason))
 
     def _run_one(self, owned: _Owned, record: Any, webhook: Webhook, place: str) -> None:
         """Run a webhook whose room is taken."""
-        task = self._begin(owned, last_offset(record), self._deliver(owned, record, webhook))
+        task = self._start_task(owned, last_offset(record), self._deliver(owned, record, webhook))
         # also where it is cancelled before its first step
         task.add_done_callback(lambda _: self._leave(place))
 
-    def _begin(
+    def _start_task(
         self, owned: _Owned, offset: int, work: Coroutine[Any, Any, None]
     ) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"webhook-{offset}")
@@ -227,22 +215,22 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 "".join(format_tb(error.__traceback__)),
             )
             reason = f"internal error: {type(error).__name__}"
-        await self._finish(owned, record, reason)
+        await self._complete(owned, record, reason)
 
-    async def _finish(self, owned: _Owned, record: Any, reason: str | None) -> None:
+    async def _complete(self, owned: _Owned, record: Any, reason: str | None) -> None:
         if reason is not None:
-            await self._give_up(record, reason)
+            await self._write_dead_letter(record, reason)
         owned.tracker.complete(last_offset(record))
 
-    async def _look_again_for_ever(self) -> None:
+    async def _resume_deferred(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                async with asyncio.timeout(_DEFERRED_CHECK_SECONDS):
                     await self._room.wait()
             self._room.clear()
             try:
                 for place, waiting in self.shares.take():
-                    await self._look_again(place, waiting)
+                    await self._read_deferred(place, waiting)
             except (KafkaError, BrokerUnavailableError) as error:
                 log.warning("webhooks that wait cannot be read now, trying again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -250,7 +238,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 log.exception("webhooks that wait, trying again")
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _look_again(self, place: str, waiting: list[Waiting]) -> None:
+    async def _read_deferred(self, place: str, waiting: list[Waiting]) -> None:
         """Read webhooks again whose room is taken, and run them."""
         offsets: defaultdict[TopicPartition, list[int]] = defaultdict(list)
         for partition, offset in waiting:
@@ -262,8 +250,8 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 owned = owners[partition]
                 found: dict[int, Any] = {}
                 if owned is not None:
-                    found = await self._read_again(partition, offsets[partition])
-                self._run_found(place, partition, owned, offsets.pop(partition), found)
+                    found = await self._topic.read(partition, offsets[partition])
+                self._run_deferred(place, partition, owned, offsets.pop(partition), found)
         finally:
             for partition, left in offsets.items():
                 if (
@@ -272,9 +260,9 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 ):
                     self.shares.put_back(place, [(partition, offset) for offset in left])
                 else:
-                    self._leave_all(place, left)
+                    self._release_all(place, left)
 
-    def _run_found(
+    def _run_deferred(
         self,
         place: str,
         partition: TopicPartition,
@@ -284,7 +272,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     ) -> None:
         if owned is None or self._owned.get(partition) is not owned:
             # it moved meanwhile: whoever has it now has read them
-            self._leave_all(place, offsets)
+            self._release_all(place, offsets)
             return
         for offset in offsets:
             record = found.get(offset)
@@ -300,11 +288,11 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             else:
                 self._run_one(owned, record, _webhook_in(record), place)
 
-    def _leave_all(self, place: str, offsets: list[int]) -> None:
+    def _release_all(self, place: str, offsets: list[int]) -> None:
         for _ in offsets:
             self.shares.leave(place)
 
-    async def _give_up(self, record: Any, reason: str) -> None:
+    async def _write_dead_letter(self, record: Any, reason: str) -> None:
         log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
         letter = DeadLetter(source_of(record), reason, record.value, record.key)
         while True:
@@ -372,34 +360,3 @@ def _webhook_in(record: Any) -> Webhook:
     # nobody can put the end of its patience off
     asked_at = min(webhook.requested_at, record.timestamp * 1000)
     return replace(webhook, requested_at=asked_at)
-
-
-def _consumer(settings: Settings) -> Any:
-    return safe_consumer(
-        settings,
-        group_id=WEBHOOKS_GROUP,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-
-
-async def _committed(
-    settings: Settings, partitions: Sequence[TopicPartition]
-) -> dict[TopicPartition, tuple[int, str]]:
-    """What is committed, offset and text; the consumer itself tells the offset alone.
-
-    Raises:
-        BrokerUnavailableError: no broker answers.
-        KafkaError: likewise.
-    """
-    admin = AIOKafkaAdminClient(**connection(settings))
-    await start(admin, settings)
-    try:
-        found = await admin.list_consumer_group_offsets(WEBHOOKS_GROUP, partitions=list(partitions))
-    finally:
-        await admin.close()
-    return {
-        # where nothing is committed the offset is -1
-        partition: (max(found[partition].offset, 0), found[partition].metadata or "")
-        for partition in partitions
-    }
