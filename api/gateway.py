@@ -193,14 +193,14 @@ class Gateway:
         )
 
     async def start(self) -> None:
-        """Begin to connect; returns at once."""
+        """Start to connect; returns at once."""
         await self._connection.start()
         await self.report_service.start()
         await self._webhook_deliveries.start()
         await self.fleet_service.start()
 
     async def stop(self) -> None:
-        """Send what is under way if the broker takes it soon, and disconnect."""
+        """Send in-flight records if the broker acknowledges them soon, and disconnect."""
         await self._webhook_deliveries.stop()
         await self.fleet_service.stop()
         await self.report_service.stop()

@@ -1,4 +1,4 @@
-"""What an API process counts about itself, for `GET /metrics`: names, labels and meanings, once.
+"""The metrics of an API process for `GET /metrics`: names, labels and meanings, once.
 
 Requests are counted in plain dictionaries of the event loop's thread, which costs a microsecond;
 what can be read when somebody asks is read then.
@@ -38,7 +38,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 @dataclass(frozen=True, slots=True)
 class ApiSources:
-    """What is read when somebody asks for the metrics, and costs nothing until then.
+    """Functions that are called when `GET /metrics` is, and cost nothing until then.
 
     Attributes:
         connected: tells whether this process is connected to Kafka.

@@ -31,8 +31,8 @@ Parts = tuple[float, float, float]
 _UP_PART: Final = "#8fbaff"
 _DOWN_PART: Final = "#ff7a45"
 
-_LETTER: Final = 6.6
-"""Width of a letter in px, about: text is stretched to what is reckoned, so no font overflows."""
+_CHARACTER: Final = 6.6
+"""Approximate width of a character in px; text is stretched to it, so that no font overflows."""
 
 _PADDING: Final = 12
 
@@ -62,7 +62,7 @@ def backed_share(figures: Mapping[str, float] | None, window: Window) -> float |
 
 
 def store_badge(store: StoreState | None, window: Window) -> str:
-    """How long a store was up in a window, and for how long there is no data."""
+    """Draw how long a store was up in a window, and for how long there is no data."""
     label = f"uptime {window}"
     share = None if store is None else uptime_share(store.figures, window)
     if share is None or store is None or store.figures is None:
@@ -91,7 +91,7 @@ def _parts(figures: Mapping[str, float], window: Window) -> Parts:
 
 
 def fleet_badge(counts: Mapping[str, int]) -> str:
-    """How many of the stores that are open are up."""
+    """Draw how many of the stores that are open are up."""
     opened = counts["total"] - counts["closed"]
     if not opened:
         return _svg("stores up", "all closed" if counts["total"] else "none", _NEUTRAL)
@@ -103,11 +103,11 @@ def _colour(share: float) -> str:
 
 
 def _svg(label: str, text: str, colour: str, parts: Parts | None = None) -> str:
-    left, right = (round(len(part) * _LETTER) + _PADDING for part in (label, text))
-    told = escape(f"{label}: {text}")
+    left, right = (round(len(part) * _CHARACTER) + _PADDING for part in (label, text))
+    title = escape(f"{label}: {text}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" '
-        f'role="img" aria-label="{told}"><title>{told}</title>'
+        f'role="img" aria-label="{title}"><title>{title}</title>'
         f'<clipPath id="r"><rect width="{left + right}" height="20" rx="3"/></clipPath>'
         f'<g clip-path="url(#r)"><rect width="{left}" height="20" fill="{_LABEL}"/>'
         f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>'

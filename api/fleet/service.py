@@ -1,7 +1,7 @@
-"""The fleet as it is now, and those who watch it.
+"""The current state of all stores, and notifications for those who watch it.
 
-While somebody watches or asks, a loop moves the view with the clock, tells watchers what changed,
-and keeps the figures of all stores fresh; otherwise it rests.
+While a client watches, a periodic task moves the view with the clock, notifies the watchers of what
+changed, and refreshes the figures of all stores.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ MAX_CHANGES: Final = 200
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One who watches.
+    """The changes that one watcher has not received yet.
 
     Attributes:
         store_id: the only store of interest; None: all.
-        changed: set when there is something to tell.
-        stores: the ids of stores that changed since it was told last.
-        more: more changed than are kept.
+        changed: is set when there is a change.
+        stores: the ids of stores that changed since the last drain.
+        more: whether more stores changed than `stores` may name.
     """
 
     store_id: str | None
@@ -88,7 +88,7 @@ class Watcher:
 
 
 class FleetService:
-    """The view as the routes see it.
+    """Answers questions about the current state of stores.
 
     Args:
         settings: which clock is the reference.
@@ -159,7 +159,7 @@ class FleetService:
         return max(self._live_at, fresh.as_of or 0)
 
     def freshness(self) -> dict[str, Any]:
-        """How old the data is, as answers have it."""
+        """Return how old the data is, as answers have it."""
         fresh, newest = self._freshness(), self._newest_poll()
         stale = (
             self._settings.reference_clock == "data"
@@ -169,7 +169,7 @@ class FleetService:
         return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
 
     async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
-        """How many stores a query finds, and those of its page.
+        """Return how many stores match a query, and those of its page.
 
         Raises:
             BrokerUnavailableError: nothing is known, there is no broker.
@@ -201,7 +201,7 @@ class FleetService:
         self._ask_for_figures()
 
     async def counts(self) -> dict[str, int]:
-        """How many stores are in each state, and in all."""
+        """Return how many stores are in each state, and in total."""
         await self._advanced()
         return self._view.counts()
 

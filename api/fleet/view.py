@@ -1,4 +1,4 @@
-"""Every store as it is now: whether it is open, its newest poll, and its last known figures.
+"""The current state of every store: whether it is open, its newest poll, its last known figures.
 
 It shares the registry's table. What depends on the time is kept as the instant at which it changes,
 so that a look at the fleet touches only the stores whose instant has passed.
@@ -133,7 +133,7 @@ class StoreState:
 
 
 def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:
-    """Whether a store with these hours is open, and when (µs) that changes; None: never."""
+    """Return whether a store with these hours is open, and when (µs) that changes; None: never."""
     end = now + LOOK_AHEAD
     weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
     opened = union(open_intervals(weekly, tz, now, end))
@@ -144,7 +144,7 @@ def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bo
 
 @dataclass(frozen=True, slots=True)
 class FleetQuery:
-    """Which stores are looked at, and in which order.
+    """A filter of the stores, and their order.
 
     Attributes:
         states: empty: all.
@@ -364,7 +364,7 @@ class FleetView:
         return changed, more
 
     def counts(self) -> dict[str, int]:
-        """How many stores are in each state, and in all."""
+        """Return how many stores are in each state, and in total."""
         found: dict[str, int] = dict.fromkeys(STATES, 0)
         for rank, stores in self._database.execute(
             "SELECT rank, sum(stores) FROM tally GROUP BY rank"
@@ -380,7 +380,7 @@ class FleetView:
         return [name for (name,) in rows]
 
     async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
-        """How many stores a query finds, and those of its page.
+        """Return how many stores match a query, and those of its page.
 
         The stores are read in order, a slice at a time, so that a page far behind keeps nobody
         else waiting; what changes its place meanwhile may be missing, or there twice.

@@ -1,4 +1,4 @@
-"""Whether reports can be answered now, and if not, why."""
+"""Readiness: reports can be answered now, or the reason why not."""
 
 from __future__ import annotations
 

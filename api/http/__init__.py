@@ -1,1 +1,1 @@
-"""What every resource needs of HTTP: errors, bodies, parameters, event streams, static files."""
+"""The parts of HTTP that every resource uses: errors, bodies, parameters, streams, static files."""

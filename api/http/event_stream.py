@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 MAX_STREAMS: Final = 500
-"""That one process serves at once; each costs a connection and some kilobytes."""
+"""Streams that one process serves at once; each costs a connection and some kilobytes."""
 
 MAX_STREAMS_OF_A_CLIENT: Final = 100
-"""Of one address: all users behind a proxy share its own."""
+"""Streams of one address; all users behind a proxy share the address of the proxy."""
 
 KEEP_ALIVE_SECONDS: Final = 15.0
-"""After which a silent stream says that it is there, and finds out whether anybody listens."""
+"""Seconds after which a silent stream sends a comment, and so finds out that its client left."""
 
 RECONNECT_MS: Final = 2_000
 
@@ -87,7 +87,7 @@ class EventStreams:
         self._stopping = asyncio.Event()
 
     def open_count(self) -> int:
-        """How many streams are open."""
+        """Return how many streams are open."""
         return len(self._open)
 
     def begin_to_stop(self) -> None:

@@ -1,4 +1,4 @@
-"""How much may be in hand at once: memory stays bounded, whatever comes in."""
+"""Limits on memory and on rates, which hold whatever clients send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TokenBucket:
-    """How often something may happen: `at_once` times, and `per_second` in the long run.
+    """Limits how often something happens: `at_once` times, and `per_second` in the long run.
 
     Args:
         per_second: how fast it fills again.
@@ -33,7 +33,7 @@ class TokenBucket:
         self._filled_at = monotonic()
 
     def try_acquire(self, amount: float = 1) -> bool:
-        """Take so much, or nothing where there is less."""
+        """Remove an amount from the bucket; False: it holds less, and nothing is removed."""
         now = self._monotonic()
         self._left = min(self._at_once, self._left + (now - self._filled_at) * self._per_second)
         self._filled_at = now
@@ -44,7 +44,7 @@ class TokenBucket:
 
 
 class MemoryBudget:
-    """Bytes, or what a caller counts as such, of which no more than `limit` are in hand."""
+    """A budget of bytes, or of what a caller counts as such."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -53,42 +53,42 @@ class MemoryBudget:
 
     @property
     def limit(self) -> int:
-        """What can be in hand at all."""
+        """The size of the budget."""
         return self._limit
 
     @property
     def used(self) -> int:
-        """What is in hand now."""
+        """The part of it that is acquired now."""
         return self._used
 
     def try_acquire(self, amount: int) -> bool:
-        """Take it at once, or not at all."""
+        """Acquire an amount at once; False: there is no room."""
         if self._used + amount > self._limit:
             return False
         self._used += amount
         return True
 
     async def acquire(self, amount: int, patience: float) -> bool:
-        """Take it once there is room, those first who asked first; False after `patience` s."""
+        """Acquire an amount once there is room, in the order of calls; False after `patience` s."""
         if not self._waiting and self.try_acquire(amount):
             return True
-        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (amount, given)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place = (amount, granted)
         self._waiting.append(place)
         try:
-            await asyncio.wait({given}, timeout=patience)
+            await asyncio.wait({granted}, timeout=patience)
         except asyncio.CancelledError:
-            if given.done():
+            if granted.done():
                 self.release(amount)
             raise
         finally:
-            if not given.done():
+            if not granted.done():
                 self._waiting.remove(place)
                 self._serve()
-        return given.done()
+        return granted.done()
 
     def release(self, amount: int) -> None:
-        """What was taken is no longer in hand."""
+        """Return an amount to the budget."""
         self._used -= amount
         self._serve()
 

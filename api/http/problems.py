@@ -35,7 +35,7 @@ BUSY_SECONDS: Final = 1
 """When to try again where only too much came at once."""
 
 NOT_KEPT: Final = "; it is not kept as a dead letter, since too much is refused just now"
-"""What the answer says besides, where the dead letters come too fast."""
+"""Is added to a detail when no dead letter is written, since too many come."""
 
 _SHOWN: Final = 200
 """Characters of a request that a detail repeats."""

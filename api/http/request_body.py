@@ -33,7 +33,7 @@ READING_BYTES: Final = 96 << 20
 """Bytes of bodies that all requests together may hold, read and parsed."""
 
 PARSED_BYTES: Final = 24
-"""What a byte of JSON costs further once it is parsed, as `{},{}` does at most."""
+"""Bytes of memory that a byte of JSON costs when it is parsed, at most (`{},{}`)."""
 
 CHUNK_BYTES: Final = 256 << 10
 """More than one read hands over: what a streamed body holds at once."""
@@ -42,10 +42,10 @@ MAX_PACKED_BYTES: Final = 64 << 20
 """The largest body that comes packed, also where it unpacks to nothing. Routes bound the rest."""
 
 IDLE_SECONDS: Final = 30.0
-"""How long a client may send nothing in the middle of a body."""
+"""Seconds for which a client may send nothing in the middle of a body."""
 
 WHOLE_SECONDS: Final = 600.0
-"""How long a client may take for a whole body."""
+"""Seconds that a client has for a whole body."""
 
 
 class BodyTooLargeError(Exception):
@@ -62,7 +62,7 @@ class BodiesStoppingError(Exception):
 
 
 class RequestBodies:
-    """The bodies that are being read.
+    """The request bodies that are being read.
 
     Attributes:
         budget: what all of them together may hold.
@@ -126,10 +126,10 @@ class RequestBody:
             OverloadedError: the bodies of all requests hold as much as they may.
             ProblemError: it came too slowly, or not to its end.
         """
-        self._hold(len(beginning))
+        self._reserve(len(beginning))
         data = bytearray(beginning)
         async for chunk in self.chunks():
-            self._hold(len(chunk))
+            self._reserve(len(chunk))
             data += chunk
             if len(data) > limit:
                 break
@@ -138,27 +138,27 @@ class RequestBody:
         return bytes(data)
 
     def reserve_for_parsed(self, body: bytes) -> None:
-        """Take what a body holds while a slice of it is parsed.
+        """Reserve the memory of a body while a slice of it is parsed.
 
         Raises:
             OverloadedError: the bodies of all requests hold as much as they may.
         """
-        self._hold(PARSED_BYTES * min(len(body), SLICE_BYTES))
+        self._reserve(PARSED_BYTES * min(len(body), SLICE_BYTES))
 
     def try_reserve(self, amount: int) -> bool:
-        """Take some more, if there is room."""
+        """Reserve more memory; False: there is no room."""
         if not self._budget.try_acquire(amount):
             return False
         self._held += amount
         return True
 
     def reserve_for_stream(self, line_bytes: int) -> None:
-        """Take what a body holds that is read line by line.
+        """Reserve the memory of a body that is read line by line.
 
         Raises:
             OverloadedError: the bodies of all requests hold as much as they may.
         """
-        self._hold(CHUNK_BYTES + line_bytes)
+        self._reserve(CHUNK_BYTES + line_bytes)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, or the rest of it, as it comes and unpacked; other requests run in between.
@@ -209,7 +209,7 @@ class RequestBody:
                 HTTPStatus.BAD_REQUEST, f"the body ended early: {type(error).__name__}"
             ) from None
 
-    def _hold(self, amount: int) -> None:
+    def _reserve(self, amount: int) -> None:
         if not self.try_reserve(amount):
             raise OverloadedError("too many large bodies are being read: try again in a moment")
 

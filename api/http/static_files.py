@@ -1,6 +1,6 @@
 """Static files of a folder as answers, with an ETag.
 
-Browsers are told to load and to call nothing but this server, and to run no script or style that
+Their headers make a browser load and call nothing but this server, and run no script or style that
 is not one of these files.
 """
 

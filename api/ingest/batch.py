@@ -42,7 +42,7 @@ class TooManyRefusedError(Exception):
 
 
 class BatchIntake:
-    """Takes the items of one request, slice by slice.
+    """Sends the items of one request, slice by slice.
 
     Attributes:
         accepted: items that the broker has acknowledged.
@@ -64,8 +64,8 @@ class BatchIntake:
         self._waiting: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
 
-    async def finish(self, body: bytes | None = None) -> None:
-        """Wait until the broker holds everything that was taken, and what was refused.
+    async def complete(self, body: bytes | None = None) -> None:
+        """Send the dead letters of rejected items, and wait until the broker has everything.
 
         Args:
             body: all of it, where it is at hand.
@@ -76,18 +76,18 @@ class BatchIntake:
         """
         while self._waiting:
             await self._settle_oldest()
-        letters = self._refused.letters(self._source, body, accepted=self.accepted)
-        if len(letters) == 1:
-            if not await self._ingestion.keep(letters[0]):
+        dead_letters = self._refused.dead_letters(self._source, body, accepted=self.accepted)
+        if len(dead_letters) == 1:
+            if not await self._ingestion.write_dead_letter(dead_letters[0]):
                 self._not_kept = NOT_KEPT
             return
-        for letter in letters:
-            self._waiting.append((await self._ingestion.keep_one_of_many(letter), []))
+        for dead_letter in dead_letters:
+            self._waiting.append((await self._ingestion.send_dead_letter(dead_letter), []))
         while self._waiting:
             await self._settle_oldest()
 
     def counts(self) -> dict[str, int]:
-        """How many items are accepted, and how many refused; also after a failure."""
+        """Return how many items are accepted, and how many refused; also after a failure."""
         for sent, entries in self._waiting:
             if sent.done() and not sent.cancelled() and sent.exception() is None:
                 self._tally(entries, sent.result().append_time)
@@ -112,8 +112,8 @@ class BatchIntake:
             detail = self._refused.summary(accepted=0) + self._not_kept
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, **answer)
 
-    async def take(self, items: Iterable[Item]) -> None:
-        """Take some items, at most SLICE_ITEMS.
+    async def add(self, items: Iterable[Item]) -> None:
+        """Send or reject some items, at most SLICE_ITEMS.
 
         Raises:
             TooManyRefusedError: of this body too many were refused.
@@ -160,20 +160,20 @@ class BatchIntake:
 
     async def _settle_oldest(self) -> None:
         sent, entries = self._waiting[0]
-        taken = await acknowledged_at(sent)
+        append_time = await acknowledged_at(sent)
         self._waiting.popleft()
         self._unacknowledged -= len(entries)
-        self._tally(entries, taken)
+        self._tally(entries, append_time)
 
-    def _tally(self, entries: list[tuple[int, int]], taken: int) -> None:
+    def _tally(self, entries: list[tuple[int, int]], append_time: int) -> None:
         accepted = self.accepted
         for index, instant in entries:
-            reason = self._ingestion.ill_dated(instant, taken)
+            reason = self._ingestion.ill_dated(instant, append_time)
             if reason is None:
                 self.accepted += 1
             else:
                 # the worker keeps it as a dead letter
-                self._refused.note(index, reason)
+                self._refused.count_rejected(index, reason)
                 self._ingestion.polls_counted.refused += 1
         self._ingestion.polls_counted.accepted += self.accepted - accepted
 

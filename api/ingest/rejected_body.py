@@ -1,4 +1,4 @@
-"""What a route refuses is kept: whole bodies as dead letters, before the answer goes out."""
+"""Rejected bodies become dead letters before the answer goes out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path_of(request: web.Request) -> str:
 async def dead_letter_on_rejection(
     request: web.Request, original: bytes, *, truncated: bool = False, polls: int = 0
 ) -> AsyncIterator[None]:
-    """A block that judges a body, or its beginning: what it refuses is kept, then refused.
+    """Write a dead letter when the block rejects a body, or its beginning, and raise the error.
 
     Args:
         request: whose body it is.

@@ -1,4 +1,4 @@
-"""The refused items of one body, until it is known how they are best kept."""
+"""The rejected items of one body, until they become dead letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stream_app.contracts.dead_letters import KEPT_BYTES, DeadLetter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_LETTERS: Final = 1_000
+MAX_DEAD_LETTERS: Final = 1_000
 """Refused items of a body that are dead letters of their own; more are one together."""
 
 LISTED_ITEMS: Final = 1_000
@@ -24,7 +24,7 @@ class _Refused(NamedTuple):
 
 
 class RefusedItems:
-    """What was refused of a body, in bounded memory.
+    """The rejected items of one body, in bounded memory.
 
     Attributes:
         count: how many items were refused.
@@ -43,27 +43,27 @@ class RefusedItems:
         self._all_kept = True
         self._ours = 0
 
-    def note(self, number: int, reason: str) -> None:
-        """Count an item that somebody else keeps."""
+    def count_rejected(self, number: int, reason: str) -> None:
+        """Count an item for which the worker writes the dead letter."""
         self.count += 1
         if len(self.listed) < LISTED_ITEMS:
             self.listed.append({"index": number, "reason": reason})
 
     @property
     def is_full(self) -> bool:
-        """Whether the originals of further items are not looked at."""
+        """True when the originals of further items are no longer stored."""
         return bool(self._kept) and not self._all_kept
 
     def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:
         """Count an item, and keep it if there is room."""
-        self.note(number, reason)
+        self.count_rejected(number, reason)
         self._ours += 1
         if self.is_full:
             return
         cost = len(original) + len(reason)
         self._all_kept = (
             self._all_kept
-            and len(self._kept) < MAX_LETTERS
+            and len(self._kept) < MAX_DEAD_LETTERS
             and self._kept_bytes + cost <= KEPT_BYTES
             and self._try_reserve(cost)
         )
@@ -71,7 +71,7 @@ class RefusedItems:
             self._kept.append(_Refused(number, reason, original, truncated))
             self._kept_bytes += cost
 
-    def letters(
+    def dead_letters(
         self, source: dict[str, str | int], body: bytes | None, *, accepted: int
     ) -> list[DeadLetter]:
         """Take the dead letters out: one an item, or one for all.

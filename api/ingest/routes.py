@@ -123,7 +123,7 @@ async def _take_array(
         # over the slices: fewer items at once would be more records of a store
         items = enumerate(chain.from_iterable(array_slices(data)))
         await _take(request, intake, (Item(place, item, None) for place, item in items))
-        await intake.finish(data)
+        await intake.complete(data)
         return accepted(intake.answer())
 
 
@@ -164,13 +164,13 @@ async def _take_stream(
                 await _between_slices(request)
             chunk = await anext(body.chunks(), b"")
         await _take(request, intake, chain(reader.feed(splitter.finish()), reader.finish()))
-        await intake.finish()
+        await intake.complete()
         return accepted(intake.answer())
 
 
 async def _take(request: web.Request, intake: BatchIntake, items: Iterator[Item]) -> None:
     while part := list(islice(items, SLICE_ITEMS)):
-        await intake.take(part)
+        await intake.add(part)
         await _between_slices(request)
 
 
@@ -189,7 +189,7 @@ async def _counted(intake: BatchIntake) -> AsyncIterator[None]:
             yield
         except (ProblemError, OverloadedError, TooManyRefusedError):
             # what was taken before counts: wait until that is true
-            await intake.finish()
+            await intake.complete()
             raise
     except ProblemError as error:
         error.members |= intake.counts()

@@ -1,4 +1,4 @@
-"""Facts that stores report by HTTP: to Kafka, or to the dead letters with a reason.
+"""Sends what stores report by HTTP to Kafka, or to the dead letters with a reason.
 
 Every method returns when the broker holds what it was given, or raises in time.
 """
@@ -43,23 +43,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LETTERS_PER_SECOND: Final = 10.0
-"""Refused bodies that are kept, in the long run; an attacker must not push out those of others."""
+DEAD_LETTERS_PER_SECOND: Final = 10.0
+"""Dead letters for rejected bodies in the long run; an attacker must not push out other ones."""
 
-LETTERS_AT_ONCE: Final = 1_000.0
+DEAD_LETTERS_AT_ONCE: Final = 1_000.0
 
-LETTER_BYTES: Final = 64 << 10
-"""Of a refused body, that count as one more letter."""
+DEAD_LETTER_BYTES: Final = 64 << 10
+"""Bytes of a rejected body that count as one more dead letter."""
 
 LOGGED_CHARACTERS: Final = 200
-"""Of a path or a reason in a line of the log."""
+"""Characters of a path or of a reason in a line of the log."""
 
 POLL_BYTES: Final = 320
-"""What a poll costs of the budget until it is acknowledged: its share of a record, who waits."""
+"""Bytes that a poll costs until it is acknowledged: its share of a record, its waiters."""
 
 
 class IngestService:
-    """Takes polls, hours and zones, and keeps what is refused.
+    """Sends polls, hours and timezones to Kafka, and dead letters for rejected input.
 
     Args:
         settings: the tolerance.
@@ -87,7 +87,7 @@ class IngestService:
         self.clock = clock
         self.polls_counted = metrics.polls
         self._metrics = metrics
-        self._letters = TokenBucket(LETTERS_PER_SECOND, LETTERS_AT_ONCE)
+        self._letters = TokenBucket(DEAD_LETTERS_PER_SECOND, DEAD_LETTERS_AT_ONCE)
         self._earliest = settings.earliest_poll
         self._tolerance = settings.future_tolerance
         self._publisher = publisher
@@ -95,7 +95,7 @@ class IngestService:
         self.limit = limit
 
     async def stop(self, patience: float) -> None:
-        """Wait for what is under way, for so many seconds at most."""
+        """Wait until the records in flight are acknowledged, for at most `patience` seconds."""
         await self._publisher.drain(patience)
 
     def ill_dated(self, instant: int, clock: int | None = None) -> str | None:
@@ -124,8 +124,8 @@ class IngestService:
         self.limit.check(store_id)
         if not self._publisher.budget.try_acquire(POLL_BYTES):
             raise overloaded()
-        taken = await acknowledged_at(self._begin(store_id, [poll]))
-        reason = self.ill_dated(poll[0], taken)
+        append_time = await acknowledged_at(self._begin(store_id, [poll]))
+        reason = self.ill_dated(poll[0], append_time)
         if reason is None:
             self.polls_counted.accepted += 1
         else:
@@ -133,7 +133,7 @@ class IngestService:
         return reason
 
     def check(self, store_id: str) -> None:
-        """Whether polls of a store can be taken at all.
+        """Raise an error unless polls of a store can be sent.
 
         Raises:
             BrokerUnavailableError: not now.
@@ -144,33 +144,33 @@ class IngestService:
     async def polls(
         self, by_store: Mapping[str, list[Poll]]
     ) -> list[asyncio.Future[BatchMetadata]]:
-        """Take polls of many stores that are not ahead of our clock, waiting a while for room.
+        """Send polls of many stores that are not ahead of our clock; wait a while for room.
 
         Args:
-            by_store: of each store no more than one record takes.
+            by_store: the polls of each store, at most as many as fit a record.
 
         Returns:
-            what becomes of each store's, in the order of the mapping; for `outcome`. The append
-            time says whether a poll is ahead of the broker's clock.
+            a future for each store, in the order of the mapping; wait for it with
+            `acknowledged_at`. The append time says whether a poll is ahead of the broker's clock.
 
         Raises:
-            OverloadedError: as much is waiting as may wait; nothing was taken.
-            BrokerUnavailableError: nothing was taken.
+            OverloadedError: as much is waiting as may wait; nothing was sent.
+            BrokerUnavailableError: nothing was sent.
         """
         for store_id in by_store:
             self.check(store_id)
         left = POLL_BYTES * sum(map(len, by_store.values()))
         await self._publisher.reserve(left)
-        begun = []
+        sent = []
         try:
             for store_id, polls in by_store.items():
                 left -= POLL_BYTES * len(polls)
-                begun.append(self._begin(store_id, polls))
+                sent.append(self._begin(store_id, polls))
         except BrokerUnavailableError:
             # the connection was lost while there was no room: none was taken, not even the first
             self._publisher.budget.release(left)
             raise
-        return begun
+        return sent
 
     async def hours(self, store_id: str, hours: BusinessHours) -> None:
         """Replace a store's business hours.
@@ -197,12 +197,12 @@ class IngestService:
         await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
 
     async def remove(self, store_id: str) -> None:
-        """Take back all that was told of a store: hours, zone and polls.
+        """Remove all input of a store: hours, timezone and polls.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge all of it in time; some of it
-                may have been taken back.
+                may be removed.
         """
         self._require()
         key = store_id.encode()
@@ -217,10 +217,10 @@ class IngestService:
     async def refuse(
         self, path: str, reason: str, original: bytes, *, truncated: bool = False
     ) -> bool:
-        """Keep a body that is refused as a whole, or its beginning.
+        """Write a dead letter for a body that is rejected as a whole, or for its beginning.
 
         Returns:
-            whether it is kept: not all are, where they come too fast.
+            whether it is written: not all are, where too many come.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -228,44 +228,46 @@ class IngestService:
         """
         source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
         whole = len(original) <= KEPT_BYTES and not truncated
-        return await self.keep(
+        return await self.write_dead_letter(
             DeadLetter(source, reason, original[:KEPT_BYTES], truncated=not whole)
         )
 
-    async def keep(self, letter: DeadLetter) -> bool:
-        """Keep a letter about a body of which nothing, or hardly anything, was accepted.
+    async def write_dead_letter(self, dead_letter: DeadLetter) -> bool:
+        """Write a dead letter for a body of which nothing, or hardly anything, was accepted.
 
         Returns:
-            whether it is kept: not all are, where they come too fast.
+            whether it is written: not all are, where too many come.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._require()
-        if not self._letters.try_acquire(1 + len(letter.original or b"") / LETTER_BYTES):
+        if not self._letters.try_acquire(1 + len(dead_letter.original or b"") / DEAD_LETTER_BYTES):
             self._metrics.letters_not_kept += 1
             return False
-        log.info("refused %s: %s", letter.source["path"], letter.reason[:LOGGED_CHARACTERS])
-        await acknowledged_at(self._publisher.send(DEAD_LETTERS, *self._record_of(letter)))
+        log.info(
+            "refused %s: %s", dead_letter.source["path"], dead_letter.reason[:LOGGED_CHARACTERS]
+        )
+        await acknowledged_at(self._publisher.send(DEAD_LETTERS, *self._record_of(dead_letter)))
         return True
 
-    async def keep_one_of_many(self, letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
-        """Keep a letter about one refused item of a body, waiting a while for room.
+    async def send_dead_letter(self, dead_letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
+        """Send a dead letter for one rejected item of a body; wait a while for room.
 
         Returns:
-            what becomes of it; for `outcome`.
+            its future; wait for it with `acknowledged_at`.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker is out of reach.
         """
         self._require()
-        return await self._publisher.send_when_room(DEAD_LETTERS, *self._record_of(letter))
+        return await self._publisher.send_when_room(DEAD_LETTERS, *self._record_of(dead_letter))
 
-    def _record_of(self, letter: DeadLetter) -> tuple[bytes, bytes]:
-        self._metrics.dead_letters.count(letter)
-        return dead_letter_key(letter), bounded_dead_letter(letter)
+    def _record_of(self, dead_letter: DeadLetter) -> tuple[bytes, bytes]:
+        self._metrics.dead_letters.count(dead_letter)
+        return dead_letter_key(dead_letter), bounded_dead_letter(dead_letter)
 
     async def _publish(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
         self._require()

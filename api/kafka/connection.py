@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 LINGER_SECONDS: Final = 0.005
-"""For which a poll waits for others: a request to the broker costs what a hundred polls do."""
+"""Seconds for which a record waits for others: a request costs as much as a hundred polls."""
 
 BATCH_BYTES: Final = 256 << 10
 """Bytes of one batch of a partition: well under what a topic takes at once."""
@@ -45,7 +45,7 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Reader(Protocol):
-    """What reads from Kafka while the API is connected."""
+    """A part that reads from Kafka while the API is connected."""
 
     async def start(self) -> None:
         """Connect."""
@@ -107,11 +107,11 @@ class KafkaConnection:
         return self._unavailable_reason
 
     async def start(self) -> None:
-        """Begin to connect; returns at once."""
+        """Start to connect; returns at once."""
         self._background(self._connect(), "connect")
 
     async def stop(self) -> None:
-        """Send what is under way if the broker takes it soon, and disconnect."""
+        """Send in-flight records if the broker acknowledges them soon, and disconnect."""
         self._unavailable_reason = "stopping"
         await cancel_tasks(self._work)
         sending, self._sending = self._sending, None
@@ -121,7 +121,7 @@ class KafkaConnection:
         )
 
     def require_connected(self) -> None:
-        """Pass only with a connection.
+        """Raise an error unless there is a connection.
 
         Raises:
             BrokerUnavailableError: there is none.
@@ -138,21 +138,21 @@ class KafkaConnection:
         *,
         at_once: bool = False,
     ) -> asyncio.Future[BatchMetadata]:
-        """Hand a record over; a partition's go in the order of calls.
+        """Send a record; those of a partition keep the order of calls.
 
         Args:
-            topic: where it goes.
-            partition: likewise.
-            key: of the record.
-            value: of the record.
-            at_once: whether it waits for no others.
+            topic: the topic of the record.
+            partition: its partition.
+            key: its key.
+            value: its value.
+            at_once: whether it is sent without waiting for others to share a batch.
 
         Returns:
             done when the broker holds it, or failed with a `KafkaError` for good. Others share it:
             wait for it without cancelling it.
 
         Raises:
-            BrokerUnavailableError: it cannot be taken.
+            BrokerUnavailableError: it cannot be sent.
         """
         sending = self._sending
         if sending is None:

@@ -1,4 +1,4 @@
-"""How old what this process shows is, and which part keeps it from being newer.
+"""The age of the data that this process shows, and the part that delays it.
 
 Every second the brokers are asked how far the source topics reach. What was acknowledged by then is
 shown once the watermarks of all owners have come so far.
@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 ASK_EVERY_SECONDS: Final = 1.0
 
 PATIENCE_SECONDS: Final = 3.0
-"""For which the brokers' answer is waited for."""
+"""Seconds after which brokers that do not answer are out of reach."""
 
 DELAYED_AFTER_SECONDS: Final = 5.0
 """Data that is older than this is delayed; a rebalance or a busy moment takes less."""
 
 MAX_SAMPLES: Final = 600
-"""That wait for the workers; with more of them the age is told a little too high."""
+"""Samples that wait for the workers; beyond them the age is a little too high."""
 
 Part = Literal["broker", "workers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old the data is at an instant.
+    """The age of the data at an instant.
 
     Attributes:
         at: µs, that instant on the clock of this process.
@@ -66,16 +66,16 @@ class Freshness:
 
 
 class Applied(Protocol):
-    """What the workers have applied: `AppliedOffsets`."""
+    """The offsets that the workers have applied: `AppliedOffsets`."""
 
     async def reach(self) -> dict[TopicPartition, int]:
-        """How far the source topics reach now."""
+        """Return the end offsets of the source topics."""
 
     def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
-        """Whether all below these offsets is applied."""
+        """Return whether all records below these offsets are applied."""
 
     def why_unowned(self) -> str | None:
-        """Which partitions have no owner; None: all have one."""
+        """Say which partitions have no owner; None: all have one."""
 
 
 class DataAge:
@@ -96,7 +96,7 @@ class DataAge:
         self._task = PeriodicTask("data-age", ASK_EVERY_SECONDS, self.ask, pause_first=False)
 
     async def start(self) -> None:
-        """Begin to ask."""
+        """Start to ask."""
         self._since = self._clock()
         self._task.start()
 
@@ -105,7 +105,7 @@ class DataAge:
         await self._task.stop()
 
     def now(self) -> Freshness:
-        """How old the data is."""
+        """Return the age of the data now."""
         at = self._clock()
         since = self._as_of if self._as_of is not None else self._since
         if not self._reachable:

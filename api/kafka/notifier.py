@@ -1,4 +1,4 @@
-"""Who waits for a change of what, within one process."""
+"""In-process notifications by key: wakes tasks that wait for a report to change."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Wakes those who wait for something by its key."""
+    """Wakes the tasks that have subscribed to a key."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def notify(self, key: str) -> None:
-        """Wake all who wait for a key."""
+        """Wake all tasks that have subscribed to a key."""
         for changed in self._waiting.get(key, ()):
             changed.set()
 
     @contextmanager
     def subscribe(self, key: str) -> Iterator[asyncio.Event]:
-        """An event that is set by every change from now on, until the block ends."""
+        """Yield an event that every change of a key sets from now on, until the block ends."""
         changed = asyncio.Event()
         waiting = self._waiting.setdefault(key, set())
         waiting.add(changed)

@@ -1,9 +1,9 @@
-"""Records on their way to Kafka: bounded in number, and nobody waits long for one.
+"""Sends records to Kafka: in-flight records are bounded, and no request waits long for one.
 
 An idempotent producer tries for as long as it takes, so a record outlives the request that
 brought it: the request is answered 503 in time, the record keeps its place in the budget
 until the broker has it or never will. While one partition acknowledges nothing, no further
-record is taken for it; those under way are what finds out that it is back.
+record is sent to it; the records in flight show when it is back.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ ANSWER_SECONDS: Final = 5.0
 """No HTTP request waits longer than this for the broker or the workers."""
 
 UNACKNOWLEDGED_BYTES: Final = 32 << 20
-"""What all requests together may have accepted and not yet seen acknowledged."""
+"""Bytes that all requests together may have accepted and that are not yet acknowledged."""
 
 RECORD_BYTES: Final = 512
-"""What a record costs besides its key and value: its share of a batch, who waits for it."""
+"""Bytes that a record costs besides its key and value: its share of a batch, its waiters."""
 
 _partition_of = lru_cache(maxsize=65_536)(partition_of)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """When the first of its records was handed over, and what all of them cost."""
+    """The time at which the first of its records was sent, and the cost of all of them."""
 
     handed_over: float
     cost: int = 0
@@ -50,19 +50,19 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Partition:
-    """The batches under way, oldest first, and when the last one was acknowledged."""
+    """The batches in flight, oldest first, and when the last one was acknowledged."""
 
-    under_way: dict[asyncio.Future[BatchMetadata], _Batch] = field(default_factory=dict)
+    in_flight: dict[asyncio.Future[BatchMetadata], _Batch] = field(default_factory=dict)
     acknowledged: float = float("-inf")
 
 
 class BoundedPublisher:
-    """Sends records and says in time what became of them.
+    """Sends records, and bounds their memory and the time that a caller waits.
 
     Args:
-        send: hands a record for a partition over; returns what becomes of it and of others that
-            are sent with it, raises `BrokerUnavailableError` when it cannot be taken.
-        budget: shared by all that goes out; who hands a record over has taken its cost.
+        send: sends a record to a partition; returns the future of its batch, and raises
+            `BrokerUnavailableError` when it cannot.
+        budget: is shared by all records.
         settings: the partition counts.
         monotonic: a clock in seconds that never goes back.
     """
@@ -81,15 +81,15 @@ class BoundedPublisher:
         self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
 
     def check(self, topic: TopicSpec, key: bytes) -> None:
-        """Whether a record for this key can be taken at all.
+        """Raise an error unless a record of this key can be sent.
 
         Raises:
             BrokerUnavailableError: its partition has acknowledged nothing for too long.
         """
         partition = self._partitions[self._place(topic, key)]
-        if not partition.under_way:
+        if not partition.in_flight:
             return
-        oldest = next(iter(partition.under_way.values()))
+        oldest = next(iter(partition.in_flight.values()))
         waiting = self._monotonic() - max(oldest.handed_over, partition.acknowledged)
         if waiting > ANSWER_SECONDS:
             raise BrokerUnavailableError(
@@ -99,10 +99,10 @@ class BoundedPublisher:
     def send_reserved(
         self, topic: TopicSpec, key: bytes, value: bytes | None, cost: int
     ) -> asyncio.Future[BatchMetadata]:
-        """Send a record whose cost has been taken; it is given back at the end.
+        """Send a record whose cost is reserved; the cost is released when it is acknowledged.
 
         Returns:
-            what becomes of it, and of others, to be waited for with `outcome`.
+            the future of its batch; wait for it with `acknowledged_at`.
 
         Raises:
             BrokerUnavailableError: it cannot be sent now.
@@ -114,22 +114,22 @@ class BoundedPublisher:
             self.budget.release(cost)
             raise
         partition = self._partitions[place]
-        batch = partition.under_way.get(sent)
+        batch = partition.in_flight.get(sent)
         if batch is None:
-            batch = partition.under_way[sent] = _Batch(self._monotonic())
+            batch = partition.in_flight[sent] = _Batch(self._monotonic())
             sent.add_done_callback(partial(self._ended, partition))
         batch.cost += cost
         return sent
 
     def _ended(self, partition: _Partition, sent: asyncio.Future[BatchMetadata]) -> None:
-        self.budget.release(partition.under_way.pop(sent).cost)
+        self.budget.release(partition.in_flight.pop(sent).cost)
         if not sent.cancelled() and sent.exception() is None:
             partition.acknowledged = self._monotonic()
 
     def send(
         self, topic: TopicSpec, key: bytes, value: bytes | None
     ) -> asyncio.Future[BatchMetadata]:
-        """Take the cost and send, as `begin`.
+        """Reserve the cost and send, as `send_reserved`.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -144,14 +144,14 @@ class BoundedPublisher:
     async def send_when_room(
         self, topic: TopicSpec, key: bytes, value: bytes
     ) -> asyncio.Future[BatchMetadata]:
-        """As `start`, but wait a while for room."""
+        """Send as `send` does, but wait a while for room."""
         self.check(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
         await self.reserve(cost)
         return self.send_reserved(topic, key, value, cost)
 
     async def reserve(self, cost: int) -> None:
-        """Take a cost, waiting a while for room.
+        """Reserve a cost; wait a while for room.
 
         Raises:
             OverloadedError: there was none in time.
@@ -160,19 +160,19 @@ class BoundedPublisher:
             raise overloaded()
 
     async def drain(self, patience: float) -> None:
-        """Wait for what is under way, for so many seconds at most."""
-        under_way = {
-            sent for partition in self._partitions.values() for sent in partition.under_way
+        """Wait until the records in flight are acknowledged, for at most `patience` seconds."""
+        in_flight = {
+            sent for partition in self._partitions.values() for sent in partition.in_flight
         }
-        if under_way:
-            await asyncio.wait(under_way, timeout=patience)
+        if in_flight:
+            await asyncio.wait(in_flight, timeout=patience)
 
     def _place(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
         return topic.name, _partition_of(key, topic.partitions(self._settings))
 
 
 async def acknowledged_at(sent: asyncio.Future[BatchMetadata]) -> int:
-    """The append time, µs, of records that others may wait for too.
+    """Return the append time, µs, of a batch that others may wait for too.
 
     Raises:
         BrokerUnavailableError: they were not acknowledged in time, and may still be later; or they

@@ -1,4 +1,4 @@
-"""What the fields of a type mean: the docstrings below them, also those of the types it extends."""
+"""Reads the docstrings below the fields of a type, also those of the types it extends."""
 
 from __future__ import annotations
 

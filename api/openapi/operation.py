@@ -1,4 +1,4 @@
-"""What an operation of the API is described by, and the answers that many share."""
+"""The parts that describe an operation of the API, and the answers that many share."""
 
 from __future__ import annotations
 

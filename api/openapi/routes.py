@@ -33,7 +33,7 @@ _FILES: Final = {
         _DESCRIPTION / "page/docs.js",
     )
 }
-"""What the page loads."""
+"""The files that the page loads, by name."""
 
 _HEADERS: Final = {
     **HEADERS,
@@ -48,7 +48,7 @@ routes = web.RouteTableDef()
 
 
 class Documents:
-    """What describes an application, made when it is first asked for."""
+    """The documents of an application, made when the first request asks for them."""
 
     def __init__(
         self, app: web.Application, resources: Sequence[Resource], settings: Settings

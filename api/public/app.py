@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 MOUNTED_AT: Final = "/public"
-"""Where the API serves this application beside its own."""
+"""The path at which the API serves this application beside its own."""
 
 ASSETS: Final = load(Path(__file__).with_name("web"))
 

@@ -1,7 +1,7 @@
-"""What the status page shows of the chosen stores.
+"""The content of the status page: the chosen stores.
 
-Everybody may ask for it, so nobody can make work by asking often: the days come of one query that
-is at most so old, whoever asks, and the rest of what this process knows.
+Everybody may request it, so many requests must not cause work: the days come from one query for
+all clients, which is repeated after `DAYS_SECONDS`, and the rest from views of this process.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class PublicStatus:
         return {store.store_id: store for store in await self._fleet.stores(list(self.chosen))}
 
     async def counts(self) -> dict[str, int]:
-        """How many of the chosen stores are in each state, and in all."""
+        """Return how many of the chosen stores are in each state, and in total."""
         return self._counts(await self.stores())
 
     async def content(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How far a report is, as answers and events show it."""
+"""The progress of a report, as answers and events show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as the routes see them: asked for, fetched, and failed when nobody makes them."""
+"""Requests reports, returns their state, and fails those that no worker finishes in time."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ MAX_OPEN_REPORTS: Final = 10_000
 """Pending and running reports of all clients together."""
 
 QUERY_SECONDS: Final = 15.0
-"""For which an answer is waited for; a worker that is taken over needs some ten."""
+"""Seconds after which a query has no answer; a rebalance delays it by about ten."""
 
 QUERY_RETENTION: Final = 10 * MINUTE
-"""For which an answer is kept here: longer than anybody waits for it."""
+"""Time for which the result of a query stays in the view, µs: longer than a client waits."""
 
 _DEADLINE_CHECK_SECONDS: Final = 0.25
 _DEADLINE_BATCH: Final = 500
@@ -57,7 +57,7 @@ _EXPIRE_EVERY_SECONDS: Final = 60.0
 
 
 class ReportService:
-    """Requests to the workers, and what became of them.
+    """Sends requests to the workers, and knows the state of each report.
 
     Args:
         settings: deadline and retention.
@@ -65,7 +65,7 @@ class ReportService:
         connection: to Kafka.
         reports: the view of the topics.
         read: returns when the view has all that is in its topics now.
-        changes: told of every report whose state may have changed.
+        changes: is notified of every report whose state may have changed.
 
     Attributes:
         changes: as given.
@@ -148,7 +148,7 @@ class ReportService:
         return state
 
     def request_of(self, report_id: str) -> UserRequest | None:
-        """What a report was asked for; None where only its result is known."""
+        """Return the request of a report; None: only its result is known."""
         return self._log.request(report_id)
 
     async def report(self, report_id: str) -> ReportState | None:
@@ -182,7 +182,7 @@ class ReportService:
         return state
 
     def open_reports(self) -> int:
-        """How many reports are pending or running."""
+        """Return how many reports are pending or running."""
         return self._log.open_count()
 
     def require_capacity(self) -> None:

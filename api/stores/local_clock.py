@@ -1,4 +1,4 @@
-"""What a store's clock shows, so that no client needs tables of time zones of its own."""
+"""UTC offsets of a timezone, so that no client needs tables of timezones of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stream_app.domain.timezones import constant_offset_segments, find_timezone
 
 
 def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
-    """How far a zone's clock is ahead of UTC from the earliest to the latest of some instants.
+    """Return the UTC offsets of a timezone between the earliest and the latest of some instants.
 
     Args:
         timezone: an IANA name.

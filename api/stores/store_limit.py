@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from api.stores.view import StoreView
 
 UNREGISTERED_SECONDS: Final = 60.0
-"""A store that was let in and is not registered after so long holds no place any more."""
+"""Seconds after which an admitted store that is not registered no longer counts."""
 
 
 UNCOUNTED_STORES: Final = 1_000
-"""New stores, at least, that may be on their way when the limit comes near."""
+"""Stores below the limit from which on every store is looked up."""
 
 
 class StoreLimit:

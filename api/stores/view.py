@@ -1,4 +1,4 @@
-"""Which stores exist, with their hours and zones, as the topics tell it.
+"""The stores that exist, with their hours and timezones, as the topics say.
 
 A view that is built anew at each start, like that of the reports, in a temporary SQLite file:
 stores outnumber what a process should hold.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stream_app.domain.business_hours import Row
 
 TOPICS: Final = (STORES, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
-"""What the view is made of."""
+"""The topics that the view reads."""
 
 _SCHEMA: Final = """
 CREATE TABLE store (
@@ -82,7 +82,7 @@ _TAKE_BACK: Final[dict[_Fact, str]] = {
 }
 
 _STANDS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
-"""What a row of a store that exists has; a poll alone may be one that was taken back since."""
+"""Holds for a row of a store that exists; a poll alone may be one that was removed since."""
 
 _WRITE: Final[dict[_Fact, str]] = {
     "hours": (
@@ -108,7 +108,7 @@ class StoreEntry:
     Attributes:
         store_id: the store.
         hours: its rows of business hours; empty: always open.
-        timezone: its zone name as told, known or not; None: none was told.
+        timezone: its timezone as it was sent, known or not; None: none was sent.
     """
 
     store_id: str
@@ -146,7 +146,7 @@ class StoreView:
 
     @property
     def count(self) -> int:
-        """How many stores the workers say there are."""
+        """The number of stores that the workers have registered."""
         return self._count
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class StoreView:
             self._timezone(record)
 
     def exists(self, store_id: str) -> bool:
-        """Whether any input has named the store, as far as is known now."""
+        """Return whether any input has named the store, as far as is known now."""
         found = self._database.execute(
             f"SELECT 1 FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
             (store_id,),

@@ -1,1 +1,1 @@
-"""Webhooks: who asked for it is told of a report's end. See docs/design/webhooks.md."""
+"""Webhooks: a receiver is called when a report has ended. See docs/design/webhooks.md."""

@@ -1,7 +1,7 @@
-"""Where webhooks may go: what the operator lists, and nowhere else.
+"""The allow-list of webhook receivers: the operator lists them, others are rejected.
 
-Whoever may ask for a report may name a URL, so the URL must not reach what only this machine
-can: the host is on the list, and its addresses are public, unless the operator says otherwise.
+Every client that may ask for a report may name a URL. The URL must not reach what only this machine
+can reach: its host is on the list, and its addresses are public unless the operator says otherwise.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Allowlist:
 
     @property
     def any(self) -> bool:
-        """Whether there are webhooks at all."""
+        """True if the list has an entry: without one there are no webhooks."""
         return bool(self._hosts)
 
     def check(self, url: object) -> URL:
@@ -83,7 +83,7 @@ class Allowlist:
         return parsed
 
     def may_be_private(self, host: str, port: int) -> bool:
-        """Whether the operator listed a host as one whose address is their own affair."""
+        """Return whether the operator listed a host so that it may have a private address."""
         entries = (self._entry_for(scheme, host, port) for scheme in _SCHEMES)
         return any(entry is not None and entry.own for entry in entries)
 
@@ -95,7 +95,7 @@ class Allowlist:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the Internet's, for one host, whatever is embedded in it."""
+    """Return whether an address is a public one of one host, also one that embeds another."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         embedded = ip.ipv4_mapped

@@ -40,7 +40,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of it.
+    """The result of one attempt.
 
     Attributes:
         outcome: delivered; refused for good; or failed, to be tried again.

@@ -1,4 +1,4 @@
-"""How many webhooks may be tried at once, and what share of them one place may have.
+"""Limits how many webhooks are tried at once, and the share of them for one place.
 
 A place is a host and port. Of one that answers nothing, all webhooks are late: without a share
 they would fill the room, and those of all others would wait behind them. What goes beyond its share
@@ -26,7 +26,7 @@ MAX_WAITING: Final = 100_000
 """Offsets that are kept of webhooks beyond the share of their place: some 20 MB."""
 
 Waiting = tuple["TopicPartition", int]
-"""Where a webhook stands in Kafka: its partition and offset."""
+"""The partition and offset of a webhook that waits."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Place:
 
 
 class Shares:
-    """Who may be tried now, and who waits.
+    """Admits webhooks up to the limits, and remembers the offsets of those that wait.
 
     Args:
         most: webhooks that are tried at once, one of each further place aside.
@@ -56,7 +56,7 @@ class Shares:
 
     @property
     def limit(self) -> int:
-        """How many webhooks of one place may run now."""
+        """The number of webhooks of one place that may run now."""
         if self.running >= 2 * self._most:
             return 0
         return max(1, (self._most - self.running) // FREE_ROOM_SHARE)
@@ -79,7 +79,7 @@ class Shares:
         self._forget_if_empty(place)
 
     def wait(self, place: str, partition: TopicPartition, offset: int) -> bool:
-        """Keep an offset; False: as many are kept as may be."""
+        """Remember the offset of a webhook that waits; False: too many wait."""
         if self.waiting >= self._most_waiting:
             return False
         self._places.setdefault(place, _Place()).waiting.append((partition, offset))
@@ -87,7 +87,7 @@ class Shares:
         return True
 
     def has_room(self, place: str) -> bool:
-        """Whether those that wait for a place can be read again, half a share at a time."""
+        """Return whether waiting webhooks of a place can be read again, half a share at a time."""
         known = self._places.get(place)
         return known is not None and self._room(known) > 0
 
@@ -97,27 +97,27 @@ class Shares:
         room = min(limit - known.running, len(known.waiting))
         return room if room >= min(len(known.waiting), max(1, limit // 2)) else 0
 
-    def take(self) -> Iterator[tuple[str, list[Waiting]]]:
-        """Those that wait and may run now, by place; their room is taken."""
+    def admit_waiting(self) -> Iterator[tuple[str, list[Waiting]]]:
+        """Yield the waiting webhooks that may run now, by place; they count as running."""
         for place, known in list(self._places.items()):
             room = self._room(known)
             if room > 0:
-                taken = [known.waiting.popleft() for _ in range(room)]
+                admitted = [known.waiting.popleft() for _ in range(room)]
                 self.waiting -= room
                 known.running += room
                 self.running += room
-                yield place, taken
+                yield place, admitted
 
-    def put_back(self, place: str, taken: list[Waiting]) -> None:
-        """Those that were taken wait again, before all others; their room is given back."""
+    def put_back(self, place: str, admitted: list[Waiting]) -> None:
+        """Let admitted webhooks wait again, before all others; they no longer count as running."""
         known = self._places[place]
-        known.waiting.extendleft(reversed(taken))
-        known.running -= len(taken)
-        self.waiting += len(taken)
-        self.running -= len(taken)
+        known.waiting.extendleft(reversed(admitted))
+        known.running -= len(admitted)
+        self.waiting += len(admitted)
+        self.running -= len(admitted)
 
     def forget(self, partition: TopicPartition) -> None:
-        """Keep no offsets of a partition any more: it is somebody else's now."""
+        """Drop the offsets of a partition that was revoked."""
         for place, known in list(self._places.items()):
             kept = deque(waiting for waiting in known.waiting if waiting[0] != partition)
             self.waiting -= len(known.waiting) - len(kept)
@@ -125,7 +125,7 @@ class Shares:
             self._forget_if_empty(place)
 
     def crowded(self) -> int:
-        """How many places have webhooks that wait."""
+        """Return how many places have webhooks that wait."""
         return sum(bool(known.waiting) for known in self._places.values())
 
     def _forget_if_empty(self, place: str) -> None:

@@ -70,10 +70,10 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     Args:
         settings: how to reach the broker.
         run: runs one; returns why it was given up, None where it was not.
-        dead_letter: keeps a dead letter; returns when the broker holds it.
+        dead_letter: writes a dead letter; returns when the broker has it.
         ready: whether the API has read all that the other topics say.
         topic: reads the webhooks and the commits; None: that of the settings.
-        shares: who may run now, and who waits.
+        shares: limits how many run.
     """
 
     def __init__(
@@ -99,18 +99,18 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     @property
     def in_flight(self) -> int:
-        """How many webhooks run."""
+        """The number of webhooks that run."""
         return sum(len(owned.running) for owned in self._owned.values())
 
     async def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._tasks = {
             asyncio.create_task(self._work(), name="webhooks"),
             asyncio.create_task(self._resume_deferred(), name="webhooks-deferred"),
         }
 
     async def stop(self) -> None:
-        """Let go of what runs, commit what is finished, and leave the group."""
+        """Cancel what runs, commit what is complete, and leave the group."""
         await cancel_tasks(self._tasks)
         await self._disconnect()
         await bounded(self._topic.stop(), "webhooks")
@@ -229,7 +229,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                     await self._room.wait()
             self._room.clear()
             try:
-                for place, waiting in self.shares.take():
+                for place, waiting in self.shares.admit_waiting():
                     await self._read_deferred(place, waiting)
             except (KafkaError, BrokerUnavailableError) as error:
                 log.warning("webhooks that wait cannot be read now, trying again: %s", error)

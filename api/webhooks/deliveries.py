@@ -55,7 +55,7 @@ class WebhookDeliveries:
         self._consumer: WebhookConsumer | None = None
 
     async def start(self) -> None:
-        """Begin to deliver, where there are webhooks at all."""
+        """Start to deliver, unless the allow-list is empty."""
         if not self._allowlist.any:
             return
         key = self._settings.webhook_secret.get_secret_value()
@@ -68,22 +68,22 @@ class WebhookDeliveries:
         await self._consumer.start()
 
     async def stop(self) -> None:
-        """Let go of what is under way: it comes again to another process, or to the next one."""
+        """Cancel what is in flight: it is delivered by another process, or by the next one."""
         if self._consumer is not None:
             await self._consumer.stop()
         if self._client is not None:
             await self._client.stop()
 
     def waiting(self) -> int:
-        """How many webhooks this process waits for or tries to deliver."""
+        """Return how many webhooks this process waits for or tries to deliver."""
         return 0 if self._consumer is None else self._consumer.in_flight
 
     def deferred(self) -> int:
-        """How many stay in Kafka until their host and port has room for them."""
+        """Return how many stay in Kafka until their host and port has room for them."""
         return 0 if self._consumer is None else self._consumer.shares.waiting
 
     def crowded(self) -> int:
-        """How many hosts and ports have more webhooks than their share of the room."""
+        """Return how many hosts and ports have more webhooks than their share of the room."""
         return 0 if self._consumer is None else self._consumer.shares.crowded()
 
     async def _dead_letter(self, letter: DeadLetter) -> None:

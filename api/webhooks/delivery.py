@@ -1,4 +1,4 @@
-"""What becomes of one webhook: the report's end is waited for, and told until somebody hears it."""
+"""Delivers one webhook: waits for the end of its report, then calls until the receiver accepts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 600.0
 
 _UNKNOWN_REPORT_GRACE: Final = MINUTE
-"""Beyond its deadline a report that nobody has heard of was never asked for."""
+"""Time after the deadline, µs, after which an unknown report was never requested."""
 
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_DOUBLINGS: Final = 16
@@ -47,14 +47,14 @@ class Reports(Protocol):
 
 
 class Sender(Protocol):
-    """What tries once; `WebhookClient` is one."""
+    """Makes one attempt; `WebhookClient` is one."""
 
     async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
         """Try."""
 
 
 class WebhookDelivery:
-    """Runs webhooks, each to its end.
+    """Delivers webhooks, or gives them up after a time.
 
     Args:
         settings: deadline and patience.
@@ -82,7 +82,7 @@ class WebhookDelivery:
         self._jitter = jitter
 
     async def deliver(self, webhook: Webhook) -> str | None:
-        """Wait for a report's end and tell it.
+        """Wait for the end of a report, and send it to the receiver.
 
         Returns:
             why it was given up; None: it is delivered, or there was no such report after all.

@@ -292,7 +292,7 @@ class TestSilentBroker:
         assert one != other
         partition = gateway.ingestion._publisher._partitions[STORE_STATUS.name, one]
         under_way: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        partition.under_way[under_way] = outgoing._Batch(-100.0)
+        partition.in_flight[under_way] = outgoing._Batch(-100.0)
         path = f"/stores/{UNKNOWN}/status"
         assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         await problem_of(
@@ -437,13 +437,13 @@ class TestForms:
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch, items: list[Any]
     ) -> None:
         sizes = []
-        take = batch_intake.BatchIntake.take
+        add = batch_intake.BatchIntake.add
 
-        async def counted_take(intake: Any, part: Any) -> None:
+        async def counted_add(intake: Any, part: Any) -> None:
             sizes.append(len(part))
-            await take(intake, part)
+            await add(intake, part)
 
-        monkeypatch.setattr(batch_intake.BatchIntake, "take", counted_take)
+        monkeypatch.setattr(batch_intake.BatchIntake, "add", counted_add)
         for indent in (None, 1):
             sizes.clear()
             data = json.dumps(items, indent=indent).encode()
@@ -463,8 +463,8 @@ class TestLetters:
 
     @pytest.fixture
     def gateway(self, monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
-        monkeypatch.setattr(ingestion, "LETTERS_PER_SECOND", 0.0)
-        monkeypatch.setattr(ingestion, "LETTERS_AT_ONCE", 3.0)
+        monkeypatch.setattr(ingestion, "DEAD_LETTERS_PER_SECOND", 0.0)
+        monkeypatch.setattr(ingestion, "DEAD_LETTERS_AT_ONCE", 3.0)
         return FakeGateway(STORE)
 
     @pytest.mark.parametrize(
@@ -495,7 +495,7 @@ class TestLetters:
     async def test_a_large_one_counts_as_many(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
-        large = b'"' + b"x" * 3 * ingestion.LETTER_BYTES
+        large = b'"' + b"x" * 3 * ingestion.DEAD_LETTER_BYTES
         response = await client.post("/status", data=large)
         assert response.status == HTTPStatus.BAD_REQUEST
         assert NOT_KEPT in (await response.json(content_type=None))["detail"]
@@ -654,7 +654,7 @@ class TestMany:
     async def test_more_refused_items_than_are_letters_of_their_own_are_one(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, form: str
     ) -> None:
-        monkeypatch.setattr(refused_items, "MAX_LETTERS", 3)
+        monkeypatch.setattr(refused_items, "MAX_DEAD_LETTERS", 3)
         items = [GOOD, *range(4)]
         data = json.dumps(items).encode() if form == "array" else ndjson(*items)
         answer = await (await client.post("/status", data=data)).json()

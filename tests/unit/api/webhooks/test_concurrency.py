@@ -31,7 +31,7 @@ def test_who_waits_is_not_overtaken() -> None:
     assert shares.wait("a", PARTITIONS[0], 7)
     shares.leave("a")
     assert not shares.enter("a")
-    assert list(shares.take()) == [("a", [(PARTITIONS[0], 7)])]
+    assert list(shares.admit_waiting()) == [("a", [(PARTITIONS[0], 7)])]
     assert not shares.enter("a"), "its room is taken"
 
 
@@ -64,7 +64,7 @@ def test_none_is_lost_and_none_is_counted_twice(steps: list[tuple[str, int]]) ->
                 shares.leave(str(place))
                 running[place] -= 1
             case "take" | "fail":
-                for name, taken in shares.take():
+                for name, taken in shares.admit_waiting():
                     if step == "fail":
                         shares.put_back(name, taken)
                         continue
