@@ -14,19 +14,23 @@ from api.http.responses import accepted, json_response
 from api.http.services import service_of
 from api.reports.progress import progress_of
 from api.reports.representations import optional_columns, report_answer
-from api.reports.schemas import MAX_BODY_BYTES, MAX_KEY_LENGTH, MAX_STORES_BYTES
+from api.reports.schemas import (
+    MAX_BODY_BYTES,
+    MAX_KEY_LENGTH,
+    MAX_STORES_BYTES,
+    FleetReportBody,
+    ReportBody,
+)
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
 from api.webhooks.service import WebhookService
-from stream_app.contracts.fields import known_fields_only, parse_uuid
+from stream_app.contracts.fields import parse_uuid, validate
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.contracts.report_requests import (
-    FORM_FIELDS,
     FleetRequest,
     ReportRequest,
-    parse_reference_time,
-    parse_spec,
-    stores_named,
+    reference_time_of,
+    spec_of,
 )
 from stream_app.errors import RecordError, ReportError
 
@@ -38,8 +42,6 @@ POLL_AGAIN_SECONDS: Final = 1
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
 """Name space of report ids made from an Idempotency-Key: any API process makes the same."""
 
-_FIELDS: Final = ("reference_time", "end", *FORM_FIELDS, "webhook")
-
 routes = web.RouteTableDef()
 
 
@@ -47,7 +49,7 @@ routes = web.RouteTableDef()
 async def trigger_report(request: web.Request) -> web.Response:
     """Ask for the report of a store."""
     store_id = parse_uuid(request.match_info["store_id"])
-    content = await _content(request, MAX_BODY_BYTES, *_FIELDS)
+    content = await _content(request, MAX_BODY_BYTES, ReportBody)
     reference_time, form = _time_asked_for(content)
     webhook = service_of(request, WebhookService).parse_url(content)
     requested = ReportRequest(_new_report_id(request), store_id, reference_time, spec=form)
@@ -57,9 +59,9 @@ async def trigger_report(request: web.Request) -> web.Response:
 @routes.post("/trigger_report")
 async def trigger_fleet_report(request: web.Request) -> web.Response:
     """Ask for one report of all stores, or of those that the body names."""
-    content = await _content(request, MAX_STORES_BYTES, "store_ids", *_FIELDS)
+    content = await _content(request, MAX_STORES_BYTES, FleetReportBody)
     reference_time, form = _time_asked_for(content)
-    store_ids = stores_named(content["store_ids"]) if "store_ids" in content else None
+    store_ids = content.get("store_ids")
     webhook = service_of(request, WebhookService).parse_url(content)
     requested = FleetRequest(_new_report_id(request), store_ids, reference_time, spec=form)
     return await _trigger(request, requested, webhook)
@@ -95,8 +97,8 @@ async def get_report(request: web.Request) -> web.StreamResponse:
             return accepted(progress_of(state), {"Retry-After": str(POLL_AGAIN_SECONDS)})
 
 
-async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, Any]:
-    """The JSON object in the body, with no other fields than these; empty without a body."""
+async def _content(request: web.Request, limit: int, model: type[Any]) -> dict[str, Any]:
+    """The fields of the body, parsed by its model; none without a body."""
     async with RequestBody(request, service_of(request, RequestBodies)) as reading:
         try:
             body = await reading.read(limit)
@@ -107,12 +109,12 @@ async def _content(request: web.Request, limit: int, *fields: str) -> dict[str, 
     content = json_in(body, "a JSON object")
     if not isinstance(content, dict):
         raise RecordError("the body is not a JSON object")
-    known_fields_only(content, *fields)
-    return content
+    fields: dict[str, Any] = validate(model, content)
+    return fields
 
 
 def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
-    reference_time, form = parse_reference_time(content), parse_spec(content)
+    reference_time, form = reference_time_of(content), spec_of(content)
     if reference_time is not None:
         try:
             form.span(reference_time)

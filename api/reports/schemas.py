@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 from typing_extensions import TypedDict
 
 from api.openapi.operation import (
@@ -22,8 +22,14 @@ from api.reports.representations import CSV, PARQUET, OptionalColumn, header_of
 from api.reports.service import MAX_OPEN_REPORTS
 from api.stores.schemas import NO_STORE, STORE_ID
 from api.webhooks.allowlist import MAX_URL_LENGTH
-from stream_app.contracts.fields import EXAMPLE_REPORT, Count, Duration, Instant, ReportId, closed
-from stream_app.contracts.report_requests import MAX_STORES_NAMED, StoreIds
+from stream_app.contracts.fields import EXAMPLE_REPORT, Count, Instant, ReportId, closed
+from stream_app.contracts.report_requests import (
+    MAX_STORES_NAMED,
+    NullableDuration,
+    NullableFlag,
+    NullableInstant,
+    StoreIds,
+)
 from stream_app.contracts.report_results import PROVENANCE
 from stream_app.contracts.report_schemas import (
     DailyReport,
@@ -55,20 +61,27 @@ class WebhookBody(TypedDict):
     url: Annotated[str, Field(pattern="^https?://", max_length=MAX_URL_LENGTH)]
 
 
+def _as_it_is(webhook: object) -> object:
+    return webhook
+
+
 class _Choice(TypedDict):
-    reference_time: NotRequired[Instant | None]
+    reference_time: NotRequired[NullableInstant]
     """Where the time ends; without it, by the reference clock of the deployment."""
-    end: NotRequired[Instant | None]
+    end: NotRequired[NullableInstant]
     """The same by its other name; not together with it."""
-    start: NotRequired[Instant | None]
+    start: NotRequired[NullableInstant]
     """Where the time begins; without it and `duration`: the last hour, day and week."""
-    duration: NotRequired[Duration | None]
+    duration: NotRequired[NullableDuration]
     """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds); no `start` then."""
-    daily: NotRequired[bool | None]
+    daily: NotRequired[NullableFlag]
     """A row for each local day of the time, or of the last seven days."""
-    exact: NotRequired[bool | None]
+    exact: NotRequired[NullableFlag]
     """Seconds, without the grid of minutes."""
-    webhook: NotRequired[WebhookBody | None]
+    # the service checks it, which knows the allow-list
+    webhook: NotRequired[
+        Annotated[Any, PlainValidator(_as_it_is, json_schema_input_type=WebhookBody | None)]
+    ]
 
 
 @closed

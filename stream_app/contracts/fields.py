@@ -321,7 +321,9 @@ def _validator(model: type[T]) -> Callable[..., T]:
 def _field_names(model: Any) -> tuple[str, ...]:
     """The names of a model's fields on the wire, those that must be there first."""
     schema = TypeAdapter(model).json_schema()
-    return tuple(sorted(schema["properties"], key=lambda name: name not in schema["required"]))
+    return tuple(
+        sorted(schema["properties"], key=lambda name: name not in schema.get("required", ()))
+    )
 
 
 def _record_error(model: Any, error: ValidationError, what: str = "") -> RecordError:

@@ -107,6 +107,13 @@ OptionalInstant = Annotated[
 _OptionalDuration = Annotated[
     int | None, PlainValidator(_optional_duration, json_schema_input_type=DurationText)
 ]
+NullableInstant = Annotated[
+    int | None, PlainValidator(_optional_instant, json_schema_input_type=InstantText | None)
+]
+NullableDuration = Annotated[
+    int | None, PlainValidator(_optional_duration, json_schema_input_type=DurationText | None)
+]
+NullableFlag = Annotated[bool, PlainValidator(_flag, json_schema_input_type=bool | None)]
 Flag = Annotated[bool, PlainValidator(_flag, json_schema_input_type=bool)]
 Fleet = Annotated[str, PlainValidator(_fleet, json_schema_input_type=Literal["fleet"])]
 StoreIds = Annotated[
@@ -118,11 +125,6 @@ StoreIds = Annotated[
         ],
     ),
 ]
-
-
-class _EndChoice(TypedDict):
-    reference_time: NotRequired[OptionalInstant]
-    end: NotRequired[OptionalInstant]
 
 
 class FigureChoice(TypedDict):
@@ -352,9 +354,9 @@ def decode_request(value: bytes | None) -> ReportRequestRecord:
         return ReportRequest(
             store["report_id"],
             store["store_id"],
-            _reference(store),
+            reference_time_of(store),
             store.get("requested_at"),
-            _spec(store),
+            spec_of(store),
             store.get("details", ()),
         )
     if "part" in content:
@@ -367,9 +369,9 @@ def decode_request(value: bytes | None) -> ReportRequestRecord:
     return FleetRequest(
         fleet["report_id"],
         fleet.get("store_ids"),
-        _reference(fleet),
+        reference_time_of(fleet),
         fleet.get("requested_at"),
-        _spec(fleet),
+        spec_of(fleet),
     )
 
 
@@ -384,7 +386,7 @@ def _decode_part(content: dict[str, Any]) -> FleetPartRequest:
         part["reference_time"],
         part["requested_at"],
         part.get("store_ids"),
-        _spec(part),
+        spec_of(part),
     )
 
 
@@ -396,25 +398,17 @@ def report_id_of(value: bytes | None) -> str | None:
         return None
 
 
-def parse_reference_time(content: dict[str, Any]) -> int | None:
-    """The reference time that a request names: the end of the time range of its report.
+def reference_time_of(fields: Any) -> int | None:
+    """The end of the time range of a request, from its parsed fields.
 
     Raises:
-        RecordError: it is not an instant, or both names have one.
+        RecordError: both of its names have one.
     """
-    return _reference(validate(_EndChoice, content))
-
-
-def _reference(fields: Any) -> int | None:
     reference_time: int | None = fields.get("reference_time")
     end: int | None = fields.get("end")
     if reference_time is not None and end is not None:
         raise RecordError("end and reference_time: they mean the same, say one")
     return end if reference_time is None else reference_time
-
-
-FORM_FIELDS: Final = ("start", "duration", "daily", "exact")
-"""The fields of a request that are the spec of its report."""
 
 
 def parse_spec(content: dict[str, Any]) -> ReportSpec:
@@ -423,10 +417,15 @@ def parse_spec(content: dict[str, Any]) -> ReportSpec:
     Raises:
         RecordError: a field cannot be used, or two contradict each other.
     """
-    return _spec(validate(FigureChoice, content))
+    return spec_of(validate(FigureChoice, content))
 
 
-def _spec(fields: Any) -> ReportSpec:
+def spec_of(fields: Any) -> ReportSpec:
+    """The spec of a request, from its parsed fields.
+
+    Raises:
+        RecordError: two of them contradict each other.
+    """
     start, duration = fields.get("start"), fields.get("duration")
     if start is not None and duration is not None:
         raise RecordError("start and duration: only one of them may be there")
