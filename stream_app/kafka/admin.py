@@ -125,7 +125,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, proces
             topic_configs=spec.configs(settings),
         )
         for spec in topics
-        if spec.name not in seen.found and spec.name not in seen.hidden
+        if spec.name not in seen.existing and spec.name not in seen.hidden
     ]
     if not wanted:
         return 0
@@ -159,7 +159,7 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings, process: Proces
     words = missing_in_words(missing, process, settings)
     if words is not None:
         raise PrerequisiteError(words)
-    check = await check_topics(admin, settings, seen.found, read_settings=ACCESS[process].checks)
+    check = await check_topics(admin, settings, seen.existing, read_settings=ACCESS[process].checks)
     for remark in check.remarks:
         log.warning("%s", remark)
     if check.trouble is not None:
@@ -171,7 +171,7 @@ async def _all_topics(admin: AIOKafkaAdminClient, process: Process) -> TopicsSee
     names = [spec.name for spec in ACCESS[process].topics]
     for _ in range(_VISIBLE_TRIES):
         seen = await look_at_topics(admin, names)
-        if len(seen.found) + len(seen.hidden) == len(names):
+        if len(seen.existing) + len(seen.hidden) == len(names):
             break
         await asyncio.sleep(_VISIBLE_PAUSE_SECONDS)
     return seen

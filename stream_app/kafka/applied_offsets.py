@@ -1,4 +1,4 @@
-"""What the workers have applied, as seen from any process, and how to wait for it.
+"""The offsets that the workers have applied, as any process sees them, and waiting for them.
 
 Read your writes: ask the brokers for the highwaters, then wait until the watermarks of all
 owners have reached them. What was acknowledged before the question is then in the tables.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 HEARTBEAT_SECONDS: Final = 0.4
-"""An owner repeats its watermarks this often."""
+"""Seconds after which an owner publishes its watermarks again."""
 
 OWNER_TIMEOUT_SECONDS: Final = 1.5
-"""A partition that nobody has spoken for this long has no owner."""
+"""Seconds without a heartbeat after which a partition has no owner."""
 
 
 class AppliedOffsets:
@@ -62,7 +62,7 @@ class AppliedOffsets:
             from_beginning=False,
             on_round=self._on_round,
         )
-        self._looked_at: float | None = None
+        self._last_round_at: float | None = None
 
     async def start(self) -> None:
         """Begin to follow the watermarks.
@@ -117,9 +117,9 @@ class AppliedOffsets:
         return self._topic_ids.get(topic)
 
     def unowned(self) -> list[TopicPartition]:
-        """The partitions that no worker has spoken for lately: it is down, or restoring."""
+        """The partitions without an owner: their worker is down, or restores them."""
         # what this process has not read yet may be a sign of life
-        now = self._looked_at
+        now = self._last_round_at
         return [
             partition
             for partition in self._partitions
@@ -128,11 +128,11 @@ class AppliedOffsets:
         ]
 
     def why_unowned(self) -> str | None:
-        """Which partitions have no owner, and how far their restores are; None: all have one."""
+        """One line with the partitions without an owner and their restores; None: all have one."""
         numbers = sorted({partition.partition for partition in self.unowned()})
         if not numbers:
             return None
-        now = self._looked_at or 0.0
+        now = self._last_round_at or 0.0
         restores = [
             status.describe()
             for number in numbers
@@ -158,7 +158,7 @@ class AppliedOffsets:
         )
 
     def stores_elsewhere(self, owned: Container[int]) -> int:
-        """How many stores there are in other partitions than these, as far as is known now."""
+        """The number of stores in other partitions than these, as far as it is known now."""
         return sum(
             watermark.stores
             for watermark in self._watermarks.values()
@@ -166,7 +166,7 @@ class AppliedOffsets:
         )
 
     async def reach(self) -> dict[TopicPartition, int]:
-        """How far the source partitions reach now.
+        """The end offsets of the source partitions now.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -174,7 +174,7 @@ class AppliedOffsets:
         return await self._highwaters.ask(self._partitions)
 
     def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
-        """Whether the owners have told that all below these offsets is applied."""
+        """True if the owners have published that all records below these offsets are applied."""
         return _reached(self._watermarks, highwaters)
 
     async def catch_up(self) -> dict[TopicPartition, int]:
@@ -218,7 +218,7 @@ class AppliedOffsets:
             self._moved.notify_all()
 
     def _on_round(self) -> None:
-        self._looked_at = self._monotonic()
+        self._last_round_at = self._monotonic()
 
     def _on_record(self, record: Any) -> None:
         progress = decode_progress(record.value)

@@ -1,8 +1,8 @@
 """Records to Kafka in batches that are built here, with one future a batch.
 
 aiokafka's `send` makes futures, metadata and a wake-up for every record; most of what a record
-costs is that. A batch that is built here costs them once. While one batch of a partition is on
-its way the next one gathers, so batches grow with the load.
+costs is that. A batch that is built here costs them once. While one batch of a partition is in
+flight the next one gathers, so batches grow with the load.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECORD_OVERHEAD: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class BatchMetadata:
-    """Where the broker put a batch.
+    """The place and time that the broker gave to a batch.
 
     Attributes:
         first_offset: of its first record; the others follow without a gap.
@@ -85,9 +85,9 @@ class _Queue:
 class BatchProducer:
     """Gathers records by partition.
 
-    The batches of a partition go out in order, the next one when the broker has taken the one
-    before it. What is gathered is not bounded here: whoever adds awaits `room`, or keeps a
-    budget.
+    The batches of a partition are sent in order, each one when the broker has acknowledged the one
+    before it. What is gathered is not bounded here: callers of `add` await `wait_for_capacity`, or
+    have a budget.
 
     Args:
         client: a producer that has been started.
@@ -115,9 +115,9 @@ class BatchProducer:
 
         Args:
             topic: where it goes.
-            partition: likewise.
+            partition: its partition.
             key: of the record.
-            value: of the record; None for one that takes back what its key names.
+            value: of the record; None for one that removes what its key names.
             headers: of the record.
             at_once: whether its batch does not linger.
 

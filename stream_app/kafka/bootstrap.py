@@ -1,4 +1,4 @@
-"""Where the brokers are when no setting says so: the data dir of a local run tells."""
+"""Finds the brokers where no setting names them: in the data dir of a local run."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def resolve_bootstrap(settings: Settings) -> Settings:
 
 def _find_bootstrap(settings: Settings) -> str:
     files = (RUN_FILE, CLUSTER_FILE, DOCKER_FILE)
-    told = (_read_bootstrap(settings.data_dir / name) for name in files)
-    found = [written_and_bootstrap for written_and_bootstrap in told if written_and_bootstrap]
-    if not found:
+    written = (_read_bootstrap(settings.data_dir / name) for name in files)
+    candidates = [candidate for candidate in written if candidate]
+    if not candidates:
         raise BrokerUnavailableError(
             f"no Kafka broker is named, and none was started from {settings.data_dir}: run "
             "`store-uptime up` or `store-uptime kafka start`, give their --data-dir, or set "
             "STORE_UPTIME_KAFKA_BOOTSTRAP"
         )
     # a run that was killed leaves its file behind: the later one is about what runs now
-    _, bootstrap = max(found)
+    _, bootstrap = max(candidates)
     return bootstrap
 
 
 def _is_of_data_dir(settings: Settings) -> bool:
     """Whether all addresses are those of the broker that was started from the data dir."""
-    told = (_read_bootstrap(settings.data_dir / name) for name in (CLUSTER_FILE, DOCKER_FILE))
-    own = {address for found in told if found for address in found[1].split(",")}
+    written = (_read_bootstrap(settings.data_dir / name) for name in (CLUSTER_FILE, DOCKER_FILE))
+    own = {address for file in written if file for address in file[1].split(",")}
     return own.issuperset(settings.kafka_bootstrap.split(","))
 
 

@@ -41,10 +41,10 @@ _NO_RIGHT: Final = (
 )
 
 STARTING_SECONDS: Final = 20.0
-"""A client that is started has so long to find the brokers."""
+"""Seconds that a client which is started has to find the brokers."""
 
 CLOSING_SECONDS: Final = 10.0
-"""A client that is stopped has so long to send what it holds: a lost broker may never take it."""
+"""Seconds that a client which is stopped has to send its records, also to a lost broker."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -127,7 +127,7 @@ async def start(client: Any, settings: Settings) -> None:
     """Start a client, or stop it and say in one line why the broker cannot be used.
 
     Raises:
-        BrokerUnavailableError: nobody answered at the bootstrap addresses, or whoever did does not
+        BrokerUnavailableError: nobody answered at the bootstrap addresses, or the broker does not
             let this client in.
     """
     try:

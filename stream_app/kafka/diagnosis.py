@@ -1,8 +1,8 @@
 """Why no broker can be used: nobody there, the wrong kind of port, no trust, or a wrong password.
 
-aiokafka says of all of them that it is unable to bootstrap. So whoever could not connect asks here,
-and the brokers are looked at once more, step by step: name, port, TLS, login, and the addresses
-that the brokers call their own.
+aiokafka says of all of them that it is unable to bootstrap. So a client that could not connect asks
+here, and the brokers are inspected once more, step by step: name, port, TLS, login, and the
+addresses that the brokers call their own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A producer that shuts out whoever wrote a partition before.
+"""A producer that shuts out every earlier writer of a partition.
 
 A worker that was paused for longer than its session does not know that its partitions are
-somebody else's, and may still send what it had in hand: a table value that is older than the
+somebody else's, and may still send what it had in flight: a table value that is older than the
 new owner's. Kafka fences such a writer by its producer epoch, and does so without transactions
 too: asking for the producer id of a transactional id raises its epoch, and once a partition
 holds one record of the new epoch it refuses every record of an older one. So each partition has

@@ -1,6 +1,6 @@
 """An error of the consumer group is not the end: the worker joins the group again.
 
-aiokafka keeps an error of the group for whoever calls `getmany` next, and takes no further step
+aiokafka raises an error of the group in the next call of `getmany`, and takes no further step
 until then. Faust fetches without `getmany`, so nobody would ever ask. A worker whose join was
 answered with an error once, as by a broker that was just waking up, stayed out of the group from
 then on: it ran, owned nothing, and said nothing.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
-"""How long a worker waits after an error of the group before it joins again."""
+"""Seconds that a worker waits after an error of the group before it joins again."""
 
 
 def join_again_after_errors(

@@ -1,4 +1,4 @@
-"""How clients log in to the broker of a data dir.
+"""The login of clients to the broker of a data dir.
 
 It listens on the loopback address, where every user of the machine can reach it, so it lets in
 only who knows the password in the data dir, which this user alone can read. A broker that an
@@ -56,7 +56,7 @@ class UnencryptedIsFine(logging.Filter):
     """Leaves out aiokafka's warning about passwords that are sent unencrypted."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is something else."""
+        """True for every other record."""
         return record.msg != "Sending username and password in the clear"
 
 
@@ -85,6 +85,6 @@ def client_properties(bootstrap: str, password: str | None) -> str:
 
 
 def jaas_config(**options: str) -> str:
-    """How Java is told user names and passwords."""
-    told = "".join(f' {name}="{value}"' for name, value in options.items())
-    return f"org.apache.kafka.common.security.plain.PlainLoginModule required{told};"
+    """The JAAS setting with which Java clients log in."""
+    options_text = "".join(f' {name}="{value}"' for name, value in options.items())
+    return f"org.apache.kafka.common.security.plain.PlainLoginModule required{options_text};"

@@ -26,7 +26,7 @@ _LOOK_SECONDS: Final = 10.0
 
 
 class OffsetGap(NamedTuple):
-    """What a range of offsets holds.
+    """The result of inspecting a range of offsets.
 
     Attributes:
         lost_end: records below it are deleted from the log; the range's first offset: none are.
@@ -68,7 +68,7 @@ class OffsetGaps:
     async def inspect(
         self, ranges: Mapping[TopicPartition, tuple[int, int]]
     ) -> dict[TopicPartition, OffsetGap]:
-        """What each range `[first, end)` holds; a log only ever loses records.
+        """Inspect each range `[first, end)`; a log only ever loses records.
 
         Raises:
             BrokerUnavailableError: no broker answers in time.
@@ -95,13 +95,13 @@ class OffsetGaps:
         for partition, (first, end) in unknown.items():
             lost_ends[partition] = min(max(first, beginnings[partition]), end)
             consumer.seek(partition, max(first, beginnings[partition]))
-        found: dict[TopicPartition, OffsetGap] = {}
+        gaps: dict[TopicPartition, OffsetGap] = {}
         while unknown:
             batches = await consumer.getmany(*unknown, timeout_ms=200, max_records=1)
             for partition, (_, end) in list(unknown.items()):
                 records = batches.get(partition)
                 next_offset = records[0].offset if records else await consumer.position(partition)
                 if records or next_offset >= end:
-                    found[partition] = OffsetGap(lost_ends[partition], min(next_offset, end))
+                    gaps[partition] = OffsetGap(lost_ends[partition], min(next_offset, end))
                     del unknown[partition]
-        return found
+        return gaps

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 MAX_METADATA_CHARACTERS: Final = 3000
-"""Longest metadata of one commit; brokers take 4,096 bytes unless they are told otherwise."""
+"""Longest metadata of one commit; brokers accept 4,096 bytes by default."""
 
 MAX_METADATA_OFFSETS: Final = 20_000
 """Most incomplete offsets that the metadata of one commit names."""
@@ -47,7 +47,7 @@ class OffsetTracker:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was started is completed."""
+        """True if everything that was started is completed."""
         return not self._incomplete
 
     def start(self, offset: int, end: int | None = None) -> bool:
@@ -102,7 +102,7 @@ class ResumableOffsetTracker(OffsetTracker):
 
     @property
     def metadata(self) -> str:
-        """What is completed beyond `position`; where that is too long, the first part of it."""
+        """The completed offsets beyond `position` as text; if it is too long, its first part."""
         if self._metadata is None:
             self._metadata = self._encode()
         return self._metadata

@@ -1,4 +1,4 @@
-"""How far topics reach: the end offset of a partition, which no broker that was away may make low.
+"""The end offsets of partitions, which no broker that was away may make too low.
 
 A broker that was frozen, or cut off, takes itself for the leader for some milliseconds after it is
 back. It answers questions that have waited in its socket with the end that it knew, although
@@ -44,7 +44,7 @@ _RETRY_SECONDS: Final = 0.1
 """The pause before a question is asked again, while a leader is being elected."""
 
 _METADATA_SECONDS: Final = 300.0
-"""What is known of leaders and replicas is asked for anew after this time, as other clients do."""
+"""Seconds after which leaders and replicas are asked for again, as other clients do."""
 
 _MAX_QUESTIONS: Final = 1000
 """Questions that one broker may leave unanswered; further ones are not sent to it."""

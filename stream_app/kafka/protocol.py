@@ -53,7 +53,7 @@ TOPIC: Final = 2
 NO_ID: Final = bytes(16)
 """The id of a topic that has none."""
 
-NOT_TOLD: Final = -(2**31)
+OPERATIONS_UNKNOWN: Final = -(2**31)
 """Instead of the operations that a client may do: the broker says nothing of them."""
 
 _SET: Final = 0
@@ -331,7 +331,7 @@ class GroupRightsRequest(Request[_DescribeGroupsRequest_v3]):
 
 @dataclass(frozen=True, slots=True)
 class PartitionLeader:
-    """What one broker says of the leader of a partition.
+    """The answer of one broker about the leader of a partition.
 
     Attributes:
         node: the leader's broker id; -1: there is none now.

@@ -66,7 +66,7 @@ class ReadBatch:
 
 
 def read_batches(data: bytes) -> Iterator[ReadBatch]:
-    """The batches of a fetched partition, whoever wrote them and whatever they hold.
+    """The batches of a fetched partition, of any writer and with any content.
 
     The ranges rise and none overlaps another. A batch of more than `CHUNK_RECORDS` records comes as
     several ranges; of one that is damaged in the middle, the records in front of the damage are a
@@ -145,7 +145,7 @@ class RawBatch:
         """The records, up to `CHUNK_RECORDS` at a time, with offsets that rise.
 
         Args:
-            unpacked: told how many bytes were unpacked, with the bound where they were too many.
+            unpacked: called with the number of unpacked bytes; with the bound if there are more.
 
         Raises:
             UnreadableBatchError: the rest cannot be read.
@@ -182,7 +182,7 @@ class RawBatch:
 
 
 def has_batch(data: bytes) -> bool:
-    """Whether the data begins with a complete batch."""
+    """True if the data begins with a complete batch."""
     return len(data) >= _LENGTH.size and 0 <= _LENGTH.unpack_from(data)[1] <= len(data) - (
         _LENGTH.size
     )

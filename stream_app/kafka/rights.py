@@ -1,4 +1,4 @@
-"""Which rights a process lacks on the brokers: asked before it needs them, and while it runs."""
+"""The rights that a process lacks on the brokers, checked at its start and while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.contracts.access import ACCESS, Operation, Process
-from stream_app.kafka.protocol import NOT_TOLD, GroupRightsRequest
+from stream_app.kafka.protocol import OPERATIONS_UNKNOWN, GroupRightsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ def missing_on_topics(process: Process, seen: TopicsSeen) -> list[MissingRight]:
     access = ACCESS[process]
     missing = []
     for spec in access.topics:
-        topic = seen.found.get(spec.name)
+        topic = seen.existing.get(spec.name)
         allowed = 0 if spec.name in seen.hidden else None if topic is None else topic.operations
         if allowed is not None:
             missing += [
@@ -111,7 +111,7 @@ async def _may_join(admin: AIOKafkaAdminClient, group: str) -> bool:
     code, *_, allowed = answer.groups[0]
     if code == GroupAuthorizationFailedError.errno:
         return False
-    return code != 0 or allowed == NOT_TOLD or bool(allowed >> _CODES[Operation.READ] & 1)
+    return code != 0 or allowed == OPERATIONS_UNKNOWN or bool(allowed >> _CODES[Operation.READ] & 1)
 
 
 def missing_in_words(

@@ -1,4 +1,4 @@
-"""How every consumer of this product reads what it fetched: no batch can stop it.
+"""Consumers that no batch can stop.
 
 aiokafka raises where a batch cannot be read, fetches the same batch again, and raises again. After
 `install` its consumers hand out an `UnreadableRecords` in place of such a batch, and go on behind
@@ -39,8 +39,8 @@ class UnreadableRecords:
     It has no key and no value. Its `offset` is where the consumer's books begin, like a record's.
 
     Attributes:
-        topic: where the range is.
-        partition: likewise.
+        topic: the topic of the range.
+        partition: the partition of the range.
         offset: the first offset of the range that the consumer had not passed yet.
         first_offset: the first offset of the range, the same for every reader.
         last_offset: the last one.
@@ -83,7 +83,7 @@ def last_offset(record: Any) -> int:
 
 
 def source_of(record: Any) -> dict[str, str | int]:
-    """Where a record, or a range that cannot be read, stands: the source of its dead letter."""
+    """The source of a dead letter: the place of a record, or of a range that cannot be read."""
     if isinstance(record, UnreadableRecords):
         return {
             "topic": record.topic,
@@ -95,7 +95,7 @@ def source_of(record: Any) -> dict[str, str | int]:
 
 
 class FetchedBatches:
-    """What was fetched of a partition, of which nothing is read yet.
+    """The fetched batches of a partition, of which nothing is read yet.
 
     Args:
         data: batches as the broker stores them.
@@ -105,11 +105,11 @@ class FetchedBatches:
         self.data = data or b""
 
     def has_next(self) -> bool:
-        """Whether it holds at least one batch that is complete."""
+        """True if there is at least one complete batch."""
         return has_batch(self.data)
 
     def size_in_bytes(self) -> int:
-        """How much it is."""
+        """The size of all batches."""
         return len(self.data)
 
 

@@ -1,4 +1,4 @@
-"""What the brokers say of where a group's reading goes on: commits, ends, ids of topics."""
+"""Reads the offsets at which a group goes on: commits, ends of the logs, ids of the topics."""
 
 from __future__ import annotations
 

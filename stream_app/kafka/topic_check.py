@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class TopicCheck:
-    """What is wrong with the topics, and cannot be put right from here.
+    """The differences of the topics that this process cannot put right.
 
     Attributes:
         wrong: the settings that are not as they must be.

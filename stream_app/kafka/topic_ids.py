@@ -21,7 +21,12 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.kafka.clients import connection, start, unavailable
-from stream_app.kafka.protocol import NO_ID, NOT_TOLD, DescribeTopicsRequest, ask_any_broker
+from stream_app.kafka.protocol import (
+    NO_ID,
+    OPERATIONS_UNKNOWN,
+    DescribeTopicsRequest,
+    ask_any_broker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,14 +56,14 @@ class TopicDescription:
 
 @dataclass(frozen=True, slots=True)
 class TopicsSeen:
-    """What the brokers say of some topics.
+    """The answer of the brokers about some topics.
 
     Attributes:
-        found: those that exist, by name.
+        existing: those that exist, by name.
         hidden: those that this client may not see, whether they exist or not.
     """
 
-    found: dict[str, TopicDescription]
+    existing: dict[str, TopicDescription]
     hidden: tuple[str, ...]
 
 
@@ -97,7 +102,7 @@ async def describe_topics(
     seen = await look_at_topics(admin, names)
     if seen.hidden:
         raise TopicAuthorizationFailedError(*seen.hidden)
-    return seen.found
+    return seen.existing
 
 
 async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsSeen:
@@ -112,7 +117,7 @@ async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> To
     except NotImplementedError:
         # a broker of before 2.8, or one that only speaks Kafka's protocol: no ids
         response = await ask_any_broker(admin, MetadataRequest(wanted, False))
-    found: dict[str, TopicDescription] = {}
+    existing: dict[str, TopicDescription] = {}
     hidden = []
     for topic in response.to_object()["topics"]:
         code = topic["error_code"]
@@ -127,15 +132,15 @@ async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> To
         replicas = topic.get("partition_replicas")
         if replicas is None:
             replicas = [len(partition["replicas"]) for partition in topic["partitions"]]
-        operations = topic.get("topic_authorized_operations", NOT_TOLD)
-        found[topic["topic"]] = TopicDescription(
+        operations = topic.get("topic_authorized_operations", OPERATIONS_UNKNOWN)
+        existing[topic["topic"]] = TopicDescription(
             name=topic["topic"],
             id=_text_of(topic.get("topic_id", NO_ID)),
             partitions=len(replicas),
             replicas=min(replicas, default=0),
-            operations=None if operations == NOT_TOLD else operations,
+            operations=None if operations == OPERATIONS_UNKNOWN else operations,
         )
-    return TopicsSeen(found, tuple(hidden))
+    return TopicsSeen(existing, tuple(hidden))
 
 
 def _text_of(topic_id: bytes) -> str | None:

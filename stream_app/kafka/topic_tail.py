@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
 
 _FETCH_MS: Final = 500
-"""A reader that gets no record, only a transaction marker, notices after so long."""
+"""Milliseconds after which a read without a record ends: the position may be behind a marker."""
 
 _TROUBLE_FAILURES: Final = 2
 """Reads in a row that fail before the tail says that it cannot read."""
@@ -39,7 +39,7 @@ _OF_THE_RECORD: Final = (
     TypeError,
     ValueError,
 )
-"""What comes of a record's content; anything else, such as a full disk, may pass."""
+"""Errors that a record's content causes; other ones, such as a full disk, may pass."""
 
 
 class TopicTail:

@@ -43,7 +43,7 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class TopicWatch:
-    """What is wrong with the topics now, and which topics they are.
+    """Follows the ids and the settings of the topics, and says what is wrong with them.
 
     Args:
         settings: how to reach the broker, and what the topics must be.
@@ -76,7 +76,7 @@ class TopicWatch:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong and what to do, in one line; None: the topics are as they must be."""
+        """One line with what is wrong and what to do; None: the topics are as they must be."""
         return self._trouble
 
     async def start(self) -> None:
@@ -111,7 +111,7 @@ class TopicWatch:
             KafkaError: the broker did not answer.
         """
         seen = await look_at_topics(self._admin, [spec.name for spec in self._specs])
-        topics = seen.found
+        topics = seen.existing
         missing = [
             spec.name
             for spec in self._specs

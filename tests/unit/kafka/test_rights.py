@@ -14,7 +14,7 @@ from stream_app.errors import PrerequisiteError
 from stream_app.kafka import admin as module
 from stream_app.kafka import topic_watch
 from stream_app.kafka.admin import ensure_topics
-from stream_app.kafka.protocol import NOT_TOLD
+from stream_app.kafka.protocol import OPERATIONS_UNKNOWN
 from stream_app.kafka.topic_watch import TopicWatch
 from tests.agent_fakes import settings_with
 from tests.topic_fakes import FakeTopics
@@ -111,7 +111,7 @@ async def test_all_that_is_missing_is_one_message(topics: FakeTopics) -> None:
 async def test_a_group_that_may_be_seen_and_not_joined(topics: FakeTopics) -> None:
     topics.operations = {APP_ID: DESCRIBE}
     assert f"Read on group {APP_ID}" in await refusal(topics, Process.WORKER)
-    topics.operations = {APP_ID: NOT_TOLD}
+    topics.operations = {APP_ID: OPERATIONS_UNKNOWN}
     await ensure_topics(topics.settings, Process.WORKER)
 
 
