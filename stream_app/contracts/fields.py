@@ -29,7 +29,7 @@ from pydantic import (
 
 from stream_app.contracts.json_text import parse_json, parse_own_json
 from stream_app.domain.identifiers import canonical_prefix, canonical_uuid
-from stream_app.domain.timestamps import LATEST, check_instant, parse_instant, parse_iso_duration
+from stream_app.domain.timestamps import LATEST, check_instant, parse_instant
 from stream_app.errors import RecordError
 
 _STATUS: Final = {"active": True, "inactive": False}
@@ -249,8 +249,6 @@ _TIME: Final = f"([0-9]{{1,6}}H([0-9]{{1,6}}M)?({_SECONDS})?|[0-9]{{1,6}}M({_SEC
 DurationText = Annotated[
     str, Field(pattern=f"^P({_DAYS}|{_DAYS}?T{_TIME})$", examples=["P7D", "PT90M"])
 ]
-Duration = Annotated[int, PlainValidator(parse_iso_duration, json_schema_input_type=DurationText)]
-"""An ISO 8601 duration on the wire; microseconds inside."""
 
 
 # -- models
