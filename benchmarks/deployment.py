@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -225,7 +225,7 @@ async def deployment(
         kafka = JavaKafkaCluster(folder, given.cache_dir, nodes=1)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))
+        given = resolve_bootstrap(given.replace(kafka_bootstrap=started.bootstrap))
         await ensure_topics(given)
         product = Deployment(given, kafka)
         ends.push_async_callback(product.api.stop)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -385,7 +384,7 @@ async def deployment(
         kafka = JavaKafkaCluster(data_dir, given.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = resolve_bootstrap(replace(given, kafka_bootstrap=started.bootstrap))
+        given = resolve_bootstrap(given.replace(kafka_bootstrap=started.bootstrap))
         await ensure_topics(given)
         product = Deployment(given, kafka)
         ends.push_async_callback(product.stop)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,7 +64,7 @@ async def admin(own_broker: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 async def settings(own_broker: Settings, admin: AIOKafkaAdminClient, tmp_path: Path) -> Settings:
     """A broker without topics."""
     await delete(admin, [spec.name for spec in ALL_TOPICS])
-    return replace(own_broker, data_dir=tmp_path)
+    return own_broker.replace(data_dir=tmp_path)
 
 
 async def delete(admin: AIOKafkaAdminClient, names: list[str]) -> None:
