@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from api.fleet.view import StoreState
+    from api.fleet.state import StoreState
 
 Window = Literal["hour", "day", "week"]
 WINDOWS: Final[tuple[Window, ...]] = ("week", "day", "hour")

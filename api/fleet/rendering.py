@@ -9,7 +9,7 @@ from stream_app.domain.timestamps import format_instant, to_datetime
 from stream_app.domain.timezones import find_timezone
 
 if TYPE_CHECKING:
-    from api.fleet.view import StoreState
+    from api.fleet.state import StoreState
 
 
 def moment(instant: int | None) -> str | None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from api.fleet.pages import SORTS, FleetQuery
 from api.fleet.rendering import last_poll, local_time, moment
 from api.fleet.schemas import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet.service import FleetService
-from api.fleet.view import SORTS, STATES, FleetQuery
+from api.fleet.state import STATES
 from api.http.event_stream import EventStreams
 from api.http.query_params import enum_param, enum_params, int_param
 from api.http.responses import json_response
@@ -19,7 +20,7 @@ from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from api.fleet.view import StoreState
+    from api.fleet.state import StoreState
 
 _PART: Final = re.compile(r"[0-9a-fA-F-]{1,36}")
 

@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, Json
 from typing_extensions import TypedDict
 
+from api.fleet.pages import Sort
 from api.fleet.service import FIGURES_SECONDS, MAX_CHANGES, SIGN_OF_LIFE_SECONDS, TICK_SECONDS
-from api.fleet.view import Sort, State
+from api.fleet.state import State
 from api.http.event_stream import MAX_STREAMS
 from api.openapi.operation import (
     JSON,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.fleet.rendering import moment
-from api.fleet.view import FIGURE_FIELDS
+from api.fleet.state import FIGURE_FIELDS
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.timestamps import SECOND
@@ -25,7 +25,9 @@ from stream_app.periodic import PeriodicTask, cancel_tasks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from api.fleet.view import FleetQuery, FleetView, StoreState
+    from api.fleet.pages import FleetQuery
+    from api.fleet.state import StoreState
+    from api.fleet.view import FleetView
     from api.kafka.data_age import Freshness
     from api.reports.service import ReportService
     from stream_app.settings import Settings

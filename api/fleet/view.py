@@ -8,47 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from api.fleet.pages import FleetPages
+from api.fleet.state import LOOK_AHEAD, STATES, StoreState, figures_in, opening, worst_key
 from api.stores.view import drop_if_gone
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.removal import tombstone_store
-from stream_app.domain.business_hours import WeeklyHours, open_intervals
-from stream_app.domain.intervals import union
-from stream_app.domain.report import FIGURE_NAMES
-from stream_app.domain.report_spec import unknown_columns_of
-from stream_app.domain.timestamps import DAY
 from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from pytz.tzinfo import BaseTzInfo
-
+    from api.fleet.pages import FleetQuery
     from stream_app.settings import Settings
-
-State = Literal["down", "unknown", "up", "closed"]
-STATES: Final[tuple[State, ...]] = get_args(State)
-"""The states, the worst one first."""
-
-Sort = Literal["worst", "id", "last_poll"]
-SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
 MAX_CHANGED: Final = 10_000
 """Stores that are remembered as changed; of more it is only known that there were more."""
 
-LOOK_AHEAD: Final = 8 * DAY
-"""Weekly hours that ever change do so within it, whatever the clock does."""
-
 _TURN_STORES: Final = 500
 """Stores that are changed between two looks at everything else."""
-
-SLICE_STORES: Final = 5_000
-"""Stores that are read between two looks at everything else."""
 
 _DOWN, _UNKNOWN, _UP, _CLOSED = (
     STATES.index(state) for state in ("down", "unknown", "up", "closed")
@@ -92,96 +74,7 @@ _BEHIND_ALL: Final = "g"
 """Sorts behind every store id."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """An order of the stores, and how SQLite is to read them in it."""
-
-    source: str
-    key: tuple[str, ...]
-
-
-_ORDERS: Final[dict[Sort, _Order]] = {
-    # of one state: its index begins with it
-    "worst": _Order("store INDEXED BY store_worst", ("worst", "store_id")),
-    "id": _Order("store", ("store_id",)),
-    "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
-}
 _COLUMNS: Final = "store_id, rank, zone, polled, active, opening_changes_at, figures"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreState:
-    """A store at an instant.
-
-    Attributes:
-        store_id: the store.
-        state: as the name says.
-        timezone: the zone that counts.
-        polled: µs of its newest poll; None: there is none.
-        active: what that poll said.
-        opening_changes_at: µs; when it next opens or closes; None: never.
-        figures: of its last report that is known here, by name.
-    """
-
-    store_id: str
-    state: State
-    timezone: str
-    polled: int | None
-    active: bool
-    opening_changes_at: int | None
-    figures: dict[str, Any] | None
-
-
-def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:
-    """Return whether a store with these hours is open, and when (µs) that changes; None: never."""
-    end = now + LOOK_AHEAD
-    weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
-    opened = union(open_intervals(weekly, tz, now, end))
-    is_open = bool(opened) and opened[0][0] == now
-    opening_changes_at = end if not opened else opened[0][1] if is_open else opened[0][0]
-    return is_open, None if opening_changes_at == end else opening_changes_at
-
-
-@dataclass(frozen=True, slots=True)
-class FleetQuery:
-    """A filter of the stores, and their order.
-
-    Attributes:
-        states: empty: all.
-        timezone: None: all.
-        part: of the store id, with its dashes or without; empty: all.
-        sort: the order.
-        limit: how many at most.
-        offset: how many are left out before.
-    """
-
-    states: tuple[State, ...] = ()
-    timezone: str | None = None
-    part: str = ""
-    sort: Sort = "worst"
-    limit: int = 50
-    offset: int = 0
-
-
-@dataclass(slots=True)
-class _Walk:
-    """A way through stores in order.
-
-    Attributes:
-        ranks: the numbers of the states that are looked for.
-        order: of the stores.
-        among: the stores that are read, in SQL.
-        where: which of them match, likewise.
-        values: for it.
-        after: the key of the store behind which to go on.
-    """
-
-    ranks: tuple[int, ...]
-    order: _Order
-    among: str
-    where: list[str]
-    values: dict[str, Any]
-    after: tuple[Any, ...]
 
 
 class FleetView:
@@ -200,6 +93,7 @@ class FleetView:
         # one by one: a script would end the transaction that is open
         for statement in _statements(_SCHEMA):
             database.execute(statement)
+        self._pages = FleetPages(database)
         self._settings = settings
         self._changed: dict[str, None] = {}
         self._more_changed = False
@@ -380,103 +274,9 @@ class FleetView:
         return [name for (name,) in rows]
 
     async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
-        """Return how many stores match a query, and those of its page.
-
-        The stores are read in order, a slice at a time, so that a page far behind keeps nobody
-        else waiting; what changes its place meanwhile may be missing, or there twice.
-        """
-        matching = 0
-        found: list[str] = []
-        for walk in self._walks(query):
-            known = None if query.part else self._tallied(walk.ranks, query.timezone)
-            if known is not None:
-                behind = matching + known
-                if behind <= query.offset or len(found) == query.limit:
-                    matching = behind
-                    continue
-            of_walk = 0
-            while True:
-                skip = max(0, query.offset - matching - of_walk)
-                size, page, last = self._slice(walk, skip, query.limit - len(found))
-                of_walk += size
-                found += page
-                await asyncio.sleep(0)
-                if last is None or (known is not None and len(found) == query.limit):
-                    break
-                walk.after = last
-            matching += of_walk if known is None else known
-        return matching, self.stores(found)
-
-    def _walks(self, query: FleetQuery) -> list[_Walk]:
-        """The ways through the stores that a query needs, one behind the other."""
-        ranks = sorted(map(STATES.index, query.states or STATES))
-        where: list[str] = []
-        values: dict[str, Any] = {}
-        if query.timezone is not None:
-            where.append("zone = :zone")
-            values["zone"] = query.timezone
-        if query.part:
-            # an id may be given without its dashes, and so may a part of one
-            shape = "store_id" if "-" in query.part else "replace(store_id, '-', '')"
-            where.append(f"instr({shape}, :part) > 0")
-            values["part"] = query.part
-        order = _ORDERS[query.sort]
-        if query.sort == "worst":
-            return [
-                _Walk((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
-                for rank in ranks
-            ]
-        if len(ranks) < len(STATES):
-            where.append(f"rank IN ({', '.join(map(str, ranks))})")
-        first = ("",) if query.sort == "id" else (-(1 << 62), "")
-        return [_Walk(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
-
-    def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
-        (stores,) = self._database.execute(
-            f"SELECT sum(stores) FROM tally WHERE rank IN ({', '.join(map(str, ranks))})"  # noqa: S608  numbers of ours
-            " AND (?1 IS NULL OR zone = ?1)",
-            (timezone,),
-        ).fetchone()
-        return stores or 0
-
-    def _slice(
-        self, walk: _Walk, skip: int, limit: int
-    ) -> tuple[int, list[str], tuple[Any, ...] | None]:
-        """Look at the next SLICE_STORES stores of a walk.
-
-        Returns:
-            how many of them match; behind the first `skip` of these the ids of the next ones,
-            `limit` at most; the place at which to go on, None at the end.
-        """
-        key = ", ".join(walk.order.key)
-        start = ", ".join(f":after{number}" for number in range(len(walk.order.key)))
-        columns = ", ".join(dict.fromkeys((*walk.order.key, "zone", "rank")))
-        rows = (
-            f"SELECT {columns} FROM {walk.order.source}"  # noqa: S608  names of ours
-            f" WHERE {walk.among} AND ({key}) > ({start}) ORDER BY {key}"
-        )
-        values: dict[str, Any] = {
-            **walk.values,
-            **{f"after{number}": part for number, part in enumerate(walk.after)},
-            "slice": SLICE_STORES,
-        }
-        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(walk.where) or 'true'}"
-        execute = self._database.execute
-        (size,) = execute(f"SELECT count(*) {some}", values).fetchone()
-        page: list[str] = []
-        if size > skip and limit:
-            page = [
-                store_id
-                for (store_id,) in execute(
-                    f"SELECT store_id {some} LIMIT :limit OFFSET :skip",
-                    {**values, "limit": limit, "skip": skip},
-                )
-            ]
-        last = execute(
-            f"SELECT {key} FROM ({rows} LIMIT 1 OFFSET :slice - 1)",  # noqa: S608  names of ours
-            values,
-        ).fetchone()
-        return size, page, last
+        """Return how many stores match a query, and those of its page."""
+        matching, store_ids = await self._pages.find(query)
+        return matching, self.stores(store_ids)
 
     def stores(self, store_ids: Sequence[str]) -> list[StoreState]:
         """Some stores as they are now; those that are unknown are left out."""
@@ -495,33 +295,10 @@ class FleetView:
         for count, report in enumerate(reports):
             self._database.execute(
                 "UPDATE store SET figures = ?, worst = ? WHERE store_id = ?",
-                (orjson.dumps(figures_in(report)), _worst(report), report["store_id"]),
+                (orjson.dumps(figures_in(report)), worst_key(report), report["store_id"]),
             )
             if count % _TURN_STORES == 0:
                 await asyncio.sleep(0)
-
-
-_FIGURES: Final = (*FIGURE_NAMES, "coverage")
-_UNKNOWN_FIGURES: Final = unknown_columns_of(FIGURE_NAMES)
-
-FIGURE_FIELDS: Final = frozenset(_FIGURES)
-"""The fields that a row must have for `set_figures`."""
-
-
-def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a store that answers have, of a report in the form of three windows."""
-    # a worker of an earlier version does not tell what is unknown
-    unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
-    return {name: report[name] for name in _FIGURES} | unknown
-
-
-def _worst(report: Mapping[str, Any]) -> float:
-    """What is sorted by: downtime that polls back, and among equal ones all that counts as down."""
-    down: float = report["downtime_last_day"]
-    backed = round(down - report.get("unknown_downtime_last_day", 0), 2)
-    # a day has 24 hours, so the second part is less than the least step of the first
-    worst: float = -(backed + down / 10_000)
-    return worst
 
 
 def _store_now(row: tuple[Any, ...]) -> StoreState:

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from api.fleet.badge_schemas import AWAY, PICTURE, WINDOW
 from api.fleet.schemas import Counts, DataFreshness, LocalTime
-from api.fleet.view import State
+from api.fleet.state import State
 from api.openapi.operation import JSON, Answer, Operation, problem
 from api.stores.schemas import STORE_ID
 from stream_app.contracts.fields import Count, Instant, StoreId, closed

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from api.fleet.badge import backed_share, uptime_share
 from api.fleet.rendering import local_time, moment
-from api.fleet.view import STATES
+from api.fleet.state import STATES
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.local_days import is_whole_day
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.fleet.service import FleetService
-    from api.fleet.view import StoreState
+    from api.fleet.state import StoreState
     from api.reports.service import ReportService
 
 log = logging.getLogger(__name__)

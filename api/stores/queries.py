@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.fleet.view import FIGURE_FIELDS
+from api.fleet.state import FIGURE_FIELDS
 from api.stores.store_state import store_from
 from stream_app.contracts.fields import shown
 from stream_app.contracts.report_requests import ReportRequest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from api.fleet.service import FleetService
-    from api.fleet.view import StoreState
+    from api.fleet.state import StoreState
     from api.reports.service import ReportService
     from api.stores.service import StoreService
     from stream_app.contracts.report_requests import Detail

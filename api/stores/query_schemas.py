@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.fleet.schemas import LocalTime
-from api.fleet.view import State
+from api.fleet.state import State
 from api.openapi.operation import JSON, Answer, Operation, Parameter, problem, unavailable
 from api.reports.service import QUERY_SECONDS
 from api.stores.schemas import NO_STORE, STORE_ID

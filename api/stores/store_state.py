@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.fleet.view import StoreState, figures_in, opening
+from api.fleet.state import StoreState, figures_in, opening
 from stream_app.contracts.fields import parse_status
 from stream_app.domain.timestamps import parse_instant
 from stream_app.domain.timezones import find_timezone
@@ -12,7 +12,7 @@ from stream_app.durations import parse_duration
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
-    from api.fleet.view import State
+    from api.fleet.state import State
 
 
 def store_from(content: dict[str, Any], now: int) -> StoreState:

@@ -37,7 +37,7 @@ CREATE TABLE store (
     -- which record each of them was read from (contracts.revisions)
     hours_revision BLOB,
     timezone_revision BLOB,
-    -- what `api.fleet.view` adds: the zone that counts, whether it is open, when that changes,
+    -- what `api.fleet.view` adds: the zone that applies, whether it is open, when that changes,
     -- and the number of its state, of which indexes and counts are kept there
     zone TEXT,
     open INTEGER,

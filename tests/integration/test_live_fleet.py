@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.fleet.view import FleetQuery
+from api.fleet.pages import FleetQuery
 from api.reports.rows import named_rows
 from producers.record_sink import RecordSink
 from stream_app.contracts.polls import encode_poll_batch

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytz
 
+from api.fleet import pages as pages_module
+from api.fleet import state as state_module
 from api.fleet import view as module
-from api.fleet.view import FleetQuery, FleetView, State
+from api.fleet.pages import FleetQuery
+from api.fleet.view import FleetView
 from api.stores.view import StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
@@ -30,6 +33,8 @@ from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
+
+    from api.fleet.state import State
 
 NOON = 1_710_072_000_000_000  # Sunday 2024-03-10T12:00:00Z; 07:00 in Chicago, whose clock changed
 NINE_TO_FIVE = [(day, "09:00", "17:00") for day in range(7)]
@@ -171,7 +176,7 @@ async def test_the_worst_come_first(desk: Desk) -> None:
     desk.hours(store(5), NINE_TO_FIVE)
     await desk.view.set_figures(
         {
-            **dict.fromkeys(module._FIGURES, 0.0),
+            **dict.fromkeys(state_module._FIGURES, 0.0),
             "store_id": store(number),
             "downtime_last_day": hours,
         }
@@ -188,7 +193,7 @@ async def test_the_worst_come_first(desk: Desk) -> None:
 async def test_downtime_that_polls_back_comes_before_time_without_data(desk: Desk) -> None:
     for number in range(4):
         desk.poll(store(number), NOON, active=False)
-    figures = dict.fromkeys(module._FIGURES, 0.0)
+    figures = dict.fromkeys(state_module._FIGURES, 0.0)
     await desk.view.set_figures(
         {
             **figures,
@@ -296,9 +301,9 @@ def test_a_record_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
 
 
 async def test_the_orders_and_states_are_sql_that_runs(desk: Desk) -> None:
-    for sort in module.SORTS:
+    for sort in pages_module.SORTS:
         try:
-            await desk.view.page(FleetQuery(states=module.STATES, sort=sort))
+            await desk.view.page(FleetQuery(states=state_module.STATES, sort=sort))
         except sqlite3.Error as error:
             pytest.fail(f"{sort}: {error}")
 
@@ -349,7 +354,7 @@ async def _full_desk(desk: Desk, first: int, end: int) -> None:
 async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_more(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SLICE_STORES", 50)
+    monkeypatch.setattr(pages_module, "SLICE_STORES", 50)
     steps = Steps(desk)
 
     async def look() -> list[int]:
@@ -357,7 +362,7 @@ async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_mor
         desk.view.zones()
         took = []
         for query in (
-            *(FleetQuery(sort=sort, limit=20) for sort in module.SORTS),
+            *(FleetQuery(sort=sort, limit=20) for sort in pages_module.SORTS),
             FleetQuery(states=("up",), limit=20),
             FleetQuery(states=("closed",), limit=20),
             FleetQuery(timezone="Asia/Tokyo", limit=20),
@@ -377,13 +382,13 @@ async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_mor
 async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SLICE_STORES", 100)
+    monkeypatch.setattr(pages_module, "SLICE_STORES", 100)
     monkeypatch.setattr(module, "_TURN_STORES", 20)
     await _full_desk(desk, 0, 4_000)
     steps = Steps(desk)
 
     for query in (
-        *(FleetQuery(sort=sort, offset=3_960, limit=20) for sort in module.SORTS),
+        *(FleetQuery(sort=sort, offset=3_960, limit=20) for sort in pages_module.SORTS),
         FleetQuery(timezone="Europe/Paris", sort="id", offset=380),
         FleetQuery(part="0f3", sort="last_poll"),
     ):
@@ -395,7 +400,7 @@ async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
         assert steps.longest <= 250
 
 
-@pytest.mark.parametrize("sort", module.SORTS)
+@pytest.mark.parametrize("sort", pages_module.SORTS)
 @pytest.mark.parametrize(
     "query",
     [
@@ -408,9 +413,9 @@ async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
     ids=str,
 )
 async def test_pages_are_the_parts_of_one_list(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, query: dict[str, Any], sort: module.Sort
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, query: dict[str, Any], sort: pages_module.Sort
 ) -> None:
-    monkeypatch.setattr(module, "SLICE_STORES", 7)
+    monkeypatch.setattr(pages_module, "SLICE_STORES", 7)
     await _full_desk(desk, 0, 100)
     matching, whole = await desk.view.page(FleetQuery(**query, sort=sort, limit=200))
     assert matching == len(whole) > 0
@@ -442,7 +447,7 @@ async def test_counts_are_those_of_the_stores_whatever_happened(desk: Desk) -> N
                 now += rng.randrange(-3 * HOUR, 6 * HOUR)
         await desk.view.advance_to(now)
         stores = (await desk.view.page(FleetQuery(limit=100)))[1]
-        counted = dict.fromkeys(module.STATES, 0)
+        counted = dict.fromkeys(state_module.STATES, 0)
         for one in stores:
             stale = one.polled is None or one.polled <= now - SETTINGS.stale_after
             opened = one.state if one.state == "closed" else "unknown" if stale else None

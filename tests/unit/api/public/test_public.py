@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_app
 from api.fleet.badge import fleet_badge, store_badge
-from api.fleet.view import StoreState
+from api.fleet.state import StoreState
 from api.kafka.data_age import Freshness
 from api.public import status as module
 from api.public.app import public_site

@@ -1,0 +1,188 @@
+"""Pages of stores in an order, read from the table of the view a slice at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from api.fleet.state import STATES
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from api.fleet.state import State
+
+Sort = Literal["worst", "id", "last_poll"]
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+
+SLICE_STORES: Final = 5_000
+"""Stores that are read between two looks at everything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order of the stores, and how SQLite is to read them in it."""
+
+    source: str
+    key: tuple[str, ...]
+
+
+_ORDERS: Final[dict[Sort, _Order]] = {
+    # of one state: its index begins with it
+    "worst": _Order("store INDEXED BY store_worst", ("worst", "store_id")),
+    "id": _Order("store", ("store_id",)),
+    "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FleetQuery:
+    """A filter of the stores, and their order.
+
+    Attributes:
+        states: empty: all.
+        timezone: None: all.
+        part: of the store id, with its dashes or without; empty: all.
+        sort: the order.
+        limit: how many at most.
+        offset: how many are left out before.
+    """
+
+    states: tuple[State, ...] = ()
+    timezone: str | None = None
+    part: str = ""
+    sort: Sort = "worst"
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A way through stores in order.
+
+    Attributes:
+        ranks: the numbers of the states that are looked for.
+        order: of the stores.
+        among: the stores that are read, in SQL.
+        where: which of them match, likewise.
+        values: for it.
+        after: the key of the store behind which to go on.
+    """
+
+    ranks: tuple[int, ...]
+    order: _Order
+    among: str
+    where: list[str]
+    values: dict[str, Any]
+    after: tuple[Any, ...]
+
+
+class FleetPages:
+    """Finds the stores of a page.
+
+    Args:
+        database: has the table of stores and the counts of their states.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    async def find(self, query: FleetQuery) -> tuple[int, list[str]]:
+        """Return how many stores match a query, and the ids of those on its page.
+
+        The stores are read in order, a slice at a time, so that a page far behind keeps nobody
+        else waiting; what changes its place meanwhile may be missing, or there twice.
+        """
+        matching = 0
+        page_ids: list[str] = []
+        for walk in self._walks(query):
+            known = None if query.part else self._tallied(walk.ranks, query.timezone)
+            if known is not None:
+                behind = matching + known
+                if behind <= query.offset or len(page_ids) == query.limit:
+                    matching = behind
+                    continue
+            of_walk = 0
+            while True:
+                skip = max(0, query.offset - matching - of_walk)
+                size, page, last = self._slice(walk, skip, query.limit - len(page_ids))
+                of_walk += size
+                page_ids += page
+                await asyncio.sleep(0)
+                if last is None or (known is not None and len(page_ids) == query.limit):
+                    break
+                walk.after = last
+            matching += of_walk if known is None else known
+        return matching, page_ids
+
+    def _walks(self, query: FleetQuery) -> list[_Walk]:
+        """The ways through the stores that a query needs, one behind the other."""
+        ranks = sorted(map(STATES.index, query.states or STATES))
+        where: list[str] = []
+        values: dict[str, Any] = {}
+        if query.timezone is not None:
+            where.append("zone = :zone")
+            values["zone"] = query.timezone
+        if query.part:
+            # an id may be given without its dashes, and so may a part of one
+            shape = "store_id" if "-" in query.part else "replace(store_id, '-', '')"
+            where.append(f"instr({shape}, :part) > 0")
+            values["part"] = query.part
+        order = _ORDERS[query.sort]
+        if query.sort == "worst":
+            return [
+                _Walk((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
+                for rank in ranks
+            ]
+        if len(ranks) < len(STATES):
+            where.append(f"rank IN ({', '.join(map(str, ranks))})")
+        first = ("",) if query.sort == "id" else (-(1 << 62), "")
+        return [_Walk(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
+
+    def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
+        (stores,) = self._database.execute(
+            f"SELECT sum(stores) FROM tally WHERE rank IN ({', '.join(map(str, ranks))})"  # noqa: S608  numbers of ours
+            " AND (?1 IS NULL OR zone = ?1)",
+            (timezone,),
+        ).fetchone()
+        return stores or 0
+
+    def _slice(
+        self, walk: _Walk, skip: int, limit: int
+    ) -> tuple[int, list[str], tuple[Any, ...] | None]:
+        """Look at the next SLICE_STORES stores of a walk.
+
+        Returns:
+            how many of them match; behind the first `skip` of these the ids of the next ones,
+            `limit` at most; the place at which to go on, None at the end.
+        """
+        key = ", ".join(walk.order.key)
+        start = ", ".join(f":after{number}" for number in range(len(walk.order.key)))
+        columns = ", ".join(dict.fromkeys((*walk.order.key, "zone", "rank")))
+        rows = (
+            f"SELECT {columns} FROM {walk.order.source}"  # noqa: S608  names of ours
+            f" WHERE {walk.among} AND ({key}) > ({start}) ORDER BY {key}"
+        )
+        values: dict[str, Any] = {
+            **walk.values,
+            **{f"after{number}": part for number, part in enumerate(walk.after)},
+            "slice": SLICE_STORES,
+        }
+        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(walk.where) or 'true'}"
+        execute = self._database.execute
+        (size,) = execute(f"SELECT count(*) {some}", values).fetchone()
+        page: list[str] = []
+        if size > skip and limit:
+            page = [
+                store_id
+                for (store_id,) in execute(
+                    f"SELECT store_id {some} LIMIT :limit OFFSET :skip",
+                    {**values, "limit": limit, "skip": skip},
+                )
+            ]
+        last = execute(
+            f"SELECT {key} FROM ({rows} LIMIT 1 OFFSET :slice - 1)",  # noqa: S608  names of ours
+            values,
+        ).fetchone()
+        return size, page, last
