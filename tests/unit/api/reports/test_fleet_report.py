@@ -90,7 +90,7 @@ async def test_stores_that_are_unknown_are_named(client: TestClient, gateway: Fa
         ({"store_ids": "all"}, "store_ids is not a list but str"),
         ({"store_ids": [STORE, 7]}, "store_id is not a UUID: 7"),
         ({"store_ids": [STORE] * (MAX_STORES_NAMED + 1)}, "not 1 to 10,000"),
-        ({"stores": [STORE]}, "unknown fields: 'stores'; known are store_ids, "),
+        ({"stores": [STORE]}, "unknown fields: 'stores'; known are reference_time, "),
         ({"reference_time": "noon"}, "reference_time: not a time"),
         ([STORE], "the body is not a JSON object"),
     ],
