@@ -72,7 +72,7 @@ async def test_the_fleet_follows_the_polls_and_survives_a_worker(
             with asked.fleet_service.watch(stores[0]) as watcher:
                 await send(settings, {stores[0]: [(newest + MINUTE, True)]})
                 await asyncio.wait_for(watcher.changed.wait(), 30)
-                assert watcher.take() == ([stores[0]], False)
+                assert watcher.drain_changes() == ([stores[0]], False)
             await doomed.stop(signal.SIGKILL)
             # what it was told, and what it did not tell any more
             await send(settings, {stores[4]: [(newest + MINUTE, True)]})
