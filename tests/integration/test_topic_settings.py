@@ -180,7 +180,7 @@ async def test_a_partition_that_is_added_is_not_silently_unread(
 
         await admin.create_partitions({POLLS: NewPartitions(5)})
 
-        trouble = await until(asked.trouble, seconds=15)
+        trouble = await until(asked.readiness.unavailable_reason, seconds=15)
         assert f"{POLLS}: partitions is 5, must be 4" in trouble
         await until(lambda: _says(log_file, f"ERROR .*{POLLS}: partitions is 5"), seconds=15)
         # whoever goes by the settings is heard as before
