@@ -1,1 +1,1 @@
-"""What the worker does with each record: one module an agent, thin over the domain."""
+"""The agents process the records of each topic: one module an agent, thin over the domain."""

@@ -11,7 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, forwarded_key
 from stream_app.contracts.topics import STORE_STATUS
-from stream_app.worker.agents.messages import dead_letter_of
+from stream_app.worker.agents.messages import log_dead_letter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +74,8 @@ class Forwarder:
                 f"too large to pass on: {misplaced.store_id} belongs to partition "
                 f"{misplaced.partition}"
             )
-            letter = dead_letter_of(misplaced.record, reason)
-            await asyncio.shield(await self._publisher.publish_dead_letter(letter))
+            dead_letter = log_dead_letter(misplaced.record, reason)
+            await asyncio.shield(await self._publisher.publish_dead_letter(dead_letter))
         self._owned_partitions.complete(owned, event.message.topic, event.first)
 
     async def _send(self, misplaced: MisplacedRecord) -> asyncio.Future[Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.worker.agents.chunk_result import ChunkResult
 from stream_app.worker.agents.chunk_writer import ChunkWriter, readable
 from stream_app.worker.agents.forwarder import Forwarder
-from stream_app.worker.agents.messages import dead_letter_of, letter_of
+from stream_app.worker.agents.messages import dead_letter_of, log_dead_letter
 from stream_app.worker.late_poll_log import LatePollLog
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Ingest:
         self._record(result)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in result.batches]
         for record, reason in result.rejected:
-            letter = dead_letter_of(record, reason)
-            futures.append(await self._publisher.publish_dead_letter(letter))
+            dead_letter = log_dead_letter(record, reason)
+            futures.append(await self._publisher.publish_dead_letter(dead_letter))
         futures += await self._reject_late(result)
         if result.misplaced:
             return [*futures, self._forwarder.start(result.misplaced, owned, event)]
@@ -121,6 +121,6 @@ class Ingest:
         self._metrics.polls_dropped("late", sum(count for _, _, count in result.late))
         self._late_polls.warn(result.late)
         return [
-            await self._publisher.publish_dead_letter(letter_of(record, reason))
+            await self._publisher.publish_dead_letter(dead_letter_of(record, reason))
             for record, reason, _ in result.late
         ]

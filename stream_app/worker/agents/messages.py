@@ -1,4 +1,4 @@
-"""What the agents read off every Kafka message, whatever it carries."""
+"""The functions that the agents apply to every Kafka message, whatever its content."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from stream_app.kafka.safe_records import UnreadableRecords, source_of
 log = logging.getLogger(__name__)
 
 
-def taken_at(message: Any) -> int:
-    """When the broker took the message, in µs: the same however often it is delivered."""
+def append_time_of(message: Any) -> int:
+    """Return the broker's time of the message in µs: the same however often it is delivered."""
     # seconds in a float are a hair below some milliseconds: cut off, they would be 1 µs early
-    taken: int = round(message.timestamp * 1000) * 1000
-    return taken
+    append_time: int = round(message.timestamp * 1000) * 1000
+    return append_time
 
 
 def unreadable_in(message: Any) -> UnreadableRecords | None:
-    """The range of offsets that a message stands for, where that cannot be read."""
+    """Return the range of offsets that a message stands for, if Kafka's client cannot read it."""
     first = message.records[0] if hasattr(message, "records") else None
     return first if isinstance(first, UnreadableRecords) else None
 
 
 def dead_letter_of(message: Any, reason: str) -> DeadLetter:
-    """The dead letter of what is refused or cannot be read, and a line about it in the log."""
+    """Return the dead letter of a record that is rejected or cannot be read."""
+    return DeadLetter(source_of(message), reason, message.value, message.key)
+
+
+def log_dead_letter(message: Any, reason: str) -> DeadLetter:
+    """Return the dead letter of a record, as `dead_letter_of` does, and log why it is rejected."""
     if isinstance(message, UnreadableRecords):
         log.error("%s", message)
     else:
         place = (message.topic, message.partition, message.offset)
         log.warning("refused %s/%s/%s: %s", *place, reason[:200])
-    return letter_of(message, reason)
-
-
-def letter_of(message: Any, reason: str) -> DeadLetter:
-    """The dead letter alone, of what is told in the log in another way."""
-    return DeadLetter(source_of(message), reason, message.value, message.key)
+    return dead_letter_of(message, reason)

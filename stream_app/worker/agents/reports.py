@@ -31,7 +31,7 @@ from stream_app.contracts.topics import results_of
 from stream_app.durations import format_duration
 from stream_app.errors import RecordError, ReportError, RevokedError, TableError
 from stream_app.worker.agents.fleet_reports import FleetReports
-from stream_app.worker.agents.messages import dead_letter_of, taken_at, unreadable_in
+from stream_app.worker.agents.messages import append_time_of, log_dead_letter, unreadable_in
 from stream_app.worker.commit_tracker import acknowledge_when_done
 
 if TYPE_CHECKING:
@@ -101,13 +101,15 @@ class Reports:
 
     async def _handle(self, event: InFlightEvent) -> None:
         message = event.message
-        append_time = taken_at(message)
+        append_time = append_time_of(message)
         results = results_of(message.topic)
         unreadable = unreadable_in(message)
         if unreadable is not None:
-            letter = dead_letter_of(unreadable, unreadable.reason)
+            dead_letter = log_dead_letter(unreadable, unreadable.reason)
             acknowledge_when_done(
-                event, [await self._publisher.publish_dead_letter(letter)], self._on_fatal_error
+                event,
+                [await self._publisher.publish_dead_letter(dead_letter)],
+                self._on_fatal_error,
             )
             return
         try:
@@ -197,7 +199,7 @@ class Reports:
 
     async def _reject(self, event: InFlightEvent, reason: str, append_time: int) -> None:
         message = event.message
-        futures = [await self._publisher.publish_dead_letter(dead_letter_of(message, reason))]
+        futures = [await self._publisher.publish_dead_letter(log_dead_letter(message, reason))]
         report_id = _report_id_of(message.value)
         if report_id is not None:
             failed = ReportEvent(report_id, "failed", append_time, reason=reason)

@@ -15,7 +15,7 @@ from stream_app.contracts.polls import (
     split_ill_dated,
 )
 from stream_app.domain.timestamps import format_instant, parse_instant
-from stream_app.worker.agents.messages import taken_at
+from stream_app.worker.agents.messages import append_time_of
 from tests.unit.contracts.wire import STORE, wire
 
 CLOCK = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
@@ -75,4 +75,4 @@ def test_nanoseconds_are_guessed_too() -> None:
 @given(st.integers(0, 4_102_444_800_000 - 1))
 def test_the_worker_reads_the_same_millisecond_as_the_api(milliseconds: int) -> None:
     # Faust hands seconds in a float, the produce answer milliseconds
-    assert taken_at(SimpleNamespace(timestamp=milliseconds / 1000.0)) == milliseconds * 1000
+    assert append_time_of(SimpleNamespace(timestamp=milliseconds / 1000.0)) == milliseconds * 1000

@@ -265,7 +265,7 @@ async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
 
 
 async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(desk: Desk) -> None:
-    """A rebalance waits for the events in hand."""
+    """A rebalance waits for the events in flight."""
     owned = desk.owned_partitions.own(0, 5)
     desk.log.errors = [BrokerUnavailableError("gone")] * 1_000
     asked = asyncio.create_task(desk.gaps.find_missed_record(owned, POLLS, 9))

@@ -186,7 +186,7 @@ async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap
 
     partition.start(POLLS, 10, 13)
 
-    assert partition.gap_before(POLLS, 13) is None, "what is in hand is no gap"
+    assert partition.gap_before(POLLS, 13) is None, "what is in flight is no gap"
     assert partition.gap_before(POLLS, 5) is None, "what comes again is no gap"
     assert partition.gap_before(POLLS, 14) == (13, 14)
 
