@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.domain.report_spec import unknown_columns_of
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK, format_instant
-from stream_app.explain.reference_model import ReferenceModel
+from stream_app.explain.reference_model import PollPolicy, ReferenceModel
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -143,11 +143,8 @@ def reference_model_of(
         hours or [],
         reported.timezone,
         polls,
-        reported.start,
-        reported.end,
-        lookback=reported.lookback,
-        stale_after=reported.stale_after,
-        default_active=reported.default_active,
+        (reported.start, reported.end),
+        PollPolicy(reported.lookback, reported.stale_after, reported.default_active),
     )
 
 

@@ -67,6 +67,21 @@ class DayOpening:
     tomorrow: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class PollPolicy:
+    """The rules by which polls speak for the time around them.
+
+    Attributes:
+        lookback: how long before the start of a report a poll still counts, µs.
+        stale_after: how long a poll covers the time after it, µs.
+        default_active: the status before the first poll.
+    """
+
+    lookback: int
+    stale_after: int
+    default_active: bool
+
+
 class ReferenceModel:
     """The facts of one store, from which its status at each step follows.
 
@@ -74,11 +89,8 @@ class ReferenceModel:
         rows: business hours, `(day, start, end)`; none: always open.
         zone_name: an IANA name.
         polls: `(instant, active)` in any order, with any duplicates.
-        start: the start of the time, µs.
-        end: the end of the time, µs.
-        lookback: how long before the start a poll still counts, µs.
-        stale_after: how long a poll covers the time after it, µs.
-        default_active: the status before the first poll.
+        span: start and end of the time, µs.
+        policy: the rules of the report.
 
     Attributes:
         polls: the instants of the polls that count, sorted.
@@ -89,21 +101,16 @@ class ReferenceModel:
         rows: Iterable[Row],
         zone_name: str,
         polls: Iterable[tuple[int, bool]],
-        start: int,
-        end: int,
-        *,
-        lookback: int,
-        stale_after: int,
-        default_active: bool,
+        span: tuple[int, int],
+        policy: PollPolicy,
     ) -> None:
         self._zone = pytz.timezone(zone_name)
-        self._start = start
-        self._end = end
-        self._stale_after = stale_after
-        self._default_active = default_active
+        self._start, self._end = span
+        self._stale_after = policy.stale_after
+        self._default_active = policy.default_active
         self._active: dict[int, bool] = {}
         for instant, active in polls:
-            if start - lookback <= instant <= end:
+            if self._start - policy.lookback <= instant <= self._end:
                 # of two at one instant inactive wins
                 self._active[instant] = active and self._active.get(instant, True)
         self.polls = sorted(self._active)

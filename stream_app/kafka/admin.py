@@ -27,11 +27,11 @@ from stream_app.contracts.access import ACCESS, Process
 from stream_app.contracts.fields import listed
 from stream_app.errors import PrerequisiteError
 from stream_app.kafka.clients import connection, start, unavailable
+from stream_app.kafka.principal import principal
 from stream_app.kafka.rights import (
     missing_elsewhere,
     missing_in_words,
     missing_on_topics,
-    principal,
 )
 from stream_app.kafka.topic_check import check_topics
 from stream_app.kafka.topic_ids import look_at_topics

@@ -23,7 +23,7 @@ from stream_app.errors import BrokerUnavailableError, SettingsError
 from stream_app.kafka import safe_records
 from stream_app.kafka.diagnosis import why_unusable
 from stream_app.kafka.local_login import accept_unencrypted
-from stream_app.kafka.rights import GUIDE, principal
+from stream_app.kafka.principal import GUIDE, principal
 from stream_app.settings import KAFKA_PREFIX
 from stream_app.tls import tls_context
 

@@ -27,7 +27,7 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_app.authority import LOOPBACK
-from stream_app.kafka.rights import principal
+from stream_app.kafka.principal import principal
 from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from aiokafka.errors import (
 )
 
 from stream_app.contracts.access import ACCESS, Operation, Process
+from stream_app.kafka.principal import GUIDE, principal
 from stream_app.kafka.protocol import OPERATIONS_UNKNOWN, GroupRightsRequest
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from stream_app.kafka.topic_ids import TopicsSeen
     from stream_app.settings import Settings
-
-GUIDE: Final = "docs/how-to/cluster.md"
-"""The page that says what an operator can do."""
 
 _CODES: Final = {
     Operation.READ: 3,
@@ -131,12 +129,3 @@ def missing_in_words(
         f"the broker does not let {principal(settings)} do what `{process}` needs: grant "
         f"{'; '.join(parts)} ({GUIDE} lists all)"
     )
-
-
-def principal(settings: Settings) -> str:
-    """As whom these settings log in, in words."""
-    if settings.kafka_sasl_username:
-        return f"user {settings.kafka_sasl_username}"
-    if settings.kafka_tls_cert_file is not None:
-        return f"the owner of {settings.kafka_tls_cert_file}"
-    return "a client that does not log in"

@@ -25,8 +25,8 @@ from stream_app.contracts.topic_rules import (
     remarks,
 )
 from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.kafka.principal import GUIDE
 from stream_app.kafka.protocol import TOPIC, IncrementalAlterConfigsRequest, ask_any_broker
-from stream_app.kafka.rights import GUIDE
 from stream_app.setting_variables import PREFIX
 
 if TYPE_CHECKING:
