@@ -111,7 +111,7 @@ def list_(
     shorten: Callable[[StoredDeadLetter], Any] = to_row if form == "json" else to_line
 
     async def read() -> tuple[list[Any], int]:
-        async with _log(settings, Process.LIST_LETTERS) as (log, _):
+        async with _log(settings, Process.LIST_DEAD_LETTERS) as (log, _):
             return await log.newest(filters, limit, shorten)
 
     rendered, more = asyncio.run(read())
@@ -136,7 +136,7 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
     settings = resolve_bootstrap(read_settings(data_dir=data_dir))
 
     async def read() -> StoredDeadLetter:
-        async with _log(settings, Process.LIST_LETTERS) as (log, _):
+        async with _log(settings, Process.LIST_DEAD_LETTERS) as (log, _):
             return await log.get(number)
 
     stored = asyncio.run(read())
@@ -227,7 +227,7 @@ async def _replay(
         if lines <= _MAX_SHOWN:
             click.echo(printable(line), err=True)
 
-    async with _log(settings, Process.REPLAY_LETTERS) as (log, reader):
+    async with _log(settings, Process.REPLAY_DEAD_LETTERS) as (log, reader):
         selected = log.iterate(filters)
         if numbers:
             selected = _named(log, numbers, value)

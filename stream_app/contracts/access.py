@@ -57,8 +57,8 @@ class Process(StrEnum):
     API_WITH_WEBHOOKS = "api, with webhooks"
     REPLAY = "replay"
     SIMULATE = "simulate"
-    LIST_LETTERS = "dead-letters list, show"
-    REPLAY_LETTERS = "dead-letters replay"
+    LIST_DEAD_LETTERS = "dead-letters list, show"
+    REPLAY_DEAD_LETTERS = "dead-letters replay"
     EXPLAIN = "explain"
 
 
@@ -69,7 +69,7 @@ class Access:
     Attributes:
         reads: topics of which it reads records.
         writes: topics to which it sends records.
-        looks_at: topics of which it asks how far they reach, or that it makes.
+        describes: topics of which it asks how far they reach, or that it makes.
         checks: whether it compares the settings of all these topics with what they must be.
         groups: the consumer groups that it is in.
         transactional: topics for each partition of which it has a transactional id.
@@ -77,7 +77,7 @@ class Access:
 
     reads: tuple[TopicSpec, ...] = ()
     writes: tuple[TopicSpec, ...] = ()
-    looks_at: tuple[TopicSpec, ...] = ()
+    describes: tuple[TopicSpec, ...] = ()
     checks: bool = True
     groups: tuple[str, ...] = ()
     transactional: tuple[TopicSpec, ...] = ()
@@ -85,7 +85,7 @@ class Access:
     @property
     def topics(self) -> tuple[TopicSpec, ...]:
         """All topics that it uses, once each."""
-        used = _names((*self.reads, *self.writes, *self.looks_at))
+        used = _names((*self.reads, *self.writes, *self.describes))
         return tuple(spec for spec in ALL_TOPICS if spec.name in used)
 
     def operations(self, spec: TopicSpec) -> tuple[Operation, ...]:
@@ -131,7 +131,7 @@ _API_READS: Final = (*REQUEST_TOPICS, *_RESULTS, STORES, *_REGISTRY, LATEST_POLL
 _API_WRITES: Final = (*CONSUMED_TOPICS, DEAD_LETTERS)
 
 ACCESS: Final[dict[Process, Access]] = {
-    Process.UP: Access(looks_at=ALL_TOPICS),
+    Process.UP: Access(describes=ALL_TOPICS),
     Process.WORKER: _WORKER,
     Process.API: Access(reads=_API_READS, writes=_API_WRITES),
     Process.API_WITH_WEBHOOKS: Access(
@@ -141,8 +141,8 @@ ACCESS: Final[dict[Process, Access]] = {
     ),
     Process.REPLAY: Access(writes=(*SOURCE_TOPICS, DEAD_LETTERS)),
     Process.SIMULATE: Access(writes=SOURCE_TOPICS),
-    Process.LIST_LETTERS: Access(reads=(DEAD_LETTERS,), checks=False),
-    Process.REPLAY_LETTERS: Access(
+    Process.LIST_DEAD_LETTERS: Access(reads=(DEAD_LETTERS,), checks=False),
+    Process.REPLAY_DEAD_LETTERS: Access(
         reads=(DEAD_LETTERS, *_REGISTRY), writes=(*SOURCE_TOPICS, REPORT_REQUESTS, WEBHOOKS)
     ),
     Process.EXPLAIN: Access(reads=SOURCE_TOPICS, checks=False),

@@ -15,7 +15,7 @@ from stream_app.errors import RecordError
 KEPT_BYTES: Final = 1_000_000
 """Bytes stored of an original that is too large. JSON writes up to six for one: they still fit."""
 
-_MAX_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
+_MAX_DEAD_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
 """Largest value of a dead letter; the rest is for the record's key and headers."""
 
 
@@ -116,38 +116,40 @@ _HOW_TO_READ: Final = {"kind", "columns"}
 """Fields of a source that describe the original and do not locate it."""
 
 
-def dead_letter_key(letter: DeadLetter) -> bytes:
+def dead_letter_key(dead_letter: DeadLetter) -> bytes:
     """The key, which is the place of the original: the same fault has the same key at a replay."""
-    where = (part for name, part in letter.source.items() if name not in _HOW_TO_READ)
+    where = (part for name, part in dead_letter.source.items() if name not in _HOW_TO_READ)
     return "/".join(map(str, where)).encode()
 
 
-def encode_dead_letter(letter: DeadLetter) -> bytes:
+def encode_dead_letter(dead_letter: DeadLetter) -> bytes:
     """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
     content: dict[str, Any] = {
-        "source": letter.source,
-        "reason": letter.reason,
-        "original": text_or_base64(letter.original),
-        "key": text_or_base64(letter.key),
+        "source": dead_letter.source,
+        "reason": dead_letter.reason,
+        "original": text_or_base64(dead_letter.original),
+        "key": text_or_base64(dead_letter.key),
     }
-    if letter.truncated:
+    if dead_letter.truncated:
         content["truncated"] = True
     return orjson.dumps(content)
 
 
-def bounded_dead_letter(letter: DeadLetter) -> bytes:
+def bounded_dead_letter(dead_letter: DeadLetter) -> bytes:
     """Write a `dead-letters` record that fits its topic: a large original is cut off."""
-    value = encode_dead_letter(letter)
-    return value if len(value) <= _MAX_LETTER_BYTES else encode_dead_letter(_shortened(letter))
+    value = encode_dead_letter(dead_letter)
+    if len(value) <= _MAX_DEAD_LETTER_BYTES:
+        return value
+    return encode_dead_letter(_shortened(dead_letter))
 
 
-def _shortened(letter: DeadLetter) -> DeadLetter:
-    original = letter.original or b""
+def _shortened(dead_letter: DeadLetter) -> DeadLetter:
+    original = dead_letter.original or b""
     return replace(
-        letter,
-        reason=f"{letter.reason[:1000]} (the first {KEPT_BYTES} of {len(original)} bytes)",
+        dead_letter,
+        reason=f"{dead_letter.reason[:1000]} (the first {KEPT_BYTES} of {len(original)} bytes)",
         original=original[:KEPT_BYTES],
-        key=letter.key[:1000] if letter.key else letter.key,
+        key=dead_letter.key[:1000] if dead_letter.key else dead_letter.key,
         truncated=True,
     )
 

@@ -128,7 +128,7 @@ def _object(value: bytes | None, parse: Callable[[bytes], Any]) -> dict[str, Any
     return content
 
 
-def known_fields_only(content: dict[str, Any], *known: str) -> None:
+def reject_unknown_fields(content: dict[str, Any], *known: str) -> None:
     """Refuse fields that mean nothing here: a misspelt one must not be ignored.
 
     Raises:

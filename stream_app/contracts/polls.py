@@ -23,10 +23,10 @@ from stream_app.contracts.fields import (
     StoreId,
     closed,
     field_of,
-    known_fields_only,
     object_of,
     parse_status,
     parse_uuid,
+    reject_unknown_fields,
     shown,
     status_name,
     validate,
@@ -130,7 +130,7 @@ def _instant_or(now: int, instant: int | None) -> int:
 
 
 def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
-    """Why a poll is refused for being dated too far ahead; None where it is not.
+    """Why a poll is rejected for being dated too far ahead; None where it is not.
 
     Args:
         instant: of the poll, µs.
@@ -144,7 +144,7 @@ def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
 
 
 def before_earliest(instant: int, earliest: int) -> str | None:
-    """Why a poll is refused for being dated before any that can be meant; None where it is not.
+    """Why a poll is rejected for being dated before any that can be meant; None where it is not.
 
     Args:
         instant: of the poll, µs.
@@ -214,14 +214,14 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
     """Read a `store-status` record, single poll or batch.
 
     Returns:
-        the good polls, and a reason for each poll that was refused.
+        the good polls, and a reason for each poll that was rejected.
 
     Raises:
         RecordError: nothing of the record can be used.
     """
-    packed, refused = decode_packed_polls(value)
+    packed, rejected = decode_packed_polls(value)
     polls = [(poll >> 1, bool(poll & 1)) for poll in packed.polls]
-    return PollBatch(packed.store_id, polls), refused
+    return PollBatch(packed.store_id, polls), rejected
 
 
 class PackedPolls(NamedTuple):
@@ -239,16 +239,16 @@ def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
     content = object_of(value)
     store_id = parse_uuid(field_of(content, "store_id"))
     if "polls" not in content:
-        known_fields_only(content, "store_id", "status", "timestamp_utc")
+        reject_unknown_fields(content, "store_id", "status", "timestamp_utc")
         instant = parse_instant(field_of(content, "timestamp_utc"))
         active = parse_status(field_of(content, "status"))
         return PackedPolls(store_id, [instant << 1 | active]), []
-    known_fields_only(content, "store_id", "polls")
+    reject_unknown_fields(content, "store_id", "polls")
     items = content["polls"]
     if not isinstance(items, list):
         raise RecordError(f"polls is not a list but {type(items).__name__}")
     polls: list[int] = []
-    refused: list[str] = []
+    rejected: list[str] = []
     for index, item in enumerate(items):
         match item:
             # bool is an int in Python: `True` as an instant is a wrong type, not 1 µs
@@ -256,12 +256,12 @@ def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
                 try:
                     polls.append(check_instant(instant) << 1 | int(up))
                 except RecordError as error:
-                    refused.append(f"poll {index}: {error}")
+                    rejected.append(f"poll {index}: {error}")
             case _:
-                refused.append(f"poll {index}: not [microseconds, 0 or 1]: {shown(item)}")
-    if not polls and not refused:
+                rejected.append(f"poll {index}: not [microseconds, 0 or 1]: {shown(item)}")
+    if not polls and not rejected:
         raise RecordError("polls is empty")
-    return PackedPolls(store_id, polls), refused
+    return PackedPolls(store_id, polls), rejected
 
 
 def _plain_batch(value: bytes | None) -> PackedPolls | None:

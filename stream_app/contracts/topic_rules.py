@@ -33,30 +33,30 @@ class Difference:
     Attributes:
         topic: the topic's name.
         setting: Kafka's name of the setting, or `PARTITIONS`.
-        found: its value now.
+        actual: its value now.
         required: what it must be, in words.
         value: the value that puts it right; None: no change of the setting can.
     """
 
     topic: str
     setting: str
-    found: str
+    actual: str
     required: str
     value: str | None
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.setting} is {self.found}, must be {self.required}"
+        return f"{self.topic}: {self.setting} is {self.actual}, must be {self.required}"
 
 
 def differences(
-    spec: TopicSpec, settings: Settings, found: Mapping[str, str], replicas: int
+    spec: TopicSpec, settings: Settings, actual: Mapping[str, str], replicas: int
 ) -> list[Difference]:
     """The settings of a topic that must be changed.
 
     Args:
         spec: the topic as this product needs it.
         settings: of this deployment.
-        found: the settings that the topic has now, those that it takes from the broker included.
+        actual: the settings that the topic has now, those that it takes from the broker included.
             A setting that is left out is not judged.
         replicas: how many copies its partitions have.
     """
@@ -69,9 +69,9 @@ def differences(
         # there is no other copy that could be elected
         del rules["unclean.leader.election.enable"]
     return [
-        Difference(spec.name, name, found[name], rules[name].words.format(value), value)
+        Difference(spec.name, name, actual[name], rules[name].words.format(value), value)
         for name, value in required.items()
-        if name in found and name in rules and not rules[name].allows(found[name], value)
+        if name in actual and name in rules and not rules[name].allows(actual[name], value)
     ]
 
 
@@ -84,7 +84,7 @@ def partitions_differ(spec: TopicSpec, settings: Settings, count: int) -> Differ
 
 
 def remarks(
-    spec: TopicSpec, settings: Settings, found: Mapping[str, str], replicas: int
+    spec: TopicSpec, settings: Settings, actual: Mapping[str, str], replicas: int
 ) -> list[str]:
     """What is left as it is, and should be known: one line each."""
     lines = []
@@ -93,14 +93,16 @@ def remarks(
             f"topic {spec.name} has {replicas} copies, and {PREFIX}REPLICATION says "
             f"{settings.replication}: it is left as it is; kafka-reassign-partitions changes it"
         )
-    kept = int(found.get("retention.ms", _UNBOUNDED))
+    retention_ms = int(actual.get("retention.ms", _UNBOUNDED))
     if spec.retention_setting is not None:
-        wanted = spec.retention(settings)
-        if kept == _UNBOUNDED or kept > wanted:
-            for_how_long = "for ever" if kept == _UNBOUNDED else format_duration(kept * 1000)
+        required = spec.retention(settings)
+        if retention_ms == _UNBOUNDED or retention_ms > required:
+            for_how_long = (
+                "for ever" if retention_ms == _UNBOUNDED else format_duration(retention_ms * 1000)
+            )
             lines.append(
                 f"topic {spec.name} keeps records {for_how_long}, longer than "
-                f"{PREFIX}{spec.retention_setting.upper()}={format_duration(wanted * 1000)}: "
+                f"{PREFIX}{spec.retention_setting.upper()}={format_duration(required * 1000)}: "
                 "it is left as it is; kafka-configs changes its retention.ms"
             )
     return lines
@@ -115,7 +117,7 @@ class _Rule:
     """Which values of a setting do where another one is required.
 
     Attributes:
-        allows: takes the value found and the value required.
+        allows: takes the actual value and the required value.
         words: says what the value must be; `{}` stands for the value required.
     """
 
@@ -123,30 +125,32 @@ class _Rule:
     words: str
 
 
-def _at_least(found: str, required: str) -> bool:
-    return int(found) >= int(required)
+def _at_least(actual: str, required: str) -> bool:
+    return int(actual) >= int(required)
 
 
 def _between(least: int, most: int) -> Callable[[str, str], bool]:
-    return lambda found, _required: least <= int(found) <= most
+    return lambda actual, _required: least <= int(actual) <= most
 
 
-def _kept_for(found: str, required: str) -> bool:
+def _kept_for(actual: str, required: str) -> bool:
     # -1 is for ever
-    return int(found) == _UNBOUNDED or (int(required) != _UNBOUNDED and int(found) >= int(required))
+    return int(actual) == _UNBOUNDED or (
+        int(required) != _UNBOUNDED and int(actual) >= int(required)
+    )
 
 
-def _same(found: str, required: str) -> bool:
-    return found == required
+def _same(actual: str, required: str) -> bool:
+    return actual == required
 
 
-def _same_policies(found: str, required: str) -> bool:
-    return set(found.replace(" ", "").split(",")) == set(required.split(","))
+def _same_policies(actual: str, required: str) -> bool:
+    return set(actual.replace(" ", "").split(",")) == set(required.split(","))
 
 
-def _dated_by_the_broker(found: str, required: str) -> bool:
+def _dated_by_the_broker(actual: str, required: str) -> bool:
     # where the client's time does, the broker's does too: nothing is judged by it
-    return required == "CreateTime" or found == required
+    return required == "CreateTime" or actual == required
 
 
 _RULES: Final[dict[str, _Rule]] = {

@@ -169,7 +169,7 @@ async def _put_right(admin: AIOKafkaAdminClient, check: TopicCheck) -> list[Diff
             "topic %s: %s was %s and must be %s: it is %s now",
             difference.topic,
             difference.setting,
-            difference.found,
+            difference.actual,
             difference.required,
             difference.value,
         )

@@ -110,8 +110,8 @@ async def _users(broker: SecuredBroker) -> dict[Process, dict[str, str]]:
         (Process.API_WITH_WEBHOOKS, "api-webhooks"),
         (Process.REPLAY, "replay"),
         (Process.SIMULATE, "simulate"),
-        (Process.LIST_LETTERS, "lister"),
-        (Process.REPLAY_LETTERS, "mender"),
+        (Process.LIST_DEAD_LETTERS, "lister"),
+        (Process.REPLAY_DEAD_LETTERS, "mender"),
         (Process.EXPLAIN, "explainer"),
     ):
         users[process] = broker.user(name)
@@ -166,12 +166,12 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
         await command(Process.EXPLAIN, "explain", report, "--api", address)
 
         listed = json.loads(
-            await command(Process.LIST_LETTERS, "dead-letters", "list", "--format", "json")
+            await command(Process.LIST_DEAD_LETTERS, "dead-letters", "list", "--format", "json")
         )
         mended = tmp_path / "mended"
         mended.write_text(f"{STORE},0,09:00,17:00")
         await command(
-            Process.REPLAY_LETTERS,
+            Process.REPLAY_DEAD_LETTERS,
             *("dead-letters", "replay", str(listed[0]["id"]), "--set-value", str(mended)),
         )
         assert (await readiness(address))[0] == 200
@@ -228,7 +228,7 @@ def changed(variables: dict[str, str], **settings: object) -> dict[str, str]:
 
 async def reason(variables: dict[str, str], folder: Path) -> str:
     with pytest.raises(BrokerUnavailableError) as refused:
-        await ensure_topics(settings_of(variables, folder), Process.LIST_LETTERS)
+        await ensure_topics(settings_of(variables, folder), Process.LIST_DEAD_LETTERS)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 

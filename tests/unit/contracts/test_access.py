@@ -70,7 +70,7 @@ def test_the_commands_that_send_use_what_they_send_to() -> None:
     facts = ["store-status", "store-business-hours", "store-timezones"]
     assert names[Process.REPLAY] == [*facts, "dead-letters"]
     assert names[Process.SIMULATE] == facts
-    assert names[Process.LIST_LETTERS] == ["dead-letters"]
+    assert names[Process.LIST_DEAD_LETTERS] == ["dead-letters"]
     assert names[Process.EXPLAIN] == facts
 
 

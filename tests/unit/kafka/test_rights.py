@@ -74,8 +74,8 @@ async def test_a_process_makes_the_topics_that_it_uses(
         (Process.API_WITH_WEBHOOKS, "webhooks", WRITE, "Write on topic webhooks"),
         (Process.REPLAY, "dead-letters", WRITE, "Write on topic dead-letters"),
         (Process.SIMULATE, "store-timezones", WRITE, "Write on topic store-timezones"),
-        (Process.LIST_LETTERS, "dead-letters", READ, "Read on topic dead-letters"),
-        (Process.REPLAY_LETTERS, "webhooks", WRITE, "Write on topic webhooks"),
+        (Process.LIST_DEAD_LETTERS, "dead-letters", READ, "Read on topic dead-letters"),
+        (Process.REPLAY_DEAD_LETTERS, "webhooks", WRITE, "Write on topic webhooks"),
         (Process.EXPLAIN, "store-status", READ, "Read on topic store-status"),
         (Process.UP, "watermarks", DESCRIBE, "Describe on topic watermarks"),
     ],
@@ -94,7 +94,7 @@ async def test_a_right_that_a_process_does_not_need_is_not_missed(topics: FakeTo
     topics.operations = dict.fromkeys(topics.topics, WRITE | DESCRIBE | DESCRIBE_CONFIGS)
     await ensure_topics(topics.settings, Process.REPLAY)
     topics.operations = dict.fromkeys(topics.topics, READ | DESCRIBE)
-    await ensure_topics(topics.settings, Process.LIST_LETTERS)
+    await ensure_topics(topics.settings, Process.LIST_DEAD_LETTERS)
 
 
 async def test_all_that_is_missing_is_one_message(topics: FakeTopics) -> None:
