@@ -1,8 +1,8 @@
-"""What each process does with the topics, the groups and the transactional ids, and so may do.
+"""The use that each process makes of topics, consumer groups and transactional ids.
 
-The checks at the start ask for this and for nothing else, and the table in
-`docs/how-to/cluster.md` is made of it. Who adds a topic to a process adds it here: the tests on a
-broker with ACLs give each process exactly these rights.
+The checks at the start ask for exactly these rights, and the table in `docs/how-to/cluster.md` is
+made of them. A topic that a process uses from now on must be added here: the tests on a broker with
+ACLs give each process exactly these rights.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class Process(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one kind of process uses.
+    """The use that one kind of process makes of Kafka.
 
     Attributes:
-        reads: topics of which it reads records.
-        writes: topics to which it sends records.
-        describes: topics of which it asks how far they reach, or that it makes.
-        checks: whether it compares the settings of all these topics with what they must be.
-        groups: the consumer groups that it is in.
-        transactional: topics for each partition of which it has a transactional id.
+        reads: the topics whose records it reads.
+        writes: the topics to which it sends records.
+        describes: the topics that it creates, or whose end offsets it reads, and nothing more.
+        checks: True if it compares the settings of all these topics with the required ones.
+        groups: the consumer groups that it joins.
+        transactional: the topics for each partition of which it has a transactional id.
     """
 
     reads: tuple[TopicSpec, ...] = ()
@@ -84,12 +84,12 @@ class Access:
 
     @property
     def topics(self) -> tuple[TopicSpec, ...]:
-        """All topics that it uses, once each."""
+        """Return all topics that the process uses, each once."""
         used = _names((*self.reads, *self.writes, *self.describes))
         return tuple(spec for spec in ALL_TOPICS if spec.name in used)
 
     def operations(self, spec: TopicSpec) -> tuple[Operation, ...]:
-        """What it must be allowed to do with a topic, what the other operations imply left out."""
+        """Return the operations that ACLs must allow on a topic, without implied ones."""
         done = [
             operation
             for operation, specs in ((Operation.READ, self.reads), (Operation.WRITE, self.writes))
@@ -114,7 +114,7 @@ _RESULTS: Final = (REPORT_RESULTS, QUERY_RESULTS)
 _WORKER: Final = Access(
     # the watchman reads the dead letters
     reads=(*CONSUMED_TOPICS, WATERMARKS, DEAD_LETTERS, _CHANGELOG),
-    # records that came on another store's partition are sent on to where they belong
+    # a record that came on a wrong partition is forwarded to the partition of its store
     writes=(
         *CONSUMED_TOPICS,
         *_RESULTS,
@@ -147,8 +147,9 @@ ACCESS: Final[dict[Process, Access]] = {
     ),
     Process.EXPLAIN: Access(reads=SOURCE_TOPICS, checks=False),
 }
+"""The use that each kind of process makes of Kafka."""
 
 
 def api_process(settings: Settings) -> Process:
-    """The kind of an API process with these settings."""
+    """Return the kind of an API process that runs with these settings."""
     return Process.API_WITH_WEBHOOKS if settings.webhook_hosts else Process.API

@@ -13,10 +13,11 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.errors import RecordError
 
 KEPT_BYTES: Final = 1_000_000
-"""Bytes stored of an original that is too large. JSON writes up to six for one: they still fit."""
+"""The first bytes that are stored of an original that is too large.
+They fit in a record, since JSON writes up to six bytes for one."""
 
 _MAX_DEAD_LETTER_BYTES: Final = MAX_STATE_BYTES - 1000
-"""Largest value of a dead letter; the rest is for the record's key and headers."""
+"""The largest value of a dead letter in bytes; the rest is for the record's key and headers."""
 
 
 @closed
@@ -26,11 +27,11 @@ class RecordSource(TypedDict):
     topic: str
     """The topic."""
     partition: Count
-    """Its partition."""
+    """The partition of the topic."""
     offset: Count
-    """The offset in it."""
+    """The offset in the partition."""
     last_offset: NotRequired[Count]
-    """Of several records that cannot be read."""
+    """The last offset, if the dead letter is of several records that cannot be read."""
 
 
 @closed
@@ -38,11 +39,11 @@ class FileSource(TypedDict):
     """A row of a file."""
 
     file: str
-    """The path, as it was given."""
+    """The path of the file, as it was given."""
     line: Count
     """The number of the line; the header is line 1."""
     kind: NotRequired[str]
-    """What the rows of the file are."""
+    """The kind of the rows in the file."""
     columns: NotRequired[str]
     """The header of the file."""
 
@@ -52,11 +53,11 @@ class RequestSource(TypedDict):
     """A body sent by HTTP, or one item of it."""
 
     http: Uuid
-    """Of the request."""
+    """The id of the request."""
     path: str
     """The path of the request."""
     item: NotRequired[Count]
-    """The index in a JSON array, the line in NDJSON."""
+    """The index of the item in a JSON array, or its line in NDJSON, from 0 on."""
 
 
 @closed
@@ -69,18 +70,18 @@ class Binary(TypedDict):
 
 @closed
 class DeadLetterRecord(TypedDict):
-    """What was refused, why, and where it stood."""
+    """Input that was rejected, with the reason and its source."""
 
     source: RecordSource | FileSource | RequestSource
-    """Where it stood."""
+    """The source of the input."""
     reason: str
-    """Why it was refused, in words."""
+    """The reason why the input was rejected, in words."""
     original: str | Binary | None
-    """As it came; null: a record without a value."""
+    """The input as it was received; null for a record without a value."""
     key: str | Binary | None
-    """Of the record, where there was one."""
+    """The key of the record; null for a record without a key, and for other input."""
     truncated: NotRequired[Literal[True]]
-    """Only the beginning of the original is kept."""
+    """True if only the beginning of the original is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +89,21 @@ class DeadLetter:
     """A rejected input, the reason, and its source.
 
     Attributes:
-        source: `{"topic", "partition", "offset"}`, with `"last_offset"` where no record between
-            both offsets could be read, so that there is no original; or
-            `{"file", "line", "kind", "columns"}` (the
-            last two: what its rows are, and the header; early letters lack them), or for HTTP
-            `{"http", "path"}` and, for one of many in a body, `"item"`. `http` is a UUID of the
-            request. `path` is what the request named, such as `/status` or
-            `/stores/<id>/timezone`, with the store id as it was sent: together with `original`
-            it is all that is needed to send the item again. `item` counts from 0: the index in
-            a JSON array, the line in NDJSON (blank lines count).
-        reason: one line.
-        original: the bytes as they came: a record's value, a row of a file, a request's body, or
-            the item alone where `item` is there (an item of a JSON array is written anew, so
-            its spaces are lost). None for a record without a value.
-        key: the record's key bytes, where there was one.
-        truncated: True where only the beginning of the original is kept.
+        source: the place that the input came from, in one of three forms. A record has `topic`,
+            `partition` and `offset`; it also has `last_offset` if no record between both offsets
+            could be read, and then there is no original. A row of a file has `file`, `line`,
+            `kind` (of the rows) and `columns` (the header); earlier versions did not write the
+            last two. A request by HTTP has `http` (a UUID of the request) and `path`, such as
+            `/status` or `/stores/<id>/timezone`, with the store id as it was sent: `path` and
+            `original` are all that is needed to send the item again. For one of many items in a
+            body there is also `item`, which counts from 0: the index in a JSON array, or the line
+            in NDJSON (blank lines count).
+        reason: one line that says why the input was rejected.
+        original: the bytes as they were received: a record's value, a row of a file, a request's
+            body, or one item if the source has `item` (an item of a JSON array is written anew,
+            so its spaces are lost). None for a record without a value.
+        key: the bytes of the record's key; None for a record without a key, and for other input.
+        truncated: True if only the beginning of the original is stored.
     """
 
     source: dict[str, str | int]
@@ -113,17 +114,17 @@ class DeadLetter:
 
 
 _HOW_TO_READ: Final = {"kind", "columns"}
-"""Fields of a source that describe the original and do not locate it."""
+"""The fields of a source that describe the original and do not locate it."""
 
 
 def dead_letter_key(dead_letter: DeadLetter) -> bytes:
-    """The key, which is the place of the original: the same fault has the same key at a replay."""
+    """Return the key, which is the place of the original: it is the same after a replay."""
     where = (part for name, part in dead_letter.source.items() if name not in _HOW_TO_READ)
     return "/".join(map(str, where)).encode()
 
 
 def encode_dead_letter(dead_letter: DeadLetter) -> bytes:
-    """Write a `dead-letters` record; bytes that are not UTF-8 go as base64."""
+    """Write a `dead-letters` record; bytes that are not UTF-8 are written as base64."""
     content: dict[str, Any] = {
         "source": dead_letter.source,
         "reason": dead_letter.reason,

@@ -1,16 +1,16 @@
-"""The values that records and HTTP bodies share, and how a JSON object's fields are read.
+"""The types of values that records and HTTP bodies share, and the functions that parse them.
 
-Readers are lenient in what semantics allow (case, spaces, zones) and reject the rest with a reason;
-writers have one form. No function here does IO or asks for the time.
+Readers are lenient in what semantics allow (case, spaces, UTC offsets) and reject the rest with a
+reason; writers have one form. No function here does IO or reads the clock.
 
 Records that any client may write (polls, hours, timezones, requests) have no other fields than
 their own, as the published schemas say: a misspelt field would pass for one that is left out.
 Records that only workers and the API write may have more, so that two versions can run side by
 side.
 
-The annotated types are both what a schema publishes and what parses a field: the validator of each
-is a function that stands here. This module has no `from __future__ import annotations`: pydantic
-reads the annotations.
+Each annotated type both describes a field in the published schemas and parses it; its validator is
+a function of this module. This module has no `from __future__ import annotations`: pydantic reads
+the annotations.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,11 +37,11 @@ _STATUS: Final = {"active": True, "inactive": False}
 _SHOWN: Final = 60
 
 _MOST: Final = 2**63 - 1
-"""The largest number that a database takes."""
+"""The largest number that fits in a signed integer of 64 bits."""
 
 
 def shown(value: object) -> str:
-    """The beginning of a value from outside, on one line, for a reason."""
+    """Return the beginning of a value from outside on one line, to quote it in a reason."""
     if isinstance(value, str):
         return repr(value[:_SHOWN])
     try:
@@ -52,16 +52,16 @@ def shown(value: object) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """One or more names as `a, b and c`."""
+    """Join one or more names to `a, b and c`."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def parse_uuid(text: object, what: str = "store_id") -> str:
-    """The canonical lower-case form of a UUID in text.
+    """Return the canonical lower-case form of a UUID in a text.
 
     Raises:
-        RecordError: not a UUID.
+        RecordError: the text is not a UUID.
     """
     uuid = canonical_uuid(text) if isinstance(text, str) else None
     if uuid is not None:
@@ -70,7 +70,7 @@ def parse_uuid(text: object, what: str = "store_id") -> str:
 
 
 def parse_uuid_prefix(text: str, what: str) -> str:
-    """The canonical lower-case form of the beginning of a UUID, without a dash at its end.
+    """Return the canonical form of the beginning of a UUID: lower case, no dash at its end.
 
     Raises:
         RecordError: no UUID begins so.
@@ -82,10 +82,10 @@ def parse_uuid_prefix(text: str, what: str) -> str:
 
 
 def parse_status(text: object) -> bool:
-    """True for `active`, False for `inactive`, in any case.
+    """Return True for `active` and False for `inactive`, in upper or lower case.
 
     Raises:
-        RecordError: neither of the two.
+        RecordError: the text is neither of the two.
     """
     if isinstance(text, str):
         active = _STATUS.get(text)
@@ -97,24 +97,24 @@ def parse_status(text: object) -> bool:
 
 
 def status_name(active: bool) -> str:
-    """`active` or `inactive`."""
+    """Return `active` or `inactive`."""
     return "active" if active else "inactive"
 
 
 def object_of(value: bytes | None) -> dict[str, Any]:
-    """The JSON object in the value of a record that any client may write.
+    """Return the JSON object in the value of a record that any client may write.
 
     Raises:
-        RecordError: no value, not JSON, not an object, or an object with a key twice.
+        RecordError: there is no value, or it is no JSON object, or an object has one key twice.
     """
     return _object(value, parse_json)
 
 
 def own_object_of(value: bytes | None) -> dict[str, Any]:
-    """The JSON object in the value of a record that only workers and the API write.
+    """Return the JSON object in the value of a record that only workers and the API write.
 
     Raises:
-        RecordError: no value, not JSON, not an object.
+        RecordError: there is no value, or it is no JSON object.
     """
     return _object(value, parse_own_json)
 
@@ -129,10 +129,10 @@ def _object(value: bytes | None, parse: Callable[[bytes], Any]) -> dict[str, Any
 
 
 def reject_unknown_fields(content: dict[str, Any], *known: str) -> None:
-    """Refuse fields that mean nothing here: a misspelt one must not be ignored.
+    """Reject an object with other fields than these, since a misspelt one must not be ignored.
 
     Raises:
-        RecordError: there is one.
+        RecordError: the object has another field.
     """
     if not content.keys() <= set(known):
         unknown = ", ".join(sorted(content.keys() - set(known)))
@@ -140,10 +140,10 @@ def reject_unknown_fields(content: dict[str, Any], *known: str) -> None:
 
 
 def field_of(content: dict[str, Any], name: str) -> Any:
-    """A field that must be there.
+    """Return a field that the object must have.
 
     Raises:
-        RecordError: it is missing.
+        RecordError: the field is missing.
     """
     try:
         return content[name]
@@ -152,10 +152,10 @@ def field_of(content: dict[str, Any], name: str) -> Any:
 
 
 def parse_count(count: object, what: str, least: int) -> int:
-    """A whole number, from `least` on.
+    """Return a whole number that is at least `least`.
 
     Raises:
-        RecordError: it is no such number.
+        RecordError: the value is no such number.
     """
     if type(count) is not int or not least <= count <= _MOST:
         raise RecordError(f"{what} is not a number from {least} on: {shown(count)}")
@@ -163,10 +163,10 @@ def parse_count(count: object, what: str, least: int) -> int:
 
 
 def count_of(content: dict[str, Any], name: str, least: int) -> int:
-    """A whole number of a record, from `least` on.
+    """Return a field that is a whole number of at least `least`.
 
     Raises:
-        RecordError: it is missing, or no such number.
+        RecordError: the field is missing, or it is no such number.
     """
     return parse_count(field_of(content, name), name, least)
 
@@ -174,13 +174,13 @@ def count_of(content: dict[str, Any], name: str, least: int) -> int:
 # -- types of fields
 
 closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
-"""Marks a model without other fields than its own. Docstrings below its fields describe them."""
+"""Decorates a model that rejects other fields; the docstrings below its fields describe them."""
 
 EXAMPLE_STORE: Final = "97dd66d5-660c-48eb-8b5a-792c529ec4dd"
-"""A store of the sample data."""
+"""The id of a store of the sample data, as an example in schemas."""
 
 EXAMPLE_REPORT: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-"""A report id for examples."""
+"""The id of a report, as an example in schemas."""
 
 _UUID: Final[dict[str, Any]] = {"format": "uuid"}
 
@@ -213,7 +213,7 @@ ReportId = Annotated[
 Status = Annotated[
     bool, PlainValidator(parse_status, json_schema_input_type=Literal["active", "inactive"])
 ]
-"""`active` or `inactive` on the wire; True for `active` inside."""
+"""A status is `active` or `inactive` in JSON, and True for `active` in Python."""
 
 InstantText = Annotated[
     str,
@@ -225,7 +225,7 @@ InstantText = Annotated[
     ),
 ]
 Instant = Annotated[int, PlainValidator(parse_instant, json_schema_input_type=InstantText)]
-"""ISO 8601 on the wire; microseconds inside."""
+"""An instant is ISO 8601 in JSON, and microseconds since 1970 in Python."""
 
 
 def _microseconds(number: object) -> int:
@@ -238,7 +238,7 @@ Microseconds = Annotated[
     int,
     PlainValidator(_microseconds, json_schema_input_type=Annotated[int, Field(ge=0, lt=LATEST)]),
 ]
-"""An instant as a number on the wire."""
+"""An instant is microseconds since 1970, in JSON too."""
 
 Count = Annotated[int, Field(ge=0, strict=True)]
 
@@ -260,7 +260,7 @@ def parse_record(model: type[T], value: bytes | None) -> T:
     """Parse the value of a record that any client may write.
 
     Raises:
-        RecordError: no value, not JSON, a key twice, or not of the model.
+        RecordError: there is no value, it is no JSON of the model, or an object has one key twice.
     """
     return validate(model, _object(value, parse_json))
 
@@ -269,18 +269,18 @@ def parse_own_record(model: type[T], value: bytes | None) -> T:
     """Parse the value of a record that only workers and the API write: it may have more fields.
 
     Raises:
-        RecordError: no value, not JSON, or not of the model.
+        RecordError: there is no value, or it is no JSON of the model.
     """
     return validate_own(model, own_object_of(value))
 
 
 def validate_own(model: type[T], content: dict[str, Any], what: str = "") -> T:
-    """What a model makes of an object that only workers and the API write.
+    """Return the values of an object that only workers and the API write, parsed by its model.
 
     Args:
-        model: the model; fields that it does not have are passed over.
+        model: the model; fields that it does not have are ignored.
         content: the object.
-        what: what it should be, for the reason.
+        what: the name of such an object in the reason.
 
     Raises:
         RecordError: the object is not of the model; the reason is one line.
@@ -292,7 +292,7 @@ def validate_own(model: type[T], content: dict[str, Any], what: str = "") -> T:
 
 
 def validate(model: type[T], content: object) -> T:
-    """What a model makes of parsed JSON.
+    """Return the values of parsed JSON, parsed by a model.
 
     Raises:
         RecordError: the content is not of the model; the reason is one line.
@@ -304,7 +304,7 @@ def validate(model: type[T], content: object) -> T:
 
 
 _VALIDATE: Final[dict[Any, Any]] = {}
-"""The function that validates each model, built when it is first used: all would delay a start."""
+"""The function that validates each model; it is built at its first use, to keep the start short."""
 
 
 def _validator(model: type[T]) -> Callable[..., T]:
@@ -317,7 +317,7 @@ def _validator(model: type[T]) -> Callable[..., T]:
 
 @cache
 def _field_names(model: Any) -> tuple[str, ...]:
-    """The names of a model's fields on the wire, those that must be there first."""
+    """Return the names of a model's fields in JSON, the required ones first."""
     schema = TypeAdapter(model).json_schema()
     return tuple(
         sorted(schema["properties"], key=lambda name: name not in schema.get("required", ()))
@@ -325,7 +325,7 @@ def _field_names(model: Any) -> tuple[str, ...]:
 
 
 def _record_error(model: Any, error: ValidationError, what: str = "") -> RecordError:
-    """The one line that says what is wrong with a content; an unknown field before all else."""
+    """Return the error that says in one line what is wrong; an unknown field comes first."""
     errors = error.errors(include_url=False)
     unknown = [str(one["loc"][-1]) for one in errors if one["type"] in _UNKNOWN]
     if unknown:
@@ -343,4 +343,4 @@ def _record_error(model: Any, error: ValidationError, what: str = "") -> RecordE
 
 
 _UNKNOWN: Final = {"extra_forbidden", "unexpected_keyword_argument"}
-"""Kinds of errors about fields that a model does not have."""
+"""The kinds of pydantic's errors about fields that a model does not have."""

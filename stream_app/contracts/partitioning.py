@@ -1,4 +1,4 @@
-"""Which partition owns a store: Kafka's own default, murmur2 of the key's bytes."""
+"""The partition of a store, chosen as Kafka's default does: murmur2 of the key's bytes."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from aiokafka.partitioner import murmur2
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that the Java and aiokafka clients choose for this key."""
+    """Return the partition that the Java and aiokafka clients choose for this key."""
     return int(murmur2(key) & 0x7FFFFFFF) % partitions

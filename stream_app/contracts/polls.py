@@ -1,4 +1,4 @@
-"""The records of `store-status`: one poll of a store, or a batch of its polls.
+"""The records of `store-status` with polls: one poll of a store, or a batch of its polls.
 
 They are parsed by hand, and not by their models as other records are: a batch is accepted poll by
 poll, and a model would take several times as long for the numbers of a batch. A test holds the
@@ -42,27 +42,28 @@ from stream_app.domain.timestamps import (
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
-"""What our producers put in one record: about 11 kB of JSON, one or two table writes."""
+"""The most polls that our producers put in one record: about 11 kB of JSON.
+A worker stores them with one or two table writes."""
 
 
 @closed
 class PollRecord(TypedDict):
-    """One poll of a store: what a store that publishes itself sends."""
+    """One poll of a store, as a store sends it that publishes itself."""
 
     store_id: StoreId
     status: Status
-    """What the store said of itself."""
+    """The status that the store reported."""
     timestamp_utc: Instant
-    """When the poll was made."""
+    """The time of the poll."""
 
 
 @closed
 class PollBatchRecord(TypedDict):
-    """Polls of one store, in any order, duplicates allowed: what our producers send."""
+    """A batch of polls of one store, in any order, duplicates allowed, as our producers send it."""
 
     store_id: StoreId
     polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
-    """Pairs of the microseconds since 1970 and 1 for active, 0 for inactive."""
+    """Pairs of the poll's time, in microseconds since 1970, and 1 for active or 0 for inactive."""
 
 
 def _time_or_now(text: object) -> int | None:
@@ -80,7 +81,7 @@ class PollBody(TypedDict):
 
     status: Status
     timestamp_utc: NotRequired[_TimeOrNow]
-    """Without it: now."""
+    """The time of the poll; if it is left out or null, the time of the request."""
 
 
 @closed
@@ -90,36 +91,36 @@ class PollItem(TypedDict):
     store_id: StoreId
     status: Status
     timestamp_utc: NotRequired[_TimeOrNow]
-    """Without it: now."""
+    """The time of the poll; if it is left out or null, the time of the request."""
 
 
 Poll = tuple[int, bool]
-"""`(instant in µs, active)`."""
+"""A poll is `(instant in µs, active)`."""
 
 
 def parse_poll_body(content: object, now: int) -> Poll:
-    """The poll of `POST /stores/{store_id}/status`.
+    """Parse the poll of `POST /stores/{store_id}/status`.
 
     Args:
-        content: the body, parsed.
-        now: the instant of a poll that names none, µs.
+        content: the body, as parsed JSON.
+        now: µs; the time of a poll that does not say its own.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the body is not a valid poll.
     """
     body = validate(PollBody, content)
     return _instant_or(now, body.get("timestamp_utc")), body["status"]
 
 
 def parse_poll_item(content: object, now: int) -> tuple[str, Poll]:
-    """The store and the poll of one item of `POST /status`.
+    """Parse the store and the poll of one item of `POST /status`.
 
     Args:
-        content: the item, parsed.
-        now: the instant of a poll that names none, µs.
+        content: the item, as parsed JSON.
+        now: µs; the time of a poll that does not say its own.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the item is not a valid poll.
     """
     item = validate(PollItem, content)
     return item["store_id"], (_instant_or(now, item.get("timestamp_utc")), item["status"])
@@ -130,13 +131,13 @@ def _instant_or(now: int, instant: int | None) -> int:
 
 
 def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
-    """Why a poll is rejected for being dated too far ahead; None where it is not.
+    """Return the reason to reject a poll that lies too far ahead of the clock, or None.
 
     Args:
-        instant: of the poll, µs.
-        clock: what the poll is held against, µs. The broker's append time of its record is what
-            counts in the end; whoever asks earlier must ask again with that.
-        tolerance: the setting FUTURE_TOLERANCE, µs.
+        instant: µs; the time of the poll.
+        clock: µs; the time that the poll is compared with. The broker's append time of its record
+            decides: a caller that does not know it yet must check again later.
+        tolerance: µs; the setting FUTURE_TOLERANCE.
     """
     if instant <= clock + tolerance:
         return None
@@ -144,11 +145,11 @@ def ahead_of_clock(instant: int, clock: int, tolerance: int) -> str | None:
 
 
 def before_earliest(instant: int, earliest: int) -> str | None:
-    """Why a poll is rejected for being dated before any that can be meant; None where it is not.
+    """Return the reason to reject a poll that is earlier than any plausible one, or None.
 
     Args:
-        instant: of the poll, µs.
-        earliest: the setting EARLIEST_POLL, µs.
+        instant: µs; the time of the poll.
+        earliest: µs; the setting EARLIEST_POLL.
     """
     if instant >= earliest:
         return None
@@ -167,16 +168,16 @@ def before_earliest(instant: int, earliest: int) -> str | None:
 def split_ill_dated(
     polls: list[tuple[int, bool]], clock: int, tolerance: int, earliest: int
 ) -> tuple[list[tuple[int, bool]], list[str]]:
-    """The polls that are neither too early nor too far ahead of the clock, and reasons why not.
+    """Separate the polls of one record that are too early or too far ahead of the clock.
 
     Args:
-        polls: of one record.
-        clock: as `ahead_of_clock` takes it.
-        tolerance: likewise.
-        earliest: as `before_earliest` takes it.
+        polls: the polls of the record.
+        clock: µs; see `ahead_of_clock`.
+        tolerance: µs; see `ahead_of_clock`.
+        earliest: µs; see `before_earliest`.
 
     Returns:
-        the good polls, and a reason for each of the others.
+        the other polls, and a reason for each rejected one.
     """
     reasons = [
         before_earliest(instant, earliest) or ahead_of_clock(instant, clock, tolerance)
@@ -188,14 +189,14 @@ def split_ill_dated(
 
 @dataclass(frozen=True, slots=True)
 class PollBatch:
-    """Polls of one store: `(instant in µs, active)` pairs in any order, duplicates allowed."""
+    """Polls of one store, as pairs `(instant in µs, active)` in any order, duplicates allowed."""
 
     store_id: str
     polls: list[tuple[int, bool]]
 
 
 def encode_poll(store_id: str, instant: int, *, active: bool) -> bytes:
-    """Write the single form of `store-status`: what a store that publishes itself sends."""
+    """Write a `store-status` record of one poll, as a store sends it that publishes itself."""
     return orjson.dumps(
         {
             "store_id": store_id,
@@ -206,18 +207,18 @@ def encode_poll(store_id: str, instant: int, *, active: bool) -> bytes:
 
 
 def encode_poll_batch(store_id: str, polls: list[tuple[int, bool]]) -> bytes:
-    """Write the batch form of `store-status`: what our producers send."""
+    """Write a `store-status` record of a batch of polls, as our producers send it."""
     return orjson.dumps({"store_id": store_id, "polls": [[t, int(up)] for t, up in polls]})
 
 
 def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
-    """Read a `store-status` record, single poll or batch.
+    """Read a `store-status` record with one poll or a batch of polls.
 
     Returns:
-        the good polls, and a reason for each poll that was rejected.
+        the valid polls, and a reason for each rejected one.
 
     Raises:
-        RecordError: nothing of the record can be used.
+        RecordError: the record as a whole is rejected.
     """
     packed, rejected = decode_packed_polls(value)
     polls = [(poll >> 1, bool(poll & 1)) for poll in packed.polls]
@@ -232,7 +233,7 @@ class PackedPolls(NamedTuple):
 
 
 def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
-    """As `decode_poll_batch`, for whoever keeps the polls packed."""
+    """Read a `store-status` record as `decode_poll_batch` does, and return packed polls."""
     plain = _plain_batch(value)
     if plain is not None:
         return plain, []
@@ -265,10 +266,10 @@ def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
 
 
 def _plain_batch(value: bytes | None) -> PackedPolls | None:
-    """A batch exactly as `encode_poll_batch` writes it; None: it is not one, or not a good one.
+    """Read a batch that is written exactly as `encode_poll_batch` does; return None for any other.
 
-    Reads the numbers as one flat list: a list for every poll, and a look at each, take three
-    times as long. The brackets and commas that are left without the digits tell that it is one.
+    It reads the numbers as one flat list, since a list for every poll and a check of each take
+    three times as long. The brackets and commas without the digits show that it is such a batch.
     """
     if value is None or value[:13] != b'{"store_id":"' or value[49:60] != b'","polls":[':
         return None

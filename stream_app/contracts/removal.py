@@ -1,4 +1,4 @@
-"""The records that remove what is known of a store.
+"""The records that remove the facts of a store.
 
 Each topic removes its own facts, in its own order: a tombstone, which is a record without a value,
 removes the store's business hours or its timezone, and a record of `store-status` with the field
@@ -25,11 +25,11 @@ def _true(removed: object) -> Literal[True]:
 
 @closed
 class PollsRemovalRecord(TypedDict):
-    """All polls of a store that came before are taken back."""
+    """The removal of all earlier polls of a store."""
 
     store_id: StoreId
     removed: Annotated[Literal[True], PlainValidator(_true, json_schema_input_type=Literal[True])]
-    """There is no other value: a store of which polls come in later has those alone."""
+    """Always true. Polls that are sent after this record count as usual."""
 
 
 def encode_removal(store_id: str) -> bytes:
@@ -53,7 +53,7 @@ def decode_polls_removal(value: bytes | None) -> str | None:
 
 
 def tombstone_store(record: Any) -> str | None:
-    """Return the store whose hours or timezone a tombstone removes; None for a record with a value.
+    """Return the store whose hours or timezone a tombstone removes; None if the record has a value.
 
     Raises:
         RecordError: the record is a tombstone, and its key is not that of a store.
@@ -87,7 +87,7 @@ class PollsRemoval:
     topic_id: str
 
     def hides(self, record: Any, topic_id: str) -> bool:
-        """Whether a record of polls is older than the removal, so that its polls do not count.
+        """Return True if a record of polls is older than the removal, so that they do not count.
 
         Args:
             record: a record of the store's own partition.
