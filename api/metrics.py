@@ -185,8 +185,8 @@ class ApiMetrics:
             "streams.",
             labels=["route", "method"],
         )
-        for (route, method), found in sorted(self._latencies.items()):
-            latencies.add_metric([route, method], found.cumulative(), found.total)
+        for (route, method), latency in sorted(self._latencies.items()):
+            latencies.add_metric([route, method], latency.cumulative(), latency.total)
         yield latencies
 
 

@@ -18,7 +18,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/badges/fleet.svg")
 async def get_fleet_badge(request: web.Request) -> web.Response:
-    """How many of the open stores are up, as a picture."""
+    """A picture of the number of open stores that are up."""
     fleet = service_of(request, FleetService)
     fleet.require()
     return svg_response(fleet_badge(await fleet.counts()))

@@ -52,7 +52,7 @@ async def get_fleet(request: web.Request) -> web.Response:
 
 @routes.get("/fleet/events", allow_head=False)
 async def fleet_events(request: web.Request) -> web.StreamResponse:
-    """What changes in the fleet, or with one store, as server-sent events."""
+    """The changes in the fleet, or of one store, as server-sent events."""
     text = request.query.get("store_id")
     store_id = None if text is None else parse_uuid(text)
     service = service_of(request, FleetService)

@@ -61,7 +61,7 @@ class StoreNow(TypedDict):
 
 @closed
 class Counts(TypedDict):
-    """How many stores are in each state."""
+    """The number of stores in each state."""
 
     up: Count
     down: Count
@@ -72,7 +72,7 @@ class Counts(TypedDict):
 
 @closed
 class DataFreshness(TypedDict):
-    """How old the data is that is shown."""
+    """The age of the data that is shown."""
 
     at: Instant
     """The clock of the service."""
@@ -123,7 +123,7 @@ class ChangedStore(TypedDict):
 
 @closed
 class FleetChange(TypedDict):
-    """What changed since the last event; the first one names no store."""
+    """The changes since the last event; the first one names no store."""
 
     now: Instant | None
     counts: Counts

@@ -189,8 +189,8 @@ class FleetService:
         """
         self._require()
         await self._advanced()
-        found = self._view.stores([store_id])
-        return found[0] if found else None
+        stores = self._view.stores([store_id])
+        return stores[0] if stores else None
 
     async def store_with_figures(self, store_id: str) -> StoreState | None:
         """As `store`; the figures are asked for if they are old, the first time waited for."""
@@ -257,9 +257,12 @@ class FleetService:
 
     def _notify_of_freshness(self) -> None:
         """Wake all watchers where the age of the data is another matter now, and now and then."""
-        told = self._notified_freshness()
-        if told != self._notified or time.monotonic() - self._notified_at >= SIGN_OF_LIFE_SECONDS:
-            self._notified, self._notified_at = told, time.monotonic()
+        freshness = self._notified_freshness()
+        if (
+            freshness != self._notified
+            or time.monotonic() - self._notified_at >= SIGN_OF_LIFE_SECONDS
+        ):
+            self._notified, self._notified_at = freshness, time.monotonic()
             for watcher in self._watchers:
                 watcher.changed.set()
 
@@ -269,11 +272,11 @@ class FleetService:
         return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
 
     async def _first_figures(self) -> None:
-        asked = self._ask_for_figures()
+        asking = self._ask_for_figures()
         # of many stores they take minutes: not every look waits for them anew
         waited = time.monotonic() - self._figures_asked
-        if asked is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
-            await asyncio.wait({asked}, timeout=FIRST_FIGURES_SECONDS - waited)
+        if asking is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
+            await asyncio.wait({asking}, timeout=FIRST_FIGURES_SECONDS - waited)
 
     def _ask_for_figures(self) -> asyncio.Task[None] | None:
         """Ask for the figures of all stores, if they are old; who asks may wait for them."""
@@ -287,12 +290,12 @@ class FleetService:
         return self._figures
 
     async def _read_figures(self, now: int) -> None:
-        asked = time.monotonic()
+        start = time.monotonic()
         try:
             await self._ask_and_keep(now)
         finally:
-            took = time.monotonic() - asked
-            self._figures_due = asked + max(FIGURES_SECONDS, FIGURES_SHARE * took)
+            took = time.monotonic() - start
+            self._figures_due = start + max(FIGURES_SECONDS, FIGURES_SHARE * took)
 
     async def _ask_and_keep(self, now: int) -> None:
         request = FleetRequest(str(uuid4()), reference_time=now)

@@ -111,9 +111,9 @@ class FleetView:
         if gone is not None:
             self._no_poll(gone)
             return
-        told, refused = decode_packed_polls(record.value)
-        for poll in told.polls:
-            self._polled(told.store_id, poll >> 1, poll & 1)
+        packed, refused = decode_packed_polls(record.value)
+        for poll in packed.polls:
+            self._polled(packed.store_id, poll >> 1, poll & 1)
         if refused:
             raise RecordError("; ".join(refused[:20]))
 
@@ -259,12 +259,12 @@ class FleetView:
 
     def counts(self) -> dict[str, int]:
         """Return how many stores are in each state, and in total."""
-        found: dict[str, int] = dict.fromkeys(STATES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
         for rank, stores in self._database.execute(
             "SELECT rank, sum(stores) FROM tally GROUP BY rank"
         ):
-            found[STATES[rank]] = stores
-        return {**found, "total": sum(found.values())}
+            counts[STATES[rank]] = stores
+        return {**counts, "total": sum(counts.values())}
 
     def zones(self) -> list[str]:
         """The zones of all stores, in order."""
@@ -280,15 +280,15 @@ class FleetView:
 
     def stores(self, store_ids: Sequence[str]) -> list[StoreState]:
         """Some stores as they are now; those that are unknown are left out."""
-        found = []
+        states = []
         for store_id in store_ids:
             row = self._database.execute(
                 f"SELECT {_COLUMNS} FROM store WHERE store_id = ? AND rank IS NOT NULL",  # noqa: S608  ours
                 (store_id,),
             ).fetchone()
             if row is not None:
-                found.append(_store_now(row))
-        return found
+                states.append(_store_now(row))
+        return states
 
     async def set_figures(self, reports: Iterable[dict[str, Any]]) -> None:
         """Keep the figures of stores, by name as a report of many has them."""

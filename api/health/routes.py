@@ -9,7 +9,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from api.health.service import Readiness
 from api.http.problems import RETRY_SECONDS, problem
-from api.http.responses import json_response
 from api.http.services import service_of
 from api.metrics import ApiMetrics
 
@@ -19,7 +18,7 @@ routes = web.RouteTableDef()
 @routes.get("/healthz")
 async def healthz(_request: web.Request) -> web.Response:
     """200 as long as this process answers."""
-    return json_response({"status": "ok"})
+    return web.json_response({"status": "ok"})
 
 
 @routes.get("/readyz")
@@ -28,11 +27,11 @@ async def readyz(request: web.Request) -> web.Response:
     trouble = await service_of(request, Readiness).unavailable_reason()
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)
-    return json_response({"status": "ready"})
+    return web.json_response({"status": "ready"})
 
 
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
-    """What this process counts about itself, in Prometheus' text format."""
+    """The metrics of this process, in Prometheus' text format."""
     body = service_of(request, ApiMetrics).exposition()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

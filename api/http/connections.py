@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEAD_SECONDS: Final = 10.0
-"""How long the request line and the headers may take, from the connection or the first byte on."""
+"""Seconds for the request line and the headers, from the connection or the first byte on."""
 
 IDLE_SECONDS: Final = 75.0
-"""How long a connection is kept for a further request; longer than proxies keep theirs."""
+"""Seconds that a connection stays open for a further request; proxies close theirs earlier."""
 
 MAX_CONNECTIONS: Final = 10_000
 """Beyond which the one that has been idle longest is closed for a new one."""
@@ -43,7 +43,7 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     # the rest of a body that was refused is not read: the connection is closed
     "lingering_time": 0.0,
 }
-"""How a server of ours reads requests."""
+"""Options with which every server of this product reads requests."""
 
 _MAX_BACKLOG: Final = 128
 _SHOWN: Final = 200
@@ -52,19 +52,19 @@ _SHOWN: Final = 200
 def raise_descriptor_limit() -> int:
     """Let this process open as many files as it may, within reason; how many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < target:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         except (ValueError, OSError) as error:
             log.warning("no more than %d open files: %s", soft, error)
             return soft
-        return wanted
-    return wanted if soft == resource.RLIM_INFINITY else soft
+        return target
+    return target if soft == resource.RLIM_INFINITY else soft
 
 
 def most_connections(descriptors: int) -> int:
-    """How many connections leave enough descriptors for everything else."""
+    """The number of connections that leaves enough descriptors for everything else."""
     return max(1, min(MAX_CONNECTIONS, descriptors - min(_OWN_DESCRIPTORS, descriptors // 2)))
 
 
@@ -124,7 +124,7 @@ class Connections:
             longest.force_close()
 
     def busy(self, connection: Connection) -> None:
-        """A connection has a request in hand."""
+        """Mark a connection as serving a request."""
         self._idle.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:

@@ -66,7 +66,7 @@ class Unpacker:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes unpack to, at most `PIECE_BYTES` at once; a piece may be empty.
+        """Unpack these bytes, at most `PIECE_BYTES` at once; a piece may be empty.
 
         Raises:
             CodingError: they are no such coding.
@@ -74,7 +74,7 @@ class Unpacker:
         """
         self.packed += len(data)
         if not self._begun and data:
-            self._begin(data)
+            self._start(data)
         # zlib may hold more than it was asked for, also of input that it has read
         more = False
         while data or more:
@@ -99,7 +99,7 @@ class Unpacker:
             if piece:
                 yield piece
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """All bytes were fed.
 
         Raises:
@@ -110,7 +110,7 @@ class Unpacker:
                 f"the {self._coding} body ends early, after {self.packed:,} bytes: it was cut short"
             )
 
-    def _begin(self, data: bytes) -> None:
+    def _start(self, data: bytes) -> None:
         self._begun = True
         # deflate is zlib by the standard, and many send it without zlib's head all the same
         if self._coding == "deflate" and data[0] & 0x0F != zlib.DEFLATED:

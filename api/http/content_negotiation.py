@@ -1,4 +1,4 @@
-"""Which of several forms a client prefers."""
+"""The form of an answer that a client prefers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def best_of(accept: list[str], offered: Sequence[str]) -> str:
         accept: the `Accept` headers of a request.
         offered: media types.
     """
-    told = ",".join(accept)
-    return max(offered, key=lambda media: _preference(told, media))
+    preferences = ",".join(accept)
+    return max(offered, key=lambda media: _preference(preferences, media))
 
 
 def _preference(accept: str, offered: str) -> tuple[float, int]:

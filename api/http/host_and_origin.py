@@ -35,7 +35,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing here."""
 
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
-"""What `Sec-Fetch-Site` says of a page of this server, and of an address that a person typed."""
+"""Values of `Sec-Fetch-Site` for a page of this server, and for an address that a person typed."""
 
 _LOCALHOST: Final = "localhost"
 _SETTING: Final = f"{PREFIX}API_NAMES"
@@ -59,7 +59,7 @@ class OwnHosts:
         self._any_port = {_LOCALHOST} | ({own.host} if own is not None else set())
 
     def include(self, host: Authority, reached_at: IpAddress | None) -> bool:
-        """Whether a request may name this server so.
+        """Tell whether a request may name this server by this host.
 
         Args:
             host: the host that it names.
@@ -77,7 +77,7 @@ class OwnHosts:
 
 
 def is_of_this_machine(address: IpAddress) -> bool:
-    """Whether this machine has an address: nobody can bind to another one."""
+    """Tell whether an address is one of this machine: nobody can bind to another one."""
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,7 +1,7 @@
 """The items of a body that is a sequence of JSON objects, or one array, without a long pause.
 
 A sequence is NDJSON as a rule. Objects over several lines, as `jq` writes them, and several on
-one line, as `curl -d` leaves them without their line ends, are taken as well: only a line that
+one line, as `curl -d` leaves them without their line ends, are accepted as well: only a line that
 is no JSON by itself is looked at so closely.
 """
 
@@ -31,13 +31,13 @@ SLICE_BYTES: Final = 8 << 10
 """Of an array, parsed at once: other requests have their turn in between."""
 
 _ITEM_BYTES: Final = 64 << 10
-"""How far beyond that its last item may reach."""
+"""Bytes beyond that which its last item may have."""
 
 _MAX_DEPTH: Final = 100
 """Braces and brackets within each other, beyond which an object over several lines is none."""
 
 _CUTS: Final = 4
-"""Places that are tried as the end of an item, before an array is taken for none."""
+"""Places that are tried as the end of an item, before an array is regarded as broken."""
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"|[{}\[\]"]')
 _BETWEEN_OBJECTS: Final = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
@@ -76,7 +76,7 @@ class ObjectReader:
         """The items that end on these lines; the iterator must be read to its end."""
         for number, line, original in lines:
             if isinstance(line, RecordError):
-                yield from self.finish()
+                yield from self.flush()
                 yield Item(number, line, original)
             elif self._text:
                 yield from self._continue(number, line)
@@ -86,7 +86,7 @@ class ObjectReader:
                 except orjson.JSONDecodeError:
                     yield from self._look_closely(number, line)
 
-    def finish(self) -> Iterator[Item]:
+    def flush(self) -> Iterator[Item]:
         """An object that did not end."""
         if self._text:
             yield self._item()
@@ -194,7 +194,7 @@ def _cuts(text: bytes, begin: int, end: int) -> Iterator[int]:
     if begin < end:
         last = min(begin + _ITEM_BYTES, end)
         for pattern in (_BETWEEN_OBJECTS, _COMMA):
-            for _, found in zip(range(_CUTS), pattern.finditer(text, begin, last), strict=False):
-                yield text.index(b",", found.start())
+            for _, match in zip(range(_CUTS), pattern.finditer(text, begin, last), strict=False):
+                yield text.index(b",", match.start())
     if end - begin < _ITEM_BYTES:
         yield end

@@ -41,8 +41,8 @@ class LineSplitter:
         while True:
             if not (self._rest or self._skipping):
                 # space before a line is none of it; a million blank lines are passed over at once
-                found = _NOT_BLANK.search(chunk, start)
-                begin = len(chunk) if found is None else found.start()
+                match = _NOT_BLANK.search(chunk, start)
+                begin = len(chunk) if match is None else match.start()
                 self._number += chunk.count(b"\n", start, begin)
                 start = begin
             end = chunk.find(b"\n", start)
@@ -53,7 +53,7 @@ class LineSplitter:
             yield from self._end()
             start = end + 1
 
-    def finish(self) -> Iterator[Line]:
+    def flush(self) -> Iterator[Line]:
         """The last line, where no line break ends it."""
         yield from self._end()
 

@@ -49,8 +49,8 @@ def enum_params(request: web.Request, name: str, known: Sequence[_Name]) -> tupl
     Raises:
         RecordError: one is none of them.
     """
-    told = [text.strip() for part in request.query.getall(name, []) for text in part.split(",")]
-    return tuple(dict.fromkeys(_known(name, text, known) for text in told))
+    texts = [text.strip() for part in request.query.getall(name, []) for text in part.split(",")]
+    return tuple(dict.fromkeys(_known(name, text, known) for text in texts))
 
 
 def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:

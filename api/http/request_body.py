@@ -188,7 +188,7 @@ class RequestBody:
             await asyncio.sleep(0)
         if unpacker is not None:
             with _coding_errors():
-                unpacker.finish()
+                unpacker.flush()
 
     async def _next(self, end: float) -> bytes:
         """The next bytes as they came; empty at the end."""

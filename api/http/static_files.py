@@ -75,10 +75,10 @@ def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> w
     Raises:
         HTTPNotFound: it is not among them.
     """
-    found = assets.get(request.match_info["name"])
-    if found is None:
+    asset = assets.get(request.match_info["name"])
+    if asset is None:
         raise web.HTTPNotFound
-    return asset_response(request, found)
+    return asset_response(request, asset)
 
 
 def asset_response(request: web.Request, asset: Asset) -> web.Response:

@@ -47,10 +47,10 @@ async def dead_letter_on_rejection(
         ingestion = service_of(request, IngestService)
         ingestion.polls_counted.refused += polls
         # there is nothing to keep of an empty body
-        kept = not original.removeprefix(BYTE_ORDER_MARK).strip() or await ingestion.refuse(
+        stored = not original.removeprefix(BYTE_ORDER_MARK).strip() or await ingestion.refuse(
             path_of(request), str(error), original, truncated=truncated
         )
-        if not kept:
+        if not stored:
             status = (
                 error.status if isinstance(error, ProblemError) else HTTPStatus.UNPROCESSABLE_ENTITY
             )

@@ -38,9 +38,9 @@ class RefusedItems:
         self.count = 0
         self.listed: list[dict[str, Any]] = []
         self._try_reserve = try_reserve
-        self._kept: list[_Refused] = []
-        self._kept_bytes = 0
-        self._all_kept = True
+        self._items: list[_Refused] = []
+        self._items_bytes = 0
+        self._all_stored = True
         self._ours = 0
 
     def count_rejected(self, number: int, reason: str) -> None:
@@ -52,7 +52,7 @@ class RefusedItems:
     @property
     def is_full(self) -> bool:
         """True when the originals of further items are no longer stored."""
-        return bool(self._kept) and not self._all_kept
+        return bool(self._items) and not self._all_stored
 
     def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:
         """Count an item, and keep it if there is room."""
@@ -61,15 +61,15 @@ class RefusedItems:
         if self.is_full:
             return
         cost = len(original) + len(reason)
-        self._all_kept = (
-            self._all_kept
-            and len(self._kept) < MAX_DEAD_LETTERS
-            and self._kept_bytes + cost <= KEPT_BYTES
+        self._all_stored = (
+            self._all_stored
+            and len(self._items) < MAX_DEAD_LETTERS
+            and self._items_bytes + cost <= KEPT_BYTES
             and self._try_reserve(cost)
         )
-        if self._all_kept or not self._kept:
-            self._kept.append(_Refused(number, reason, original, truncated))
-            self._kept_bytes += cost
+        if self._all_stored or not self._items:
+            self._items.append(_Refused(number, reason, original, truncated))
+            self._items_bytes += cost
 
     def dead_letters(
         self, source: dict[str, str | int], body: bytes | None, *, accepted: int
@@ -81,12 +81,12 @@ class RefusedItems:
             body: all of it, where it is at hand.
             accepted: how many items of it were accepted.
         """
-        kept, self._kept = self._kept, []
+        items, self._items = self._items, []
         ours, self._ours = self._ours, 0
         if not ours:
             return []
         alone = ours == self.count == 1
-        if self._all_kept and (accepted or alone):
+        if self._all_stored and (accepted or alone):
             return [
                 DeadLetter(
                     {**source, "item": item.number},
@@ -94,16 +94,16 @@ class RefusedItems:
                     item.original,
                     truncated=item.truncated,
                 )
-                for item in kept
+                for item in items
             ]
-        original = b"\n".join(item.original for item in kept)
-        whole = self._all_kept and not any(item.truncated for item in kept)
+        original = b"\n".join(item.original for item in items)
+        whole = self._all_stored and not any(item.truncated for item in items)
         if body is not None and not accepted:
             original, whole = body[:KEPT_BYTES], len(body) <= KEPT_BYTES
         return [DeadLetter(source, self.summary(accepted), original, truncated=not whole)]
 
     def summary(self, accepted: int) -> str:
-        """How many were refused, and why the first one was."""
+        """Say the number of refused items, and the reason of the first one."""
         first = self.listed[0]
         outcome = (
             f"accepted: {accepted:,}, refused: {self.count:,}"

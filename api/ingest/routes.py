@@ -163,7 +163,7 @@ async def _take_stream(
                 # many lines may be no item
                 await _between_slices(request)
             chunk = await anext(body.chunks(), b"")
-        await _take(request, intake, chain(reader.feed(splitter.finish()), reader.finish()))
+        await _take(request, intake, chain(reader.feed(splitter.flush()), reader.flush()))
         await intake.complete()
         return accepted(intake.answer())
 

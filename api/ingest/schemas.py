@@ -34,7 +34,7 @@ MAX_STREAM_BYTES: Final = 64 << 20
 
 @closed
 class PollAnswer(TypedDict):
-    """The poll as it was taken."""
+    """The poll as it was accepted."""
 
     store_id: StoreId
     status: Status
@@ -52,7 +52,7 @@ class RefusedItem(TypedDict):
 
 @closed
 class PollsAnswer(TypedDict):
-    """What became of the items."""
+    """The numbers of accepted and refused items, with reasons."""
 
     accepted: Count
     refused: Count
@@ -64,7 +64,7 @@ class PollsAnswer(TypedDict):
 
 @closed
 class ItemsProblem(Problem):
-    """An error behind which some items may have been taken."""
+    """An error after which some items may have been accepted."""
 
     accepted: NotRequired[Count]
     """Items that the broker holds."""

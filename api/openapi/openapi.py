@@ -90,13 +90,13 @@ def _routes(app: web.Application) -> Iterator[tuple[tuple[str, str], Any]]:
 
 
 def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     if operation.text:
-        told["description"] = operation.text
+        described["description"] = operation.text
     if operation.parameters:
-        told["parameters"] = [_parameter(each, schemas) for each in operation.parameters]
+        described["parameters"] = [_parameter(each, schemas) for each in operation.parameters]
     if operation.body is not None:
-        told["requestBody"] = {
+        described["requestBody"] = {
             "description": operation.body.text,
             "required": operation.body.required,
             "content": _content(operation.body.content, schemas),
@@ -107,15 +107,15 @@ def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict
         answers[HTTPStatus.UNPROCESSABLE_ENTITY.value] = replace(
             refused, text=f"{refused.text} {BAD_QUERY_TEXT}"
         )
-    told["responses"] = {
+    described["responses"] = {
         str(status): _answer(answers[status], schemas) for status in sorted(answers)
     }
-    return told
+    return described
 
 
 def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
     schema = schemas.of(parameter.shape)
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": parameter.name,
         "in": parameter.where,
         "description": parameter.text,
@@ -124,20 +124,20 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
     }
     if schema.get("type") == "array":
         # with commas between
-        told["explode"] = False
+        described["explode"] = False
     if "examples" in schema:
         # what the page fills in is this one
-        told["example"] = schema["examples"][0]
-    return told
+        described["example"] = schema["examples"][0]
+    return described
 
 
 def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "description": answer.text,
         "content": _content(answer.content, schemas),
     }
     if answer.headers:
-        told["headers"] = {
+        described["headers"] = {
             name: {
                 "description": header.text,
                 "required": header.always,
@@ -145,7 +145,7 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
             }
             for name, header in answer.headers.items()
         }
-    return told
+    return described
 
 
 def _content(content: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:

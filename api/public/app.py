@@ -65,13 +65,13 @@ async def asset(request: web.Request) -> web.Response:
 
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
-    """What the page shows."""
+    """The content of the page."""
     return json_response(await _chosen(request).content())
 
 
 @routes.get("/badges/fleet.svg")
 async def public_fleet_badge(request: web.Request) -> web.Response:
-    """How many of the chosen stores that are open are up, as a picture."""
+    """A picture of the number of chosen open stores that are up."""
     return svg_response(fleet_badge(await _chosen(request).counts()))
 
 

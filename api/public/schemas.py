@@ -72,7 +72,7 @@ class ShownStore(TypedDict):
 
 @closed
 class StatusPage(TypedDict):
-    """What the status page shows."""
+    """The content of the status page."""
 
     title: str
     now: Instant | None

@@ -64,7 +64,7 @@ class PublicStatus:
         self._fleet = fleet
         self._reports = reports
         self._days: dict[str, list[dict[str, Any]]] = {}
-        self._asked = float("-inf")
+        self._days_requested_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
     async def store(self, store_id: str) -> StoreState | None:
@@ -146,9 +146,9 @@ class PublicStatus:
 
     async def _refresh_days(self, known: Mapping[str, StoreState]) -> None:
         """Ask for the days if they are old; who comes first waits, others see the old ones."""
-        old = time.monotonic() - self._asked >= DAYS_SECONDS
+        old = time.monotonic() - self._days_requested_at >= DAYS_SECONDS
         if known and old and (self._asking is None or self._asking.done()):
-            self._asked = time.monotonic()
+            self._days_requested_at = time.monotonic()
             self._asking = asyncio.create_task(self._ask(tuple(sorted(known))), name="public-days")
         if not self._days and self._asking is not None:
             await asyncio.shield(self._asking)
@@ -177,13 +177,13 @@ def shown_days(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Args:
         rows: of a report by days of one store, the oldest first.
     """
-    found = []
+    days = []
     for row in rows:
         tz = find_timezone(row["timezone"])
         bounds = parse_instant(row["start"]), parse_instant(row["end"])
         whole = tz is not None and is_whole_day(tz, date.fromisoformat(row["date"]), *bounds)
         if whole or row is rows[-1]:
-            told = {name: row[name] for name in _DAY_FIELDS}
-            told |= {name: row.get(name, 0) for name in _UNKNOWN_FIELDS}
-            found.append({**told, "whole_day": whole})
-    return found[-SHOWN_DAYS:]
+            day = {name: row[name] for name in _DAY_FIELDS}
+            day |= {name: row.get(name, 0) for name in _UNKNOWN_FIELDS}
+            days.append({**day, "whole_day": whole})
+    return days[-SHOWN_DAYS:]

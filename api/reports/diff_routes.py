@@ -34,7 +34,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/reports/{report_id}/diff")
 async def report_diff(request: web.Request) -> web.Response:
-    """What the same report would say today, and why: late polls, other hours, other settings."""
+    """The same report made today, and why it differs: late polls, other hours, other settings."""
     service = service_of(request, ReportService)
     before = await service.require(parse_uuid(request.match_info["report_id"], "report_id"))
     if before.status != "complete":

@@ -1,4 +1,4 @@
-"""What a report would say today. No `from __future__ import annotations`: pydantic reads it."""
+"""Reports compared with today's. No `from __future__ import annotations`: pydantic reads it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NotRequired
@@ -27,7 +27,7 @@ _Ground = str | int | None
 """Of polls how many counted; of business hours the digest of their rows."""
 
 Cause = TypedDict("Cause", {"cause": _Cause, "was": _Ground, "is": _Ground})
-"""What a figure rests on, and is not as it was."""
+"""A ground of the figures that has changed, as it was and as it is."""
 
 closed(Cause)
 

@@ -14,7 +14,7 @@ from stream_app.contracts.fields import Count, ReportId, closed
 
 @closed
 class ReportProgress(TypedDict):
-    """How far a report is."""
+    """The progress of a report."""
 
     report_id: ReportId
     status: Literal["running", "complete", "failed"]

@@ -56,7 +56,7 @@ MAX_KEY_LENGTH: Final = 255
 
 @closed
 class WebhookBody(TypedDict):
-    """Who is told of the report's end, where the operator allows it."""
+    """The receiver of a notice at the report's end, where the operator allows it."""
 
     url: Annotated[str, Field(pattern="^https?://", max_length=MAX_URL_LENGTH)]
 
@@ -86,12 +86,12 @@ class _Choice(TypedDict):
 
 @closed
 class ReportBody(_Choice):
-    """Which figures of a store are wanted."""
+    """The figures of a store that the report shall have."""
 
 
 @closed
 class FleetReportBody(_Choice):
-    """Which figures of many stores are wanted."""
+    """The figures of many stores that the report shall have."""
 
     store_ids: NotRequired[StoreIds]
     """Without it: all stores."""

@@ -23,9 +23,9 @@ def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
     known = [instant for instant in instants if instant is not None]
     if tz is None or not known:
         return []
-    found: list[dict[str, Any]] = []
+    offsets: list[dict[str, Any]] = []
     for start, _, offset in constant_offset_segments(tz, min(known), max(known) + 1):
         seconds = offset // SECOND
-        if not found or found[-1]["offset_seconds"] != seconds:
-            found.append({"start": format_instant(start), "offset_seconds": seconds})
-    return found
+        if not offsets or offsets[-1]["offset_seconds"] != seconds:
+            offsets.append({"start": format_instant(start), "offset_seconds": seconds})
+    return offsets

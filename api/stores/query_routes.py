@@ -73,14 +73,14 @@ async def incidents(request: web.Request) -> web.Response:
     end, form = _span(request)
     names = ("start", "end", "timezone")
     content = await _ask(request, end, form, ("incidents",), (*names, "incidents"))
-    found = [
+    older = [
         incident
         for incident in content["incidents"]
         if after is None or parse_instant(incident["start"]) < after
     ]
-    page = found[:limit]
+    page = older[:limit]
     following = None
-    if len(found) > limit:
+    if len(older) > limit:
         query = {"from": content["start"], "to": content["end"], "limit": str(limit)}
         following = str(request.rel_url.with_query({**query, "after": page[-1]["start"]}))
     return json_response(

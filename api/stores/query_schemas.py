@@ -1,4 +1,4 @@
-"""What a store's polls come to. No `from __future__ import annotations`: pydantic reads it."""
+"""Queries about one store. No `from __future__ import annotations`: pydantic reads it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -31,7 +31,7 @@ PAGE_INCIDENTS: Final = 100
 
 @closed
 class UtcOffset(TypedDict):
-    """How far the store's clock is ahead of UTC from an instant on, until the next one's."""
+    """Seconds by which the store's clock is ahead of UTC, from an instant until the next one."""
 
     start: Instant
     offset_seconds: int

@@ -68,7 +68,7 @@ async def put_timezone(request: web.Request) -> web.Response:
 
 @routes.delete("/stores/{store_id}")
 async def delete_store(request: web.Request) -> web.Response:
-    """Take back all that was told of a store; answered when it is gone everywhere."""
+    """Remove all facts of a store; answered when it is gone everywhere."""
     store_id = parse_uuid(request.match_info["store_id"])
     await service_of(request, StoreService).remove(store_id)
     return accepted({"store_id": store_id, "removed": True})
@@ -76,7 +76,7 @@ async def delete_store(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}")
 async def get_store(request: web.Request) -> web.Response:
-    """What is known of a store besides its polls."""
+    """The facts of a store besides its polls."""
     store_id = parse_uuid(request.match_info["store_id"])
     entry = await service_of(request, StoreService).get(store_id)
     return json_response(
@@ -96,12 +96,12 @@ async def get_stores(request: web.Request) -> web.Response:
     after = parse_uuid(query["after"], "after") if "after" in query else ""
     limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     # one more tells whether there is a next page
-    found = await service_of(request, StoreService).page(prefix, after, limit + 1)
-    page = found[:limit]
+    store_ids = await service_of(request, StoreService).page(prefix, after, limit + 1)
+    page = store_ids[:limit]
     following = None
-    if len(found) > limit:
-        told = {"prefix": prefix} if prefix else {}
-        following = "/stores?" + urlencode({**told, "limit": limit, "after": page[-1]})
+    if len(store_ids) > limit:
+        further = {"prefix": prefix} if prefix else {}
+        following = "/stores?" + urlencode({**further, "limit": limit, "after": page[-1]})
     return json_response({"store_ids": page, "next": following})
 
 
@@ -111,10 +111,10 @@ def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
 
 def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
     default = service_of(request, Settings).default_timezone
-    told = {
+    answer = {
         "timezone_str": timezone or None,
         "timezone": default if find_timezone(timezone) is None else timezone,
     }
     if timezone is not None and find_timezone(timezone) is None:
-        told["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
-    return told
+        answer["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
+    return answer

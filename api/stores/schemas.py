@@ -67,7 +67,7 @@ class ZoneAnswer(_Zone):
 
 @closed
 class Store(_Zone):
-    """What is known of a store besides its polls."""
+    """The facts of a store besides its polls."""
 
     store_id: StoreId
     business_hours: list[HoursRow] | None
@@ -76,7 +76,7 @@ class Store(_Zone):
 
 @closed
 class StoreRemoved(TypedDict):
-    """What became of a store."""
+    """The answer to the removal of a store."""
 
     store_id: StoreId
     removed: Literal[True]

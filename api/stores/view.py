@@ -175,11 +175,11 @@ class StoreView:
 
     def exists(self, store_id: str) -> bool:
         """Return whether any input has named the store, as far as is known now."""
-        found = self._database.execute(
+        rows = self._database.execute(
             f"SELECT 1 FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
             (store_id,),
         )
-        return found.fetchone() is not None
+        return rows.fetchone() is not None
 
     def get(self, store_id: str) -> StoreEntry | None:
         """A store as it stands; None where it is unknown."""
@@ -213,16 +213,16 @@ class StoreView:
         if taken_back is not None:
             self._set("hours", taken_back, None, record)
             return
-        told = decode_hours(record.value)
-        self._set("hours", told.store_id, told.hours.encode(), record)
+        hours = decode_hours(record.value)
+        self._set("hours", hours.store_id, hours.hours.encode(), record)
 
     def _timezone(self, record: Any) -> None:
         taken_back = tombstone_store(record)
         if taken_back is not None:
             self._set("timezone", taken_back, None, record)
             return
-        told = decode_zone(record.value)
-        self._set("timezone", told.store_id, told.timezone, record)
+        timezone = decode_zone(record.value)
+        self._set("timezone", timezone.store_id, timezone.timezone, record)
 
     def _set(
         self,

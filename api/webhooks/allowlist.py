@@ -89,9 +89,9 @@ class Allowlist:
 
     def _entry_for(self, scheme: str, host: str, port: int) -> WebhookHost | None:
         host = canonical_host(host)
-        found = [entry for entry in self._hosts if entry.matches(scheme, host, port)]
+        matches = [entry for entry in self._hosts if entry.matches(scheme, host, port)]
         # what is listed in full says more than a wildcard
-        return min(found, key=lambda entry: (entry.wildcard, not entry.own), default=None)
+        return min(matches, key=lambda entry: (entry.wildcard, not entry.own), default=None)
 
 
 def is_public(address: str) -> bool:

@@ -77,12 +77,12 @@ class CheckedResolver(AbstractResolver):
         Raises:
             OSError: there is none, or one that is not public.
         """
-        found = await self._resolver.resolve(host, port, family)
+        results = await self._resolver.resolve(host, port, family)
         if not self._allowlist.may_be_private(host, port):
-            for result in found:
+            for result in results:
                 if not is_public(result["host"].partition("%")[0]):
                     raise OSError(None, f"{host} has an address that is not public")
-        return found
+        return results
 
     async def close(self) -> None:
         """Release the resolver."""

@@ -119,9 +119,9 @@ class Shares:
     def forget(self, partition: TopicPartition) -> None:
         """Drop the offsets of a partition that was revoked."""
         for place, known in list(self._places.items()):
-            kept = deque(waiting for waiting in known.waiting if waiting[0] != partition)
-            self.waiting -= len(known.waiting) - len(kept)
-            known.waiting = kept
+            others = deque(waiting for waiting in known.waiting if waiting[0] != partition)
+            self.waiting -= len(known.waiting) - len(others)
+            known.waiting = others
             self._forget_if_empty(place)
 
     def crowded(self) -> int:

@@ -143,11 +143,11 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCHED)
             # what it returns is of the partitions that are ours at this moment
             generation = self._generation
-            found = await self._load_committed(fetched.keys() - self._owned.keys())
+            adopted = await self._load_committed(fetched.keys() - self._owned.keys())
             if generation != self._generation:
                 # partitions moved meanwhile: whoever has these now reads them again
                 continue
-            self._owned |= found
+            self._owned |= adopted
             for partition, records in fetched.items():
                 for record in records:
                     self._accept(self._owned[partition], record)
@@ -248,10 +248,10 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             while offsets:
                 partition = next(iter(offsets))
                 owned = owners[partition]
-                found: dict[int, Any] = {}
+                records: dict[int, Any] = {}
                 if owned is not None:
-                    found = await self._topic.read(partition, offsets[partition])
-                self._run_deferred(place, partition, owned, offsets.pop(partition), found)
+                    records = await self._topic.read(partition, offsets[partition])
+                self._run_deferred(place, partition, owned, offsets.pop(partition), records)
         finally:
             for partition, left in offsets.items():
                 if (
@@ -268,14 +268,14 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         partition: TopicPartition,
         owned: _Owned | None,
         offsets: list[int],
-        found: dict[int, Any],
+        records: dict[int, Any],
     ) -> None:
         if owned is None or self._owned.get(partition) is not owned:
             # it moved meanwhile: whoever has it now has read them
             self._release_all(place, offsets)
             return
         for offset in offsets:
-            record = found.get(offset)
+            record = records.get(offset)
             if record is None:
                 log.error(
                     "webhook %d/%d is lost: the log deleted it before %s had room for it",
@@ -326,17 +326,17 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             for place, owned in partitions.items()
             if place in held
         ]
-        due = [(place, owned, told) for place, owned, told in due if told != owned.committed]
+        due = [entry for entry in due if entry[2] != entry[1].committed]
         if not due:
             return
         try:
-            await consumer.commit({place: told for place, _, told in due})
+            await consumer.commit({place: commit for place, _, commit in due})
         except KafkaError as error:
             # what is not committed comes again
             log.warning("webhooks that are done cannot be committed now: %r", error)
             return
-        for _, owned, told in due:
-            owned.committed = told
+        for _, owned, commit in due:
+            owned.committed = commit
 
     async def _disconnect(self) -> None:
         consumer = self._consumer

@@ -117,7 +117,7 @@ async def cluster_id(settings: Settings) -> str:
 async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, process: Process) -> int:
     topics = ACCESS[process].topics
     seen = await look_at_topics(admin, [spec.name for spec in topics])
-    wanted = [
+    missing = [
         NewTopic(
             name=spec.name,
             num_partitions=spec.partitions(settings),
@@ -127,9 +127,9 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, proces
         for spec in topics
         if spec.name not in seen.existing and spec.name not in seen.hidden
     ]
-    if not wanted:
+    if not missing:
         return 0
-    response = await admin.create_topics(wanted)
+    response = await admin.create_topics(missing)
     refused: dict[str, list[str]] = defaultdict(list)
     for name, code, message in response.topic_errors:
         # another process of this product may be creating the same topics right now
@@ -143,8 +143,8 @@ async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, proces
                 for why, names in refused.items()
             )
         )
-    log.info("created %d topics", len(wanted))
-    return len(wanted)
+    log.info("created %d topics", len(missing))
+    return len(missing)
 
 
 def _why_not_created(code: int, message: str | None) -> str:

@@ -86,9 +86,9 @@ class BrokerMonitor:
         if now - self._diagnosed_at < DIAGNOSE_EVERY_SECONDS:
             return
         self._diagnosed_at = now
-        found = await why_unusable(self._settings, connection(self._settings))
+        reason = await why_unusable(self._settings, connection(self._settings))
         # that nobody is there has just been said
-        cause = None if found is None or found.nobody else found.text
+        cause = None if reason is None or reason.nobody else reason.text
         if cause is not None and cause != self._cause:
             log.error("%s", cause)
         self._cause = cause

@@ -93,12 +93,12 @@ async def why_unusable(settings: Settings, arguments: Mapping[str, Any]) -> Unus
     causes = await asyncio.gather(*(_cause(*address, settings, arguments) for address in addresses))
     if any(cause is None for cause in causes):
         return None
-    found = [cause for cause in causes if cause is not None]
-    telling = next((cause for cause in found if not cause.nobody), None)
+    known = [cause for cause in causes if cause is not None]
+    telling = next((cause for cause in known if not cause.nobody), None)
     if telling is not None:
         return Unusable(str(telling), nobody=False)
     return Unusable(
-        f"no Kafka broker answers at {settings.kafka_bootstrap} ({found[0]}): start one with "
+        f"no Kafka broker answers at {settings.kafka_bootstrap} ({known[0]}): start one with "
         f"`store-uptime kafka start`, or name another in {PREFIX}KAFKA_BOOTSTRAP",
         nobody=True,
     )

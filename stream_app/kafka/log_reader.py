@@ -102,8 +102,8 @@ class LogReader:
             OffsetOutOfRangeError: the log begins behind the offset, or ends before it.
             BrokerUnavailableError: the leader did not answer; the next call may succeed.
         """
-        asked = [(topic, [(partition, offset, max_bytes)])]
-        request = FetchRequest(0, 1, max_bytes, _READ_COMMITTED, asked)
+        topics = [(topic, [(partition, offset, max_bytes)])]
+        request = FetchRequest(0, 1, max_bytes, _READ_COMMITTED, topics)
         high_watermark, last_stable, *rest = await self._ask(topic, partition, request)
         end = high_watermark if last_stable in (None, -1) else last_stable
         return FetchedLog(list(read_batches(rest[-1] or b"")), end)

@@ -223,11 +223,11 @@ class _Answers:
                 partition = TopicPartition(topic, number)
                 if partition not in self._leaders:
                     continue
-                asked = self._leaders[partition]
-                newest = self.newer.get(partition) or asked
+                known = self._leaders[partition]
+                newest = self.newer.get(partition) or known
                 if newest is None or leader.epoch > newest.epoch:
                     self.newer[partition] = leader
-                elif asked is not None and leader.epoch == asked.epoch:
+                elif known is not None and leader.epoch == known.epoch:
                     self._confirmed[partition].add(node)
 
     def are_complete(self) -> bool:

@@ -54,10 +54,12 @@ async def _read(consumer: Any, topic: str, offsets: Mapping[int, int]) -> dict[i
     consumer.assign([TopicPartition(topic, partition) for partition in offsets])
     for partition, offset in offsets.items():
         consumer.seek(TopicPartition(topic, partition), offset)
-    found: dict[int, Any] = {}
-    while missing := offsets.keys() - found.keys():
-        wanted = [TopicPartition(topic, partition) for partition in missing]
-        for tp, records in (await consumer.getmany(*wanted, timeout_ms=500, max_records=1)).items():
+    first: dict[int, Any] = {}
+    while missing := offsets.keys() - first.keys():
+        partitions = [TopicPartition(topic, partition) for partition in missing]
+        for tp, records in (
+            await consumer.getmany(*partitions, timeout_ms=500, max_records=1)
+        ).items():
             for record in readable(records):
-                found[tp.partition] = record
-    return found
+                first[tp.partition] = record
+    return first

@@ -184,13 +184,13 @@ class SafePartitionRecords(fetcher.PartitionRecords):
         except UnreadableBatchError as error:
             reason = str(error)
         # not in the handler: what was unpacked lives as long as the error that is handled
-        asked = max(first, self.next_fetch_offset)
-        if reason is not None and asked < batch.next_offset:
+        position = max(first, self.next_fetch_offset)
+        if reason is not None and position < batch.next_offset:
             self._move_to(batch.next_offset)
             yield UnreadableRecords(
                 topic=self._tp.topic,
                 partition=self._tp.partition,
-                offset=asked,
+                offset=position,
                 first_offset=first,
                 last_offset=batch.next_offset - 1,
                 timestamp=batch.max_timestamp,

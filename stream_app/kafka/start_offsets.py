@@ -74,24 +74,24 @@ class GroupOffsetsReader:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        wanted = [
+        requested = [
             TopicPartition(spec.name, partition)
             for spec in CONSUMED_TOPICS
             for partition in partitions
         ]
         try:
-            committed = await self._admin.list_consumer_group_offsets(APP_ID, partitions=wanted)
+            committed = await self._admin.list_consumer_group_offsets(APP_ID, partitions=requested)
             topics = await describe_topics(self._admin, [spec.name for spec in CONSUMED_TOPICS])
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
         beginnings, ends = await asyncio.gather(
-            asyncio.gather(*(self._reader.beginning(*partition) for partition in wanted)),
-            self._highwaters.ask(wanted),
+            asyncio.gather(*(self._reader.beginning(*partition) for partition in requested)),
+            self._highwaters.ask(requested),
         )
         return GroupOffsets(
             # -1 is Kafka's word for: nothing committed
             {tp: commit.offset for tp, commit in committed.items() if commit.offset >= 0},
-            dict(zip(wanted, beginnings, strict=True)),
+            dict(zip(requested, beginnings, strict=True)),
             ends,
             {name: topic.id for name, topic in topics.items() if topic.id is not None},
         )

@@ -155,8 +155,8 @@ async def _put_right(admin: AIOKafkaAdminClient, check: TopicCheck) -> list[Diff
     if not by_topic:
         return []
     changes = {
-        topic: {difference.setting: difference.value or "" for difference in found}
-        for topic, found in by_topic.items()
+        topic: {difference.setting: difference.value or "" for difference in differences}
+        for topic, differences in by_topic.items()
     }
     changed: list[Difference] = []
     for name, reason in (await _alter(admin, changes)).items():

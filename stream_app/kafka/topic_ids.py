@@ -111,12 +111,12 @@ async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> To
     Raises:
         KafkaError: the broker did not answer.
     """
-    wanted = list(names)
+    requested = list(names)
     try:
-        response = await ask_any_broker(admin, DescribeTopicsRequest(wanted))
+        response = await ask_any_broker(admin, DescribeTopicsRequest(requested))
     except NotImplementedError:
         # a broker of before 2.8, or one that only speaks Kafka's protocol: no ids
-        response = await ask_any_broker(admin, MetadataRequest(wanted, False))
+        response = await ask_any_broker(admin, MetadataRequest(requested, False))
     existing: dict[str, TopicDescription] = {}
     hidden = []
     for topic in response.to_object()["topics"]:

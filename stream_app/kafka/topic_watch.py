@@ -132,10 +132,10 @@ class TopicWatch:
                 if (topic := topics.get(spec.name)) is not None
                 and (difference := partitions_differ(spec, self._settings, topic.partitions))
             ),
-            *(found for found in self._check.wrong if found.setting != PARTITIONS),
+            *(wrong for wrong in self._check.wrong if wrong.setting != PARTITIONS),
         ]
         rights = missing_on_topics(self._process, seen) + self._rights
-        self._tell(self._in_words(rights))
+        self._log_once(self._in_words(rights))
 
     def _take_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
         """Note the ids; True if a topic was made anew."""
@@ -167,7 +167,7 @@ class TopicWatch:
             parts.append(self._check.trouble)
         return ". ".join(parts) or None
 
-    def _tell(self, trouble: str | None) -> None:
+    def _log_once(self, trouble: str | None) -> None:
         if trouble != self._trouble:
             if trouble is not None:
                 log.error("%s", trouble)

@@ -200,8 +200,11 @@ class RestoreService:
 
     def progress(self) -> dict[int, RestoreProgress]:
         """The progress of every partition whose changelog is being read now."""
-        found = {partition: self._restorers[partition].progress for partition in self.running}
-        return {p: progress for p, progress in found.items() if progress is not None}
+        return {
+            partition: progress
+            for partition in self.running
+            if (progress := self._restorers[partition].progress) is not None
+        }
 
     @property
     def running(self) -> set[int]:

@@ -82,11 +82,11 @@ def member_id(folder: Path) -> str:
     Raises:
         PrerequisiteError: the folder cannot be written.
     """
-    note = folder / _MEMBER_FILE
+    file = folder / _MEMBER_FILE
     try:
-        if not note.exists():
-            write_whole(note, str(uuid4()))
-        return note.read_text()
+        if not file.exists():
+            write_whole(file, str(uuid4()))
+        return file.read_text()
     except OSError as error:
         raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None
 
@@ -101,10 +101,10 @@ def discard_other_cluster(folder: Path, cluster: str) -> None:
     Raises:
         PrerequisiteError: the folder cannot be written.
     """
-    note = folder / _CLUSTER_FILE
+    file = folder / _CLUSTER_FILE
     try:
-        if note.exists():
-            if note.read_text() == cluster:
+        if file.exists():
+            if file.read_text() == cluster:
                 return
             log.warning(
                 "the databases in %s are of another Kafka cluster or another STORE_UPTIME_KAFKA_"
@@ -113,6 +113,6 @@ def discard_other_cluster(folder: Path, cluster: str) -> None:
             )
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(note, cluster)
+        write_whole(file, cluster)
     except OSError as error:
         raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None

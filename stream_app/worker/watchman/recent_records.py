@@ -58,8 +58,8 @@ def new_consumer(settings: Settings) -> Any:
 class RecentRecords:
     """Reads ranges of partitions and keeps the records that name one of some stores.
 
-    What it has kept can be read again and again, as the `Reader` that `explain` takes. A range is
-    read from its first offset on, and may be read on later where it ended.
+    The records in memory can be read again and again, as the `Reader` that `explain` takes. A
+    range is read from its first offset on, and may be read on later where it ended.
 
     Args:
         consumer: a consumer that has been started; see `new_consumer`.
@@ -78,8 +78,8 @@ class RecentRecords:
         dashed = [store_id.encode() for store_id in store_ids]
         self._names = [*dashed, *(name.replace(b"-", b"") for name in dashed)]
         self._bytes_per_second = bytes_per_second
-        self._kept: dict[TopicPartition, list[Any]] = {}
-        self._kept_bytes = 0
+        self._records: dict[TopicPartition, list[Any]] = {}
+        self._memory_bytes = 0
         self._ends: dict[TopicPartition, int] = {}
         self._first_times: dict[TopicPartition, int] = {}
         self.read_records = 0
@@ -92,7 +92,7 @@ class RecentRecords:
             NotComparableError: they are no longer there, or too many name one of the stores.
             BrokerUnavailableError: nothing came for SILENCE_SECONDS.
         """
-        kept = self._kept.setdefault(place, [])
+        stored = self._records.setdefault(place, [])
         position = max(first, self._ends.get(place, first))
         if position >= end:
             self._ends[place] = max(end, self._ends.get(place, end))
@@ -116,9 +116,9 @@ class RecentRecords:
                 value = (record.value or record.key or b"").lower()
                 # most records are of other stores: this look is quicker than reading them
                 if record.offset < end and any(name in value for name in self._names):
-                    kept.append(record)
-                    self._kept_bytes += len(value) + RECORD_BYTES
-            if self._kept_bytes > MAX_KEPT_BYTES:
+                    stored.append(record)
+                    self._memory_bytes += len(value) + RECORD_BYTES
+            if self._memory_bytes > MAX_KEPT_BYTES:
                 raise NotComparableError("the stores have more records than can be kept in memory")
             size = sum(len(record.value or b"") + RECORD_BYTES for record in records)
             self.read_records += len(records)
@@ -166,7 +166,7 @@ class RecentRecords:
         names = (dashed, dashed.replace(b"-", b""))
         return [
             record
-            for record in self._kept.get(place, ())
+            for record in self._records.get(place, ())
             if any(name in (record.value or record.key or b"").lower() for name in names)
         ]
 
@@ -176,8 +176,8 @@ class RecentRecords:
 
     async def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
         """The kept records in `[first, end)`."""
-        kept = self._kept.get(partition, [])
-        for index in range(bisect_left(kept, first, key=attrgetter("offset")), len(kept)):
-            if kept[index].offset >= end:
+        stored = self._records.get(partition, [])
+        for index in range(bisect_left(stored, first, key=attrgetter("offset")), len(stored)):
+            if stored[index].offset >= end:
                 return
-            yield kept[index]
+            yield stored[index]

@@ -73,14 +73,14 @@ class _Round:
     Attributes:
         number: the partition.
         consumer: what reads.
-        kept: the records of the chosen stores.
+        records: the records of the chosen stores.
         first: the offset of `store-status` from which on it is read.
         known: the time from which on no poll is missing in what was read, µs.
     """
 
     number: int
     consumer: Any
-    kept: RecentRecords
+    records: RecentRecords
     first: int
     known: int
 
@@ -186,12 +186,14 @@ class Watchman:
         """
         status = TopicPartition(STORE_STATUS.name, number)
         first, end = await self._range(consumer, status)
-        kept = RecentRecords(consumer, store_ids)
-        await kept.read_to(status, first, end)
-        if kept.read_records:
-            self._record_bytes = kept.read_bytes / kept.read_records
-        known = known_from(kept.first_append_time(status), first, self._settings.future_tolerance)
-        checks = _Round(number, consumer, kept, first, known)
+        records = RecentRecords(consumer, store_ids)
+        await records.read_to(status, first, end)
+        if records.read_records:
+            self._record_bytes = records.read_bytes / records.read_records
+        known = known_from(
+            records.first_append_time(status), first, self._settings.future_tolerance
+        )
+        checks = _Round(number, consumer, records, first, known)
         await self._read_newest(checks)
         return checks
 
@@ -201,7 +203,7 @@ class Watchman:
             place = TopicPartition(spec.name, checks.number)
             oldest, end = await self._bounds(checks.consumer, place)
             first = checks.first if place == checks.status else oldest
-            await checks.kept.read_to(place, first, end)
+            await checks.records.read_to(place, first, end)
 
     async def _range(self, consumer: Any, status: TopicPartition) -> tuple[int, int]:
         """The offsets to read: as far back as a round may, or as a comparison needs at least."""
@@ -224,10 +226,10 @@ class Watchman:
     async def _first_since(self, consumer: Any, place: TopicPartition, instant: int) -> int:
         """The offset of the first record that the broker took at an instant (µs) or later."""
         try:
-            found = (await consumer.offsets_for_times({place: max(instant, 0) // 1000}))[place]
+            first = (await consumer.offsets_for_times({place: max(instant, 0) // 1000}))[place]
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        return (await self._bounds(consumer, place))[1] if found is None else int(found.offset)
+        return (await self._bounds(consumer, place))[1] if first is None else int(first.offset)
 
     async def _check(self, checks: _Round, store_id: str) -> CheckOutcome:
         """Compare a report of a store with what the topics say, and tell what differs."""
@@ -245,17 +247,17 @@ class Watchman:
             if outcome == "agrees":
                 return outcome
             # a run of polls that is being applied stands in the table before its offsets count
-            found = (claim, differences)
+            differing = (claim, differences)
         if outcome == "not_comparable" or await self._refused(checks, store_id):
             return "not_comparable"
-        _tell(checks.number, *found)
+        _log_difference(checks.number, *differing)
         return "differs"
 
     def _window(self, checks: _Round, store_id: str) -> Window | None:
         owned = self._owned_partitions.get(checks.number)
         if owned is None or owned.newest_poll is None:
             return None
-        records = checks.kept.of_store(checks.status, store_id)
+        records = checks.records.of_store(checks.status, store_id)
         some = self._random.sample(records, min(len(records), LOOKED_AT_RECORDS))
         polls = [instant for record in some for instant in _instants(record)]
         return choose_window(self._settings, checks.known, owned.newest_poll, polls, self._random)
@@ -283,7 +285,7 @@ class Watchman:
         settings = self._settings
         evidence = asyncio.run(
             read_source_records(
-                checks.kept, claim, settings.future_tolerance, settings.earliest_poll
+                checks.records, claim, settings.future_tolerance, settings.earliest_poll
             )
         )
         if claim.hours and not evidence.hours:
@@ -303,10 +305,12 @@ class Watchman:
         offsets = {
             (spec.name, checks.number, record.offset)
             for spec in SOURCE_TOPICS
-            for record in checks.kept.of_store(TopicPartition(spec.name, checks.number), store_id)
+            for record in checks.records.of_store(
+                TopicPartition(spec.name, checks.number), store_id
+            )
         }
-        taken = checks.kept.first_append_time(checks.status) or 0
-        first = await self._first_since(checks.consumer, _DEAD_LETTERS, taken)
+        appended = checks.records.first_append_time(checks.status) or 0
+        first = await self._first_since(checks.consumer, _DEAD_LETTERS, appended)
         _, end = await self._bounds(checks.consumer, _DEAD_LETTERS)
         letters = RecentRecords(checks.consumer, [store_id])
         await letters.read_to(_DEAD_LETTERS, first, end)
@@ -332,7 +336,7 @@ def _place(letter: Any) -> tuple[Any, Any, Any] | None:
     return source.get("topic"), source.get("partition"), source.get("offset")
 
 
-def _tell(number: int, claim: ReportedResult, differences: list[str]) -> None:
+def _log_difference(number: int, claim: ReportedResult, differences: list[str]) -> None:
     applied = ", ".join(
         f"{topic} below offset {offset}" for topic, offset in sorted(claim.offsets.items())
     )

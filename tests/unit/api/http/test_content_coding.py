@@ -35,7 +35,7 @@ def raw_deflate(data: bytes) -> bytes:
 def unpacked(coding: str, *chunks: bytes) -> bytes:
     unpacker = Unpacker(coding)
     data = b"".join(piece for chunk in chunks for piece in unpacker.feed(chunk))
-    unpacker.finish()
+    unpacker.flush()
     assert unpacker.unpacked == len(data)
     assert unpacker.packed == sum(map(len, chunks))
     return data
@@ -69,7 +69,7 @@ def test_it_comes_in_small_pieces() -> None:
     sizes = [len(piece) for piece in unpacker.feed(body)]
     assert sum(sizes) == FREE_BYTES
     assert max(sizes) <= PIECE_BYTES
-    unpacker.finish()
+    unpacker.flush()
 
 
 def test_parts_that_hold_nothing_do_not_take_long_without_a_pause() -> None:

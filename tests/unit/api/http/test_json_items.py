@@ -28,8 +28,8 @@ def read(body: bytes, limit: int = 10_000) -> list[tuple[int, Any]]:
 
     def items() -> Iterator[Any]:
         yield from reader.feed(splitter.feed(body))
-        yield from reader.feed(splitter.finish())
-        yield from reader.finish()
+        yield from reader.feed(splitter.flush())
+        yield from reader.flush()
 
     return [
         (item.number, REFUSED if isinstance(item.content, RecordError) else item.content)

@@ -12,7 +12,7 @@ from stream_app.errors import RecordError
 def split(chunks: list[bytes], limit: int = 8) -> list[tuple[int, bytes | str, bytes]]:
     splitter = LineSplitter(limit)
     found = [line for chunk in chunks for line in splitter.feed(chunk)]
-    found += splitter.finish()
+    found += splitter.flush()
     return [
         (n, str(line) if isinstance(line, RecordError) else line, kept) for n, line, kept in found
     ]
