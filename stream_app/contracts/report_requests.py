@@ -1,7 +1,6 @@
-"""Report requests on the wire.
+"""The records of `report-requests` and of `store-queries`.
 
-The same record asks for a report, on `report-requests`, and for an answer that nobody fetches
-later, on `store-queries`.
+A record of the same form requests a report on the one topic, and is a query on the other.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,20 +37,21 @@ from stream_app.domain.timestamps import (
 from stream_app.errors import RecordError
 
 MAX_STORES_NAMED: Final = 10_000
-"""Most stores that one request may name: more do not fit in a record."""
+"""The most stores that one request may name; more do not fit in a record."""
 
 FLEET: Final = "fleet"
 """The scope of a request for all stores."""
 
 Detail = Literal["windows", "timeline", "days", "incidents", "last_poll"]
 DETAILS: Final[tuple[Detail, ...]] = get_args(Detail)
+"""The details that a report of one store can include, in their order."""
 
 
 def stores_named(content: object) -> tuple[str, ...]:
-    """The stores that a request names, sorted and each once.
+    """Return the stores that a request names, sorted and each once.
 
     Raises:
-        RecordError: not a list of ids, or too many, or none.
+        RecordError: the content is not a list of ids, or the list is too long or empty.
     """
     if not isinstance(content, list):
         raise RecordError(f"store_ids is not a list but {type(content).__name__}")
@@ -128,27 +128,27 @@ StoreIds = Annotated[
 
 
 class FigureChoice(TypedDict):
-    """Which figures are wanted; the three windows where nothing is said."""
+    """The fields that choose the figures of a report; without any of them, the three windows."""
 
     start: NotRequired[OptionalInstant]
-    """Where the time begins; not together with `duration`."""
+    """The start of the time range; not together with `duration`."""
     duration: NotRequired[_OptionalDuration]
-    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds)."""
+    """The length of the time range (ISO 8601; weeks, days, hours, minutes, seconds)."""
     daily: NotRequired[Flag]
-    """Day by day, by the store's own calendar."""
+    """True for figures day by day, by the store's own calendar."""
     exact: NotRequired[Flag]
-    """Seconds, without the grid of minutes."""
+    """True for figures in seconds, without the grid of minutes."""
 
 
 class _Request(FigureChoice):
     report_id: ReportId
-    """Chosen by who asks; asking twice with one id asks once."""
+    """The id that the client chooses; a second request with the same id is the same request."""
     reference_time: NotRequired[OptionalInstant]
-    """Where the time ends, also called `end`; without it, by the deployment's reference clock."""
+    """The end of the time range, also called `end`; without it, the reference clock decides."""
     end: NotRequired[OptionalInstant]
     """Another name of `reference_time`."""
     requested_at: NotRequired[OptionalInstant]
-    """When it was first asked for; without it, when the broker took the record."""
+    """The time of the first request; without it, the broker's time of the record."""
 
 
 @closed
@@ -159,7 +159,7 @@ class StoreReportRequest(_Request):
     details: NotRequired[
         Annotated[tuple[Detail, ...], PlainValidator(_details, json_schema_input_type=list[Detail])]
     ]
-    """What is told besides the figures."""
+    """The details that the report has besides the figures."""
 
 
 @closed
@@ -167,7 +167,7 @@ class FleetReportRequest(_Request):
     """A request for one report of all stores."""
 
     scope: Fleet
-    """All stores that there are."""
+    """The value `fleet`, which means all stores."""
 
 
 @closed
@@ -175,28 +175,28 @@ class StoresReportRequest(_Request):
     """A request for one report of the stores it names."""
 
     store_ids: StoreIds
-    """The stores."""
+    """The ids of the stores."""
 
 
 @closed
 class PartRequest(FigureChoice):
-    """What the worker that took a request for many stores asks of one partition's owner."""
+    """A request for one part of a report, from the worker that handles the whole report."""
 
     report_id: ReportId
     part: Annotated[int, PlainValidator(_part, json_schema_input_type=Count)]
-    """Which part, from 0 on: the number of the partition."""
+    """The number of the part, which is that of its partition."""
     parts: Annotated[
         int, PlainValidator(_parts, json_schema_input_type=Annotated[int, Field(ge=1)])
     ]
-    """How many parts the report has."""
+    """The number of parts of the report."""
     scope: NotRequired[Fleet]
-    """All stores of the partition."""
+    """The value `fleet`, which means all stores of the partition."""
     store_ids: NotRequired[StoreIds]
-    """The stores of the partition that are asked for."""
+    """The ids of the requested stores of the partition."""
     reference_time: Instant
-    """Where the time ends."""
+    """The end of the time range."""
     requested_at: Instant
-    """When the report was first asked for."""
+    """The time of the first request for the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class ReportRequest:
 
     @property
     def key(self) -> str:
-        """The key of its record, which is the store's."""
+        """Return the key of the record, which is the store's."""
         return self.store_id
 
 
@@ -231,11 +231,11 @@ class FleetRequest:
     """A request for one report of many stores.
 
     Attributes:
-        report_id: as for one store.
+        report_id: see `ReportRequest`.
         store_ids: the stores, sorted and each once; None: all stores.
-        reference_time: as for one store.
-        requested_at: as for one store.
-        spec: as for one store.
+        reference_time: see `ReportRequest`.
+        requested_at: see `ReportRequest`.
+        spec: the spec of the report.
     """
 
     report_id: str
@@ -246,7 +246,7 @@ class FleetRequest:
 
     @property
     def key(self) -> str:
-        """The key of its record: the owner of any partition can answer it."""
+        """Return the key of the record: the owner of any partition can answer it."""
         return self.report_id
 
 
@@ -261,7 +261,7 @@ class FleetPartRequest:
         reference_time: µs; the same for all parts.
         requested_at: µs; the time of the request for the whole report.
         store_ids: the requested stores of the partition, sorted; None: all of them.
-        spec: as for one store.
+        spec: the spec of the report.
     """
 
     report_id: str
@@ -274,23 +274,25 @@ class FleetPartRequest:
 
     @property
     def key(self) -> str:
-        """The key of its record; the partition is the part's."""
+        """Return the key of the record; the partition is that of the part."""
         return self.report_id
 
 
 UserRequest = ReportRequest | FleetRequest
-"""A request of a client."""
+"""A request that a client sends."""
 
 ReportRequestRecord = UserRequest | FleetPartRequest
-"""A request that a worker answers."""
+"""A request that a worker answers, from a client or from another worker."""
 
 
 def original_request_time(request: ReportRequestRecord, append_time: int) -> int:
-    """The time of the first request for a report, µs; a client cannot put its deadline off.
+    """Return the time of the first request for a report, µs.
+
+    It is never later than the record, so that a client cannot postpone its report's deadline.
 
     Args:
         request: the request.
-        append_time: µs; the broker's time of this record of it.
+        append_time: µs; the broker's time of this record of the request.
     """
     if request.requested_at is None:
         return append_time
@@ -298,12 +300,12 @@ def original_request_time(request: ReportRequestRecord, append_time: int) -> int
 
 
 def with_original_time(request: ReportRequestRecord, append_time: int) -> ReportRequestRecord:
-    """The same request to forward to another partition or worker, with an unchanged deadline."""
+    """Return the request to forward to another partition or worker, with an unchanged deadline."""
     return replace(request, requested_at=original_request_time(request, append_time))
 
 
 def request_fingerprint(request: ReportRequestRecord) -> str:
-    """A text that is equal for two requests for the same stores, spec and details."""
+    """Return a text that is equal for two requests for the same stores, spec and details."""
     if isinstance(request, ReportRequest):
         stores = request.store_id
         further = _spec_content(request.spec) | _details_content(request.details)
@@ -335,10 +337,10 @@ def encode_request(request: ReportRequestRecord) -> bytes:
 
 
 def decode_request(value: bytes | None) -> ReportRequestRecord:
-    """Read a `report-requests` record: `store_id`, `store_ids` or `scope` say of which stores.
+    """Read a `report-requests` record; its stores are in `store_id`, `store_ids` or `scope`.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the record is not a valid request.
     """
     content = object_of(value)
     field_of(content, "report_id")
@@ -391,7 +393,7 @@ def _decode_part(content: dict[str, Any]) -> FleetPartRequest:
 
 
 def report_id_of(value: bytes | None) -> str | None:
-    """The report id of a rejected request, whose report becomes failed; None if it has none."""
+    """Return the report id of a rejected request, whose report fails; None if it has no id."""
     try:
         return parse_uuid(field_of(own_object_of(value), "report_id"), "report_id")
     except RecordError:
@@ -399,10 +401,10 @@ def report_id_of(value: bytes | None) -> str | None:
 
 
 def reference_time_of(fields: Any) -> int | None:
-    """The end of the time range of a request, from its parsed fields.
+    """Return the end of the time range of a request, from its parsed fields.
 
     Raises:
-        RecordError: both of its names have one.
+        RecordError: both `reference_time` and `end` have a value.
     """
     reference_time: int | None = fields.get("reference_time")
     end: int | None = fields.get("end")
@@ -412,19 +414,19 @@ def reference_time_of(fields: Any) -> int | None:
 
 
 def parse_spec(content: dict[str, Any]) -> ReportSpec:
-    """The spec of the report that a request asks for.
+    """Parse the spec of the requested report.
 
     Raises:
-        RecordError: a field cannot be used, or two contradict each other.
+        RecordError: a field is not valid, or two contradict each other.
     """
     return spec_of(validate(FigureChoice, content))
 
 
 def spec_of(fields: Any) -> ReportSpec:
-    """The spec of a request, from its parsed fields.
+    """Return the spec of a request, from its parsed fields.
 
     Raises:
-        RecordError: two of them contradict each other.
+        RecordError: two of the fields contradict each other.
     """
     start, duration = fields.get("start"), fields.get("duration")
     if start is not None and duration is not None:
@@ -433,7 +435,7 @@ def spec_of(fields: Any) -> ReportSpec:
 
 
 def time_content(reference_time: int | None, spec: ReportSpec) -> dict[str, Any]:
-    """The fields of a request that define the time and the figures of its report."""
+    """Return the fields of a request that define the time range and the figures of its report."""
     if reference_time is None:
         return _spec_content(spec)
     return {"reference_time": format_instant(reference_time), **_spec_content(spec)}

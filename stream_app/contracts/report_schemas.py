@@ -1,4 +1,4 @@
-"""What is told of stores: figures in each form of a report, what they rest on, and details."""
+"""The models of reports: the figures in each form, their provenance, and the details of a store."""
 
 from typing import Annotated, Literal, NotRequired
 
@@ -9,13 +9,12 @@ from stream_app.contracts.business_hours import HoursRow
 from stream_app.contracts.fields import Count, Instant, ReportId, Status, StoreId, closed
 
 Coverage = Annotated[float, Field(ge=0, le=1)] | None
-"""The share of open time that some poll backs; null: there is no open time."""
+"""The share of business hours that polls cover; null if there are no business hours."""
 
 Seconds = Annotated[float, Field(ge=0)]
 Date = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2024-03-10"])]
 InputOffsets = dict[str, dict[str, Count]]
-"""By source topic and partition: up to where its records are in the figures."""
-
+"""By source topic and partition: the applied offset that the figures include."""
 
 Minutes = Annotated[int, Field(ge=0, le=60)]
 HoursOfDay = Annotated[float, Field(ge=0, le=24)]
@@ -26,24 +25,24 @@ SecondsOfWeek = Annotated[float, Field(ge=0, le=604_800)]
 
 
 class UnknownOfWindows(TypedDict, total=False):
-    """How much of each figure no poll backs; missing in what an earlier version wrote."""
+    """The amount of each figure that no poll covers; missing in records of earlier versions."""
 
     unknown_uptime_last_hour: Minutes
-    """Minutes up in the last hour that no poll backs."""
+    """Minutes up in the last hour that no poll covers."""
     unknown_uptime_last_day: HoursOfDay
-    """Hours up in the last 24 hours that no poll backs."""
+    """Hours up in the last 24 hours that no poll covers."""
     unknown_uptime_last_week: HoursOfWeek
-    """Hours up in the last 7 days that no poll backs."""
+    """Hours up in the last 7 days that no poll covers."""
     unknown_downtime_last_hour: Minutes
-    """Minutes down in the last hour that no poll backs."""
+    """Minutes down in the last hour that no poll covers."""
     unknown_downtime_last_day: HoursOfDay
-    """Hours down in the last 24 hours that no poll backs."""
+    """Hours down in the last 24 hours that no poll covers."""
     unknown_downtime_last_week: HoursOfWeek
-    """Hours down in the last 7 days that no poll backs."""
+    """Hours down in the last 7 days that no poll covers."""
 
 
 class WindowFigures(UnknownOfWindows):
-    """Of the last hour in minutes, of the last day and week in hours."""
+    """The figures of the last hour in minutes, and of the last day and week in hours."""
 
     uptime_last_hour: Minutes
     """Minutes up in the last hour."""
@@ -60,24 +59,24 @@ class WindowFigures(UnknownOfWindows):
 
 
 class ExactUnknownOfWindows(TypedDict, total=False):
-    """How much of each figure no poll backs, in seconds, exactly."""
+    """The amount of each figure that no poll covers, in exact seconds."""
 
     unknown_uptime_last_hour_seconds: SecondsOfHour
-    """Seconds up in the last hour that no poll backs."""
+    """Seconds up in the last hour that no poll covers."""
     unknown_uptime_last_day_seconds: SecondsOfDay
-    """Seconds up in the last 24 hours that no poll backs."""
+    """Seconds up in the last 24 hours that no poll covers."""
     unknown_uptime_last_week_seconds: SecondsOfWeek
-    """Seconds up in the last 7 days that no poll backs."""
+    """Seconds up in the last 7 days that no poll covers."""
     unknown_downtime_last_hour_seconds: SecondsOfHour
-    """Seconds down in the last hour that no poll backs."""
+    """Seconds down in the last hour that no poll covers."""
     unknown_downtime_last_day_seconds: SecondsOfDay
-    """Seconds down in the last 24 hours that no poll backs."""
+    """Seconds down in the last 24 hours that no poll covers."""
     unknown_downtime_last_week_seconds: SecondsOfWeek
-    """Seconds down in the last 7 days that no poll backs."""
+    """Seconds down in the last 7 days that no poll covers."""
 
 
 class ExactWindowFigures(ExactUnknownOfWindows):
-    """The same in seconds, exactly."""
+    """The figures of the last hour, day and week in exact seconds."""
 
     uptime_last_hour_seconds: SecondsOfHour
     """Seconds up in the last hour."""
@@ -94,21 +93,21 @@ class ExactWindowFigures(ExactUnknownOfWindows):
 
 
 class UnknownMinutes(TypedDict, total=False):
-    """How much of uptime and of downtime no poll backs; missing where an earlier version wrote."""
+    """The minutes up and down that no poll covers; missing in records of earlier versions."""
 
     unknown_uptime_minutes: Count
-    """Minutes that count as up and that no poll backs."""
+    """Minutes that count as up and that no poll covers."""
     unknown_downtime_minutes: Count
-    """Minutes that count as down and that no poll backs."""
+    """Minutes that count as down and that no poll covers."""
 
 
 class SpanFigures(UnknownMinutes):
-    """Of a span of time, in minutes."""
+    """The figures of a time range, in minutes."""
 
     start: Instant
-    """Where it begins."""
+    """The time at which it begins."""
     end: Instant
-    """Where it ends; this instant is outside."""
+    """The time at which it ends, exclusive."""
     uptime_minutes: Count
     """Open minutes that count as up."""
     downtime_minutes: Count
@@ -116,21 +115,21 @@ class SpanFigures(UnknownMinutes):
 
 
 class UnknownSeconds(TypedDict, total=False):
-    """The same in seconds, exactly."""
+    """The exact seconds up and down that no poll covers."""
 
     unknown_uptime_seconds: Seconds
-    """Seconds that count as up and that no poll backs."""
+    """Seconds that count as up and that no poll covers."""
     unknown_downtime_seconds: Seconds
-    """Seconds that count as down and that no poll backs."""
+    """Seconds that count as down and that no poll covers."""
 
 
 class ExactSpanFigures(UnknownSeconds):
-    """Of a span of time, in seconds, exactly."""
+    """The figures of a time range, in exact seconds."""
 
     start: Instant
-    """Where it begins."""
+    """The time at which it begins."""
     end: Instant
-    """Where it ends; this instant is outside."""
+    """The time at which it ends, exclusive."""
     uptime_seconds: Seconds
     """Open seconds that count as up."""
     downtime_seconds: Seconds
@@ -139,47 +138,47 @@ class ExactSpanFigures(UnknownSeconds):
 
 class _OfDay(TypedDict):
     date: Date
-    """Of the store's own calendar."""
+    """The date in the store's own calendar."""
 
 
 class _Backed(TypedDict):
     polls_counted: Count
-    """How many polls lie in the time; of a whole span, also in the lookback before it."""
+    """The number of polls in the time range; for a whole range, those of its lookback too."""
     coverage: Coverage
-    """The share of open time that some poll backs; null: there is no open time."""
+    """The share of business hours that polls cover; null if there are no business hours."""
 
 
 @closed
 class DayFigures(SpanFigures, _OfDay, _Backed):
-    """Of a local day, as far as it lies in the span."""
+    """The figures of a local day, as far as it lies in the time range, in minutes."""
 
 
 @closed
 class ExactDayFigures(ExactSpanFigures, _OfDay, _Backed):
-    """Of a local day, as far as it lies in the span, in seconds."""
+    """The figures of a local day, as far as it lies in the time range, in seconds."""
 
 
 class SettingsUsed(TypedDict):
-    """What the figures of all stores rest on."""
+    """The settings that the figures of all stores were computed with."""
 
     lookback: str
-    """How long before the time asked for a poll still counts."""
+    """The time before a time range in which a poll still counts for its beginning."""
     default_status: Status
-    """What counts where no poll tells."""
+    """The status that counts while no poll gives one."""
     stale_after: str
-    """How long a poll backs what is counted."""
+    """The time after a poll that the poll covers."""
     tzdata_version: str
-    """Of the time zone tables."""
+    """The version of the timezone data."""
 
 
 class _OfStore(TypedDict):
     store_id: StoreId
     timezone: str
-    """In which its business hours were read."""
+    """The timezone of the store's business hours."""
     hours_version: str
-    """A digest of its business hours."""
+    """The digest of the store's business hours."""
     unknown_timezone: NotRequired[str | None]
-    """The name that it was given, where there is no such zone and the default one applies."""
+    """The unknown timezone name that the store was given; the default timezone applies."""
 
 
 @closed
@@ -187,65 +186,65 @@ class Window(UnknownMinutes):
     """One of the three windows, all in minutes."""
 
     name: Literal["last_hour", "last_day", "last_week"]
-    """Which window."""
+    """The name of the window."""
     start: Instant
-    """Where it begins."""
+    """The time at which it begins."""
     end: Instant
-    """Where it ends; this instant is outside."""
+    """The time at which it ends, exclusive."""
     uptime_minutes: Count
     """Open minutes that count as up."""
     downtime_minutes: Count
     """Open minutes that count as down."""
     coverage: Coverage
-    """The share of open time that some poll backs; null: there is no open time."""
+    """The share of business hours that polls cover; null if there are no business hours."""
 
 
 @closed
 class Interval(TypedDict):
-    """A time in which nothing changes, the longest possible."""
+    """A segment of the timeline: the longest time in which no field changes."""
 
     start: Instant
-    """Where it begins."""
+    """The time at which it begins."""
     end: Instant
-    """Where it ends; this instant is outside."""
+    """The time at which it ends, exclusive."""
     open: bool
-    """Whether it lies in business hours."""
+    """True if the segment lies in business hours."""
     status: Literal["active", "inactive", "unknown"]
-    """What polls say of it."""
+    """The status according to the polls."""
     counted_as: Status
-    """What the figures take it for."""
+    """The status that the figures count."""
 
 
 @closed
 class LocalDay(SpanFigures):
-    """A day of the store's own calendar, as far as it lies in the span."""
+    """A day of the store's own calendar, as far as it lies in the time range."""
 
     date: Date
-    """Of the store's own calendar."""
+    """The date in the store's own calendar."""
     coverage: Coverage
-    """The share of open time that some poll backs; null: there is no open time."""
+    """The share of business hours that polls cover; null if there are no business hours."""
     whole_day: NotRequired[bool]
-    """False: the day began before the span, or ends after it."""
+    """False if the day begins before the time range, or ends after it."""
 
 
 @closed
 class Incident(TypedDict):
-    """A longest time that counts as inactive, with business hours in it."""
+    """One unbroken time of a store being down that touches its business hours."""
 
     start: Instant
-    """Where it begins."""
+    """The time at which it begins."""
     end: Instant
-    """Where it ends; this instant is outside."""
+    """The time at which it ends, exclusive."""
     ongoing: bool
-    """It reaches the end, and nothing has told that it is over."""
+    """True if the incident reaches the end of the time range and no poll has ended it."""
     began_earlier: bool
-    """It reaches the start."""
+    """True if the incident reaches the start of the time range."""
     downtime_seconds: Seconds
-    """Open time in it."""
+    """The seconds of business hours in the incident."""
     unknown_downtime_seconds: NotRequired[Seconds]
-    """How much of that no poll backs."""
+    """The seconds of `downtime_seconds` that no poll covers."""
     cause: Literal["reported", "silence"]
-    """`reported`: a poll said inactive; `silence`: only the default status did."""
+    """`reported` if a poll was inactive; `silence` if only the default status was."""
 
 
 @closed
@@ -255,11 +254,11 @@ class LostInput(TypedDict):
     topic: str
     """The source topic."""
     partition: Count
-    """Its partition."""
+    """The partition of the topic."""
     first_offset: Count
     """The offset of the first lost record."""
     end_offset: Count
-    """The offset behind the last lost record."""
+    """The offset after the last lost record."""
 
 
 @closed
@@ -267,60 +266,60 @@ class NewestPoll(TypedDict):
     """The newest poll of a store."""
 
     status: Status
-    """What the store said of itself."""
+    """The status that the store reported."""
     timestamp_utc: Instant
-    """When the poll was made."""
+    """The time of the poll."""
 
 
 class _Detailed(TypedDict):
     last_poll: NotRequired[NewestPoll | None]
-    """The newest poll at or before the end; only where it was asked for. Null: none."""
+    """The newest poll at or before the end, null if there is none; only if it was requested."""
     windows: NotRequired[list[Window]]
-    """The three windows; only where they were asked for."""
+    """The three windows; only if they were requested."""
     intervals: NotRequired[list[Interval]]
-    """The timeline; only where it was asked for."""
+    """The timeline; only if it was requested."""
     local_days: NotRequired[list[LocalDay]]
-    """Day by day; only where they were asked for."""
+    """The figures of each local day; only if they were requested."""
     incidents: NotRequired[list[Incident]]
-    """Only where they were asked for."""
+    """The incidents; only if they were requested."""
 
 
 class _Report(_OfStore, _Backed, SettingsUsed, _Detailed):
     reference_time: Instant
-    """Where the time of the figures ends."""
+    """The reference time of the figures."""
     business_hours: list[HoursRow] | None
-    """Null: open 24/7."""
+    """The business hours of the store; null if it is open 24/7."""
     input_offsets: InputOffsets
-    """By source topic and partition: up to where its records are in the figures."""
+    """By source topic and partition: the applied offset that the figures include."""
     lost_input: NotRequired[list[LostInput]]
-    """Only where records of the store's partition were lost: the figures may lack them."""
+    """The lost records of the store's partition, if there are any: the figures may lack them."""
     columns: list[str]
-    """Of the CSV, in order."""
+    """The columns of the CSV, in their order."""
 
 
 @closed
 class WindowReport(_Report, WindowFigures):
-    """A store's last hour (minutes), day and week (hours)."""
+    """The figures of a store's last hour (minutes), day and week (hours)."""
 
 
 @closed
 class ExactWindowReport(_Report, ExactWindowFigures):
-    """A store's last hour, day and week in seconds."""
+    """The figures of a store's last hour, day and week in seconds."""
 
 
 @closed
 class SpanReport(_Report, SpanFigures):
-    """A span of a store's time in minutes."""
+    """The figures of a store in a time range, in minutes."""
 
 
 @closed
 class ExactSpanReport(_Report, ExactSpanFigures):
-    """A span of a store's time in seconds."""
+    """The figures of a store in a time range, in seconds."""
 
 
 @closed
 class DailyReport(_Report):
-    """A span of a store's time day by day."""
+    """The figures of a store in a time range, day by day."""
 
     days: list[DayFigures] | list[ExactDayFigures]
     """The local days, the earliest first."""
@@ -331,32 +330,32 @@ StoreReport = WindowReport | ExactWindowReport | SpanReport | ExactSpanReport | 
 
 @closed
 class WindowRow(_OfStore, WindowFigures, _Backed):
-    """A store's last hour (minutes), day and week (hours)."""
+    """The figures of a store's last hour (minutes), day and week (hours)."""
 
 
 @closed
 class ExactWindowRow(_OfStore, ExactWindowFigures, _Backed):
-    """A store's last hour, day and week in seconds."""
+    """The figures of a store's last hour, day and week in seconds."""
 
 
 @closed
 class SpanRow(_OfStore, SpanFigures, _Backed):
-    """A span of a store's time in minutes."""
+    """The figures of a store in a time range, in minutes."""
 
 
 @closed
 class ExactSpanRow(_OfStore, ExactSpanFigures, _Backed):
-    """A span of a store's time in seconds."""
+    """The figures of a store in a time range, in seconds."""
 
 
 @closed
 class DayRow(_OfStore, SpanFigures, _OfDay, _Backed):
-    """A local day of a store in minutes."""
+    """The figures of a local day of a store, in minutes."""
 
 
 @closed
 class ExactDayRow(_OfStore, ExactSpanFigures, _OfDay, _Backed):
-    """A local day of a store in seconds."""
+    """The figures of a local day of a store, in seconds."""
 
 
 FleetRow = WindowRow | ExactWindowRow | SpanRow | ExactSpanRow | DayRow | ExactDayRow
@@ -364,84 +363,84 @@ FleetRow = WindowRow | ExactWindowRow | SpanRow | ExactSpanRow | DayRow | ExactD
 
 @closed
 class ReportRunning(TypedDict):
-    """A worker makes the report."""
+    """A worker computes the report."""
 
     report_id: ReportId
     status: Literal["running"]
-    """How far the report is."""
+    """The status of the report."""
     at: Instant
-    """When this was written."""
+    """The time at which this record was written."""
 
 
 @closed
 class Basis(SettingsUsed):
-    """What the figures of all stores rest on."""
+    """The settings that the figures of all stores were computed with."""
 
 
 @closed
 class Piece(TypedDict):
-    """Rows of one part of a report of many stores."""
+    """A chunk: some rows of one part of a report of many stores."""
 
     part: Count
-    """Which part of the report, from 0 on."""
+    """The number of the part, from 0 on."""
     parts: Annotated[int, Field(ge=1)]
-    """How many parts the report has."""
+    """The number of parts of the report."""
     attempt: str
-    """Which making of the part: pieces of different ones do not go together."""
+    """The id of one computation of the part; only chunks of the same one belong together."""
     piece: Count
-    """Which piece of the part, from 0 on."""
+    """The number of the chunk in its part, from 0 on."""
     pieces: Annotated[int, Field(ge=1)]
-    """How many pieces the part has."""
+    """The number of chunks of the part."""
     reference_time: Instant
-    """Where the time of the figures ends."""
+    """The reference time of the figures."""
     basis: Basis
-    """The settings that the figures rest on."""
+    """The settings that the figures were computed with."""
     input_offsets: dict[str, Count]
-    """By source topic: up to where the partition's records are in the figures."""
+    """By source topic: the applied offset of the partition that the figures include."""
     columns: list[str]
-    """Names of the first values of a row, which the CSV has."""
+    """The names of the first values of a row, which are the columns of the CSV."""
     further: list[str]
-    """Names of its other values."""
+    """The names of the other values of a row."""
     rows: list[list[str | float | None]]
-    """In the order of store ids."""
+    """The rows, in the order of store ids."""
     lost_input: NotRequired[list[LostInput]]
-    """Only where records of the partition were lost: the figures may lack them."""
+    """The lost records of the partition, if there are any: the figures may lack them."""
 
 
 @closed
 class ReportPiece(TypedDict):
-    """Some rows of a report of many stores; with the last of all parts it is complete."""
+    """A chunk of a report of many stores, which is complete with the last chunk of all parts."""
 
     report_id: ReportId
     status: Literal["running"]
-    """How far the report is."""
+    """The status of the report."""
     at: Instant
-    """When this was written."""
+    """The time at which this record was written."""
     piece: Piece
-    """The rows."""
+    """The chunk."""
 
 
 @closed
 class ReportComplete(TypedDict):
-    """The report of one store."""
+    """The report of one store is complete."""
 
     report_id: ReportId
     status: Literal["complete"]
-    """How far the report is."""
+    """The status of the report."""
     at: Instant
-    """When this was written."""
+    """The time at which this record was written."""
     report: StoreReport
-    """The figures, and what they rest on."""
+    """The figures and their provenance."""
 
 
 @closed
 class ReportFailed(TypedDict):
-    """No report, and why."""
+    """The report has failed."""
 
     report_id: ReportId
     status: Literal["failed"]
-    """How far the report is."""
+    """The status of the report."""
     at: Instant
-    """When this was written."""
+    """The time at which this record was written."""
     reason: str
-    """Why there is none."""
+    """The reason why there is no report."""

@@ -1,12 +1,12 @@
-"""Which record of a store counts where only one can: the one that the broker took last.
+"""Revisions decide which record of a fact counts: the one that the broker appended last.
 
-Business hours and time zones are such facts: a record replaces the one before it as a whole. All
+Business hours and timezones are such facts: a record replaces the one before it as a whole. All
 records of a store are read from the store's own partition. A record that a client sent to another
-partition is forwarded to it by a worker, behind whatever came there meanwhile, so its place in the
-log says nothing about its age. It therefore carries its origin in a header. Everything that reads
-such a topic (the table of a worker, the API's view, `explain`, the replay of dead letters) asks
-`Revision.superseding`, one record after the other in the order of the log, and so they all end with
-the same record, however often records are forwarded or read again.
+partition is forwarded to it by a worker, behind all records that came there meanwhile, so its
+place in the log says nothing about its age. It therefore carries its origin in a header. Every
+reader of such a topic (the table of a worker, the API's view, `explain`, the replay of dead
+letters) calls `Revision.superseding`, one record after the other in the order of the log. So they
+all end with the same record, however often records are forwarded or read again.
 
 The order of the log decides wherever it can, since the clocks of brokers differ and go back: a
 record that was sent to the store's own partition is newer than everything before it in the log.
@@ -24,7 +24,7 @@ from stream_app.contracts.json_text import parse_json
 from stream_app.errors import RecordError
 
 ORIGIN_HEADER: Final = "store-uptime-origin"
-"""The Kafka record header that carries the origin of a forwarded record."""
+"""The name of the record header that carries the origin of a forwarded record."""
 
 _PARTITION_LIMIT: Final = 1 << 31
 _OFFSET_LIMIT: Final = 1 << 63
@@ -36,23 +36,23 @@ _NOT_FORWARDED: Final = (-1, -1)
 @closed
 @dataclass(frozen=True, slots=True)
 class RecordOrigin:
-    """Where and when the broker took a record that a worker forwarded to its store's partition."""
+    """The first place and time of a record that a worker forwarded to its store's partition."""
 
     append_time_ms: Count
     """The broker's time of the record, in milliseconds since 1970."""
     partition: Count
-    """Of the same topic."""
+    """The partition of the same topic that the record was sent to."""
     offset: Count
-    """In that partition."""
+    """The offset of the record in that partition."""
 
 
 def origin_of(record: Any) -> RecordOrigin:
-    """The origin of a record that is about to be forwarded."""
+    """Return the origin of a record that is about to be forwarded."""
     return RecordOrigin(record.timestamp, record.partition, record.offset)
 
 
 def forwarded_key(store_id: str, origin: RecordOrigin) -> str:
-    """The key of a forwarded record.
+    """Return the key of a forwarded record.
 
     It is not the store id: compaction keeps the last record of a key, and the record that was
     forwarded last may be older than the one that counts.
@@ -61,12 +61,12 @@ def forwarded_key(store_id: str, origin: RecordOrigin) -> str:
 
 
 def encode_origin(origin: RecordOrigin) -> bytes:
-    """Write the value of the header."""
+    """Write the value of the header `ORIGIN_HEADER`."""
     return orjson.dumps(origin)
 
 
 def _decode_origin(value: Any) -> RecordOrigin | None:
-    """Read the value of the header; None where no worker can have written it."""
+    """Read the value of the header; return None if no worker can have written it."""
     try:
         origin = validate(RecordOrigin, parse_json(value or b""))
     except RecordError:
@@ -80,11 +80,11 @@ def _decode_origin(value: Any) -> RecordOrigin | None:
 
 
 def origin_in(record: Any) -> RecordOrigin | None:
-    """The origin that a record carries; None for a record that no worker forwarded.
+    """Return the origin that a record carries; None for a record that no worker forwarded.
 
-    A client may write any header. A partition is never forwarded to itself, so such a claim does
-    not count; nor does a time later than that of the record which carries it, or the client could
-    set a fact for ever.
+    A client may write any header. A worker never forwards a record to its own partition, so a
+    header that says so does not count. Nor does a time that is later than the record's own, or a
+    client could set a fact for ever.
     """
     for name, value in record.headers:
         if name == ORIGIN_HEADER:
@@ -102,8 +102,8 @@ class Revision:
     Attributes:
         position: the record's offset on the store's own partition.
         latest_ms: the broker's time of the record, or of an earlier one that it superseded if that
-            is later, in milliseconds since 1970: nothing up to then can replace it by its time.
-        forwarded_from: for a forwarded record its first partition and its offset there; None for a
+            is later, in milliseconds since 1970: no record up to then can replace it by its time.
+        forwarded_from: the first partition of a forwarded record and its offset there; None for a
             record that was sent to the store's own partition.
     """
 
@@ -113,21 +113,21 @@ class Revision:
 
     @classmethod
     def of(cls, record: Any) -> "Revision":
-        """The revision that a record of the store's own partition would make."""
+        """Return the revision of a record on the store's own partition."""
         origin = origin_in(record)
         if origin is None:
             return cls(record.offset, record.timestamp)
         return cls(record.offset, origin.append_time_ms, (origin.partition, origin.offset))
 
     def superseding(self, current: "Revision | None") -> "Revision | None":
-        """What to keep if this record is newer than the one that a fact was read from.
+        """Compare this revision with the one that a fact has now.
 
         Args:
-            current: of the fact as it stands; None where there is none, or none that says where it
-                was read from (tables of earlier versions).
+            current: the present revision of the fact; None if there is no fact, or if an earlier
+                version stored it without a revision.
 
         Returns:
-            the revision to store with the fact; None if the record is older, or has been read.
+            the revision to store with the fact; None if this record is older, or has been read.
         """
         if current is None:
             return self
@@ -155,7 +155,7 @@ class Revision:
 
 
 REVISION_BYTES: Final = _FORM.size
-"""Bytes of an encoded revision."""
+"""The number of bytes of an encoded revision."""
 
 
 def encode_revision(revision: Revision) -> bytes:
@@ -165,7 +165,7 @@ def encode_revision(revision: Revision) -> bytes:
 
 
 def decode_revision(value: bytes) -> Revision:
-    """Read what `encode_revision` wrote."""
+    """Read a revision that `encode_revision` wrote."""
     position, latest_ms, *forwarded = _FORM.unpack(value)
     origin = (forwarded[0], forwarded[1])
     return Revision(position, latest_ms, None if origin == _NOT_FORWARDED else origin)

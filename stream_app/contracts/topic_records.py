@@ -1,4 +1,4 @@
-"""What the records of each topic look like: the models that the published schemas are made of."""
+"""The models of the records of each topic, from which the published schemas are made."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _EVENTS: Final = (ReportRunning, ReportPiece, ReportComplete, ReportFailed)
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a topic's records look like.
+    """The models of a topic's records.
 
     Attributes:
-        key: the shape of the key.
-        values: the shapes of values; none where they are of no use to other programs.
-        headers: the shapes of headers that a record may have, by name; their values are JSON.
+        key: the type of the key.
+        values: the models of the values; empty if other programs cannot use them.
+        headers: the models of the headers that a record may have, by name; their values are JSON.
     """
 
     key: Any
@@ -81,7 +81,7 @@ SHAPES: Final[Mapping[str, Described]] = {
     STORES.name: Described(StoreId, (StoreRecord,)),
     WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
     DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
-    # binary, and the workers' own
+    # its values are binary, and only workers read them
     changelog(FACTS_TABLE).name: Described(bytes, ()),
 }
-"""Of every topic, by its name."""
+"""The models of the records of every topic, by its name."""

@@ -1,8 +1,8 @@
-"""What the configuration of a topic must be, and where one that exists differs.
+"""The rules that the settings of an existing topic must follow.
 
-A topic may be made by an operator, by a broker that makes topics by itself, or by an earlier
-version. A setting that would lose records or falsify times is a difference. A setting that keeps
-more than is needed is not: longer retention, larger records, more copies, other segments. A
+A topic may have been created by an operator, by a broker that creates topics by itself, or by an
+earlier version. A setting that would lose records or falsify times is a difference. A setting that
+stores more than is needed is not: longer retention, larger records, more copies, other segments. A
 bound in bytes follows its setting in both directions: it is there so that the disk does not fill.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 PARTITIONS: Final = "partitions"
-"""The name under which a difference tells the number of partitions, which is no setting."""
+"""The name of the number of partitions in a difference, since it is no setting of Kafka."""
 
 _UNBOUNDED: Final = -1
 
@@ -33,9 +33,9 @@ class Difference:
     Attributes:
         topic: the topic's name.
         setting: Kafka's name of the setting, or `PARTITIONS`.
-        actual: its value now.
-        required: what it must be, in words.
-        value: the value that puts it right; None: no change of the setting can.
+        actual: the present value.
+        required: the required value, in words.
+        value: the value that corrects it; None if no change of the setting can.
     """
 
     topic: str
@@ -51,17 +51,17 @@ class Difference:
 def differences(
     spec: TopicSpec, settings: Settings, actual: Mapping[str, str], replicas: int
 ) -> list[Difference]:
-    """The settings of a topic that must be changed.
+    """Return the settings of a topic that must be changed.
 
     Args:
         spec: the topic as this product needs it.
-        settings: of this deployment.
-        actual: the settings that the topic has now, those that it takes from the broker included.
-            A setting that is left out is not judged.
-        replicas: how many copies its partitions have.
+        settings: the settings of this deployment.
+        actual: the present settings of the topic, with those that it has from the broker. A
+            setting that is left out is not checked.
+        replicas: the number of copies of its partitions.
     """
     required = spec.configs(settings)
-    # a topic takes no record that must be on more brokers than it has copies
+    # a topic accepts no record that must be on more brokers than it has copies
     in_sync = min(int(required["min.insync.replicas"]), _min_in_sync(replicas))
     required["min.insync.replicas"] = str(in_sync)
     rules = _RULES | {"min.insync.replicas": _Rule(_between(in_sync, replicas), "{}")}
@@ -76,7 +76,7 @@ def differences(
 
 
 def partitions_differ(spec: TopicSpec, settings: Settings, count: int) -> Difference | None:
-    """The difference in the number of partitions, if there is one; no setting puts it right."""
+    """Return the difference in the number of partitions, if any; no setting corrects it."""
     required = spec.partitions(settings)
     if count == required:
         return None
@@ -86,7 +86,7 @@ def partitions_differ(spec: TopicSpec, settings: Settings, count: int) -> Differ
 def remarks(
     spec: TopicSpec, settings: Settings, actual: Mapping[str, str], replicas: int
 ) -> list[str]:
-    """What is left as it is, and should be known: one line each."""
+    """Return a line for each difference that is harmless but that an operator should know."""
     lines = []
     if replicas < settings.replication:
         lines.append(
@@ -114,11 +114,11 @@ def _min_in_sync(replicas: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Which values of a setting do where another one is required.
+    """The values of a setting that are allowed besides the required one.
 
     Attributes:
-        allows: takes the actual value and the required value.
-        words: says what the value must be; `{}` stands for the value required.
+        allows: returns True if the first value, the actual one, does instead of the required one.
+        words: the required value in words; `{}` stands for the value itself.
     """
 
     allows: Callable[[str, str], bool]
@@ -149,7 +149,7 @@ def _same_policies(actual: str, required: str) -> bool:
 
 
 def _dated_by_the_broker(actual: str, required: str) -> bool:
-    # where the client's time does, the broker's does too: nothing is judged by it
+    # where the client's time is allowed, the broker's is too: nothing depends on it
     return required == "CreateTime" or actual == required
 
 
@@ -165,4 +165,4 @@ _RULES: Final[dict[str, _Rule]] = {
 }
 
 CHECKED_SETTINGS: Final = (*_RULES, "min.insync.replicas")
-"""Kafka's names of the settings that are judged."""
+"""Kafka's names of the settings that are checked."""

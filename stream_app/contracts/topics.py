@@ -1,7 +1,7 @@
-"""Every topic: name, key, partitions, clean-up, size.
+"""The topics of this product, with the name, key, partitions, clean-up and size of each.
 
-Co-partitioned topics have one partition count (setting PARTITIONS), so that all facts of
-one store and its report requests are owned by one worker.
+Co-partitioned topics have the same number of partitions (setting PARTITIONS), so that one worker
+owns all facts of a store and its report requests.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 APP_ID: Final = prefixed("store-uptime")
-"""Consumer group of the workers, and prefix of the table changelogs."""
+"""The consumer group of the workers, and the prefix of the names of table changelogs."""
 
 WEBHOOKS_GROUP: Final = f"{APP_ID}-webhooks"
-"""Consumer group of the API processes that deliver webhooks."""
+"""The consumer group of the API processes that deliver webhooks."""
 
 MAX_RECORD_BYTES: Final = 1_000_000
-"""Largest record that a client may send."""
+"""The largest record that a client may send, in bytes."""
 
 MAX_STATE_BYTES: Final = 8_000_000
-"""Largest record of a table changelog or of a dead letter (which wraps a whole record)."""
+"""The largest record of a changelog or of a dead letter, in bytes.
+A dead letter contains a whole record."""
 
 _HOUR_MS: Final = 3600 * 1000
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _FOREVER_MS: Final = -1
 _TOMBSTONES_KEPT: Final = {"delete.retention.ms": str(100 * 365 * 24 * 3600 * 1000)}
-"""A record without a value takes hours or a zone back: without it an older one, which a worker
-forwarded under another key, would count again."""
+"""Tombstones of hours and timezones stay for a hundred years: without one, an older record, which
+a worker forwarded under another key, would count again."""
 
 _STORE_OR_FORWARDED: Final = (
     "store id; of a record that a worker forwarded: store id, @, the partition that it came on"
@@ -48,14 +49,14 @@ class TopicSpec:
 
     Attributes:
         name: the topic's full name in Kafka.
-        key: what the record key is, in words.
-        value: what the record value is, in words.
-        copartitioned: True takes PARTITIONS partitions, False one partition.
+        key: the record key, in words.
+        value: the record value, in words.
+        copartitioned: True for PARTITIONS partitions, False for one partition.
         cleanup: Kafka's cleanup.policy.
-        retention_ms: how long records are kept where the policy deletes; -1 for ever.
-        retention_setting: name of the Settings field (µs) that overrides retention_ms.
-        max_mb_setting: name of the Settings field that bounds its size, in MB; None: no bound.
-        max_message_bytes: the largest record.
+        retention_ms: the retention of records if the policy deletes, in milliseconds; -1: for ever.
+        retention_setting: the name of the Settings field (µs) that overrides retention_ms.
+        max_mb_setting: the name of the Settings field that bounds its size, in MB; None: no bound.
+        max_message_bytes: the largest record, in bytes.
         config: further topic settings.
     """
 
@@ -71,23 +72,23 @@ class TopicSpec:
     config: Mapping[str, str] = field(default_factory=dict)
 
     def partitions(self, settings: Settings) -> int:
-        """Number of partitions under these settings."""
+        """Return the number of partitions under these settings."""
         return settings.partitions if self.copartitioned else 1
 
     def retention(self, settings: Settings) -> int:
-        """Milliseconds for which records are kept where the policy deletes; -1 for ever."""
+        """Return the retention of records if the policy deletes, in milliseconds; -1: for ever."""
         if self.retention_setting is None:
             return self.retention_ms
         return int(getattr(settings, self.retention_setting)) // 1000
 
     def max_bytes(self, settings: Settings) -> int:
-        """Bytes beyond which the oldest records of a partition go; -1: there is no bound."""
+        """Return the bytes beyond which a partition's oldest records are deleted; -1: no bound."""
         if self.max_mb_setting is None:
             return -1
         return int(getattr(settings, self.max_mb_setting)) * 1_000_000
 
     def configs(self, settings: Settings) -> dict[str, str]:
-        """Kafka's topic configuration under these settings."""
+        """Return Kafka's topic configuration under these settings."""
         retention_ms = str(self.retention(settings))
         configs = {
             "cleanup.policy": self.cleanup,
@@ -102,10 +103,10 @@ class TopicSpec:
         }
         if "delete" in self.cleanup:
             configs["retention.ms"] = retention_ms
-            # nothing goes before its time, unread perhaps, because there is much of it
+            # no record is deleted before its time, perhaps unread, because there are many
             configs["retention.bytes"] = str(self.max_bytes(settings))
         if self.cleanup == "compact,delete":
-            # the first final status of a report is the one that counts: keep all until they expire
+            # the first final status of a report counts: all are stored until they expire
             configs["min.compaction.lag.ms"] = retention_ms
         return configs
 
@@ -119,14 +120,14 @@ STORE_STATUS: Final = TopicSpec(
 STORE_BUSINESS_HOURS: Final = TopicSpec(
     name=prefixed("store-business-hours"),
     key=_STORE_OR_FORWARDED,
-    value="all rows of a store; no value: they are taken back",
+    value="all business hours of a store; no value: they are removed",
     cleanup="compact",
     config=_TOMBSTONES_KEPT,
 )
 STORE_TIMEZONES: Final = TopicSpec(
     name=prefixed("store-timezones"),
     key=_STORE_OR_FORWARDED,
-    value="the zone of a store; no value: it is taken back",
+    value="the timezone of a store; no value: it is removed",
     cleanup="compact",
     config=_TOMBSTONES_KEPT,
 )
@@ -147,64 +148,64 @@ REPORT_RESULTS: Final = TopicSpec(
 WEBHOOKS: Final = TopicSpec(
     name=prefixed("webhooks"),
     key="report id",
-    value="who is told when a report is complete or failed",
+    value="the URL that gets a POST when a report is complete or failed",
     retention_setting="report_retention",
 )
 STORE_QUERIES: Final = TopicSpec(
     name=prefixed("store-queries"),
     key="store id",
-    value="a request whose answer nobody fetches later",
+    value="a query: a request whose result nobody fetches later",
     retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 QUERY_RESULTS: Final = TopicSpec(
     name=prefixed("query-results"),
     key="report id",
-    value="status changes and the answer",
+    value="status changes and the result",
     retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 LATEST_POLLS: Final = TopicSpec(
     name=prefixed("latest-polls"),
     key="store id",
-    value="the newest poll of a store; no value: it has none any more",
+    value="the newest poll of a store; no value: the store has no poll any more",
     cleanup="compact",
 )
 STORES: Final = TopicSpec(
     name=prefixed("stores"),
     key="store id",
-    value="a store that exists; no value: it does not any more",
+    value="a store that exists; no value: the store does not exist any more",
     cleanup="compact",
 )
 WATERMARKS: Final = TopicSpec(
     name=prefixed("watermarks"),
     key="topic/partition",
-    value="how far a source partition is applied, and its newest poll",
+    value="the applied offset of a source partition and its newest poll, or a restore",
     copartitioned=False,
     retention_ms=_HOUR_MS,
     config={"segment.ms": "600000"},
 )
 DEAD_LETTERS: Final = TopicSpec(
     name=prefixed("dead-letters"),
-    key="where the original stood",
+    key="the source of the original",
     value="source, reason and the original bytes",
     copartitioned=False,
     retention_ms=30 * 24 * 3600 * 1000,
-    # anybody who may send can fill it, and a full disk is worse than a lost letter
+    # every client that may send can fill it, and a full disk is worse than a lost dead letter
     max_mb_setting="dead_letters_mb",
     max_message_bytes=MAX_STATE_BYTES,
-    # whole segments go: without this the bound could be exceeded by a gigabyte
+    # Kafka deletes whole segments: without this, a topic could exceed the bound by a gigabyte
     config={"segment.bytes": "67108864"},
 )
 
 
 def results_of(requests: str) -> TopicSpec:
-    """Where what a request topic asks for is answered."""
+    """Return the topic with the results of the requests of a topic."""
     return QUERY_RESULTS if requests == STORE_QUERIES.name else REPORT_RESULTS
 
 
 def changelog(table: str) -> TopicSpec:
-    """The changelog topic of a worker's table, named as Faust names it."""
+    """Return the changelog topic of a worker's table, named as Faust names it."""
     return TopicSpec(
         name=f"{APP_ID}-{table}-changelog",
         key="table key",
@@ -216,16 +217,16 @@ def changelog(table: str) -> TopicSpec:
 
 
 FACTS_TABLE: Final = "facts"
-"""The one table of the workers: all that is known of a store, under keys that begin with its id."""
+"""The one table of the workers: all facts of a store, under keys that begin with its id."""
 
 SOURCE_TOPICS: Final = (STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES)
-"""What a report is computed from: a report waits until these are applied."""
+"""The topics that a report is computed from: a report waits until their records are applied."""
 
 REQUEST_TOPICS: Final = (REPORT_REQUESTS, STORE_QUERIES)
-"""What a worker answers from its table."""
+"""The topics of requests that a worker answers from its table."""
 
 CONSUMED_TOPICS: Final = (*SOURCE_TOPICS, *REQUEST_TOPICS)
-"""What the workers' consumer group reads."""
+"""The topics that the workers' consumer group reads."""
 
 ALL_TOPICS: Final = (
     *CONSUMED_TOPICS,

@@ -1,8 +1,9 @@
 """The records of `watermarks`: the applied offset of each source partition.
 
 The owner of a partition writes its watermark when the offset advances, and as a heartbeat. Readers
-start at the end of the topic, so a partition without a recent record has no owner. No `from
-__future__ import annotations`: pydantic reads the models.
+start at the end of the topic, so a partition without a recent record has no owner. While a worker
+restores a partition, it writes the progress here too. No `from __future__ import annotations`:
+pydantic reads the models.
 """
 
 from dataclasses import dataclass
@@ -16,16 +17,16 @@ from stream_app.contracts.fields import Count, Microseconds, closed, own_object_
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Everything below `applied` of a source partition is in the tables.
+    """All records of a source partition below `applied` are in the tables.
 
     Attributes:
         topic: the source topic.
         partition: the partition of that topic.
         applied: the next offset to apply.
         newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
-        topic_id: Kafka's id of the source topic, since a topic that is deleted and made anew
-            begins at offset 0 again; None: written by an earlier version, or under a broker
-            without topic ids.
+        topic_id: Kafka's id of the source topic, since a topic that is deleted and created anew
+            begins at offset 0 again; None if an earlier version wrote the record, or if the
+            broker has no topic ids.
         stores: the number of stores of the partition; only in watermarks of `store-status`.
     """
 
@@ -39,8 +40,8 @@ class Watermark:
     def joined(self, other: "Watermark | None") -> "Watermark":
         """Merge two watermarks of a partition: the applied offset only advances.
 
-        The newest poll is that of the further one, since a store that is removed takes its polls
-        along; of two that are equally far the later poll.
+        The newest poll is that of the watermark with the higher applied offset, since the polls of
+        a removed store do not count any more. If both offsets are equal, it is the later poll.
 
         Args:
             other: the watermark known before; it does not count if it is of another topic id.
@@ -62,24 +63,24 @@ class Watermark:
 
 @closed
 class WatermarkRecord(TypedDict):
-    """Everything below `applied` of a source partition is in the tables of its owner."""
+    """All records of a source partition below `applied` are in the tables of its owner."""
 
     topic: str
-    """A source topic."""
+    """The source topic."""
     partition: Count
-    """One of its partitions."""
+    """The partition of the topic."""
     applied: Count
     """The first offset that is not applied yet."""
     newest_poll: Microseconds | None
-    """Of all stores of the partition, in microseconds since 1970."""
+    """The newest poll of all stores of the partition, in microseconds since 1970."""
     topic_id: NotRequired[str | None]
-    """Kafka's id of the source topic: one that was deleted and made anew has another."""
+    """Kafka's id of the source topic: a topic that is deleted and created anew has another id."""
     stores: NotRequired[Count]
-    """Of the partition; told with polls alone."""
+    """The number of stores of the partition; only in watermarks of `store-status`."""
 
 
 def watermark_key(watermark: Watermark) -> bytes:
-    """The key of the record: `topic/partition`."""
+    """Return the key of the record: `topic/partition`."""
     return f"{watermark.topic}/{watermark.partition}".encode()
 
 
@@ -101,26 +102,26 @@ def decode_watermark(value: bytes | None) -> Watermark:
     """Read a `watermarks` record about applied records.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the record is not a valid watermark.
     """
     return _watermark(own_object_of(value))
 
 
 def _watermark(content: dict[str, Any]) -> Watermark:
-    # earlier versions left it out where there was no poll
+    # earlier versions left the field out if there was no poll
     content.setdefault("newest_poll", None)
     return Watermark(**validate_own(WatermarkRecord, content, "a watermark"))
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreStatus:
-    """How far a worker is with reading a partition back, before it owns it.
+    """The progress of a worker that restores a partition before it owns it.
 
     Attributes:
         partition: the partition number.
-        done: changelog records that were read since the restore began.
-        to_do: changelog records that are still to read.
-        seconds_left: how long that may take at the pace so far; None: not known yet.
+        done: the number of changelog records that were read since the restore began.
+        to_do: the number of changelog records that are still to read.
+        seconds_left: the estimated time until the end, at the speed so far; None: not known yet.
     """
 
     partition: int
@@ -129,7 +130,7 @@ class RestoreStatus:
     seconds_left: int | None = None
 
     def describe(self) -> str:
-        """One line for people."""
+        """Describe the progress in one line for people."""
         if not self.done and not self.to_do:
             return f"partition {self.partition} is being claimed"
         left = "" if self.seconds_left is None else f", about {self.seconds_left} s left"
@@ -141,20 +142,20 @@ class RestoreStatus:
 
 @closed
 class RestoreStatusRecord(TypedDict):
-    """How far a worker is with reading a partition back, before it owns it."""
+    """The progress of a worker that restores a partition before it owns it."""
 
     restore: Count
     """The partition number."""
     done: Count
-    """Changelog records that were read."""
+    """The number of changelog records that were read."""
     to_do: Count
-    """Changelog records that are still to read."""
+    """The number of changelog records that are still to read."""
     seconds_left: Count | None
-    """How long the rest will take, as it looks now; null: nobody can say yet."""
+    """The estimated seconds until the end of the restore; null: not known yet."""
 
 
 def restore_key(status: RestoreStatus) -> bytes:
-    """The key of the record: `restore/partition`."""
+    """Return the key of the record: `restore/partition`."""
     return f"restore/{status.partition}".encode()
 
 
@@ -171,10 +172,10 @@ def encode_restore(status: RestoreStatus) -> bytes:
 
 
 def decode_progress(value: bytes | None) -> Watermark | RestoreStatus:
-    """Read a `watermarks` record of either kind.
+    """Read a `watermarks` record, which is a watermark or the progress of a restore.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the record is not valid.
     """
     content = own_object_of(value)
     if "restore" not in content:

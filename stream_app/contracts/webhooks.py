@@ -26,13 +26,13 @@ class Webhook:
 
 @closed
 class WebhookRecord(TypedDict):
-    """Who wants to be told of a report's end."""
+    """A URL that gets a POST when a report is complete or failed."""
 
     report_id: ReportId
     url: str
-    """Where the news is sent."""
+    """The URL that gets the POST."""
     requested_at: Instant
-    """When the report was asked for."""
+    """The time of the request for the report."""
 
 
 def encode_webhook(webhook: Webhook) -> bytes:
@@ -50,6 +50,6 @@ def decode_webhook(value: bytes | None) -> Webhook:
     """Read a `webhooks` record.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the record is not valid.
     """
     return Webhook(**parse_own_record(WebhookRecord, value))
