@@ -26,6 +26,7 @@ from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
 from api.kafka.shutdown import SHUTDOWN_SECONDS
 from api.metrics import ApiMetrics, ApiSources
 from api.public.status import PublicStatus
+from api.reports.comparison import ReportComparison
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
 from api.reports.view import ReportView
@@ -172,6 +173,7 @@ class Gateway:
             FleetService: self.fleet_service,
             IngestService: self.ingestion,
             Readiness: self.readiness,
+            ReportComparison: ReportComparison(self.report_service, self.bodies.budget),
             ReportService: self.report_service,
             ReportTrigger: ReportTrigger(self.report_service, self.store_service, self.webhooks),
             RequestBodies: self.bodies,

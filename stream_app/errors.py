@@ -12,6 +12,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── StoreNotFoundError           no input names the store               (HTTP 404)
 ├── ReportNotFoundError          nobody asked for it, or it expired     (HTTP 404)
 ├── ReportConflictError          a report is not as a request needs it  (HTTP 409)
+├── ReportContentLostError       a complete report has no content       (HTTP 500)
 ├── FatalError                   the process cannot go on               (the worker ends)
 │   ├── TableError               the local database fails
 │   └── TopicReplacedError       a topic was deleted and made anew
@@ -87,6 +88,10 @@ class ReportNotFoundError(StoreUptimeError):
 
 class ReportConflictError(StoreUptimeError):
     """A report is not in the state that a request needs."""
+
+
+class ReportContentLostError(StoreUptimeError):
+    """A complete report has no content any more: its result expired before its status did."""
 
 
 class FatalError(StoreUptimeError):

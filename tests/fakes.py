@@ -19,6 +19,7 @@ from api.kafka.notifier import Notifier
 from api.kafka.publisher import UNACKNOWLEDGED_BYTES, BoundedPublisher
 from api.metrics import ApiMetrics
 from api.public.status import PublicStatus
+from api.reports.comparison import ReportComparison
 from api.reports.service import QUERY_SECONDS, ReportService
 from api.reports.trigger import ReportTrigger
 from api.reports.view import ReportState, StoredRows
@@ -216,6 +217,7 @@ class FakeGateway:
             IngestService: self.ingestion,
             Readiness: self,
             ReportService: self,
+            ReportComparison: ReportComparison(reports, self.bodies.budget),
             ReportTrigger: ReportTrigger(reports, self.store_service, self.webhooks),
             RequestBodies: self.bodies,
             Settings: settings,

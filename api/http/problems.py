@@ -15,6 +15,7 @@ from stream_app.errors import (
     OverloadedReportsError,
     RecordError,
     ReportConflictError,
+    ReportContentLostError,
     ReportError,
     ReportNotFoundError,
     StoreNotFoundError,
@@ -102,6 +103,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem(HTTPStatus.NOT_FOUND, str(error))
     except ReportConflictError as error:
         return problem(HTTPStatus.CONFLICT, str(error))
+    except ReportContentLostError as error:
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
     except OverloadedReportsError as error:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=BUSY_SECONDS)
     except WorkersBehindError as error:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+MAX_CHANGES: Final = 1_000
+"""Changed rows in one answer; of further ones the answer has the number alone."""
+
 KEY_COLUMNS: Final = ("store_id", "date")
 
 _CAUSES: Final = {

@@ -7,11 +7,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.openapi.operation import JSON, Answer, Operation, problem, unavailable
+from api.reports.diff import MAX_CHANGES
 from api.reports.schemas import REPORT_ID, UNKNOWN_REPORT
 from stream_app.contracts.fields import Count, Instant, ReportId, StoreId, closed
-
-MAX_CHANGES: Final = 1_000
-"""Changed rows in one answer; of further ones the answer has the number alone."""
 
 # "is" is a word of the language: such a field needs this form
 

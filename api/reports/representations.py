@@ -16,7 +16,7 @@ from api.http.request_body import RequestBodies
 from api.http.services import service_of
 from api.reports.parquet import PARQUET_FACTOR, parquet
 from api.reports.rows import csv_chunks, json_chunks, rows_in_order
-from api.reports.service import ReportService
+from api.reports.service import ReportService, content_lost
 from stream_app.contracts.report_results import PROVENANCE
 from stream_app.domain.report import csv_text
 from stream_app.domain.report_spec import unknown_columns_of
@@ -70,12 +70,12 @@ async def report_answer(
         optional: columns besides the usual ones; JSON always has all of them.
 
     Raises:
-        ProblemError: the content of the report is gone.
+        ReportContentLostError: the content of the report is gone.
         OverloadedError: too many large answers are being written already.
     """
     document = state.document
     if document is None:
-        raise gone(state)
+        raise content_lost(state.report_id)
     media = best_of(request.headers.getall("Accept", []), MEDIA)
     if state.parts is not None:
         return await _fleet_answer(request, state, document, media, optional)
@@ -96,14 +96,6 @@ async def report_answer(
     return web.Response(body=body, content_type=PARQUET, headers=headers)
 
 
-def gone(state: ReportState) -> ProblemError:
-    """The error of a complete report whose content is gone."""
-    return ProblemError(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        f"report {state.report_id} is complete but its content is gone; trigger a new one",
-    )
-
-
 async def _fleet_answer(
     request: web.Request,
     state: ReportState,
@@ -113,7 +105,7 @@ async def _fleet_answer(
 ) -> web.StreamResponse:
     stored = service_of(request, ReportService).stored_rows(state.report_id)
     if not stored.parts:
-        raise gone(state)
+        raise content_lost(state.report_id)
     budget = service_of(request, RequestBodies).budget
     size = stored.held
     if media == PARQUET:

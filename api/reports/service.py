@@ -22,6 +22,7 @@ from stream_app.durations import format_duration
 from stream_app.errors import (
     BrokerUnavailableError,
     OverloadedReportsError,
+    ReportContentLostError,
     ReportError,
     ReportNotFoundError,
     WorkersBehindError,
@@ -227,3 +228,10 @@ class ReportService:
         await acknowledged_at(
             self._connection.send(topic, partition, key.encode(), value, at_once=True)
         )
+
+
+def content_lost(report_id: str) -> ReportContentLostError:
+    """The error of a complete report whose content is gone."""
+    return ReportContentLostError(
+        f"report {report_id} is complete but its content is gone; trigger a new one"
+    )

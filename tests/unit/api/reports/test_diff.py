@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reports import diff_routes as module
+from api.reports import comparison as module
 from api.reports.diff import differences
 from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.report_results import EXTRA_COLUMNS
