@@ -1,15 +1,9 @@
-"""Docstrings and public names use the words of docs/glossary.md, and none that hides its meaning.
-
-`python -m tests.unit.test_words` prints what is against the rules, by folder.
-`words_left.txt` lists the modules that are not reworded yet; `--write` takes out what is clean.
-"""
+"""Docstrings and public names use the words of docs/glossary.md, and none that is a riddle."""
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +15,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
-LEFT = Path(__file__).with_name("words_left.txt")
 FOLDERS = ("stream_app", "api", "producers", "benchmarks")
 
 NOT_IN_DOCSTRINGS = re.compile(
@@ -128,10 +121,6 @@ def offences_in(module: str) -> list[str]:
     return [*offences((ROOT / module).read_text(encoding="utf-8"))]
 
 
-def left() -> list[str]:
-    return LEFT.read_text(encoding="utf-8").split()
-
-
 def glossary() -> list[list[str]]:
     """The words of each table of the glossary, in its order."""
     tables = GLOSSARY.read_text(encoding="utf-8").split("\n## ")[1:]
@@ -140,15 +129,7 @@ def glossary() -> list[list[str]]:
 
 @pytest.mark.parametrize("module", modules())
 def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
-    offending = offences_in(module)
-    if module in left():
-        assert offending, f"{module} is clean: take it out of {LEFT.name}"
-    else:
-        assert offending == []
-
-
-def test_every_module_that_is_left_is_there() -> None:
-    assert set(left()) <= set(modules())
+    assert offences_in(module) == []
 
 
 @pytest.mark.parametrize(
@@ -197,17 +178,3 @@ def test_a_word_of_the_glossary_is_used(word: str) -> None:
     for form in word.split(", "):
         used = re.compile(rf"\b{form.replace(' ', '[ _]?')}", re.IGNORECASE)
         assert any(used.search(text) for text in texts), form
-
-
-if __name__ == "__main__":
-    by_module = {module: lines for module in modules() if (lines := offences_in(module))}
-    if "--write" in sys.argv:
-        LEFT.write_text("".join(f"{module}\n" for module in left() if module in by_module))
-    elif "--all" in sys.argv:
-        LEFT.write_text("".join(f"{module}\n" for module in by_module))
-    for module, lines in by_module.items():
-        sys.stdout.writelines(f"{module}:{line}\n" for line in lines)
-    folders = Counter({str(Path(module).parent): 0 for module in by_module})
-    for module, lines in by_module.items():
-        folders[str(Path(module).parent)] += len(lines)
-    sys.stdout.writelines(f"{count:5} {folder}\n" for folder, count in folders.most_common())
