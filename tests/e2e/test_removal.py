@@ -89,7 +89,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
             api = Api(session)
             for store in STORES:
                 await api.feed(store)
-            assert (await api.reports.rows()).keys() == set(STORES)
+            assert (await api.fleet_report()).keys() == set(STORES)
 
             for store in (GONE, ANEW):
                 status, answer = await api.call("DELETE", f"/stores/{store}")
@@ -105,7 +105,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
             await api.assert_gone(FORGOTTEN)
             await by_kafka(settings)
             # read your writes: nobody waits in between
-            reports = await api.reports.rows()
+            reports = await api.fleet_report()
             assert reports.keys() == {HOURLESS, *KEPT}
             await api.assert_gone(BY_KAFKA)
             status, hourless = await api.call("GET", f"/stores/{HOURLESS}")
@@ -118,7 +118,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
 
             body = {"status": "inactive", "timestamp_utc": "2024-03-10T11:59:00Z"}
             assert (await api.call("POST", f"/stores/{ANEW}/status", body))[0] == 202
-            before = await api.reports.rows()
+            before = await api.fleet_report()
             assert before.keys() == {ANEW, HOURLESS, *KEPT}
             assert before[ANEW]["polls_counted"] == 1
             assert before[ANEW]["timezone"] == "America/Chicago"
@@ -134,7 +134,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
     with running:
         async with aiohttp.ClientSession(address) as session:
             api = Api(session)
-            assert await api.reports.rows() == before
+            assert await api.fleet_report() == before
             for store in (GONE, FORGOTTEN, BY_KAFKA):
                 await api.assert_gone(store)
             _, listed = await api.call("GET", "/stores")

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
+    from stream_app.settings import Settings
     from stream_app.worker.facts.summary import PartitionSummary
 
 SETTINGS = settings_with()
@@ -169,7 +170,8 @@ class Worker:
         publisher: what it told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self._settings = settings
         self.facts = FakeFacts()
         self.publisher = RecordingPublisher()
         self.start()
@@ -191,7 +193,7 @@ class Worker:
             owned_partitions, CommitTracker(), gaps, _never_sought, self.failures
         )
         self.ingest = Ingest(
-            SETTINGS, events, owned_partitions, publisher, self.latest, WorkerMetrics()
+            self._settings, events, owned_partitions, publisher, self.latest, WorkerMetrics()
         )
 
     def read(self, records: Sequence[FakeRecord]) -> None:
@@ -587,8 +589,7 @@ def test_the_key_of_a_record_without_a_value_names_the_store(
 def test_a_removal_makes_room_for_another_store() -> None:
     other = store_in(OWN, 1)
     logs = Logs()
-    worker = Worker()
-    worker.ingest._settings = settings_with(max_stores=1)
+    worker = Worker(settings_with(max_stores=1))
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(1))])
     worker.owned_partitions.owned[OWN].stores.add(KEY)
     removal = logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))

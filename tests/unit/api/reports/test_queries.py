@@ -41,6 +41,9 @@ class FakeConnection:
     def require_connected(self) -> None:
         pass
 
+    async def bounded_wait(self, waiting: Any) -> Any:
+        return await waiting
+
     def send(self, topic: TopicSpec, *_: Any, at_once: bool) -> asyncio.Future[BatchMetadata]:
         assert at_once
         self.topics.append(topic.name)
@@ -110,8 +113,6 @@ async def test_an_overdue_query_fails_on_its_own_topic(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    harness.connection.trouble = None
-    harness.connection.in_time = lambda waiting: waiting  # type: ignore[attr-defined]
     harness.log.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
     await harness.service.start()
     await harness.connection.sent.wait()
