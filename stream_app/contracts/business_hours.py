@@ -23,8 +23,11 @@ from stream_app.errors import RecordError
 MAX_HOURS_ROWS: Final = 1_000
 """Rows of business hours that one store may have."""
 
+_CACHED_ROWS: Final = 65_536
+"""Rows whose checked form is cached: most stores share theirs with others."""
+
 _CACHED_STORES: Final = 16_384
-"""Sets of rows whose checked form is cached: most stores share theirs with others."""
+"""Sets of rows whose week is cached."""
 
 
 Day = Annotated[int, Field(ge=0, le=6)]
@@ -53,7 +56,7 @@ class BusinessHours:
     rows: tuple[Row, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", _normalized(tuple(self.rows)))
+        object.__setattr__(self, "rows", tuple(map(_checked, self.rows)))
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -80,10 +83,12 @@ class BusinessHours:
         return encode_rows(self.rows)
 
 
-@lru_cache(maxsize=_CACHED_STORES)
-def _normalized(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    _weekly(rows)
-    return tuple((day, start.strip(), end.strip()) for day, start, end in rows)
+@lru_cache(maxsize=_CACHED_ROWS)
+def _checked(row: Row) -> Row:
+    # each row stands for itself: rows that are right one by one are right together
+    WeeklyHours.from_rows((row,))
+    day, start, end = row
+    return day, start.strip(), end.strip()
 
 
 @lru_cache(maxsize=_CACHED_STORES)
