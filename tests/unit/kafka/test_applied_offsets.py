@@ -43,7 +43,7 @@ class FakeHighwaters:
         return {partition: self.offsets[partition] for partition in partitions}
 
 
-class Desk:
+class Harness:
     """A `AppliedOffsets` that hears what a test says, on a clock that a test moves."""
 
     def __init__(self) -> None:
@@ -82,187 +82,189 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    return Desk()
+async def harness() -> Harness:
+    return Harness()
 
 
-async def test_nothing_to_wait_for_asks_once(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 1] = 6
-    desk.hear(POLLS, 1, 6)
+async def test_nothing_to_wait_for_asks_once(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 1] = 6
+    harness.hear(POLLS, 1, 6)
 
-    reached = await desk.progress.catch_up()
+    reached = await harness.progress.catch_up()
 
-    assert desk.highwaters.asked == 1
-    assert reached == desk.highwaters.offsets
-
-
-async def test_watermarks_of_no_source_partition_are_not_kept(desk: Desk) -> None:
-    desk.hear("no-such-topic", 0, 5, newest=9)
-    desk.hear(POLLS, PARTITIONS, 5, newest=9)
-    assert desk.progress.newest_poll() is None
+    assert harness.highwaters.asked == 1
+    assert reached == harness.highwaters.offsets
 
 
-async def test_it_waits_for_every_partition(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 1] = 5
-    desk.highwaters.offsets[ZONES, 3] = 2
-    task = await desk.waiting()
+async def test_watermarks_of_no_source_partition_are_not_kept(harness: Harness) -> None:
+    harness.hear("no-such-topic", 0, 5, newest=9)
+    harness.hear(POLLS, PARTITIONS, 5, newest=9)
+    assert harness.progress.newest_poll() is None
+
+
+async def test_it_waits_for_every_partition(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 1] = 5
+    harness.highwaters.offsets[ZONES, 3] = 2
+    task = await harness.waiting()
 
     for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 0)):
-        desk.hear(topic, number, applied)
+        harness.hear(topic, number, applied)
         await settle()
         assert not task.done()
-    desk.hear(POLLS, 1, 5)
+    harness.hear(POLLS, 1, 5)
     await settle()
 
     assert task.done()
 
 
-async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(desk: Desk) -> None:
+async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(harness: Harness) -> None:
     for topic, number in ALL[:-1]:
-        desk.hear(topic, number, 0)
-    task = await desk.waiting()
+        harness.hear(topic, number, 0)
+    task = await harness.waiting()
     assert not task.done()
 
-    desk.hear(*ALL[-1], 0)
+    harness.hear(*ALL[-1], 0)
     await settle()
 
     assert task.done()
 
 
-async def test_what_was_passed_on_while_it_waited_is_waited_for_too(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 0] = 1
-    task = await desk.waiting()
+async def test_what_was_passed_on_while_it_waited_is_waited_for_too(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 0] = 1
+    task = await harness.waiting()
 
     # the record of partition 0 belongs to partition 2: it is there before it counts as applied
-    desk.highwaters.offsets[POLLS, 2] = 1
-    desk.hear(POLLS, 0, 1)
+    harness.highwaters.offsets[POLLS, 2] = 1
+    harness.hear(POLLS, 0, 1)
     await settle()
-    assert desk.highwaters.asked == 2
+    assert harness.highwaters.asked == 2
     assert not task.done()
-    desk.hear(POLLS, 2, 1)
+    harness.hear(POLLS, 2, 1)
     await settle()
 
     assert (await task)[POLLS, 2] == 1
-    assert desk.highwaters.asked == 2
+    assert harness.highwaters.asked == 2
 
 
-async def test_what_is_applied_while_it_asks_counts_as_waiting(desk: Desk) -> None:
+async def test_what_is_applied_while_it_asks_counts_as_waiting(harness: Harness) -> None:
     # so that the second round looks for what it may have passed on
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 0] = 1
-    task = asyncio.create_task(desk.progress.catch_up())
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 0] = 1
+    task = asyncio.create_task(harness.progress.catch_up())
     await asyncio.sleep(0)
-    desk.hear(POLLS, 0, 1)
+    harness.hear(POLLS, 0, 1)
     await settle()
 
     assert task.done()
-    assert desk.highwaters.asked == 2
+    assert harness.highwaters.asked == 2
 
 
-async def test_many_wait_at_once(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 0] = 1
-    tasks = [await desk.waiting() for _ in range(5)]
+async def test_many_wait_at_once(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 0] = 1
+    tasks = [await harness.waiting() for _ in range(5)]
 
-    desk.hear(POLLS, 0, 1)
+    harness.hear(POLLS, 0, 1)
     await settle()
 
     assert all(task.done() for task in tasks)
 
 
-async def test_one_that_gives_up_leaves_the_others_waiting(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 0] = 1
-    one, other = [await desk.waiting() for _ in range(2)]
+async def test_one_that_gives_up_leaves_the_others_waiting(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 0] = 1
+    one, other = [await harness.waiting() for _ in range(2)]
 
     one.cancel()
     await settle()
-    desk.hear(POLLS, 0, 1)
+    harness.hear(POLLS, 0, 1)
     await settle()
 
     assert one.cancelled()
     assert other.done()
-    assert desk.progress._waiters == 0
+    assert harness.progress._waiters == 0
 
 
-async def test_a_broker_that_does_not_answer_is_said(desk: Desk) -> None:
-    desk.highwaters.error = BrokerUnavailableError("gone")
+async def test_a_broker_that_does_not_answer_is_said(harness: Harness) -> None:
+    harness.highwaters.error = BrokerUnavailableError("gone")
 
     with pytest.raises(BrokerUnavailableError):
-        await desk.progress.catch_up()
+        await harness.progress.catch_up()
 
 
-async def test_an_older_watermark_takes_nothing_back(desk: Desk) -> None:
-    desk.hear_all()
-    desk.highwaters.offsets[POLLS, 0] = 5
-    desk.hear(POLLS, 0, 5, 70)
-    desk.hear(POLLS, 0, 3, None)
+async def test_an_older_watermark_takes_nothing_back(harness: Harness) -> None:
+    harness.hear_all()
+    harness.highwaters.offsets[POLLS, 0] = 5
+    harness.hear(POLLS, 0, 5, 70)
+    harness.hear(POLLS, 0, 3, None)
 
-    await desk.progress.catch_up()
+    await harness.progress.catch_up()
 
-    assert desk.highwaters.asked == 1
-    assert desk.progress.newest_poll() == 70
+    assert harness.highwaters.asked == 1
+    assert harness.progress.newest_poll() == 70
 
 
 # -- owners
 
 
-async def test_a_partition_never_heard_of_has_no_owner(desk: Desk) -> None:
-    assert desk.progress.unowned() == ALL
-    desk.look()
-    assert desk.progress.unowned() == ALL
+async def test_a_partition_never_heard_of_has_no_owner(harness: Harness) -> None:
+    assert harness.progress.unowned() == ALL
+    harness.look()
+    assert harness.progress.unowned() == ALL
 
 
-async def test_a_partition_that_falls_silent_loses_its_owner(desk: Desk) -> None:
-    desk.hear_all()
-    desk.look(OWNER_TIMEOUT_SECONDS)
-    assert desk.progress.unowned() == []
+async def test_a_partition_that_falls_silent_loses_its_owner(harness: Harness) -> None:
+    harness.hear_all()
+    harness.look(OWNER_TIMEOUT_SECONDS)
+    assert harness.progress.unowned() == []
 
-    desk.hear(ZONES, 2, 0)
-    desk.look(0.1)
+    harness.hear(ZONES, 2, 0)
+    harness.look(0.1)
 
-    assert desk.progress.unowned() == [p for p in ALL if p != (ZONES, 2)]
-
-
-async def test_an_older_watermark_is_a_sign_of_life(desk: Desk) -> None:
-    desk.hear_all()
-    desk.hear(POLLS, 0, 9)
-    desk.now += OWNER_TIMEOUT_SECONDS + 1
-    desk.hear(POLLS, 0, 3)
-    desk.look()
-
-    assert (POLLS, 0) not in desk.progress.unowned()
+    assert harness.progress.unowned() == [p for p in ALL if p != (ZONES, 2)]
 
 
-async def test_what_this_process_has_yet_to_read_may_be_a_sign_of_life(desk: Desk) -> None:
+async def test_an_older_watermark_is_a_sign_of_life(harness: Harness) -> None:
+    harness.hear_all()
+    harness.hear(POLLS, 0, 9)
+    harness.now += OWNER_TIMEOUT_SECONDS + 1
+    harness.hear(POLLS, 0, 3)
+    harness.look()
+
+    assert (POLLS, 0) not in harness.progress.unowned()
+
+
+async def test_what_this_process_has_yet_to_read_may_be_a_sign_of_life(harness: Harness) -> None:
     """An API that stood still for a while must not take all workers for gone."""
-    desk.hear_all()
-    desk.look()
-    desk.now += OWNER_TIMEOUT_SECONDS * 10
+    harness.hear_all()
+    harness.look()
+    harness.now += OWNER_TIMEOUT_SECONDS * 10
 
-    assert desk.progress.unowned() == []
+    assert harness.progress.unowned() == []
 
 
-async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(desk: Desk) -> None:
-    desk.hear_all()
-    desk.look()
-    assert desk.progress.why_unowned() is None
+async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(
+    harness: Harness,
+) -> None:
+    harness.hear_all()
+    harness.look()
+    assert harness.progress.why_unowned() is None
 
-    desk.look(OWNER_TIMEOUT_SECONDS + 0.1)
-    told = desk.progress.why_unowned()
+    harness.look(OWNER_TIMEOUT_SECONDS + 0.1)
+    told = harness.progress.why_unowned()
     assert told is not None
     assert told.startswith("no worker owns partitions 0, 1, 2, 3 now: ")
 
     for topic in (POLLS, HOURS, ZONES):
         for number in (0, 1, 3):
-            desk.hear(topic, number, 0)
+            harness.hear(topic, number, 0)
     status = RestoreStatus(2, 1200, 33_800, 7)
-    desk.progress._on_record(SimpleNamespace(value=encode_restore(status)))
-    desk.look()
-    assert desk.progress.why_unowned() == (
+    harness.progress._on_record(SimpleNamespace(value=encode_restore(status)))
+    harness.look()
+    assert harness.progress.why_unowned() == (
         "no worker owns partition 2 now: partition 2 is being restored: 1,200 of 35,000 "
         "changelog records read, about 7 s left"
     )
@@ -270,10 +272,10 @@ async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(
     # a restore that nobody has told of lately is nobody's
     for topic in (POLLS, HOURS, ZONES):
         for number in (0, 1, 3):
-            desk.now += 0.2
-            desk.hear(topic, number, 0)
-    desk.look()
-    assert "being restored" not in str(desk.progress.why_unowned())
+            harness.now += 0.2
+            harness.hear(topic, number, 0)
+    harness.look()
+    assert "being restored" not in str(harness.progress.why_unowned())
 
 
 @pytest.mark.parametrize(
@@ -285,118 +287,118 @@ async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(
         b'{"restore": true, "done": 1, "to_do": 0}',
     ],
 )
-async def test_a_stray_restore_status_is_refused(desk: Desk, value: bytes) -> None:
+async def test_a_stray_restore_status_is_refused(harness: Harness, value: bytes) -> None:
     with pytest.raises(RecordError):
-        desk.progress._on_record(SimpleNamespace(value=value))
+        harness.progress._on_record(SimpleNamespace(value=value))
 
 
-async def test_a_restore_of_a_partition_that_is_none_is_not_kept(desk: Desk) -> None:
-    desk.progress._on_record(SimpleNamespace(value=encode_restore(RestoreStatus(99, 1, 1))))
+async def test_a_restore_of_a_partition_that_is_none_is_not_kept(harness: Harness) -> None:
+    harness.progress._on_record(SimpleNamespace(value=encode_restore(RestoreStatus(99, 1, 1))))
 
-    assert desk.progress._restores == {}
+    assert harness.progress._restores == {}
 
 
 # -- the newest poll
 
 
-async def test_the_newest_poll_is_that_of_all_partitions(desk: Desk) -> None:
-    assert desk.progress.newest_poll() is None
-    desk.hear_all()
-    assert desk.progress.newest_poll() is None
+async def test_the_newest_poll_is_that_of_all_partitions(harness: Harness) -> None:
+    assert harness.progress.newest_poll() is None
+    harness.hear_all()
+    assert harness.progress.newest_poll() is None
 
     for number, newest in enumerate((40, None, 90, 70)):
-        desk.hear(POLLS, number, 1, newest)
+        harness.hear(POLLS, number, 1, newest)
 
-    assert desk.progress.newest_poll() == 90
+    assert harness.progress.newest_poll() == 90
 
 
-async def test_only_the_polls_topic_tells_of_polls(desk: Desk) -> None:
-    desk.hear(POLLS, 0, 1, 5)
-    desk.hear(ZONES, 0, 1, 99)
+async def test_only_the_polls_topic_tells_of_polls(harness: Harness) -> None:
+    harness.hear(POLLS, 0, 1, 5)
+    harness.hear(ZONES, 0, 1, 99)
 
-    assert desk.progress.newest_poll() == 5
+    assert harness.progress.newest_poll() == 5
 
 
 # -- a topic that was deleted and made anew
 
 
-async def test_a_watermark_of_the_topic_before_counts_no_more(desk: Desk) -> None:
-    desk.progress.set_topic_id(POLLS, "first")
-    desk.hear_all()
-    desk.hear(POLLS, 0, 5, 70, "first")
-    desk.highwaters.offsets[POLLS, 0] = 5
-    await desk.progress.catch_up()
+async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) -> None:
+    harness.progress.set_topic_id(POLLS, "first")
+    harness.hear_all()
+    harness.hear(POLLS, 0, 5, 70, "first")
+    harness.highwaters.offsets[POLLS, 0] = 5
+    await harness.progress.catch_up()
 
-    desk.progress.set_topic_id(POLLS, "second")
+    harness.progress.set_topic_id(POLLS, "second")
     # whoever reads the topic that is gone is nobody's owner, however often it is heard
-    desk.hear(POLLS, 0, 5, 70, "first")
-    task = await desk.waiting()
+    harness.hear(POLLS, 0, 5, 70, "first")
+    task = await harness.waiting()
 
-    assert desk.progress.unowned() == [(POLLS, number) for number in range(PARTITIONS)]
-    assert desk.progress.newest_poll() is None
+    assert harness.progress.unowned() == [(POLLS, number) for number in range(PARTITIONS)]
+    assert harness.progress.newest_poll() is None
     assert not task.done()
 
     for number in range(PARTITIONS):
-        desk.hear(POLLS, number, desk.highwaters.offsets[POLLS, number], 80, "second")
+        harness.hear(POLLS, number, harness.highwaters.offsets[POLLS, number], 80, "second")
     await settle()
     assert task.done()
-    assert desk.progress.unowned() == []
-    assert desk.progress.newest_poll() == 80
+    assert harness.progress.unowned() == []
+    assert harness.progress.newest_poll() == 80
 
 
-async def test_watermarks_of_other_topics_stay(desk: Desk) -> None:
+async def test_watermarks_of_other_topics_stay(harness: Harness) -> None:
     for topic in (POLLS, ZONES):
-        desk.progress.set_topic_id(topic, "first")
-        desk.hear(topic, 0, 5, None, "first")
+        harness.progress.set_topic_id(topic, "first")
+        harness.hear(topic, 0, 5, None, "first")
 
-    desk.progress.set_topic_id(POLLS, "second")
+    harness.progress.set_topic_id(POLLS, "second")
 
-    desk.look()
-    assert (ZONES, 0) not in desk.progress.unowned()
-
-
-async def test_a_watermark_of_a_topic_not_heard_of_yet_does_not_count(desk: Desk) -> None:
-    desk.progress.set_topic_id(POLLS, "first")
-    desk.hear(POLLS, 0, 5, 70, "second")
-    assert desk.progress.newest_poll() is None
+    harness.look()
+    assert (ZONES, 0) not in harness.progress.unowned()
 
 
-async def test_one_without_an_id_counts_until_one_with_an_id_comes(desk: Desk) -> None:
+async def test_a_watermark_of_a_topic_not_heard_of_yet_does_not_count(harness: Harness) -> None:
+    harness.progress.set_topic_id(POLLS, "first")
+    harness.hear(POLLS, 0, 5, 70, "second")
+    assert harness.progress.newest_poll() is None
+
+
+async def test_one_without_an_id_counts_until_one_with_an_id_comes(harness: Harness) -> None:
     """An earlier version wrote it; an earlier version of the worker may still run."""
-    desk.hear_all()
-    desk.hear(POLLS, 0, 9)
-    desk.progress.set_topic_id(POLLS, "first")
-    desk.highwaters.offsets[POLLS, 0] = 9
-    assert (await desk.progress.catch_up())[POLLS, 0] == 9
-    assert desk.highwaters.asked == 1
+    harness.hear_all()
+    harness.hear(POLLS, 0, 9)
+    harness.progress.set_topic_id(POLLS, "first")
+    harness.highwaters.offsets[POLLS, 0] = 9
+    assert (await harness.progress.catch_up())[POLLS, 0] == 9
+    assert harness.highwaters.asked == 1
 
-    desk.hear(POLLS, 0, 3, None, "first")
-    task = await desk.waiting()
+    harness.hear(POLLS, 0, 3, None, "first")
+    task = await harness.waiting()
 
     assert not task.done()
-    desk.hear(POLLS, 0, 9)
+    harness.hear(POLLS, 0, 9)
     await settle()
     assert task.done()
 
 
-async def test_one_without_an_id_is_of_the_topic_that_was_there(desk: Desk) -> None:
-    desk.progress.set_topic_id(POLLS, "first")
-    desk.hear_all()
-    desk.progress.set_topic_id(POLLS, "second")
-    desk.look()
-    assert (POLLS, 0) in desk.progress.unowned()
-    assert (ZONES, 0) not in desk.progress.unowned()
+async def test_one_without_an_id_is_of_the_topic_that_was_there(harness: Harness) -> None:
+    harness.progress.set_topic_id(POLLS, "first")
+    harness.hear_all()
+    harness.progress.set_topic_id(POLLS, "second")
+    harness.look()
+    assert (POLLS, 0) in harness.progress.unowned()
+    assert (ZONES, 0) not in harness.progress.unowned()
 
 
-async def test_what_reaches_beyond_the_end_of_its_topic_does_not_count(desk: Desk) -> None:
+async def test_what_reaches_beyond_the_end_of_its_topic_does_not_count(harness: Harness) -> None:
     """The topic was made anew a moment ago: its id is not known yet, or not told at all."""
-    desk.hear_all()
-    desk.hear(POLLS, 0, 1000, 70)
-    desk.highwaters.offsets[POLLS, 0] = 1
-    task = await desk.waiting()
+    harness.hear_all()
+    harness.hear(POLLS, 0, 1000, 70)
+    harness.highwaters.offsets[POLLS, 0] = 1
+    task = await harness.waiting()
 
     assert not task.done()
-    assert desk.progress.newest_poll() is None
-    desk.hear(POLLS, 0, 1)
+    assert harness.progress.newest_poll() is None
+    harness.hear(POLLS, 0, 1)
     await settle()
     assert task.done()

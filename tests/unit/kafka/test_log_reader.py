@@ -71,7 +71,7 @@ class Client:
         self.refreshed += 1
 
 
-class Desk:
+class Harness:
     """A reader over such a client."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +81,10 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    desk = Desk(monkeypatch)
-    await desk.reader.start()
-    return desk
+async def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    harness = Harness(monkeypatch)
+    await harness.reader.start()
+    return harness
 
 
 def fetched(
@@ -93,14 +93,16 @@ def fetched(
     return [code, high_watermark, last_stable, 0, [], data]
 
 
-async def test_the_leader_is_asked_for_committed_records_from_an_offset_on(desk: Desk) -> None:
-    desk.client.answer = fetched(b"")
+async def test_the_leader_is_asked_for_committed_records_from_an_offset_on(
+    harness: Harness,
+) -> None:
+    harness.client.answer = fetched(b"")
 
-    await desk.reader.fetch(TOPIC, 3, 7)
-    await desk.reader.fetch(TOPIC, 3, 7, max_bytes=1)
+    await harness.reader.fetch(TOPIC, 3, 7)
+    await harness.reader.fetch(TOPIC, 3, 7, max_bytes=1)
 
-    assert desk.client.topics == [TOPIC]
-    for (node, request), size in zip(desk.client.asked, (FETCH_BYTES, 1), strict=True):
+    assert harness.client.topics == [TOPIC]
+    for (node, request), size in zip(harness.client.asked, (FETCH_BYTES, 1), strict=True):
         assert node == 2
         assert isinstance(request, FetchRequest)
         assert request._topics == [(TOPIC, [(3, 7, size)])]
@@ -108,12 +110,14 @@ async def test_the_leader_is_asked_for_committed_records_from_an_offset_on(desk:
         assert request._max_wait_ms == 0, "the answer comes at once"
 
 
-async def test_the_answer_is_all_batches_also_below_the_offset_and_the_end(desk: Desk) -> None:
-    desk.client.answer = fetched(
+async def test_the_answer_is_all_batches_also_below_the_offset_and_the_end(
+    harness: Harness,
+) -> None:
+    harness.client.answer = fetched(
         batch_of([b"a", b"b", b"c"], base=5) + batch_of([b"d"], "zstd", base=9)
     )
 
-    answer = await desk.reader.fetch(TOPIC, 3, 7)
+    answer = await harness.reader.fetch(TOPIC, 3, 7)
 
     assert [(b.base_offset, b.next_offset) for b in answer.batches] == [(5, 8), (9, 10)]
     assert [r.value for b in answer.batches for r in b.records] == [b"a", b"b", b"c", b"d"]
@@ -122,34 +126,34 @@ async def test_the_answer_is_all_batches_also_below_the_offset_and_the_end(desk:
 
 @pytest.mark.parametrize("last_stable", [None, -1])
 async def test_a_broker_that_knows_no_stable_offset_tells_the_high_watermark(
-    desk: Desk, last_stable: int | None
+    harness: Harness, last_stable: int | None
 ) -> None:
-    desk.client.answer = fetched(None, last_stable=last_stable)
+    harness.client.answer = fetched(None, last_stable=last_stable)
 
-    answer = await desk.reader.fetch(TOPIC, 3, 7)
+    answer = await harness.reader.fetch(TOPIC, 3, 7)
 
     assert (answer.batches, answer.end) == ([], 20)
 
 
-async def test_a_batch_that_cannot_be_read_is_a_range_with_a_reason(desk: Desk) -> None:
+async def test_a_batch_that_cannot_be_read_is_a_range_with_a_reason(harness: Harness) -> None:
     damaged = bytearray(batch_of([b"a", b"b"], base=5))
     damaged[-3] ^= 0x55
-    desk.client.answer = fetched(bytes(damaged) + batch_of([b"c"], base=7))
+    harness.client.answer = fetched(bytes(damaged) + batch_of([b"c"], base=7))
 
-    bad, good = (await desk.reader.fetch(TOPIC, 3, 5)).batches
+    bad, good = (await harness.reader.fetch(TOPIC, 3, 5)).batches
 
     assert (bad.base_offset, bad.next_offset, bad.records) == (5, 7, [])
     assert bad.error
     assert [record.value for record in good.records] == [b"c"]
 
 
-async def test_beginning_and_end_are_asked_for(desk: Desk) -> None:
-    desk.client.answer = [0, -1, 42]
+async def test_beginning_and_end_are_asked_for(harness: Harness) -> None:
+    harness.client.answer = [0, -1, 42]
 
-    assert await desk.reader.beginning(TOPIC, 3) == 42
-    assert await desk.reader.end(TOPIC, 3) == 42
+    assert await harness.reader.beginning(TOPIC, 3) == 42
+    assert await harness.reader.end(TOPIC, 3) == 42
 
-    requests = [request for _, request in desk.client.asked]
+    requests = [request for _, request in harness.client.asked]
     assert all(isinstance(request, OffsetRequest) for request in requests)
     assert [request._topics for request in requests] == [
         [(TOPIC, [(3, -2)])],
@@ -176,71 +180,71 @@ CALLS: dict[str, Callable[[LogReader], Any]] = {
     ],
 )
 async def test_an_answer_that_may_change_is_a_broker_that_is_away(
-    desk: Desk, call: Callable[[LogReader], Any], error: Any
+    harness: Harness, call: Callable[[LogReader], Any], error: Any
 ) -> None:
-    desk.client.answer[0] = error.errno
+    harness.client.answer[0] = error.errno
 
     with pytest.raises(BrokerUnavailableError):
-        await call(desk.reader)
+        await call(harness.reader)
 
-    assert desk.client.refreshed == error.invalid_metadata
+    assert harness.client.refreshed == error.invalid_metadata
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("leader", [None, -1])
 async def test_a_partition_without_a_leader_is_waited_for_with_new_metadata(
-    desk: Desk, call: Callable[[LogReader], Any], leader: int | None
+    harness: Harness, call: Callable[[LogReader], Any], leader: int | None
 ) -> None:
-    desk.client.leader = leader
+    harness.client.leader = leader
 
     with pytest.raises(BrokerUnavailableError):
-        await call(desk.reader)
+        await call(harness.reader)
 
-    assert desk.client.asked == []
-    assert desk.client.refreshed == 1
+    assert harness.client.asked == []
+    assert harness.client.refreshed == 1
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("error", [KafkaConnectionError("gone"), NodeNotReadyError("not yet")])
 async def test_a_connection_that_fails_is_a_broker_that_is_away(
-    desk: Desk, call: Callable[[LogReader], Any], error: Exception
+    harness: Harness, call: Callable[[LogReader], Any], error: Exception
 ) -> None:
     """The leader may be another one by now: a restore would ask the one that is gone for ever."""
-    desk.client.error = error
+    harness.client.error = error
 
     with pytest.raises(BrokerUnavailableError):
-        await call(desk.reader)
+        await call(harness.reader)
 
-    assert desk.client.refreshed == 1
+    assert harness.client.refreshed == 1
 
 
-async def test_an_offset_that_is_not_in_the_log_is_told(desk: Desk) -> None:
-    desk.client.answer = fetched(b"", code=OffsetOutOfRangeError.errno)
+async def test_an_offset_that_is_not_in_the_log_is_told(harness: Harness) -> None:
+    harness.client.answer = fetched(b"", code=OffsetOutOfRangeError.errno)
 
     with pytest.raises(OffsetOutOfRangeError):
-        await desk.reader.fetch(TOPIC, 3, 7)
+        await harness.reader.fetch(TOPIC, 3, 7)
 
 
-async def test_an_answer_about_nothing_is_a_broker_that_is_away(desk: Desk) -> None:
+async def test_an_answer_about_nothing_is_a_broker_that_is_away(harness: Harness) -> None:
     async def nothing(_node: int, _request: Any) -> Any:
         return SimpleNamespace(topics=[])
 
-    desk.client.send = nothing  # type: ignore[method-assign]
+    harness.client.send = nothing  # type: ignore[method-assign]
 
     with pytest.raises(BrokerUnavailableError):
-        await desk.reader.fetch(TOPIC, 3, 7)
+        await harness.reader.fetch(TOPIC, 3, 7)
 
 
 async def test_without_a_broker_it_does_not_start_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk = Desk(monkeypatch)
-    desk.client.error = KafkaConnectionError("nobody there")
+    harness = Harness(monkeypatch)
+    harness.client.error = KafkaConnectionError("nobody there")
 
     with pytest.raises(BrokerUnavailableError):
-        await desk.reader.start()
+        await harness.reader.start()
 
-    assert desk.client.closed == 1
+    assert harness.client.closed == 1
 
 
 async def test_what_never_started_may_be_stopped() -> None:

@@ -77,7 +77,7 @@ class View:
         self.taken.append(record.value)
 
 
-class Desk:
+class Harness:
     """A tail over both."""
 
     def __init__(self) -> None:
@@ -96,8 +96,8 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    made = Desk()
+async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
+    made = Harness()
     monkeypatch.setattr(module, "safe_consumer", lambda *_, **__: made.kafka)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
     await made.tail.start()
@@ -112,13 +112,13 @@ async def until(condition: Any) -> None:
 
 
 async def test_what_cannot_be_read_is_passed_over_with_an_error(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.kafka.add(b"a")
-    desk.kafka.add_unreadable()
-    desk.kafka.add(b"b")
-    await desk.read()
-    assert desk.view.taken == [b"a", b"b"]
+    harness.kafka.add(b"a")
+    harness.kafka.add_unreadable()
+    harness.kafka.add(b"b")
+    await harness.read()
+    assert harness.view.taken == [b"a", b"b"]
     assert caplog.messages == ["dead-letters/0: offsets 1 to 1 cannot be read: no reason"]
 
 
@@ -127,45 +127,47 @@ async def test_what_cannot_be_read_is_passed_over_with_an_error(
     [(RecordError("not ours"), logging.WARNING), (TypeError("a slip"), logging.ERROR)],
 )
 async def test_a_record_of_no_use_is_passed_over_with_its_place(
-    desk: Desk, caplog: pytest.LogCaptureFixture, error: Exception, level: int
+    harness: Harness, caplog: pytest.LogCaptureFixture, error: Exception, level: int
 ) -> None:
-    desk.view.errors[b"bad"] = [error]
+    harness.view.errors[b"bad"] = [error]
     for value in (b"a", b"bad", b"b"):
-        desk.kafka.add(value)
-    await desk.read()
-    assert desk.view.taken == [b"a", b"b"]
+        harness.kafka.add(value)
+    await harness.read()
+    assert harness.view.taken == [b"a", b"b"]
     (line,) = caplog.records
     assert line.levelno == level
     assert line.getMessage().startswith("dead-letters/0/1 is passed over: ")
-    assert desk.tail.trouble is None
+    assert harness.tail.trouble is None
 
 
-async def test_what_may_pass_is_tried_again_and_loses_no_record(desk: Desk) -> None:
-    desk.view.errors[b"b"] = [OSError("No space left on device")] * 3
+async def test_what_may_pass_is_tried_again_and_loses_no_record(harness: Harness) -> None:
+    harness.view.errors[b"b"] = [OSError("No space left on device")] * 3
     for value in (b"a", b"b", b"c"):
-        desk.kafka.add(value)
-    await until(lambda: desk.tail.trouble is not None)
-    assert desk.tail.trouble == ("dead-letters cannot be read: OSError('No space left on device')")
-    await desk.read()
-    assert desk.view.taken == [b"a"] * 3 + [b"a", b"b", b"c"]
-    await until(lambda: desk.tail.trouble is None)
+        harness.kafka.add(value)
+    await until(lambda: harness.tail.trouble is not None)
+    assert harness.tail.trouble == (
+        "dead-letters cannot be read: OSError('No space left on device')"
+    )
+    await harness.read()
+    assert harness.view.taken == [b"a"] * 3 + [b"a", b"b", b"c"]
+    await until(lambda: harness.tail.trouble is None)
 
 
 @pytest.mark.parametrize(
     "error", [TopicAuthorizationFailedError("dead-letters"), RuntimeError("of any\nkind")]
 )
 async def test_it_says_that_it_cannot_read_until_it_reads_again(
-    desk: Desk, error: Exception
+    harness: Harness, error: Exception
 ) -> None:
-    desk.kafka.error = error
-    await until(lambda: desk.tail.trouble is not None)
-    told = str(desk.tail.trouble)
+    harness.kafka.error = error
+    await until(lambda: harness.tail.trouble is not None)
+    told = str(harness.tail.trouble)
     assert told.startswith("dead-letters cannot be read: ")
     assert type(error).__name__ in told
     assert "\n" not in told
 
-    desk.kafka.error = None
-    desk.kafka.add(b"a")
-    await desk.read()
-    assert desk.view.taken == [b"a"]
-    await until(lambda: desk.tail.trouble is None)
+    harness.kafka.error = None
+    harness.kafka.add(b"a")
+    await harness.read()
+    assert harness.view.taken == [b"a"]
+    await until(lambda: harness.tail.trouble is None)

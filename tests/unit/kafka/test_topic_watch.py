@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POLLS = STORE_STATUS.name
 
 
-class Desk:
+class Harness:
     """A watch over fake brokers, on a clock that a test moves."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pause: float = 3600.0) -> None:
@@ -47,121 +47,121 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(
+async def harness(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[Harness]:
     caplog.set_level(logging.INFO)
-    desk = Desk(monkeypatch)
-    await desk.watch.start()
-    yield desk
-    await desk.watch.stop()
+    harness = Harness(monkeypatch)
+    await harness.watch.start()
+    yield harness
+    await harness.watch.stop()
 
 
-async def test_topics_as_they_must_be_are_no_trouble(desk: Desk) -> None:
-    assert desk.watch.trouble is None
-    assert {name for name, _, before in desk.ids if before is None} == set(desk.topics.topics)
-    assert desk.checks() == 0, "the start has just checked them"
+async def test_topics_as_they_must_be_are_no_trouble(harness: Harness) -> None:
+    assert harness.watch.trouble is None
+    assert {name for name, _, before in harness.ids if before is None} == set(harness.topics.topics)
+    assert harness.checks() == 0, "the start has just checked them"
 
 
-async def test_the_settings_are_looked_at_now_and_then(desk: Desk) -> None:
+async def test_the_settings_are_looked_at_now_and_then(harness: Harness) -> None:
     for _ in range(60):
-        await desk.ask(2.0)
-    assert desk.checks() == 2
+        await harness.ask(2.0)
+    assert harness.checks() == 2
 
 
 async def test_a_partition_that_was_added_is_said_at_once_and_once(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.topics.topics[POLLS].partitions = 5
+    harness.topics.topics[POLLS].partitions = 5
 
-    trouble = await desk.ask()
+    trouble = await harness.ask()
     for _ in range(5):
-        assert await desk.ask() == trouble
+        assert await harness.ask() == trouble
 
     assert trouble is not None
     assert f"{POLLS}: partitions is 5, must be 4" in trouble
     assert "docs/how-to/cluster.md" in trouble
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [trouble]
 
-    desk.topics.topics[POLLS].partitions = 4
-    assert await desk.ask() is None
+    harness.topics.topics[POLLS].partitions = 4
+    assert await harness.ask() is None
     assert caplog.messages[-1] == "the topics are as they must be again"
 
 
 async def test_a_setting_that_changes_is_put_right_with_one_line(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.topics.configs("stores", cleanup_policy="delete")
+    harness.topics.configs("stores", cleanup_policy="delete")
     for _ in range(40):
-        assert await desk.ask() is None
-    assert desk.topics.altered == [("stores", "cleanup.policy", "compact")]
+        assert await harness.ask() is None
+    assert harness.topics.altered == [("stores", "cleanup.policy", "compact")]
     assert len(caplog.messages) == 1
 
 
 async def test_a_setting_that_may_not_be_changed_is_trouble_until_it_is_right(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.topics.configs("stores", cleanup_policy="delete")
-    desk.topics.refuses = {"stores": (TopicAuthorizationFailedError.errno, None)}
+    harness.topics.configs("stores", cleanup_policy="delete")
+    harness.topics.refuses = {"stores": (TopicAuthorizationFailedError.errno, None)}
 
-    trouble = await desk.ask(60.0)
+    trouble = await harness.ask(60.0)
     assert trouble is not None
     assert "stores: cleanup.policy is delete, must be compact" in trouble
-    await desk.ask(10.0)
+    await harness.ask(10.0)
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [trouble]
 
-    desk.topics.configs("stores", cleanup_policy="compact")
-    assert await desk.ask(5.0) is None
+    harness.topics.configs("stores", cleanup_policy="compact")
+    assert await harness.ask(5.0) is None
 
 
 async def test_a_topic_that_is_made_anew_has_a_new_id_and_its_settings_are_looked_at(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = desk.topics.topics[POLLS]
-    desk.ids.clear()
+    before = harness.topics.topics[POLLS]
+    harness.ids.clear()
     # as a broker makes it that makes topics by itself
     made = FakeTopic(4, 1, {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"})
-    desk.topics.topics[POLLS] = made
+    harness.topics.topics[POLLS] = made
 
-    assert await desk.ask() is None
+    assert await harness.ask() is None
 
-    assert desk.ids == [(POLLS, made.id, before.id)]
-    assert desk.topics.altered == [(POLLS, "message.timestamp.type", "LogAppendTime")]
+    assert harness.ids == [(POLLS, made.id, before.id)]
+    assert harness.topics.altered == [(POLLS, "message.timestamp.type", "LogAppendTime")]
     assert f"topic {POLLS} was deleted and made anew" in caplog.messages
 
 
-async def test_a_topic_that_is_gone_is_named(desk: Desk) -> None:
-    gone = desk.topics.topics.pop(POLLS)
+async def test_a_topic_that_is_gone_is_named(harness: Harness) -> None:
+    gone = harness.topics.topics.pop(POLLS)
 
-    trouble = await desk.ask()
+    trouble = await harness.ask()
 
     assert trouble is not None
     assert trouble.startswith(f"Topics do not exist any more: {POLLS}. ")
-    assert "CreateTopics" not in desk.topics.asked
-    desk.topics.topics[POLLS] = gone
-    assert await desk.ask() is None
+    assert "CreateTopics" not in harness.topics.asked
+    harness.topics.topics[POLLS] = gone
+    assert await harness.ask() is None
 
 
-async def test_a_broker_that_is_away_changes_nothing(desk: Desk) -> None:
-    desk.topics.topics[POLLS].partitions = 5
-    trouble = await desk.ask()
-    desk.topics.down = {1, 2, 3}
+async def test_a_broker_that_is_away_changes_nothing(harness: Harness) -> None:
+    harness.topics.topics[POLLS].partitions = 5
+    trouble = await harness.ask()
+    harness.topics.down = {1, 2, 3}
     with pytest.raises(KafkaConnectionError):
-        await desk.ask()
-    assert desk.watch.trouble == trouble
+        await harness.ask()
+    assert harness.watch.trouble == trouble
 
 
 async def test_without_a_broker_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(monkeypatch)
-    desk.topics.down = {1, 2, 3}
+    harness = Harness(monkeypatch)
+    harness.topics.down = {1, 2, 3}
     with pytest.raises(BrokerUnavailableError):
-        await desk.watch.start()
-    await desk.watch.stop()
+        await harness.watch.start()
+    await harness.watch.stop()
 
 
 async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(monkeypatch, pause=0)
-    await desk.watch.start()
+    harness = Harness(monkeypatch, pause=0)
+    await harness.watch.start()
     answers: list[Any] = [KafkaConnectionError(), ValueError("unheard of"), None]
     asked = asyncio.Event()
 
@@ -171,29 +171,29 @@ async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.Monk
         asked.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(desk.watch, "ask", ask)
+    monkeypatch.setattr(harness.watch, "ask", ask)
     await asyncio.wait_for(asked.wait(), 5)
-    await desk.watch.stop()
+    await harness.watch.stop()
 
 
 async def test_a_topic_that_may_not_be_seen_any_more_is_trouble(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk = Desk(monkeypatch, pause=0)
-    await desk.watch.start()
-    desk.topics.unseen = {POLLS}
-    while desk.watch.trouble is None:  # noqa: ASYNC110  another task asks
+    harness = Harness(monkeypatch, pause=0)
+    await harness.watch.start()
+    harness.topics.unseen = {POLLS}
+    while harness.watch.trouble is None:  # noqa: ASYNC110  another task asks
         await asyncio.sleep(0)
-    assert f"grant Describe on topic {POLLS}" in desk.watch.trouble
-    desk.topics.unseen = set()
-    while desk.watch.trouble is not None:  # noqa: ASYNC110
+    assert f"grant Describe on topic {POLLS}" in harness.watch.trouble
+    harness.topics.unseen = set()
+    while harness.watch.trouble is not None:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    await desk.watch.stop()
+    await harness.watch.stop()
 
 
 @pytest.mark.parametrize("spec", ALL_TOPICS, ids=lambda spec: spec.name)
-async def test_partitions_of_every_topic_are_counted(desk: Desk, spec: Any) -> None:
-    desk.topics.topics[spec.name].partitions += 1
-    trouble = await desk.ask()
+async def test_partitions_of_every_topic_are_counted(harness: Harness, spec: Any) -> None:
+    harness.topics.topics[spec.name].partitions += 1
+    trouble = await harness.ask()
     assert trouble is not None
     assert f"{spec.name}: partitions is " in trouble

@@ -181,7 +181,7 @@ class Lost:
         self.reported.append((owned.number, topic, first, end))
 
 
-class Desk:
+class Harness:
     """An assignment with real databases, table and owned partitions; Kafka is a fake."""
 
     def __init__(self, folder: Path) -> None:
@@ -249,287 +249,293 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     for name in ("RECLAIM_SECONDS", "_RETRY_SECONDS", "_CONTESTED_SECONDS"):
         monkeypatch.setattr(module, name, 0)
     monkeypatch.setattr(restorer, "_RETRY_SECONDS", 0)
     monkeypatch.setattr(restorer, "_IDLE_SECONDS", 0)
-    desk = Desk(tmp_path)
-    await desk.restores.start()
-    await desk.assignment.start()
-    yield desk
-    await desk.assignment.stop()
-    await desk.restores.stop()
-    assert desk.group.stopped == 1
+    harness = Harness(tmp_path)
+    await harness.restores.start()
+    await harness.assignment.start()
+    yield harness
+    await harness.assignment.stop()
+    await harness.restores.stop()
+    assert harness.group.stopped == 1
 
 
 # -- taking over
 
 
-async def test_a_partition_is_claimed_restored_sought_and_owned(desk: Desk) -> None:
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    desk.group.committed = {(POLLS, 0): 7}
+async def test_a_partition_is_claimed_restored_sought_and_owned(harness: Harness) -> None:
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.group.committed = {(POLLS, 0): 7}
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
     await settle()
 
-    assert desk.steps == ["claim 0", "fetch 0"]
-    assert desk.log().batches[1].records[0].key == CLAIM_KEY
-    assert desk.log().batches[2].records[0].key == POSITION_KEY
-    assert desk.restores.databases.of(0).checkpoint.next_offset == 3
-    owned = desk.owned_partitions.get(0)
+    assert harness.steps == ["claim 0", "fetch 0"]
+    assert harness.log().batches[1].records[0].key == CLAIM_KEY
+    assert harness.log().batches[2].records[0].key == POSITION_KEY
+    assert harness.restores.databases.of(0).checkpoint.next_offset == 3
+    owned = harness.owned_partitions.get(0)
     assert owned is not None
     assert owned.stores == {STORE}
-    assert desk.publisher.registered == [STORE]
+    assert harness.publisher.registered == [STORE]
     assert {t: f.position for t, f in owned.offset_trackers.items()} == {
         spec.name: 7 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
-    assert desk.consumer.positions == {
+    assert harness.consumer.positions == {
         TP(spec.name, 0): 7 if spec is STORE_STATUS else 0 for spec in CONSUMED_TOPICS
     }
-    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
-    assert desk.assignment.assigned == {0}
-    assert desk.failures.errors == []
+    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.assignment.assigned == {0}
+    assert harness.failures.errors == []
 
 
-async def test_sources_go_on_at_the_positions_that_the_changelog_holds(desk: Desk) -> None:
+async def test_sources_go_on_at_the_positions_that_the_changelog_holds(harness: Harness) -> None:
     known = {POLLS: SourcePosition("id", 50), ZONES: SourcePosition("id", 4)}
-    desk.log().add((POSITION_KEY, encode_positions(known)))
-    desk.group.committed = {(POLLS, 0): 90, (ZONES, 0): 3, (REPORT_REQUESTS.name, 0): 12}
+    harness.log().add((POSITION_KEY, encode_positions(known)))
+    harness.group.committed = {(POLLS, 0): 90, (ZONES, 0): 3, (REPORT_REQUESTS.name, 0): 12}
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.position(POLLS) == 50, "the group's commit may be of an owner that was cut off"
-    assert desk.position(ZONES) == 3
-    assert desk.position(REPORT_REQUESTS.name) == 12
-    owned = desk.owned_partitions.get(0)
+    assert harness.position(POLLS) == 50, "the group's commit may be of an owner that was cut off"
+    assert harness.position(ZONES) == 3
+    assert harness.position(REPORT_REQUESTS.name) == 12
+    owned = harness.owned_partitions.get(0)
     assert owned is not None
     assert owned.positions[POLLS] == SourcePosition("id", 50)
 
 
-async def test_requests_without_a_commit_are_read_from_their_beginning(desk: Desk) -> None:
-    desk.group.beginning = 30
+async def test_requests_without_a_commit_are_read_from_their_beginning(harness: Harness) -> None:
+    harness.group.beginning = 30
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.position(REPORT_REQUESTS.name) == 30
-    assert desk.position(POLLS) == 0, "what was deleted before the first worker came is told"
+    assert harness.position(REPORT_REQUESTS.name) == 30
+    assert harness.position(POLLS) == 0, "what was deleted before the first worker came is told"
 
 
 async def test_a_position_beyond_the_end_that_was_asked_for_before_the_claim_is_asked_again(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """An owner that was cut off may have applied more between the question and the claim."""
-    desk.log().add((POSITION_KEY, encode_positions({POLLS: SourcePosition("id", 50)})))
-    desk.group.ends = [40, 60]
+    harness.log().add((POSITION_KEY, encode_positions({POLLS: SourcePosition("id", 50)})))
+    harness.group.ends = [40, 60]
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.position(POLLS) == 50
+    assert harness.position(POLLS) == 50
 
 
-async def test_lost_ranges_are_remembered_from_the_changelog(desk: Desk) -> None:
+async def test_lost_ranges_are_remembered_from_the_changelog(harness: Harness) -> None:
     lost = [LostRange(POLLS, 0, 3, 9, 17)]
-    desk.log().add((LOST_KEY, encode_lost(lost)))
+    harness.log().add((LOST_KEY, encode_lost(lost)))
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    owned = desk.owned_partitions.get(0)
+    owned = harness.owned_partitions.get(0)
     assert owned is not None
     assert owned.lost == lost
 
 
-async def test_what_the_changelog_lost_is_told_by_the_owner(desk: Desk) -> None:
-    desk.log().add((STORE + ZONE_TAG, b"UTC"), at=5)
-    desk.log().first = 5
+async def test_what_the_changelog_lost_is_told_by_the_owner(harness: Harness) -> None:
+    harness.log().add((STORE + ZONE_TAG, b"UTC"), at=5)
+    harness.log().first = 5
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
     await settle()
 
-    assert desk.lost.reported == [(0, CHANGELOG, 0, 5)]
+    assert harness.lost.reported == [(0, CHANGELOG, 0, 5)]
 
 
-async def test_each_partition_is_owned_when_it_is_restored(desk: Desk) -> None:
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    desk.log(1).gate.clear()
+async def test_each_partition_is_owned_when_it_is_restored(harness: Harness) -> None:
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).gate.clear()
 
-    await desk.assign(0, 1, 2)
-    await desk.owned(0, 2)
+    await harness.assign(0, 1, 2)
+    await harness.owned(0, 2)
     await settle()
-    assert desk.owned_partitions.owned == {0, 2}
-    desk.log(1).gate.set()
+    assert harness.owned_partitions.owned == {0, 2}
+    harness.log(1).gate.set()
 
-    await desk.owned(0, 1, 2)
+    await harness.owned(0, 1, 2)
 
 
-async def test_nothing_is_owned_before_the_streams_are_ready(desk: Desk) -> None:
-    await desk.assign(0, ready=False)
-    await desk.until(lambda: desk.restores.of(0).progress is not None)
+async def test_nothing_is_owned_before_the_streams_are_ready(harness: Harness) -> None:
+    await harness.assign(0, ready=False)
+    await harness.until(lambda: harness.restores.of(0).progress is not None)
     await settle()
-    assert desk.owned_partitions.owned == frozenset()
-    assert desk.consumer.fetching == set()
+    assert harness.owned_partitions.owned == frozenset()
+    assert harness.consumer.fetching == set()
 
-    desk.assignment.on_streams_ready()
+    harness.assignment.on_streams_ready()
 
-    await desk.owned(0)
+    await harness.owned(0)
 
 
-async def test_the_streams_of_the_last_assignment_are_not_those_of_this_one(desk: Desk) -> None:
-    await desk.assign(0)
-    await desk.owned(0)
+async def test_the_streams_of_the_last_assignment_are_not_those_of_this_one(
+    harness: Harness,
+) -> None:
+    await harness.assign(0)
+    await harness.owned(0)
 
-    await desk.assign(0, 1, ready=False)
-    await desk.until(lambda: sorted(desk.changelog.claimed) == [0, 0, 1])
+    await harness.assign(0, 1, ready=False)
+    await harness.until(lambda: sorted(harness.changelog.claimed) == [0, 0, 1])
     await settle()
-    assert desk.owned_partitions.owned == frozenset()
+    assert harness.owned_partitions.owned == frozenset()
 
-    desk.assignment.on_streams_ready()
-    await desk.owned(0, 1)
+    harness.assignment.on_streams_ready()
+    await harness.owned(0, 1)
 
 
 async def test_without_partitions_nothing_is_claimed(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    await desk.assign()
+    await harness.assign()
 
-    assert desk.changelog.claimed == []
+    assert harness.changelog.claimed == []
     assert caplog.messages == ["assigned partitions none", "own partitions none"]
 
 
-async def test_what_was_in_hand_before_the_assignment_is_forgotten(desk: Desk) -> None:
-    desk.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=3)))
+async def test_what_was_in_hand_before_the_assignment_is_forgotten(harness: Harness) -> None:
+    harness.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=3)))
 
-    await desk.assign(0)
+    await harness.assign(0)
 
-    assert list(desk.commit_tracker.partitions()) == []
+    assert list(harness.commit_tracker.partitions()) == []
 
 
-async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(desk: Desk) -> None:
-    await desk.assign(0, ready=False)
-    desk.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
-    desk.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=1))).ack()
+async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(
+    harness: Harness,
+) -> None:
+    await harness.assign(0, ready=False)
+    harness.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
+    harness.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=1))).ack()
 
-    desk.assignment.on_streams_ready()
-    await desk.owned(0)
+    harness.assignment.on_streams_ready()
+    await harness.owned(0)
 
-    assert desk.commit_tracker.offset(TopicPartition(POLLS, 0)) is None
-    assert desk.commit_tracker.offset(TopicPartition(POLLS, 1)) == 1
+    assert harness.commit_tracker.offset(TopicPartition(POLLS, 0)) is None
+    assert harness.commit_tracker.offset(TopicPartition(POLLS, 1)) == 1
 
 
 # -- rebalances in the middle
 
 
 async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_again(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     for number in range(4):
-        desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
-    held_at = len(desk.log(1).batches) - 2
+        harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
+    held_at = len(harness.log(1).batches) - 2
 
     def hold() -> None:
-        if len(desk.log(1).offsets) == held_at:
-            desk.log(1).gate.clear()
+        if len(harness.log(1).offsets) == held_at:
+            harness.log(1).gate.clear()
 
-    desk.log(1).on_fetch = hold
-    await desk.assign(0, 1)
-    await desk.owned(0)
-    await desk.until(lambda: not desk.log(1).gate.is_set())
-    reached = desk.restores.databases.of(1).reached
+    harness.log(1).on_fetch = hold
+    await harness.assign(0, 1)
+    await harness.owned(0)
+    await harness.until(lambda: not harness.log(1).gate.is_set())
+    reached = harness.restores.databases.of(1).reached
     assert reached == 1
 
-    desk.assignment.revoke_all()
+    harness.assignment.revoke_all()
     await settle()
-    assert desk.owned_partitions.owned == frozenset()
-    assert desk.restores.running == {1}
-    desk.log(1).gate.set()
-    desk.log(1).on_fetch = lambda: None
-    await desk.until(lambda: desk.restores.databases.of(1).reached == 5)
-    await desk.assign(1)
-    await desk.owned(1)
+    assert harness.owned_partitions.owned == frozenset()
+    assert harness.restores.running == {1}
+    harness.log(1).gate.set()
+    harness.log(1).on_fetch = lambda: None
+    await harness.until(lambda: harness.restores.databases.of(1).reached == 5)
+    await harness.assign(1)
+    await harness.owned(1)
 
-    assert desk.changelog.claimed == [0, 1, 1]
-    assert desk.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
-    assert desk.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"3"
-    assert desk.failures.errors == []
+    assert harness.changelog.claimed == [0, 1, 1]
+    assert harness.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
+    assert harness.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"3"
+    assert harness.failures.errors == []
 
 
-async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(desk: Desk) -> None:
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
+async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(
+    harness: Harness,
+) -> None:
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
 
     def hold() -> None:
-        if len(desk.log(1).offsets) == 2:
-            desk.log(1).gate.clear()
+        if len(harness.log(1).offsets) == 2:
+            harness.log(1).gate.clear()
 
-    desk.log(1).on_fetch = hold
-    await desk.assign(0, 1)
-    await desk.until(lambda: not desk.log(1).gate.is_set())
+    harness.log(1).on_fetch = hold
+    await harness.assign(0, 1)
+    await harness.until(lambda: not harness.log(1).gate.is_set())
 
-    await desk.assign(0)
-    desk.log(1).gate.set()
-    await desk.owned(0)
+    await harness.assign(0)
+    harness.log(1).gate.set()
+    await harness.owned(0)
     await settle()
 
-    assert desk.restores.running == set()
-    assert desk.restores.databases.of(1).checkpoint.next_offset == 1
+    assert harness.restores.running == set()
+    assert harness.restores.databases.of(1).checkpoint.next_offset == 1
 
 
 @pytest.mark.parametrize("turns", range(60))
 async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
-    desk: Desk, turns: int
+    harness: Harness, turns: int
 ) -> None:
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    await desk.assign(0)
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    await harness.assign(0)
     for _ in range(turns):
         await asyncio.sleep(0)
 
-    desk.assignment.revoke_all()
-    desk.assignment.close_all()
-    desk.consumer.fetching.clear()
-    desk.steps.clear()
+    harness.assignment.revoke_all()
+    harness.assignment.close_all()
+    harness.consumer.fetching.clear()
+    harness.steps.clear()
     for _ in range(3):
         await settle()
 
-    assert desk.owned_partitions.owned == frozenset()
-    assert desk.facts._open == {}
-    assert desk.consumer.fetching == set()
-    assert desk.failures.errors == []
-    await desk.assign(0)
-    await desk.owned(0)
-    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.owned_partitions.owned == frozenset()
+    assert harness.facts._open == {}
+    assert harness.consumer.fetching == set()
+    assert harness.failures.errors == []
+    await harness.assign(0)
+    await harness.owned(0)
+    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 3))
-async def test_what_comes_back_at_once_is_whole(desk: Desk, turns: int) -> None:
+async def test_what_comes_back_at_once_is_whole(harness: Harness, turns: int) -> None:
     """Each assignment claims anew, and goes on where the one before it was cut off."""
     for number in range(10):
-        desk.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
+        harness.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
     for partitions in ((0, 1), (1,), (0,), (0, 2)):
-        await desk.assign(*partitions)
+        await harness.assign(*partitions)
         for _ in range(turns):
             await asyncio.sleep(0)
 
-    await desk.owned(0, 2)
+    await harness.owned(0, 2)
 
-    owned = desk.owned_partitions.get(0)
+    owned = harness.owned_partitions.get(0)
     assert owned is not None
     assert owned.stores == {store_key(store_in(0, number)) for number in range(10)}
-    assert desk.log().offsets == sorted(desk.log().offsets)
-    assert desk.failures.errors == []
+    assert harness.log().offsets == sorted(harness.log().offsets)
+    assert harness.failures.errors == []
 
 
-def written_positions(desk: Desk) -> dict[str, int]:
+def written_positions(harness: Harness) -> dict[str, int]:
     """The last source positions in the changelog of partition 0."""
     written = [
         record.value
-        for batch in desk.log().batches
+        for batch in harness.log().batches
         for record in batch.records
         if record.key == POSITION_KEY
     ]
@@ -537,309 +543,311 @@ def written_positions(desk: Desk) -> dict[str, int]:
 
 
 async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_before_the_end(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """The next owner would read it again."""
-    await desk.assign(0)
-    await desk.owned(0)
-    opened = desk.facts._open[0]
-    taken = desk.commit_tracker.track(FakeEvent(FakeMessage(b"")))
-    desk.assignment.revoke_all()
+    await harness.assign(0)
+    await harness.owned(0)
+    opened = harness.facts._open[0]
+    taken = harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
+    harness.assignment.revoke_all()
     opened.put(STORE + ZONE_TAG, b"UTC")
     taken.ack()
 
-    await desk.assignment.on_drained()
-    assert written_positions(desk)[POLLS] == 1
-    records = len(desk.log().batches)
-    await desk.assignment.on_drained()
+    await harness.assignment.on_drained()
+    assert written_positions(harness)[POLLS] == 1
+    records = len(harness.log().batches)
+    await harness.assignment.on_drained()
 
-    assert len(desk.log().batches) == records
-    desk.assignment.close_all()
+    assert len(harness.log().batches) == records
+    harness.assignment.close_all()
     with pytest.raises(RevokedError):
         opened.put(STORE + ZONE_TAG, b"Asia/Gaza")
 
 
-async def test_what_is_still_in_flight_moves_no_position(desk: Desk) -> None:
-    await desk.assign(0)
-    await desk.owned(0)
-    desk.commit_tracker.track(FakeEvent(FakeMessage(b"")))
-    desk.assignment.revoke_all()
+async def test_what_is_still_in_flight_moves_no_position(harness: Harness) -> None:
+    await harness.assign(0)
+    await harness.owned(0)
+    harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
+    harness.assignment.revoke_all()
 
-    await desk.assignment.on_drained()
+    await harness.assignment.on_drained()
 
-    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
+    assert written_positions(harness) == {spec.name: 0 for spec in SOURCE_TOPICS}
 
 
 @pytest.mark.parametrize("trouble", ["fenced", "the broker is away", "closed"])
 async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, trouble: str
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    await desk.assign(0)
-    await desk.owned(0)
-    desk.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
-    desk.assignment.revoke_all()
+    await harness.assign(0)
+    await harness.owned(0)
+    harness.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
+    harness.assignment.revoke_all()
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(desk.changelog, "add", lambda *_: FakeBatchOfOne(sent))
+    monkeypatch.setattr(harness.changelog, "add", lambda *_: FakeBatchOfOne(sent))
     if trouble == "fenced":
         sent.set_exception(ProducerFenced())
     elif trouble == "closed":
-        desk.facts.revoke(0)
+        harness.facts.revoke(0)
     else:
         monkeypatch.setattr(module, "_LAST_POSITIONS_SECONDS", 0)
 
-    await desk.assignment.on_drained()
+    await harness.assignment.on_drained()
 
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 # -- other claims
 
 
 async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await desk.assign(0, 1)
-    await desk.owned(0, 1)
+    await harness.assign(0, 1)
+    await harness.owned(0, 1)
     monkeypatch.setattr(module, "RECLAIM_SECONDS", 10_000)
     caplog.clear()
-    desk.steps.clear()
+    harness.steps.clear()
 
-    desk.assignment.on_interrupted(0, fenced=True)
-    desk.assignment.on_interrupted(0, fenced=True)
+    harness.assignment.on_interrupted(0, fenced=True)
+    harness.assignment.on_interrupted(0, fenced=True)
     await settle()
 
-    assert desk.owned_partitions.owned == {1}
-    assert 0 not in desk.facts._open
-    assert desk.steps == ["hold 0"], "longer than the group needs to notice who is gone"
-    assert desk.value("fencings_total") == 1
+    assert harness.owned_partitions.owned == {1}
+    assert 0 not in harness.facts._open
+    assert harness.steps == ["hold 0"], "longer than the group needs to notice who is gone"
+    assert harness.value("fencings_total") == 1
     (line,) = caplog.messages
     assert line.startswith("partition 0 was claimed by another worker")
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    await desk.assign(0, 1)
-    await desk.owned(0, 1)
-    desk.log().add((CLAIM_KEY, b"another worker"), (STORE + ZONE_TAG, b"UTC"))
+    await harness.assign(0, 1)
+    await harness.owned(0, 1)
+    harness.log().add((CLAIM_KEY, b"another worker"), (STORE + ZONE_TAG, b"UTC"))
 
-    desk.assignment.on_interrupted(0, fenced=True)
-    await desk.owned(0, 1)
+    harness.assignment.on_interrupted(0, fenced=True)
+    await harness.owned(0, 1)
 
-    assert desk.changelog.claimed == [0, 1, 0]
-    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
-    assert desk.consumer.fetching == {0, 1}
+    assert harness.changelog.claimed == [0, 1, 0]
+    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.consumer.fetching == {0, 1}
 
 
-async def test_a_fenced_write_gives_the_partition_up(desk: Desk) -> None:
-    await desk.assign(0)
-    await desk.owned(0)
+async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
+    await harness.assign(0)
+    await harness.owned(0)
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    desk.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
-    desk.facts._open[0].put(STORE + ZONE_TAG, b"UTC")
-    del desk.changelog.add
+    harness.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
+    harness.facts._open[0].put(STORE + ZONE_TAG, b"UTC")
+    del harness.changelog.add
 
     sent.set_exception(ProducerFenced())
-    await desk.until(lambda: "hold 0" in desk.steps)
-    await desk.owned(0)
+    await harness.until(lambda: "hold 0" in harness.steps)
+    await harness.owned(0)
 
-    assert desk.changelog.claimed == [0, 0]
-    assert desk.facts._open[0].get(STORE + ZONE_TAG) is None
-    assert desk.failures.errors == []
+    assert harness.changelog.claimed == [0, 0]
+    assert harness.facts._open[0].get(STORE + ZONE_TAG) is None
+    assert harness.failures.errors == []
 
 
 async def test_a_rebalance_ends_the_wait_for_the_next_claim(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.assign(0, 1)
-    await desk.owned(0, 1)
+    await harness.assign(0, 1)
+    await harness.owned(0, 1)
     monkeypatch.setattr(module, "RECLAIM_SECONDS", 10_000)
-    desk.assignment.on_interrupted(0, fenced=True)
+    harness.assignment.on_interrupted(0, fenced=True)
     await settle()
 
-    await desk.assign(0)
+    await harness.assign(0)
 
-    await desk.owned(0)
-    assert desk.changelog.claimed == [0, 1, 0]
+    await harness.owned(0)
+    assert harness.changelog.claimed == [0, 1, 0]
 
 
 async def test_two_claims_at_once_end_no_worker(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    desk.changelog.claim_record_errors = [ProducerFenced(), ProducerFenced()]
+    harness.changelog.claim_record_errors = [ProducerFenced(), ProducerFenced()]
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.changelog.claimed == [0, 0, 0]
+    assert harness.changelog.claimed == [0, 0, 0]
     assert caplog.text.count("was claimed by another worker at the same time") == 2
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
-async def test_brokers_that_are_away_are_waited_for(desk: Desk) -> None:
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    desk.changelog.errors = [UNAVAILABLE] * 3
-    desk.group.errors = [UNAVAILABLE] * 3
-    desk.log().errors = [UNAVAILABLE] * 3
+async def test_brokers_that_are_away_are_waited_for(harness: Harness) -> None:
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.changelog.errors = [UNAVAILABLE] * 3
+    harness.group.errors = [UNAVAILABLE] * 3
+    harness.log().errors = [UNAVAILABLE] * 3
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.changelog.claimed == [0]
-    assert desk.group.asked == [{0}] * 4
-    assert desk.failures.errors == []
+    assert harness.changelog.claimed == [0]
+    assert harness.group.asked == [{0}] * 4
+    assert harness.failures.errors == []
 
 
-async def test_brokers_that_go_while_the_claim_is_written_are_waited_for(desk: Desk) -> None:
-    desk.changelog.claim_record_errors = [BrokerUnavailableError("gone")]
+async def test_brokers_that_go_while_the_claim_is_written_are_waited_for(harness: Harness) -> None:
+    harness.changelog.claim_record_errors = [BrokerUnavailableError("gone")]
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 # -- what ends a worker
 
 
 async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restorer, "STALL_SECONDS", 0)
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    desk.log().batches_a_fetch = 0
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().batches_a_fetch = 0
 
-    await desk.assign(0)
-    await desk.until(lambda: bool(desk.failures.errors))
+    await harness.assign(0)
+    await harness.until(lambda: bool(harness.failures.errors))
 
-    (error,) = desk.failures.errors
+    (error,) = harness.failures.errors
     assert str(error) == (
         "the restore of partition 0 stands still: it is at changelog offset 0 and goes to 2"
     )
-    assert desk.owned_partitions.owned == frozenset()
+    assert harness.owned_partitions.owned == frozenset()
 
 
-async def test_a_database_that_fails_ends_the_worker(desk: Desk) -> None:
-    desk.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
+async def test_a_database_that_fails_ends_the_worker(harness: Harness) -> None:
+    harness.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
 
-    await desk.assign(0, 1)
-    await desk.owned(1)
-    await desk.until(lambda: bool(desk.failures.errors))
+    await harness.assign(0, 1)
+    await harness.owned(1)
+    await harness.until(lambda: bool(harness.failures.errors))
 
-    (error,) = desk.failures.errors
+    (error,) = harness.failures.errors
     assert isinstance(error, TableError)
     assert "partition 0 fails: IO error: a broken disk" in str(error)
 
 
-async def test_a_restore_that_fails_between_two_assignments_ends_nothing(desk: Desk) -> None:
+async def test_a_restore_that_fails_between_two_assignments_ends_nothing(harness: Harness) -> None:
     """Its partition may be somebody else's; where it stays, the next restore fails as well."""
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    desk.log().gate.clear()
-    await desk.assign(0)
-    await desk.until(lambda: desk.restores.running == {0})
-    desk.assignment.revoke_all()
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().gate.clear()
+    await harness.assign(0)
+    await harness.until(lambda: harness.restores.running == {0})
+    harness.assignment.revoke_all()
 
-    desk.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
-    desk.log().gate.set()
-    await desk.until(lambda: desk.restores.running == set())
+    harness.restores.databases.of(0).failed(OSError("IO error: a broken disk"))
+    harness.log().gate.set()
+    await harness.until(lambda: harness.restores.running == set())
     await settle()
 
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 # -- copies and standbys
 
 
-async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(desk: Desk) -> None:
-    desk.log(0).add((STORE + ZONE_TAG, b"UTC"))
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    await desk.assign(0, 1)
-    await desk.owned(0, 1)
+async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(
+    harness: Harness,
+) -> None:
+    harness.log(0).add((STORE + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    await harness.assign(0, 1)
+    await harness.owned(0, 1)
     await settle()
-    await desk.assign(1)
-    await desk.owned(1)
+    await harness.assign(1)
+    await harness.owned(1)
     told = {0: Copy(3, owned=False), 1: Copy(4, owned=True)}
-    assert desk.assignment.copies() == told
+    assert harness.assignment.copies() == told
 
-    desk.assignment.revoke_all()
-    assert desk.assignment.copies() == told
-    desk.assignment.revoke_all()
-    assert desk.assignment.copies() == told, "a rebalance may begin again before it has ended"
+    harness.assignment.revoke_all()
+    assert harness.assignment.copies() == told
+    harness.assignment.revoke_all()
+    assert harness.assignment.copies() == told, "a rebalance may begin again before it has ended"
 
 
-async def test_a_standby_is_followed_from_the_next_assignment_on(desk: Desk) -> None:
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    desk.assignment.set_standby(frozenset({0, 1}))
-    await desk.assign(0)
-    await desk.owned(0)
-    await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
+async def test_a_standby_is_followed_from_the_next_assignment_on(harness: Harness) -> None:
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.assignment.set_standby(frozenset({0, 1}))
+    await harness.assign(0)
+    await harness.owned(0)
+    await harness.until(lambda: harness.restores.databases.of(1).reached == 1)
 
-    assert desk.changelog.claimed == [0], "its owner goes on writing"
-    assert desk.restores.running == {1}
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
-    await desk.until(lambda: desk.restores.databases.of(1).reached == 2)
+    assert harness.changelog.claimed == [0], "its owner goes on writing"
+    assert harness.restores.running == {1}
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    await harness.until(lambda: harness.restores.databases.of(1).reached == 2)
 
 
 async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_more(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.assignment.set_standby(frozenset({1}))
-    await desk.assign(0)
-    task = desk.restores._running[1]
-    await desk.assign(0)
-    assert desk.restores._running[1] is task
+    harness.assignment.set_standby(frozenset({1}))
+    await harness.assign(0)
+    task = harness.restores._running[1]
+    await harness.assign(0)
+    assert harness.restores._running[1] is task
 
-    desk.assignment.set_standby(frozenset())
-    await desk.assign(0)
-    assert desk.restores.running - {0} == set()
+    harness.assignment.set_standby(frozenset())
+    await harness.assign(0)
+    assert harness.restores.running - {0} == set()
 
 
-async def test_a_standby_that_becomes_the_owner_reads_the_difference(desk: Desk) -> None:
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    desk.assignment.set_standby(frozenset({1}))
-    await desk.assign(0)
-    await desk.until(lambda: desk.restores.databases.of(1).reached == 1)
-    desk.assignment.set_standby(frozenset())
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+async def test_a_standby_that_becomes_the_owner_reads_the_difference(harness: Harness) -> None:
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.assignment.set_standby(frozenset({1}))
+    await harness.assign(0)
+    await harness.until(lambda: harness.restores.databases.of(1).reached == 1)
+    harness.assignment.set_standby(frozenset())
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
-    await desk.assign(0, 1)
-    await desk.owned(0, 1)
+    await harness.assign(0, 1)
+    await harness.owned(0, 1)
 
-    assert desk.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
-    assert desk.log(1).offsets.count(0) == 1
+    assert harness.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
+    assert harness.log(1).offsets.count(0) == 1
 
 
 async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followed(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """The restore alone would end at its claim, and nobody would follow."""
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    desk.log(1).gate.clear()
-    await desk.assign(1)
-    await desk.until(lambda: desk.restores.running == {1})
-    desk.assignment.set_standby(frozenset({1}))
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).gate.clear()
+    await harness.assign(1)
+    await harness.until(lambda: harness.restores.running == {1})
+    harness.assignment.set_standby(frozenset({1}))
 
-    await desk.assign(0)
-    desk.log(1).gate.set()
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    await harness.assign(0)
+    harness.log(1).gate.set()
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
 
-    await desk.until(lambda: desk.restores.databases.of(1).reached == desk.log(1).last)
+    await harness.until(lambda: harness.restores.databases.of(1).reached == harness.log(1).last)
 
 
 async def test_a_standby_that_fails_is_told_and_ends_no_worker(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
-    desk.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
-    desk.assignment.set_standby(frozenset({1}))
+    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
+    harness.assignment.set_standby(frozenset({1}))
 
-    await desk.assign(0)
-    await desk.owned(0)
-    await desk.until(lambda: "the standby of partition 1 ends" in caplog.text)
+    await harness.assign(0)
+    await harness.owned(0)
+    await harness.until(lambda: "the standby of partition 1 ends" in caplog.text)
 
-    assert desk.failures.errors == []
+    assert harness.failures.errors == []
 
 
 # -- where a source is read on
@@ -913,100 +921,100 @@ def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCapture
     ]
 
 
-async def test_facts_of_stores_of_another_partition_are_not_taken_over(desk: Desk) -> None:
+async def test_facts_of_stores_of_another_partition_are_not_taken_over(harness: Harness) -> None:
     """Somebody widened the topics and raised the setting: figures would be split in two."""
-    desk.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    harness.log(1).add((STORE + ZONE_TAG, b"UTC"))
 
-    await desk.assign(1)
-    await desk.until(lambda: bool(desk.failures.errors))
+    await harness.assign(1)
+    await harness.until(lambda: bool(harness.failures.errors))
 
-    (error,) = desk.failures.errors
+    (error,) = harness.failures.errors
     assert str(error) == (
         "partition 1 holds facts of stores that belong to partition 0 with STORE_UPTIME_PARTITIONS="
         f"{PARTITIONS}: set it back to what it was when the topics were made"
     )
-    assert desk.owned_partitions.owned == frozenset()
+    assert harness.owned_partitions.owned == frozenset()
 
 
-async def test_positions_are_known_from_the_first_owner_on(desk: Desk) -> None:
+async def test_positions_are_known_from_the_first_owner_on(harness: Harness) -> None:
     """What the log loses before a partition's first record is read is lost, and told."""
-    await desk.assign(0)
-    await desk.owned(0)
-    assert written_positions(desk) == {spec.name: 0 for spec in SOURCE_TOPICS}
-    desk.group.beginning = 5
+    await harness.assign(0)
+    await harness.owned(0)
+    assert written_positions(harness) == {spec.name: 0 for spec in SOURCE_TOPICS}
+    harness.group.beginning = 5
 
-    await desk.assign(0)
-    await desk.owned(0)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.position(POLLS) == 0
-    assert [r.key for b in desk.log().batches for r in b.records].count(POSITION_KEY) == 1
+    assert harness.position(POLLS) == 0
+    assert [r.key for b in harness.log().batches for r in b.records].count(POSITION_KEY) == 1
 
 
 async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_logs_order(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await desk.assign(0)
-    await desk.owned(0)
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
+    await harness.assign(0)
+    await harness.owned(0)
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
 
-    desk.facts._open[0].put(STORE + ZONE_TAG, b"Asia/Gaza")
+    harness.facts._open[0].put(STORE + ZONE_TAG, b"Asia/Gaza")
     await settle()
-    await desk.owned(0)
+    await harness.owned(0)
 
     assert "somebody else writes to the changelog of partition 0" in caplog.text
-    assert desk.changelog.claimed == [0, 0]
-    assert desk.facts._open[0].get(STORE + ZONE_TAG) == b"Asia/Gaza"
-    assert desk.failures.errors == []
+    assert harness.changelog.claimed == [0, 0]
+    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert harness.failures.errors == []
 
 
 async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.log().add((STORE + ZONE_TAG, b"UTC"))
-    desk.log().gate.clear()
-    await desk.assign(0)
-    await desk.until(lambda: desk.restores.status(0).to_do > 0)
-    assert desk.publisher.restores == [RestoreStatus(0, 0, 0)]
+    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().gate.clear()
+    await harness.assign(0)
+    await harness.until(lambda: harness.restores.status(0).to_do > 0)
+    assert harness.publisher.restores == [RestoreStatus(0, 0, 0)]
 
-    await desk.assignment._publish_restores()
-    assert desk.publisher.restores[1:] == [RestoreStatus(0, 0, 2)]
-    desk.log().gate.set()
-    await desk.owned(0)
-    await desk.assignment._publish_restores()
-    assert len(desk.publisher.restores) == 2
+    await harness.assignment._publish_restores()
+    assert harness.publisher.restores[1:] == [RestoreStatus(0, 0, 2)]
+    harness.log().gate.set()
+    await harness.owned(0)
+    await harness.assignment._publish_restores()
+    assert len(harness.publisher.restores) == 2
 
 
 async def test_a_seek_that_meets_a_rebalance_ends_no_worker(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The consumer's thread gives partitions up before this one hears of it."""
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
-    seek, refused = desk.consumer.seek, [IllegalStateError("No current assignment")] * 3
+    seek, refused = harness.consumer.seek, [IllegalStateError("No current assignment")] * 3
 
     async def refusing(partition: TP, offset: int) -> None:
         if refused:
             raise refused.pop()
         await seek(partition, offset)
 
-    monkeypatch.setattr(desk.consumer, "seek", refusing)
-    await desk.assign(0)
-    await desk.owned(0)
+    monkeypatch.setattr(harness.consumer, "seek", refusing)
+    await harness.assign(0)
+    await harness.owned(0)
 
-    assert desk.position(POLLS) == 0
-    assert desk.failures.errors == []
+    assert harness.position(POLLS) == 0
+    assert harness.failures.errors == []
 
 
 async def test_a_consumer_that_never_has_the_partition_ends_the_worker(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STREAMS_SECONDS", 0.01)
 
     async def refusing(*_: Any) -> None:
         raise IllegalStateError("No current assignment")
 
-    monkeypatch.setattr(desk.consumer, "seek", refusing)
-    await desk.assign(0)
-    while not desk.failures.errors:  # noqa: ASYNC110  a time limit passes
+    monkeypatch.setattr(harness.consumer, "seek", refusing)
+    await harness.assign(0)
+    while not harness.failures.errors:  # noqa: ASYNC110  a time limit passes
         await asyncio.sleep(0.005)
 
-    assert str(desk.failures.errors[0]) == "the consumer does not have partition 0"
+    assert str(harness.failures.errors[0]) == "the consumer does not have partition 0"

@@ -54,7 +54,7 @@ class Kafka:
         self.committed.append({TP(*tp): committed.offset for tp, committed in checked.items()})
 
 
-class Desk:
+class Harness:
     """A consumer whose thread is called directly; the rest of Faust is not needed to commit."""
 
     def __init__(self) -> None:
@@ -86,135 +86,137 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def harness() -> Harness:
+    return Harness()
 
 
-async def test_offsets_with_holes_are_committed_at_once(desk: Desk) -> None:
+async def test_offsets_with_holes_are_committed_at_once(harness: Harness) -> None:
     """Faust commits one more a second from the first hole on."""
     for offset in (3, 4, 9, 11):
-        desk.take(offset).ack()
+        harness.take(offset).ack()
 
-    assert await desk.commit()
+    assert await harness.commit()
 
-    assert desk.kafka.committed == [{POLLS: 12}]
-    assert not await desk.commit(), "there is nothing new"
+    assert harness.kafka.committed == [{POLLS: 12}]
+    assert not await harness.commit(), "there is nothing new"
 
 
-async def test_what_faust_skips_is_not_committed(desk: Desk) -> None:
-    desk.take(3).ack()
+async def test_what_faust_skips_is_not_committed(harness: Harness) -> None:
+    harness.take(3).ack()
     skipped = Skipped(4)
-    desk.consumer._unacked_messages.add(skipped)
+    harness.consumer._unacked_messages.add(skipped)
 
-    assert desk.consumer.ack(skipped)
-    assert not desk.consumer.ack(skipped)
-    await desk.commit()
+    assert harness.consumer.ack(skipped)
+    assert not harness.consumer.ack(skipped)
+    await harness.commit()
 
-    assert desk.consumer._unacked_messages == set(), "a stop would wait for it"
-    assert desk.kafka.committed == [{POLLS: 4}]
+    assert harness.consumer._unacked_messages == set(), "a stop would wait for it"
+    assert harness.kafka.committed == [{POLLS: 4}]
 
 
 @pytest.mark.parametrize(
     "error", [KafkaConnectionError(), CommitFailedError(), IllegalStateError()], ids=repr
 )
-async def test_a_commit_that_fails_is_made_up_for(desk: Desk, error: Exception) -> None:
+async def test_a_commit_that_fails_is_made_up_for(harness: Harness, error: Exception) -> None:
     """Faust forgets what it was to commit, or ends the worker."""
-    desk.take(3).ack()
-    desk.kafka.error = error
-    assert not await desk.commit()
+    harness.take(3).ack()
+    harness.kafka.error = error
+    assert not await harness.commit()
 
-    desk.kafka.error = None
-    assert await desk.commit()
+    harness.kafka.error = None
+    assert await harness.commit()
 
-    assert desk.kafka.committed == [{POLLS: 4}]
+    assert harness.kafka.committed == [{POLLS: 4}]
 
 
-async def test_partitions_that_went_away_are_left_alone(desk: Desk) -> None:
-    desk.take(3).ack()
-    desk.consumer.assignment = set
+async def test_partitions_that_went_away_are_left_alone(harness: Harness) -> None:
+    harness.take(3).ack()
+    harness.consumer.assignment = set
 
-    assert not await desk.commit()
+    assert not await harness.commit()
 
-    assert desk.kafka.committed == []
+    assert harness.kafka.committed == []
 
 
 # -- when records of a partition come
 
 
-async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(desk: Desk) -> None:
+async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(harness: Harness) -> None:
     """Faust resumes all of them at the end of a rebalance, wherever their positions are."""
-    desk.consumer.resume_partitions({POLLS, ZONES, REQUESTS, OTHERS})
-    assert desk.consumer._active_partitions == set()
+    harness.consumer.resume_partitions({POLLS, ZONES, REQUESTS, OTHERS})
+    assert harness.consumer._active_partitions == set()
 
-    desk.consumer.fetch_partition(0)
-    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS}
+    harness.consumer.fetch_partition(0)
+    assert harness.consumer._active_partitions == {POLLS, ZONES, REQUESTS}
 
-    desk.consumer.fetch_partition(1)
-    assert desk.consumer._active_partitions == {POLLS, ZONES, REQUESTS, OTHERS}
-
-
-async def test_a_rebalance_that_begins_meanwhile_holds_all_further(desk: Desk) -> None:
-    desk.consumer.resume_partitions({POLLS, OTHERS})
-    desk.consumer.pause_partitions({POLLS, OTHERS})
-
-    desk.consumer.fetch_partition(0)
-
-    assert desk.consumer._active_partitions == set()
+    harness.consumer.fetch_partition(1)
+    assert harness.consumer._active_partitions == {POLLS, ZONES, REQUESTS, OTHERS}
 
 
-async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(desk: Desk) -> None:
-    desk.consumer.assignment = lambda: {POLLS, ZONES, OTHERS}
-    desk.consumer.resume_partitions({POLLS, ZONES, OTHERS})
-    desk.consumer.fetch_partition(0)
-    desk.consumer.fetch_partition(1)
+async def test_a_rebalance_that_begins_meanwhile_holds_all_further(harness: Harness) -> None:
+    harness.consumer.resume_partitions({POLLS, OTHERS})
+    harness.consumer.pause_partitions({POLLS, OTHERS})
 
-    desk.consumer.pause_partition(0)
-    assert desk.consumer._active_partitions == {OTHERS}
+    harness.consumer.fetch_partition(0)
 
-    desk.consumer.fetch_partition(0)
-    assert desk.consumer._active_partitions == {POLLS, ZONES, OTHERS}
+    assert harness.consumer._active_partitions == set()
 
 
-async def test_faust_leaves_the_positions_alone(desk: Desk) -> None:
+async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(
+    harness: Harness,
+) -> None:
+    harness.consumer.assignment = lambda: {POLLS, ZONES, OTHERS}
+    harness.consumer.resume_partitions({POLLS, ZONES, OTHERS})
+    harness.consumer.fetch_partition(0)
+    harness.consumer.fetch_partition(1)
+
+    harness.consumer.pause_partition(0)
+    assert harness.consumer._active_partitions == {OTHERS}
+
+    harness.consumer.fetch_partition(0)
+    assert harness.consumer._active_partitions == {POLLS, ZONES, OTHERS}
+
+
+async def test_faust_leaves_the_positions_alone(harness: Harness) -> None:
     """It would seek to what is committed, behind or before what the table has."""
 
     async def seek(*_: Any) -> None:
         raise AssertionError
 
-    desk.consumer.seek = desk.consumer._perform_seek = seek
+    harness.consumer.seek = harness.consumer._perform_seek = seek
 
-    await desk.consumer.perform_seek()
+    await harness.consumer.perform_seek()
 
 
-async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(desk: Desk) -> None:
+async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(harness: Harness) -> None:
     """Faust sleeps for a second where no partition is active."""
     asked: list[set[TP]] = []
 
     async def wait(_self: Any, _timeout: float) -> Any:
-        asked.append(set(desk.consumer._active_partitions))
-        return {}, desk.consumer._active_partitions
+        asked.append(set(harness.consumer._active_partitions))
+        return {}, harness.consumer._active_partitions
 
-    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
-    desk.consumer.resume_partitions({POLLS})
+    harness.consumer._get_active_partitions = lambda: harness.consumer._active_partitions
+    harness.consumer.resume_partitions({POLLS})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("faust.transport.consumer.Consumer._wait_next_records", wait)
-        waiting = asyncio.create_task(desk.consumer._wait_next_records(10_000))
+        waiting = asyncio.create_task(harness.consumer._wait_next_records(10_000))
         await settle()
         assert asked == []
 
-        desk.consumer.fetch_partition(0)
+        harness.consumer.fetch_partition(0)
         await waiting
 
     assert asked == [{POLLS}]
 
 
-async def test_nothing_is_asked_for_while_no_partition_is_restored(desk: Desk) -> None:
-    desk.consumer._get_active_partitions = lambda: desk.consumer._active_partitions
+async def test_nothing_is_asked_for_while_no_partition_is_restored(harness: Harness) -> None:
+    harness.consumer._get_active_partitions = lambda: harness.consumer._active_partitions
 
-    assert await desk.consumer._wait_next_records(0) == ({}, set())
+    assert await harness.consumer._wait_next_records(0) == ({}, set())
 
 
-async def test_a_seek_is_made_in_the_thread_that_fetches(desk: Desk) -> None:
+async def test_a_seek_is_made_in_the_thread_that_fetches(harness: Harness) -> None:
     """aiokafka's fetcher is not made for two threads: what one takes away the other looks at."""
     made: list[tuple[int, Any, int]] = []
     kafka = SimpleNamespace(
@@ -223,9 +225,9 @@ async def test_a_seek_is_made_in_the_thread_that_fetches(desk: Desk) -> None:
     loop = asyncio.new_event_loop()
     fetching = threading.Thread(target=loop.run_forever)
     fetching.start()
-    desk.consumer._thread = SimpleNamespace(_ensure_consumer=lambda: kafka, thread_loop=loop)
+    harness.consumer._thread = SimpleNamespace(_ensure_consumer=lambda: kafka, thread_loop=loop)
     try:
-        await desk.consumer._seek(POLLS, 7)
+        await harness.consumer._seek(POLLS, 7)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         await asyncio.to_thread(fetching.join)
@@ -268,11 +270,11 @@ def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
 
 
 def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
-    desk = Desk()
-    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+    harness = Harness()
+    harness.consumer.app = SimpleNamespace(consumer_generation_id=4)
 
-    message = desk.consumer._to_message(POLLS, RecordChunk([record(7), record(9)]))
-    single = desk.consumer._to_message(REQUESTS, record(3, REQUESTS.topic))
+    message = harness.consumer._to_message(POLLS, RecordChunk([record(7), record(9)]))
+    single = harness.consumer._to_message(REQUESTS, record(3, REQUESTS.topic))
 
     assert (message.tp, message.offset, message.generation_id) == (POLLS, 9, 4)
     assert [each.offset for each in message.records] == [7, 9]
@@ -281,13 +283,13 @@ def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
 
 
 def test_a_range_that_cannot_be_read_is_among_the_records_and_counts_to_its_end() -> None:
-    desk = Desk()
-    desk.consumer.app = SimpleNamespace(consumer_generation_id=4)
+    harness = Harness()
+    harness.consumer.app = SimpleNamespace(consumer_generation_id=4)
     unreadable = UnreadableRecords(REQUESTS.topic, 0, 5, 5, 8, 1_700_000_000_123, "damaged")
     fetched = {REQUESTS: [record(4, REQUESTS.topic), unreadable, record(9, REQUESTS.topic)]}
 
     first, middle, last = [each for _, each in ChunkScheduler().iterate(fetched)]
-    message = desk.consumer._to_message(REQUESTS, middle)
+    message = harness.consumer._to_message(REQUESTS, middle)
 
     assert (first.offset, last.offset) == (4, 9)
     assert (message.offset, message.records) == (8, [unreadable])

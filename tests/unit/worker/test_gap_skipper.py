@@ -93,7 +93,7 @@ class Log:
         return found
 
 
-class Desk:
+class Harness:
     """A `GapSkipper` and a `LostInput` among fakes."""
 
     def __init__(self) -> None:
@@ -125,187 +125,197 @@ class Desk:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0)
-    return Desk()
+    return Harness()
 
 
 # -- partitions that rest before a gap
 
 
-async def test_a_gap_is_skipped_at_the_second_look(desk: Desk) -> None:
-    desk.owned_partitions.own(0, 5)
-    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
+async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
+    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 8}
 
-    await desk.gaps.skip_gaps()
-    assert desk.log.looked_at == [], "a record may be on its way"
-    await desk.gaps.skip_gaps()
+    await harness.gaps.skip_gaps()
+    assert harness.log.looked_at == [], "a record may be on its way"
+    await harness.gaps.skip_gaps()
 
-    assert desk.owned_partitions.skipped == [(ONE, 5, 8)]
-    assert desk.publisher.letters == []
-
-
-async def test_records_that_are_still_to_come_are_waited_for(desk: Desk) -> None:
-    desk.owned_partitions.own(0, 5)
-    desk.owned_partitions.own(1, 5)
-    desk.owned_partitions.idle, desk.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
-    desk.log.records = {ONE: [7]}
-
-    await desk.look_twice()
-
-    assert desk.owned_partitions.skipped == [(TWO, 5, 9)]
+    assert harness.owned_partitions.skipped == [(ONE, 5, 8)]
+    assert harness.publisher.letters == []
 
 
-async def test_what_moves_or_is_at_the_end_costs_no_look(desk: Desk) -> None:
-    desk.log.ends = {ONE: 8, TWO: 100}
+async def test_records_that_are_still_to_come_are_waited_for(harness: Harness) -> None:
+    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.own(1, 5)
+    harness.owned_partitions.idle, harness.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
+    harness.log.records = {ONE: [7]}
+
+    await harness.look_twice()
+
+    assert harness.owned_partitions.skipped == [(TWO, 5, 9)]
+
+
+async def test_what_moves_or_is_at_the_end_costs_no_look(harness: Harness) -> None:
+    harness.log.ends = {ONE: 8, TWO: 100}
     for offset in range(5):
-        desk.owned_partitions.idle = {ONE: 8, TWO: offset}
-        await desk.gaps.skip_gaps()
+        harness.owned_partitions.idle = {ONE: 8, TWO: offset}
+        await harness.gaps.skip_gaps()
 
-    assert desk.log.looked_at == []
+    assert harness.log.looked_at == []
 
 
 async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is_not(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.owned_partitions.own(0, 5)
-    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 30}
-    desk.log.beginning, desk.log.records = {ONE: 20}, {ONE: [25]}
+    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 30}
+    harness.log.beginning, harness.log.records = {ONE: 20}, {ONE: [25]}
 
-    await desk.look_twice()
+    await harness.look_twice()
 
-    assert desk.owned_partitions.skipped == [(ONE, 5, 20)]
-    (lost,) = desk.owned_partitions.owned[0].lost
+    assert harness.owned_partitions.skipped == [(ONE, 5, 20)]
+    (lost,) = harness.owned_partitions.owned[0].lost
     assert (lost.first, lost.end) == (5, 20)
 
 
-async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(desk: Desk) -> None:
-    desk.owned_partitions.own(0, 5)
-    desk.owned_partitions.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
+async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(harness: Harness) -> None:
+    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.idle, harness.log.ends, harness.log.beginning = (
+        {ONE: 5},
+        {ONE: 8},
+        {ONE: 8},
+    )
 
-    await desk.look_twice()
+    await harness.look_twice()
 
-    assert desk.owned_partitions.skipped == [(ONE, 5, 8)]
-    assert desk.lost_records() == 3
-
-
-async def test_of_a_partition_that_went_meanwhile_nothing_is_told(desk: Desk) -> None:
-    desk.owned_partitions.idle, desk.log.ends, desk.log.beginning = {ONE: 5}, {ONE: 8}, {ONE: 8}
-
-    await desk.look_twice()
-
-    assert desk.owned_partitions.skipped == []
-    assert desk.publisher.letters == []
+    assert harness.owned_partitions.skipped == [(ONE, 5, 8)]
+    assert harness.lost_records() == 3
 
 
-async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(desk: Desk) -> None:
-    desk.owned_partitions.own(0, 5)
-    desk.owned_partitions.idle, desk.log.ends = {ONE: 5}, {ONE: 8}
-    desk.log.errors = [BrokerUnavailableError("gone")]
+async def test_of_a_partition_that_went_meanwhile_nothing_is_told(harness: Harness) -> None:
+    harness.owned_partitions.idle, harness.log.ends, harness.log.beginning = (
+        {ONE: 5},
+        {ONE: 8},
+        {ONE: 8},
+    )
 
-    await desk.gaps.start()
+    await harness.look_twice()
+
+    assert harness.owned_partitions.skipped == []
+    assert harness.publisher.letters == []
+
+
+async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(harness: Harness) -> None:
+    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 8}
+    harness.log.errors = [BrokerUnavailableError("gone")]
+
+    await harness.gaps.start()
     await settle()
-    await desk.gaps.stop()
+    await harness.gaps.stop()
 
-    assert (ONE, 5, 8) in desk.owned_partitions.skipped
-    assert (desk.log.started, desk.log.stopped) == (1, 1)
+    assert (ONE, 5, 8) in harness.owned_partitions.skipped
+    assert (harness.log.started, harness.log.stopped) == (1, 1)
 
 
 # -- before a record is applied
 
 
-async def test_a_record_that_follows_the_last_one_costs_no_look(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
+async def test_a_record_that_follows_the_last_one_costs_no_look(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
 
-    assert await desk.gaps.find_missed_record(owned, POLLS, 5) is None
-    assert await desk.gaps.find_missed_record(owned, POLLS, 3) is None
-    assert desk.log.looked_at == []
-
-
-async def test_a_record_behind_an_empty_gap_may_be_applied(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.records = {ONE: [9], (ZONES, 0): [6]}
-
-    assert await desk.gaps.find_missed_record(owned, POLLS, 9) is None
-
-    assert desk.log.looked_at == [{ONE: (5, 9)}]
-    assert desk.publisher.letters == []
+    assert await harness.gaps.find_missed_record(owned, POLLS, 5) is None
+    assert await harness.gaps.find_missed_record(owned, POLLS, 3) is None
+    assert harness.log.looked_at == []
 
 
-async def test_a_record_that_was_missed_has_to_be_read_before(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.records = {ONE: [7, 8, 9]}
+async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.records = {ONE: [9], (ZONES, 0): [6]}
 
-    assert await desk.gaps.find_missed_record(owned, POLLS, 9) == 7
+    assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
+
+    assert harness.log.looked_at == [{ONE: (5, 9)}]
+    assert harness.publisher.letters == []
 
 
-async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.beginning, desk.log.records = {ONE: 7}, {ONE: [8]}
+async def test_a_record_that_was_missed_has_to_be_read_before(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.records = {ONE: [7, 8, 9]}
 
-    assert await desk.gaps.find_missed_record(owned, POLLS, 9) == 8
+    assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 7
+
+
+async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.beginning, harness.log.records = {ONE: 7}, {ONE: [8]}
+
+    assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 8
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 7)]
 
 
 async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.records = {ONE: [7]}
-    desk.log.errors = [BrokerUnavailableError("gone")] * 3
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.records = {ONE: [7]}
+    harness.log.errors = [BrokerUnavailableError("gone")] * 3
 
-    asked = asyncio.create_task(desk.gaps.find_missed_record(owned, POLLS, 9))
+    asked = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
     await asyncio.sleep(0)
     assert not asked.done(), "other partitions have their turn meanwhile"
 
     assert await asked == 7
-    assert len(desk.log.looked_at) == 4
+    assert len(harness.log.looked_at) == 4
     assert "store-status/0 waits before offset 9" in caplog.text
 
 
-async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(desk: Desk) -> None:
+async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(
+    harness: Harness,
+) -> None:
     """A rebalance waits for the events in flight."""
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.errors = [BrokerUnavailableError("gone")] * 1_000
-    asked = asyncio.create_task(desk.gaps.find_missed_record(owned, POLLS, 9))
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.errors = [BrokerUnavailableError("gone")] * 1_000
+    asked = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
     await settle()
 
     owned.revoked.set()
     await settle()
 
     assert asked.done()
-    assert len(desk.log.looked_at) < 100
+    assert len(harness.log.looked_at) < 100
 
 
 async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is_told(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    desk.log.beginning = {ONE: 9}
-    desk.log.on_look = owned.revoked.set
+    owned = harness.owned_partitions.own(0, 5)
+    harness.log.beginning = {ONE: 9}
+    harness.log.on_look = owned.revoked.set
 
-    assert await desk.gaps.find_missed_record(owned, POLLS, 9) is None
+    assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
 
     assert owned.lost == []
-    assert desk.facts.writes == []
-    assert desk.publisher.letters == []
+    assert harness.facts.writes == []
+    assert harness.publisher.letters == []
 
 
 # -- what is lost
 
 
 async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_changelog(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = desk.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own(0, 5)
 
-    await desk.lost.report(owned, POLLS, 5, 9)
+    await harness.lost.report(owned, POLLS, 5, 9)
 
     lost = LostRange(POLLS, 0, 5, 9, NOW)
     assert owned.lost == [lost]
-    assert decode_lost(desk.facts.content[0, LOST_KEY]) == [lost]
-    (letter,) = desk.publisher.letters
+    assert decode_lost(harness.facts.content[0, LOST_KEY]) == [lost]
+    (letter,) = harness.publisher.letters
     assert letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
     assert letter.reason == (
         "lost: the records of store-status/0 from offset 5 to 8 were deleted from the log before a "
@@ -313,39 +323,39 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
     )
     assert letter.original is None
     assert caplog.messages == [f"{letter.reason}; reports of this partition say so"]
-    assert desk.lost_records() == 4
+    assert harness.lost_records() == 4
 
 
-async def test_a_lost_range_is_told_once_also_after_a_restart(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    await desk.lost.report(owned, POLLS, 5, 9)
-    again = desk.owned_partitions.own(0, 5, *decode_lost(desk.facts.content[0, LOST_KEY]))
+async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
+    await harness.lost.report(owned, POLLS, 5, 9)
+    again = harness.owned_partitions.own(0, 5, *decode_lost(harness.facts.content[0, LOST_KEY]))
 
-    await desk.lost.report(again, POLLS, 5, 9)
-    await desk.lost.report(again, POLLS, 6, 8)
+    await harness.lost.report(again, POLLS, 5, 9)
+    await harness.lost.report(again, POLLS, 6, 8)
 
-    assert len(desk.publisher.letters) == 1
-    assert len(desk.facts.writes) == 1
-    assert desk.lost_records() == 4
+    assert len(harness.publisher.letters) == 1
+    assert len(harness.facts.writes) == 1
+    assert harness.lost_records() == 4
 
 
-async def test_of_a_range_that_has_grown_only_the_rest_is_told(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
-    await desk.lost.report(owned, POLLS, 5, 9)
+async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
+    await harness.lost.report(owned, POLLS, 5, 9)
 
-    await desk.lost.report(owned, POLLS, 5, 20)
-    await desk.lost.report(owned, POLLS, 5, 20)
+    await harness.lost.report(owned, POLLS, 5, 20)
+    await harness.lost.report(owned, POLLS, 5, 20)
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
-    assert desk.lost_records() == 15
-    assert len(desk.publisher.letters) == 2
+    assert harness.lost_records() == 15
+    assert len(harness.publisher.letters) == 2
 
 
-async def test_ranges_of_other_topics_are_told_apart(desk: Desk) -> None:
-    owned = desk.owned_partitions.own(0, 5)
+async def test_ranges_of_other_topics_are_told_apart(harness: Harness) -> None:
+    owned = harness.owned_partitions.own(0, 5)
 
-    await desk.lost.report(owned, POLLS, 5, 9)
-    await desk.lost.report(owned, ZONES, 5, 9)
+    await harness.lost.report(owned, POLLS, 5, 9)
+    await harness.lost.report(owned, ZONES, 5, 9)
 
-    assert len(desk.publisher.letters) == 2
-    assert desk.lost_records(ZONES) == 4
+    assert len(harness.publisher.letters) == 2
+    assert harness.lost_records(ZONES) == 4

@@ -10,7 +10,7 @@ import pytest
 from stream_app.worker import latest_polls as module
 from stream_app.worker.latest_polls import LatestPollPublisher
 from tests.agent_fakes import RecordingPublisher, settle
-from tests.unit.worker.test_owned_partitions import ONE, TWO, Desk
+from tests.unit.worker.test_owned_partitions import ONE, TWO, Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,14 +148,14 @@ async def test_what_another_partition_has_is_told_though_one_is_given_up(
 
 
 async def test_a_new_owner_tells_what_its_table_has() -> None:
-    desk = Desk()
-    desk.adopt(0, latest={ONE: active(9)})
-    desk.adopt(1, latest={TWO: inactive(4)})
+    harness = Harness()
+    harness.adopt(0, latest={ONE: active(9)})
+    harness.adopt(1, latest={TWO: inactive(4)})
 
-    await desk.latest._publish_batch()
+    await harness.latest._publish_batch()
 
-    assert desk.publisher.latest == [(ONE, active(9)), (TWO, inactive(4))]
+    assert harness.publisher.latest == [(ONE, active(9)), (TWO, inactive(4))]
 
-    desk.owned_partitions.revoke([0, 1])
-    await desk.latest._publish_batch()
-    assert len(desk.publisher.latest) == 2
+    harness.owned_partitions.revoke([0, 1])
+    await harness.latest._publish_batch()
+    assert len(harness.publisher.latest) == 2

@@ -41,7 +41,7 @@ REMOVAL = PollsRemoval(Revision(5, 1_000), 1_000, "id")
 ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
-class Desk:
+class Harness:
     """An `OwnedPartitions` among fakes."""
 
     def __init__(self) -> None:
@@ -107,80 +107,80 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     monkeypatch.setattr(module, "WATERMARK_SECONDS", 0)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 10_000)
     monkeypatch.setattr(module, "POSITION_SECONDS", 0)
-    desk = Desk()
-    yield desk
-    await desk.owned_partitions.stop()
+    harness = Harness()
+    yield harness
+    await harness.owned_partitions.stop()
 
 
 async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_next(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.adopt(0, {POLLS: 17}, stores=[ONE, TWO], newest_poll=80)
-    desk.adopt(1, {ZONES: 4}, stores=[TWO], newest_poll=99)
-    desk.adopt(2)
+    harness.adopt(0, {POLLS: 17}, stores=[ONE, TWO], newest_poll=80)
+    harness.adopt(1, {ZONES: 4}, stores=[TWO], newest_poll=99)
+    harness.adopt(2)
 
-    assert desk.owned_partitions.owned == {0, 1, 2}
-    assert desk.owned_partitions.get(3) is None
-    assert {spec.name: desk.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
+    assert harness.owned_partitions.owned == {0, 1, 2}
+    assert harness.owned_partitions.get(3) is None
+    assert {spec.name: harness.get(0).applied(spec.name) for spec in SOURCE_TOPICS} == {
         spec.name: 17 if spec is STORE_STATUS else 0 for spec in SOURCE_TOPICS
     }
-    assert Watermark(POLLS, 0, 17, 80, stores=2) in desk.progress.watermarks
-    assert Watermark(ZONES, 1, 4) in desk.progress.watermarks
-    assert len(desk.progress.watermarks) == 9
+    assert Watermark(POLLS, 0, 17, 80, stores=2) in harness.progress.watermarks
+    assert Watermark(ZONES, 1, 4) in harness.progress.watermarks
+    assert len(harness.progress.watermarks) == 9
 
 
-async def test_a_watermark_says_of_which_topic_it_is(desk: Desk) -> None:
-    desk.progress.set_topic_id(POLLS, "an-id")
-    desk.adopt(0, {POLLS: 17})
-    assert Watermark(POLLS, 0, 17, topic_id="an-id") in desk.progress.watermarks
-    assert Watermark(ZONES, 0, 0) in desk.progress.watermarks
+async def test_a_watermark_says_of_which_topic_it_is(harness: Harness) -> None:
+    harness.progress.set_topic_id(POLLS, "an-id")
+    harness.adopt(0, {POLLS: 17})
+    assert Watermark(POLLS, 0, 17, topic_id="an-id") in harness.progress.watermarks
+    assert Watermark(ZONES, 0, 0) in harness.progress.watermarks
 
 
 async def test_the_stores_of_the_table_are_registered_before_the_partition_is_owned(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     # a crash may have come between a store's first fact and its registration
     owned_then: list[OwnedPartition | None] = []
-    desk.publisher.on_register = lambda: owned_then.append(desk.owned_partitions.get(0))
+    harness.publisher.on_register = lambda: owned_then.append(harness.owned_partitions.get(0))
 
-    desk.adopt(0, stores=[ONE, TWO])
+    harness.adopt(0, stores=[ONE, TWO])
 
-    assert sorted(desk.publisher.registered) == sorted([ONE, TWO])
+    assert sorted(harness.publisher.registered) == sorted([ONE, TWO])
     assert owned_then == [None]
 
 
-async def test_a_watermark_is_the_next_offset_and_never_goes_back(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10})
+async def test_a_watermark_is_the_next_offset_and_never_goes_back(harness: Harness) -> None:
+    harness.adopt(0, {POLLS: 10})
 
     for offset in (10, 12, 11, 3):
-        desk.get(0).start(POLLS, offset, offset + 1)
-        desk.owned_partitions.complete(desk.get(0), POLLS, offset)
+        harness.get(0).start(POLLS, offset, offset + 1)
+        harness.owned_partitions.complete(harness.get(0), POLLS, offset)
 
-    told = [w.applied for w in desk.progress.watermarks if w.topic == POLLS]
+    told = [w.applied for w in harness.progress.watermarks if w.topic == POLLS]
     assert told == [10, 11, 13, 13, 13]
-    assert desk.get(0).applied(ZONES) == 0
+    assert harness.get(0).applied(ZONES) == 0
 
 
-async def test_a_record_that_is_still_on_its_way_holds_the_watermark(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10})
+async def test_a_record_that_is_still_on_its_way_holds_the_watermark(harness: Harness) -> None:
+    harness.adopt(0, {POLLS: 10})
     for first, end in ((10, 11), (11, 14), (20, 22)):
-        desk.get(0).start(POLLS, first, end)
+        harness.get(0).start(POLLS, first, end)
 
     for first, applied in ((20, 10), (10, 11), (11, 22)):
-        desk.owned_partitions.complete(desk.get(0), POLLS, first)
-        assert desk.get(0).applied(POLLS) == applied
+        harness.owned_partitions.complete(harness.get(0), POLLS, first)
+        assert harness.get(0).applied(POLLS) == applied
 
-    assert [w.applied for w in desk.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
+    assert [w.applied for w in harness.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
 
 
 async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    partition = desk.adopt(0, {POLLS: 10})
+    partition = harness.adopt(0, {POLLS: 10})
     assert partition.gap_before(POLLS, 10) is None
     assert partition.gap_before(POLLS, 13) == (10, 13)
 
@@ -191,140 +191,140 @@ async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap
     assert partition.gap_before(POLLS, 14) == (13, 14)
 
 
-async def test_a_gap_is_skipped_where_the_partition_rests_before_it(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10})
-    assert desk.owned_partitions.idle_offsets()[POLLS, 0] == 10
+async def test_a_gap_is_skipped_where_the_partition_rests_before_it(harness: Harness) -> None:
+    harness.adopt(0, {POLLS: 10})
+    assert harness.owned_partitions.idle_offsets()[POLLS, 0] == 10
 
-    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 15)
-    assert desk.get(0).applied(POLLS) == 15
+    harness.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 15)
+    assert harness.get(0).applied(POLLS) == 15
 
     # meanwhile a record came after all, or the partition went away
-    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 20)
-    desk.get(0).start(POLLS, 15, 16)
-    assert (POLLS, 0) not in desk.owned_partitions.idle_offsets()
-    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 15, 20)
-    desk.owned_partitions.skip_gap(TopicPartition(POLLS, 7), 0, 20)
-    assert desk.get(0).applied(POLLS) == 15
+    harness.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 20)
+    harness.get(0).start(POLLS, 15, 16)
+    assert (POLLS, 0) not in harness.owned_partitions.idle_offsets()
+    harness.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 15, 20)
+    harness.owned_partitions.skip_gap(TopicPartition(POLLS, 7), 0, 20)
+    assert harness.get(0).applied(POLLS) == 15
 
 
-async def test_the_newest_poll_never_goes_back(desk: Desk) -> None:
-    desk.adopt(0)
+async def test_the_newest_poll_never_goes_back(harness: Harness) -> None:
+    harness.adopt(0)
 
     for offset, poll in enumerate((0, 50, None, 40, 60)):
-        desk.owned_partitions.record_applied(desk.get(0), [], poll)
-        desk.owned_partitions.complete(desk.get(0), POLLS, offset)
+        harness.owned_partitions.record_applied(harness.get(0), [], poll)
+        harness.owned_partitions.complete(harness.get(0), POLLS, offset)
 
-    newest = [w.newest_poll for w in desk.progress.watermarks if w.topic == POLLS]
+    newest = [w.newest_poll for w in harness.progress.watermarks if w.topic == POLLS]
     assert newest == [None, 0, 50, 50, 50, 60]
 
 
-async def test_a_store_is_registered_once_and_before_its_record_counts(desk: Desk) -> None:
-    desk.adopt(0)
+async def test_a_store_is_registered_once_and_before_its_record_counts(harness: Harness) -> None:
+    harness.adopt(0)
     applied_then: list[int] = []
-    desk.publisher.on_register = lambda: applied_then.append(desk.get(0).applied(POLLS))
+    harness.publisher.on_register = lambda: applied_then.append(harness.get(0).applied(POLLS))
 
-    desk.get(0).start(POLLS, 0, 2)
+    harness.get(0).start(POLLS, 0, 2)
     for stores in ([ONE], [ONE, TWO], [TWO], []):
-        desk.owned_partitions.record_applied(desk.get(0), stores)
-    desk.owned_partitions.complete(desk.get(0), POLLS, 0)
+        harness.owned_partitions.record_applied(harness.get(0), stores)
+    harness.owned_partitions.complete(harness.get(0), POLLS, 0)
 
-    assert desk.publisher.registered == [ONE, TWO]
+    assert harness.publisher.registered == [ONE, TWO]
     assert applied_then == [0, 0]
-    assert desk.get(0).stores == {ONE, TWO}
+    assert harness.get(0).stores == {ONE, TWO}
 
 
-async def test_who_waits_for_a_partition_is_woken(desk: Desk) -> None:
-    desk.adopt(0)
-    desk.get(0).moved.clear()
+async def test_who_waits_for_a_partition_is_woken(harness: Harness) -> None:
+    harness.adopt(0)
+    harness.get(0).moved.clear()
 
-    desk.owned_partitions.complete(desk.get(0), POLLS, 0)
+    harness.owned_partitions.complete(harness.get(0), POLLS, 0)
 
-    assert desk.get(0).moved.is_set()
+    assert harness.get(0).moved.is_set()
 
 
-async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(desk: Desk) -> None:
-    before = desk.adopt(0)
+async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(harness: Harness) -> None:
+    before = harness.adopt(0)
     before.start(POLLS, 0, 5)
-    desk.owned_partitions.revoke([0])
-    desk.adopt(0)
-    desk.get(0).start(POLLS, 0, 5)
+    harness.owned_partitions.revoke([0])
+    harness.adopt(0)
+    harness.get(0).start(POLLS, 0, 5)
 
-    desk.owned_partitions.complete(before, POLLS, 0)
+    harness.owned_partitions.complete(before, POLLS, 0)
 
-    assert desk.get(0).applied(POLLS) == 0
-    assert {w.applied for w in desk.progress.watermarks} == {0}
+    assert harness.get(0).applied(POLLS) == 0
+    assert {w.applied for w in harness.progress.watermarks} == {0}
 
 
 # -- giving up
 
 
 async def test_revoking_ends_the_waiting_and_leaves_the_table_to_what_is_in_flight(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    partitions = [desk.adopt(0), desk.adopt(1), desk.adopt(2)]
+    partitions = [harness.adopt(0), harness.adopt(1), harness.adopt(2)]
 
-    assert desk.owned_partitions.revoke([0, 1, 7]) == partitions[:2]
+    assert harness.owned_partitions.revoke([0, 1, 7]) == partitions[:2]
 
     assert [partition.revoked.is_set() for partition in partitions] == [True, True, False]
-    assert desk.owned_partitions.owned == {2}
-    assert desk.facts.revoked == []
+    assert harness.owned_partitions.owned == {2}
+    assert harness.facts.revoked == []
 
 
-async def test_all_may_be_revoked_while_they_are_looked_at(desk: Desk) -> None:
-    desk.adopt(0)
-    desk.adopt(1)
+async def test_all_may_be_revoked_while_they_are_looked_at(harness: Harness) -> None:
+    harness.adopt(0)
+    harness.adopt(1)
 
-    desk.owned_partitions.revoke(desk.owned_partitions.owned)
+    harness.owned_partitions.revoke(harness.owned_partitions.owned)
 
-    assert desk.owned_partitions.owned == frozenset()
+    assert harness.owned_partitions.owned == frozenset()
 
 
-async def test_what_is_adopted_again_has_nothing_of_before(desk: Desk) -> None:
-    first = desk.adopt(0, {POLLS: 5})
-    desk.owned_partitions.record_applied(first, [ONE], 7)
-    desk.owned_partitions.revoke([0])
+async def test_what_is_adopted_again_has_nothing_of_before(harness: Harness) -> None:
+    first = harness.adopt(0, {POLLS: 5})
+    harness.owned_partitions.record_applied(first, [ONE], 7)
+    harness.owned_partitions.revoke([0])
 
-    desk.adopt(0, {POLLS: 6})
+    harness.adopt(0, {POLLS: 6})
 
-    assert desk.get(0) is not first
-    assert (desk.get(0).applied(POLLS), desk.get(0).stores, desk.get(0).newest_poll) == (
+    assert harness.get(0) is not first
+    assert (harness.get(0).applied(POLLS), harness.get(0).stores, harness.get(0).newest_poll) == (
         6,
         set(),
         None,
     )
-    assert not desk.get(0).revoked.is_set()
+    assert not harness.get(0).revoked.is_set()
 
 
 # -- telling
 
 
-async def test_what_moved_is_told(desk: Desk) -> None:
-    await desk.owned_partitions.start()
-    desk.adopt(0)
-    desk.adopt(1)
-    assert len(await desk.told_within()) == 6
+async def test_what_moved_is_told(harness: Harness) -> None:
+    await harness.owned_partitions.start()
+    harness.adopt(0)
+    harness.adopt(1)
+    assert len(await harness.told_within()) == 6
 
     for offset, poll in enumerate((3, None)):
-        desk.get(1).start(POLLS, offset, offset + 1)
-        desk.owned_partitions.record_applied(desk.get(1), [], poll)
-        desk.owned_partitions.complete(desk.get(1), POLLS, offset)
+        harness.get(1).start(POLLS, offset, offset + 1)
+        harness.owned_partitions.record_applied(harness.get(1), [], poll)
+        harness.owned_partitions.complete(harness.get(1), POLLS, offset)
 
-    assert await desk.told_within() == [Watermark(POLLS, 1, 2, 3)]
+    assert await harness.told_within() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
-    assert desk.publisher.watermarks == []
+    assert harness.publisher.watermarks == []
 
 
 async def test_the_heartbeat_tells_all_that_is_owned(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.adopt(0)
-    desk.adopt(2, {ZONES: 8})
-    await desk.owned_partitions.start()
-    await desk.told_within()
-    desk.publisher.watermarks.clear()
+    harness.adopt(0)
+    harness.adopt(2, {ZONES: 8})
+    await harness.owned_partitions.start()
+    await harness.told_within()
+    harness.publisher.watermarks.clear()
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
 
-    told = await desk.told_within()
+    told = await harness.told_within()
 
     assert {(w.topic, w.partition) for w in told} == {
         (spec.name, number) for spec in SOURCE_TOPICS for number in (0, 2)
@@ -332,134 +332,138 @@ async def test_the_heartbeat_tells_all_that_is_owned(
     assert Watermark(ZONES, 2, 8) in told
 
 
-async def test_nothing_is_told_after_revoking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_told_after_revoking(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
-    partition = desk.adopt(0)
-    await desk.owned_partitions.start()
-    await desk.told_within()
+    partition = harness.adopt(0)
+    await harness.owned_partitions.start()
+    await harness.told_within()
 
-    desk.owned_partitions.revoke([0])
+    harness.owned_partitions.revoke([0])
     await settle()
-    desk.publisher.watermarks.clear()
-    desk.owned_partitions.complete(partition, POLLS, 5)
+    harness.publisher.watermarks.clear()
+    harness.owned_partitions.complete(partition, POLLS, 5)
     await settle()
 
-    assert desk.publisher.watermarks == []
+    assert harness.publisher.watermarks == []
 
 
 async def test_a_telling_that_fails_is_tried_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
-    desk.adopt(0)
-    desk.publisher.tell_error = OSError("the broker is gone")
+    harness.adopt(0)
+    harness.publisher.tell_error = OSError("the broker is gone")
 
-    await desk.owned_partitions.start()
+    await harness.owned_partitions.start()
 
-    assert len(await desk.told_within()) == 3
+    assert len(await harness.told_within()) == 3
 
 
 # -- source positions in the changelog
 
 
 async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changelog(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.adopt(0, {POLLS: 10})
-    await desk.owned_partitions.start()
-    first, second = desk.take(10), desk.take(11)
+    harness.adopt(0, {POLLS: 10})
+    await harness.owned_partitions.start()
+    first, second = harness.take(10), harness.take(11)
 
     second.ack()
     await settle()
-    assert desk.positions() == {}, "the facts of the first record may never reach the changelog"
+    assert harness.positions() == {}, "the facts of the first record may never reach the changelog"
     first.ack()
     await settle()
 
-    assert desk.positions()[POLLS] == 12
+    assert harness.positions()[POLLS] == 12
 
 
-async def test_a_position_is_written_only_when_it_moved(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10})
-    await desk.owned_partitions.start()
+async def test_a_position_is_written_only_when_it_moved(harness: Harness) -> None:
+    harness.adopt(0, {POLLS: 10})
+    await harness.owned_partitions.start()
     await settle()
-    assert desk.facts.writes == []
+    assert harness.facts.writes == []
 
-    desk.take(10).ack()
+    harness.take(10).ack()
     await settle()
     await settle()
-    desk.take(11)
-    await settle()
-
-    assert desk.facts.writes == [(0, POSITION_KEY)]
-
-
-async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10, ZONES: 3})
-    await desk.owned_partitions.start()
-
-    desk.take(10).ack()
+    harness.take(11)
     await settle()
 
-    written = decode_positions(desk.facts.content[0, POSITION_KEY])
+    assert harness.facts.writes == [(0, POSITION_KEY)]
+
+
+async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(
+    harness: Harness,
+) -> None:
+    harness.adopt(0, {POLLS: 10, ZONES: 3})
+    await harness.owned_partitions.start()
+
+    harness.take(10).ack()
+    await settle()
+
+    written = decode_positions(harness.facts.content[0, POSITION_KEY])
     assert written[POLLS] == SourcePosition("id", 11)
     assert written[ZONES] == SourcePosition("id", 3)
     assert set(written) == {spec.name for spec in SOURCE_TOPICS}
 
 
-async def test_a_position_never_goes_back_where_records_come_again(desk: Desk) -> None:
-    desk.adopt(0, {POLLS: 10})
-    await desk.owned_partitions.start()
+async def test_a_position_never_goes_back_where_records_come_again(harness: Harness) -> None:
+    harness.adopt(0, {POLLS: 10})
+    await harness.owned_partitions.start()
 
-    desk.take(4).ack()
+    harness.take(4).ack()
     await settle()
 
-    assert desk.facts.writes == []
+    assert harness.facts.writes == []
 
 
-async def test_of_a_revoked_partition_no_position_is_written(desk: Desk) -> None:
-    desk.adopt(0)
-    await desk.owned_partitions.start()
-    taken = desk.take(0)
+async def test_of_a_revoked_partition_no_position_is_written(harness: Harness) -> None:
+    harness.adopt(0)
+    await harness.owned_partitions.start()
+    taken = harness.take(0)
 
-    desk.owned_partitions.revoke([0])
+    harness.owned_partitions.revoke([0])
     taken.ack()
     await settle()
 
-    assert desk.facts.writes == []
+    assert harness.facts.writes == []
 
 
 async def test_a_position_that_cannot_be_written_stops_no_watermark(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
 
     def put(*_: Any) -> None:
         raise RevokedError("partition 0 is not open in this worker")
 
-    monkeypatch.setattr(desk.facts, "put", put)
-    desk.adopt(0)
-    desk.take(0).ack()
+    monkeypatch.setattr(harness.facts, "put", put)
+    harness.adopt(0)
+    harness.take(0).ack()
 
-    await desk.owned_partitions.start()
+    await harness.owned_partitions.start()
 
-    assert len(await desk.told_within()) == 3
+    assert len(await harness.told_within()) == 3
 
 
-async def test_what_is_gone_is_told_again_by_a_new_owner(desk: Desk) -> None:
+async def test_what_is_gone_is_told_again_by_a_new_owner(harness: Harness) -> None:
     """A crash may have come between the write and the news of it."""
     owned = OwnedPartition(
         0,
-        desk.facts.of(0),
+        harness.facts.of(0),
         stores={ONE},
         offset_trackers={spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS},
         removals={ONE: REMOVAL, TWO: REMOVAL},
     )
-    desk.owned_partitions.adopt(owned, {ONE: 80}, {TWO})
-    assert (desk.publisher.registered, desk.publisher.unregistered) == ([ONE], [TWO])
-    assert desk.publisher.latest == [(TWO, None)]
+    harness.owned_partitions.adopt(owned, {ONE: 80}, {TWO})
+    assert (harness.publisher.registered, harness.publisher.unregistered) == ([ONE], [TWO])
+    assert harness.publisher.latest == [(TWO, None)]
 
-    desk.owned_partitions.record_removed(owned, {ONE})
+    harness.owned_partitions.record_removed(owned, {ONE})
     assert owned.stores == set()
-    assert desk.publisher.unregistered == [TWO, ONE]
-    desk.owned_partitions.record_applied(owned, {ONE})
-    assert desk.publisher.registered == [ONE, ONE]
+    assert harness.publisher.unregistered == [TWO, ONE]
+    harness.owned_partitions.record_applied(owned, {ONE})
+    assert harness.publisher.registered == [ONE, ONE]

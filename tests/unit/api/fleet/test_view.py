@@ -44,7 +44,7 @@ def store(number: int) -> str:
     return f"{number:08x}-0000-4000-8000-000000000000"
 
 
-class Desk:
+class Harness:
     """A view over a registry."""
 
     def __init__(self) -> None:
@@ -76,22 +76,22 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    desk.registry.close()
+def harness() -> Iterator[Harness]:
+    harness = Harness()
+    yield harness
+    harness.registry.close()
 
 
-async def test_states(desk: Desk) -> None:
+async def test_states(harness: Harness) -> None:
     for number, (instant, active) in enumerate(
         [(NOON, True), (NOON, False), (NOON - 2 * HOUR + 1, True), (NOON - 2 * HOUR, True)]
     ):
-        desk.poll(store(number), instant, active=active)
-    desk.exists(store(4))
-    desk.hours(store(5), NINE_TO_FIVE)  # nine o'clock in Chicago has not come
-    desk.poll(store(5), NOON)
+        harness.poll(store(number), instant, active=active)
+    harness.exists(store(4))
+    harness.hours(store(5), NINE_TO_FIVE)  # nine o'clock in Chicago has not come
+    harness.poll(store(5), NOON)
 
-    assert await desk.states(NOON) == {
+    assert await harness.states(NOON) == {
         store(0): "up",
         store(1): "down",
         store(2): "up",
@@ -99,14 +99,14 @@ async def test_states(desk: Desk) -> None:
         store(4): "unknown",
         store(5): "closed",
     }
-    assert desk.view.counts() == {"up": 2, "down": 1, "unknown": 2, "closed": 1, "total": 6}
+    assert harness.view.counts() == {"up": 2, "down": 1, "unknown": 2, "closed": 1, "total": 6}
 
 
-async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
-    desk.hours(store(0), NINE_TO_FIVE)
-    desk.zone(store(0), "Asia/Kathmandu")
+async def test_a_store_opens_and_closes_by_its_own_clock(harness: Harness) -> None:
+    harness.hours(store(0), NINE_TO_FIVE)
+    harness.zone(store(0), "Asia/Kathmandu")
     opens = NOON + DAY - NOON % DAY + 3 * HOUR + 15 * MINUTE  # 09:00 at +5:45
-    desk.poll(store(0), opens - 1)
+    harness.poll(store(0), opens - 1)
 
     for now, state, opening_changes_at in [
         (opens - 1, "closed", opens),
@@ -114,9 +114,9 @@ async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
         (opens + 1, "up", opens + 8 * HOUR),
         (opens + 8 * HOUR, "closed", opens + DAY),
     ]:
-        desk.poll(store(0), now)
-        await desk.view.advance_to(now)
-        (found,) = desk.view.stores([store(0)])
+        harness.poll(store(0), now)
+        await harness.view.advance_to(now)
+        (found,) = harness.view.stores([store(0)])
         assert (found.state, found.opening_changes_at, found.timezone) == (
             state,
             opening_changes_at,
@@ -127,54 +127,54 @@ async def test_a_store_opens_and_closes_by_its_own_clock(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("rows", "state"), [((), "up"), (((0, "09:00", "09:00"),), "closed")], ids=["always", "never"]
 )
-async def test_hours_that_never_change(desk: Desk, rows: Any, state: State) -> None:
-    desk.hours(store(0), rows)
+async def test_hours_that_never_change(harness: Harness, rows: Any, state: State) -> None:
+    harness.hours(store(0), rows)
     for now in (NOON, NOON + 7 * DAY, NOON + 100 * DAY):
-        desk.poll(store(0), now)
-        await desk.view.advance_to(now)
-        (found,) = desk.view.stores([store(0)])
+        harness.poll(store(0), now)
+        await harness.view.advance_to(now)
+        (found,) = harness.view.stores([store(0)])
         assert (found.state, found.opening_changes_at) == (state, None)
 
 
-async def test_new_hours_and_a_new_zone_count_at_once(desk: Desk) -> None:
-    desk.poll(store(0), NOON)
-    assert await desk.states(NOON) == {store(0): "up"}
+async def test_new_hours_and_a_new_zone_count_at_once(harness: Harness) -> None:
+    harness.poll(store(0), NOON)
+    assert await harness.states(NOON) == {store(0): "up"}
 
-    desk.hours(store(0), NINE_TO_FIVE)
-    assert await desk.states(NOON) == {store(0): "closed"}
+    harness.hours(store(0), NINE_TO_FIVE)
+    assert await harness.states(NOON) == {store(0): "closed"}
 
-    desk.zone(store(0), "Europe/London")
-    assert await desk.states(NOON) == {store(0): "up"}
+    harness.zone(store(0), "Europe/London")
+    assert await harness.states(NOON) == {store(0): "up"}
 
 
-async def test_a_clock_that_goes_back_is_followed(desk: Desk) -> None:
+async def test_a_clock_that_goes_back_is_followed(harness: Harness) -> None:
     """Before the first poll of last year's file there is only the wall clock."""
-    desk.hours(store(0), NINE_TO_FIVE)
-    assert await desk.states(NOON + 4 * HOUR) == {store(0): "unknown"}
+    harness.hours(store(0), NINE_TO_FIVE)
+    assert await harness.states(NOON + 4 * HOUR) == {store(0): "unknown"}
 
-    assert await desk.states(NOON) == {store(0): "closed"}
+    assert await harness.states(NOON) == {store(0): "closed"}
 
 
 async def test_an_older_poll_changes_nothing_and_of_one_instant_the_inactive_one_stays(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     polls = [(NOON - 3, True), (NOON - 1, True), (NOON - 1, False), (NOON - 2, True)]
     for seed in range(8):
         random.Random(seed).shuffle(polls)
         for instant, active in polls:
-            desk.poll(store(seed), instant, active=active)
+            harness.poll(store(seed), instant, active=active)
 
-    await desk.view.advance_to(NOON)
-    found = desk.view.stores([store(seed) for seed in range(8)])
+    await harness.view.advance_to(NOON)
+    found = harness.view.stores([store(seed) for seed in range(8)])
     assert {(one.polled, one.active) for one in found} == {(NOON - 1, False)}
 
 
-async def test_the_worst_come_first(desk: Desk) -> None:
+async def test_the_worst_come_first(harness: Harness) -> None:
     for number, active in enumerate([True, False, True, False]):
-        desk.poll(store(number), NOON, active=active)
-    desk.exists(store(4))
-    desk.hours(store(5), NINE_TO_FIVE)
-    await desk.view.set_figures(
+        harness.poll(store(number), NOON, active=active)
+    harness.exists(store(4))
+    harness.hours(store(5), NINE_TO_FIVE)
+    await harness.view.set_figures(
         {
             **dict.fromkeys(state_module._FIGURES, 0.0),
             "store_id": store(number),
@@ -183,18 +183,18 @@ async def test_the_worst_come_first(desk: Desk) -> None:
         for number, hours in ((1, 2.5), (2, 1.5), (3, 20.0))
     )
 
-    assert list(await desk.states(NOON)) == [store(n) for n in (3, 1, 4, 2, 0, 5)]
-    assert list(await desk.states(NOON, sort="id")) == [store(n) for n in range(6)]
-    (found,) = desk.view.stores([store(3)])
+    assert list(await harness.states(NOON)) == [store(n) for n in (3, 1, 4, 2, 0, 5)]
+    assert list(await harness.states(NOON, sort="id")) == [store(n) for n in range(6)]
+    (found,) = harness.view.stores([store(3)])
     assert found.figures is not None
     assert found.figures["downtime_last_day"] == 20.0
 
 
-async def test_downtime_that_polls_back_comes_before_time_without_data(desk: Desk) -> None:
+async def test_downtime_that_polls_back_comes_before_time_without_data(harness: Harness) -> None:
     for number in range(4):
-        desk.poll(store(number), NOON, active=False)
+        harness.poll(store(number), NOON, active=False)
     figures = dict.fromkeys(state_module._FIGURES, 0.0)
-    await desk.view.set_figures(
+    await harness.view.set_figures(
         {
             **figures,
             "store_id": store(number),
@@ -209,101 +209,101 @@ async def test_downtime_that_polls_back_comes_before_time_without_data(desk: Des
         )
     )
 
-    assert list(await desk.states(NOON)) == [store(n) for n in (1, 2, 0, 3)]
+    assert list(await harness.states(NOON)) == [store(n) for n in (1, 2, 0, 3)]
 
 
-async def test_filters_and_pages(desk: Desk) -> None:
+async def test_filters_and_pages(harness: Harness) -> None:
     for number in range(10):
-        desk.poll(store(number), NOON - number, active=number % 2 == 0)
-    desk.zone(store(3), "Europe/Paris")
+        harness.poll(store(number), NOON - number, active=number % 2 == 0)
+    harness.zone(store(3), "Europe/Paris")
 
-    assert set(await desk.states(NOON, states=("down",))) == {store(n) for n in (1, 3, 5, 7, 9)}
-    assert set(await desk.states(NOON, states=("down", "up"), timezone="Europe/Paris")) == {
+    assert set(await harness.states(NOON, states=("down",))) == {store(n) for n in (1, 3, 5, 7, 9)}
+    assert set(await harness.states(NOON, states=("down", "up"), timezone="Europe/Paris")) == {
         store(3)
     }
-    assert set(await desk.states(NOON, part="0007-")) == {store(7)}
-    assert list(await desk.states(NOON, sort="last_poll", limit=3, offset=4)) == [
+    assert set(await harness.states(NOON, part="0007-")) == {store(7)}
+    assert list(await harness.states(NOON, sort="last_poll", limit=3, offset=4)) == [
         store(n) for n in (4, 5, 6)
     ]
-    assert (await desk.view.page(FleetQuery(limit=3)))[0] == 10
-    assert desk.view.zones() == ["America/Chicago", "Europe/Paris"]
+    assert (await harness.view.page(FleetQuery(limit=3)))[0] == 10
+    assert harness.view.zones() == ["America/Chicago", "Europe/Paris"]
 
 
-async def test_only_what_changed_is_told(desk: Desk) -> None:
-    desk.poll(store(0), NOON)
-    desk.poll(store(1), NOON)
-    desk.hours(store(2), [(6, "07:00", "07:30")])
-    await desk.view.advance_to(NOON)
-    desk.view.drain_changes()
+async def test_only_what_changed_is_told(harness: Harness) -> None:
+    harness.poll(store(0), NOON)
+    harness.poll(store(1), NOON)
+    harness.hours(store(2), [(6, "07:00", "07:30")])
+    await harness.view.advance_to(NOON)
+    harness.view.drain_changes()
 
-    desk.poll(store(1), NOON + MINUTE)
-    desk.poll(store(0), NOON - MINUTE)
-    await desk.view.advance_to(NOON + MINUTE)
-    assert desk.view.drain_changes() == ([store(1)], False)
+    harness.poll(store(1), NOON + MINUTE)
+    harness.poll(store(0), NOON - MINUTE)
+    await harness.view.advance_to(NOON + MINUTE)
+    assert harness.view.drain_changes() == ([store(1)], False)
 
     # one closes, one is not heard of any more
-    await desk.view.advance_to(NOON + 30 * MINUTE)
-    assert desk.view.drain_changes() == ([store(2)], False)
-    await desk.view.advance_to(NOON + 2 * HOUR)
-    assert desk.view.drain_changes() == ([store(0)], False)
-    await desk.view.advance_to(NOON + 3 * HOUR)
-    assert desk.view.drain_changes() == ([store(1)], False)
+    await harness.view.advance_to(NOON + 30 * MINUTE)
+    assert harness.view.drain_changes() == ([store(2)], False)
+    await harness.view.advance_to(NOON + 2 * HOUR)
+    assert harness.view.drain_changes() == ([store(0)], False)
+    await harness.view.advance_to(NOON + 3 * HOUR)
+    assert harness.view.drain_changes() == ([store(1)], False)
 
 
 async def test_what_is_remembered_as_changed_is_bounded(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_CHANGED", 2)
     for number in range(3):
-        desk.poll(store(number), NOON)
+        harness.poll(store(number), NOON)
 
-    assert desk.view.drain_changes() == ([store(0), store(1)], True)
-    assert desk.view.drain_changes() == ([], False)
+    assert harness.view.drain_changes() == ([store(0), store(1)], True)
+    assert harness.view.drain_changes() == ([], False)
 
 
-async def test_a_look_touches_only_the_stores_whose_instant_has_passed(desk: Desk) -> None:
+async def test_a_look_touches_only_the_stores_whose_instant_has_passed(harness: Harness) -> None:
     for number in range(50):
-        desk.hours(store(number), [(6, f"{7 + number // 10:02}:00", "23:00")])
-    await desk.view.advance_to(NOON)
+        harness.hours(store(number), [(6, f"{7 + number // 10:02}:00", "23:00")])
+    await harness.view.advance_to(NOON)
     looked: set[str] = set()
     # a statement is told again for each trigger that it fires
-    desk.registry.database.set_trace_callback(
+    harness.registry.database.set_trace_callback(
         lambda sql: looked.add(sql) if sql.startswith("UPDATE store") else None
     )
 
-    await desk.view.advance_to(NOON + MINUTE)
+    await harness.view.advance_to(NOON + MINUTE)
     assert not looked
-    await desk.view.advance_to(NOON + HOUR)
+    await harness.view.advance_to(NOON + HOUR)
     assert len(looked) == 10
 
 
-async def test_at_any_instant_it_is_open_as_its_local_clock_says(desk: Desk) -> None:
+async def test_at_any_instant_it_is_open_as_its_local_clock_says(harness: Harness) -> None:
     rng = random.Random(5)
     zones = rng.sample(pytz.common_timezones, 40)
     for number, name in enumerate(zones):
-        desk.zone(store(number), name)
-        desk.hours(store(number), NINE_TO_FIVE)
+        harness.zone(store(number), name)
+        harness.hours(store(number), NINE_TO_FIVE)
     now = NOON
     for _ in range(60):
-        await desk.view.advance_to(now)
-        found = desk.view.stores([store(number) for number in range(40)])
+        await harness.view.advance_to(now)
+        found = harness.view.stores([store(number) for number in range(40)])
         for one, name in zip(found, zones, strict=True):
             local = to_datetime(now).astimezone(pytz.timezone(name))
             assert (one.state != "closed") == (9 <= local.hour < 17), (name, local)
         now += rng.randrange(WEEK // 10)
 
 
-def test_a_record_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
+def test_a_record_that_cannot_be_read_changes_nothing(harness: Harness) -> None:
     for value in (None, b"", b"{}", b'{"store_id":5}'):
         with pytest.raises(RecordError):
-            desk.view.on_record(FakeRecord(LATEST_POLLS.name, value))
-    assert desk.view.drain_changes() == ([], False)
+            harness.view.on_record(FakeRecord(LATEST_POLLS.name, value))
+    assert harness.view.drain_changes() == ([], False)
 
 
-async def test_the_orders_and_states_are_sql_that_runs(desk: Desk) -> None:
+async def test_the_orders_and_states_are_sql_that_runs(harness: Harness) -> None:
     for sort in pages_module.SORTS:
         try:
-            await desk.view.page(FleetQuery(states=state_module.STATES, sort=sort))
+            await harness.view.page(FleetQuery(states=state_module.STATES, sort=sort))
         except sqlite3.Error as error:
             pytest.fail(f"{sort}: {error}")
 
@@ -316,9 +316,9 @@ class Steps:
         longest: the most between two looks at the event loop.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, harness: Harness) -> None:
         self.total = self.longest = self._since = 0
-        desk.registry.database.set_progress_handler(self._count, 100)
+        harness.registry.database.set_progress_handler(self._count, 100)
 
     def _count(self) -> int:
         self.total += 1
@@ -343,23 +343,23 @@ class Steps:
             await beside
 
 
-async def _full_desk(desk: Desk, first: int, end: int) -> None:
+async def _full_desk(harness: Harness, first: int, end: int) -> None:
     for number in range(first, end):
-        desk.poll(store(number), NOON - number % 7 * HOUR, active=number % 2 == 0)
+        harness.poll(store(number), NOON - number % 7 * HOUR, active=number % 2 == 0)
         if number % 10 == 0:
-            desk.zone(store(number), "Europe/Paris")
-    await desk.view.advance_to(NOON)
+            harness.zone(store(number), "Europe/Paris")
+    await harness.view.advance_to(NOON)
 
 
 async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_more(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 50)
-    steps = Steps(desk)
+    steps = Steps(harness)
 
     async def look() -> list[int]:
-        desk.view.counts()
-        desk.view.zones()
+        harness.view.counts()
+        harness.view.zones()
         took = []
         for query in (
             *(FleetQuery(sort=sort, limit=20) for sort in pages_module.SORTS),
@@ -367,35 +367,35 @@ async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_mor
             FleetQuery(states=("closed",), limit=20),
             FleetQuery(timezone="Asia/Tokyo", limit=20),
         ):
-            await steps.of(desk.view.page(query))
+            await steps.of(harness.view.page(query))
             took.append(steps.total)
         return took
 
-    await _full_desk(desk, 0, 400)
+    await _full_desk(harness, 0, 400)
     few = await look()
-    await _full_desk(desk, 400, 4_000)
-    assert desk.view.counts()["total"] == 4_000
+    await _full_desk(harness, 400, 4_000)
+    assert harness.view.counts()["total"] == 4_000
     for before, now in zip(few, await look(), strict=True):
         assert now <= before + 5 + before // 4
 
 
 async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 100)
     monkeypatch.setattr(module, "_TURN_STORES", 20)
-    await _full_desk(desk, 0, 4_000)
-    steps = Steps(desk)
+    await _full_desk(harness, 0, 4_000)
+    steps = Steps(harness)
 
     for query in (
         *(FleetQuery(sort=sort, offset=3_960, limit=20) for sort in pages_module.SORTS),
         FleetQuery(timezone="Europe/Paris", sort="id", offset=380),
         FleetQuery(part="0f3", sort="last_poll"),
     ):
-        await steps.of(desk.view.page(query))
+        await steps.of(harness.view.page(query))
         assert steps.longest <= 60, query
     for now in (NOON - 3 * HOUR, NOON + 3 * HOUR):
-        await steps.of(desk.view.advance_to(now))
+        await steps.of(harness.view.advance_to(now))
         assert steps.total > 5_000
         assert steps.longest <= 250
 
@@ -413,91 +413,100 @@ async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
     ids=str,
 )
 async def test_pages_are_the_parts_of_one_list(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, query: dict[str, Any], sort: pages_module.Sort
+    harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+    query: dict[str, Any],
+    sort: pages_module.Sort,
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 7)
-    await _full_desk(desk, 0, 100)
-    matching, whole = await desk.view.page(FleetQuery(**query, sort=sort, limit=200))
+    await _full_desk(harness, 0, 100)
+    matching, whole = await harness.view.page(FleetQuery(**query, sort=sort, limit=200))
     assert matching == len(whole) > 0
 
     for limit in (1, 3, 50):
         pages = []
         for offset in range(0, matching + limit, limit):
-            found = await desk.view.page(FleetQuery(**query, sort=sort, limit=limit, offset=offset))
+            found = await harness.view.page(
+                FleetQuery(**query, sort=sort, limit=limit, offset=offset)
+            )
             assert found[0] == matching
             pages += found[1]
         assert pages == whole
 
 
-async def test_counts_are_those_of_the_stores_whatever_happened(desk: Desk) -> None:
+async def test_counts_are_those_of_the_stores_whatever_happened(harness: Harness) -> None:
     rng = random.Random(7)
     now = NOON
     for _ in range(400):
         number = rng.randrange(12)
         match rng.randrange(5):
             case 0:
-                desk.poll(store(number), now - rng.randrange(4 * HOUR), active=rng.random() < 0.5)
+                harness.poll(
+                    store(number), now - rng.randrange(4 * HOUR), active=rng.random() < 0.5
+                )
             case 1:
-                desk.hours(store(number), rng.choice([NINE_TO_FIVE, [], [(2, "01:00", "02:00")]]))
+                harness.hours(
+                    store(number), rng.choice([NINE_TO_FIVE, [], [(2, "01:00", "02:00")]])
+                )
             case 2:
-                desk.zone(store(number), rng.choice(["Europe/Paris", "Asia/Tokyo", "Nowhere"]))
+                harness.zone(store(number), rng.choice(["Europe/Paris", "Asia/Tokyo", "Nowhere"]))
             case 3:
-                desk.exists(store(number))
+                harness.exists(store(number))
             case _:
                 now += rng.randrange(-3 * HOUR, 6 * HOUR)
-        await desk.view.advance_to(now)
-        stores = (await desk.view.page(FleetQuery(limit=100)))[1]
+        await harness.view.advance_to(now)
+        stores = (await harness.view.page(FleetQuery(limit=100)))[1]
         counted = dict.fromkeys(state_module.STATES, 0)
         for one in stores:
             stale = one.polled is None or one.polled <= now - SETTINGS.stale_after
             opened = one.state if one.state == "closed" else "unknown" if stale else None
             assert one.state == (opened or ("up" if one.active else "down"))
             counted[one.state] += 1
-        assert desk.view.counts() == {**counted, "total": len(stores)}
-        assert desk.view.zones() == sorted({one.timezone for one in stores})
+        assert harness.view.counts() == {**counted, "total": len(stores)}
+        assert harness.view.zones() == sorted({one.timezone for one in stores})
 
 
-async def test_new_stores_are_looked_at_while_nobody_asks(desk: Desk) -> None:
-    desk.poll(store(0), NOON)
-    await desk.view.evaluate_new_stores()
-    assert desk.view.counts()["total"] == 0
+async def test_new_stores_are_looked_at_while_nobody_asks(harness: Harness) -> None:
+    harness.poll(store(0), NOON)
+    await harness.view.evaluate_new_stores()
+    assert harness.view.counts()["total"] == 0
 
-    await desk.view.advance_to(NOON)
-    desk.poll(store(1), NOON)
-    await desk.view.evaluate_new_stores()
-    assert desk.view.counts()["total"] == 2
+    await harness.view.advance_to(NOON)
+    harness.poll(store(1), NOON)
+    await harness.view.evaluate_new_stores()
+    assert harness.view.counts()["total"] == 2
 
 
-async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(desk: Desk) -> None:
+async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(harness: Harness) -> None:
     for number in range(2):
-        desk.exists(store(number))
-        desk.poll(store(number), NOON)
-    desk.zone(store(0), "Europe/Paris")
-    await desk.view.advance_to(NOON)
-    desk.view.drain_changes()
+        harness.exists(store(number))
+        harness.poll(store(number), NOON)
+    harness.zone(store(0), "Europe/Paris")
+    await harness.view.advance_to(NOON)
+    harness.view.drain_changes()
 
     key = store(0).encode()
     partition = partition_of(key, SETTINGS.partitions)
-    desk.registry.on_record(FakeRecord(STORE_TIMEZONES.name, None, partition=partition, key=key))
-    desk.registry.on_record(FakeRecord(STORES.name, None, partition=partition, key=key))
+    harness.registry.on_record(FakeRecord(STORE_TIMEZONES.name, None, partition=partition, key=key))
+    harness.registry.on_record(FakeRecord(STORES.name, None, partition=partition, key=key))
     # the poll is still there
-    assert not desk.registry.exists(store(0))
-    desk.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=key))
+    assert not harness.registry.exists(store(0))
+    harness.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=key))
 
-    assert desk.view.drain_changes() == ([store(0)], False)
-    assert desk.view.counts() == {"up": 1, "down": 0, "unknown": 0, "closed": 0, "total": 1}
-    assert desk.view.zones() == ["America/Chicago"]
-    assert list(await desk.states(NOON)) == [store(1)]
+    assert harness.view.drain_changes() == ([store(0)], False)
+    assert harness.view.counts() == {"up": 1, "down": 0, "unknown": 0, "closed": 0, "total": 1}
+    assert harness.view.zones() == ["America/Chicago"]
+    assert list(await harness.states(NOON)) == [store(1)]
 
-    desk.poll(store(0), NOON - MINUTE, active=False)
-    assert await desk.states(NOON) == {store(0): "down", store(1): "up"}
+    harness.poll(store(0), NOON - MINUTE, active=False)
+    assert await harness.states(NOON) == {store(0): "down", store(1): "up"}
 
 
-async def test_a_store_whose_polls_alone_were_taken_back_is_unknown(desk: Desk) -> None:
-    desk.exists(store(0))
-    desk.poll(store(0), NOON)
-    assert await desk.states(NOON) == {store(0): "up"}
-    desk.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=store(0).encode()))
-    assert await desk.states(NOON) == {store(0): "unknown"}
-    desk.poll(store(0), NOON - MINUTE)
-    assert await desk.states(NOON) == {store(0): "up"}
+async def test_a_store_whose_polls_alone_were_taken_back_is_unknown(harness: Harness) -> None:
+    harness.exists(store(0))
+    harness.poll(store(0), NOON)
+    assert await harness.states(NOON) == {store(0): "up"}
+    harness.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=store(0).encode()))
+    assert await harness.states(NOON) == {store(0): "unknown"}
+    harness.poll(store(0), NOON - MINUTE)
+    assert await harness.states(NOON) == {store(0): "up"}

@@ -52,7 +52,7 @@ class Workers:
         return self.unowned
 
 
-class Desk:
+class Harness:
     """The age of data, with a clock."""
 
     def __init__(self) -> None:
@@ -69,36 +69,36 @@ class Desk:
 
 
 async def test_what_is_applied_is_as_new_as_the_question() -> None:
-    desk = Desk()
-    assert await desk.at(1) == Freshness(START + SECOND, START + SECOND)
+    harness = Harness()
+    assert await harness.at(1) == Freshness(START + SECOND, START + SECOND)
 
 
 async def test_workers_that_stand_still_are_told_with_the_time_that_they_reached() -> None:
-    desk = Desk()
-    await desk.at(1)
-    desk.workers.end = 5
-    assert (await desk.at(4)).part is None  # a busy moment
-    late = await desk.at(20)
+    harness = Harness()
+    await harness.at(1)
+    harness.workers.end = 5
+    assert (await harness.at(4)).part is None  # a busy moment
+    late = await harness.at(20)
     assert (late.as_of, late.part) == (START + SECOND, "workers")
     assert late.reason == "the workers are still applying what came in"
 
-    desk.workers.unowned = "no worker owns partition 0 now"
-    assert (await desk.at(21)).reason == "no worker owns partition 0 now"
-    desk.workers.unowned = None
+    harness.workers.unowned = "no worker owns partition 0 now"
+    assert (await harness.at(21)).reason == "no worker owns partition 0 now"
+    harness.workers.unowned = None
 
     # what came in at four is applied, what came in later is not
-    desk.workers.end, desk.workers.applied = 9, 5
-    assert (await desk.at(22)).as_of == START + 21 * SECOND
-    desk.workers.applied = 9
-    assert await desk.at(23) == Freshness(START + 23 * SECOND, START + 23 * SECOND)
+    harness.workers.end, harness.workers.applied = 9, 5
+    assert (await harness.at(22)).as_of == START + 21 * SECOND
+    harness.workers.applied = 9
+    assert await harness.at(23) == Freshness(START + 23 * SECOND, START + 23 * SECOND)
 
 
 async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> None:
-    desk = Desk()
-    await desk.at(1)
-    desk.workers.unowned = "no worker owns partition 0 now"
-    assert (await desk.at(4)).part is None
-    late = await desk.at(30)
+    harness = Harness()
+    await harness.at(1)
+    harness.workers.unowned = "no worker owns partition 0 now"
+    assert (await harness.at(4)).part is None
+    late = await harness.at(30)
     assert (late.as_of, late.part) == (START + SECOND, "workers")
 
 
@@ -107,32 +107,32 @@ async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
     hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0)
-    desk = Desk()
-    await desk.at(1)
-    desk.workers.hangs = hangs
-    desk.workers.error = None if hangs else BrokerUnavailableError("away")
-    lost = await desk.at(3)
+    harness = Harness()
+    await harness.at(1)
+    harness.workers.hangs = hangs
+    harness.workers.error = None if hangs else BrokerUnavailableError("away")
+    lost = await harness.at(3)
     assert (lost.as_of, lost.part) == (START + SECOND, "broker")
 
-    desk.workers.hangs, desk.workers.error = False, None
+    harness.workers.hangs, harness.workers.error = False, None
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 3)
-    assert await desk.at(4) == Freshness(START + 4 * SECOND, START + 4 * SECOND)
+    assert await harness.at(4) == Freshness(START + 4 * SECOND, START + 4 * SECOND)
 
 
 async def test_samples_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SAMPLES", 3)
-    desk = Desk()
+    harness = Harness()
     for second in range(10):
-        desk.workers.end += 1
-        await desk.at(second)
-    assert len(desk.age._samples) == 3
+        harness.workers.end += 1
+        await harness.at(second)
+    assert len(harness.age._samples) == 3
 
 
 async def test_it_asks_by_itself_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
-    desk = Desk()
-    await desk.age.start()
+    harness = Harness()
+    await harness.age.start()
     async with asyncio.timeout(10):
-        while desk.age.now().as_of is None:  # noqa: ASYNC110  nothing tells of it from outside
+        while harness.age.now().as_of is None:  # noqa: ASYNC110  nothing tells of it from outside
             await asyncio.sleep(0)
-    await desk.age.stop()
+    await harness.age.stop()

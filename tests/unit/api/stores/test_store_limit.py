@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 IDS = [str(uuid.UUID(int=number, version=4)) for number in range(1, 60)]
 
 
-class Desk:
+class Harness:
     """A limit over a registry; the time stands still until a test moves it."""
 
     def __init__(self, most: int) -> None:
@@ -47,37 +47,37 @@ class Desk:
 
 
 def test_so_many_and_no_more_whether_they_are_registered_yet_or_not() -> None:
-    desk = Desk(4)
-    desk.register(*IDS[:2], IDS[0])
-    assert desk.registry.count == 2
-    assert desk.let_in(*IDS[:6]) == [True, True, True, True, False, False]
+    harness = Harness(4)
+    harness.register(*IDS[:2], IDS[0])
+    assert harness.registry.count == 2
+    assert harness.let_in(*IDS[:6]) == [True, True, True, True, False, False]
     # those that are there, or have their place, go on
-    assert desk.let_in(*IDS[:4]) == [True] * 4
-    desk.register(IDS[2])
-    assert desk.let_in(IDS[4]) == [False]
-    desk.register(IDS[3])
-    assert desk.let_in(IDS[4]) == [False]
-    assert "STORE_UPTIME_MAX_STORES" in (desk.limit.refusal(IDS[4]) or "")
+    assert harness.let_in(*IDS[:4]) == [True] * 4
+    harness.register(IDS[2])
+    assert harness.let_in(IDS[4]) == [False]
+    harness.register(IDS[3])
+    assert harness.let_in(IDS[4]) == [False]
+    assert "STORE_UPTIME_MAX_STORES" in (harness.limit.refusal(IDS[4]) or "")
 
-    desk.unregister(IDS[0])
-    desk.unregister(IDS[0])
-    assert desk.registry.count == 3
-    assert desk.let_in(IDS[4], IDS[5]) == [True, False]
+    harness.unregister(IDS[0])
+    harness.unregister(IDS[0])
+    assert harness.registry.count == 3
+    assert harness.let_in(IDS[4], IDS[5]) == [True, False]
 
 
 def test_a_store_that_is_never_registered_loses_its_place() -> None:
-    desk = Desk(1)
-    assert desk.let_in(IDS[0], IDS[1]) == [True, False]
-    desk.now = UNREGISTERED_SECONDS
-    assert desk.let_in(IDS[1]) == [True]
+    harness = Harness(1)
+    assert harness.let_in(IDS[0], IDS[1]) == [True, False]
+    harness.now = UNREGISTERED_SECONDS
+    assert harness.let_in(IDS[1]) == [True]
 
 
 def test_far_below_the_limit_no_store_is_looked_up() -> None:
-    desk = Desk(2_000)
-    desk.register(*IDS[:50])
+    harness = Harness(2_000)
+    harness.register(*IDS[:50])
     looked: list[str] = []
-    desk.registry.database.set_trace_callback(looked.append)
-    assert all(desk.let_in(*IDS))
+    harness.registry.database.set_trace_callback(looked.append)
+    assert all(harness.let_in(*IDS))
     assert looked == []
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AT_SEVEN = Checkpoint(7, 6, "digest")
 
 
-class Desk:
+class Harness:
     """Databases of one worker, opened anew when a test says so."""
 
     def __init__(self, folder: Path) -> None:
@@ -76,8 +76,8 @@ class FullDisk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
 def facts(database: FactsDatabase) -> dict[bytes, bytes]:
@@ -87,46 +87,48 @@ def facts(database: FactsDatabase) -> dict[bytes, bytes]:
 # -- reading and writing
 
 
-async def test_what_is_written_is_read_also_after_a_restart(desk: Desk) -> None:
-    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
-    assert desk.of().get(b"k" * 17) == b"v"
-    assert desk.of().get(b"m" * 17) is None
-    assert desk.of(1).get(b"k" * 17) is None
+async def test_what_is_written_is_read_also_after_a_restart(harness: Harness) -> None:
+    harness.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
+    assert harness.of().get(b"k" * 17) == b"v"
+    assert harness.of().get(b"m" * 17) is None
+    assert harness.of(1).get(b"k" * 17) is None
 
-    await desk.restart()
+    await harness.restart()
 
-    assert facts(desk.of()) == {b"k" * 17: b"v", b"l" * 17: b"w"}
-    assert desk.of().checkpoint == AT_SEVEN
-
-
-async def test_a_new_database_is_empty_and_at_the_beginning_of_its_changelog(desk: Desk) -> None:
-    assert desk.of().checkpoint == START
-    assert facts(desk.of()) == {}
-    await desk.restart()
-    assert desk.of().checkpoint == START
-    assert desk.removed == []
+    assert facts(harness.of()) == {b"k" * 17: b"v", b"l" * 17: b"w"}
+    assert harness.of().checkpoint == AT_SEVEN
 
 
-def test_a_tombstone_takes_a_key_out(desk: Desk) -> None:
-    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
+async def test_a_new_database_is_empty_and_at_the_beginning_of_its_changelog(
+    harness: Harness,
+) -> None:
+    assert harness.of().checkpoint == START
+    assert facts(harness.of()) == {}
+    await harness.restart()
+    assert harness.of().checkpoint == START
+    assert harness.removed == []
 
-    desk.of().write([(b"k" * 17, None), (b"nothing there".ljust(17), None)], AT_SEVEN.at(9))
 
-    assert facts(desk.of()) == {b"l" * 17: b"w"}
-    assert desk.of().checkpoint == Checkpoint(9, 6, "digest")
+def test_a_tombstone_takes_a_key_out(harness: Harness) -> None:
+    harness.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
+
+    harness.of().write([(b"k" * 17, None), (b"nothing there".ljust(17), None)], AT_SEVEN.at(9))
+
+    assert facts(harness.of()) == {b"l" * 17: b"w"}
+    assert harness.of().checkpoint == Checkpoint(9, 6, "digest")
 
 
-def test_facts_are_all_but_what_is_about_the_partition(desk: Desk) -> None:
+def test_facts_are_all_but_what_is_about_the_partition(harness: Harness) -> None:
     ours = [(CLAIM_KEY, b"-"), (POSITION_KEY, b"{}"), (LOST_KEY, b"[]")]
 
-    desk.of().write([(b"a" * 17, b"1"), *ours, (b"z" * 17, b"2")], AT_SEVEN)
+    harness.of().write([(b"a" * 17, b"1"), *ours, (b"z" * 17, b"2")], AT_SEVEN)
 
-    assert list(desk.of().facts()) == [(b"a" * 17, b"1"), (b"z" * 17, b"2")]
-    assert desk.of().get(POSITION_KEY) == b"{}"
+    assert list(harness.of().facts()) == [(b"a" * 17, b"1"), (b"z" * 17, b"2")]
+    assert harness.of().get(POSITION_KEY) == b"{}"
 
 
 def test_the_checkpoint_is_in_the_same_write_as_the_data(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two writes a process may end: then the database would not say what it holds."""
     written: list[int] = []
@@ -140,7 +142,7 @@ def test_the_checkpoint_is_in_the_same_write_as_the_data(
     monkeypatch.setattr(Rdict, "put", None)
     monkeypatch.setattr(Rdict, "__setitem__", None)
 
-    desk.of().write([(b"k" * 17, b"v"), (b"l" * 17, None)], AT_SEVEN)
+    harness.of().write([(b"k" * 17, b"v"), (b"l" * 17, None)], AT_SEVEN)
 
     assert written == [3]
 
@@ -202,62 +204,62 @@ def test_a_checkpoint_is_behind_its_record_and_knows_it_by_its_content() -> None
     "value", [b"nonsense", b"7", b"null", b"[1,2]", b'["a","b","c"]', b'[1.5,0,""]', b'{"a":1}']
 )
 async def test_a_database_whose_checkpoint_cannot_be_read_is_removed(
-    desk: Desk, value: bytes
+    harness: Harness, value: bytes
 ) -> None:
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
-    desk.of()._open()[CHECKPOINT_KEY] = value
-    await desk.restart()
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    harness.of()._open()[CHECKPOINT_KEY] = value
+    await harness.restart()
 
-    assert desk.of().checkpoint == START
-    assert facts(desk.of()) == {}
-    assert desk.removed == ["damaged"]
+    assert harness.of().checkpoint == START
+    assert facts(harness.of()) == {}
+    assert harness.removed == ["damaged"]
 
 
 async def test_a_database_that_says_nothing_of_its_changelog_is_removed(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the changelog lacks would stay in it for ever."""
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
-    desk.of()._open().delete(CHECKPOINT_KEY)
-    await desk.restart()
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    harness.of()._open().delete(CHECKPOINT_KEY)
+    await harness.restart()
 
-    assert desk.of().checkpoint == START
-    assert facts(desk.of()) == {}
-    assert desk.removed == ["no_checkpoint"]
+    assert harness.of().checkpoint == START
+    assert facts(harness.of()) == {}
+    assert harness.removed == ["no_checkpoint"]
     assert "partition 0 does not say which changelog it comes of" in caplog.text
 
 
-async def test_how_far_a_database_is_is_known_without_looking_at_it(desk: Desk) -> None:
-    desk.of(0).write([], AT_SEVEN)
-    desk.of(2).write([], AT_SEVEN.at(9))
-    assert desk.databases.offsets() == {0: 7, 2: 9}
-    await desk.restart()
-    assert desk.databases.offsets() == {}
+async def test_how_far_a_database_is_is_known_without_looking_at_it(harness: Harness) -> None:
+    harness.of(0).write([], AT_SEVEN)
+    harness.of(2).write([], AT_SEVEN.at(9))
+    assert harness.databases.offsets() == {0: 7, 2: 9}
+    await harness.restart()
+    assert harness.databases.offsets() == {}
 
-    await desk.databases.start()
+    await harness.databases.start()
 
-    assert desk.databases.offsets() == {0: 7, 2: 9}
-    assert desk.of(5).reached == 0
-    desk.of(0).remove("is in the way", "diverged")
-    assert desk.databases.offsets() == {2: 9}
+    assert harness.databases.offsets() == {0: 7, 2: 9}
+    assert harness.of(5).reached == 0
+    harness.of(0).remove("is in the way", "diverged")
+    assert harness.databases.offsets() == {2: 9}
 
 
 # -- removal
 
 
 def test_a_removed_database_is_empty_and_may_be_filled_again(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
 
-    desk.of().remove("is not of this changelog (at offset 6)", "diverged")
+    harness.of().remove("is not of this changelog (at offset 6)", "diverged")
 
-    assert not desk.path().exists()
-    assert desk.of().checkpoint == START
-    assert facts(desk.of()) == {}
-    desk.of().write([(b"l" * 17, b"w")], AT_SEVEN)
-    assert facts(desk.of()) == {b"l" * 17: b"w"}
-    assert desk.removed == ["diverged"]
+    assert not harness.path().exists()
+    assert harness.of().checkpoint == START
+    assert facts(harness.of()) == {}
+    harness.of().write([(b"l" * 17, b"w")], AT_SEVEN)
+    assert facts(harness.of()) == {b"l" * 17: b"w"}
+    assert harness.removed == ["diverged"]
     assert caplog.messages == [
         "the database of partition 0 is not of this changelog (at offset 6): "
         "it is removed and read back from the changelog"
@@ -265,52 +267,52 @@ def test_a_removed_database_is_empty_and_may_be_filled_again(
 
 
 async def test_databases_of_earlier_versions_are_removed_once(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    earlier = desk.folder / "v1" / "tables" / "facts-0.db"
+    earlier = harness.folder / "v1" / "tables" / "facts-0.db"
     earlier.mkdir(parents=True)
-    (desk.folder / "facts" / "something").mkdir(parents=True)
+    (harness.folder / "facts" / "something").mkdir(parents=True)
 
-    await desk.databases.start()
-    await desk.databases.start()
+    await harness.databases.start()
+    await harness.databases.start()
 
     assert not earlier.exists()
     assert len(caplog.messages) == 1
     assert "is of an earlier version" in caplog.text
 
 
-async def test_a_worker_without_a_folder_starts(desk: Desk) -> None:
-    await desk.databases.start()
+async def test_a_worker_without_a_folder_starts(harness: Harness) -> None:
+    await harness.databases.start()
 
-    assert desk.databases.offsets() == {}
+    assert harness.databases.offsets() == {}
 
 
 # -- a full disk
 
 
-def test_a_full_disk_leaves_the_checkpoint_where_it_was(desk: Desk) -> None:
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
-    rocks, desk.of()._rocks = desk.of()._rocks, FullDisk()
+def test_a_full_disk_leaves_the_checkpoint_where_it_was(harness: Harness) -> None:
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    rocks, harness.of()._rocks = harness.of()._rocks, FullDisk()
 
     with pytest.raises(TableError, match="No space left"):
-        desk.of().write([(b"k" * 17, b"w")], AT_SEVEN.at(9))
+        harness.of().write([(b"k" * 17, b"w")], AT_SEVEN.at(9))
 
-    assert desk.of().checkpoint == AT_SEVEN
+    assert harness.of().checkpoint == AT_SEVEN
     assert rocks.get(CHECKPOINT_KEY) == AT_SEVEN.encode()
-    assert desk.path().exists(), "a full disk is no damage"
-    assert desk.removed == []
+    assert harness.path().exists(), "a full disk is no damage"
+    assert harness.removed == []
 
 
-def test_after_an_error_nothing_is_read_or_written_any_more(desk: Desk) -> None:
-    desk.of()._rocks = FullDisk()
+def test_after_an_error_nothing_is_read_or_written_any_more(harness: Harness) -> None:
+    harness.of()._rocks = FullDisk()
     with pytest.raises(TableError):
-        desk.of().write([], AT_SEVEN)
+        harness.of().write([], AT_SEVEN)
 
     for attempt in (
-        lambda: desk.of().get(b"k"),
-        lambda: desk.of().write([], AT_SEVEN),
-        lambda: list(desk.of().facts()),
+        lambda: harness.of().get(b"k"),
+        lambda: harness.of().write([], AT_SEVEN),
+        lambda: list(harness.of().facts()),
     ):
         with pytest.raises(TableError, match="No space left"):
             attempt()
@@ -320,78 +322,78 @@ def test_after_an_error_nothing_is_read_or_written_any_more(desk: Desk) -> None:
 
 
 async def test_reading_all_of_a_damaged_database_does_not_end_early_as_if_it_were_whole(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """RocksDB's iterator ends at the damaged block, and says why only when asked."""
-    await desk.damage()
+    await harness.damage()
 
     with pytest.raises(TableError, match="Corruption"):
-        list(desk.of().facts())
+        list(harness.of().facts())
 
 
 async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_written_any_more(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await desk.damage()
+    await harness.damage()
     with pytest.raises(TableError):
-        list(desk.of().facts())
+        list(harness.of().facts())
 
-    assert not desk.path().exists()
+    assert not harness.path().exists()
     # a new, empty database would answer that nothing is known, and be written back to the log
     with pytest.raises(TableError, match="Corruption"):
-        desk.of().get(bytes(16))
+        harness.of().get(bytes(16))
     with pytest.raises(TableError, match="Corruption"):
-        desk.of().write([], AT_SEVEN)
-    assert desk.of(1).get(bytes(16)) is None
-    assert desk.removed == ["damaged"]
+        harness.of().write([], AT_SEVEN)
+    assert harness.of(1).get(bytes(16)) is None
+    assert harness.removed == ["damaged"]
     assert "is damaged (Corruption" in caplog.text
-    assert desk.databases.offsets() == {}
+    assert harness.databases.offsets() == {}
 
 
-async def test_one_damaged_read_is_enough(desk: Desk) -> None:
-    await desk.damage()
+async def test_one_damaged_read_is_enough(harness: Harness) -> None:
+    await harness.damage()
 
     def read_all() -> None:
         for number in range(20_000):
-            desk.of().get(number.to_bytes(16))
+            harness.of().get(number.to_bytes(16))
 
     with pytest.raises(TableError, match="Corruption"):
         read_all()
 
-    assert not desk.path().exists()
+    assert not harness.path().exists()
 
 
 @pytest.mark.parametrize("how", ["a file is gone", "CURRENT"])
 async def test_a_database_that_does_not_open_is_removed_and_begins_anew(
-    desk: Desk, how: str
+    harness: Harness, how: str
 ) -> None:
-    await desk.damage()
-    folder = desk.path()
+    await harness.damage()
+    folder = harness.path()
     if how == "a file is gone":
         next(iter(folder.glob("*.sst"))).unlink()
     else:
         (folder / how).write_text("nonsense")
 
-    await desk.databases.start()
+    await harness.databases.start()
 
-    assert desk.of().checkpoint == START
-    assert facts(desk.of()) == {}
-    assert desk.removed == ["damaged"]
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
-    assert facts(desk.of()) == {b"k" * 17: b"v"}
+    assert harness.of().checkpoint == START
+    assert facts(harness.of()) == {}
+    assert harness.removed == ["damaged"]
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    assert facts(harness.of()) == {b"k" * 17: b"v"}
 
 
-async def test_a_database_that_is_locked_is_not_removed(desk: Desk) -> None:
-    desk.of().write([(b"k" * 17, b"v")], AT_SEVEN)
-    await desk.restart()
-    other = Rdict(str(desk.path()), Options(raw_mode=True))  # as by another process
+async def test_a_database_that_is_locked_is_not_removed(harness: Harness) -> None:
+    harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
+    await harness.restart()
+    other = Rdict(str(harness.path()), Options(raw_mode=True))  # as by another process
 
-    await desk.databases.start()
+    await harness.databases.start()
     with pytest.raises(TableError, match="lock"):
-        _ = desk.of().checkpoint
+        _ = harness.of().checkpoint
 
-    assert desk.path().exists()
-    assert desk.removed == []
+    assert harness.path().exists()
+    assert harness.removed == []
     other.close()
 
 

@@ -30,7 +30,7 @@ KEYS = [store_key(store_in(0, number)) + ZONE_TAG for number in range(6)]
 A, B, C = KEYS[:3]
 
 
-class Desk:
+class Harness:
     """A restorer of partition 3 over a changelog made by hand and a database on the disk."""
 
     def __init__(self, folder: Path, log: FakeLog | None = None) -> None:
@@ -80,104 +80,106 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
     monkeypatch.setattr(module, "_IDLE_SECONDS", 0)
-    desk = Desk(tmp_path)
-    yield desk
-    desk.database.close()
+    harness = Harness(tmp_path)
+    yield harness
+    harness.database.close()
 
 
 # -- what is read
 
 
-async def test_everything_below_the_claim_is_read_and_nothing_from_it_on(desk: Desk) -> None:
-    desk.log.add((A, b"1"), (B, b"2")).add((A, b"3")).add((CLAIM_KEY, b"x"), (B, b"beyond"))
+async def test_everything_below_the_claim_is_read_and_nothing_from_it_on(harness: Harness) -> None:
+    harness.log.add((A, b"1"), (B, b"2")).add((A, b"3")).add((CLAIM_KEY, b"x"), (B, b"beyond"))
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {A: b"3", B: b"2"}
-    assert desk.database.checkpoint == checkpoint_after(2, A, b"3")
-
-
-async def test_records_beyond_the_claim_in_the_same_batch_are_left_out(desk: Desk) -> None:
-    desk.log.add((A, b"1"), (B, b"2"), (A, b"3"))
-
-    await desk.restorer.restore(1)
-    assert desk.content() == {A: b"1"}
-    assert desk.database.checkpoint == checkpoint_after(0, A, b"1")
-
-    await desk.restorer.restore(3)
-    assert desk.content() == {A: b"3", B: b"2"}
+    assert harness.content() == {A: b"3", B: b"2"}
+    assert harness.database.checkpoint == checkpoint_after(2, A, b"3")
 
 
-async def test_of_a_batch_that_begins_below_the_checkpoint_the_rest_is_read(desk: Desk) -> None:
-    desk.log.add((A, b"old"), (B, b"2"), (A, b"3"))
-    desk.database.write([(A, b"3, and newer")], checkpoint_after(1, B, b"2"))
+async def test_records_beyond_the_claim_in_the_same_batch_are_left_out(harness: Harness) -> None:
+    harness.log.add((A, b"1"), (B, b"2"), (A, b"3"))
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(1)
+    assert harness.content() == {A: b"1"}
+    assert harness.database.checkpoint == checkpoint_after(0, A, b"1")
 
-    assert desk.content() == {A: b"3"}
-    assert desk.restorer._records == 1
+    await harness.restorer.restore(3)
+    assert harness.content() == {A: b"3", B: b"2"}
 
 
-async def test_offsets_without_a_record_are_passed(desk: Desk) -> None:
-    log = desk.log
+async def test_of_a_batch_that_begins_below_the_checkpoint_the_rest_is_read(
+    harness: Harness,
+) -> None:
+    harness.log.add((A, b"old"), (B, b"2"), (A, b"3"))
+    harness.database.write([(A, b"3, and newer")], checkpoint_after(1, B, b"2"))
+
+    await harness.restorer.restore(3)
+
+    assert harness.content() == {A: b"3"}
+    assert harness.restorer._records == 1
+
+
+async def test_offsets_without_a_record_are_passed(harness: Harness) -> None:
+    log = harness.log
     log.put(0, 10, [LogRecord(3, A, b"1"), LogRecord(7, B, b"2")])
     log.put(10, 11, [])  # a marker
     log.put(40, 45, [LogRecord(41, C, b"3")])  # the batches before it are compacted away
     log.put(45, 50, [])  # all its records are compacted away
     log.add((CLAIM_KEY, b"x"))
 
-    await desk.restorer.restore(50)
+    await harness.restorer.restore(50)
 
-    assert desk.content() == {A: b"1", B: b"2", C: b"3"}
-    assert (desk.reached, desk.database.checkpoint.last_offset) == (50, 41)
-    assert (desk.restorer._records, desk.restorer._empty_offsets) == (3, 47)
+    assert harness.content() == {A: b"1", B: b"2", C: b"3"}
+    assert (harness.reached, harness.database.checkpoint.last_offset) == (50, 41)
+    assert (harness.restorer._records, harness.restorer._empty_offsets) == (3, 47)
 
 
 async def test_a_claim_in_the_middle_of_offsets_without_a_record_is_reached_exactly(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.log.add((A, b"1")).put(20, 30, [LogRecord(25, B, b"2")])
+    harness.log.add((A, b"1")).put(20, 30, [LogRecord(25, B, b"2")])
 
     for end in (10, 22, 25, 26, 28):
-        await desk.restorer.restore(end)
-        assert desk.reached == end
-        assert desk.content() == desk.log.fold(end)
+        await harness.restorer.restore(end)
+        assert harness.reached == end
+        assert harness.content() == harness.log.fold(end)
 
 
-async def test_a_tombstone_takes_a_fact_out(desk: Desk) -> None:
-    desk.log.add((A, b"1"), (B, b"2")).add((A, None)).add((CLAIM_KEY, b"x"))
+async def test_a_tombstone_takes_a_fact_out(harness: Harness) -> None:
+    harness.log.add((A, b"1"), (B, b"2")).add((A, None)).add((CLAIM_KEY, b"x"))
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {B: b"2"}
+    assert harness.content() == {B: b"2"}
 
 
-async def test_what_the_changelog_says_of_the_partition_is_kept(desk: Desk) -> None:
-    desk.log.add((CLAIM_KEY, b"x"), (POSITION_KEY, b"{}"), (A, b"1"))
+async def test_what_the_changelog_says_of_the_partition_is_kept(harness: Harness) -> None:
+    harness.log.add((CLAIM_KEY, b"x"), (POSITION_KEY, b"{}"), (A, b"1"))
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {CLAIM_KEY: b"x", POSITION_KEY: b"{}", A: b"1"}
-    assert [key for key, _ in desk.database.facts()] == [A]
+    assert harness.content() == {CLAIM_KEY: b"x", POSITION_KEY: b"{}", A: b"1"}
+    assert [key for key, _ in harness.database.facts()] == [A]
 
 
 async def test_a_batch_that_cannot_be_read_is_stepped_over_and_told(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log.add((A, b"1")).add(until=9, error="an unknown codec: 7").add((B, b"2"))
+    harness.log.add((A, b"1")).add(until=9, error="an unknown codec: 7").add((B, b"2"))
 
-    await desk.restorer.restore(10)
+    await harness.restorer.restore(10)
 
-    assert desk.content() == {A: b"1", B: b"2"}
-    assert desk.unread == 1
+    assert harness.content() == {A: b"1", B: b"2"}
+    assert harness.unread == 1
     assert caplog.messages == ["changelog/3 offset 1 to 8 is stepped over: an unknown codec: 7"]
 
 
 async def test_stray_records_are_stepped_over_told_and_counted(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     strays = [
         (None, b"v"),
@@ -186,52 +188,54 @@ async def test_stray_records_are_stepped_over_told_and_counted(
         (A, b"\xff\xfe"),
         (bucket_key(A[:16], HOT), b"seven77"),
     ]
-    desk.log.add((A, b"1"), *strays, (B, b"2"))
+    harness.log.add((A, b"1"), *strays, (B, b"2"))
 
-    await desk.restorer.restore(7)
+    await harness.restorer.restore(7)
 
-    assert desk.content() == {A: b"1", B: b"2"}
-    assert desk.reached == 7
-    assert desk.unread == len(strays)
+    assert harness.content() == {A: b"1", B: b"2"}
+    assert harness.reached == 7
+    assert harness.unread == len(strays)
     assert [line.split(" is ")[0] for line in caplog.messages] == [
         f"changelog/3 offset {offset}" for offset in range(1, 6)
     ]
 
 
 async def test_of_very_many_strays_the_first_are_named_and_all_are_counted(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(10):
-        desk.log.add(*[(b"k", b"v")] * 10)
+        harness.log.add(*[(b"k", b"v")] * 10)
 
-    await desk.restorer.restore(100)
+    await harness.restorer.restore(100)
 
-    assert desk.unread == 100
+    assert harness.unread == 100
     assert len(caplog.messages) == 20
 
 
-async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(desk: Desk) -> None:
-    desk.log.add((A, b"1"), (b"stray", b"v"))
+async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(
+    harness: Harness,
+) -> None:
+    harness.log.add((A, b"1"), (b"stray", b"v"))
 
-    await desk.restorer.restore(2)
-    assert desk.database.checkpoint == checkpoint_after(1, b"stray", b"v")
-    desk.log.add((B, b"2"))
-    desk.restart()
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(2)
+    assert harness.database.checkpoint == checkpoint_after(1, b"stray", b"v")
+    harness.log.add((B, b"2"))
+    harness.restart()
+    await harness.restorer.restore(3)
 
-    assert desk.removed == []
+    assert harness.removed == []
 
 
 async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    await desk.restorer.restore(0)
+    await harness.restorer.restore(0)
     assert caplog.messages == [], "there is nothing yet to read back"
-    desk.log.add((A, b"1")).add((B, b"2")).add((A, b"3"))
+    harness.log.add((A, b"1")).add((B, b"2")).add((A, b"3"))
 
-    await desk.restorer.restore(2)
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(2)
+    await harness.restorer.restore(3)
 
     assert caplog.messages == [
         "no database of partition 3 here: it is read back from the changelog",
@@ -242,57 +246,57 @@ async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
 # -- cut off and gone on
 
 
-async def test_a_restore_that_is_cut_off_goes_on_at_its_checkpoint(desk: Desk) -> None:
+async def test_a_restore_that_is_cut_off_goes_on_at_its_checkpoint(harness: Harness) -> None:
     for number, key in enumerate(KEYS):
-        desk.log.add((key, b"%d" % number))
+        harness.log.add((key, b"%d" % number))
 
-    assert not await desk.restore_in_part(6, fetches=4)
-    assert desk.reached == 3
-    assert desk.content() == desk.log.fold(3)
-    desk.restart()
-    desk.log.fetched.clear()
-    await desk.restorer.restore(6)
+    assert not await harness.restore_in_part(6, fetches=4)
+    assert harness.reached == 3
+    assert harness.content() == harness.log.fold(3)
+    harness.restart()
+    harness.log.fetched.clear()
+    await harness.restorer.restore(6)
 
-    assert desk.log.offsets == [3, 4, 5]
-    assert desk.content() == desk.log.fold(6)
-
-
-async def test_a_claim_further_on_goes_on_at_the_checkpoint(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2")).add((CLAIM_KEY, b"x")).add((A, b"3"))
-
-    assert not await desk.restore_in_part(2, fetches=2)
-    await desk.restorer.restore(4)
-
-    assert desk.content() == {A: b"3", B: b"2", CLAIM_KEY: b"x"}
+    assert harness.log.offsets == [3, 4, 5]
+    assert harness.content() == harness.log.fold(6)
 
 
-async def test_a_whole_database_costs_one_look_at_its_last_record(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    await desk.restorer.restore(2)
-    desk.log.fetched.clear()
+async def test_a_claim_further_on_goes_on_at_the_checkpoint(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2")).add((CLAIM_KEY, b"x")).add((A, b"3"))
 
-    await desk.restorer.restore(2)
+    assert not await harness.restore_in_part(2, fetches=2)
+    await harness.restorer.restore(4)
 
-    assert desk.log.fetched == [(1, 1)]
+    assert harness.content() == {A: b"3", B: b"2", CLAIM_KEY: b"x"}
+
+
+async def test_a_whole_database_costs_one_look_at_its_last_record(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2"))
+    await harness.restorer.restore(2)
+    harness.log.fetched.clear()
+
+    await harness.restorer.restore(2)
+
+    assert harness.log.fetched == [(1, 1)]
 
 
 async def test_every_fetch_is_one_write_with_its_checkpoint(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, key in enumerate(KEYS):
-        desk.log.add((key, b"%d" % number), (A, b"%d" % number))
+        harness.log.add((key, b"%d" % number), (A, b"%d" % number))
     writes: list[tuple[int, dict[bytes, bytes | None]]] = []
-    write = desk.database.write
+    write = harness.database.write
 
     def watched(entries: Any, checkpoint: Any) -> None:
         content = dict(entries)
         writes.append((checkpoint.next_offset, content))
         write(content.items(), checkpoint)
 
-    monkeypatch.setattr(desk.database, "write", watched)
-    desk.log.batches_a_fetch = 3
+    monkeypatch.setattr(harness.database, "write", watched)
+    harness.log.batches_a_fetch = 3
 
-    await desk.restorer.restore(12)
+    await harness.restorer.restore(12)
 
     assert [offset for offset, _ in writes] == [6, 12]
     assert writes[0][1] == {A: b"2", B: b"1", C: b"2"}
@@ -300,20 +304,20 @@ async def test_every_fetch_is_one_write_with_its_checkpoint(
 
 @pytest.mark.parametrize("write", range(1, 7))
 async def test_after_the_end_of_the_process_behind_any_write_the_database_is_a_prefix(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, write: int
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
     for number, key in enumerate(KEYS):
-        desk.log.add((key, b"%d" % number), (A, b"%d" % number))
-    crash_behind(desk.database, write, monkeypatch)
+        harness.log.add((key, b"%d" % number), (A, b"%d" % number))
+    crash_behind(harness.database, write, monkeypatch)
 
     with pytest.raises(KeyboardInterrupt):
-        await desk.restorer.restore(12)
-    desk.restart()
+        await harness.restorer.restore(12)
+    harness.restart()
 
-    assert desk.reached == 2 * write
-    assert desk.content() == desk.log.fold(2 * write)
-    await desk.restorer.restore(12)
-    assert desk.content() == desk.log.fold(12)
+    assert harness.reached == 2 * write
+    assert harness.content() == harness.log.fold(2 * write)
+    await harness.restorer.restore(12)
+    assert harness.content() == harness.log.fold(12)
 
 
 def crash_behind(database: FactsDatabase, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,38 +335,38 @@ def crash_behind(database: FactsDatabase, count: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "write", crashing)
 
 
-async def test_a_full_disk_ends_the_restore_with_nothing_noted(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    assert not await desk.restore_in_part(2, fetches=2)
+async def test_a_full_disk_ends_the_restore_with_nothing_noted(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2"))
+    assert not await harness.restore_in_part(2, fetches=2)
 
     def full(_batch: Any) -> None:
         raise OSError("IO error: No space left on device")
 
-    rocks = desk.database._rocks
-    desk.database._rocks = type("FullDisk", (), {"write": staticmethod(full)})()
+    rocks = harness.database._rocks
+    harness.database._rocks = type("FullDisk", (), {"write": staticmethod(full)})()
     with pytest.raises(TableError, match="No space left"):
-        await desk.restorer.restore(2)
-    desk.database._rocks = rocks
-    desk.restart()
+        await harness.restorer.restore(2)
+    harness.database._rocks = rocks
+    harness.restart()
 
-    assert desk.reached == 1
-    await desk.restorer.restore(2)
-    assert desk.content() == {A: b"1", B: b"2"}
+    assert harness.reached == 1
+    await harness.restorer.restore(2)
+    assert harness.content() == {A: b"1", B: b"2"}
 
 
 # -- databases that are no prefix of the changelog
 
 
 async def test_a_database_ahead_of_its_changelog_is_removed_and_read_back(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.database.write([(C, b"of a changelog that is gone")], checkpoint_after(899, C, b"x"))
-    desk.log.add((A, b"1")).add((CLAIM_KEY, b"x"))
+    harness.database.write([(C, b"of a changelog that is gone")], checkpoint_after(899, C, b"x"))
+    harness.log.add((A, b"1")).add((CLAIM_KEY, b"x"))
 
-    await desk.restorer.restore(1)
+    await harness.restorer.restore(1)
 
-    assert desk.content() == {A: b"1"}
-    assert desk.removed == ["ahead"]
+    assert harness.content() == {A: b"1"}
+    assert harness.removed == ["ahead"]
     assert caplog.messages == [
         "the database of partition 3 is ahead of its changelog (at 900, the log at 1): "
         "it is removed and read back from the changelog"
@@ -370,73 +374,75 @@ async def test_a_database_ahead_of_its_changelog_is_removed_and_read_back(
 
 
 async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_outgrown_it(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The broker was put back from a backup, and others wrote on from there."""
-    desk.database.write([(A, b"1"), (C, b"x")], checkpoint_after(1, C, b"x"))
-    desk.log.add((A, b"1")).add((C, b"another value")).add((B, b"2"))
+    harness.database.write([(A, b"1"), (C, b"x")], checkpoint_after(1, C, b"x"))
+    harness.log.add((A, b"1")).add((C, b"another value")).add((B, b"2"))
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {A: b"1", C: b"another value", B: b"2"}
-    assert desk.removed == ["diverged"]
+    assert harness.content() == {A: b"1", C: b"another value", B: b"2"}
+    assert harness.removed == ["diverged"]
     assert "partition 3 is not of this changelog (at offset 1)" in caplog.text
 
 
 async def test_where_the_last_record_is_compacted_away_nothing_is_taken_on_trust(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
-    desk.log.put(0, 3, [LogRecord(0, A, b"1"), LogRecord(2, B, b"2")])
+    harness.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    harness.log.put(0, 3, [LogRecord(0, A, b"1"), LogRecord(2, B, b"2")])
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {A: b"1", B: b"2"}
-    assert desk.removed == ["diverged"]
-
-
-async def test_where_the_last_record_is_deleted_nothing_is_taken_on_trust(desk: Desk) -> None:
-    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
-    desk.log.add((A, b"1"), at=5)
-    desk.log.first = 5
-
-    await desk.restorer.restore(6)
-
-    assert desk.content() == {A: b"1"}
-    assert desk.removed == ["diverged"]
+    assert harness.content() == {A: b"1", B: b"2"}
+    assert harness.removed == ["diverged"]
 
 
-async def test_the_record_is_found_in_the_middle_of_a_batch(desk: Desk) -> None:
-    desk.log.add((A, b"1"), (B, b"2"), (C, b"3"))
-    await desk.restorer.restore(2)
-    desk.restart()
+async def test_where_the_last_record_is_deleted_nothing_is_taken_on_trust(harness: Harness) -> None:
+    harness.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    harness.log.add((A, b"1"), at=5)
+    harness.log.first = 5
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(6)
 
-    assert desk.removed == []
-    assert desk.content() == {A: b"1", B: b"2", C: b"3"}
+    assert harness.content() == {A: b"1"}
+    assert harness.removed == ["diverged"]
 
 
-async def test_a_database_that_holds_offsets_without_a_record_alone_is_kept(desk: Desk) -> None:
-    desk.log.put(0, 5, [])
-    desk.log.add((A, b"1"))
-    await desk.restorer.restore(4)
-    assert desk.database.checkpoint == START.at(4)
+async def test_the_record_is_found_in_the_middle_of_a_batch(harness: Harness) -> None:
+    harness.log.add((A, b"1"), (B, b"2"), (C, b"3"))
+    await harness.restorer.restore(2)
+    harness.restart()
 
-    await desk.restorer.restore(6)
+    await harness.restorer.restore(3)
 
-    assert desk.removed == []
-    assert desk.content() == {A: b"1"}
+    assert harness.removed == []
+    assert harness.content() == {A: b"1", B: b"2", C: b"3"}
+
+
+async def test_a_database_that_holds_offsets_without_a_record_alone_is_kept(
+    harness: Harness,
+) -> None:
+    harness.log.put(0, 5, [])
+    harness.log.add((A, b"1"))
+    await harness.restorer.restore(4)
+    assert harness.database.checkpoint == START.at(4)
+
+    await harness.restorer.restore(6)
+
+    assert harness.removed == []
+    assert harness.content() == {A: b"1"}
 
 
 # -- brokers, stalls, deletions
 
 
 async def test_brokers_that_are_away_are_waited_for(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    await desk.restorer.restore(1)
+    harness.log.add((A, b"1")).add((B, b"2"))
+    await harness.restorer.restore(1)
     loop = asyncio.get_running_loop()
     time, later = loop.time, 0.0
     monkeypatch.setattr(loop, "time", lambda: time() + later)
@@ -444,29 +450,29 @@ async def test_brokers_that_are_away_are_waited_for(
 
     def fail() -> None:
         nonlocal later
-        size = desk.log.fetched[-1][1]
+        size = harness.log.fetched[-1][1]
         if away[size]:
             away[size] -= 1
             # all together longer than a restore may stand still
             later += STALL_SECONDS / 2
-            desk.log.errors = [UNAVAILABLE]
+            harness.log.errors = [UNAVAILABLE]
 
-    desk.log.on_fetch = fail
-    await desk.restorer.restore(2)
+    harness.log.on_fetch = fail
+    await harness.restorer.restore(2)
 
     assert set(away.values()) == {0}
-    assert desk.content() == {A: b"1", B: b"2"}
-    assert desk.removed == []
+    assert harness.content() == {A: b"1", B: b"2"}
+    assert harness.removed == []
 
 
 async def test_a_restore_that_stands_still_ends_with_a_line_that_says_where(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STALL_SECONDS", 0)
-    desk.log.add((A, b"1"))
+    harness.log.add((A, b"1"))
 
     with pytest.raises(TableError) as ended:
-        await desk.restorer.restore(7)
+        await harness.restorer.restore(7)
 
     assert str(ended.value) == (
         "the restore of partition 3 stands still: it is at changelog offset 1 and goes to 7"
@@ -474,75 +480,77 @@ async def test_a_restore_that_stands_still_ends_with_a_line_that_says_where(
 
 
 async def test_a_restore_that_moves_is_let_alone(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STALL_SECONDS", -1)
     for number in range(40):
-        desk.log.add((A, b"%d" % number))
+        harness.log.add((A, b"%d" % number))
 
-    await desk.restorer.restore(40)
+    await harness.restorer.restore(40)
 
-    assert desk.reached == 40
+    assert harness.reached == 40
 
 
 async def test_what_was_deleted_from_the_changelog_is_stepped_over_and_told_once(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
-    await desk.restorer.restore(1)
-    desk.log.first = 2
-    desk.log.errors = [UNAVAILABLE]
+    harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    await harness.restorer.restore(1)
+    harness.log.first = 2
+    harness.log.errors = [UNAVAILABLE]
 
     # the last record that it shares with the log is gone as well
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.content() == {C: b"3"}
-    assert desk.restorer.pop_lost_ranges() == [(0, 2)]
-    assert desk.restorer.pop_lost_ranges() == []
+    assert harness.content() == {C: b"3"}
+    assert harness.restorer.pop_lost_ranges() == [(0, 2)]
+    assert harness.restorer.pop_lost_ranges() == []
     assert (
         "changelog/3 lost the offsets 0 to 1 before they were read back: "
         "reports of this partition say so" in caplog.messages
     )
 
 
-async def test_a_deletion_in_the_middle_of_a_restore_keeps_what_was_read(desk: Desk) -> None:
+async def test_a_deletion_in_the_middle_of_a_restore_keeps_what_was_read(harness: Harness) -> None:
     for number, key in enumerate(KEYS):
-        desk.log.add((key, b"%d" % number))
+        harness.log.add((key, b"%d" % number))
 
     def delete() -> None:
-        desk.log.first = 4 if len(desk.log.fetched) == 3 else desk.log.first
+        harness.log.first = 4 if len(harness.log.fetched) == 3 else harness.log.first
 
-    desk.log.on_fetch = delete
+    harness.log.on_fetch = delete
 
-    await desk.restorer.restore(6)
+    await harness.restorer.restore(6)
 
-    assert desk.content() == {
+    assert harness.content() == {
         key: b"%d" % number for number, key in enumerate(KEYS) if number not in {2, 3}
     }
-    assert desk.restorer.pop_lost_ranges() == [(2, 4)]
+    assert harness.restorer.pop_lost_ranges() == [(2, 4)]
 
 
-async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(desk: Desk) -> None:
-    desk.log.add((A, b"1"), at=9)
-    desk.log.first = 9
+async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(harness: Harness) -> None:
+    harness.log.add((A, b"1"), at=9)
+    harness.log.first = 9
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.restorer.pop_lost_ranges() == [(0, 3)]
-    assert desk.reached == 3
+    assert harness.restorer.pop_lost_ranges() == [(0, 3)]
+    assert harness.reached == 3
 
 
-async def test_a_changelog_that_is_cut_off_below_the_claim_ends_the_restore(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    assert not await desk.restore_in_part(2, fetches=2)
+async def test_a_changelog_that_is_cut_off_below_the_claim_ends_the_restore(
+    harness: Harness,
+) -> None:
+    harness.log.add((A, b"1")).add((B, b"2"))
+    assert not await harness.restore_in_part(2, fetches=2)
 
     def cut() -> None:
-        desk.log.end_offset = 0
+        harness.log.end_offset = 0
 
-    desk.log.batches_a_fetch = 0
-    desk.log.on_fetch = cut
+    harness.log.batches_a_fetch = 0
+    harness.log.on_fetch = cut
     with pytest.raises(TableError, match="changelog of partition 3 ends before offset 1"):
-        await desk.restorer._read_to(2)
+        await harness.restorer._read_to(2)
 
 
 async def test_no_more_partitions_hold_an_answer_in_memory_than_there_are_places(
@@ -551,23 +559,23 @@ async def test_no_more_partitions_hold_an_answer_in_memory_than_there_are_places
     log = FakeLog()
     for number in range(5):
         log.add((A, b"%d" % number))
-    desks = [Desk(tmp_path / str(number), log) for number in range(5)]
-    for desk in desks:
-        desk.restorer._places = desks[0].places
+    desks = [Harness(tmp_path / str(number), log) for number in range(5)]
+    for harness in desks:
+        harness.restorer._places = desks[0].places
 
-    await asyncio.gather(*(desk.restorer.restore(5) for desk in desks))
+    await asyncio.gather(*(harness.restorer.restore(5) for harness in desks))
 
     assert log.most_at_once == 2
-    for desk in desks:
-        desk.database.close()
+    for harness in desks:
+        harness.database.close()
 
 
-async def test_its_progress_is_told(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
-    await desk.restorer.restore(1)
-    assert not await desk.restore_in_part(3, fetches=3)
+async def test_its_progress_is_told(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    await harness.restorer.restore(1)
+    assert not await harness.restore_in_part(3, fetches=3)
 
-    progress = desk.restorer.progress
+    progress = harness.restorer.progress
     assert progress is not None
     assert (progress.start, progress.position, progress.end) == (1, 2, 3)
     assert (progress.done, progress.to_do) == (1, 1)
@@ -591,21 +599,25 @@ class Forgetful(Restorer):
 
 
 async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_beginning(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    restorer = Forgetful(desk.database, "changelog", desk.log, desk.places, desk._unread)
+    harness.log.add((A, b"1")).add((B, b"2"))
+    restorer = Forgetful(
+        harness.database, "changelog", harness.log, harness.places, harness._unread
+    )
 
     await restorer.restore(2)
 
-    assert desk.removed == ["incomplete"]
-    assert desk.content() == {A: b"1", B: b"2"}
+    assert harness.removed == ["incomplete"]
+    assert harness.content() == {A: b"1", B: b"2"}
     assert "partition 3: offsets of its changelog are unaccounted for" in caplog.text
 
 
-async def test_offsets_that_stay_unaccounted_for_end_the_worker(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    restorer = Forgetful(desk.database, "changelog", desk.log, desk.places, desk._unread)
+async def test_offsets_that_stay_unaccounted_for_end_the_worker(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2"))
+    restorer = Forgetful(
+        harness.database, "changelog", harness.log, harness.places, harness._unread
+    )
     restorer.lose = 2
 
     with pytest.raises(TableError, match="cannot be read offset by offset"):
@@ -623,9 +635,9 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never comes to that")
 
 
-async def following(desk: Desk) -> asyncio.Task[None]:
-    task = asyncio.create_task(desk.restorer.follow())
-    await until(lambda: desk.database.reached == desk.log.last or task.done())
+async def following(harness: Harness) -> asyncio.Task[None]:
+    task = asyncio.create_task(harness.restorer.follow())
+    await until(lambda: harness.database.reached == harness.log.last or task.done())
     return task
 
 
@@ -636,73 +648,73 @@ async def stop(task: asyncio.Task[None]) -> None:
 
 
 async def test_a_standby_follows_its_changelog_and_is_restored_by_the_difference(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    task = await following(desk)
-    assert desk.content() == {A: b"1", B: b"2"}
-    desk.log.errors = [UNAVAILABLE]
-    desk.log.add((A, b"3"))
-    await until(lambda: desk.reached == 3)
+    harness.log.add((A, b"1")).add((B, b"2"))
+    task = await following(harness)
+    assert harness.content() == {A: b"1", B: b"2"}
+    harness.log.errors = [UNAVAILABLE]
+    harness.log.add((A, b"3"))
+    await until(lambda: harness.reached == 3)
     await stop(task)
-    desk.log.add((CLAIM_KEY, b"x"))
-    desk.log.fetched.clear()
+    harness.log.add((CLAIM_KEY, b"x"))
+    harness.log.fetched.clear()
 
-    await desk.restorer.restore(3)
+    await harness.restorer.restore(3)
 
-    assert desk.log.fetched == [(2, 1)]
-    assert desk.content() == {A: b"3", B: b"2"}
-
-
-async def test_a_standby_of_another_history_is_removed_before_it_follows(desk: Desk) -> None:
-    desk.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
-    desk.log.add((A, b"1")).add((B, b"2"))
-
-    task = await following(desk)
-    await until(lambda: desk.content() == {A: b"1", B: b"2"})
-    await stop(task)
-
-    assert desk.removed == ["diverged"]
+    assert harness.log.fetched == [(2, 1)]
+    assert harness.content() == {A: b"3", B: b"2"}
 
 
-async def test_a_standby_whose_changelog_was_cut_off_begins_anew(desk: Desk) -> None:
-    desk.log.add((A, b"1")).add((B, b"2"))
-    task = await following(desk)
+async def test_a_standby_of_another_history_is_removed_before_it_follows(harness: Harness) -> None:
+    harness.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
+    harness.log.add((A, b"1")).add((B, b"2"))
 
-    desk.log.batches = desk.log.batches[:1]
-    await until(lambda: desk.reached == 1)
+    task = await following(harness)
+    await until(lambda: harness.content() == {A: b"1", B: b"2"})
     await stop(task)
 
-    assert desk.content() == {A: b"1"}
-    assert desk.removed == ["ahead"]
+    assert harness.removed == ["diverged"]
+
+
+async def test_a_standby_whose_changelog_was_cut_off_begins_anew(harness: Harness) -> None:
+    harness.log.add((A, b"1")).add((B, b"2"))
+    task = await following(harness)
+
+    harness.log.batches = harness.log.batches[:1]
+    await until(lambda: harness.reached == 1)
+    await stop(task)
+
+    assert harness.content() == {A: b"1"}
+    assert harness.removed == ["ahead"]
 
 
 async def test_a_standby_goes_on_where_the_beginning_of_its_changelog_was_deleted(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
     """Also one that is made anew: it must not be removed again and again, without a pause."""
-    desk.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
-    desk.log.first = 2
+    harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
+    harness.log.first = 2
 
-    task = await following(desk)
+    task = await following(harness)
     await settle()
     await stop(task)
 
-    assert desk.content() == {C: b"3"}
-    assert desk.removed == []
-    assert desk.restorer.pop_lost_ranges() == [(0, 2)]
+    assert harness.content() == {C: b"3"}
+    assert harness.removed == []
+    assert harness.restorer.pop_lost_ranges() == [(0, 2)]
 
 
 async def test_a_standby_on_a_full_disk_ends_with_the_error(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise TableError("no space left")
 
-    desk.log.add((A, b"1"))
-    monkeypatch.setattr(desk.database, "write", full)
+    harness.log.add((A, b"1"))
+    monkeypatch.setattr(harness.database, "write", full)
 
-    task = await following(desk)
+    task = await following(harness)
 
     assert str(task.exception()) == "no space left"
 
@@ -757,34 +769,34 @@ def test_the_database_is_a_fold_of_the_log_below_the_claim(
 async def restore_with_interruptions(
     folder: Path, log: FakeLog, final: int, cuts: list[Any]
 ) -> None:
-    desk = Desk(folder, log)
+    harness = Harness(folder, log)
     claim = 0
     for fetches, further, action in cuts:
         claim = min(final, claim + further)
-        done = await desk.restore_in_part(claim, fetches)
-        assert desk.reached == claim if done else desk.reached <= claim
-        assert desk.content() == log.fold(desk.reached)
+        done = await harness.restore_in_part(claim, fetches)
+        assert harness.reached == claim if done else harness.reached <= claim
+        assert harness.content() == log.fold(harness.reached)
         if action == "open again":
-            desk.restart()
+            harness.restart()
         elif action == "database removed":
-            desk.database.remove("is removed by a test", "diverged")
-    start = desk.reached
-    removed = len(desk.removed)
+            harness.database.remove("is removed by a test", "diverged")
+    start = harness.reached
+    removed = len(harness.removed)
 
-    await desk.restorer.restore(final)
+    await harness.restorer.restore(final)
 
-    assert desk.reached == final
-    assert desk.content() == log.fold(final)
+    assert harness.reached == final
+    assert harness.content() == log.fold(final)
     # no read record is compacted away here, so no database is ever taken for a strange one
-    assert len(desk.removed) == removed
+    assert len(harness.removed) == removed
     records = log.records_in(start, final)
-    assert (desk.restorer._records, desk.restorer._empty_offsets) == (
+    assert (harness.restorer._records, harness.restorer._empty_offsets) == (
         records,
         final - start - records,
     )
-    last = desk.database.checkpoint.last_offset
+    last = harness.database.checkpoint.last_offset
     there = {r.offset: r for batch in log.batches for r in batch.records}
     if last >= 0:
         digest = record_digest(there[last].key, there[last].value)
-        assert desk.database.checkpoint.digest == digest
-    desk.database.close()
+        assert harness.database.checkpoint.digest == digest
+    harness.database.close()

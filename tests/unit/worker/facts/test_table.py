@@ -49,7 +49,7 @@ class FakeFencedProducer(FakeBatches):
         self.waited_for_capacity.append((partition, most))
 
 
-class Desk:
+class Harness:
     """A table with the partitions 0 and 1 open."""
 
     def __init__(self, folder: Path) -> None:
@@ -112,246 +112,254 @@ class FullDisk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+async def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
-async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(desk: Desk) -> None:
-    batch = desk.opened[0].put(b"k", b"v")
+async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(
+    harness: Harness,
+) -> None:
+    batch = harness.opened[0].put(b"k", b"v")
 
-    (sent,) = desk.producer.sent
+    (sent,) = harness.producer.sent
     assert (sent.topic, sent.key, sent.value, sent.partition) == (CHANGELOG, b"k", b"v", 0)
-    assert desk.opened[0].get(b"k") == b"v"
-    assert desk.content() == {}
-    assert desk.facts.unacknowledged == 1
+    assert harness.opened[0].get(b"k") == b"v"
+    assert harness.content() == {}
+    assert harness.facts.unacknowledged == 1
     assert not batch.sent.done()
 
-    await desk.arrive(0, offset=12)
+    await harness.arrive(0, offset=12)
 
     assert batch.sent.done()
-    assert desk.content() == {b"k": b"v"}
-    assert desk.opened[0].get(b"k") == b"v"
-    assert desk.overlay() == {}
-    assert desk.facts.unacknowledged == 0
+    assert harness.content() == {b"k": b"v"}
+    assert harness.opened[0].get(b"k") == b"v"
+    assert harness.overlay() == {}
+    assert harness.facts.unacknowledged == 0
 
 
-async def test_what_is_restored_is_read(desk: Desk) -> None:
-    desk.databases[1].write([(b"k", b"restored")], START.at(3))
+async def test_what_is_restored_is_read(harness: Harness) -> None:
+    harness.databases[1].write([(b"k", b"restored")], START.at(3))
 
-    assert desk.opened[1].get(b"k") == b"restored"
-    assert desk.opened[0].get(b"k") is None
+    assert harness.opened[1].get(b"k") == b"restored"
+    assert harness.opened[0].get(b"k") is None
 
 
-async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(desk: Desk) -> None:
-    desk.opened[0].put(b"k", b"first")
-    desk.opened[0].put(b"k", b"second")
-    assert desk.opened[0].get(b"k") == b"second"
+async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(
+    harness: Harness,
+) -> None:
+    harness.opened[0].put(b"k", b"first")
+    harness.opened[0].put(b"k", b"second")
+    assert harness.opened[0].get(b"k") == b"second"
 
-    await desk.arrive(0, offset=1)
-    assert desk.opened[0].get(b"k") == b"second"
-    assert desk.content() == {b"k": b"first"}
-    await desk.arrive(1, offset=2)
+    await harness.arrive(0, offset=1)
+    assert harness.opened[0].get(b"k") == b"second"
+    assert harness.content() == {b"k": b"first"}
+    await harness.arrive(1, offset=2)
 
-    assert desk.content() == {b"k": b"second"}
-    assert desk.opened[0].get(b"k") == b"second"
-    assert desk.overlay() == {}
+    assert harness.content() == {b"k": b"second"}
+    assert harness.opened[0].get(b"k") == b"second"
+    assert harness.overlay() == {}
 
 
 async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_checkpoint(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = FakeBatchOfMany(asyncio.get_running_loop().create_future())
-    monkeypatch.setattr(desk.producer, "add", lambda *_: shared.with_one_more())
+    monkeypatch.setattr(harness.producer, "add", lambda *_: shared.with_one_more())
     writes: list[int] = []
-    write = desk.databases[0].write
+    write = harness.databases[0].write
     monkeypatch.setattr(
-        desk.databases[0], "write", lambda *written: (writes.append(1), write(*written))
+        harness.databases[0], "write", lambda *written: (writes.append(1), write(*written))
     )
     for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3")):
-        assert desk.opened[0].put(key, value) is shared
-    assert desk.facts.unacknowledged == 3
+        assert harness.opened[0].put(key, value) is shared
+    assert harness.facts.unacknowledged == 3
 
     shared.sent.set_result(BatchMetadata(0, 0))
     await settle()
 
-    assert desk.content() == {b"a": b"3", b"b": b"2"}
-    assert desk.checkpoint() == checkpoint_after(2, b"a", b"3")
+    assert harness.content() == {b"a": b"3", b"b": b"2"}
+    assert harness.checkpoint() == checkpoint_after(2, b"a", b"3")
     assert len(writes) == 1
-    assert desk.overlay() == {}
+    assert harness.overlay() == {}
 
 
-async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(desk: Desk) -> None:
-    desk.opened[0].put(b"k", b"v")
+async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(
+    harness: Harness,
+) -> None:
+    harness.opened[0].put(b"k", b"v")
 
-    assert desk.opened[1].get(b"k") is None
+    assert harness.opened[1].get(b"k") is None
 
 
-async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(desk: Desk) -> None:
-    batch = desk.opened[0].put(b"k", b"v")
+async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(harness: Harness) -> None:
+    batch = harness.opened[0].put(b"k", b"v")
     error = OSError("lost")
 
-    await desk.fail(0, error)
+    await harness.fail(0, error)
 
-    assert desk.content() == {}
-    assert desk.checkpoint() == START
+    assert harness.content() == {}
+    assert harness.checkpoint() == START
     assert batch.sent.exception() is error
-    assert desk.failures.errors == [error]
+    assert harness.failures.errors == [error]
 
 
-async def test_behind_a_write_that_failed_nothing_is_stored(desk: Desk) -> None:
+async def test_behind_a_write_that_failed_nothing_is_stored(harness: Harness) -> None:
     """Nobody knows whether the changelog holds it: the database would not be its prefix."""
-    desk.opened[0].put(b"a", b"1")
-    desk.opened[0].put(b"b", b"2")
-    desk.opened[1].put(b"c", b"3")
+    harness.opened[0].put(b"a", b"1")
+    harness.opened[0].put(b"b", b"2")
+    harness.opened[1].put(b"c", b"3")
 
-    await desk.fail(0, OSError("no answer in time"))
-    await desk.arrive_at(1, 0)
-    await desk.arrive(2, offset=5)
+    await harness.fail(0, OSError("no answer in time"))
+    await harness.arrive_at(1, 0)
+    await harness.arrive(2, offset=5)
 
-    assert desk.content() == {}
-    assert desk.checkpoint() == START
-    assert desk.content(1) == {b"c": b"3"}
+    assert harness.content() == {}
+    assert harness.checkpoint() == START
+    assert harness.content(1) == {b"c": b"3"}
 
 
-async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(desk: Desk) -> None:
-    desk.opened[0].put(b"k", b"v")
+async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(harness: Harness) -> None:
+    harness.opened[0].put(b"k", b"v")
 
-    desk.producer.sent[0].future.cancel()
+    harness.producer.sent[0].future.cancel()
     await settle()
 
-    assert desk.content() == {}
-    assert desk.failures.errors == []
+    assert harness.content() == {}
+    assert harness.failures.errors == []
 
 
-async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(desk: Desk) -> None:
-    desk.producer.error = MessageSizeTooLargeError()
+async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(
+    harness: Harness,
+) -> None:
+    harness.producer.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
-        desk.opened[0].put(b"k", b"v")
+        harness.opened[0].put(b"k", b"v")
 
-    assert desk.opened[0].get(b"k") is None, "the changelog will never hold it"
-    assert desk.content() == {}
+    assert harness.opened[0].get(b"k") is None, "the changelog will never hold it"
+    assert harness.content() == {}
 
 
-async def test_a_value_that_no_changelog_record_holds_is_refused(desk: Desk) -> None:
+async def test_a_value_that_no_changelog_record_holds_is_refused(harness: Harness) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        desk.opened[0].put(b"k", b"v" * MAX_STATE_BYTES)
-    assert desk.opened[0].get(b"k") is None
+        harness.opened[0].put(b"k", b"v" * MAX_STATE_BYTES)
+    assert harness.opened[0].get(b"k") is None
 
 
-async def test_a_full_disk_ends_the_worker_with_nothing_noted(desk: Desk) -> None:
-    desk.opened[0].put(b"k", b"v")
-    rocks = desk.databases[0]._open()
-    assert desk.checkpoint() == START
-    desk.databases[0]._rocks = FullDisk()
+async def test_a_full_disk_ends_the_worker_with_nothing_noted(harness: Harness) -> None:
+    harness.opened[0].put(b"k", b"v")
+    rocks = harness.databases[0]._open()
+    assert harness.checkpoint() == START
+    harness.databases[0]._rocks = FullDisk()
 
-    await desk.arrive_at(0, 0)
+    await harness.arrive_at(0, 0)
 
-    (error,) = desk.failures.errors
+    (error,) = harness.failures.errors
     assert isinstance(error, TableError)
     assert "No space left" in str(error)
     assert rocks.get(b"checkpoint") is None
     assert rocks.get(b"k") is None
-    assert desk.removed == []
+    assert harness.removed == []
 
 
-async def test_a_database_that_cannot_be_read_raises(desk: Desk) -> None:
-    desk.databases[0].failed(OSError("IO error: a broken disk"))
+async def test_a_database_that_cannot_be_read_raises(harness: Harness) -> None:
+    harness.databases[0].failed(OSError("IO error: a broken disk"))
 
     with pytest.raises(TableError, match="a broken disk"):
-        desk.opened[0].get(b"k")
+        harness.opened[0].get(b"k")
 
 
-async def test_it_waits_for_room_in_the_partition_that_is_written(desk: Desk) -> None:
-    await desk.opened[1].wait_for_capacity()
+async def test_it_waits_for_room_in_the_partition_that_is_written(harness: Harness) -> None:
+    await harness.opened[1].wait_for_capacity()
 
-    assert desk.producer.waited_for_capacity == [(1, MAX_UNACKNOWLEDGED_BYTES)]
+    assert harness.producer.waited_for_capacity == [(1, MAX_UNACKNOWLEDGED_BYTES)]
 
 
 # -- the checkpoint
 
 
-async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(desk: Desk) -> None:
+async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(harness: Harness) -> None:
     for key in (b"a", b"b", b"c"):
-        desk.opened[0].put(key, b"v")
-    desk.opened[1].put(b"d", b"v")
-    assert desk.checkpoint() == START
+        harness.opened[0].put(key, b"v")
+    harness.opened[1].put(b"d", b"v")
+    assert harness.checkpoint() == START
 
-    await desk.arrive(0, offset=10)
-    assert desk.checkpoint() == checkpoint_after(10, b"a", b"v")
-    await desk.arrive(1, offset=11)
-    assert desk.checkpoint() == checkpoint_after(11, b"b", b"v")
-    assert desk.checkpoint(1) == START
-    await desk.arrive(3, offset=4)
+    await harness.arrive(0, offset=10)
+    assert harness.checkpoint() == checkpoint_after(10, b"a", b"v")
+    await harness.arrive(1, offset=11)
+    assert harness.checkpoint() == checkpoint_after(11, b"b", b"v")
+    assert harness.checkpoint(1) == START
+    await harness.arrive(3, offset=4)
 
-    assert desk.checkpoint().next_offset == 12
-    assert desk.checkpoint(1).next_offset == 5
+    assert harness.checkpoint().next_offset == 12
+    assert harness.checkpoint(1).next_offset == 5
 
 
 # -- revoking
 
 
-async def test_what_is_not_open_is_neither_read_nor_written(desk: Desk) -> None:
-    desk.facts.revoke(0)
-    desk.facts.revoke(0)
+async def test_what_is_not_open_is_neither_read_nor_written(harness: Harness) -> None:
+    harness.facts.revoke(0)
+    harness.facts.revoke(0)
 
     with pytest.raises(RevokedError, match="partition 0 is not open"):
-        desk.opened[0].get(b"k")
+        harness.opened[0].get(b"k")
     with pytest.raises(RevokedError, match="partition 0 is not open"):
-        desk.opened[0].put(b"k", b"v")
-    assert desk.producer.sent == []
-    assert desk.opened[1].get(b"k") is None
+        harness.opened[0].put(b"k", b"v")
+    assert harness.producer.sent == []
+    assert harness.opened[1].get(b"k") is None
 
 
-async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(desk: Desk) -> None:
-    desk.opened[0].put(b"a", b"v")
-    desk.opened[0].put(b"b", b"v")
-    await desk.arrive(0, offset=10)
+async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(harness: Harness) -> None:
+    harness.opened[0].put(b"a", b"v")
+    harness.opened[0].put(b"b", b"v")
+    await harness.arrive(0, offset=10)
 
-    desk.facts.revoke(0)
-    await desk.arrive(1, offset=11)
+    harness.facts.revoke(0)
+    await harness.arrive(1, offset=11)
 
-    assert desk.content() == {b"a": b"v"}
-    assert desk.checkpoint().next_offset == 11
-    assert desk.facts.unacknowledged == 0
+    assert harness.content() == {b"a": b"v"}
+    assert harness.checkpoint().next_offset == 11
+    assert harness.facts.unacknowledged == 0
 
 
-async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(desk: Desk) -> None:
+async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(harness: Harness) -> None:
     """A restore may have read something newer meanwhile."""
-    desk.opened[0].put(b"k", b"mine")
-    desk.facts.revoke(0)
-    desk.databases[0].write([(b"k", b"restored")], START.at(20))
+    harness.opened[0].put(b"k", b"mine")
+    harness.facts.revoke(0)
+    harness.databases[0].write([(b"k", b"restored")], START.at(20))
 
-    desk.open()
-    assert desk.opened[0].get(b"k") == b"restored"
-    await desk.arrive(0, offset=10)
+    harness.open()
+    assert harness.opened[0].get(b"k") == b"restored"
+    await harness.arrive(0, offset=10)
 
-    assert desk.opened[0].get(b"k") == b"restored"
-    assert desk.content() == {b"k": b"restored"}
-    assert desk.checkpoint().next_offset == 20
-
-
-async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(desk: Desk) -> None:
-    desk.opened[0].put(b"k", b"v")
-
-    await desk.fail(0, ProducerFenced())
-
-    assert desk.interrupted == [(0, True)]
-    assert desk.failures.errors == []
-    assert desk.content() == {}
-    assert desk.checkpoint() == START
+    assert harness.opened[0].get(b"k") == b"restored"
+    assert harness.content() == {b"k": b"restored"}
+    assert harness.checkpoint().next_offset == 20
 
 
-async def test_of_a_revoked_partition_a_fenced_write_is_no_news(desk: Desk) -> None:
-    desk.opened[0].put(b"a", b"v")
-    desk.opened[0].put(b"b", b"v")
-    desk.facts.revoke(0)
+async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(harness: Harness) -> None:
+    harness.opened[0].put(b"k", b"v")
 
-    await desk.fail(0, ProducerFenced())
-    await desk.fail(1, OSError("closed"))
+    await harness.fail(0, ProducerFenced())
 
-    assert desk.interrupted == []
-    assert desk.failures.errors == []
+    assert harness.interrupted == [(0, True)]
+    assert harness.failures.errors == []
+    assert harness.content() == {}
+    assert harness.checkpoint() == START
+
+
+async def test_of_a_revoked_partition_a_fenced_write_is_no_news(harness: Harness) -> None:
+    harness.opened[0].put(b"a", b"v")
+    harness.opened[0].put(b"b", b"v")
+    harness.facts.revoke(0)
+
+    await harness.fail(0, ProducerFenced())
+    await harness.fail(1, OSError("closed"))
+
+    assert harness.interrupted == []
+    assert harness.failures.errors == []
 
 
 # -- what an owner knows of a partition
@@ -359,7 +367,7 @@ async def test_of_a_revoked_partition_a_fenced_write_is_no_news(desk: Desk) -> N
 ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
-async def test_what_is_known_of_a_partition_is_read_from_its_database(desk: Desk) -> None:
+async def test_what_is_known_of_a_partition_is_read_from_its_database(harness: Harness) -> None:
     cold, hot = Bucket(cold=True, slot=70), Bucket(cold=False, slot=1)
     entries = {
         bucket_key(ONE, cold): to_bytes(poll_set([(5, True), (80, False)])),
@@ -367,21 +375,21 @@ async def test_what_is_known_of_a_partition_is_read_from_its_database(desk: Desk
         TWO + ZONE_TAG: b"UTC",
         POSITION_KEY: b"{}",
     }
-    desk.databases[0].write(entries.items(), START.at(4))
-    desk.databases[1].write([(ONE + HOURS_TAG, b"[]")], START.at(1))
+    harness.databases[0].write(entries.items(), START.at(4))
+    harness.databases[1].write([(ONE + HOURS_TAG, b"[]")], START.at(1))
 
-    assert await summarize(desk.databases[0]) == PartitionSummary(
+    assert await summarize(harness.databases[0]) == PartitionSummary(
         stores={ONE, TWO},
         newest_poll=80,
         bucket_kinds={Bucket(cold=True, slot=64), hot},
         latest={ONE: 80 << 1},  # at one instant `inactive` wins
     )
-    assert await summarize(desk.databases[1]) == PartitionSummary(stores={ONE})
+    assert await summarize(harness.databases[1]) == PartitionSummary(stores={ONE})
 
 
-async def test_a_summary_lets_others_run(desk: Desk) -> None:
+async def test_a_summary_lets_others_run(harness: Harness) -> None:
     stores = (number.to_bytes(16) + ZONE_TAG for number in range(10_000))
-    desk.databases[0].write(((key, b"UTC") for key in stores), START.at(1))
+    harness.databases[0].write(((key, b"UTC") for key in stores), START.at(1))
     turns = 0
 
     async def other() -> None:
@@ -391,7 +399,7 @@ async def test_a_summary_lets_others_run(desk: Desk) -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    await summarize(desk.databases[0])
+    await summarize(harness.databases[0])
     task.cancel()
 
     assert turns >= 5
@@ -399,40 +407,40 @@ async def test_a_summary_lets_others_run(desk: Desk) -> None:
 
 @pytest.mark.parametrize("offset", [13, 11, -1])
 async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
-    desk: Desk, offset: int
+    harness: Harness, offset: int
 ) -> None:
     """Somebody else's record stands between, or the broker does not tell where ours is."""
-    desk.opened[0].put(b"a", b"1")
-    await desk.arrive(0, offset=11)
-    desk.opened[0].put(b"b", b"2")
-    desk.opened[0].put(b"c", b"3")
+    harness.opened[0].put(b"a", b"1")
+    await harness.arrive(0, offset=11)
+    harness.opened[0].put(b"b", b"2")
+    harness.opened[0].put(b"c", b"3")
 
-    await desk.arrive_at(1, offset)
-    await desk.arrive_at(2, 12)
+    await harness.arrive_at(1, offset)
+    await harness.arrive_at(2, 12)
 
-    assert desk.interrupted == [(0, False)]
-    assert desk.content() == {b"a": b"1"}
-    assert desk.checkpoint().next_offset == 12
-    assert desk.failures.errors == []
+    assert harness.interrupted == [(0, False)]
+    assert harness.content() == {b"a": b"1"}
+    assert harness.checkpoint().next_offset == 12
+    assert harness.failures.errors == []
 
 
 async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_says_so(
-    desk: Desk,
+    harness: Harness,
 ) -> None:
-    desk.opened[0].put(b"k", b"v")
-    await desk.arrive(0, 0)
-    desk.opened[0].put(b"k", None)
-    assert desk.producer.sent[1].value is None
-    assert desk.opened[0].get(b"k") is None
-    assert desk.facts.unacknowledged_bytes == 0
-    assert desk.content() == {b"k": b"v"}
+    harness.opened[0].put(b"k", b"v")
+    await harness.arrive(0, 0)
+    harness.opened[0].put(b"k", None)
+    assert harness.producer.sent[1].value is None
+    assert harness.opened[0].get(b"k") is None
+    assert harness.facts.unacknowledged_bytes == 0
+    assert harness.content() == {b"k": b"v"}
     # written and deleted again before the log has either
-    desk.opened[0].put(b"k", b"w")
-    desk.opened[0].put(b"k", None)
-    await desk.arrive(1, 1)
-    assert (desk.opened[0].get(b"k"), desk.content()) == (None, {})
-    await desk.arrive(2, 2)
-    assert (desk.opened[0].get(b"k"), desk.content()) == (None, {b"k": b"w"})
-    await desk.arrive(3, 3)
-    assert (desk.opened[0].get(b"k"), desk.content(), desk.overlay()) == (None, {}, {})
-    assert desk.checkpoint() == checkpoint_after(3, b"k", None)
+    harness.opened[0].put(b"k", b"w")
+    harness.opened[0].put(b"k", None)
+    await harness.arrive(1, 1)
+    assert (harness.opened[0].get(b"k"), harness.content()) == (None, {})
+    await harness.arrive(2, 2)
+    assert (harness.opened[0].get(b"k"), harness.content()) == (None, {b"k": b"w"})
+    await harness.arrive(3, 3)
+    assert (harness.opened[0].get(b"k"), harness.content(), harness.overlay()) == (None, {}, {})
+    assert harness.checkpoint() == checkpoint_after(3, b"k", None)
