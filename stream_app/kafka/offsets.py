@@ -141,7 +141,9 @@ class Highwaters:
     def _read(self, answers: _Answers, node: int, question: asyncio.Task[Any]) -> None:
         error = question.exception()
         if isinstance(error, KafkaError):
-            # what it leads is somebody else's soon: the other brokers will say whose
+            # what it led is another broker's soon: the others are asked whose, also where this one
+            # was taken for the only replica
+            answers.add_lost_broker(node)
             return
         if error is not None:
             raise error
@@ -177,7 +179,7 @@ class _Answers:
 
     Attributes:
         ends: the leaders' answers.
-        refused: partitions whose supposed leader has refused to answer.
+        refused: partitions whose supposed leader has refused to answer, or is lost.
         newer: leaders of a newer epoch than the one that was asked for, or of an unknown one.
     """
 
@@ -214,6 +216,10 @@ class _Answers:
                     self.ends[TopicPartition(topic, number)] = offset
                 else:
                     self.refused.add(TopicPartition(topic, number))
+
+    def add_lost_broker(self, node: int) -> None:
+        """Take in that a broker is out of reach."""
+        self.refused.update(p for p, known in self._leaders.items() if known and known.node == node)
 
     def add_leaders(self, node: int, response: Any) -> None:
         """Take in whom a broker takes for the leaders."""

@@ -129,6 +129,13 @@ class Harness:
         self._patch.setattr(module, "AIOKafkaClient", cluster.client)
         await self.ends.start()
 
+    async def start_three(self) -> Cluster:
+        """Three brokers, of which the first leads the polls, and the caller has asked once."""
+        cluster = Cluster(3, {POLLS: 1})
+        await self.start(cluster)
+        assert await self.ends.ask([POLLS]) == {POLLS: 10}
+        return cluster
+
 
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
@@ -148,9 +155,7 @@ async def test_the_leaders_say_how_far_their_partitions_reach(harness: Harness) 
 async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_believed(
     harness: Harness,
 ) -> None:
-    cluster = Cluster(3, {POLLS: 1})
-    await harness.start(cluster)
-    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    cluster = await harness.start_three()
     # the others elect another leader, which acknowledges records; broker 1 has not heard of it
     cluster.elect(2, 2, POLLS, heard_by=(2, 3))
     cluster.brokers[2].ends[POLLS] = 15
@@ -160,9 +165,7 @@ async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_bel
 async def test_nor_where_it_answers_first_and_one_of_the_others_knows_as_little(
     harness: Harness,
 ) -> None:
-    cluster = Cluster(3, {POLLS: 1})
-    await harness.start(cluster)
-    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    cluster = await harness.start_three()
     cluster.elect(2, 2, POLLS, heard_by=(2, 3))
     cluster.brokers[2].ends[POLLS] = 15
     for node in (2, 3):
@@ -178,9 +181,7 @@ async def test_nor_where_it_answers_first_and_one_of_the_others_knows_as_little(
 async def test_a_frozen_leader_is_waited_for_only_until_another_one_is_elected(
     harness: Harness,
 ) -> None:
-    cluster = Cluster(3, {POLLS: 1})
-    await harness.start(cluster)
-    await harness.ends.ask([POLLS])
+    cluster = await harness.start_three()
     cluster.brokers[1].awake.clear()
     asking = asyncio.create_task(harness.ends.ask([POLLS]))
     await asyncio.sleep(0.1)
@@ -208,9 +209,7 @@ async def test_two_lost_brokers_of_three_leave_no_answer(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LIMIT_SECONDS", 0.1)
-    cluster = Cluster(3, {POLLS: 1})
-    await harness.start(cluster)
-    await harness.ends.ask([POLLS])
+    cluster = await harness.start_three()
     for node in (2, 3):
         cluster.brokers[node].error = KafkaConnectionError("gone")
     with pytest.raises(BrokerUnavailableError):
@@ -220,9 +219,7 @@ async def test_two_lost_brokers_of_three_leave_no_answer(
 async def test_a_leader_that_changes_while_nobody_leads_is_asked_once_it_is_elected(
     harness: Harness,
 ) -> None:
-    cluster = Cluster(3, {POLLS: 1})
-    await harness.start(cluster)
-    await harness.ends.ask([POLLS])
+    cluster = await harness.start_three()
     cluster.elect(-1, 2, POLLS, heard_by=(1, 2, 3))
     asking = asyncio.create_task(harness.ends.ask([POLLS]))
     await asyncio.sleep(0.05)
@@ -251,6 +248,22 @@ async def test_the_only_broker_is_asked_one_question(harness: Harness) -> None:
     for _ in range(5):
         await harness.ends.ask([POLLS])
     assert cluster.brokers[1].asked == {"ends": before["ends"] + 5, "leaders": before["leaders"]}
+
+
+async def test_the_only_replica_is_found_where_it_was_moved_to(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LIMIT_SECONDS", 0.5)
+    cluster = Cluster(2, {POLLS: 1})
+    for broker in cluster.brokers.values():
+        broker.replicas = (1,)
+    await harness.start(cluster)
+    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    cluster.brokers[1].error = KafkaConnectionError("gone")
+    cluster.brokers[2].replicas = (2,)
+    cluster.elect(2, 2, POLLS, heard_by=(2,))
+    cluster.brokers[2].ends[POLLS] = 11
+    assert await harness.ends.ask([POLLS]) == {POLLS: 11}
 
 
 async def test_a_topic_that_may_not_be_seen_is_said_at_once(harness: Harness) -> None:
