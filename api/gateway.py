@@ -45,7 +45,7 @@ from stream_app.contracts.topics import (
 )
 from stream_app.kafka.applied_offsets import AppliedOffsets
 from stream_app.kafka.connectivity import BrokerMonitor
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.topic_tail import TopicTail
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
@@ -89,9 +89,9 @@ class Gateway:
         with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
             self._report_log = ReportView(Path(folder) / "reports.sqlite", changes.notify)
             self._registry = StoreView(Path(folder) / "stores.sqlite", settings.partitions)
-        self._highwaters = Highwaters(settings)
-        self._reach = BrokerMonitor(settings, self._highwaters)
-        self._progress = AppliedOffsets(settings, self._highwaters, time.monotonic)
+        self._end_offset_fetcher = EndOffsetFetcher(settings)
+        self._reach = BrokerMonitor(settings, self._end_offset_fetcher)
+        self._progress = AppliedOffsets(settings, self._end_offset_fetcher, time.monotonic)
         self._age = DataAge(self._progress, clock)
         self._topics = TopicWatch(
             settings,
@@ -101,20 +101,28 @@ class Gateway:
         reports_tail = TopicTail(
             settings,
             [*REQUEST_TOPICS, REPORT_RESULTS, QUERY_RESULTS],
-            self._highwaters,
+            self._end_offset_fetcher,
             self._report_log.on_record,
         )
         view = FleetView(self._registry.database, settings)
-        stores_tail = TopicTail(settings, TOPICS, self._highwaters, self._registry.on_record)
-        latest_tail = TopicTail(settings, [LATEST_POLLS], self._highwaters, view.on_record)
+        stores_tail = TopicTail(
+            settings, TOPICS, self._end_offset_fetcher, self._registry.on_record
+        )
+        latest_tail = TopicTail(settings, [LATEST_POLLS], self._end_offset_fetcher, view.on_record)
         self._connection = KafkaConnection(
             settings,
-            readers=[self._highwaters, self._reach, self._progress, self._age, self._topics],
+            readers=[
+                self._end_offset_fetcher,
+                self._reach,
+                self._progress,
+                self._age,
+                self._topics,
+            ],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.readiness = Readiness(
             self._connection,
-            self._highwaters,
+            self._end_offset_fetcher,
             self._reach,
             self._topics,
             [stores_tail, latest_tail, reports_tail],

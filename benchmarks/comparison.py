@@ -120,7 +120,7 @@ async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
         else:
             records = poll_records(store_ids(STORES), LIVE_MINUTES)
             polls = await produce_backlog(product.settings, records)
-        ends = await watermarks.highwaters()
+        ends = await watermarks.end_offsets()
     return Filled(
         sum(offset for (topic, _), offset in ends.items() if topic == STORE_STATUS.name), polls
     )
@@ -144,10 +144,10 @@ async def _ours(product: Deployment) -> dict[str, float]:
 async def _standstill(watermarks: Watermarks) -> float:
     """When the changelog, which is written a little behind what is visible, last grew."""
     spec = changelog(FACTS_TABLE)
-    seen = await watermarks.highwaters(spec)
+    seen = await watermarks.end_offsets(spec)
     grew = time.perf_counter()
     while (now := time.perf_counter()) - grew < _STANDSTILL:
-        reached = await watermarks.highwaters(spec)
+        reached = await watermarks.end_offsets(spec)
         if reached != seen:
             seen, grew = reached, now
         await asyncio.sleep(_LOOK)

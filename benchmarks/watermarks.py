@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_app.contracts.topics import SOURCE_TOPICS, WATERMARKS
 from stream_app.contracts.watermarks import decode_watermark
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.topic_tail import TopicTail
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Watermarks:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._highwaters = Highwaters(settings)
+        self._end_offset_fetcher = EndOffsetFetcher(settings)
         self._tail = TopicTail(
-            settings, [WATERMARKS], self._highwaters, self._on_record, from_beginning=False
+            settings, [WATERMARKS], self._end_offset_fetcher, self._on_record, from_beginning=False
         )
         self._settings = settings
         self._moved = asyncio.Event()
@@ -47,13 +47,13 @@ class Watermarks:
         self.advances: list[Advance] = []
 
     async def __aenter__(self) -> Self:
-        await self._highwaters.start()
+        await self._end_offset_fetcher.start()
         await self._tail.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._tail.stop()
-        await self._highwaters.stop()
+        await self._end_offset_fetcher.stop()
 
     def _on_record(self, record: Any) -> None:
         watermark = decode_watermark(record.value)
@@ -63,9 +63,9 @@ class Watermarks:
             self.advances.append(Advance(time.perf_counter(), partition, watermark.applied))
             self._moved.set()
 
-    async def highwaters(self, *specs: TopicSpec) -> dict[TopicPartition, int]:
+    async def end_offsets(self, *specs: TopicSpec) -> dict[TopicPartition, int]:
         """Ask for the end offsets of topics; of the source topics if none is given."""
-        return await self._highwaters.ask(
+        return await self._end_offset_fetcher.fetch(
             TopicPartition(spec.name, partition)
             for spec in specs or SOURCE_TOPICS
             for partition in range(spec.partitions(self._settings))
@@ -73,7 +73,7 @@ class Watermarks:
 
     async def caught_up(self) -> float:
         """Wait until all acknowledged records are applied; return the time (`perf_counter`)."""
-        await self.reached(await self.highwaters())
+        await self.reached(await self.end_offsets())
         return self.advances[-1].at
 
     async def reached(self, offsets: Mapping[TopicPartition, int]) -> None:

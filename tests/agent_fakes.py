@@ -408,7 +408,7 @@ class FakeAppliedOffsets:
         errors: raised by the next calls of `catch_up`, in order.
         waiting: number of calls that wait now.
         most_waiting: largest number of calls that waited at once.
-        highwaters: end offsets that `catch_up` returns; 0 for other source partitions.
+        end_offsets: end offsets that `catch_up` returns; 0 for other source partitions.
         newest: result of `newest_poll`.
         watermarks: arguments of `advance`.
         topic_ids: results of `topic_id`.
@@ -421,7 +421,7 @@ class FakeAppliedOffsets:
         self.calls = 0
         self.waiting = 0
         self.most_waiting = 0
-        self.highwaters: dict[TopicPartition, int] = {}
+        self.end_offsets: dict[TopicPartition, int] = {}
         self.newest: int | None = None
         self.watermarks: list[Watermark] = []
         self.topic_ids: dict[str, str] = {}
@@ -447,7 +447,7 @@ class FakeAppliedOffsets:
             for spec in SOURCE_TOPICS
             for number in range(PARTITIONS)
         }
-        return nothing | self.highwaters
+        return nothing | self.end_offsets
 
     def newest_poll(self) -> int | None:
         return self.newest

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from api.kafka.connection import KafkaConnection
     from stream_app.kafka.applied_offsets import AppliedOffsets
     from stream_app.kafka.connectivity import BrokerMonitor
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.kafka.topic_tail import TopicTail
     from stream_app.kafka.topic_watch import TopicWatch
 
@@ -26,7 +26,7 @@ class Readiness:
 
     Args:
         connection: to Kafka.
-        highwaters: asks the brokers.
+        end_offset_fetcher: asks the brokers.
         reach: says why the brokers cannot be used.
         topics: says which topic is missing or was replaced.
         tails: read the topics; they say why one cannot be read.
@@ -36,14 +36,14 @@ class Readiness:
     def __init__(
         self,
         connection: KafkaConnection,
-        highwaters: Highwaters,
+        end_offset_fetcher: EndOffsetFetcher,
         reach: BrokerMonitor,
         topics: TopicWatch,
         tails: Sequence[TopicTail],
         progress: AppliedOffsets,
     ) -> None:
         self._connection = connection
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._reach = reach
         self._topics = topics
         self._followed: list[TopicTail | AppliedOffsets] = [*tails, progress]
@@ -55,7 +55,7 @@ class Readiness:
             return self._connection.unavailable_reason
         try:
             await self._connection.bounded_wait(
-                self._highwaters.ask([TopicPartition(STORES.name, 0)])
+                self._end_offset_fetcher.fetch([TopicPartition(STORES.name, 0)])
             )
         except BrokerUnavailableError:
             # a right that was taken away looks the same

@@ -68,10 +68,10 @@ class Freshness:
 class Applied(Protocol):
     """The offsets that the workers have applied: `AppliedOffsets`."""
 
-    async def reach(self) -> dict[TopicPartition, int]:
+    async def source_end_offsets(self) -> dict[TopicPartition, int]:
         """Return the end offsets of the source topics."""
 
-    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
+    def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
         """Return whether all records below these offsets are applied."""
 
     def why_unowned(self) -> str | None:
@@ -120,13 +120,13 @@ class DataAge:
         asked_at = self._clock()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                highwaters = await self._progress.reach()
+                end_offsets = await self._progress.source_end_offsets()
         except (BrokerUnavailableError, TimeoutError):
             self._reachable = False
         else:
             self._reachable = True
             if len(self._samples) < MAX_SAMPLES:
-                self._samples.append((asked_at, highwaters))
+                self._samples.append((asked_at, end_offsets))
         if self._progress.why_unowned() is not None:
             # nobody would apply what comes in now, though nothing may be missing yet
             return

@@ -1,6 +1,6 @@
 """The offsets that the workers have applied, as any process sees them, and waiting for them.
 
-Read your writes: ask the brokers for the highwaters, then wait until the watermarks of all
+Read your writes: ask the brokers for the end offsets, then wait until the watermarks of all
 owners have reached them. What was acknowledged before the question is then in the tables.
 """
 
@@ -18,7 +18,7 @@ from stream_app.kafka.topic_tail import TopicTail
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.settings import Settings
 
 HEARTBEAT_SECONDS: Final = 0.4
@@ -33,14 +33,17 @@ class AppliedOffsets:
 
     Args:
         settings: how to reach the broker.
-        highwaters: asked how far the source topics reach.
+        end_offset_fetcher: reads the end offsets of the source topics.
         monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
-        self, settings: Settings, highwaters: Highwaters, monotonic: Callable[[], float]
+        self,
+        settings: Settings,
+        end_offset_fetcher: EndOffsetFetcher,
+        monotonic: Callable[[], float],
     ) -> None:
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._monotonic = monotonic
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._last_heartbeat: dict[TopicPartition, float] = {}
@@ -57,7 +60,7 @@ class AppliedOffsets:
         self._tail = TopicTail(
             settings,
             [WATERMARKS],
-            highwaters,
+            end_offset_fetcher,
             self._on_record,
             from_beginning=False,
             on_round=self._on_round,
@@ -165,52 +168,57 @@ class AppliedOffsets:
             if watermark.topic == STORE_STATUS.name and watermark.partition not in owned
         )
 
-    async def reach(self) -> dict[TopicPartition, int]:
+    async def source_end_offsets(self) -> dict[TopicPartition, int]:
         """The end offsets of the source partitions now.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        return await self._highwaters.ask(self._partitions)
+        return await self._end_offset_fetcher.fetch(self._partitions)
 
-    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
+    def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
         """True if the owners have published that all records below these offsets are applied."""
-        return _reached(self._watermarks, highwaters)
+        return _reached(self._watermarks, end_offsets)
 
     async def catch_up(self) -> dict[TopicPartition, int]:
         """Wait until everything acknowledged before this call is applied somewhere.
 
         Returns:
-            how far the source partitions reached when they were asked last.
+            the end offsets of the source partitions that were read last.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        waited, highwaters = await self._wait_for_now()
+        waited, end_offsets = await self._wait_for_now()
         if waited:
             # A record on a wrong partition is passed on to the right one and applied there:
-            # what was passed on while we waited may lie beyond the highwaters first asked for.
-            _, highwaters = await self._wait_for_now()
-        return highwaters
+            # what was passed on while we waited may lie beyond the end offsets that were read
+            # first.
+            _, end_offsets = await self._wait_for_now()
+        return end_offsets
 
     async def _wait_for_now(self) -> tuple[bool, dict[TopicPartition, int]]:
-        """Wait for the highwaters of now; True if anything was still missing."""
+        """Wait until all records below the end offsets of now are applied.
+
+        Returns:
+            whether any was missing, and the end offsets.
+        """
         before = dict(self._watermarks)
-        highwaters = await self.reach()
+        end_offsets = await self.source_end_offsets()
         for p, watermark in list(before.items()):
-            if watermark.applied > highwaters[p] and self._watermarks.get(p) is watermark:
+            if watermark.applied > end_offsets[p] and self._watermarks.get(p) is watermark:
                 # nobody applies what is not there yet: it is of a topic that was deleted
                 del self._watermarks[p]
                 del before[p]
-        if _reached(before, highwaters):
-            return False, highwaters
+        if _reached(before, end_offsets):
+            return False, end_offsets
         self._waiters += 1
         try:
             async with self._moved:
-                await self._moved.wait_for(lambda: self.has_applied(highwaters))
+                await self._moved.wait_for(lambda: self.has_applied(end_offsets))
         finally:
             self._waiters -= 1
-        return True, highwaters
+        return True, end_offsets
 
     async def _notify(self) -> None:
         self._notification = None
@@ -229,9 +237,9 @@ class AppliedOffsets:
 
 
 def _reached(
-    watermarks: Mapping[TopicPartition, Watermark], highwaters: Mapping[TopicPartition, int]
+    watermarks: Mapping[TopicPartition, Watermark], end_offsets: Mapping[TopicPartition, int]
 ) -> bool:
     return all(
         (known := watermarks.get(p)) is not None and known.applied >= offset
-        for p, offset in highwaters.items()
+        for p, offset in end_offsets.items()
     )

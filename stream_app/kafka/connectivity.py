@@ -15,7 +15,7 @@ from stream_app.kafka.diagnosis import why_unusable
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ class BrokerMonitor:
 
     Args:
         settings: how to reach the brokers.
-        highwaters: started before this and stopped after it.
+        end_offset_fetcher: started before this and stopped after it.
     """
 
-    def __init__(self, settings: Settings, highwaters: Highwaters) -> None:
+    def __init__(self, settings: Settings, end_offset_fetcher: EndOffsetFetcher) -> None:
         self._settings = settings
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._lost_at: float | None = None
         self._diagnosed_at = float("-inf")
         self._cause: str | None = None
@@ -70,7 +70,7 @@ class BrokerMonitor:
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._highwaters.ask([TopicPartition(WATERMARKS.name, 0)])
+                await self._end_offset_fetcher.fetch([TopicPartition(WATERMARKS.name, 0)])
         except (BrokerUnavailableError, TimeoutError):
             if self._lost_at is None:
                 self._lost_at = now

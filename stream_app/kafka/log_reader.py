@@ -119,7 +119,7 @@ class LogReader:
     async def end(self, topic: str, partition: int) -> int:
         """The offset behind the last record that a consumer may read, as the leader knows it.
 
-        A broker that was frozen may answer with an old one: `Highwaters` asks with more care.
+        A broker that was frozen may answer with an old one: `EndOffsetFetcher` asks with more care.
 
         Raises:
             BrokerUnavailableError: the leader did not answer; the next call may succeed.

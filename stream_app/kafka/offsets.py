@@ -50,8 +50,8 @@ _MAX_QUESTIONS: Final = 1000
 """Questions that one broker may leave unanswered; further ones are not sent to it."""
 
 
-class Highwaters:
-    """Asks the brokers for end offsets of partitions.
+class EndOffsetFetcher:
+    """Reads the end offsets of partitions from the brokers.
 
     It has a connection of its own: on one that also fetches, a question would wait for the
     fetch in front of it, which the broker holds for up to half a second.
@@ -83,8 +83,8 @@ class Highwaters:
         if self._client is not None:
             await self._client.close()
 
-    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Ask for the offset behind the last record, now, of any topics' partitions.
+    async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Read the offset behind the last record, now, of partitions of any topics.
 
         Every record that was acknowledged before the call has a lower offset. Records of a
         transaction that is still open are not counted.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka.errors import KafkaError
 
 from stream_app.kafka.clients import safe_consumer, start, unavailable
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.safe_records import readable
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ _POLL_RECORDS: Final = 5_000
 class PartitionReader:
     """Reads ranges of offsets, one partition after the other, in bounded memory."""
 
-    def __init__(self, settings: Settings, consumer: Any, highwaters: Highwaters) -> None:
+    def __init__(
+        self, settings: Settings, consumer: Any, end_offset_fetcher: EndOffsetFetcher
+    ) -> None:
         self._settings = settings
         self._consumer = consumer
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """The offset of the oldest record that the topic still has, and the end offset.
@@ -45,7 +47,7 @@ class PartitionReader:
             oldest = await self._consumer.beginning_offsets([partition])
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        ends = await self._highwaters.ask([partition])
+        ends = await self._end_offset_fetcher.fetch([partition])
         return oldest[partition], ends[partition]
 
     async def first_since(self, partition: TopicPartition, instant: int) -> int | None:
@@ -105,11 +107,11 @@ async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]
         isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
     )
-    highwaters = Highwaters(settings)
+    end_offset_fetcher = EndOffsetFetcher(settings)
     await start(consumer, settings)
     try:
-        await highwaters.start()
-        yield PartitionReader(settings, consumer, highwaters)
+        await end_offset_fetcher.start()
+        yield PartitionReader(settings, consumer, end_offset_fetcher)
     finally:
-        await highwaters.stop()
+        await end_offset_fetcher.stop()
         await consumer.stop()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_app.kafka.log_reader import LogReader
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.settings import Settings
 
 
@@ -45,13 +45,15 @@ class GroupOffsetsReader:
     Args:
         settings: how to reach the broker.
         reader: knows the consumed topics; started before this and stopped after it.
-        highwaters: asked how far the topics reach; started before this.
+        end_offset_fetcher: reads the end offsets of the topics; started before this.
     """
 
-    def __init__(self, settings: Settings, reader: LogReader, highwaters: Highwaters) -> None:
+    def __init__(
+        self, settings: Settings, reader: LogReader, end_offset_fetcher: EndOffsetFetcher
+    ) -> None:
         self._settings = settings
         self._reader = reader
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._admin: Any = None
 
     async def start(self) -> None:
@@ -86,7 +88,7 @@ class GroupOffsetsReader:
             raise unavailable(self._settings, error) from error
         beginnings, ends = await asyncio.gather(
             asyncio.gather(*(self._reader.beginning(*partition) for partition in requested)),
-            self._highwaters.ask(requested),
+            self._end_offset_fetcher.fetch(requested),
         )
         return GroupOffsets(
             # -1 is Kafka's word for: nothing committed

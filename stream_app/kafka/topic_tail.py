@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from stream_app.contracts.topics import TopicSpec
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class TopicTail:
     Args:
         settings: how to reach the broker.
         specs: the topics, all partitions of each.
-        highwaters: asked how far the topics reach.
+        end_offset_fetcher: reads the end offsets of the topics.
         handle: called with every record that can be read; raises `RecordError` for one that
             cannot be used, which is a warning. A record may come again.
         from_beginning: False starts at the end as it is when `start` returns.
@@ -59,7 +59,7 @@ class TopicTail:
         self,
         settings: Settings,
         specs: Iterable[TopicSpec],
-        highwaters: Highwaters,
+        end_offset_fetcher: EndOffsetFetcher,
         handle: Callable[[Any], None],
         *,
         from_beginning: bool = True,
@@ -67,7 +67,7 @@ class TopicTail:
     ) -> None:
         self._on_round = on_round
         self._settings = settings
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._handle = handle
         self._from_beginning = from_beginning
         self._partitions = [
@@ -128,7 +128,7 @@ class TopicTail:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        await self.wait_for(await self._highwaters.ask(self._partitions))
+        await self.wait_for(await self._end_offset_fetcher.fetch(self._partitions))
 
     async def wait_for(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Wait until all records below these offsets have been handled."""

@@ -31,7 +31,7 @@ from stream_app.kafka.connectivity import BrokerMonitor
 from stream_app.kafka.group import leave_group
 from stream_app.kafka.log_reader import LogReader
 from stream_app.kafka.offset_gaps import OffsetGaps
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.start_offsets import GroupOffsetsReader
 from stream_app.kafka.topic_watch import TopicWatch
 from stream_app.metrics import unowned_count
@@ -236,9 +236,9 @@ def create_app(
     app.leave = partial(leave_group, settings, member_id)
     metrics = WorkerMetrics()
     facts = FactsTable(settings, on_fatal_error)
-    highwaters = Highwaters(settings)
-    applied_offsets = AppliedOffsets(settings, highwaters, time.monotonic)
-    broker_monitor = BrokerMonitor(settings, highwaters)
+    end_offset_fetcher = EndOffsetFetcher(settings)
+    applied_offsets = AppliedOffsets(settings, end_offset_fetcher, time.monotonic)
+    broker_monitor = BrokerMonitor(settings, end_offset_fetcher)
     topics = TopicWatch(
         settings, Process.WORKER, end_on_replaced(applied_offsets.set_topic_id, on_fatal_error)
     )
@@ -247,7 +247,7 @@ def create_app(
     commit_tracker = CommitTracker()
     owned_partitions = OwnedPartitions(applied_offsets, publisher, latest_polls, commit_tracker)
     lost = LostInput(publisher, metrics, clock)
-    gap_skipper = GapSkipper(owned_partitions, highwaters, OffsetGaps(settings), lost)
+    gap_skipper = GapSkipper(owned_partitions, end_offset_fetcher, OffsetGaps(settings), lost)
     reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
         FactsDatabases(folder, metrics.database_removed),
@@ -256,14 +256,14 @@ def create_app(
         settings.partitions,
     )
     assignment = PartitionAssignment(
-        GroupOffsetsReader(settings, reader, highwaters),
+        GroupOffsetsReader(settings, reader, end_offset_fetcher),
         facts,
         restores,
         owned_partitions,
         commit_tracker,
         lost,
     )
-    lags = SourceLags(settings, owned_partitions, highwaters, clock)
+    lags = SourceLags(settings, owned_partitions, end_offset_fetcher, clock)
     metrics.read_from(
         WorkerSources(
             lags=lags.lags,
@@ -285,7 +285,7 @@ def create_app(
         restores,
         facts,
         publisher,
-        highwaters,
+        end_offset_fetcher,
         applied_offsets,
         topics,
         owned_partitions,

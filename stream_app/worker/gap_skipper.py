@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_app.kafka.offset_gaps import OffsetGaps
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.worker.metrics import WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
@@ -88,7 +88,7 @@ class GapSkipper:
 
     Args:
         owned_partitions: knows the position of each partition, and skips the gaps.
-        highwaters: reads the end offsets of the source topics.
+        end_offset_fetcher: reads the end offsets of the source topics.
         gaps: inspects ranges of offsets.
         lost: reports lost records.
     """
@@ -96,12 +96,12 @@ class GapSkipper:
     def __init__(
         self,
         owned_partitions: OwnedPartitions,
-        highwaters: Highwaters,
+        end_offset_fetcher: EndOffsetFetcher,
         gaps: OffsetGaps,
         lost: LostInput,
     ) -> None:
         self._owned_partitions = owned_partitions
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._gaps = gaps
         self._lost = lost
         self._seen: dict[TopicPartition, int] = {}
@@ -132,7 +132,7 @@ class GapSkipper:
         self._seen = idle
         if not resting:
             return
-        ends = await self._highwaters.ask(resting)
+        ends = await self._end_offset_fetcher.fetch(resting)
         behind = {p: (offset, ends[p]) for p, offset in resting.items() if offset < ends[p]}
         if not behind:
             return

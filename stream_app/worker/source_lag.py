@@ -16,7 +16,7 @@ from stream_app.worker.metrics import SourceLag
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stream_app.kafka.offsets import Highwaters
+    from stream_app.kafka.offsets import EndOffsetFetcher
     from stream_app.settings import Settings
     from stream_app.worker.owned_partitions import OwnedPartitions
 
@@ -37,7 +37,7 @@ class SourceLags:
     Args:
         settings: how to reach the broker.
         owned_partitions: the partitions that this worker owns, with their applied offsets.
-        highwaters: reads the end offsets of the source topics.
+        end_offset_fetcher: reads the end offsets of the source topics.
         clock: the wall clock in µs.
     """
 
@@ -45,12 +45,12 @@ class SourceLags:
         self,
         settings: Settings,
         owned_partitions: OwnedPartitions,
-        highwaters: Highwaters,
+        end_offset_fetcher: EndOffsetFetcher,
         clock: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._owned_partitions = owned_partitions
-        self._highwaters = highwaters
+        self._end_offset_fetcher = end_offset_fetcher
         self._clock = clock
         self._lags: dict[TopicPartition, SourceLag] = {}
         self._append_times: dict[TopicPartition, tuple[int, int]] = {}
@@ -71,7 +71,7 @@ class SourceLags:
 
     async def _look_up(self) -> dict[TopicPartition, SourceLag]:
         applied = self._applied()
-        ends = await self._highwaters.ask(applied) if applied else {}
+        ends = await self._end_offset_fetcher.fetch(applied) if applied else {}
         # records that were applied while the broker answered may lie behind the end it told
         records = {place: max(ends[place] - applied[place], 0) for place in applied}
         waiting = {place: applied[place] for place, count in records.items() if count}

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection, producer
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 
@@ -63,17 +63,17 @@ async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the
     await create(settings)
     await acknowledge_one_each(settings)
     everywhere = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
-    ends = Highwaters(settings)
+    ends = EndOffsetFetcher(settings)
     await ends.start()
     try:
-        assert await ends.ask(everywhere) == dict.fromkeys(everywhere, 1)
+        assert await ends.fetch(everywhere) == dict.fromkeys(everywhere, 1)
         _, *others = settings.kafka_bootstrap.split(",")
         frozen = brokers.node(1)
         frozen.pause()
         try:
             # the others lead now what the frozen one led, and acknowledge without it
             await acknowledge_one_each(settings.replace(kafka_bootstrap=",".join(others)))
-            asking = asyncio.create_task(ends.ask(everywhere))
+            asking = asyncio.create_task(ends.fetch(everywhere))
             # its question to the frozen broker waits in the socket
             await asyncio.sleep(0.05)
         finally:

@@ -48,7 +48,7 @@ def poll(store_id: str, instant: int, status: str) -> bytes:
 async def test_reports_and_commits_go_on_over_the_markers(
     kafka_settings: Settings, client: AIOKafkaProducer, tmp_path: Path
 ) -> None:
-    """A marker holds up whoever waits for the highwater; Faust's books commit one a second."""
+    """The end offset counts a marker, which a reader must pass; Faust commits one a second."""
     settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
     partition = partition_of(store_id.encode(), settings.partitions)

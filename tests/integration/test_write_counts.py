@@ -13,7 +13,7 @@ from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK
 from stream_app.kafka.applied_offsets import AppliedOffsets
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.worker.facts.keys import PARTITION_KEYS
 from tests.integration.topic_records import records_of
 from tests.integration.worker_process import running_worker
@@ -35,9 +35,9 @@ async def facts_written(settings: Settings) -> int:
 async def applied(settings: Settings, tmp_path: Path) -> int:
     """Changelog records that a new worker writes for what waits in the topics."""
     settings = settings.replace(data_dir=tmp_path)
-    highwaters = Highwaters(settings)
-    await highwaters.start()
-    progress = AppliedOffsets(settings, highwaters, time.monotonic)
+    end_offset_fetcher = EndOffsetFetcher(settings)
+    await end_offset_fetcher.start()
+    progress = AppliedOffsets(settings, end_offset_fetcher, time.monotonic)
     await progress.start()
     try:
         before = await facts_written(settings)
@@ -48,7 +48,7 @@ async def applied(settings: Settings, tmp_path: Path) -> int:
         return await facts_written(settings) - before
     finally:
         await progress.stop()
-        await highwaters.stop()
+        await end_offset_fetcher.stop()
 
 
 async def test_a_backlog_of_single_polls_costs_fewer_writes_than_polls(

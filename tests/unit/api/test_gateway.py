@@ -21,11 +21,11 @@ TOLD = "stores cannot be read: TopicAuthorizationFailedError('stores')"
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
     made = Gateway(SETTINGS, lambda: 0)
 
-    async def ask(_: Any) -> dict[Any, int]:
+    async def fetch(_: Any) -> dict[Any, int]:
         return {}
 
     made._connection._unavailable_reason = None
-    monkeypatch.setattr(made._highwaters, "ask", ask)
+    monkeypatch.setattr(made._end_offset_fetcher, "fetch", fetch)
     monkeypatch.setattr(made._progress, "unowned", list)
     return made
 

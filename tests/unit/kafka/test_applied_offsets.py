@@ -27,7 +27,7 @@ POLLS, HOURS, ZONES = STORE_STATUS.name, STORE_BUSINESS_HOURS.name, STORE_TIMEZO
 ALL = [TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
 
 
-class FakeHighwaters:
+class FakeEndOffsetFetcher:
     """Says how far the topics reach; a test moves them."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class FakeHighwaters:
         self.asked = 0
         self.error: Exception | None = None
 
-    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         self.asked += 1
         await asyncio.sleep(0)
         if self.error is not None:
@@ -47,11 +47,11 @@ class Harness:
     """A `AppliedOffsets` that hears what a test says, on a clock that a test moves."""
 
     def __init__(self) -> None:
-        self.highwaters = FakeHighwaters()
+        self.end_offset_fetcher = FakeEndOffsetFetcher()
         self.now = 1000.0
         self.progress = AppliedOffsets(
             settings_with(),
-            self.highwaters,  # type: ignore[arg-type]
+            self.end_offset_fetcher,  # type: ignore[arg-type]
             lambda: self.now,
         )
 
@@ -88,13 +88,13 @@ async def harness() -> Harness:
 
 async def test_nothing_to_wait_for_asks_once(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 1] = 6
+    harness.end_offset_fetcher.offsets[POLLS, 1] = 6
     harness.hear(POLLS, 1, 6)
 
     reached = await harness.progress.catch_up()
 
-    assert harness.highwaters.asked == 1
-    assert reached == harness.highwaters.offsets
+    assert harness.end_offset_fetcher.asked == 1
+    assert reached == harness.end_offset_fetcher.offsets
 
 
 async def test_watermarks_of_no_source_partition_are_not_kept(harness: Harness) -> None:
@@ -105,8 +105,8 @@ async def test_watermarks_of_no_source_partition_are_not_kept(harness: Harness) 
 
 async def test_it_waits_for_every_partition(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 1] = 5
-    harness.highwaters.offsets[ZONES, 3] = 2
+    harness.end_offset_fetcher.offsets[POLLS, 1] = 5
+    harness.end_offset_fetcher.offsets[ZONES, 3] = 2
     task = await harness.waiting()
 
     for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 0)):
@@ -133,38 +133,38 @@ async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(harness: Har
 
 async def test_what_was_passed_on_while_it_waited_is_waited_for_too(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 0] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = await harness.waiting()
 
     # the record of partition 0 belongs to partition 2: it is there before it counts as applied
-    harness.highwaters.offsets[POLLS, 2] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 2] = 1
     harness.hear(POLLS, 0, 1)
     await settle()
-    assert harness.highwaters.asked == 2
+    assert harness.end_offset_fetcher.asked == 2
     assert not task.done()
     harness.hear(POLLS, 2, 1)
     await settle()
 
     assert (await task)[POLLS, 2] == 1
-    assert harness.highwaters.asked == 2
+    assert harness.end_offset_fetcher.asked == 2
 
 
 async def test_what_is_applied_while_it_asks_counts_as_waiting(harness: Harness) -> None:
     # so that the second round looks for what it may have passed on
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 0] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = asyncio.create_task(harness.progress.catch_up())
     await asyncio.sleep(0)
     harness.hear(POLLS, 0, 1)
     await settle()
 
     assert task.done()
-    assert harness.highwaters.asked == 2
+    assert harness.end_offset_fetcher.asked == 2
 
 
 async def test_many_wait_at_once(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 0] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     tasks = [await harness.waiting() for _ in range(5)]
 
     harness.hear(POLLS, 0, 1)
@@ -175,7 +175,7 @@ async def test_many_wait_at_once(harness: Harness) -> None:
 
 async def test_one_that_gives_up_leaves_the_others_waiting(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 0] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     one, other = [await harness.waiting() for _ in range(2)]
 
     one.cancel()
@@ -189,7 +189,7 @@ async def test_one_that_gives_up_leaves_the_others_waiting(harness: Harness) -> 
 
 
 async def test_a_broker_that_does_not_answer_is_said(harness: Harness) -> None:
-    harness.highwaters.error = BrokerUnavailableError("gone")
+    harness.end_offset_fetcher.error = BrokerUnavailableError("gone")
 
     with pytest.raises(BrokerUnavailableError):
         await harness.progress.catch_up()
@@ -197,13 +197,13 @@ async def test_a_broker_that_does_not_answer_is_said(harness: Harness) -> None:
 
 async def test_an_older_watermark_takes_nothing_back(harness: Harness) -> None:
     harness.hear_all()
-    harness.highwaters.offsets[POLLS, 0] = 5
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 5
     harness.hear(POLLS, 0, 5, 70)
     harness.hear(POLLS, 0, 3, None)
 
     await harness.progress.catch_up()
 
-    assert harness.highwaters.asked == 1
+    assert harness.end_offset_fetcher.asked == 1
     assert harness.progress.newest_poll() == 70
 
 
@@ -326,7 +326,7 @@ async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) 
     harness.progress.set_topic_id(POLLS, "first")
     harness.hear_all()
     harness.hear(POLLS, 0, 5, 70, "first")
-    harness.highwaters.offsets[POLLS, 0] = 5
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 5
     await harness.progress.catch_up()
 
     harness.progress.set_topic_id(POLLS, "second")
@@ -339,7 +339,7 @@ async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) 
     assert not task.done()
 
     for number in range(PARTITIONS):
-        harness.hear(POLLS, number, harness.highwaters.offsets[POLLS, number], 80, "second")
+        harness.hear(POLLS, number, harness.end_offset_fetcher.offsets[POLLS, number], 80, "second")
     await settle()
     assert task.done()
     assert harness.progress.unowned() == []
@@ -368,9 +368,9 @@ async def test_one_without_an_id_counts_until_one_with_an_id_comes(harness: Harn
     harness.hear_all()
     harness.hear(POLLS, 0, 9)
     harness.progress.set_topic_id(POLLS, "first")
-    harness.highwaters.offsets[POLLS, 0] = 9
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 9
     assert (await harness.progress.catch_up())[POLLS, 0] == 9
-    assert harness.highwaters.asked == 1
+    assert harness.end_offset_fetcher.asked == 1
 
     harness.hear(POLLS, 0, 3, None, "first")
     task = await harness.waiting()
@@ -394,7 +394,7 @@ async def test_what_reaches_beyond_the_end_of_its_topic_does_not_count(harness: 
     """The topic was made anew a moment ago: its id is not known yet, or not told at all."""
     harness.hear_all()
     harness.hear(POLLS, 0, 1000, 70)
-    harness.highwaters.offsets[POLLS, 0] = 1
+    harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = await harness.waiting()
 
     assert not task.done()

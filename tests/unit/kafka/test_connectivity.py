@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
-class Highwaters:
+class EndOffsetFetcher:
     """Answers, refuses or is silent as a test says."""
 
     def __init__(self) -> None:
         self.answer = "now"
 
-    async def ask(self, _partitions: Iterable[Any]) -> dict[Any, int]:
+    async def fetch(self, _partitions: Iterable[Any]) -> dict[Any, int]:
         if self.answer == "refused":
             raise BrokerUnavailableError("nobody there")
         if self.answer == "never":
@@ -40,11 +40,11 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     caplog.set_level("INFO")
-    highwaters = Highwaters()
-    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    end_offset_fetcher = EndOffsetFetcher()
+    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
 
     for answer in ("now", trouble, trouble, "now", "now", trouble):
-        highwaters.answer = answer
+        end_offset_fetcher.answer = answer
         await broker_monitor.check()
 
     said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
@@ -59,15 +59,15 @@ async def test_it_asks_until_it_is_stopped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
-    highwaters = Highwaters()
-    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    end_offset_fetcher = EndOffsetFetcher()
+    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
     await broker_monitor.start()
-    highwaters.answer = "refused"
+    end_offset_fetcher.answer = "refused"
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
     await broker_monitor.stop()
-    highwaters.answer = "now"
+    end_offset_fetcher.answer = "now"
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
@@ -83,12 +83,12 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
 
     monkeypatch.setattr(module, "why_unusable", why)
     monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
-    highwaters = Highwaters()
-    broker_monitor = BrokerMonitor(SETTINGS, highwaters)  # type: ignore[arg-type]
+    end_offset_fetcher = EndOffsetFetcher()
+    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
     await broker_monitor.check()
     assert broker_monitor.trouble is None
 
-    highwaters.answer = "refused"
+    end_offset_fetcher.answer = "refused"
     for cause in (None, Unusable("nobody", nobody=True)):
         found[0] = cause
         await broker_monitor.check()
@@ -101,6 +101,6 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
         "the password is wrong"
     ]
 
-    highwaters.answer = "now"
+    end_offset_fetcher.answer = "now"
     await broker_monitor.check()
     assert broker_monitor.trouble is None

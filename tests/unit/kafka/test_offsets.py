@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import offsets as module
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.protocol import EndOffsetsRequest, LeadersRequest, PartitionLeader
 from tests.agent_fakes import settings_with
 
@@ -123,7 +123,7 @@ class Harness:
         self._patch = monkeypatch
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
         monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.02)
-        self.ends = Highwaters(settings_with())
+        self.ends = EndOffsetFetcher(settings_with())
 
     async def start(self, cluster: Cluster) -> None:
         self._patch.setattr(module, "AIOKafkaClient", cluster.client)
@@ -133,7 +133,7 @@ class Harness:
         """Three brokers, of which the first leads the polls, and the caller has asked once."""
         cluster = Cluster(3, {POLLS: 1})
         await self.start(cluster)
-        assert await self.ends.ask([POLLS]) == {POLLS: 10}
+        assert await self.ends.fetch([POLLS]) == {POLLS: 10}
         return cluster
 
 
@@ -149,7 +149,7 @@ async def test_the_leaders_say_how_far_their_partitions_reach(harness: Harness) 
     cluster.brokers[1].ends[POLLS] = 42
     cluster.brokers[2].ends[HOURS] = 7
     await harness.start(cluster)
-    assert await harness.ends.ask([POLLS, HOURS, POLLS]) == {POLLS: 42, HOURS: 7}
+    assert await harness.ends.fetch([POLLS, HOURS, POLLS]) == {POLLS: 42, HOURS: 7}
 
 
 async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_believed(
@@ -159,7 +159,7 @@ async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_bel
     # the others elect another leader, which acknowledges records; broker 1 has not heard of it
     cluster.elect(2, 2, POLLS, heard_by=(2, 3))
     cluster.brokers[2].ends[POLLS] = 15
-    assert await harness.ends.ask([POLLS]) == {POLLS: 15}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 15}
 
 
 async def test_nor_where_it_answers_first_and_one_of_the_others_knows_as_little(
@@ -170,7 +170,7 @@ async def test_nor_where_it_answers_first_and_one_of_the_others_knows_as_little(
     cluster.brokers[2].ends[POLLS] = 15
     for node in (2, 3):
         cluster.brokers[node].awake.clear()
-    asking = asyncio.create_task(harness.ends.ask([POLLS]))
+    asking = asyncio.create_task(harness.ends.fetch([POLLS]))
     await asyncio.sleep(0.1)
     assert not asking.done(), "one broker of three is no majority"
     for node in (2, 3):
@@ -183,7 +183,7 @@ async def test_a_frozen_leader_is_waited_for_only_until_another_one_is_elected(
 ) -> None:
     cluster = await harness.start_three()
     cluster.brokers[1].awake.clear()
-    asking = asyncio.create_task(harness.ends.ask([POLLS]))
+    asking = asyncio.create_task(harness.ends.fetch([POLLS]))
     await asyncio.sleep(0.1)
     assert not asking.done()
     cluster.elect(3, 2, POLLS, heard_by=(2, 3))
@@ -195,14 +195,14 @@ async def test_a_frozen_broker_that_leads_nothing_holds_nobody_up(harness: Harne
     cluster = Cluster(3, {POLLS: 1})
     await harness.start(cluster)
     cluster.brokers[3].awake.clear()
-    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
 
 
 async def test_a_lost_broker_that_leads_nothing_holds_nobody_up(harness: Harness) -> None:
     cluster = Cluster(3, {POLLS: 1})
     await harness.start(cluster)
     cluster.brokers[3].error = KafkaConnectionError("gone")
-    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
 
 
 async def test_two_lost_brokers_of_three_leave_no_answer(
@@ -213,7 +213,7 @@ async def test_two_lost_brokers_of_three_leave_no_answer(
     for node in (2, 3):
         cluster.brokers[node].error = KafkaConnectionError("gone")
     with pytest.raises(BrokerUnavailableError):
-        await harness.ends.ask([POLLS])
+        await harness.ends.fetch([POLLS])
 
 
 async def test_a_leader_that_changes_while_nobody_leads_is_asked_once_it_is_elected(
@@ -221,7 +221,7 @@ async def test_a_leader_that_changes_while_nobody_leads_is_asked_once_it_is_elec
 ) -> None:
     cluster = await harness.start_three()
     cluster.elect(-1, 2, POLLS, heard_by=(1, 2, 3))
-    asking = asyncio.create_task(harness.ends.ask([POLLS]))
+    asking = asyncio.create_task(harness.ends.fetch([POLLS]))
     await asyncio.sleep(0.05)
     assert not asking.done()
     cluster.elect(2, 3, POLLS, heard_by=(1, 2, 3))
@@ -234,19 +234,19 @@ async def test_a_topic_that_was_deleted_and_created_again_begins_with_a_lower_ep
     cluster = Cluster(3, {POLLS: 1})
     cluster.elect(1, 9, POLLS, heard_by=(1, 2, 3))
     await harness.start(cluster)
-    await harness.ends.ask([POLLS])
+    await harness.ends.fetch([POLLS])
     cluster.elect(2, 0, POLLS, heard_by=(1, 2, 3))
     cluster.brokers[2].ends[POLLS] = 1
-    assert await harness.ends.ask([POLLS]) == {POLLS: 1}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 1}
 
 
 async def test_the_only_broker_is_asked_one_question(harness: Harness) -> None:
     cluster = Cluster(1, {POLLS: 1})
     await harness.start(cluster)
-    await harness.ends.ask([POLLS])
+    await harness.ends.fetch([POLLS])
     before = dict(cluster.brokers[1].asked)
     for _ in range(5):
-        await harness.ends.ask([POLLS])
+        await harness.ends.fetch([POLLS])
     assert cluster.brokers[1].asked == {"ends": before["ends"] + 5, "leaders": before["leaders"]}
 
 
@@ -258,12 +258,12 @@ async def test_the_only_replica_is_found_where_it_was_moved_to(
     for broker in cluster.brokers.values():
         broker.replicas = (1,)
     await harness.start(cluster)
-    assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
     cluster.brokers[1].error = KafkaConnectionError("gone")
     cluster.brokers[2].replicas = (2,)
     cluster.elect(2, 2, POLLS, heard_by=(2,))
     cluster.brokers[2].ends[POLLS] = 11
-    assert await harness.ends.ask([POLLS]) == {POLLS: 11}
+    assert await harness.ends.fetch([POLLS]) == {POLLS: 11}
 
 
 async def test_a_topic_that_may_not_be_seen_is_said_at_once(harness: Harness) -> None:
@@ -272,7 +272,7 @@ async def test_a_topic_that_may_not_be_seen_is_said_at_once(harness: Harness) ->
         broker.hidden.add("polls")
     await harness.start(cluster)
     with pytest.raises(BrokerUnavailableError, match="does not let"):
-        await harness.ends.ask([POLLS])
+        await harness.ends.fetch([POLLS])
 
 
 async def test_a_frozen_broker_is_not_asked_for_ever(
@@ -283,5 +283,5 @@ async def test_a_frozen_broker_is_not_asked_for_ever(
     await harness.start(cluster)
     cluster.brokers[3].awake.clear()
     for _ in range(20):
-        assert await harness.ends.ask([POLLS]) == {POLLS: 10}
+        assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
     assert cluster.brokers[3].asked["leaders"] == 4

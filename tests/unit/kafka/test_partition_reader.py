@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import partition_reader
-from stream_app.kafka.offsets import Highwaters
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.partition_reader import PartitionReader
 from tests.fake_record import FakeRecord
 from tests.fakes import SETTINGS
@@ -53,7 +53,7 @@ PLACE = TopicPartition("dead-letters", 0)
 
 
 def reader_of(consumer: ConsumerDouble) -> PartitionReader:
-    return PartitionReader(SETTINGS, consumer, Highwaters(SETTINGS))
+    return PartitionReader(SETTINGS, consumer, EndOffsetFetcher(SETTINGS))
 
 
 async def read(consumer: ConsumerDouble, first: int, end: int) -> list[int]:

@@ -50,10 +50,10 @@ class Reader:
         return 10 + partition + 100 * TOPICS.index(topic)
 
 
-class Highwaters:
+class EndOffsetFetcher:
     """End offsets of all partitions."""
 
-    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: 50 + tp.partition + 100 * TOPICS.index(tp.topic) for tp in partitions}
 
 
@@ -61,7 +61,7 @@ def new_reader() -> GroupOffsetsReader:
     return GroupOffsetsReader(
         settings_with(),
         Reader(),  # type: ignore[arg-type]
-        Highwaters(),  # type: ignore[arg-type]
+        EndOffsetFetcher(),  # type: ignore[arg-type]
     )
 
 

@@ -38,15 +38,15 @@ class Workers:
         self.hangs = False
         self.unowned: str | None = None
 
-    async def reach(self) -> dict[TopicPartition, int]:
+    async def source_end_offsets(self) -> dict[TopicPartition, int]:
         if self.hangs:
             await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         return {SOURCE: self.end}
 
-    def has_applied(self, highwaters: Mapping[TopicPartition, int]) -> bool:
-        return self.applied >= highwaters[SOURCE]
+    def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
+        return self.applied >= end_offsets[SOURCE]
 
     def why_unowned(self) -> str | None:
         return self.unowned

@@ -333,7 +333,7 @@ async def test_what_a_crashed_owner_had_applied_is_waited_for_here(
     harness: Harness, spec: Any
 ) -> None:
     # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
-    harness.applied_offsets.highwaters = {(spec.name, 0): 5, (spec.name, 1): 9}
+    harness.applied_offsets.end_offsets = {(spec.name, 0): 5, (spec.name, 1): 9}
     harness.owned_partitions.owned[0].offset_trackers[spec.name] = OffsetTracker(3)
     (event,) = await harness.request(request(reference_time=NOW))
     assert harness.statuses() == ["running"]
@@ -516,7 +516,7 @@ async def test_a_request_that_breaks_the_decoder_does_not_end_the_worker(
 
 
 async def test_one_that_waits_keeps_no_other_back(harness: Harness) -> None:
-    harness.applied_offsets.highwaters = {(STORE_STATUS.name, 0): 0}
+    harness.applied_offsets.end_offsets = {(STORE_STATUS.name, 0): 0}
     harness.applied_offsets.caught_up.clear()
 
     waiting, _ = await harness.request(request(reference_time=NOW), b"{}")
