@@ -37,7 +37,10 @@ class DescribedRecords:
         return found[0]
 
     def matching(self, topic: str, value: bytes) -> list[str]:
-        """The messages that a value may be."""
-        content = json.loads(value)
+        """The messages that a value may be; of one that is not JSON each byte is a character."""
+        try:
+            content = json.loads(value)
+        except ValueError:
+            content = value.decode("latin-1")
         validators = self._validators[topic].items()
         return [name for name, validator in validators if validator.is_valid(content)]

@@ -75,7 +75,10 @@ def _messages(topic: TopicSpec, schemas: Schemas) -> dict[str, Any]:
     if described.headers:
         shapes = {name: _draft_7(schemas.of(shape)) for name, shape in described.headers.items()}
         common["headers"] = {"type": "object", "properties": shapes}
-    return {value.__name__: {"payload": schemas.of(value), **common} for value in described.values}
+    own = {value.__name__: {"payload": schemas.of(value), **common} for value in described.values}
+    for name, schema in described.binary.items():
+        own[name] = {"contentType": "application/octet-stream", "payload": dict(schema), **common}
+    return own
 
 
 def _topic_binding(topic: TopicSpec, settings: Settings) -> dict[str, Any]:

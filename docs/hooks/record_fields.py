@@ -19,6 +19,9 @@ def shape_section(name: str, schemas: dict[str, Any], level: int) -> Iterator[st
     yield f"{'#' * level} {name}"
     yield ""
     yield " ".join(schema.get("description", "").split())
+    if "properties" not in schema:
+        # its values are bytes
+        return
     yield ""
     yield "| field | type | meaning |"
     yield "|---|---|---|"

@@ -120,10 +120,11 @@ def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:
 def _topics() -> Iterator[str]:
     settings = _default_settings()
     document = asyncapi(settings)
-    schemas = document["components"]["schemas"]
+    schemas = _with_binary(document)
     yield "# Topics"
     yield ""
-    yield "Values are JSON. `/asyncapi.json` of a running API says the same to programs."
+    yield "Values are JSON where nothing else is said. `/asyncapi.json` of a running API says the"
+    yield "same to programs."
     described: set[str] = set()
     for topic in ALL_TOPICS:
         yield ""
@@ -157,6 +158,15 @@ def _topics() -> Iterator[str]:
     yield "## Parts of records"
     for name in sorted(parts):
         yield from shape_section(name, schemas, level=3)
+
+
+def _with_binary(document: dict[str, Any]) -> dict[str, Any]:
+    """The schemas of a document by name, those of binary records among them."""
+    payloads = {
+        name: message["payload"] for name, message in document["components"]["messages"].items()
+    }
+    binary = {name: payload for name, payload in payloads.items() if "$ref" not in payload}
+    return {**document["components"]["schemas"], **binary}
 
 
 def _headers(document: dict[str, Any], messages: list[str]) -> dict[str, str]:

@@ -1,15 +1,15 @@
 """The records of `store-status` with polls: one poll of a store, or a batch of its polls.
 
-They are parsed by hand, and not by their models as other records are: a batch is accepted poll by
-poll, and a model would take several times as long for the numbers of a batch. A test holds the
-parser to the models, which are published. No `from __future__ import annotations`: pydantic reads
-them.
+A batch is JSON, or packed as `packed_polls` says; both are read for ever. The JSON records are
+parsed by hand, and not by their models as other records are: a batch is accepted poll by poll, and
+a model would take several times as long for the numbers of a batch. A test holds the parser to the
+models, which are published. No `from __future__ import annotations`: pydantic reads them.
 """
 
 from dataclasses import dataclass
 from itertools import repeat
 from operator import lshift, or_
-from typing import Annotated, Final, Literal, NamedTuple, NotRequired
+from typing import Annotated, Final, Literal, NotRequired
 
 import orjson
 from pydantic import Field, PlainValidator
@@ -31,6 +31,7 @@ from stream_app.contracts.fields import (
     status_name,
     validate,
 )
+from stream_app.contracts.packed_polls import PackedPolls, decode_packed_batch, is_packed_batch
 from stream_app.domain.identifiers import is_canonical
 from stream_app.domain.timestamps import (
     LATEST,
@@ -59,7 +60,7 @@ class PollRecord(TypedDict):
 
 @closed
 class PollBatchRecord(TypedDict):
-    """A batch of polls of one store, in any order, duplicates allowed, as our producers send it."""
+    """A batch of polls of one store, in any order, duplicates allowed."""
 
     store_id: StoreId
     polls: Annotated[list[tuple[Microseconds, Literal[0, 1]]], Field(min_length=1)]
@@ -207,7 +208,7 @@ def encode_poll(store_id: str, instant: int, *, active: bool) -> bytes:
 
 
 def encode_poll_batch(store_id: str, polls: list[tuple[int, bool]]) -> bytes:
-    """Write a `store-status` record of a batch of polls, as our producers send it."""
+    """Write a `store-status` record of a batch of polls as JSON."""
     return orjson.dumps({"store_id": store_id, "polls": [[t, int(up)] for t, up in polls]})
 
 
@@ -225,15 +226,10 @@ def decode_poll_batch(value: bytes | None) -> tuple[PollBatch, list[str]]:
     return PollBatch(packed.store_id, polls), rejected
 
 
-class PackedPolls(NamedTuple):
-    """Polls of one store as `domain.polls` packs them, in any order, duplicates allowed."""
-
-    store_id: str
-    polls: list[int]
-
-
 def decode_packed_polls(value: bytes | None) -> tuple[PackedPolls, list[str]]:
     """Read a `store-status` record as `decode_poll_batch` does, and return packed polls."""
+    if value is not None and is_packed_batch(value):
+        return decode_packed_batch(value)
     plain = _plain_batch(value)
     if plain is not None:
         return plain, []

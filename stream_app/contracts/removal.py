@@ -13,6 +13,7 @@ from pydantic import PlainValidator
 from typing_extensions import TypedDict
 
 from stream_app.contracts.fields import StoreId, closed, object_of, parse_uuid, shown, validate
+from stream_app.contracts.packed_polls import is_packed_batch
 from stream_app.contracts.revisions import Revision, origin_in
 from stream_app.errors import RecordError
 
@@ -43,7 +44,7 @@ def decode_polls_removal(value: bytes | None) -> str | None:
     Raises:
         RecordError: the record has the field `removed` and is not valid.
     """
-    if value is None or b'"removed"' not in value:
+    if value is None or is_packed_batch(value) or b'"removed"' not in value:
         return None
     content = object_of(value)
     if "removed" not in content:

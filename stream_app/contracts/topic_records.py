@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_app.contracts.business_hours import HoursRecord
 from stream_app.contracts.dead_letters import DeadLetterRecord
 from stream_app.contracts.fields import ReportId, StoreId
+from stream_app.contracts.packed_polls import PACKED_BATCH_SCHEMA
 from stream_app.contracts.polls import PollBatchRecord, PollRecord
 from stream_app.contracts.removal import PollsRemovalRecord
 from stream_app.contracts.report_requests import (
@@ -58,18 +59,24 @@ class Described:
         key: the type of the key.
         values: the models of the values; empty if other programs cannot use them.
         headers: the models of the headers that a record may have, by name; their values are JSON.
+        binary: the JSON schemas of values that are bytes, by name: each byte is a character.
     """
 
     key: Any
     values: tuple[Any, ...]
     headers: Mapping[str, Any] = field(default_factory=dict)
+    binary: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 _FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
 
 
 SHAPES: Final[Mapping[str, Described]] = {
-    STORE_STATUS.name: Described(StoreId, (PollRecord, PollBatchRecord, PollsRemovalRecord)),
+    STORE_STATUS.name: Described(
+        StoreId,
+        (PollRecord, PollBatchRecord, PollsRemovalRecord),
+        binary={"PackedPollBatch": PACKED_BATCH_SCHEMA},
+    ),
     STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
     STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
     REPORT_REQUESTS.name: Described(str, _REQUESTS),

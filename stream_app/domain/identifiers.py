@@ -19,7 +19,9 @@ UUID_PREFIX: Final = (
 
 _UUID_PREFIX: Final = re.compile(UUID_PREFIX)
 _UUID: Final = re.compile(f"{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}")
-_CANONICAL: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CANONICAL: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A regular expression of a UUID in the form that is written."""
+_CANONICAL: Final = re.compile(CANONICAL)
 _DIGITS_BEFORE_DASHES: Final = (8, 12, 16, 20)
 
 

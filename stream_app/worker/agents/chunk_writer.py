@@ -40,7 +40,7 @@ from stream_app.worker.facts.keys import (
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream_app.settings import Settings
     from stream_app.worker.latest_polls import LatestPollPublisher
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PollsOfStore = list[tuple[Any, list[int]]]
+_PollsOfStore = list[tuple[Any, "Sequence[int]"]]
 """The records of one store in a chunk, each with its packed polls."""
 
 
@@ -229,7 +229,9 @@ class ChunkWriter:
         result.removed.add(store)
         result.retracted.add(store)
 
-    def _split_ill_dated(self, polls: list[int], record: Any) -> tuple[list[int], list[str]]:
+    def _split_ill_dated(
+        self, polls: Sequence[int], record: Any
+    ) -> tuple[Sequence[int], list[str]]:
         # the broker's time of the record, so that a replay rejects what was rejected before
         append_time = record.timestamp * 1000
         tolerance, earliest = self._settings.future_tolerance, self._settings.earliest_poll

@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from api.openapi.asyncapi import asyncapi
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.report_requests import encode_request
 from stream_app.contracts.report_results import (
@@ -39,6 +40,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import encode_watermark
+from stream_app.domain.polls import poll_set
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.worker.report_document import common_provenance
 from tests.described_records import DescribedRecords
@@ -101,6 +103,14 @@ def test_polls(batch: Any, instant: int) -> None:
     assert RECORDS.message(STORE_STATUS.name, one) == "PollRecord"
     many = encode_poll_batch(batch.store_id, batch.polls)
     assert RECORDS.message(STORE_STATUS.name, many) == "PollBatchRecord"
+
+
+@given(wire.poll_batches)
+def test_packed_polls(batch: Any) -> None:
+    value = encode_packed_batch(batch.store_id, poll_set(batch.polls))
+    assert RECORDS.message(STORE_STATUS.name, value) == "PackedPollBatch"
+    for other in (value[:-1], value + b"1", b"\xf8\x02" + value[2:], value[:38]):
+        assert RECORDS.matching(STORE_STATUS.name, other) == []
 
 
 @pytest.mark.parametrize(
