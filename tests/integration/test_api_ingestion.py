@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
@@ -22,6 +22,7 @@ from stream_app.contracts.polls import MAX_POLLS_PER_RECORD
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, format_instant
 from tests.fakes import now
+from tests.http_client import TestClient
 from tests.integration.topic_records import dead_letters, polls_of, records_of
 from tests.integration.worker_process import running_worker
 
@@ -38,9 +39,7 @@ NOON_US = 1_710_072_000_000_000
 
 
 @asynccontextmanager
-async def api(
-    settings: Settings, clock: Any = now, **options: Any
-) -> AsyncIterator[TestClient[Any, Any]]:
+async def api(settings: Settings, clock: Any = now, **options: Any) -> AsyncIterator[TestClient]:
     """HTTP to an API that has connected."""
     gateway = Gateway(settings, clock, **options)
     async with TestClient(TestServer(create_app(gateway))) as client:

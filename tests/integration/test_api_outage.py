@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
@@ -16,6 +16,7 @@ from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 from tests.fakes import now
+from tests.http_client import TestClient
 from tests.integration.topic_records import polls_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.kafka
 AWAY_SECONDS = float(os.environ.get("TEST_AWAY_SECONDS", "8"))
 
 
-async def answered(client: TestClient[Any, Any], path: str, body: Any, method: str = "POST") -> int:
+async def answered(client: TestClient, path: str, body: Any, method: str = "POST") -> int:
     async with client.request(method, path, json=body) as response:
         if response.status in (429, 503):
             assert int(response.headers["Retry-After"]) >= 1

@@ -16,28 +16,27 @@ from tests.integration.worker_process import running_worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiohttp.test_utils import TestClient
-
     from stream_app.settings import Settings
+    from tests.http_client import TestClient
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 TIMES = 100
 
 
-async def poll(client: TestClient[Any, Any], store: str, status: str, instant: int) -> None:
+async def poll(client: TestClient, store: str, status: str, instant: int) -> None:
     body = {"status": status, "timestamp_utc": format_instant(instant)}
     response = await client.post(f"/stores/{store}/status", json=body)
     assert response.status == 202, await response.text()
 
 
-async def ready(client: TestClient[Any, Any]) -> None:
+async def ready(client: TestClient) -> None:
     """Wait until workers own all partitions: before that the API says 503, which is right."""
     while (await client.get("/readyz")).status != 200:  # noqa: ASYNC110  another process starts
         await asyncio.sleep(0.05)
 
 
-async def view_of(client: TestClient[Any, Any], path: str) -> Any:
+async def view_of(client: TestClient, path: str) -> Any:
     response = await client.get(path)
     assert response.status == 200, await response.text()
     return await response.json()

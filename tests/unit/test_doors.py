@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 
 from api.app import create_app
@@ -28,6 +28,7 @@ from stream_app.domain.timestamps import LATEST, parse_instant
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 from tests.fakes import FakeGateway
+from tests.http_client import TestClient
 from tests.unit.contracts.wire import wire
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ async def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
         yield client
 
@@ -186,7 +187,7 @@ def time_of_command(monkeypatch: pytest.MonkeyPatch, time: str) -> Any:
 
 @pytest.mark.parametrize(("time", "instant"), TIMES.items())
 async def test_a_time(
-    client: TestClient[Any, Any],
+    client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
     time: str,
@@ -220,7 +221,7 @@ def test_a_time_on_the_command_line(
     "time", ["1970-01-01T00:00:05Z", "1970-01-21T15:50:00Z", "1999-12-31T23:59:59.999999Z"]
 )
 async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
-    client: TestClient[Any, Any], gateway: FakeGateway, tmp_path: Path, time: str
+    client: TestClient, gateway: FakeGateway, tmp_path: Path, time: str
 ) -> None:
     earliest = gateway.settings.earliest_poll
     assert poll_of_file(tmp_path, STORE, time, earliest) == REFUSED
@@ -254,7 +255,7 @@ def hours_of_file(tmp_path: Path, row: tuple[str, str, str]) -> Any:
 
 @pytest.mark.parametrize(("row", "hours"), HOURS_ROWS.items())
 async def test_a_row_of_hours(
-    client: TestClient[Any, Any],
+    client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
     row: tuple[str, str, str],
@@ -282,7 +283,7 @@ async def test_a_row_of_hours(
 
 @pytest.mark.parametrize(("text", "store_id"), IDS.items())
 async def test_an_id(
-    client: TestClient[Any, Any],
+    client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
     text: str,
@@ -330,7 +331,7 @@ BODIES = {
 
 @pytest.mark.parametrize(("path", "body"), BODIES.items())
 async def test_a_key_that_stands_twice_in_a_body(
-    client: TestClient[Any, Any], gateway: FakeGateway, path: str, body: str
+    client: TestClient, gateway: FakeGateway, path: str, body: str
 ) -> None:
     method = "PUT" if path.endswith(("hours", "timezone")) else "POST"
     response = await client.request(method, path, data=body)
@@ -360,7 +361,7 @@ async def test_a_key_that_stands_twice_in_a_body(
     ids=["array", "first", "slices", "lines", "one line", "over lines", "behind a broken one"],
 )
 async def test_a_key_that_stands_twice_in_an_item(
-    client: TestClient[Any, Any], gateway: FakeGateway, body: str, accepted: int
+    client: TestClient, gateway: FakeGateway, body: str, accepted: int
 ) -> None:
     response = await client.post("/status", data=body)
     answer = await response.json()

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from tests.fakes import FakeGateway
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """HTTP to the real application around the fake gateway."""
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
         yield client

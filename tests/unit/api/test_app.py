@@ -4,12 +4,13 @@ import inspect
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
 from api.reports.service import ReportService
 from tests.fakes import FakeGateway
+from tests.http_client import TestClient
 
 PUBLIC = [
     (kind, name)

@@ -7,9 +7,8 @@ from stream_app.errors import BrokerUnavailableError
 from tests.unit.api.answers import problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 
 async def test_alive_even_without_a_broker(client: TestClient, gateway: FakeGateway) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import UNMATCHED, ApiMetrics, ApiSources
 from api.request_metrics import counted
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def scraped(
-    client: TestClient[Any, Any],
+    client: TestClient,
 ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     response = await client.get("/metrics")
     assert response.status == 200
@@ -40,7 +41,7 @@ LETTERS = "store_uptime_dead_letters_total"
 
 
 async def test_requests_count_by_the_template_of_their_route_and_never_by_a_store(
-    client: TestClient[Any, Any],
+    client: TestClient,
 ) -> None:
     await client.post(f"/stores/{STORE}/status", json={"status": "active"})
     await client.post("/stores/not-a-uuid/status", json={"status": "active"})
@@ -55,7 +56,7 @@ async def test_requests_count_by_the_template_of_their_route_and_never_by_a_stor
 
 
 async def test_what_no_route_has_and_methods_that_nobody_knows_share_one_label(
-    client: TestClient[Any, Any],
+    client: TestClient,
 ) -> None:
     for path in ("/a", "/b", "/c"):
         await client.get(path)
@@ -66,7 +67,7 @@ async def test_what_no_route_has_and_methods_that_nobody_knows_share_one_label(
 
 
 async def test_a_page_of_the_status_page_counts_by_its_template(
-    client: TestClient[Any, Any],
+    client: TestClient,
 ) -> None:
     await client.get("/public/assets/nothing.js")
     found = await scraped(client)
@@ -74,7 +75,7 @@ async def test_a_page_of_the_status_page_counts_by_its_template(
     assert found[REQUESTS, labels(route=route, method="GET", status="404")] == 1
 
 
-async def test_polls_count_as_accepted_or_refused(client: TestClient[Any, Any]) -> None:
+async def test_polls_count_as_accepted_or_refused(client: TestClient) -> None:
     await client.post(f"/stores/{STORE}/status", json={"status": "active"})
     await client.post(f"/stores/{STORE}/status", json={"status": "perhaps"})
     good = {"store_id": STORE, "status": "active"}
@@ -86,7 +87,7 @@ async def test_polls_count_as_accepted_or_refused(client: TestClient[Any, Any]) 
 
 
 async def test_a_poll_that_only_the_brokers_clock_refuses_counts_as_refused(
-    client: TestClient[Any, Any], gateway: FakeGateway
+    client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.broker.ahead = -3600 * 1_000_000
     response = await client.post(f"/stores/{STORE}/status", json={"status": "active"})
@@ -97,7 +98,7 @@ async def test_a_poll_that_only_the_brokers_clock_refuses_counts_as_refused(
     assert found[POLLS, labels(outcome="refused")] == 2
 
 
-async def test_an_event_stream_is_shown_while_it_is_open(client: TestClient[Any, Any]) -> None:
+async def test_an_event_stream_is_shown_while_it_is_open(client: TestClient) -> None:
     assert (await scraped(client))["store_uptime_open_event_streams", ()] == 0
     async with client.get("/fleet/events"):
         assert (await scraped(client))["store_uptime_open_event_streams", ()] == 1
@@ -121,9 +122,7 @@ async def test_an_event_stream_has_no_latency() -> None:
     assert metrics.registry.get_sample_value(f"{LATENCY}_count", of) is None
 
 
-async def test_gauges_are_read_from_the_gateway(
-    client: TestClient[Any, Any], gateway: FakeGateway
-) -> None:
+async def test_gauges_are_read_from_the_gateway(client: TestClient, gateway: FakeGateway) -> None:
     gateway.metrics.read_from(
         ApiSources(lambda: True, lambda: 2, lambda: 300, lambda: 4, lambda: 5, lambda: 6, lambda: 7)
     )

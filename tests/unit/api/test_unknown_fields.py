@@ -12,9 +12,8 @@ from api.app import OPERATIONS
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 POLL = {"status": "active"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -37,7 +36,7 @@ def test_every_route_with_a_body_is_here() -> None:
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.parametrize("name", ["nonsense", "timestamp", "referenceTime", ""])
 async def test_an_unknown_field_is_refused_and_named(
-    client: TestClient[Any, Any], gateway: FakeGateway, route: tuple[str, str], name: str
+    client: TestClient, gateway: FakeGateway, route: tuple[str, str], name: str
 ) -> None:
     method, path = route
     body = {**BODIES[route], name: "2023-01-25T00:00:00Z"}
@@ -50,7 +49,7 @@ async def test_an_unknown_field_is_refused_and_named(
 
 @pytest.mark.parametrize("form", ["array", "lines"])
 async def test_an_item_with_an_unknown_field_is_no_poll_of_now(
-    client: TestClient[Any, Any], gateway: FakeGateway, form: str
+    client: TestClient, gateway: FakeGateway, form: str
 ) -> None:
     items = [{**ITEM, "timestamp": "2023-01-25T00:00:00Z"}, ITEM]
     data = orjson.dumps(items) if form == "array" else b"\n".join(map(orjson.dumps, items))
@@ -62,7 +61,7 @@ async def test_an_item_with_an_unknown_field_is_no_poll_of_now(
     assert len(gateway.broker.dead_letters()) == 1
 
 
-async def test_the_words_of_a_row_of_hours_are_known_too(client: TestClient[Any, Any]) -> None:
+async def test_the_words_of_a_row_of_hours_are_known_too(client: TestClient) -> None:
     row = {"day": 0, "start_time_local": "09:00", "end_time_local": "17:00", "closed": True}
     response = await client.put(f"/stores/{STORE}/business_hours", json={"hours": [row]})
     assert "row 0: neither" in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)

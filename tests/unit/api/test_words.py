@@ -13,7 +13,7 @@ from api.pages.routes import FOLDER
 from api.public.app import ASSETS as PUBLIC_ASSETS
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 OLD_WORDS = (
     "Report of all stores",

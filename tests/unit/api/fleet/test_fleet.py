@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.fleet import service as fleet_service
@@ -26,6 +26,7 @@ from stream_app.errors import BrokerUnavailableError
 from stream_app.worker.report_document import extra_columns
 from tests.fake_record import FakeRecord
 from tests.fakes import SETTINGS, FakeGateway, pieces_of, report_state
+from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def watched(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def watched(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """A client of a fleet of one store that was up at noon."""
     gateway.poll(STORE, NOON, active=True)
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]

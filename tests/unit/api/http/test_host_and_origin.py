@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.http import host_and_origin
@@ -17,6 +17,7 @@ from api.http.host_and_origin import SAFE_METHODS, OwnHosts, is_of_this_machine
 from api.public.app import public_site
 from stream_app.authority import ip_of, parse_authority
 from tests.fakes import SETTINGS, FakeGateway
+from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-async def site(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def site(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """The status page as a server of its own."""
     async with TestClient(
         TestServer(public_site(gateway.public_status, gateway.settings))

@@ -19,10 +19,9 @@ from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from aiohttp.test_utils import TestClient
-
     from api.http.ndjson import Line
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 GOOD = {"store_id": STORE, "status": "active", "timestamp_utc": "2024-03-10T12:00:00Z"}
 LINE = json.dumps(GOOD).encode() + b"\n"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.http.problems import ProblemError, problem_middleware
 from api.reports.schemas import MAX_BODY_BYTES
 from stream_app.errors import BrokerUnavailableError, ReportError, TableError
+from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, problem_of
 
 if TYPE_CHECKING:

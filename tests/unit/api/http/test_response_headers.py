@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.public.app import public_site
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE
 from tests.unit.api.http.test_host_and_origin import API_ROUTES, PUBLIC_ROUTES
 

@@ -16,7 +16,7 @@ from api.public.app import ASSETS as PUBLIC_ASSETS
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 ROOT = Path(__file__).parents[4]
 PAGES = ["/", f"/store/{STORE}", "/store/7"]

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.http import json_items, request_body
@@ -25,6 +25,7 @@ from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, format_instant
 from stream_app.errors import BrokerUnavailableError
 from tests.fakes import SETTINGS, FakeGateway, now
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:

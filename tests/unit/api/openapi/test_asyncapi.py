@@ -51,9 +51,8 @@ from tests.unit.api.answers import REPORT, STORE
 from tests.unit.contracts import wire
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from stream_app.contracts.topics import TopicSpec
+    from tests.http_client import TestClient
 
 META_SCHEMA = Path(ROOT) / "tests/schemas/asyncapi-3.0.0.json"
 DOCUMENT = asyncapi(SETTINGS)

@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import OPERATIONS, RESOURCES, create_app
 from api.openapi.openapi import openapi
 from api.public.app import MOUNTED_AT, public_app
 from tests.conformance import described
 from tests.fakes import FakeGateway
+from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, problem_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def refusal(client: Any, method: str, path: str, query: str) -> str:
 
 @pytest.mark.parametrize(("method", "path"), ASKED, ids=lambda text: text)
 async def test_an_unknown_parameter_is_refused_and_does_nothing(
-    client: TestClient[Any, Any], gateway: FakeGateway, method: str, path: str
+    client: TestClient, gateway: FakeGateway, method: str, path: str
 ) -> None:
     for query in ("nonsense=1", "nonsense", "nonsense=", "=1", "%6eonsense=1&limit=1"):
         detail = await refusal(client, method, path, f"?{query}")
@@ -80,7 +81,7 @@ async def test_an_unknown_parameter_is_refused_and_does_nothing(
 @pytest.mark.parametrize("query", ["?timestamp_utc=2023-01-25T00:00:00Z", "?store_id=" + STORE])
 @pytest.mark.parametrize("path", [path for method, path in ASKED if method == "POST"])
 async def test_what_belongs_into_the_body_is_refused_beside_it(
-    client: TestClient[Any, Any], gateway: FakeGateway, path: str, query: str
+    client: TestClient, gateway: FakeGateway, path: str, query: str
 ) -> None:
     detail = await refusal(client, "POST", path, query)
     assert detail.endswith("; known are none")
@@ -89,7 +90,7 @@ async def test_what_belongs_into_the_body_is_refused_beside_it(
 
 @pytest.mark.parametrize(("method", "path", "name"), ONE_VALUE)
 async def test_a_parameter_is_said_once_and_with_a_value(
-    client: TestClient[Any, Any], method: str, path: str, name: str
+    client: TestClient, method: str, path: str, name: str
 ) -> None:
     for value in ("", "%20", "+"):
         detail = await refusal(client, method, path, f"?{name}={value}")
@@ -98,7 +99,7 @@ async def test_a_parameter_is_said_once_and_with_a_value(
     assert detail == f"{name} is there 2 times: say it once"
 
 
-async def test_states_may_be_said_more_than_once(client: TestClient[Any, Any]) -> None:
+async def test_states_may_be_said_more_than_once(client: TestClient) -> None:
     for query in ("state=up&state=down", "state=up,down"):
         response = await client.get(f"/fleet?{query}")
         assert response.status == HTTPStatus.OK
@@ -109,7 +110,7 @@ async def test_states_may_be_said_more_than_once(client: TestClient[Any, Any]) -
 
 @pytest.mark.parametrize(("method", "path"), PAGES)
 async def test_a_page_for_people_takes_what_others_add_to_its_address(
-    client: TestClient[Any, Any], method: str, path: str
+    client: TestClient, method: str, path: str
 ) -> None:
     path = path.format_map(VALUES)
     asked = await client.request(method, path + "?utm_source=mail&state=down&state=")
@@ -141,7 +142,7 @@ def test_every_operation_says_so() -> None:
     ("method", "path"), [key for key in OPERATIONS if 422 not in OPERATIONS[key].answers]
 )
 async def test_where_nothing_else_is_refused_the_answer_is_as_described(
-    client: TestClient[Any, Any], method: str, path: str
+    client: TestClient, method: str, path: str
 ) -> None:
     # test_openapi.py holds the others
     response = await client.request(method, path.format_map(VALUES) + "?nonsense=1")

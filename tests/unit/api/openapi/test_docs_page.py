@@ -11,7 +11,7 @@ import api.openapi
 from tests.unit.api.answers import problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 FOLDER = Path(api.openapi.__file__).parent
 TYPES = {"css": "text/css", "js": "text/javascript"}

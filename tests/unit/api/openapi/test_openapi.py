@@ -35,7 +35,8 @@ from tests.unit.api.answers import REPORT, STORE, UNKNOWN
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from aiohttp.test_utils import TestClient
+
+    from tests.http_client import TestClient
 
 schema = described()
 CONFORMANCE = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.fleet.badge import fleet_badge, store_badge
@@ -28,6 +28,7 @@ from stream_app.domain.uptime import observe
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra_columns
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
+from tests.http_client import TestClient
 from tests.report_contents import store_content
 from tests.strategies import ZONES, clock_changes
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
@@ -160,7 +161,7 @@ def shown() -> FakeGateway:
 
 
 @pytest.fixture
-async def outside(shown: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def outside(shown: FakeGateway) -> AsyncIterator[TestClient]:
     """Who reaches the page's own port only; the API beside it keeps the fleet."""
     async with TestClient(TestServer(public_site(shown.public_status, shown.settings))) as client:
         yield client

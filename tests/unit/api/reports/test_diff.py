@@ -20,9 +20,8 @@ from tests.fakes import FakeGateway, pieces_of, report_state
 from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from api.reports.view import StoredRows
+    from tests.http_client import TestClient
 
 NOON = 1_710_072_000_000_000
 FULL: dict[str, Any] = {

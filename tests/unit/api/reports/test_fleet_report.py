@@ -23,7 +23,7 @@ from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 FIELDS = (*CSV_HEADER, "timezone", "polls_counted")
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z

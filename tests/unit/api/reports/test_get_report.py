@@ -10,9 +10,8 @@ from tests.fakes import report_state
 from tests.unit.api.answers import CONTENT, CSV, REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 PATH = f"/get_report/{REPORT}"
 JSON = {"report_id": REPORT, "status": "complete", **CONTENT}

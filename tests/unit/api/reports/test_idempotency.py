@@ -11,9 +11,8 @@ from tests.fakes import report_state
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 PATH = f"/trigger_report/{STORE}"
 NOON = {"reference_time": "2024-03-10T12:00:00Z"}

@@ -22,7 +22,7 @@ from tests.fakes import FakeGateway, report_state
 from tests.unit.api.answers import CONTENT, CSV, REPORT, STORE, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 PARQUET = "application/vnd.apache.parquet"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -25,6 +25,7 @@ from stream_app.contracts.report_results import (
 from stream_app.errors import RecordError, StoreUptimeError
 from stream_app.explain.reported import reported_result
 from tests.fakes import FakeGateway, report_state
+from tests.http_client import TestClient
 from tests.report_contents import FORMS, STORE, fleet_piece, store_content
 from tests.unit.api.answers import REPORT
 from tests.unit.contracts.wire import json_values
@@ -58,10 +59,10 @@ class Readers:
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
         self.gateway: Any = FakeGateway(STORE)
-        self.client: TestClient[Any, Any] = runner.run(self._start())
+        self.client: TestClient = runner.run(self._start())
 
-    async def _start(self) -> TestClient[Any, Any]:
-        client: TestClient[Any, Any] = TestClient(TestServer(create_app(self.gateway)))
+    async def _start(self) -> TestClient:
+        client: TestClient = TestClient(TestServer(create_app(self.gateway)))
         await client.start_server()
         return client
 

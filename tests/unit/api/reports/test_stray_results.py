@@ -18,7 +18,7 @@ from tests.unit.api.answers import REPORT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiohttp.test_utils import TestClient
+    from tests.http_client import TestClient
 
 ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1.5, 2**53, 2**63, 1e300),

@@ -13,9 +13,8 @@ from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 PATH = f"/trigger_report/{STORE}"
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z

@@ -20,9 +20,8 @@ from tests.strategies import ZONES, clock_changes, offset_at
 from tests.unit.api.answers import CONTENT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 BASIS = {

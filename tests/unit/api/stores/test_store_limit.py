@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.stores.store_limit import UNREGISTERED_SECONDS, StoreLimit
@@ -17,6 +17,7 @@ from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
 from tests.fake_record import FakeRecord
 from tests.fakes import SETTINGS, FakeGateway
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE, problem_of
 
 if TYPE_CHECKING:

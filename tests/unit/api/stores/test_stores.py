@@ -14,9 +14,8 @@ from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
     from tests.fakes import FakeGateway
+    from tests.http_client import TestClient
 
 PATH = f"/stores/{STORE}"
 HOURS = f"{PATH}/business_hours"

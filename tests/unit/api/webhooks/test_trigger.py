@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from stream_app.contracts.partitioning import partition_of
@@ -16,6 +16,7 @@ from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import BrokerUnavailableError
 from stream_app.settings import Settings
 from tests.fakes import FakeGateway, now
+from tests.http_client import TestClient
 from tests.unit.api.answers import STORE, problem_of
 from tests.unit.api.webhooks.receiver import SECRET
 
@@ -34,7 +35,7 @@ async def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-async def client(gateway: FakeGateway) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     app: Any = gateway
     async with TestClient(TestServer(create_app(app))) as started:
         yield started
