@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_app.contracts.report_fields import KNOWN_FIELDS
+from stream_app.contracts.report_validation import COLUMN_TYPES
 from stream_app.domain.report_spec import unknown_columns_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
 
     schema: dict[str, Any] = {name: _type(polars, name) for name in fields}
     frame = polars.DataFrame(schema=schema).pipe(_typed)
-    unknown = {place for place, name in enumerate(fields) if name not in KNOWN_FIELDS}
+    unknown = {place for place, name in enumerate(fields) if name not in COLUMN_TYPES}
     iterator = iter(_as_texts(rows, unknown) if unknown else rows)
     while chunk := list(islice(iterator, _CHUNK_ROWS)):
         part = polars.DataFrame(chunk, schema=schema, orient="row").pipe(_typed)
@@ -64,7 +64,7 @@ def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
 
 
 def _type(polars: Any, name: str) -> Any:
-    if name in _TEXTS or name in _INSTANTS or name == "date" or name not in KNOWN_FIELDS:
+    if name in _TEXTS or name in _INSTANTS or name == "date" or name not in COLUMN_TYPES:
         return polars.String
     return polars.Int64 if name in _WHOLE else polars.Float64
 

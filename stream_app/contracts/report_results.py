@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import orjson
 
-from stream_app.contracts.fields import count_of, field_of, own_object_of, parse_uuid, shown
-from stream_app.contracts.report_fields import (
-    check_lost_input,
-    check_names,
-    check_offsets,
-    check_provenance,
-    check_report,
-    check_rows,
+from stream_app.contracts.fields import field_of, parse_own_record
+from stream_app.contracts.report_schemas import AnyReportEvent
+from stream_app.contracts.report_validation import (
+    validate_piece_head,
+    validate_report,
+    validate_rows,
+    validate_settings,
 )
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 Status = Literal["pending", "running", "complete", "failed"]
 FINAL: Final = frozenset({"complete", "failed"})
-_WRITTEN: Final = frozenset({"running", "complete", "failed"})
 
 Row = list[Any]
 """A row of a report of many stores: the values of its columns and of its extra columns."""
@@ -286,47 +284,26 @@ def decode_event(value: bytes | None) -> ReportEvent:
     Raises:
         RecordError: it cannot be used.
     """
-    content = own_object_of(value)
-    status = field_of(content, "status")
-    if not isinstance(status, str) or status not in _WRITTEN:
-        raise RecordError(f"not a report status: {shown(status)}")
-    reason = content.get("reason")
-    if not isinstance(reason, str | None):
-        raise RecordError(f"reason is not a text but {type(reason).__name__}")
-    report = content.get("report")
+    event = parse_own_record(AnyReportEvent, value)
+    report, piece = event.get("report"), event.get("piece")
     document = None
-    if status == "complete" or report is not None:
-        if not isinstance(report, dict):
-            raise RecordError(f"report is not an object but {type(report).__name__}")
+    if report is not None or event["status"] == "complete":
+        if report is None:
+            raise RecordError("report is missing")
         document = ReportDocument.decode(report)
-        _check_document(document)
+        validate_report(report, document.columns)
     return ReportEvent(
-        report_id=parse_uuid(field_of(content, "report_id"), "report_id"),
-        status=cast("Status", status),
-        at=parse_instant(field_of(content, "at")),
-        reason=reason,
+        report_id=event["report_id"],
+        status=event["status"],
+        at=event["at"],
+        reason=event.get("reason"),
         report=document,
-        chunk=_chunk_in(content),
+        chunk=None if piece is None else _decode_chunk(piece),
     )
 
 
-def _check_document(document: ReportDocument) -> None:
-    """Refuse a report that nobody could answer: it would take the place of the true one."""
-    report, columns = document.fields, document.columns
-    check_names(columns)
-    rows = report.get("days", [report])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise RecordError("days are not a list of objects")
-    for row in rows:
-        missing = [column for column in columns if column not in row and column not in report]
-        if missing:
-            raise RecordError(f"a report without {missing[0]}")
-    check_report(report, columns)
-    _lost_input_in(report)
-
-
 def _names_in(fields: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The names that a record lists, or the default of earlier versions.
+    """The names that a report lists, or the default of earlier versions.
 
     Raises:
         RecordError: they are not texts.
@@ -339,56 +316,36 @@ def _names_in(fields: dict[str, Any], name: str, default: tuple[str, ...]) -> tu
     return tuple(names)
 
 
-def _chunk_in(content: dict[str, Any]) -> ResultChunk | None:
-    chunk = content.get("piece")
-    if chunk is None:
-        return None
-    if not isinstance(chunk, dict):
-        raise RecordError(f"piece is not an object but {type(chunk).__name__}")
-    columns = _names_in(chunk, "columns", CSV_HEADER)
-    extra_columns = _names_in(chunk, "further", FIRST_EXTRA_COLUMNS)
-    rows = field_of(chunk, "rows")
-    check_rows(rows, (*columns, *extra_columns))
-    attempt = field_of(chunk, "attempt")
-    if not isinstance(attempt, str):
-        raise RecordError("attempt is not a text")
+def _decode_chunk(piece: dict[str, Any]) -> ResultChunk:
+    head = validate_piece_head(_EARLY_FIELDS | piece)
+    # an earlier version wrote only these two
+    early = ("lookback", "default_status")
+    settings = (
+        piece["basis"] if "basis" in piece else {name: field_of(piece, name) for name in early}
+    )
+    columns, extra_columns = tuple(head["columns"]), tuple(head["further"])
+    validate_settings(settings)
+    rows = field_of(piece, "rows")
+    validate_rows(rows, (*columns, *extra_columns))
     return ResultChunk(
-        part=count_of(chunk, "part", 0),
-        parts=count_of(chunk, "parts", 1),
-        attempt=attempt,
-        chunk=count_of(chunk, "piece", 0),
-        chunks=count_of(chunk, "pieces", 1),
-        reference_time=parse_instant(field_of(chunk, "reference_time")),
+        part=head["part"],
+        parts=head["parts"],
+        attempt=head["attempt"],
+        chunk=head["piece"],
+        chunks=head["pieces"],
+        reference_time=head["reference_time"],
         rows=rows,
-        provenance=_provenance_in(chunk),
-        input_offsets=_offsets_in(chunk),
+        provenance=settings,
+        input_offsets=head["input_offsets"],
         columns=columns,
         extra_columns=extra_columns,
-        lost_input=tuple(_lost_input_in(chunk)),
+        lost_input=tuple(dict(lost) for lost in head.get("lost_input", ())),
     )
 
 
-def _provenance_in(chunk: dict[str, Any]) -> dict[str, Any]:
-    if "basis" not in chunk:
-        # an earlier version wrote only these two
-        chunk = {"basis": {name: field_of(chunk, name) for name in ("lookback", "default_status")}}
-    provenance = chunk["basis"]
-    check_provenance(provenance)
-    return cast("dict[str, Any]", provenance)
-
-
-def _offsets_in(chunk: dict[str, Any]) -> dict[str, int]:
-    offsets = chunk.get("input_offsets", {})
-    check_offsets(offsets)
-    return cast("dict[str, int]", offsets)
-
-
-def _lost_input_in(fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """The lost source records of a report or of a chunk; nearly always none.
-
-    Raises:
-        RecordError: they are not a list of ranges.
-    """
-    lost = fields.get("lost_input", [])
-    check_lost_input(lost)
-    return cast("list[dict[str, Any]]", lost)
+_EARLY_FIELDS: Final[dict[str, Any]] = {
+    "columns": CSV_HEADER,
+    "further": FIRST_EXTRA_COLUMNS,
+    "input_offsets": {},
+}
+"""The fields of a chunk that earlier versions did not write, with what they meant."""

@@ -150,10 +150,18 @@ report_requests = st.one_of(
 )
 figures = st.text() | st.integers(0, 10_080) | st.floats(0, 168, allow_nan=False)
 minutes = st.integers(0, 60)
-hours = st.floats(0, 168)
+counts = st.integers(0, 2**53)
+day_hours = st.floats(0, 24)
+week_hours = st.floats(0, 168)
 lines = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=50)
 public = {
-    name: uuids if name == "store_id" else minutes if name.endswith("_hour") else hours
+    name: uuids
+    if name == "store_id"
+    else minutes
+    if name.endswith("_hour")
+    else day_hours
+    if name.endswith("_day")
+    else week_hours
     for name in CSV_HEADER
 }
 further = {
@@ -172,10 +180,10 @@ contents = st.builds(
 rows = st.tuples(*public.values(), *(further[name] for name in EXTRA_COLUMNS)).map(list)
 pieces = st.builds(
     ResultChunk,
-    part=offsets,
+    part=counts,
     parts=st.integers(1, 99),
-    attempt=st.text(),
-    chunk=offsets,
+    attempt=lines,
+    chunk=counts,
     chunks=st.integers(1, 99),
     reference_time=instants,
     rows=st.lists(rows, max_size=3),

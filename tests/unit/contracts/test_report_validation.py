@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import orjson
 import pytest
 
-from stream_app.contracts.report_fields import MAX_COLUMNS
 from stream_app.contracts.report_results import (
     ReportDocument,
     ReportEvent,
@@ -15,6 +14,7 @@ from stream_app.contracts.report_results import (
     decode_event,
     encode_event,
 )
+from stream_app.contracts.report_schemas import MAX_COLUMNS, FleetRow, StoreReport
 from stream_app.errors import RecordError
 from stream_app.worker.report_document import extra_columns
 from tests.report_contents import FORMS, fleet_content, fleet_piece, store_content
@@ -164,3 +164,23 @@ def test_a_text_of_a_row_is_one_line(column: int, wrong: Any) -> None:
     event = ReportEvent(REPORT, "running", 7, chunk=window_piece(rows))
     with pytest.raises(RecordError):
         decode_event(encode_event(event))
+
+
+def test_a_name_has_one_type_in_the_rows_of_all_forms() -> None:
+    types: dict[str, set[str]] = {}
+    for model in (*get_args(FleetRow), *get_args(StoreReport)):
+        for name, hint in get_type_hints(model, include_extras=True).items():
+            if name != "days":
+                types.setdefault(name, set()).add(repr(hint))
+
+    assert {name: hints for name, hints in types.items() if len(hints) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    "column", ["uptime_last_hour", "unknown_uptime_last_hour", "uptime_last_day", "coverage"]
+)
+def test_a_figure_beyond_its_window_is_refused(column: str) -> None:
+    content = store_content(WINDOW)
+    assert read(content).report is not None
+    with pytest.raises(RecordError, match=f"{column}: Input should be less than"):
+        read({**content, column: 61})
