@@ -7,8 +7,12 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_app.contracts.report_validation import COLUMN_TYPES
-from stream_app.domain.report_spec import unknown_columns_of
+from stream_app.contracts.report_validation import (
+    COLUMN_TYPES,
+    DATE_COLUMNS,
+    INSTANT_COLUMNS,
+    column_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,16 +24,6 @@ PARQUET_FACTOR: Final = 3
 
 _CHUNK_ROWS: Final = 5_000
 """Rows that are converted to columns before other requests are answered."""
-
-_INSTANTS: Final = frozenset({"start", "end", "reference_time"})
-_TEXTS: Final = frozenset({"store_id", "timezone", "hours_version", "unknown_timezone"})
-_MINUTES: Final = (
-    "uptime_last_hour",
-    "downtime_last_hour",
-    "uptime_minutes",
-    "downtime_minutes",
-)
-_WHOLE: Final = frozenset({*_MINUTES, *unknown_columns_of(_MINUTES), "polls_counted"})
 
 
 async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
@@ -64,19 +58,18 @@ def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
 
 
 def _type(polars: Any, name: str) -> Any:
-    if name in _TEXTS or name in _INSTANTS or name == "date" or name not in COLUMN_TYPES:
-        return polars.String
-    return polars.Int64 if name in _WHOLE else polars.Float64
+    types = {str: polars.String, int: polars.Int64, float: polars.Float64}
+    return types[column_type(name)]
 
 
 def _typed(frame: Any) -> Any:
     import polars  # noqa: PLC0415  as above
 
-    texts = set(frame.columns)
+    columns = set(frame.columns)
     return frame.with_columns(
         *(
             polars.col(name).str.to_datetime(time_unit="us", time_zone="UTC", strict=True)
-            for name in _INSTANTS & texts
+            for name in INSTANT_COLUMNS & columns
         ),
-        *(polars.col(name).str.to_date() for name in {"date"} & texts),
+        *(polars.col(name).str.to_date() for name in DATE_COLUMNS & columns),
     )

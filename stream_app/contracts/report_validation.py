@@ -22,6 +22,8 @@ from stream_app.contracts.report_schemas import (
     SettingsUsed,
     StoreReport,
     Text,
+    WrittenDate,
+    WrittenInstant,
 )
 from stream_app.errors import RecordError
 
@@ -38,8 +40,16 @@ def _field_types(*models: Any) -> dict[str, Any]:
     }
 
 
-COLUMN_TYPES: Final = _field_types(*get_args(FleetRow))
-"""The types of the values of a row, by the names that this version knows."""
+COLUMN_TYPES: Final = _field_types(*get_args(FleetRow)) | {"reference_time": WrittenInstant}
+"""The types of the values that a row may show, by the names that this version knows."""
+
+INSTANT_COLUMNS: Final = frozenset(
+    name for name, hint in COLUMN_TYPES.items() if hint is WrittenInstant
+)
+"""The columns whose values are instants."""
+
+DATE_COLUMNS: Final = frozenset(name for name, hint in COLUMN_TYPES.items() if hint is WrittenDate)
+"""The columns whose values are local dates."""
 
 _LaterValue = Text | Annotated[float, Field(strict=True, allow_inf_nan=False)] | Flag | None
 """The type of a column of a later version."""
@@ -56,6 +66,18 @@ _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 _PIECE_HEAD: Final = TypeAdapter(PieceHead)
 _SETTINGS: Final[TypeAdapter[Any]] = TypeAdapter(_Settings)
 _NAMES: Final = TypeAdapter(ColumnNames)
+
+
+def column_type(name: str) -> type:
+    """Return the type of a column's values in JSON: str, int or float, beside null.
+
+    A column of a later version is a text.
+    """
+    return _scalar(COLUMN_TYPES.get(name, Text))
+
+
+def _scalar(hint: Any) -> type:
+    return hint if isinstance(hint, type) else _scalar(get_args(hint)[0])
 
 
 def validate_report(report: dict[str, Any], columns: tuple[str, ...]) -> None:
