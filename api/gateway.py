@@ -87,49 +87,49 @@ class Gateway:
         changes = Notifier()
         # open files without a name: whatever ends this process, nothing is left behind
         with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
-            self._report_log = ReportView(Path(folder) / "reports.sqlite", changes.notify)
-            self._registry = StoreView(Path(folder) / "stores.sqlite", settings.partitions)
+            self._report_view = ReportView(Path(folder) / "reports.sqlite", changes.notify)
+            self._store_view = StoreView(Path(folder) / "stores.sqlite", settings.partitions)
         self._end_offset_fetcher = EndOffsetFetcher(settings)
-        self._reach = BrokerMonitor(settings, self._end_offset_fetcher)
-        self._progress = AppliedOffsets(settings, self._end_offset_fetcher, time.monotonic)
-        self._age = DataAge(self._progress, clock)
-        self._topics = TopicWatch(
+        self._applied_offsets = AppliedOffsets(settings, self._end_offset_fetcher, time.monotonic)
+        self._data_age = DataAge(self._applied_offsets, clock)
+        # one question a second to the brokers serves both
+        self._broker_monitor = BrokerMonitor(settings, self._data_age.sample)
+        self._topic_watch = TopicWatch(
             settings,
             api_process(settings),
-            lambda topic, topic_id, _before: self._progress.set_topic_id(topic, topic_id),
+            lambda topic, topic_id, _before: self._applied_offsets.set_topic_id(topic, topic_id),
         )
         reports_tail = TopicTail(
             settings,
             [*REQUEST_TOPICS, REPORT_RESULTS, QUERY_RESULTS],
             self._end_offset_fetcher,
-            self._report_log.on_record,
+            self._report_view.on_record,
         )
-        view = FleetView(self._registry.database, settings)
+        view = FleetView(self._store_view.database, settings)
         stores_tail = TopicTail(
-            settings, TOPICS, self._end_offset_fetcher, self._registry.on_record
+            settings, TOPICS, self._end_offset_fetcher, self._store_view.on_record
         )
         latest_tail = TopicTail(settings, [LATEST_POLLS], self._end_offset_fetcher, view.on_record)
         self._connection = KafkaConnection(
             settings,
             readers=[
                 self._end_offset_fetcher,
-                self._reach,
-                self._progress,
-                self._age,
-                self._topics,
+                self._broker_monitor,
+                self._applied_offsets,
+                self._topic_watch,
             ],
             views=[stores_tail, latest_tail, reports_tail],
         )
         self.readiness = Readiness(
             self._connection,
             self._end_offset_fetcher,
-            self._reach,
-            self._topics,
+            self._broker_monitor,
+            self._topic_watch,
             [stores_tail, latest_tail, reports_tail],
-            self._progress,
+            self._applied_offsets,
         )
         self.report_service = ReportService(
-            settings, clock, self._connection, self._report_log, reports_tail.catch_up, changes
+            settings, clock, self._connection, self._report_view, reports_tail.catch_up, changes
         )
         self.webhooks = WebhookService(
             settings,
@@ -151,16 +151,16 @@ class Gateway:
             clock,
             BoundedPublisher(self._connection.send, budget, settings),
             self._connection.require_connected,
-            StoreLimit(self._registry, settings.max_stores),
+            StoreLimit(self._store_view, settings.max_stores),
             self.metrics,
         )
         self.store_service = StoreService(
-            self._registry,
+            self._store_view,
             read=lambda: self._connection.bounded_wait(stores_tail.catch_up()),
             read_all=lambda: self._connection.bounded_wait(
                 asyncio.gather(stores_tail.catch_up(), latest_tail.catch_up())
             ),
-            applied=self._progress.catch_up,
+            applied=self._applied_offsets.catch_up,
             require=self._connection.require_connected,
             send_removal=self.ingestion.remove,
         )
@@ -168,8 +168,8 @@ class Gateway:
             settings,
             view,
             self.report_service,
-            self._progress.newest_poll,
-            self._age.now,
+            self._applied_offsets.newest_poll,
+            self._data_age.now,
             self._connection.require_connected,
         )
         self.public_status = PublicStatus(
@@ -193,9 +193,9 @@ class Gateway:
         self.metrics.read_from(
             ApiSources(
                 connected=lambda: self._connection.unavailable_reason is None,
-                unowned_partitions=lambda: unowned_count(self._progress.unowned()),
+                unowned_partitions=lambda: unowned_count(self._applied_offsets.unowned()),
                 unacknowledged_bytes=lambda: budget.used,
-                open_reports=self._report_log.open_count,
+                open_reports=self._report_view.open_count,
                 waiting_webhooks=self._webhook_deliveries.waiting,
                 deferred_webhooks=self._webhook_deliveries.deferred,
                 crowded_webhook_hosts=self._webhook_deliveries.crowded,
@@ -216,5 +216,5 @@ class Gateway:
         await self.report_service.stop()
         await self.ingestion.stop(SHUTDOWN_SECONDS)
         await self._connection.stop()
-        self._registry.close()
-        self._report_log.close()
+        self._store_view.close()
+        self._report_view.close()

@@ -70,12 +70,12 @@ class FakeBroker:
         waiting: number of records without an acknowledgement.
     """
 
-    def __init__(self, registry: StoreView) -> None:
+    def __init__(self, store_view: StoreView) -> None:
         self.records: list[Sent] = []
         self.error: Exception | None = None
         self.ahead = 0
         self.waiting = 0
-        self._registry = registry
+        self._store_view = store_view
         self._reachable = asyncio.Event()
         self._reachable.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,9 +114,9 @@ class FakeBroker:
         if topic is STORE_STATUS and decode_polls_removal(record.value) is not None:
             # the worker says so when nothing of the store stands any more
             gone = FakeRecord(STORES.name, None, partition=partition, key=record.key)
-            self._registry.on_record(gone)
+            self._store_view.on_record(gone)
         if topic in TOPICS:
-            self._registry.on_record(
+            self._store_view.on_record(
                 FakeRecord(topic.name, record.value, partition=partition, key=record.key)
             )
         sent.set_result(BatchMetadata(len(self.records) - 1, now() + self.ahead))
@@ -169,8 +169,8 @@ class FakeGateway:
         self.error: BaseException | None = None
         self.started = 0
         self.stopped = 0
-        self._registry = StoreView(":memory:", settings.partitions)  # type: ignore[arg-type]
-        self.broker = FakeBroker(self._registry)
+        self._store_view = StoreView(":memory:", settings.partitions)  # type: ignore[arg-type]
+        self.broker = FakeBroker(self._store_view)
         self.unacknowledged = MemoryBudget(unacknowledged)
         self.bodies = RequestBodies(reading)
         self.metrics = ApiMetrics()
@@ -182,11 +182,11 @@ class FakeGateway:
             now,
             publisher,
             self._answer,
-            StoreLimit(self._registry, settings.max_stores),
+            StoreLimit(self._store_view, settings.max_stores),
             self.metrics,
         )
         self.store_service = StoreService(
-            self._registry,
+            self._store_view,
             read=self._reachable,
             read_all=self._reachable,
             applied=self._reachable,
@@ -195,7 +195,7 @@ class FakeGateway:
         )
         self.newest_poll: int | None = None
         self.age: Freshness | None = None
-        self.view = FleetView(self._registry.database, settings)
+        self.view = FleetView(self._store_view.database, settings)
         self.fleet_service = FleetService(
             settings,
             self.view,
@@ -230,7 +230,7 @@ class FakeGateway:
 
     def add_store(self, store_id: str) -> None:
         """Make a store known."""
-        self._registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
+        self._store_view.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
 
     def poll(self, store_id: str, instant: int, *, active: bool) -> None:
         """Make the newest poll of a store known."""
@@ -241,7 +241,7 @@ class FakeGateway:
     def know(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
         """Take a record of hours or zones in."""
         partition = partition_of(store_id.encode(), self.settings.partitions)
-        self._registry.on_record(FakeRecord(topic.name, value, partition=partition))
+        self._store_view.on_record(FakeRecord(topic.name, value, partition=partition))
 
     async def start(self) -> None:
         self.started += 1

@@ -27,27 +27,27 @@ class Readiness:
     Args:
         connection: to Kafka.
         end_offset_fetcher: asks the brokers.
-        reach: says why the brokers cannot be used.
-        topics: says which topic is missing or was replaced.
+        broker_monitor: says why the brokers cannot be used.
+        topic_watch: says which topic is missing or was replaced.
         tails: read the topics; they say why one cannot be read.
-        progress: says which partitions no worker owns.
+        applied_offsets: says which partitions no worker owns.
     """
 
     def __init__(
         self,
         connection: KafkaConnection,
         end_offset_fetcher: EndOffsetFetcher,
-        reach: BrokerMonitor,
-        topics: TopicWatch,
+        broker_monitor: BrokerMonitor,
+        topic_watch: TopicWatch,
         tails: Sequence[TopicTail],
-        progress: AppliedOffsets,
+        applied_offsets: AppliedOffsets,
     ) -> None:
         self._connection = connection
         self._end_offset_fetcher = end_offset_fetcher
-        self._reach = reach
-        self._topics = topics
-        self._followed: list[TopicTail | AppliedOffsets] = [*tails, progress]
-        self._progress = progress
+        self._broker_monitor = broker_monitor
+        self._topic_watch = topic_watch
+        self._followed: list[TopicTail | AppliedOffsets] = [*tails, applied_offsets]
+        self._applied_offsets = applied_offsets
 
     async def unavailable_reason(self) -> str | None:
         """Return why reports cannot be answered now, in one line; None: they can."""
@@ -59,10 +59,10 @@ class Readiness:
             )
         except BrokerUnavailableError:
             # a right that was taken away looks the same
-            return self._reach.trouble or self._topics.trouble or LOST
+            return self._broker_monitor.trouble or self._topic_watch.trouble or LOST
         for followed in self._followed:
             if followed.trouble is not None:
                 return followed.trouble
-        if self._topics.trouble is not None:
-            return self._topics.trouble
-        return self._progress.why_unowned()
+        if self._topic_watch.trouble is not None:
+            return self._topic_watch.trouble
+        return self._applied_offsets.why_unowned()

@@ -1,13 +1,12 @@
 """The age of the data that this process shows, and the part that delays it.
 
-Every second the brokers are asked how far the source topics reach. What was acknowledged by then is
-shown once the watermarks of all owners have come so far.
+A sample is the end offsets of the source topics at an instant. What was acknowledged by then is
+shown once the watermarks of all owners have reached these offsets.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -15,25 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from stream_app.domain.timestamps import SECOND, format_instant
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.connectivity import LOST
-from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aiokafka import TopicPartition
 
-log = logging.getLogger(__name__)
-
-ASK_EVERY_SECONDS: Final = 1.0
-
-PATIENCE_SECONDS: Final = 3.0
-"""Seconds after which brokers that do not answer are out of reach."""
-
 DELAYED_AFTER_SECONDS: Final = 5.0
-"""Data that is older than this is delayed; a rebalance or a busy moment takes less."""
+"""Age in seconds beyond which data counts as delayed; a rebalance takes less."""
 
 MAX_SAMPLES: Final = 600
-"""Samples that wait for the workers; beyond them the age is a little too high."""
+"""Samples that are kept until the workers have applied them: the data of ten minutes."""
 
 Part = Literal["broker", "workers"]
 
@@ -43,10 +34,11 @@ class Freshness:
     """The age of the data at an instant.
 
     Attributes:
-        at: µs, that instant on the clock of this process.
-        as_of: µs; all that was acknowledged by then is shown. None: not known yet.
-        part: what keeps the data from being newer; None: it is live.
-        reason: why, in one line, where there is more to say.
+        at: that instant on the clock of this process, µs.
+        as_of: the instant by which everything that was acknowledged is shown, µs; None: it is not
+            known yet.
+        part: the part of the system that delays the data; None: the data is live.
+        reason: why the part delays it, in one line; None: the data is live.
     """
 
     at: int
@@ -55,7 +47,7 @@ class Freshness:
     reason: str | None = None
 
     def content(self) -> dict[str, Any]:
-        """As answers have it."""
+        """Return the JSON of the age, as answers have it."""
         return {
             "at": format_instant(self.at),
             "as_of": None if self.as_of is None else format_instant(self.as_of),
@@ -66,7 +58,7 @@ class Freshness:
 
 
 class Applied(Protocol):
-    """The offsets that the workers have applied: `AppliedOffsets`."""
+    """The offsets that the workers have applied; `AppliedOffsets` is one."""
 
     async def source_end_offsets(self) -> dict[TopicPartition, int]:
         """Return the end offsets of the source topics."""
@@ -79,56 +71,59 @@ class Applied(Protocol):
 
 
 class DataAge:
-    """Asks how old the data is, all the while.
+    """Measures how old the data is, from one sample each second.
 
     Args:
-        progress: started before this and stopped after it.
+        applied_offsets: reads the end offsets, and knows what the workers have applied.
         clock: the wall clock in µs.
     """
 
-    def __init__(self, progress: Applied, clock: Callable[[], int]) -> None:
-        self._progress = progress
+    def __init__(self, applied_offsets: Applied, clock: Callable[[], int]) -> None:
+        self._applied_offsets = applied_offsets
         self._clock = clock
         self._samples: deque[tuple[int, Mapping[TopicPartition, int]]] = deque()
         self._as_of: int | None = None
-        self._since: int | None = None
+        self._first_sample_at: int | None = None
         self._reachable = True
-        self._task = PeriodicTask("data-age", ASK_EVERY_SECONDS, self.ask, pause_first=False)
-
-    async def start(self) -> None:
-        """Start to ask."""
-        self._since = self._clock()
-        self._task.start()
-
-    async def stop(self) -> None:
-        """Stop asking."""
-        await self._task.stop()
 
     def now(self) -> Freshness:
         """Return the age of the data now."""
         at = self._clock()
-        since = self._as_of if self._as_of is not None else self._since
+        since = self._as_of if self._as_of is not None else self._first_sample_at
         if not self._reachable:
             return Freshness(at, self._as_of, "broker", LOST)
         if since is None or at - since <= DELAYED_AFTER_SECONDS * SECOND:
             return Freshness(at, self._as_of)
-        reason = self._progress.why_unowned() or "the workers are still applying what came in"
+        reason = (
+            self._applied_offsets.why_unowned() or "the workers are still applying what came in"
+        )
         return Freshness(at, self._as_of, "workers", reason)
 
-    async def ask(self) -> None:
-        """Ask once."""
-        asked_at = self._clock()
+    async def sample(self) -> None:
+        """Take one sample: `BrokerMonitor` does so every second, which is its question as well.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        sampled_at = self._clock()
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                end_offsets = await self._progress.source_end_offsets()
-        except (BrokerUnavailableError, TimeoutError):
+            end_offsets = await self._applied_offsets.source_end_offsets()
+        except (BrokerUnavailableError, asyncio.CancelledError):
+            # the monitor cancels a question that is not answered in time
             self._reachable = False
+            raise
         else:
             self._reachable = True
+            if self._first_sample_at is None:
+                self._first_sample_at = sampled_at
             if len(self._samples) < MAX_SAMPLES:
-                self._samples.append((asked_at, end_offsets))
-        if self._progress.why_unowned() is not None:
-            # nobody would apply what comes in now, though nothing may be missing yet
+                self._samples.append((sampled_at, end_offsets))
+        finally:
+            self._drop_applied_samples()
+
+    def _drop_applied_samples(self) -> None:
+        if self._applied_offsets.why_unowned() is not None:
+            # without an owner new records are not applied, though none may be missing yet
             return
-        while self._samples and self._progress.has_applied(self._samples[0][1]):
+        while self._samples and self._applied_offsets.has_applied(self._samples[0][1]):
             self._as_of, _ = self._samples.popleft()

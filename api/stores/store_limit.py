@@ -29,18 +29,18 @@ class StoreLimit:
     """Says which stores may be written to.
 
     Args:
-        registry: knows the stores.
+        store_view: the stores that the workers have registered.
         most: the setting MAX_STORES.
         monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
         self,
-        registry: StoreView,
+        store_view: StoreView,
         most: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._registry = registry
+        self._store_view = store_view
         self._most = most
         self._monotonic = monotonic
         # far below the limit no store is looked up: most deployments never come near
@@ -49,13 +49,13 @@ class StoreLimit:
 
     def refusal(self, store_id: str) -> str | None:
         """Why a store cannot be written to; None: it can, and has its place if it is new."""
-        if self._registry.count + len(self._let_in) < self._near:
+        if self._store_view.count + len(self._let_in) < self._near:
             return None
-        if store_id in self._let_in or self._registry.exists(store_id):
+        if store_id in self._let_in or self._store_view.exists(store_id):
             return None
-        if self._registry.count + len(self._let_in) >= self._most:
+        if self._store_view.count + len(self._let_in) >= self._most:
             self._forget_registered()
-            if self._registry.count + len(self._let_in) >= self._most:
+            if self._store_view.count + len(self._let_in) >= self._most:
                 return (
                     f"store {store_id} is new, and there are {self._most:,} stores already, as "
                     "many as STORE_UPTIME_MAX_STORES allows: remove some, or raise it"
@@ -78,5 +78,5 @@ class StoreLimit:
         self._let_in = {
             store_id: let_in
             for store_id, let_in in self._let_in.items()
-            if let_in > since and not self._registry.exists(store_id)
+            if let_in > since and not self._store_view.exists(store_id)
         }

@@ -1,4 +1,4 @@
-"""One line when the brokers are lost, with the reason, and one when they are back."""
+"""Logs one line when the brokers are lost, with the reason, and one when they are back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import TopicPartition
-
-from stream_app.contracts.topics import WATERMARKS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.clients import connection
 from stream_app.kafka.diagnosis import why_unusable
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
-    from stream_app.kafka.offsets import EndOffsetFetcher
+    from collections.abc import Awaitable, Callable
+
     from stream_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,16 +31,19 @@ LOST: Final = "the Kafka broker is out of reach"
 
 
 class BrokerMonitor:
-    """Asks the brokers all the while; the clients' own complaints name connections, not causes.
+    """Asks the brokers something every second, and says when no answer comes.
+
+    The log lines of the Kafka clients name connections that failed, and not why they did.
 
     Args:
         settings: how to reach the brokers.
-        end_offset_fetcher: started before this and stopped after it.
+        ask: asks the brokers once; raises `BrokerUnavailableError` where they do not answer, and
+            is cancelled after `PATIENCE_SECONDS`.
     """
 
-    def __init__(self, settings: Settings, end_offset_fetcher: EndOffsetFetcher) -> None:
+    def __init__(self, settings: Settings, ask: Callable[[], Awaitable[object]]) -> None:
         self._settings = settings
-        self._end_offset_fetcher = end_offset_fetcher
+        self._ask = ask
         self._lost_at: float | None = None
         self._diagnosed_at = float("-inf")
         self._cause: str | None = None
@@ -58,19 +59,19 @@ class BrokerMonitor:
         return self._cause or LOST
 
     async def start(self) -> None:
-        """Start to ask."""
+        """Start to ask the brokers."""
         self._task.start()
 
     async def stop(self) -> None:
-        """Stop asking."""
+        """Stop asking the brokers."""
         await self._task.stop()
 
     async def check(self) -> None:
-        """Ask once, and say what is new."""
+        """Ask the brokers once, and log whether they are lost or back since the last call."""
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._end_offset_fetcher.fetch([TopicPartition(WATERMARKS.name, 0)])
+                await self._ask()
         except (BrokerUnavailableError, TimeoutError):
             if self._lost_at is None:
                 self._lost_at = now
@@ -87,7 +88,7 @@ class BrokerMonitor:
             return
         self._diagnosed_at = now
         reason = await why_unusable(self._settings, connection(self._settings))
-        # that nobody is there has just been said
+        # the log has just said that no broker answers
         cause = None if reason is None or reason.nobody else reason.text
         if cause is not None and cause != self._cause:
             log.error("%s", cause)

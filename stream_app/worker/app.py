@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
+from aiokafka import TopicPartition
 from faust.tables import TableManager
 from faust.types import TP
 
@@ -23,6 +24,7 @@ from stream_app.contracts.topics import (
     STORE_BUSINESS_HOURS,
     STORE_STATUS,
     STORE_TIMEZONES,
+    WATERMARKS,
     TopicSpec,
 )
 from stream_app.errors import TopicReplacedError
@@ -59,8 +61,6 @@ from stream_app.worker.watchman.watchman import Watchman
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
-
-    from aiokafka import TopicPartition
 
     from stream_app.errors import OnFatalError
     from stream_app.settings import Settings
@@ -238,7 +238,8 @@ def create_app(
     facts = FactsTable(settings, on_fatal_error)
     end_offset_fetcher = EndOffsetFetcher(settings)
     applied_offsets = AppliedOffsets(settings, end_offset_fetcher, time.monotonic)
-    broker_monitor = BrokerMonitor(settings, end_offset_fetcher)
+    any_partition = TopicPartition(WATERMARKS.name, 0)
+    broker_monitor = BrokerMonitor(settings, partial(end_offset_fetcher.fetch, [any_partition]))
     topics = TopicWatch(
         settings, Process.WORKER, end_on_replaced(applied_offsets.set_topic_id, on_fatal_error)
     )

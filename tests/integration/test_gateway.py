@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,10 @@ from tests.integration.gateways import finished, gateway, now
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from aiokafka import TopicPartition
 
     from stream_app.settings import Settings
 
@@ -59,6 +64,28 @@ async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Set
         trouble = await asked.readiness.unavailable_reason()
     assert trouble is not None
     assert "no worker owns partitions" in trouble
+
+
+async def test_an_api_that_nobody_asks_asks_the_brokers_once_a_second(
+    kafka_settings: Settings,
+) -> None:
+    async with gateway(kafka_settings) as idle:
+        fetch, check = idle._end_offset_fetcher.fetch, idle._broker_monitor._ask
+        counts: Counter[str] = Counter()
+
+        async def counted_fetch(partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+            counts["questions"] += 1
+            return await fetch(partitions)
+
+        async def counted_check() -> None:
+            counts["seconds"] += 1
+            await check()
+
+        idle._end_offset_fetcher.fetch = counted_fetch  # type: ignore[method-assign]
+        idle._broker_monitor._ask = counted_check
+        while counts["seconds"] < 4:  # noqa: ASYNC110  another task counts
+            await asyncio.sleep(0.02)
+    assert counts["questions"] == counts["seconds"]
 
 
 async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> None:

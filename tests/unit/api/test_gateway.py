@@ -9,10 +9,13 @@ from uuid import UUID
 import pytest
 
 from api.gateway import Gateway
+from stream_app.contracts.topics import SOURCE_TOPICS
 from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aiokafka import TopicPartition
 
 TOLD = "stores cannot be read: TopicAuthorizationFailedError('stores')"
 
@@ -26,7 +29,7 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
 
     made._connection._unavailable_reason = None
     monkeypatch.setattr(made._end_offset_fetcher, "fetch", fetch)
-    monkeypatch.setattr(made._progress, "unowned", list)
+    monkeypatch.setattr(made._applied_offsets, "unowned", list)
     return made
 
 
@@ -44,6 +47,24 @@ async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, nu
     assert await gateway.readiness.unavailable_reason() is None
 
 
+async def test_one_question_to_the_brokers_serves_the_monitor_and_the_age_of_the_data(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions: list[list[TopicPartition]] = []
+
+    async def fetch(partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        questions.append(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    monkeypatch.setattr(gateway._end_offset_fetcher, "fetch", fetch)
+    monkeypatch.setattr(gateway._applied_offsets, "has_applied", lambda _: True)
+    await gateway._broker_monitor.check()
+    assert [{partition.topic for partition in question} for question in questions] == [
+        {topic.name for topic in SOURCE_TOPICS}
+    ]
+    assert gateway._data_age.now().as_of == 0
+
+
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
@@ -54,7 +75,7 @@ async def test_nothing_is_left_behind_by_an_end_of_any_kind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     gateway = Gateway(SETTINGS, lambda: 0)
     assert names_in(tmp_path) == [], "its files have no name that could outlive it"
-    database = gateway._registry.database
+    database = gateway._store_view.database
     # more than is held in memory
     database.execute("PRAGMA cache_size = 10")
     ids = [(str(UUID(int=number)), b"x" * 1000) for number in range(5000)]
@@ -65,5 +86,5 @@ async def test_nothing_is_left_behind_by_an_end_of_any_kind(
     )
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert names_in(tmp_path) == []
-    gateway._registry.close()
-    gateway._report_log.close()
+    gateway._store_view.close()
+    gateway._report_view.close()

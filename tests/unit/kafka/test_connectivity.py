@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,25 +12,20 @@ from stream_app.kafka.connectivity import LOST, BrokerMonitor
 from stream_app.kafka.diagnosis import Unusable
 from stream_app.settings import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
 SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
-class EndOffsetFetcher:
-    """Answers, refuses or is silent as a test says."""
+class Brokers:
+    """Brokers that answer, refuse or are silent as a test says."""
 
     def __init__(self) -> None:
         self.answer = "now"
 
-    async def fetch(self, _partitions: Iterable[Any]) -> dict[Any, int]:
+    async def ask(self) -> None:
         if self.answer == "refused":
             raise BrokerUnavailableError("nobody there")
         if self.answer == "never":
             await asyncio.Event().wait()
-        return {}
 
 
 @pytest.mark.parametrize("trouble", ["refused", "never"])
@@ -40,11 +34,11 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     caplog.set_level("INFO")
-    end_offset_fetcher = EndOffsetFetcher()
-    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
+    brokers = Brokers()
+    broker_monitor = BrokerMonitor(SETTINGS, brokers.ask)
 
     for answer in ("now", trouble, trouble, "now", "now", trouble):
-        end_offset_fetcher.answer = answer
+        brokers.answer = answer
         await broker_monitor.check()
 
     said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
@@ -59,15 +53,15 @@ async def test_it_asks_until_it_is_stopped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
-    end_offset_fetcher = EndOffsetFetcher()
-    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
+    brokers = Brokers()
+    broker_monitor = BrokerMonitor(SETTINGS, brokers.ask)
     await broker_monitor.start()
-    end_offset_fetcher.answer = "refused"
+    brokers.answer = "refused"
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
     await broker_monitor.stop()
-    end_offset_fetcher.answer = "now"
+    brokers.answer = "now"
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(caplog.records) == 1
@@ -83,12 +77,12 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
 
     monkeypatch.setattr(module, "why_unusable", why)
     monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
-    end_offset_fetcher = EndOffsetFetcher()
-    broker_monitor = BrokerMonitor(SETTINGS, end_offset_fetcher)  # type: ignore[arg-type]
+    brokers = Brokers()
+    broker_monitor = BrokerMonitor(SETTINGS, brokers.ask)
     await broker_monitor.check()
     assert broker_monitor.trouble is None
 
-    end_offset_fetcher.answer = "refused"
+    brokers.answer = "refused"
     for cause in (None, Unusable("nobody", nobody=True)):
         found[0] = cause
         await broker_monitor.check()
@@ -101,6 +95,6 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
         "the password is wrong"
     ]
 
-    end_offset_fetcher.answer = "now"
+    brokers.answer = "now"
     await broker_monitor.check()
     assert broker_monitor.trouble is None

@@ -77,7 +77,7 @@ class Log:
     async def stop(self) -> None:
         self.stopped += 1
 
-    async def ask(self, partitions: Iterable[Any]) -> dict[Any, int]:
+    async def fetch(self, partitions: Iterable[Any]) -> dict[Any, int]:
         return {partition: self.ends[partition] for partition in partitions}
 
     async def inspect(self, ranges: Mapping[Any, tuple[int, int]]) -> dict[Any, OffsetGap]:

@@ -35,7 +35,7 @@ class Brokers:
         monkeypatch.setattr(source_lag, "first_records", self._first_records)
         monkeypatch.setattr(source_lag, "ANSWER_SECONDS", 0.2)
 
-    async def ask(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         if self.error is not None:
             raise self.error
         return {place: self.ends.get(place, 0) for place in partitions}

@@ -10,6 +10,9 @@ import pytest
 from api.kafka import data_age as module
 from api.kafka.data_age import DataAge, Freshness
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import connectivity
+from stream_app.kafka.connectivity import BrokerMonitor
+from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,12 +62,12 @@ class Harness:
         self.now = START
         self.workers = Workers()
         self.age = DataAge(self.workers, lambda: self.now)
-        self.age._since = START
+        self.broker_monitor = BrokerMonitor(SETTINGS, self.age.sample)
 
     async def at(self, seconds: int) -> Freshness:
-        """Ask so long after the start, and look."""
+        """Let the monitor ask some seconds after the start, and return the age."""
         self.now = START + seconds * SECOND
-        await self.age.ask()
+        await self.broker_monitor.check()
         return self.age.now()
 
 
@@ -93,6 +96,14 @@ async def test_workers_that_stand_still_are_told_with_the_time_that_they_reached
     assert await harness.at(23) == Freshness(START + 23 * SECOND, START + 23 * SECOND)
 
 
+async def test_workers_that_apply_nothing_are_late_from_the_first_answer_on() -> None:
+    harness = Harness()
+    harness.workers.end = 5
+    assert await harness.at(10) == Freshness(START + 10 * SECOND, None)
+    assert (await harness.at(15)).part is None
+    assert (await harness.at(16)).part == "workers"
+
+
 async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> None:
     harness = Harness()
     await harness.at(1)
@@ -106,7 +117,11 @@ async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> 
 async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
     hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0)
+    async def nobody(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(connectivity, "why_unusable", nobody)
+    monkeypatch.setattr(connectivity, "PATIENCE_SECONDS", 0)
     harness = Harness()
     await harness.at(1)
     harness.workers.hangs = hangs
@@ -115,7 +130,7 @@ async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
     assert (lost.as_of, lost.part) == (START + SECOND, "broker")
 
     harness.workers.hangs, harness.workers.error = False, None
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 3)
+    monkeypatch.setattr(connectivity, "PATIENCE_SECONDS", 3)
     assert await harness.at(4) == Freshness(START + 4 * SECOND, START + 4 * SECOND)
 
 
@@ -126,13 +141,3 @@ async def test_samples_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
         harness.workers.end += 1
         await harness.at(second)
     assert len(harness.age._samples) == 3
-
-
-async def test_it_asks_by_itself_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
-    harness = Harness()
-    await harness.age.start()
-    async with asyncio.timeout(10):
-        while harness.age.now().as_of is None:  # noqa: ASYNC110  nothing tells of it from outside
-            await asyncio.sleep(0)
-    await harness.age.stop()
