@@ -79,6 +79,8 @@ POLLS: Final = {
     "polls beyond all numbers": _poll(polls=[[10**400, 1]]),
     "polls of half a pair": _poll(polls=[[1_730_664_000_000_000]]),
     "polls of truths": _poll(polls=[[True, True]]),
+    "a status twice": b'{"status": "active", '
+    + _poll(status="inactive", timestamp_utc="2024-11-03T20:00:00Z")[1:],
     "a field that no poll has": _poll(
         status="active", timestamp_utc="2024-11-03T20:00:00Z", more={"a": [1]}
     ),
@@ -175,9 +177,9 @@ async def _odd_but_good(scene: Scenario, codec: str) -> None:
         store.id, [(microseconds(instant), status == "active") for instant, status in polls]
     )
     one = (store.reference - timedelta(minutes=3, microseconds=1), "inactive")
-    odd = (
-        b'{"status": "active", "store_id": "%s", "status": " INACTIVE ",'
-        b' "timestamp_utc": "%s"}' % (store.id.upper().encode(), one[0].isoformat().encode())
+    odd = b'{"timestamp_utc": "%s", "status": " INACTIVE ",  "store_id": "%s"}' % (
+        one[0].isoformat().encode(),
+        store.id.upper().encode(),
     )
     async with AIOKafkaProducer(
         **connection(scene.product.settings),
