@@ -79,7 +79,7 @@ class OverloadedReportsError(StoreUptimeError):
 
 
 class StoreNotFoundError(StoreUptimeError):
-    """No poll, hours or time zone names the store, or one of the stores."""
+    """No poll, hours or timezone names the store, or one of the stores."""
 
 
 class ReportNotFoundError(StoreUptimeError):

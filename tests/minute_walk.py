@@ -29,13 +29,13 @@ END_OF_DAY: TimeOfDay = (24, 0, 0, 0)
 
 def walk(
     rows: list[tuple[int, str, str]],
-    zone_name: str | None,
+    timezone_name: str | None,
     polls: list[tuple[datetime, str]],
     reference: datetime,
     *,
     lookback: timedelta = timedelta(hours=1),
     default_status: str = "inactive",
-    default_zone: str = "America/Chicago",
+    default_timezone: str = "America/Chicago",
 ) -> dict[str, int]:
     """Minutes by column of the CSV.
 
@@ -45,9 +45,9 @@ def walk(
     minutes = dict.fromkeys(COLUMNS, 0)
     status = _Status(polls, reference, lookback, default_status)
     opening = [(day, _time_of_day(start), _time_of_day(end)) for day, start, end in rows]
-    if zone_name not in pytz.all_timezones_set:
-        zone_name = default_zone
-    for back, (minute, day, clock) in enumerate(_minutes_back(zone_name, reference), start=1):
+    if timezone_name not in pytz.all_timezones_set:
+        timezone_name = default_timezone
+    for back, (minute, day, clock) in enumerate(_minutes_back(timezone_name, reference), start=1):
         if not _is_open(opening, day, clock):
             continue
         kind = "uptime" if status.at(minute) == "active" else "downtime"
@@ -72,9 +72,9 @@ def csv_row(store_id: str, minutes: dict[str, int]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _minutes_back(zone_name: str, reference: datetime) -> list[tuple[datetime, int, TimeOfDay]]:
+def _minutes_back(timezone_name: str, reference: datetime) -> list[tuple[datetime, int, TimeOfDay]]:
     """Each minute from the newest to the oldest, with its local weekday and time of day."""
-    zone = pytz.timezone(zone_name)
+    zone = pytz.timezone(timezone_name)
     reference = reference.astimezone(UTC)
     found = []
     for back in range(1, WINDOWS["week"] + 1):

@@ -13,7 +13,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_TIMEZONES
 from tests.agent_fakes import PARTITIONS, store_in
 from tests.fake_record import FakeRecord
@@ -54,7 +54,7 @@ class StoreLog:
         self.clock += passed
         self._names += 1
         name = f"Zone/{self._names}"
-        record = self._append(partition, STORE.encode(), encode_zone(STORE, name))
+        record = self._append(partition, STORE.encode(), encode_timezone(STORE, name))
         at = (record.timestamp, partition == OWN, record.partition, record.offset)
         if at > self._newest_at:
             self._newest_at, self.newest = at, name
@@ -77,7 +77,7 @@ class StoreLog:
     def forge(self, claimed: RecordOrigin, *, passed: int = 0) -> None:
         """A client's record on the store's own partition, with a header that a worker writes."""
         self.clock += passed
-        value = encode_zone(STORE, "Forged/Zone")
+        value = encode_timezone(STORE, "Forged/Zone")
         self._append(OWN, STORE.encode(), value, [(ORIGIN_HEADER, encode_origin(claimed))])
 
     def forward_all(self) -> None:

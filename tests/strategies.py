@@ -52,29 +52,29 @@ def moment(instant: int) -> datetime:
     return EPOCH + timedelta(microseconds=instant)
 
 
-def offset_at(zone_name: str, instant: int) -> int:
+def offset_at(timezone_name: str, instant: int) -> int:
     """The offset of a timezone from UTC in µs, by the conversion of the standard library."""
-    offset = moment(instant).astimezone(pytz.timezone(zone_name)).utcoffset()
+    offset = moment(instant).astimezone(pytz.timezone(timezone_name)).utcoffset()
     assert offset is not None
     return offset // timedelta(microseconds=1)
 
 
 @lru_cache
-def clock_changes(zone_name: str) -> list[int]:
+def clock_changes(timezone_name: str) -> list[int]:
     """The instants from 1992 to 2030 at which the offset changes, found by probing each day."""
     first, last = (
         (datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
         for year in (1992, 2030)
     )
     found = []
-    before = offset_at(zone_name, first)
+    before = offset_at(timezone_name, first)
     for day in range(first + DAY, last, DAY):
-        after = offset_at(zone_name, day)
+        after = offset_at(timezone_name, day)
         if after != before:
             low, high = (day - DAY) // SECOND, day // SECOND
             while high - low > 1:
                 middle = (low + high) // 2
-                if offset_at(zone_name, middle * SECOND) == before:
+                if offset_at(timezone_name, middle * SECOND) == before:
                     low = middle
                 else:
                     high = middle
@@ -83,7 +83,7 @@ def clock_changes(zone_name: str) -> list[int]:
     return found
 
 
-def zone_names() -> st.SearchStrategy[str]:
+def timezone_names() -> st.SearchStrategy[str]:
     return st.sampled_from(ZONES)
 
 
@@ -93,9 +93,9 @@ _BEYOND_THE_MINUTE: st.SearchStrategy[int] = st.one_of(
 
 
 @st.composite
-def references(draw: st.DrawFn, zone_name: str, *, whole_minutes: bool = False) -> int:
+def references(draw: st.DrawFn, timezone_name: str, *, whole_minutes: bool = False) -> int:
     """A reference time, mostly one whose windows hold a clock change of the zone."""
-    changes = clock_changes(zone_name)
+    changes = clock_changes(timezone_name)
     if changes and draw(st.integers(0, 3)) > 0:
         anchor = draw(st.sampled_from(changes))
         minutes = draw(st.one_of(st.integers(-60, 25 * 60), st.integers(0, 7 * 24 * 60 + 60)))
@@ -167,7 +167,7 @@ class Case(NamedTuple):
     """All facts that a report of one store needs."""
 
     rows: list[Row]
-    zone_name: str
+    timezone_name: str
     polls: list[Poll]
     reference: int
     default_active: bool
@@ -176,11 +176,11 @@ class Case(NamedTuple):
 @st.composite
 def cases(draw: st.DrawFn, *, whole_minutes: bool = False) -> Case:
     """Facts of one store; with `whole_minutes` every boundary lies on the minute grid."""
-    zone_name = draw(zone_names())
-    reference = draw(references(zone_name, whole_minutes=whole_minutes))
+    timezone_name = draw(timezone_names())
+    reference = draw(references(timezone_name, whole_minutes=whole_minutes))
     return Case(
         rows=draw(hours_rows(whole_minutes=whole_minutes)),
-        zone_name=zone_name,
+        timezone_name=timezone_name,
         polls=draw(poll_lists(reference, whole_minutes=whole_minutes)),
         reference=reference,
         default_active=draw(st.booleans()),

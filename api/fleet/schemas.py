@@ -156,7 +156,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "In any of these states; without it: all.",
                 Annotated[list[State], Field(min_length=1)],
             ),
-            Parameter("zone", "query", "In this time zone.", Annotated[str, Field(pattern=r"\S")]),
+            Parameter("zone", "query", "In this timezone.", Annotated[str, Field(pattern=r"\S")]),
             Parameter(
                 "q",
                 "query",

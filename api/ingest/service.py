@@ -20,7 +20,7 @@ from stream_app.contracts.dead_letters import (
 )
 from stream_app.contracts.polls import ahead_of_clock, before_earliest, encode_poll_batch
 from stream_app.contracts.removal import encode_removal
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,
@@ -194,7 +194,7 @@ class IngestService:
         """
         self._require()
         self.limit.check(store_id)
-        await self._publish(STORE_TIMEZONES, store_id, encode_zone(store_id, timezone))
+        await self._publish(STORE_TIMEZONES, store_id, encode_timezone(store_id, timezone))
 
     async def remove(self, store_id: str) -> None:
         """Remove all input of a store: hours, timezone and polls.

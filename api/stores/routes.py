@@ -21,7 +21,7 @@ from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.business_hours import parse_hours_body
 from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
-from stream_app.contracts.stores import parse_zone_body
+from stream_app.contracts.stores import parse_timezone_body
 from stream_app.domain.timezones import find_timezone
 from stream_app.settings import Settings
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stream_app.domain.business_hours import Row
 
 _EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
-_EXPECTED_ZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
+_EXPECTED_TIMEZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
 
 routes = web.RouteTableDef()
 
@@ -61,9 +61,9 @@ async def put_timezone(request: web.Request) -> web.Response:
         data = await read_body(request, body, MAX_TIMEZONE_BYTES)
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
-            timezone = parse_zone_body(json_in(data, _EXPECTED_ZONE))
+            timezone = parse_timezone_body(json_in(data, _EXPECTED_TIMEZONE))
         await service_of(request, IngestService).timezone(store_id, timezone)
-    return accepted({"store_id": store_id, **_zone(request, timezone)})
+    return accepted({"store_id": store_id, **_timezone(request, timezone)})
 
 
 @routes.delete("/stores/{store_id}")
@@ -83,7 +83,7 @@ async def get_store(request: web.Request) -> web.Response:
         {
             "store_id": store_id,
             "business_hours": _hours(entry.hours),
-            **_zone(request, entry.timezone),
+            **_timezone(request, entry.timezone),
         }
     )
 
@@ -109,7 +109,7 @@ def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
     return rows or None
 
 
-def _zone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
+def _timezone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
     default = service_of(request, Settings).default_timezone
     answer = {
         "timezone_str": timezone or None,

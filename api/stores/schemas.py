@@ -22,14 +22,14 @@ from stream_app.contracts.business_hours import (
     HoursRow,
 )
 from stream_app.contracts.fields import StoreId, closed
-from stream_app.contracts.stores import ZoneBody, ZoneBodyShort
+from stream_app.contracts.stores import TimezoneBody, TimezoneBodyShort
 from stream_app.domain.identifiers import UUID_PREFIX
 
 MAX_HOURS_BYTES: Final = 256 << 10
 """Largest body of business hours: the most rows fit, also as objects."""
 
 MAX_TIMEZONE_BYTES: Final = 65_536
-"""Largest body of a time zone."""
+"""Largest body of a timezone."""
 
 PAGE_STORES: Final = 100
 """Store ids of a page when a request names no limit."""
@@ -38,7 +38,7 @@ MAX_PAGE_STORES: Final = 1_000
 """Largest limit of a page, in store ids."""
 
 
-class _Zone(TypedDict):
+class _Timezone(TypedDict):
     timezone_str: str | None
     """The zone as it was given; null: none was."""
     timezone: str
@@ -59,14 +59,14 @@ class HoursAnswer(TypedDict):
 
 
 @closed
-class ZoneAnswer(_Zone):
-    """The time zone as it stands now."""
+class TimezoneAnswer(_Timezone):
+    """The timezone as it stands now."""
 
     store_id: StoreId
 
 
 @closed
-class Store(_Zone):
+class Store(_Timezone):
     """The facts of a store besides its polls."""
 
     store_id: StoreId
@@ -111,9 +111,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("PUT", "/stores/{store_id}/timezone"): Operation(
         text="The store is made where it does not exist.",
         parameters=(STORE_ID,),
-        body=Body("The name of an IANA time zone.", {JSON: ZoneBody | ZoneBodyShort}),
+        body=Body("The name of an IANA timezone.", {JSON: TimezoneBody | TimezoneBodyShort}),
         answers={
-            202: Answer("The broker holds it.", {JSON: ZoneAnswer}),
+            202: Answer("The broker holds it.", {JSON: TimezoneAnswer}),
             **body_problems(f"The body is larger than {MAX_TIMEZONE_BYTES:,} bytes."),
             422: problem("No such zone, or the store id is not a UUID: nothing was changed."),
             **unavailable("The broker is out of reach."),
@@ -129,7 +129,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         },
     ),
     ("DELETE", "/stores/{store_id}"): Operation(
-        text="Polls, business hours and time zone of the store are taken back, and it is gone from "
+        text="Polls, business hours and timezone of the store are taken back, and it is gone from "
         "every view. What comes in later makes it anew.",
         parameters=(STORE_ID,),
         answers={

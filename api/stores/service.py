@@ -95,7 +95,7 @@ class StoreService:
             )
 
     async def get(self, store_id: str) -> StoreEntry:
-        """Return a store with its hours and time zone.
+        """Return a store with its hours and timezone.
 
         Raises:
             StoreNotFoundError: no input names it.

@@ -23,7 +23,7 @@ def store_from(content: dict[str, Any], now: int) -> StoreState:
         now: µs.
 
     Raises:
-        ReportError: its time zone is one that only the workers know.
+        ReportError: its timezone is one that only the workers know.
     """
     tz = find_timezone(content["timezone"])
     if tz is None:

@@ -16,7 +16,7 @@ from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.removal import tombstone_store
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
-from stream_app.contracts.stores import decode_store, decode_zone
+from stream_app.contracts.stores import decode_store, decode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class StoreView:
         if taken_back is not None:
             self._set("timezone", taken_back, None, record)
             return
-        timezone = decode_zone(record.value)
+        timezone = decode_timezone(record.value)
         self._set("timezone", timezone.store_id, timezone.timezone, record)
 
     def _set(

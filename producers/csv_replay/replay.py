@@ -25,7 +25,7 @@ from producers.record_sink import RecordSink
 from stream_app.contracts.access import Process
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import StoreUptimeError
 from stream_app.kafka.admin import ensure_topics
@@ -177,7 +177,9 @@ class _Run:
             value = encode_hours(store_id, rows)
             await self.sink.send(STORE_BUSINESS_HOURS, store_id.encode(), value, rows=len(rows))
         for store_id, name in store_rows.timezones.items():
-            await self.sink.send(STORE_TIMEZONES, store_id.encode(), encode_zone(store_id, name))
+            await self.sink.send(
+                STORE_TIMEZONES, store_id.encode(), encode_timezone(store_id, name)
+            )
         # a poll can be the first record of a store: its hours and timezone arrive before
         await self.sink.drain()
         # The dead letters are younger than the records of the same replay: so `dead-letters replay`

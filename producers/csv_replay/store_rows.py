@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from producers.csv_replay.table import Columns, RejectedRow, pick_values
 from stream_app.contracts.business_hours import MAX_HOURS_ROWS, BusinessHours
 from stream_app.contracts.fields import parse_uuid
-from stream_app.contracts.stores import zone_name_in
+from stream_app.contracts.stores import timezone_name_in
 from stream_app.domain.business_hours import Row, parse_day
 from stream_app.domain.timezones import find_timezone
 from stream_app.errors import RecordError
@@ -93,7 +93,7 @@ class StoreRows:
         if values is None:
             return None
         store_id = parse_uuid(values[0])
-        name = zone_name_in(values[1], "timezone_str")
+        name = timezone_name_in(values[1], "timezone_str")
         new = store_id not in self.timezones
         self.timezones[store_id] = name
         return new

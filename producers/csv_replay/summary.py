@@ -129,13 +129,13 @@ class Summary:
             yield "not every good row was acknowledged; running the same again is safe"
 
 
-def without_rows(kind: str, default_zone: str) -> str:
+def without_rows(kind: str, default_timezone: str) -> str:
     """Return a line about the effect of a kind without any row."""
     match kind:
         case "hours":
             return "no hours: all stores count as open 24/7, but those whose hours were sent before"
         case "zones":
-            return f"no zones: {default_zone} applies, but to stores whose zone was sent before"
+            return f"no zones: {default_timezone} applies, but to stores whose zone was sent before"
         case _:
             return "no polls: only hours and zones are sent"
 
@@ -146,16 +146,16 @@ def _named(names: Sequence[str]) -> str:
     return text if more <= 0 else f"{text} and {more:,} more"
 
 
-def store_row_warnings(store_rows: StoreRows, default_zone: str) -> Iterator[str]:
+def store_row_warnings(store_rows: StoreRows, default_timezone: str) -> Iterator[str]:
     """Yield warnings about rows that have an effect which is hardly intended.
 
     Args:
         store_rows: all business hours and timezones of the replay.
-        default_zone: the timezone that applies if a name is unknown.
+        default_timezone: the timezone that applies if a name is unknown.
     """
     yield from _first(
         [
-            f"store {store_id}: no zone is named {name!r}; {default_zone} applies"
+            f"store {store_id}: no zone is named {name!r}; {default_timezone} applies"
             for store_id, name in store_rows.unknown_timezones().items()
         ],
         "stores with unknown zones",

@@ -23,7 +23,12 @@ from stream_app.contracts.polls import (
     split_ill_dated,
 )
 from stream_app.contracts.report_requests import decode_request
-from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone, parse_zone_body
+from stream_app.contracts.stores import (
+    TimezoneRecord,
+    decode_timezone,
+    encode_timezone,
+    parse_timezone_body,
+)
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,
@@ -61,7 +66,7 @@ class RequestRecord:
     value: bytes
 
 
-Replayable = PollBatch | HoursRecord | HoursRow | ZoneRecord | RequestRecord | Webhook
+Replayable = PollBatch | HoursRecord | HoursRow | TimezoneRecord | RequestRecord | Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ def _record(topic: str, value: bytes | None) -> DecodedOriginal:
     if topic == STORE_BUSINESS_HOURS.name:
         return DecodedOriginal(decode_hours(value))
     if topic == STORE_TIMEZONES.name:
-        return DecodedOriginal(decode_zone(value))
+        return DecodedOriginal(decode_timezone(value))
     if topic == REPORT_REQUESTS.name:
         return DecodedOriginal(RequestRecord(decode_request(value).key, value or b""))
     raise NotReplayableError(f"nothing is known of records of the topic {topic[:100]}")
@@ -153,7 +158,7 @@ def _row(kind_name: str, header: str, line: bytes | None) -> DecodedOriginal:
     if kind is HOURS:
         row, _ = hours_row(*values[1:])
         return DecodedOriginal(HoursRow(store_id, row))
-    return DecodedOriginal(decode_zone(encode_zone(store_id, values[1])))
+    return DecodedOriginal(decode_timezone(encode_timezone(store_id, values[1])))
 
 
 def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) -> Replayable:
@@ -173,7 +178,7 @@ def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) ->
         return HoursRecord(parse_uuid(store), parse_hours_body(content))
     if (store := api_paths.store_in(path, api_paths.STORE_TIMEZONE)) is not None:
         content = parse_json(body or b"")
-        return ZoneRecord(parse_uuid(store), parse_zone_body(content))
+        return TimezoneRecord(parse_uuid(store), parse_timezone_body(content))
     raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
 
 

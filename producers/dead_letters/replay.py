@@ -30,7 +30,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, PollBatch, encode_poll_batch
 from stream_app.contracts.removal import tombstone_store
 from stream_app.contracts.revisions import Revision
-from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
+from stream_app.contracts.stores import TimezoneRecord, decode_timezone, encode_timezone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 MAX_HOURS_AND_TIMEZONES: Final = 50_000
 """Most dead letters of business hours and timezones that one run holds in memory."""
 
-HoursOrTimezone = HoursRecord | HoursRow | ZoneRecord
+HoursOrTimezone = HoursRecord | HoursRow | TimezoneRecord
 
 
 @dataclass(slots=True)
@@ -97,11 +97,11 @@ class NewestRecord:
     partition: int
     offset: int
     appended_at: int
-    content: HoursRecord | ZoneRecord | None
+    content: HoursRecord | TimezoneRecord | None
 
     @classmethod
     def from_revision(
-        cls, partition: int, revision: Revision, content: HoursRecord | ZoneRecord | None
+        cls, partition: int, revision: Revision, content: HoursRecord | TimezoneRecord | None
     ) -> NewestRecord:
         """Make it from a revision that was read on the store's own partition."""
         first_position = revision.forwarded_from or (partition, revision.position)
@@ -277,10 +277,10 @@ async def newest_records(
     return newest
 
 
-def _valid(topic: TopicSpec, record: Any) -> HoursRecord | ZoneRecord | None:
+def _valid(topic: TopicSpec, record: Any) -> HoursRecord | TimezoneRecord | None:
     try:
         if topic is STORE_TIMEZONES:
-            return decode_zone(record.value)
+            return decode_timezone(record.value)
         return decode_hours(record.value)
     except RecordError:
         return None
@@ -299,17 +299,17 @@ def _why_superseded(content: HoursOrTimezone) -> str:
             return f"store {store_id} has newer business hours: --force adds the row to them"
         case HoursRecord(store_id):
             return f"store {store_id} has newer business hours: --force replaces them"
-        case ZoneRecord(store_id):
-            return f"store {store_id} has a newer time zone: --force replaces it"
+        case TimezoneRecord(store_id):
+            return f"store {store_id} has a newer timezone: --force replaces it"
 
 
 def _topic_of(content: HoursOrTimezone) -> TopicSpec:
-    return STORE_TIMEZONES if isinstance(content, ZoneRecord) else STORE_BUSINESS_HOURS
+    return STORE_TIMEZONES if isinstance(content, TimezoneRecord) else STORE_BUSINESS_HOURS
 
 
 def _merged(
-    content: HoursOrTimezone, current: HoursRecord | ZoneRecord | None
-) -> HoursRecord | ZoneRecord:
+    content: HoursOrTimezone, current: HoursRecord | TimezoneRecord | None
+) -> HoursRecord | TimezoneRecord:
     """The record that applies the content: a row of hours is added to the current rows."""
     if not isinstance(content, HoursRow):
         return content
@@ -319,7 +319,7 @@ def _merged(
     return HoursRecord(content.store_id, BusinessHours(rows))
 
 
-def _encoded(record: HoursRecord | ZoneRecord) -> bytes:
-    if isinstance(record, ZoneRecord):
-        return encode_zone(record.store_id, record.timezone)
+def _encoded(record: HoursRecord | TimezoneRecord) -> bytes:
+    if isinstance(record, TimezoneRecord):
+        return encode_timezone(record.store_id, record.timezone)
     return encode_hours(record.store_id, record.hours.rows)

@@ -14,7 +14,7 @@ from producers.simulator.poll_file import PollFile
 from producers.simulator.sinks import HttpPingSink, KafkaPingSink
 from stream_app.contracts.access import Process
 from stream_app.contracts.business_hours import encode_hours
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -198,7 +198,7 @@ async def register_stores(simulation: Simulation, settings: Settings) -> None:
             if hours:
                 value = encode_hours(store_id, hours)
                 await sink.send(STORE_BUSINESS_HOURS, store_id.encode(), value)
-            value = encode_zone(store_id, simulation.timezone(store))
+            value = encode_timezone(store_id, simulation.timezone(store))
             await sink.send(STORE_TIMEZONES, store_id.encode(), value)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
 @data_dir_option
 def forget(store_ids: tuple[str, ...], *, address: str | None, data_dir: Path | None) -> None:
-    """Remove stores with all that is known of them: polls, business hours, time zone.
+    """Remove stores with all that is known of them: polls, business hours, timezone.
 
     What comes in later makes a store anew. Ends with 1 where one of them was unknown.
     """

@@ -34,7 +34,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
 @click.command(cls=StrictCommand)
 @_option("status", "polls: store_id,status,timestamp_utc")
 @_option("hours", "business hours: store_id,dayOfWeek,start_time_local,end_time_local")
-@_option("zones", "time zones: store_id,timezone_str")
+@_option("zones", "timezones: store_id,timezone_str")
 @click.option(
     "--from",
     "folder",
@@ -68,7 +68,7 @@ def replay(
     rejects: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """Send CSV files of polls, business hours and time zones.
+    """Send CSV files of polls, business hours and timezones.
 
     Bad rows are shown, counted and kept in the dead-letters topic; the good ones all arrive.
     Running it again is safe: doubles change nothing.

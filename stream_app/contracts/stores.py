@@ -18,13 +18,13 @@ from stream_app.contracts.fields import (
 )
 from stream_app.errors import RecordError
 
-MAX_ZONE_LENGTH: Final = 100
+MAX_TIMEZONE_LENGTH: Final = 100
 """Characters that the name of a zone may have."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def zone_name_in(text: object, what: str) -> str:
+def timezone_name_in(text: object, what: str) -> str:
     """The name of a zone, known or not, without spaces around it.
 
     Raises:
@@ -32,7 +32,7 @@ def zone_name_in(text: object, what: str) -> str:
     """
     if not isinstance(text, str):
         raise RecordError(f"{what} is not a text but {type(text).__name__}")
-    if len(text) > MAX_ZONE_LENGTH:
+    if len(text) > MAX_TIMEZONE_LENGTH:
         raise RecordError(f"{what} is {len(text)} characters long")
     name = text.strip()
     if _CONTROL.search(name):
@@ -41,66 +41,69 @@ def zone_name_in(text: object, what: str) -> str:
     return name
 
 
-def _zone_name(text: object, info: ValidationInfo) -> str:
-    return zone_name_in(text, info.field_name or "timezone_str")
+def _timezone_name(text: object, info: ValidationInfo) -> str:
+    return timezone_name_in(text, info.field_name or "timezone_str")
 
 
-ZoneNameText = Annotated[
+TimezoneNameText = Annotated[
     str,
     Field(
-        max_length=MAX_ZONE_LENGTH,
+        max_length=MAX_TIMEZONE_LENGTH,
         pattern=r"^\s*[^\x00-\x1f\x7f-\x9f]*\s*$",
         examples=["America/Chicago"],
     ),
 ]
-ZoneName = Annotated[str, PlainValidator(_zone_name, json_schema_input_type=ZoneNameText)]
+TimezoneName = Annotated[
+    str, PlainValidator(_timezone_name, json_schema_input_type=TimezoneNameText)
+]
 
 
 @closed
 @dataclass(frozen=True, slots=True)
-class ZoneRecord:
-    """The time zone of a store; where the name is unknown the default zone applies."""
+class TimezoneRecord:
+    """The timezone of a store; where the name is unknown the default zone applies."""
 
     store_id: StoreId
     timezone: Annotated[
         str,
         Field(alias="timezone_str"),
         PlainValidator(
-            lambda text: zone_name_in(text, "timezone_str"), json_schema_input_type=ZoneNameText
+            lambda text: timezone_name_in(text, "timezone_str"),
+            json_schema_input_type=TimezoneNameText,
         ),
     ]
     """IANA name of the zone."""
 
 
-def encode_zone(store_id: str, timezone: str) -> bytes:
+def encode_timezone(store_id: str, timezone: str) -> bytes:
     """Write a `store-timezones` record."""
     return orjson.dumps({"store_id": store_id, "timezone_str": timezone})
 
 
-def decode_zone(value: bytes | None) -> ZoneRecord:
+def decode_timezone(value: bytes | None) -> TimezoneRecord:
     """Read a `store-timezones` record.
 
     Raises:
         RecordError: the record cannot be used.
     """
-    return parse_record(ZoneRecord, value)
+    return parse_record(TimezoneRecord, value)
 
 
 @closed
-class ZoneBody(TypedDict):
-    """The time zone of a store."""
+class TimezoneBody(TypedDict):
+    """The timezone of a store."""
 
-    timezone_str: ZoneName
+    timezone_str: TimezoneName
 
 
 @closed
-class ZoneBodyShort(TypedDict):
+class TimezoneBodyShort(TypedDict):
     """The same by the field's other name."""
 
-    timezone: ZoneName
+    timezone: TimezoneName
 
 
-def parse_zone_body(content: object) -> str:
+def parse_timezone_body(content: object) -> str:
     """The zone name of `PUT /stores/{store_id}/timezone`, known or not.
 
     Args:
@@ -110,12 +113,12 @@ def parse_zone_body(content: object) -> str:
         RecordError: it cannot be used.
     """
     if not isinstance(content, dict) or not content.keys() <= {"timezone_str", "timezone"}:
-        return validate(ZoneBody, content)["timezone_str"]
+        return validate(TimezoneBody, content)["timezone_str"]
     if len(content) != 1:
         raise RecordError("one of timezone_str and timezone is needed")
     if "timezone" in content:
-        return validate(ZoneBodyShort, content)["timezone"]
-    return validate(ZoneBody, content)["timezone_str"]
+        return validate(TimezoneBodyShort, content)["timezone"]
+    return validate(TimezoneBody, content)["timezone_str"]
 
 
 @closed

@@ -24,7 +24,7 @@ from stream_app.contracts.report_schemas import (
     ReportRunning,
 )
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin
-from stream_app.contracts.stores import StoreRecord, ZoneRecord
+from stream_app.contracts.stores import StoreRecord, TimezoneRecord
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     FACTS_TABLE,
@@ -78,7 +78,7 @@ SHAPES: Final[Mapping[str, Described]] = {
         binary={"PackedPollBatch": PACKED_BATCH_SCHEMA},
     ),
     STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
-    STORE_TIMEZONES.name: Described(str, (ZoneRecord,), _FORWARDED),
+    STORE_TIMEZONES.name: Described(str, (TimezoneRecord,), _FORWARDED),
     REPORT_REQUESTS.name: Described(str, _REQUESTS),
     STORE_QUERIES.name: Described(str, _REQUESTS),
     REPORT_RESULTS.name: Described(str, _EVENTS),

@@ -87,7 +87,7 @@ class ReferenceModel:
 
     Args:
         rows: business hours, `(day, start, end)`; none: always open.
-        zone_name: an IANA name.
+        timezone_name: an IANA name.
         polls: `(instant, active)` in any order, with any duplicates.
         span: start and end of the time, µs.
         policy: the rules of the report.
@@ -99,12 +99,12 @@ class ReferenceModel:
     def __init__(
         self,
         rows: Iterable[Row],
-        zone_name: str,
+        timezone_name: str,
         polls: Iterable[tuple[int, bool]],
         span: tuple[int, int],
         policy: PollPolicy,
     ) -> None:
-        self._zone = pytz.timezone(zone_name)
+        self._zone = pytz.timezone(timezone_name)
         self._start, self._end = span
         self._stale_after = policy.stale_after
         self._default_active = policy.default_active

@@ -11,7 +11,7 @@ from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.polls import ahead_of_clock, before_earliest, decode_poll_batch
 from stream_app.contracts.removal import PollsRemoval, decode_polls_removal, tombstone_store
 from stream_app.contracts.revisions import Revision
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
@@ -196,7 +196,7 @@ def _add_timezone(records: SourceRecords, record: Any, reported: ReportedResult)
             if revision is not None:
                 records.timezones.append(TimezoneAtOffset(record.offset, None, revision))
             return
-        decoded = decode_zone(record.value)
+        decoded = decode_timezone(record.value)
     except RecordError:
         return
     revision = _superseding(record, records.timezones)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     FACTS_TABLE,
     STORE_BUSINESS_HOURS,
@@ -102,7 +102,7 @@ async def _send_hours_and_zones(
         for store in stores:
             key = store.id.encode()
             if store.zone is not None:
-                await kafka.send(STORE_TIMEZONES.name, encode_zone(store.id, store.zone), key)
+                await kafka.send(STORE_TIMEZONES.name, encode_timezone(store.id, store.zone), key)
                 ledger.zones[store.id] = store.zone
             if store.hours is not None:
                 await kafka.send(

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.kafka.clients import connection, producer
 from tests.faults.patience import RenewedProducer
@@ -231,7 +231,7 @@ class Load:
         self._ledger.polls_acknowledged(store.id, polls)
 
     async def _change_zone(self, kafka: RenewedProducer, store: Store, zone: str) -> None:
-        value = encode_zone(store.id, zone)
+        value = encode_timezone(store.id, zone)
         await _until_acknowledged(
             lambda: kafka.send_and_wait(STORE_TIMEZONES.name, value, store.id.encode())
         )

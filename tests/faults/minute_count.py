@@ -28,7 +28,7 @@ def count(
     polls: Iterable[tuple[datetime, str]],
     reference: datetime,
     *,
-    default_zone: str = "America/Chicago",
+    default_timezone: str = "America/Chicago",
 ) -> dict[str, int]:
     """What `tests.minute_walk.walk` gives, a hundred times as fast for stores that share hours.
 
@@ -40,7 +40,7 @@ def count(
         zone: its name; None or unknown: the default zone.
         polls: instants and statuses in any order.
         reference: the time that the windows end at.
-        default_zone: the zone of stores without one.
+        default_timezone: the zone of stores without one.
     """
     oldest = reference - timedelta(days=7) - _LOOKBACK
     known: dict[datetime, str] = {}
@@ -48,7 +48,7 @@ def count(
         if oldest <= instant <= reference and known.get(instant) != "inactive":
             known[instant] = status
     sums = _open_minutes(
-        zone if zone in pytz.all_timezones_set else default_zone, tuple(hours), reference
+        zone if zone in pytz.all_timezones_set else default_timezone, tuple(hours), reference
     )
     instants = sorted(known)
     # how many minutes back from the reference time each poll is, the newest poll last

@@ -21,7 +21,7 @@ from aiokafka.errors import CommitFailedError
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.revisions import ORIGIN_HEADER
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     APP_ID,
     SOURCE_TOPICS,
@@ -88,7 +88,7 @@ class Clients:
         closes, zone = fact
         for spec, value in (
             (STORE_BUSINESS_HOURS, encode_hours(store_id, [(0, "09:00", closes)])),
-            (STORE_TIMEZONES, encode_zone(store_id, zone)),
+            (STORE_TIMEZONES, encode_timezone(store_id, zone)),
         ):
             await self._producer.send_and_wait(
                 spec.name, value, store_id.encode(), partition=partition, headers=list(headers)

@@ -14,7 +14,7 @@ import pytest
 from producers.record_sink import RecordSink
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from tests.faults.deployment import deployment
 from tests.faults.oracle import dead_letters
@@ -170,7 +170,7 @@ async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
                     ]
                     batch = [(microseconds(instant), up == "active") for instant, up in polls]
                     key = store_id.encode()
-                    await sink.send(STORE_TIMEZONES, key, encode_zone(store_id, zone))
+                    await sink.send(STORE_TIMEZONES, key, encode_timezone(store_id, zone))
                     await sink.send(STORE_BUSINESS_HOURS, key, encode_hours(store_id, hours))
                     await sink.send(STORE_STATUS, key, encode_poll_batch(store_id, batch))
                     asked += [(store_id, zone, hours, polls, at) for at in references]

@@ -10,7 +10,7 @@ import pytest
 
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
-from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_timezone
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_TIMEZONES, STORES
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -77,7 +77,7 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
     stores = [str(uuid.uuid4()) for _ in range(3)]
     await send(settings, STORES, *(encode_store(StoreRecord(store)) for store in stores))
     zones = ("Asia/Tokyo", "Europe/Rome", "Asia/Seoul")
-    await send(settings, STORE_TIMEZONES, *(encode_zone(STORE, zone) for zone in zones))
+    await send(settings, STORE_TIMEZONES, *(encode_timezone(STORE, zone) for zone in zones))
     await broker.stop()
     change(tmp_path / "kafka", stores[1].encode(), uuid.uuid4().bytes.hex().encode() + b"----")
     change(tmp_path / "kafka", b"Europe/Rome", b"Europe/Oslo")

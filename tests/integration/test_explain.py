@@ -19,7 +19,7 @@ from producers.record_sink import RecordSink
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_results import ReportDocument, ReportEvent, encode_event
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     REPORT_RESULTS,
     STORE_BUSINESS_HOURS,
@@ -96,7 +96,7 @@ async def test_reports_of_each_form_agree_and_a_changed_one_does_not(
     key = store.encode()
     async with RecordSink(settings) as sink:
         await sink.send(STORE_BUSINESS_HOURS, key, encode_hours(store, HOURS))
-        await sink.send(STORE_TIMEZONES, key, encode_zone(store, "Australia/Lord_Howe"))
+        await sink.send(STORE_TIMEZONES, key, encode_timezone(store, "Australia/Lord_Howe"))
         await sink.send(STORE_STATUS, key, encode_poll_batch(store, polls))
 
     server = TestServer(create_app(Gateway(settings, now)))

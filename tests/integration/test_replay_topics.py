@@ -22,7 +22,7 @@ from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, decode_poll_batch
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,
@@ -128,7 +128,7 @@ async def test_the_sample_arrives_whole(kafka_settings: Settings) -> None:
         summary = await send(kafka_settings, files)
         status = await topics.added(STORE_STATUS)
         hours = [decode_hours(r.value) for r in await topics.added(STORE_BUSINESS_HOURS)]
-        zones = [decode_zone(r.value) for r in await topics.added(STORE_TIMEZONES)]
+        zones = [decode_timezone(r.value) for r in await topics.added(STORE_TIMEZONES)]
     assert summary.complete
     assert len(hours) == len({record.store_id for record in hours}) == 4_466
     assert sum(len(record.hours.rows) for record in hours) == 35_457
@@ -176,7 +176,7 @@ async def test_the_hours_of_a_store_are_one_record_over_all_files(
         (hours,) = await topics.added(STORE_BUSINESS_HOURS)
         (zone,) = await topics.added(STORE_TIMEZONES)
     assert decode_hours(hours.value).hours.rows == ((0, "09:00", "12:00"), (0, "13:00", "17:00"))
-    assert decode_zone(zone.value).timezone == "Mars/Phobos"
+    assert decode_timezone(zone.value).timezone == "Mars/Phobos"
 
 
 async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(

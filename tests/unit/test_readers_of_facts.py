@@ -16,7 +16,7 @@ from stream_app.explain.source_records import read_source_records
 from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
-from stream_app.worker.facts.keys import ZONE_TAG, decode_fact, store_key
+from stream_app.worker.facts.keys import TIMEZONE_TAG, decode_fact, store_key
 from stream_app.worker.latest_polls import LatestPollPublisher
 from stream_app.worker.metrics import WorkerMetrics
 from tests.agent_fakes import (
@@ -74,7 +74,7 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
         records=own, topic=last.topic, partition=last.partition, offset=last.offset
     )
     await ingest.timezones(FakeStream([FakeEvent(run)]))
-    _, zone = decode_fact(facts.get(OWN, store_key(STORE) + ZONE_TAG))
+    _, zone = decode_fact(facts.get(OWN, store_key(STORE) + TIMEZONE_TAG))
     return None if zone is None else zone.decode()
 
 

@@ -23,7 +23,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
-from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_timezone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
@@ -39,7 +39,7 @@ from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_of,
     decode_fact,
     store_key,
@@ -78,7 +78,7 @@ STORE = store_in(0)
 KEY = store_key(STORE)
 OWN = partition_of(STORE.encode(), PARTITIONS)
 OTHER = OWN + 1
-TAGS = {STORE_BUSINESS_HOURS.name: HOURS_TAG, STORE_TIMEZONES.name: ZONE_TAG}
+TAGS = {STORE_BUSINESS_HOURS.name: HOURS_TAG, STORE_TIMEZONES.name: TIMEZONE_TAG}
 
 
 class Logs:
@@ -256,7 +256,7 @@ VALUES = {
         st.none(), st.integers(0, 6).map(lambda day: encode_hours(STORE, [(day, "09:00", "17:00")]))
     ),
     STORE_TIMEZONES.name: st.one_of(
-        st.none(), st.integers(0, 3).map(lambda number: encode_zone(STORE, f"Zone/{number}"))
+        st.none(), st.integers(0, 3).map(lambda number: encode_timezone(STORE, f"Zone/{number}"))
     ),
 }
 SENT = st.one_of(
@@ -452,7 +452,7 @@ def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
     for instant in range(40):
         logs.send(STORE_STATUS.name, OWN, poll(instant))
     logs.send(STORE_BUSINESS_HOURS.name, OWN, encode_hours(STORE, []))
-    logs.send(STORE_TIMEZONES.name, OWN, encode_zone(STORE, ""))
+    logs.send(STORE_TIMEZONES.name, OWN, encode_timezone(STORE, ""))
     worker = Worker()
     worker.read_all(logs)
     assert worker.state()["exists"]

@@ -15,7 +15,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_packed_polls, split_ill_dated
 from stream_app.contracts.removal import PollsRemoval, decode_polls_removal, tombstone_store
 from stream_app.contracts.revisions import Revision, origin_of
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
@@ -28,7 +28,7 @@ from stream_app.worker.agents.chunk_result import ChunkResult, MisplacedRecord
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     REMOVED_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_key,
     bucket_reader,
     decode_fact,
@@ -114,7 +114,7 @@ class ChunkWriter:
 
     def apply_timezones(self, records: Iterable[Any], result: ChunkResult) -> None:
         """Apply records of `store-timezones`; it raises what `apply_polls` raises."""
-        self._apply_each(records, result, ZONE_TAG, _zone)
+        self._apply_each(records, result, TIMEZONE_TAG, _timezone)
 
     def _belongs_elsewhere(
         self, record: Any, store_id: str, store: bytes, result: ChunkResult
@@ -151,7 +151,7 @@ class ChunkWriter:
     def stands(self, owned: OwnedPartition, store: bytes) -> bool:
         """True if the store has any poll, hours or a timezone."""
         return any(
-            decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, ZONE_TAG)
+            decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, TIMEZONE_TAG)
         ) or any(self._poll_keys(owned, store))
 
     def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
@@ -196,13 +196,13 @@ class ChunkWriter:
                 result.stores.add(store)
                 result.put(store + tag, encode_fact(revision, content))
                 # once for each name: at a new start the record is not applied again
-                if tag == ZONE_TAG and content != known_content:
+                if tag == TIMEZONE_TAG and content != known_content:
                     self._warn_of_timezone(store_id, content.decode())
 
     def _warn_of_timezone(self, store_id: str, name: str) -> None:
         if unknown_timezone_name(name) is not None:
             log.warning(
-                "store %s: %r is not an IANA time zone: the default one, %s, applies",
+                "store %s: %r is not an IANA timezone: the default one, %s, applies",
                 store_id,
                 name,
                 self._settings.default_timezone,
@@ -320,8 +320,8 @@ def _hours(value: bytes | None) -> tuple[str, bytes]:
     return record.store_id, record.hours.encode()
 
 
-def _zone(value: bytes | None) -> tuple[str, bytes]:
-    record = decode_zone(value)
+def _timezone(value: bytes | None) -> tuple[str, bytes]:
+    record = decode_timezone(value)
     return record.store_id, record.timezone.encode()
 
 

@@ -1,4 +1,4 @@
-"""The three agents that write polls, business hours and time zones into the facts table.
+"""The three agents that write polls, business hours and timezones into the facts table.
 
 Records come in chunks: those of one partition that were fetched together, as one event.
 

@@ -15,7 +15,7 @@ from stream_app.domain.uptime import observe
 from stream_app.errors import ReportError
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_reader,
     decode_fact,
     decode_rows,
@@ -115,9 +115,9 @@ class ReportCalculator:
         read = bucket_reader(owned, store)
         contents = [(bucket, read(bucket)) for bucket in self._buckets]
         _, hours = decode_fact(owned.get(store + HOURS_TAG))
-        _, name = decode_fact(owned.get(store + ZONE_TAG))
-        zone_name = name.decode() if name else None
-        tz = resolve_timezone(zone_name, settings.default_timezone)
+        _, name = decode_fact(owned.get(store + TIMEZONE_TAG))
+        timezone_name = name.decode() if name else None
+        tz = resolve_timezone(timezone_name, settings.default_timezone)
         try:
             polls = self._layout.polls(self._first, self._end, contents)
         except ReportError as error:
@@ -134,7 +134,7 @@ class ReportCalculator:
             stale_after=settings.stale_after,
         )
         rows = build_rows(self._spec, store_id, observed, tz)
-        provenance = _store_provenance(str(tz), hours, unknown_timezone_name(zone_name))
+        provenance = _store_provenance(str(tz), hours, unknown_timezone_name(timezone_name))
         return StoreReport(rows, observed, tz, provenance)
 
     def document(self, store_id: str, details: Iterable[Detail] = ()) -> ReportDocument:

@@ -6,7 +6,7 @@ fact of its own: an older record that comes later must find them.
 A fact's key is the store's 16 bytes, a tag, and for polls a slot:
 
     <store> h            business hours: the JSON rows as they came, trimmed (encode_fact)
-    <store> z            time zone name (encode_fact)
+    <store> z            timezone name (encode_fact)
     <store> r            the record that removed its polls (encode_polls_removal)
     <store> c <slot>     the hot (0) or the warm (1) bucket of its polls   (domain.poll_buckets)
     <store> d <slot>     a cold bucket of polls
@@ -41,7 +41,7 @@ STORE_BYTES: Final = 16
 """Length of a store's part of a key."""
 
 HOURS_TAG: Final = b"h"
-ZONE_TAG: Final = b"z"
+TIMEZONE_TAG: Final = b"z"
 REMOVED_TAG: Final = b"r"
 RECENT_TAG: Final = b"c"
 COLD_TAG: Final = b"d"
@@ -177,7 +177,7 @@ def why_stray(key: bytes | None, value: bytes | None) -> str | None:
         if value is not None and (not value or len(value) % _POLL_BYTES):
             return f"{len(value)} bytes are no polls"
         return None
-    if len(key) != STORE_BYTES + 1 or tag not in (HOURS_TAG, ZONE_TAG, REMOVED_TAG):
+    if len(key) != STORE_BYTES + 1 or tag not in (HOURS_TAG, TIMEZONE_TAG, REMOVED_TAG):
         return f"the key of {len(key)} bytes is none of a store's facts"
     if value is None:
         return None

@@ -12,7 +12,7 @@ from stream_app.worker.facts.keys import (
     HOURS_TAG,
     REMOVED_TAG,
     STORE_BYTES,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_of,
     decode_fact,
     decode_polls_removal,
@@ -59,7 +59,7 @@ class PartitionSummary:
         elif tag == REMOVED_TAG:
             self.removals[store] = decode_polls_removal(value)
             self.gone.add(store)
-        elif tag in (HOURS_TAG, ZONE_TAG):
+        elif tag in (HOURS_TAG, TIMEZONE_TAG):
             _, content = decode_fact(value)
             (self.gone if content is None else self.stores).add(store)
 

@@ -14,7 +14,7 @@ from stream_app.cli import dead_letters as module
 from stream_app.cli.dead_letters import dead_letters
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
 from tests.unit.producers.dead_letters.fake_reader import FakeReader
 
@@ -269,7 +269,7 @@ def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
     for line in range(60):
         topic.add_dead_letter(of_row(line))
     topic.add_dead_letter(of_record(b"{"))
-    topic.add_dead_letter(of_record(encode_zone(STORE, "UTC")))
+    topic.add_dead_letter(of_record(encode_timezone(STORE, "UTC")))
     topic.add_dead_letter(of_record(encode_poll(STORE, NOON_MS * 1000, active=True)))
     result = run("replay", "--all")
     assert result.exit_code == 1

@@ -19,7 +19,7 @@ from stream_app.contracts.json_text import (
 )
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.report_requests import decode_request
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from stream_app.contracts.webhooks import decode_webhook
 from stream_app.errors import RecordError
 
@@ -29,7 +29,7 @@ READERS: list[tuple[Any, dict[str, Any]]] = [
     (decode_packed_polls, POLL),
     (decode_packed_polls, {"store_id": STORE, "polls": [[1_710_072_000_000_000, 1]]}),
     (decode_hours, {"store_id": STORE, "hours": [[0, "09:00", "17:00"]]}),
-    (decode_zone, {"store_id": STORE, "timezone_str": "Europe/Berlin"}),
+    (decode_timezone, {"store_id": STORE, "timezone_str": "Europe/Berlin"}),
     (decode_request, {"report_id": STORE, "store_id": STORE}),
 ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.business_hours import MAX_HOURS_ROWS, decode_hours
 from stream_app.contracts.report_requests import report_id_of
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import (
     DECODERS,
@@ -177,7 +177,7 @@ def test_no_hours_at_all_is_a_good_record() -> None:
 
 def test_an_unknown_zone_is_a_good_record() -> None:
     """What an unknown zone means is for the domain to say."""
-    record = decode_zone(wire({"store_id": STORE, "timezone_str": " Mars/Base "}))
+    record = decode_timezone(wire({"store_id": STORE, "timezone_str": " Mars/Base "}))
     assert record.timezone == "Mars/Base"
 
 

@@ -21,7 +21,7 @@ from stream_app.contracts.revisions import (
     forwarded_key,
     origin_of,
 )
-from stream_app.contracts.stores import decode_zone
+from stream_app.contracts.stores import decode_timezone
 from tests.fake_record import FakeRecord
 from tests.store_log import OTHERS, OWN, STORE, StoreLog, compacted
 
@@ -44,7 +44,7 @@ class Reader:
             revision = Revision.of(record).superseding(self.revision)
             if revision is not None:
                 self.revision = decode_revision(encode_revision(revision))
-                self.zone = decode_zone(record.value).timezone
+                self.zone = decode_timezone(record.value).timezone
                 self.writes += 1
         return self.zone
 

@@ -21,11 +21,11 @@ from stream_app.contracts.report_requests import decode_request, encode_request,
 from stream_app.contracts.report_results import decode_event, encode_event
 from stream_app.contracts.stores import (
     StoreRecord,
-    ZoneRecord,
+    TimezoneRecord,
     decode_store,
-    decode_zone,
+    decode_timezone,
     encode_store,
-    encode_zone,
+    encode_timezone,
 )
 from stream_app.contracts.watermarks import decode_watermark, encode_watermark, watermark_key
 from stream_app.errors import RecordError
@@ -54,8 +54,8 @@ def test_hours(record: HoursRecord) -> None:
 
 
 @given(wire.zone_records)
-def test_zones(record: ZoneRecord) -> None:
-    assert decode_zone(encode_zone(record.store_id, record.timezone)) == record
+def test_zones(record: TimezoneRecord) -> None:
+    assert decode_timezone(encode_timezone(record.store_id, record.timezone)) == record
 
 
 @given(wire.store_records)
@@ -160,7 +160,7 @@ def test_the_forms_that_the_contract_fixes() -> None:
         "store_id": store,
         "hours": [[0, "09:00", "17:00"]],
     }
-    assert json.loads(encode_zone(store, "UTC")) == {"store_id": store, "timezone_str": "UTC"}
+    assert json.loads(encode_timezone(store, "UTC")) == {"store_id": store, "timezone_str": "UTC"}
     assert json.loads(encode_store(StoreRecord(store))) == {"store_id": store}
 
 

@@ -24,7 +24,7 @@ from stream_app.contracts.report_results import (
     ResultChunk,
     decode_event,
 )
-from stream_app.contracts.stores import StoreRecord, ZoneRecord, decode_store, decode_zone
+from stream_app.contracts.stores import StoreRecord, TimezoneRecord, decode_store, decode_timezone
 from stream_app.contracts.watermarks import Watermark, decode_watermark
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
@@ -38,7 +38,7 @@ DECODERS: dict[str, Any] = {
     "poll": decode_poll_batch,
     "polls": decode_poll_batch,
     "hours": decode_hours,
-    "zone": decode_zone,
+    "zone": decode_timezone,
     "store": decode_store,
     "request": decode_request,
     "event": decode_event,
@@ -101,7 +101,7 @@ hours_records = st.builds(
     ),
 )
 zone_records = st.builds(
-    ZoneRecord,
+    TimezoneRecord,
     uuids,
     st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=100).map(str.strip),
 )

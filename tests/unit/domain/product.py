@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def observation(
     rows: Iterable[Row],
-    zone_name: str | None,
+    timezone_name: str | None,
     polls: Iterable[Poll],
     reference: int,
     default_active: bool = False,
@@ -31,7 +31,7 @@ def observation(
     """The state of a store over the week before the reference time."""
     return observe(
         WeeklyHours.from_rows(rows),
-        resolve_timezone(zone_name, "America/Chicago"),
+        resolve_timezone(timezone_name, "America/Chicago"),
         poll_set(polls),
         reference - WEEK,
         reference,
@@ -43,14 +43,14 @@ def observation(
 
 def figures(
     rows: Iterable[Row],
-    zone_name: str | None,
+    timezone_name: str | None,
     polls: Iterable[Poll],
     reference: int,
     default_active: bool = False,
     *,
     exactly: bool = False,
 ) -> WindowTotals:
-    week = observation(rows, zone_name, polls, reference, default_active)
+    week = observation(rows, timezone_name, polls, reference, default_active)
     return window_totals(week.microseconds if exactly else week.minutes, week.end)
 
 
@@ -73,7 +73,7 @@ def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) ->
     """What is known of a case over the span before its reference time."""
     return observe(
         WeeklyHours.from_rows(case.rows),
-        resolve_timezone(case.zone_name, "America/Chicago"),
+        resolve_timezone(case.timezone_name, "America/Chicago"),
         poll_set(case.polls),
         case.reference - span,
         case.reference,

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from stream_app.domain.local_days import is_whole_day, local_days
 from stream_app.domain.timestamps import DAY, HOUR, parse_instant
 from stream_app.domain.timezones import resolve_timezone
-from tests.strategies import clock_changes, moment, zone_names
+from tests.strategies import clock_changes, moment, timezone_names
 
 
 @st.composite
 def spans(draw: st.DrawFn) -> tuple[str, int, int]:
     """A zone, and a span that is likely to have a clock change in it."""
-    name = draw(zone_names())
+    name = draw(timezone_names())
     near = draw(st.sampled_from(clock_changes(name) or [1_700_000_000_000_000]))
     start = near + draw(st.integers(-3 * DAY, 3 * DAY))
     return name, start, start + draw(st.integers(1, 5 * DAY))

@@ -35,7 +35,7 @@ def each_window(found: WindowTotals) -> list[UpDown]:
 def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
     walked = minute_walk.walk(
         case.rows,
-        case.zone_name,
+        case.timezone_name,
         [(moment(t), "active" if active else "INACTIVE") for t, active in case.polls],
         moment(case.reference),
         default_status="active" if case.default_active else "inactive",
@@ -53,7 +53,7 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
 def test_up_and_down_are_the_open_time(case: Case, exactly: bool) -> None:
     found = figures(*case, exactly=exactly)
     # all time is uptime for a store that is active by default and has no polls
-    opened = figures(case.rows, case.zone_name, [], case.reference, True, exactly=exactly)
+    opened = figures(case.rows, case.timezone_name, [], case.reference, True, exactly=exactly)
 
     assert [w.up + w.down for w in each_window(found)] == [w.up for w in each_window(opened)]
     assert all(w.up >= 0 and w.down >= 0 for w in each_window(found))
@@ -128,7 +128,7 @@ def test_the_grid_is_off_by_less_than_a_minute_an_interval(case: Case) -> None:
     grid, exact = figures(*case), figures(*case, exactly=True)
     hours = WeeklyHours.from_rows(case.rows)
     opened = open_intervals(
-        hours, resolve_timezone(case.zone_name, ""), case.reference - WEEK, case.reference
+        hours, resolve_timezone(case.timezone_name, ""), case.reference - WEEK, case.reference
     )
     pieces = len(opened) + len(case.polls) + 1
 
@@ -141,7 +141,7 @@ def test_the_grid_is_off_by_less_than_a_minute_an_interval(case: Case) -> None:
 @given(cases(), st.integers(0, WEEK))
 def test_splitting_a_span_keeps_the_open_time(case: Case, part: int) -> None:
     hours = WeeklyHours.from_rows(case.rows)
-    tz = resolve_timezone(case.zone_name, "")
+    tz = resolve_timezone(case.timezone_name, "")
     start, middle, end = case.reference - WEEK, case.reference - WEEK + part, case.reference
 
     whole = open_intervals(hours, tz, start, end)

@@ -50,7 +50,7 @@ def test_a_span_is_one_window() -> None:
 @given(cases(), st.booleans())
 def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
     form = ReportSpec(daily=True, exact=exactly)
-    tz = resolve_timezone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.timezone_name, "America/Chicago")
     observed = observed_of(case)
     rows = build_rows(form, "a", observed, tz)
 
@@ -67,7 +67,7 @@ def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
 @usual
 @given(cases())
 def test_a_span_of_a_day_is_the_last_day(case: Case) -> None:
-    tz = resolve_timezone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.timezone_name, "America/Chicago")
     # older polls count for the longer span only
     case = case._replace(polls=[p for p in case.polls if p[0] >= case.reference - DAY - HOUR])
     (row,) = build_rows(ReportSpec(duration=DAY), "a", observed_of(case, DAY), tz)
@@ -106,7 +106,7 @@ def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
     case: Case, daily: bool, default_active: bool
 ) -> None:
     form = ReportSpec(daily=daily, exact=True, duration=WEEK)
-    tz = resolve_timezone(case.zone_name, "America/Chicago")
+    tz = resolve_timezone(case.timezone_name, "America/Chicago")
     case = case._replace(default_active=default_active)
     for row in build_rows(form, "a", observed_of(case), tz):
         opened, unknown = sum(row.values[-2:]), sum(row.unknown)
@@ -124,7 +124,7 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
     case: Case, form: ReportSpec
 ) -> None:
     observed = observed_of(case, WEEK if form.duration is None else form.duration)
-    rows = build_rows(form, "a", observed, resolve_timezone(case.zone_name, "America/Chicago"))
+    rows = build_rows(form, "a", observed, resolve_timezone(case.timezone_name, "America/Chicago"))
     figures = {
         name: [*(row.values[form.columns.index(name)] for row in rows)]
         for name in form.columns

@@ -29,22 +29,22 @@ class Report(Protocol):
         rows: list[Row],
         reference: int,
         polls: list[Poll] | None = None,
-        zone_name: str | None = CHICAGO,
+        timezone_name: str | None = CHICAGO,
     ) -> dict[str, float]: ...
 
 
 def closed_form(
-    rows: list[Row], polls: list[Poll], reference: int, zone_name: str | None
+    rows: list[Row], polls: list[Poll], reference: int, timezone_name: str | None
 ) -> dict[str, float]:
-    _, *values = public_row(observation(rows, zone_name, polls, reference), "a store")
+    _, *values = public_row(observation(rows, timezone_name, polls, reference), "a store")
     return dict(zip(FIGURE_NAMES, values, strict=True))
 
 
 def minute_walk(
-    rows: list[Row], polls: list[Poll], reference: int, zone_name: str | None
+    rows: list[Row], polls: list[Poll], reference: int, timezone_name: str | None
 ) -> dict[str, float]:
     named = [(to_datetime(t), "active" if active else "inactive") for t, active in polls]
-    return public_figures(walk(rows, zone_name, named, to_datetime(reference)))
+    return public_figures(walk(rows, timezone_name, named, to_datetime(reference)))
 
 
 @pytest.fixture(params=[closed_form, minute_walk], ids=["closed form", "minute walk"])
@@ -53,11 +53,11 @@ def report(request: pytest.FixtureRequest) -> Report:
         rows: list[Row],
         reference: int,
         polls: list[Poll] | None = None,
-        zone_name: str | None = CHICAGO,
+        timezone_name: str | None = CHICAGO,
     ) -> dict[str, float]:
         if polls is None:
             polls = [(reference - WEEK - 30 * MINUTE, True)]
-        found: dict[str, float] = request.param(rows, polls, reference, zone_name)
+        found: dict[str, float] = request.param(rows, polls, reference, timezone_name)
         return found
 
     return public
@@ -253,6 +253,6 @@ def test_an_unknown_zone_is_chicago(report: Report) -> None:
     rows = [(SUNDAY, "00:00", "04:00")]
     reference = end_of_day("2024-11-03")
 
-    assert report(rows, reference, zone_name="Mars/Olympus") == report(rows, reference)
-    assert report(rows, reference, zone_name=None) == report(rows, reference)
-    assert report(rows, reference, zone_name="Asia/Tokyo") != report(rows, reference)
+    assert report(rows, reference, timezone_name="Mars/Olympus") == report(rows, reference)
+    assert report(rows, reference, timezone_name=None) == report(rows, reference)
+    assert report(rows, reference, timezone_name="Asia/Tokyo") != report(rows, reference)

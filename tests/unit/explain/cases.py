@@ -11,7 +11,7 @@ from stream_app.contracts.business_hours import encode_hours, encode_rows, hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.report_results import ReportDocument
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_BUSINESS_HOURS,
@@ -118,7 +118,7 @@ def topics_of(case: Case) -> Topics:
     topics.add_polls((case.reference, True), store_id=OTHER)
     topics.add_polls(*case.polls)
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, case.rows))
-    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, case.zone_name))
+    topics.add(STORE_TIMEZONES.name, encode_timezone(STORE, case.timezone_name))
     return topics
 
 
@@ -135,7 +135,7 @@ def report_of(
 ) -> dict[str, Any]:
     """The JSON form as the product answers it."""
     settings = settings_of(case)
-    tz = resolve_timezone(case.zone_name, settings.default_timezone)
+    tz = resolve_timezone(case.timezone_name, settings.default_timezone)
     start, end = form.span(case.reference)
     observed = observe(
         WeeklyHours.from_rows(case.rows),

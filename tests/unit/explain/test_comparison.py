@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE
@@ -148,7 +148,7 @@ async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
 async def test_polls_that_the_topic_no_longer_holds() -> None:
     topics = Topics(oldest=17)
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, HOURS))
-    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, CASE.zone_name))
+    topics.add(STORE_TIMEZONES.name, encode_timezone(STORE, CASE.timezone_name))
     topics.add_polls(CASE.polls[1])
     content = report_of(CASE, ReportSpec(), offsets_of(topics))
 
@@ -199,11 +199,11 @@ async def test_hours_that_the_topic_does_not_have() -> None:
 @pytest.mark.parametrize("newer", [False, True])
 async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool) -> None:
     topics = topics_of(CASE)
-    other = CASE._replace(rows=[(0, "01:00", "02:00")], zone_name="Asia/Tokyo")
+    other = CASE._replace(rows=[(0, "01:00", "02:00")], timezone_name="Asia/Tokyo")
     origin = RecordOrigin(TAKEN_MS + (1 if newer else -1), PARTITION + 1, 5)
     headers = [(ORIGIN_HEADER, encode_origin(origin))]
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, other.rows), headers)
-    topics.add(STORE_TIMEZONES.name, encode_zone(STORE, other.zone_name), headers)
+    topics.add(STORE_TIMEZONES.name, encode_timezone(STORE, other.timezone_name), headers)
     for name in (STORE_BUSINESS_HOURS.name, STORE_TIMEZONES.name):
         topics.records[name][-1].timestamp += 10
     right, wrong = (other, CASE) if newer else (CASE, other)
@@ -243,7 +243,7 @@ async def test_hours_of_which_only_newer_ones_are_left() -> None:
 
 async def test_another_zone() -> None:
     topics = topics_of(CASE)
-    case = CASE._replace(zone_name="UTC")
+    case = CASE._replace(timezone_name="UTC")
 
     comparison = await comparison_of(report_of(case, ReportSpec(), offsets_of(topics)), topics)
 
@@ -254,7 +254,7 @@ async def test_another_zone() -> None:
 
 
 async def test_a_store_that_nothing_names_but_polls() -> None:
-    case = CASE._replace(rows=[], zone_name="America/Chicago")
+    case = CASE._replace(rows=[], timezone_name="America/Chicago")
     topics = Topics()
     topics.add_polls(*case.polls)
 

@@ -32,7 +32,7 @@ from stream_app.worker.assignor import Copy
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts import restorer
 from stream_app.worker.facts.databases import FactsDatabases
-from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY, ZONE_TAG, store_key
+from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY, TIMEZONE_TAG, store_key
 from stream_app.worker.facts.partition_records import (
     LostRange,
     SourcePosition,
@@ -267,7 +267,7 @@ async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def test_a_partition_is_claimed_restored_sought_and_owned(harness: Harness) -> None:
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.group.committed = {(POLLS, 0): 7}
 
     await harness.assign(0)
@@ -289,7 +289,7 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(harness: Harness
     assert harness.consumer.positions == {
         TP(spec.name, 0): 7 if spec is STORE_STATUS else 0 for spec in CONSUMED_TOPICS
     }
-    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.facts._open[0].get(STORE + TIMEZONE_TAG) == b"UTC"
     assert harness.assignment.assigned == {0}
     assert harness.failures.errors == []
 
@@ -346,7 +346,7 @@ async def test_lost_ranges_are_remembered_from_the_changelog(harness: Harness) -
 
 
 async def test_what_the_changelog_lost_is_told_by_the_owner(harness: Harness) -> None:
-    harness.log().add((STORE + ZONE_TAG, b"UTC"), at=5)
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"), at=5)
     harness.log().first = 5
 
     await harness.assign(0)
@@ -357,7 +357,7 @@ async def test_what_the_changelog_lost_is_told_by_the_owner(harness: Harness) ->
 
 
 async def test_each_partition_is_owned_when_it_is_restored(harness: Harness) -> None:
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.log(1).gate.clear()
 
     await harness.assign(0, 1, 2)
@@ -435,7 +435,7 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
     harness: Harness,
 ) -> None:
     for number in range(4):
-        harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"%d" % number))
+        harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"%d" % number))
     held_at = len(harness.log(1).batches) - 2
 
     def hold() -> None:
@@ -461,14 +461,16 @@ async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_aga
 
     assert harness.changelog.claimed == [0, 1, 1]
     assert harness.log(1).offsets == [0, 1, 2, 3, 4, 5], "it went on at its checkpoint"
-    assert harness.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"3"
+    assert harness.facts._open[1].get(store_key(store_in(1)) + TIMEZONE_TAG) == b"3"
     assert harness.failures.errors == []
 
 
 async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(
     harness: Harness,
 ) -> None:
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"1")).add((STORE + ZONE_TAG, b"2"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"1")).add(
+        (STORE + TIMEZONE_TAG, b"2")
+    )
 
     def hold() -> None:
         if len(harness.log(1).offsets) == 2:
@@ -491,7 +493,7 @@ async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(
 async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
     harness: Harness, turns: int
 ) -> None:
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     await harness.assign(0)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -509,14 +511,14 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
     assert harness.failures.errors == []
     await harness.assign(0)
     await harness.owned(0)
-    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.facts._open[0].get(STORE + TIMEZONE_TAG) == b"UTC"
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 3))
 async def test_what_comes_back_at_once_is_whole(harness: Harness, turns: int) -> None:
     """Each assignment claims anew, and goes on where the one before it was cut off."""
     for number in range(10):
-        harness.log().add((store_key(store_in(0, number)) + ZONE_TAG, b"UTC"))
+        harness.log().add((store_key(store_in(0, number)) + TIMEZONE_TAG, b"UTC"))
     for partitions in ((0, 1), (1,), (0,), (0, 2)):
         await harness.assign(*partitions)
         for _ in range(turns):
@@ -551,7 +553,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     opened = harness.facts._open[0]
     taken = harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
     harness.assignment.revoke_all()
-    opened.put(STORE + ZONE_TAG, b"UTC")
+    opened.put(STORE + TIMEZONE_TAG, b"UTC")
     taken.ack()
 
     await harness.assignment.on_drained()
@@ -562,7 +564,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
     assert len(harness.log().batches) == records
     harness.assignment.close_all()
     with pytest.raises(RevokedError):
-        opened.put(STORE + ZONE_TAG, b"Asia/Gaza")
+        opened.put(STORE + TIMEZONE_TAG, b"Asia/Gaza")
 
 
 async def test_what_is_still_in_flight_moves_no_position(harness: Harness) -> None:
@@ -628,13 +630,13 @@ async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
 ) -> None:
     await harness.assign(0, 1)
     await harness.owned(0, 1)
-    harness.log().add((CLAIM_KEY, b"another worker"), (STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((CLAIM_KEY, b"another worker"), (STORE + TIMEZONE_TAG, b"UTC"))
 
     harness.assignment.on_interrupted(0, fenced=True)
     await harness.owned(0, 1)
 
     assert harness.changelog.claimed == [0, 1, 0]
-    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"UTC"
+    assert harness.facts._open[0].get(STORE + TIMEZONE_TAG) == b"UTC"
     assert harness.consumer.fetching == {0, 1}
 
 
@@ -643,7 +645,7 @@ async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
     await harness.owned(0)
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     harness.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
-    harness.facts._open[0].put(STORE + ZONE_TAG, b"UTC")
+    harness.facts._open[0].put(STORE + TIMEZONE_TAG, b"UTC")
     del harness.changelog.add
 
     sent.set_exception(ProducerFenced())
@@ -651,7 +653,7 @@ async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
     await harness.owned(0)
 
     assert harness.changelog.claimed == [0, 0]
-    assert harness.facts._open[0].get(STORE + ZONE_TAG) is None
+    assert harness.facts._open[0].get(STORE + TIMEZONE_TAG) is None
     assert harness.failures.errors == []
 
 
@@ -685,7 +687,7 @@ async def test_two_claims_at_once_end_no_worker(
 
 
 async def test_brokers_that_are_away_are_waited_for(harness: Harness) -> None:
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.changelog.errors = [UNAVAILABLE] * 3
     harness.group.errors = [UNAVAILABLE] * 3
     harness.log().errors = [UNAVAILABLE] * 3
@@ -714,7 +716,7 @@ async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restorer, "STALL_SECONDS", 0)
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.log().batches_a_fetch = 0
 
     await harness.assign(0)
@@ -741,7 +743,7 @@ async def test_a_database_that_fails_ends_the_worker(harness: Harness) -> None:
 
 async def test_a_restore_that_fails_between_two_assignments_ends_nothing(harness: Harness) -> None:
     """Its partition may be somebody else's; where it stays, the next restore fails as well."""
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.log().gate.clear()
     await harness.assign(0)
     await harness.until(lambda: harness.restores.running == {0})
@@ -761,8 +763,8 @@ async def test_a_restore_that_fails_between_two_assignments_ends_nothing(harness
 async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(
     harness: Harness,
 ) -> None:
-    harness.log(0).add((STORE + ZONE_TAG, b"UTC"))
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(0).add((STORE + TIMEZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     await harness.assign(0, 1)
     await harness.owned(0, 1)
     await settle()
@@ -778,7 +780,7 @@ async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(
 
 
 async def test_a_standby_is_followed_from_the_next_assignment_on(harness: Harness) -> None:
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.assignment.set_standby(frozenset({0, 1}))
     await harness.assign(0)
     await harness.owned(0)
@@ -786,7 +788,7 @@ async def test_a_standby_is_followed_from_the_next_assignment_on(harness: Harnes
 
     assert harness.changelog.claimed == [0], "its owner goes on writing"
     assert harness.restores.running == {1}
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"Asia/Gaza"))
     await harness.until(lambda: harness.restores.databases.of(1).reached == 2)
 
 
@@ -805,17 +807,17 @@ async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_m
 
 
 async def test_a_standby_that_becomes_the_owner_reads_the_difference(harness: Harness) -> None:
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.assignment.set_standby(frozenset({1}))
     await harness.assign(0)
     await harness.until(lambda: harness.restores.databases.of(1).reached == 1)
     harness.assignment.set_standby(frozenset())
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"Asia/Gaza"))
 
     await harness.assign(0, 1)
     await harness.owned(0, 1)
 
-    assert harness.facts._open[1].get(store_key(store_in(1)) + ZONE_TAG) == b"Asia/Gaza"
+    assert harness.facts._open[1].get(store_key(store_in(1)) + TIMEZONE_TAG) == b"Asia/Gaza"
     assert harness.log(1).offsets.count(0) == 1
 
 
@@ -823,7 +825,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
     harness: Harness,
 ) -> None:
     """The restore alone would end at its claim, and nobody would follow."""
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.log(1).gate.clear()
     await harness.assign(1)
     await harness.until(lambda: harness.restores.running == {1})
@@ -831,7 +833,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 
     await harness.assign(0)
     harness.log(1).gate.set()
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"Asia/Gaza"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"Asia/Gaza"))
 
     await harness.until(lambda: harness.restores.databases.of(1).reached == harness.log(1).last)
 
@@ -839,7 +841,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
 async def test_a_standby_that_fails_is_told_and_ends_no_worker(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    harness.log(1).add((store_key(store_in(1)) + ZONE_TAG, b"UTC"))
+    harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.restores.databases.of(1).failed(OSError("IO error: a broken disk"))
     harness.assignment.set_standby(frozenset({1}))
 
@@ -923,7 +925,7 @@ def test_what_is_read_again_from_the_beginning_is_told(caplog: pytest.LogCapture
 
 async def test_facts_of_stores_of_another_partition_are_not_taken_over(harness: Harness) -> None:
     """Somebody widened the topics and raised the setting: figures would be split in two."""
-    harness.log(1).add((STORE + ZONE_TAG, b"UTC"))
+    harness.log(1).add((STORE + TIMEZONE_TAG, b"UTC"))
 
     await harness.assign(1)
     await harness.until(lambda: bool(harness.failures.errors))
@@ -955,22 +957,22 @@ async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_log
 ) -> None:
     await harness.assign(0)
     await harness.owned(0)
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
 
-    harness.facts._open[0].put(STORE + ZONE_TAG, b"Asia/Gaza")
+    harness.facts._open[0].put(STORE + TIMEZONE_TAG, b"Asia/Gaza")
     await settle()
     await harness.owned(0)
 
     assert "somebody else writes to the changelog of partition 0" in caplog.text
     assert harness.changelog.claimed == [0, 0]
-    assert harness.facts._open[0].get(STORE + ZONE_TAG) == b"Asia/Gaza"
+    assert harness.facts._open[0].get(STORE + TIMEZONE_TAG) == b"Asia/Gaza"
     assert harness.failures.errors == []
 
 
 async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned(
     harness: Harness,
 ) -> None:
-    harness.log().add((STORE + ZONE_TAG, b"UTC"))
+    harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.log().gate.clear()
     await harness.assign(0)
     await harness.until(lambda: harness.restores.status(0).to_do > 0)

@@ -17,7 +17,7 @@ from api.http.event_stream import EventStreams
 from api.http.services import service_in
 from api.kafka.data_age import Freshness
 from stream_app.contracts.report_requests import FleetRequest
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import LATEST_POLLS, STORE_TIMEZONES
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
@@ -112,7 +112,7 @@ async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) ->
 
 async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> None:
     gateway.poll(UNKNOWN, NOON, active=False)
-    gateway.know(STORE_TIMEZONES, UNKNOWN, encode_zone(UNKNOWN, "Europe/Paris"))
+    gateway.know(STORE_TIMEZONES, UNKNOWN, encode_timezone(UNKNOWN, "Europe/Paris"))
 
     async def ids(query: str) -> list[str]:
         body = await (await watched.get(f"/fleet?{query}")).json()

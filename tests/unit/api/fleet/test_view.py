@@ -19,7 +19,7 @@ from api.stores.view import StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_timezone
 from stream_app.contracts.topics import (
     LATEST_POLLS,
     STORE_BUSINESS_HOURS,
@@ -55,7 +55,7 @@ class Harness:
         self._take(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
 
     def zone(self, store_id: str, name: str) -> None:
-        self._take(STORE_TIMEZONES, store_id, encode_zone(store_id, name))
+        self._take(STORE_TIMEZONES, store_id, encode_timezone(store_id, name))
 
     def exists(self, store_id: str) -> None:
         self._take(STORES, store_id, encode_store(StoreRecord(store_id)))

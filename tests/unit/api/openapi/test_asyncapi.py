@@ -24,7 +24,7 @@ from stream_app.contracts.report_results import (
     encode_event,
 )
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
-from stream_app.contracts.stores import encode_store, encode_zone
+from stream_app.contracts.stores import encode_store, encode_timezone
 from stream_app.contracts.topic_records import SHAPES
 from stream_app.contracts.topics import (
     ALL_TOPICS,
@@ -122,7 +122,7 @@ def test_hours(rows: list[Any]) -> None:
 
 
 def test_the_header_of_what_a_worker_forwards() -> None:
-    headers = DOCUMENT["components"]["messages"]["ZoneRecord"]["headers"]
+    headers = DOCUMENT["components"]["messages"]["TimezoneRecord"]["headers"]
     validator = Draft7Validator({**headers, "components": DOCUMENT["components"]})
     validator.validate({ORIGIN_HEADER: json.loads(encode_origin(RecordOrigin(5, 1, 0)))})
     assert not validator.is_valid({ORIGIN_HEADER: {"partition": 1}})
@@ -130,8 +130,8 @@ def test_the_header_of_what_a_worker_forwards() -> None:
 
 @given(wire.zone_records, wire.store_records, wire.watermarks)
 def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> None:
-    value = encode_zone(zone.store_id, zone.timezone)
-    assert RECORDS.message(STORE_TIMEZONES.name, value) == "ZoneRecord"
+    value = encode_timezone(zone.store_id, zone.timezone)
+    assert RECORDS.message(STORE_TIMEZONES.name, value) == "TimezoneRecord"
     assert RECORDS.message(STORES.name, encode_store(store)) == "StoreRecord"
     assert RECORDS.message(WATERMARKS.name, encode_watermark(watermark)) == "WatermarkRecord"
 

@@ -236,10 +236,12 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
     ]
 
 
-def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> list[dict[str, Any]]:
+def daily_rows(
+    timezone_name: str, hours: list[tuple[int, str, str]], now: int
+) -> list[dict[str, Any]]:
     """The rows of a store that was active all the while, as a worker tells them."""
     form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
-    tz = resolve_timezone(zone_name, "UTC")
+    tz = resolve_timezone(timezone_name, "UTC")
     start, end = form.span(now)
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
     hours_of_week = WeeklyHours.from_rows(hours)
@@ -253,7 +255,7 @@ def daily_rows(zone_name: str, hours: list[tuple[int, str, str]], now: int) -> l
         default_active=False,
         stale_after=2 * HOUR,
     )
-    basis = StoreProvenance(zone_name, hours, "0a")
+    basis = StoreProvenance(timezone_name, hours, "0a")
     fields = (*form.columns, *extra_columns(form))
     rows = chunk_rows(build_rows(form, STORE, observed, tz), basis)
     return [dict(zip(fields, row, strict=True)) for row in rows]
@@ -270,16 +272,16 @@ def test_a_day_of_which_the_beginning_is_not_told_is_no_bar() -> None:
     assert len(days) == module.SHOWN_DAYS
 
 
-@pytest.mark.parametrize("zone_name", ZONES)
+@pytest.mark.parametrize("timezone_name", ZONES)
 @pytest.mark.parametrize("hours", range(0, 24, 5))
-def test_each_bar_but_the_present_one_is_a_whole_local_day(zone_name: str, hours: int) -> None:
-    for change in (*clock_changes(zone_name)[-3:], NOON):
+def test_each_bar_but_the_present_one_is_a_whole_local_day(timezone_name: str, hours: int) -> None:
+    for change in (*clock_changes(timezone_name)[-3:], NOON):
         now = change + 3 * DAY + hours * HOUR
-        rows = daily_rows(zone_name, [], now)
+        rows = daily_rows(timezone_name, [], now)
         days = module.shown_days(rows)
 
         lengths = {row["date"]: row["uptime_minutes"] for row in rows}
-        whole = local_days(resolve_timezone(zone_name, "UTC"), now - 20 * DAY, now + 5 * DAY)
+        whole = local_days(resolve_timezone(timezone_name, "UTC"), now - 20 * DAY, now + 5 * DAY)
         for day in days[:-1]:
             parts = whole[date.fromisoformat(day["date"])]
             assert lengths[day["date"]] * MINUTE == sum(end - start for start, end in parts)

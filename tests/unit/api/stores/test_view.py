@@ -9,7 +9,7 @@ from api.stores.view import StoreEntry, StoreView
 from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
-from stream_app.contracts.stores import StoreRecord, encode_store, encode_zone
+from stream_app.contracts.stores import StoreRecord, encode_store, encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
 from stream_app.errors import RecordError
 from tests.fake_record import FakeRecord
@@ -41,7 +41,7 @@ def hours(rows: Any = HOURS, **told: int) -> FakeRecord:
 
 
 def zone(name: str = "Europe/London", **told: int) -> FakeRecord:
-    return record(STORE_TIMEZONES, encode_zone(STORE, name), **told)
+    return record(STORE_TIMEZONES, encode_timezone(STORE, name), **told)
 
 
 def registered(store_id: str) -> FakeRecord:
@@ -120,7 +120,7 @@ def test_a_forwarded_record_counts_if_the_broker_took_it_later(
     registry.database.execute("UPDATE store SET reevaluate_at = 1")
     late = [
         forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, taken),
-        forwarded(encode_zone(STORE, "UTC"), STORE_TIMEZONES, taken),
+        forwarded(encode_timezone(STORE, "UTC"), STORE_TIMEZONES, taken),
     ]
     for each in late + late:
         registry.on_record(each)

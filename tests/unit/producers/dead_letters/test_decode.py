@@ -19,7 +19,7 @@ from stream_app.contracts.business_hours import BusinessHours, HoursRecord
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.polls import PollBatch, encode_poll, encode_poll_batch
-from stream_app.contracts.stores import ZoneRecord, encode_zone
+from stream_app.contracts.stores import TimezoneRecord, encode_timezone
 from stream_app.contracts.topics import (
     MAX_RECORD_BYTES,
     REPORT_REQUESTS,
@@ -76,7 +76,7 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
             of_topic(STORE_BUSINESS_HOURS, unchecked_hours(STORE, [(0, " 09:00 ", "17:00")])),
             HoursRecord(STORE, BusinessHours(((0, "09:00", "17:00"),))),
         ),
-        (of_topic(STORE_TIMEZONES, encode_zone(STORE, "UTC")), ZoneRecord(STORE, "UTC")),
+        (of_topic(STORE_TIMEZONES, encode_timezone(STORE, "UTC")), TimezoneRecord(STORE, "UTC")),
         (
             of_topic(REPORT_REQUESTS, f'{{"report_id":"{STORE}","store_id":"{STORE}"}}'.encode()),
             RequestRecord(STORE, f'{{"report_id":"{STORE}","store_id":"{STORE}"}}'.encode()),
@@ -95,7 +95,7 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
             ),
             HoursRow(STORE, (2, "9:00", "17:00")),
         ),
-        (of_file("zones", "timezone_str,store_id", f"UTC,{STORE}"), ZoneRecord(STORE, "UTC")),
+        (of_file("zones", "timezone_str,store_id", f"UTC,{STORE}"), TimezoneRecord(STORE, "UTC")),
         (
             of_http("/status", {"store_id": STORE, "status": "inactive", "timestamp_utc": NOON}),
             PollBatch(STORE, [(STORED_AT, False)]),
@@ -117,7 +117,7 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
         ),
         (
             of_http(f"/stores/{STORE}/timezone", {"timezone": "Asia/Tokyo"}),
-            ZoneRecord(STORE, "Asia/Tokyo"),
+            TimezoneRecord(STORE, "Asia/Tokyo"),
         ),
     ],
 )
@@ -177,7 +177,10 @@ def test_an_original_that_is_rejected_again_has_a_reason(
 @pytest.mark.parametrize(
     ("dead_letter", "reason"),
     [
-        (of_topic(STORE_STATUS, encode_zone(STORE, "UTC"), truncated=True), "only the beginning"),
+        (
+            of_topic(STORE_STATUS, encode_timezone(STORE, "UTC"), truncated=True),
+            "only the beginning",
+        ),
         (DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), "an earlier version kept it"),
         (of_file("pots", "store_id", STORE), "nothing is known of rows of pots"),
         (of_file("polls", "store_id", STORE), "no column status, timestamp_utc"),

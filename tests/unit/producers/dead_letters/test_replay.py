@@ -18,7 +18,7 @@ from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_poll_batch, encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
-from stream_app.contracts.stores import ZoneRecord, decode_zone, encode_zone
+from stream_app.contracts.stores import TimezoneRecord, decode_timezone, encode_timezone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,
@@ -108,9 +108,9 @@ class Run:
             if topic is STORE_BUSINESS_HOURS
         ]
 
-    def zones(self) -> list[ZoneRecord]:
+    def zones(self) -> list[TimezoneRecord]:
         return [
-            decode_zone(value) for topic, _, value in self.sink.sent if topic is STORE_TIMEZONES
+            decode_timezone(value) for topic, _, value in self.sink.sent if topic is STORE_TIMEZONES
         ]
 
 
@@ -209,7 +209,7 @@ async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
     run.rejected_row(f"{B},UTC", at=12, kind="zones")
     assert (await run.replay()).sent == 2
     assert run.hours() == [HoursRecord(A, BusinessHours(rows(1)))]
-    assert run.zones() == [ZoneRecord(B, "UTC")]
+    assert run.zones() == [TimezoneRecord(B, "UTC")]
     assert [key for _, key, _ in run.sink.sent] == [A.encode(), B.encode()]
 
 
@@ -219,20 +219,20 @@ async def test_a_newer_record_of_a_store_is_not_overridden_unless_forced(force: 
     run = Run()
     newer = run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
     run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), newer - 1, at=11)
-    run.record(STORE_TIMEZONES, B, encode_zone(B, "UTC"), at=20)
+    run.record(STORE_TIMEZONES, B, encode_timezone(B, "UTC"), at=20)
     run.rejected_row(f"{B},Asia/Tokyo", at=19, kind="zones")
     result = await run.replay(force=force)
     if force:
         assert result == ReplayResult(total=2, sent=2)
         assert run.hours() == [HoursRecord(A, BusinessHours(rows(1)))]
-        assert run.zones() == [ZoneRecord(B, "Asia/Tokyo")]
+        assert run.zones() == [TimezoneRecord(B, "Asia/Tokyo")]
     else:
         assert result == ReplayResult(total=2, superseded=2)
         assert not result.complete
         assert run.sink.sent == []
         assert run.shown == [
             f"0: store {A} has newer business hours: --force replaces them",
-            f"1: store {B} has a newer time zone: --force replaces it",
+            f"1: store {B} has a newer timezone: --force replaces it",
         ]
 
 
@@ -262,7 +262,8 @@ async def test_a_forwarded_record_is_as_old_as_its_origin(
 
 
 @pytest.mark.parametrize(
-    "newer", [b"\xff", unchecked_hours(A, [(9, "1", "2")]), hours_of(B, 3), encode_zone(A, "UTC")]
+    "newer",
+    [b"\xff", unchecked_hours(A, [(9, "1", "2")]), hours_of(B, 3), encode_timezone(A, "UTC")],
 )
 async def test_a_newer_record_that_is_not_valid_supersedes_nothing(
     newer: bytes,

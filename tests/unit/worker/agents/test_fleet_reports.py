@@ -26,7 +26,7 @@ from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import fleet_reports
-from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.facts.keys import HOURS_TAG, TIMEZONE_TAG, bucket_key, store_key
 from stream_app.worker.report_document import common_provenance, extra_columns
 from tests.agent_fakes import (
     NOW,
@@ -149,7 +149,7 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(
 
 
 async def test_a_part_is_all_stores_of_the_partition_in_order(harness: Harness) -> None:
-    harness.facts.content[1, store_key(STORES[2]) + ZONE_TAG] = b"Asia/Kathmandu"
+    harness.facts.content[1, store_key(STORES[2]) + TIMEZONE_TAG] = b"Asia/Kathmandu"
     harness.facts.content[1, store_key(STORES[3]) + HOURS_TAG] = encode_rows(
         [(day, "00:00", "00:00") for day in range(7)]
     )

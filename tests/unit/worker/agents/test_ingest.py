@@ -14,7 +14,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stream_app.contracts.business_hours import encode_hours, encode_rows
 from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.poll_buckets import HOT, MAX_HOT_POLLS, WARM
 from stream_app.domain.polls import poll_set
@@ -23,7 +23,7 @@ from stream_app.errors import RevokedError, TableError
 from stream_app.worker.agents.chunk_writer import most_stores
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_key,
     decode_fact,
     encode_fact,
@@ -379,11 +379,11 @@ async def test_of_zones_in_a_run_the_last_one_wins(harness: Harness) -> None:
     zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
 
     await harness.run(
-        run_of(*(encode_zone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
+        run_of(*(encode_timezone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
         spec=STORE_TIMEZONES,
     )
 
-    assert harness.fact(ZONE_TAG, STORE) == b"Europe/Paris"
+    assert harness.fact(TIMEZONE_TAG, STORE) == b"Europe/Paris"
 
 
 async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(harness: Harness) -> None:
@@ -584,7 +584,7 @@ async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(harnes
         raise RevokedError("partition 0 is not open in this worker")
 
     harness.facts.get = get  # type: ignore[method-assign]
-    for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_zone(STORE, "UTC"))):
+    for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_timezone(STORE, "UTC"))):
         await harness.deliver(value, spec=spec)
 
     assert harness.publisher.letters == []
@@ -616,8 +616,8 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     harness: Harness, spec: TopicSpec
 ) -> None:
     if spec is STORE_TIMEZONES:
-        old, new = encode_zone(STORE, "UTC"), encode_zone(STORE, "Asia/Gaza")
-        key, stored = KEY + ZONE_TAG, b"Asia/Gaza"
+        old, new = encode_timezone(STORE, "UTC"), encode_timezone(STORE, "Asia/Gaza")
+        key, stored = KEY + TIMEZONE_TAG, b"Asia/Gaza"
     else:
         old, new = encode_hours(STORE, []), encode_hours(STORE, HOURS)
         key, stored = KEY + HOURS_TAG, encode_rows(HOURS)
@@ -716,7 +716,7 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
 ) -> None:
     """The key is not the store's: compaction would remove what counts for what was passed on."""
     store = store_in(1)
-    value = encode_zone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
+    value = encode_timezone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
     claimed = (ORIGIN_HEADER, encode_origin(RecordOrigin(1, 3, 1)))
     message = FakeMessage(value, spec.name, offset=6, headers=[claimed])
 
@@ -765,7 +765,7 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     values = {
         STORE_STATUS.name: lambda store: encode_poll_batch(store, [(NOW - MINUTE, True)]),
         STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
-        STORE_TIMEZONES.name: lambda store: encode_zone(store, "UTC"),
+        STORE_TIMEZONES.name: lambda store: encode_timezone(store, "UTC"),
     }[spec.name]
     # two are new and fit, one of them twice; two do not
     names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
@@ -899,13 +899,13 @@ async def test_many_late_records_are_one_line_a_minute(
 async def test_a_name_that_is_no_zone_is_told_once_a_store(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    value = encode_zone(STORE, "america/new_york")
+    value = encode_timezone(STORE, "america/new_york")
     await harness.deliver(value, value, spec=STORE_TIMEZONES)
     await harness.deliver(value, spec=STORE_TIMEZONES)
     line = (
-        f"store {STORE}: 'america/new_york' is not an IANA time zone: the default one, "
+        f"store {STORE}: 'america/new_york' is not an IANA timezone: the default one, "
         "America/Chicago, applies"
     )
     assert caplog.messages.count(line) == 1
-    await harness.deliver(encode_zone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
-    assert caplog.text.count("is not an IANA time zone") == 1
+    await harness.deliver(encode_timezone(STORE, "America/New_York"), spec=STORE_TIMEZONES)
+    assert caplog.text.count("is not an IANA timezone") == 1

@@ -25,7 +25,7 @@ from stream_app.worker.agents import caught_up_facts
 from stream_app.worker.agents.reports import MAX_AT_ONCE
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     encode_fact,
     store_key,
 )
@@ -102,7 +102,7 @@ async def test_hours_and_zone_come_from_the_table(
 ) -> None:
     harness.add_polls(0, STORE, (NOW - WEEK - MINUTE, True))
     rows = [(day, "09:00", "17:30") for day in range(7)]
-    for tag, content in ((ZONE_TAG, b"Asia/Kathmandu"), (HOURS_TAG, encode_rows(rows))):
+    for tag, content in ((TIMEZONE_TAG, b"Asia/Kathmandu"), (HOURS_TAG, encode_rows(rows))):
         harness.facts.content[0, KEY + tag] = (
             content if of_an_earlier_version else encode_fact(Revision(5, 7), content)
         )
@@ -624,7 +624,7 @@ async def test_a_report_may_be_of_any_time(harness: Harness) -> None:
 
 async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(harness: Harness) -> None:
     name = "america/new_york"
-    harness.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
+    harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
     await harness.request(ReportRequest(REPORT, STORE, NOW))
     await harness.all_answered()
     report = harness.report()
@@ -636,7 +636,7 @@ async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
     harness: Harness, name: bytes | None
 ) -> None:
     if name is not None:
-        harness.facts.content[0, KEY + ZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
+        harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
     await harness.request(ReportRequest(REPORT, STORE, NOW))
     await harness.all_answered()
     report = harness.report()

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from stream_app.contracts.dead_letters import dead_letter_key
 from stream_app.contracts.polls import encode_poll_batch
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     REPORT_REQUESTS,
     STORE_BUSINESS_HOURS,
@@ -75,9 +75,9 @@ async def test_the_records_around_it_are_applied() -> None:
     zones = STORE_TIMEZONES
     events = handed_out(
         zones,
-        good(zones, 3, encode_zone(STORE, "UTC")),
+        good(zones, 3, encode_timezone(STORE, "UTC")),
         unreadable(zones, 4, 9),
-        good(zones, 10, encode_zone(STORE, "Asia/Tokyo")),
+        good(zones, 10, encode_timezone(STORE, "Asia/Tokyo")),
     )
     await harness.run(*events, spec=zones)
     assert [decode_fact(value)[1] for value in harness.facts.content.values()] == [b"Asia/Tokyo"]

@@ -8,7 +8,7 @@ from stream_app.contracts.business_hours import encode_rows
 from stream_app.contracts.revisions import Revision
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     decode_fact,
     encode_fact,
     store_key,
@@ -32,7 +32,7 @@ def test_a_fact_of_an_earlier_version_has_no_revision(value: bytes | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("tag", "content"), [(HOURS_TAG, encode_rows([(0, "09:00", "17:00")])), (ZONE_TAG, b"UTC")]
+    ("tag", "content"), [(HOURS_TAG, encode_rows([(0, "09:00", "17:00")])), (TIMEZONE_TAG, b"UTC")]
 )
 def test_a_fact_is_no_stray_record(tag: bytes, content: bytes) -> None:
     """With its revision, or as an earlier version wrote it."""
@@ -45,8 +45,8 @@ def test_a_fact_is_no_stray_record(tag: bytes, content: bytes) -> None:
     [
         (HOURS_TAG, encode_fact(REVISION, b"nonsense")),
         (HOURS_TAG, encode_fact(REVISION, b"[1]")),
-        (ZONE_TAG, encode_fact(REVISION, b"\xff")),
-        (ZONE_TAG, encode_fact(REVISION, b"")[:-1]),
+        (TIMEZONE_TAG, encode_fact(REVISION, b"\xff")),
+        (TIMEZONE_TAG, encode_fact(REVISION, b"")[:-1]),
         (HOURS_TAG, b"\xff"),
     ],
 )

@@ -14,7 +14,7 @@ from stream_app.worker.facts.keys import (
     LOST_KEY,
     PARTITION_KEYS,
     POSITION_KEY,
-    ZONE_TAG,
+    TIMEZONE_TAG,
     bucket_key,
     bucket_of,
     bucket_reader,
@@ -68,10 +68,10 @@ OURS = {
     "a hot bucket": (HOT, to_bytes(poll_set([(5, True), (6, False)]))),
     "hours": (STORE + HOURS_TAG, encode_rows([(0, "09:00", "17:00")])),
     "no hours": (STORE + HOURS_TAG, encode_rows([])),
-    "a zone": (STORE + ZONE_TAG, b"Europe/Paris"),
+    "a zone": (STORE + TIMEZONE_TAG, b"Europe/Paris"),
     "a bucket's tombstone": (COLD, None),
     "an hours' tombstone": (STORE + HOURS_TAG, None),
-    "a zone's tombstone": (STORE + ZONE_TAG, None),
+    "a zone's tombstone": (STORE + TIMEZONE_TAG, None),
 }
 
 
@@ -98,7 +98,7 @@ STRAYS = {
     "hours that are a number": (STORE + HOURS_TAG, b"7"),
     "hours of two columns": (STORE + HOURS_TAG, b'[[0, "09:00"]]'),
     "hours that are no times": (STORE + HOURS_TAG, b'[["x", 5, null]]'),
-    "a zone that is no text": (STORE + ZONE_TAG, b"\xff\xfe"),
+    "a zone that is no text": (STORE + TIMEZONE_TAG, b"\xff\xfe"),
     "JSON of another program": (b'{"store_id": "97dd66d5"}', b'{"polls": []}'),
 }
 

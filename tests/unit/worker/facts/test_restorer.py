@@ -16,7 +16,13 @@ from stream_app.errors import TableError
 from stream_app.kafka.log_reader import FETCH_BYTES
 from stream_app.worker.facts import restorer as module
 from stream_app.worker.facts.database import START, FactsDatabase, checkpoint_after, record_digest
-from stream_app.worker.facts.keys import CLAIM_KEY, POSITION_KEY, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.facts.keys import (
+    CLAIM_KEY,
+    POSITION_KEY,
+    TIMEZONE_TAG,
+    bucket_key,
+    store_key,
+)
 from stream_app.worker.facts.restorer import STALL_SECONDS, Restorer
 from tests.agent_fakes import settle, store_in
 from tests.changelog_fakes import UNAVAILABLE, FakeLog, LogRecord, content_of
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
     from stream_app.worker.metrics import RemovalReason
 
-KEYS = [store_key(store_in(0, number)) + ZONE_TAG for number in range(6)]
+KEYS = [store_key(store_in(0, number)) + TIMEZONE_TAG for number in range(6)]
 A, B, C = KEYS[:3]
 
 

@@ -14,7 +14,13 @@ from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.errors import RevokedError, TableError
 from stream_app.kafka.batch_producer import BatchMetadata
 from stream_app.worker.facts.database import START, Checkpoint, FactsDatabase, checkpoint_after
-from stream_app.worker.facts.keys import HOURS_TAG, POSITION_KEY, ZONE_TAG, bucket_key, store_key
+from stream_app.worker.facts.keys import (
+    HOURS_TAG,
+    POSITION_KEY,
+    TIMEZONE_TAG,
+    bucket_key,
+    store_key,
+)
 from stream_app.worker.facts.summary import PartitionSummary, summarize
 from stream_app.worker.facts.table import CHANGELOG, MAX_UNACKNOWLEDGED_BYTES, FactsTable
 from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, settle, store_in
@@ -372,7 +378,7 @@ async def test_what_is_known_of_a_partition_is_read_from_its_database(harness: H
     entries = {
         bucket_key(ONE, cold): to_bytes(poll_set([(5, True), (80, False)])),
         bucket_key(ONE, hot): to_bytes(poll_set([(9, True), (80, True)])),
-        TWO + ZONE_TAG: b"UTC",
+        TWO + TIMEZONE_TAG: b"UTC",
         POSITION_KEY: b"{}",
     }
     harness.databases[0].write(entries.items(), START.at(4))
@@ -388,7 +394,7 @@ async def test_what_is_known_of_a_partition_is_read_from_its_database(harness: H
 
 
 async def test_a_summary_lets_others_run(harness: Harness) -> None:
-    stores = (number.to_bytes(16) + ZONE_TAG for number in range(10_000))
+    stores = (number.to_bytes(16) + TIMEZONE_TAG for number in range(10_000))
     harness.databases[0].write(((key, b"UTC") for key in stores), START.at(1))
     turns = 0
 

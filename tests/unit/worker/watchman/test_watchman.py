@@ -19,7 +19,7 @@ from stream_app.contracts.revisions import (
     Revision,
     encode_origin,
 )
-from stream_app.contracts.stores import encode_zone
+from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     STORE_BUSINESS_HOURS,
@@ -31,7 +31,7 @@ from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.errors import TableError
 from stream_app.kafka.offset_tracker import OffsetTracker
-from stream_app.worker.facts.keys import HOURS_TAG, ZONE_TAG, bucket_key, encode_fact, store_key
+from stream_app.worker.facts.keys import HOURS_TAG, TIMEZONE_TAG, bucket_key, encode_fact, store_key
 from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.watchman import recent_records as kept_records
 from stream_app.worker.watchman import watchman
@@ -114,9 +114,9 @@ class Product:
         self.facts.content[0, store_key(store) + HOURS_TAG] = value
 
     def zone(self, store: str, name: str) -> None:
-        record = self.tell(STORE_TIMEZONES.name, encode_zone(store, name))
+        record = self.tell(STORE_TIMEZONES.name, encode_timezone(store, name))
         value = encode_fact(Revision.of(record), name.encode())
-        self.facts.content[0, store_key(store) + ZONE_TAG] = value
+        self.facts.content[0, store_key(store) + TIMEZONE_TAG] = value
 
     def live(self, hours: int) -> None:
         """Live for a time: polls as they happen, late ones, hours and zones that change."""
@@ -234,7 +234,7 @@ async def test_a_zone_that_is_not_that_of_the_topic_is_found(errors: list[str]) 
     product = Product()
     product.live(30)
     product.zone(STORES[2], "Europe/Paris")
-    product.facts.content[0, store_key(STORES[2]) + ZONE_TAG] = b"Asia/Tokyo"
+    product.facts.content[0, store_key(STORES[2]) + TIMEZONE_TAG] = b"Asia/Tokyo"
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
     assert "zone is Asia/Tokyo" in errors[0]
@@ -247,7 +247,7 @@ async def test_an_older_record_that_was_forwarded_late_convicts_nobody(errors: l
     product.now += HOUR
     product.zone(STORES[2], "Europe/Paris")
     header = (ORIGIN_HEADER, encode_origin(older))
-    product.tell(STORE_TIMEZONES.name, encode_zone(STORES[2], "Asia/Tokyo"), headers=(header,))
+    product.tell(STORE_TIMEZONES.name, encode_timezone(STORES[2], "Asia/Tokyo"), headers=(header,))
     await product.watch()
     assert product.outcomes() == (3, 0, 0)
     assert errors == []
