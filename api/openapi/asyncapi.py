@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.openapi.json_schema import Schemas
 from api.openapi.openapi import TITLE
 from stream_app import __version__
-from stream_app.contracts.topic_records import SHAPES
+from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import ALL_TOPICS, CONSUMED_TOPICS
 
 if TYPE_CHECKING:
@@ -64,19 +64,19 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
 
 
 def _messages(topic: TopicSpec, schemas: Schemas) -> dict[str, Any]:
-    described = SHAPES[topic.name]
-    if not described.values:
+    records = RECORD_MODELS[topic.name]
+    if not records.values:
         return {}
     binding = {
-        "key": _draft_7({**schemas.of(described.key), "description": topic.key}),
+        "key": _draft_7({**schemas.of(records.key), "description": topic.key}),
         "bindingVersion": _BINDING,
     }
     common: dict[str, Any] = {"bindings": {"kafka": binding}}
-    if described.headers:
-        shapes = {name: _draft_7(schemas.of(shape)) for name, shape in described.headers.items()}
-        common["headers"] = {"type": "object", "properties": shapes}
-    own = {value.__name__: {"payload": schemas.of(value), **common} for value in described.values}
-    for name, schema in described.binary.items():
+    if records.headers:
+        headers = {name: _draft_7(schemas.of(model)) for name, model in records.headers.items()}
+        common["headers"] = {"type": "object", "properties": headers}
+    own = {value.__name__: {"payload": schemas.of(value), **common} for value in records.values}
+    for name, schema in records.binary.items():
         own[name] = {"contentType": "application/octet-stream", "payload": dict(schema), **common}
     return own
 

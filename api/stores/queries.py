@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from api.fleet.state import StoreState
     from api.reports.service import ReportService
     from api.stores.service import StoreService
-    from stream_app.contracts.report_requests import Detail
+    from stream_app.contracts.report_requests import Include
 
 SETTINGS_FIELDS: Final = ("timezone", "stale_after", "lookback", "default_status")
 """The settings that a worker's answer was made with."""
@@ -48,7 +48,7 @@ class StoreQueries:
         store_id: str,
         reference: int | None,
         spec: ReportSpec,
-        details: tuple[Detail, ...],
+        details: tuple[Include, ...],
         needed: Iterable[str],
     ) -> dict[str, Any]:
         """Return what a worker answers about a store, which has all fields that are needed.
@@ -81,7 +81,7 @@ class StoreQueries:
         return fields
 
     async def current(
-        self, store_id: str, details: tuple[Detail, ...] = (), names: Iterable[str] = ()
+        self, store_id: str, details: tuple[Include, ...] = (), names: Iterable[str] = ()
     ) -> tuple[dict[str, Any], StoreState, int]:
         """Return a worker's answer about a store, its state that follows from it, and its time, µs.
 

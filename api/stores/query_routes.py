@@ -22,7 +22,7 @@ from stream_app.errors import RecordError, ReportError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_app.contracts.report_requests import Detail
+    from stream_app.contracts.report_requests import Include
 
 routes = web.RouteTableDef()
 
@@ -98,7 +98,7 @@ async def _ask(
     request: web.Request,
     reference: int | None,
     spec: ReportSpec,
-    details: tuple[Detail, ...],
+    details: tuple[Include, ...],
     needed: Iterable[str],
 ) -> dict[str, Any]:
     store_id = parse_uuid(request.match_info["store_id"])

@@ -42,8 +42,8 @@ MAX_STORES_NAMED: Final = 10_000
 FLEET: Final = "fleet"
 """The scope of a request for all stores."""
 
-Detail = Literal["windows", "timeline", "days", "incidents", "last_poll"]
-DETAILS: Final[tuple[Detail, ...]] = get_args(Detail)
+Include = Literal["windows", "timeline", "days", "incidents", "last_poll"]
+DETAILS: Final[tuple[Include, ...]] = get_args(Include)
 """The details that a report of one store can include, in their order."""
 
 
@@ -85,7 +85,7 @@ def _fleet(scope: object) -> str:
     return FLEET
 
 
-def _details(details: object) -> tuple[Detail, ...]:
+def _details(details: object) -> tuple[Include, ...]:
     if details is None:
         return ()
     if not isinstance(details, list) or any(detail not in DETAILS for detail in details):
@@ -157,7 +157,9 @@ class StoreReportRequest(_Request):
 
     store_id: StoreId
     details: NotRequired[
-        Annotated[tuple[Detail, ...], PlainValidator(_details, json_schema_input_type=list[Detail])]
+        Annotated[
+            tuple[Include, ...], PlainValidator(_details, json_schema_input_type=list[Include])
+        ]
     ]
     """The details that the report has besides the figures."""
 
@@ -218,7 +220,7 @@ class ReportRequest:
     reference_time: int | None = None
     requested_at: int | None = None
     spec: ReportSpec = field(default_factory=ReportSpec)
-    details: tuple[Detail, ...] = ()
+    details: tuple[Include, ...] = ()
 
     @property
     def key(self) -> str:
@@ -450,5 +452,5 @@ def _spec_content(spec: ReportSpec) -> dict[str, Any]:
     return content | {name: True for name in ("daily", "exact") if getattr(spec, name)}
 
 
-def _details_content(details: tuple[Detail, ...]) -> dict[str, Any]:
+def _details_content(details: tuple[Include, ...]) -> dict[str, Any]:
     return {"details": details} if details else {}

@@ -52,7 +52,7 @@ _EVENTS: Final = (ReportRunning, ReportPiece, ReportComplete, ReportFailed)
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class TopicRecords:
     """The models of a topic's records.
 
     Attributes:
@@ -71,24 +71,24 @@ class Described:
 _FORWARDED: Final = {ORIGIN_HEADER: RecordOrigin}
 
 
-SHAPES: Final[Mapping[str, Described]] = {
-    STORE_STATUS.name: Described(
+RECORD_MODELS: Final[Mapping[str, TopicRecords]] = {
+    STORE_STATUS.name: TopicRecords(
         StoreId,
         (PollRecord, PollBatchRecord, PollsRemovalRecord),
         binary={"PackedPollBatch": PACKED_BATCH_SCHEMA},
     ),
-    STORE_BUSINESS_HOURS.name: Described(str, (HoursRecord,), _FORWARDED),
-    STORE_TIMEZONES.name: Described(str, (TimezoneRecord,), _FORWARDED),
-    REPORT_REQUESTS.name: Described(str, _REQUESTS),
-    STORE_QUERIES.name: Described(str, _REQUESTS),
-    REPORT_RESULTS.name: Described(str, _EVENTS),
-    QUERY_RESULTS.name: Described(str, _EVENTS),
-    LATEST_POLLS.name: Described(StoreId, (PollRecord,)),
-    WEBHOOKS.name: Described(ReportId, (WebhookRecord,)),
-    STORES.name: Described(StoreId, (StoreRecord,)),
-    WATERMARKS.name: Described(str, (WatermarkRecord, RestoreStatusRecord)),
-    DEAD_LETTERS.name: Described(str, (DeadLetterRecord,)),
+    STORE_BUSINESS_HOURS.name: TopicRecords(str, (HoursRecord,), _FORWARDED),
+    STORE_TIMEZONES.name: TopicRecords(str, (TimezoneRecord,), _FORWARDED),
+    REPORT_REQUESTS.name: TopicRecords(str, _REQUESTS),
+    STORE_QUERIES.name: TopicRecords(str, _REQUESTS),
+    REPORT_RESULTS.name: TopicRecords(str, _EVENTS),
+    QUERY_RESULTS.name: TopicRecords(str, _EVENTS),
+    LATEST_POLLS.name: TopicRecords(StoreId, (PollRecord,)),
+    WEBHOOKS.name: TopicRecords(ReportId, (WebhookRecord,)),
+    STORES.name: TopicRecords(StoreId, (StoreRecord,)),
+    WATERMARKS.name: TopicRecords(str, (WatermarkRecord, RestoreStatusRecord)),
+    DEAD_LETTERS.name: TopicRecords(str, (DeadLetterRecord,)),
     # its values are binary, and only workers read them
-    changelog(FACTS_TABLE).name: Described(bytes, ()),
+    changelog(FACTS_TABLE).name: TopicRecords(bytes, ()),
 }
 """The models of the records of every topic, by its name."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytz.tzinfo import BaseTzInfo
 
-    from stream_app.contracts.report_requests import Detail
+    from stream_app.contracts.report_requests import Include
     from stream_app.domain.uptime import StoreObservation
 
 WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
@@ -28,7 +28,7 @@ _DAILY: Final = ReportSpec(daily=True)
 
 
 def store_details(
-    details: Iterable[Detail], observed: StoreObservation, tz: BaseTzInfo, newest_poll: int | None
+    details: Iterable[Include], observed: StoreObservation, tz: BaseTzInfo, newest_poll: int | None
 ) -> dict[str, Any]:
     """Build the details that a request names.
 

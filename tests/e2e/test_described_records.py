@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.contracts.polls import encode_poll
-from stream_app.contracts.topic_records import SHAPES
+from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.domain.timestamps import LATEST
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -131,8 +131,8 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
                 # one without a value takes back what its key names
                 if record.value is not None
             }
-            for topic, shape in SHAPES.items()
-            if shape.values
+            for topic, records in RECORD_MODELS.items()
+            if records.values
         }
 
     assert all(seen.values())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pytz.tzinfo import BaseTzInfo
 
-    from stream_app.contracts.report_requests import Detail
+    from stream_app.contracts.report_requests import Include
     from stream_app.contracts.report_results import ReportDocument
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.domain.uptime import StoreObservation
@@ -137,7 +137,7 @@ class ReportCalculator:
         provenance = _store_provenance(str(tz), hours, unknown_timezone_name(timezone_name))
         return StoreReport(rows, observed, tz, provenance)
 
-    def document(self, store_id: str, details: Iterable[Detail] = ()) -> ReportDocument:
+    def document(self, store_id: str, details: Iterable[Include] = ()) -> ReportDocument:
         """Calculate the whole report of a store.
 
         Args:

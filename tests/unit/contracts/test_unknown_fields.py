@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from stream_app.contracts.dead_letters import decode_dead_letter, encode_dead_letter
 from stream_app.contracts.removal import decode_polls_removal
-from stream_app.contracts.topic_records import SHAPES
+from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import (
     DEAD_LETTERS,
     FACTS_TABLE,
@@ -76,7 +76,7 @@ def decoded_text(kind: str, text: bytes) -> Any:
 
 
 def test_every_topic_is_one_or_the_other() -> None:
-    assert CLOSED.keys() | OPEN.keys() == SHAPES.keys()
+    assert CLOSED.keys() | OPEN.keys() == RECORD_MODELS.keys()
     assert not CLOSED.keys() & OPEN.keys()
 
 
@@ -109,15 +109,15 @@ def test_what_belongs_to_another_record_is_refused(kind: str, other: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind"),
+    ("model", "kind"),
     [
-        (shape, kind)
+        (model, kind)
         for topic, kinds in CLOSED.items()
-        for shape, kind in zip(SHAPES[topic].values, kinds, strict=True)
+        for model, kind in zip(RECORD_MODELS[topic].values, kinds, strict=True)
     ],
 )
-def test_the_fields_that_are_known_are_those_of_the_published_shape(shape: Any, kind: str) -> None:
-    published = set(TypeAdapter(shape).json_schema()["properties"])
+def test_the_fields_that_are_known_are_those_of_the_published_model(model: Any, kind: str) -> None:
+    published = set(TypeAdapter(model).json_schema()["properties"])
     with pytest.raises(RecordError) as refused:
         decoded(kind, {**RECORDS[kind], "?": 1})
     known = str(refused.value).partition("; known are ")[2].replace(" and ", ", ").split(", ")

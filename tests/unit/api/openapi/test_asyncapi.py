@@ -25,7 +25,7 @@ from stream_app.contracts.report_results import (
 )
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, encode_origin
 from stream_app.contracts.stores import encode_store, encode_timezone
-from stream_app.contracts.topic_records import SHAPES
+from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import (
     ALL_TOPICS,
     DEAD_LETTERS,
@@ -74,8 +74,8 @@ def test_it_is_a_valid_document_of_valid_schemas() -> None:
 
 
 def test_every_topic_is_described() -> None:
-    assert set(SHAPES) == {topic.name for topic in ALL_TOPICS}
-    assert set(DOCUMENT["channels"]) == set(SHAPES)
+    assert set(RECORD_MODELS) == {topic.name for topic in ALL_TOPICS}
+    assert set(DOCUMENT["channels"]) == set(RECORD_MODELS)
 
 
 def test_topics_are_described_as_they_are_created() -> None:
