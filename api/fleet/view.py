@@ -15,6 +15,7 @@ import orjson
 from api.fleet.pages import FleetPages
 from api.fleet.state import LOOK_AHEAD, STATES, StoreState, figures_in, opening, worst_key
 from api.stores.view import drop_if_gone
+from stream_app.contracts.business_hours import decode_rows
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.contracts.removal import tombstone_store
 from stream_app.domain.timezones import resolve_timezone
@@ -211,7 +212,7 @@ class FleetView:
     ) -> tuple[str, bool, int | None, int]:
         """Zone, whether it is open, when that changes, and when to look again."""
         tz = resolve_timezone(timezone, self._settings.default_timezone)
-        is_open, opening_changes_at = opening(orjson.loads(hours or b"[]"), tz, now)
+        is_open, opening_changes_at = opening(decode_rows(hours or b"[]"), tz, now)
         return (
             str(tz),
             is_open,

@@ -10,9 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import orjson
-
-from stream_app.contracts.business_hours import decode_hours
+from stream_app.contracts.business_hours import decode_hours, decode_rows
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.removal import tombstone_store
 from stream_app.contracts.revisions import Revision, decode_revision, encode_revision
@@ -189,7 +187,7 @@ class StoreView:
         ).fetchone()
         if row is None:
             return None
-        hours = () if row[0] is None else tuple(tuple(hours) for hours in orjson.loads(row[0]))
+        hours = () if row[0] is None else tuple(decode_rows(row[0]))
         return StoreEntry(store_id, hours, row[1])
 
     def page(self, prefix: str, after: str, limit: int) -> list[str]:

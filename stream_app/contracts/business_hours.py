@@ -79,7 +79,7 @@ class BusinessHours:
         return hours_version(self.encode())
 
     def encode(self) -> bytes:
-        """The rows as the facts table and the API's view store them."""
+        """Write the rows; `decode_rows` reads them."""
         return encode_rows(self.rows)
 
 
@@ -97,8 +97,21 @@ def _weekly(rows: tuple[Row, ...]) -> WeeklyHours:
 
 
 def encode_rows(rows: Sequence[Row]) -> bytes:
-    """Write rows of business hours as JSON."""
+    """Write rows of business hours as the facts table and the API's view store them."""
     return orjson.dumps(rows)
+
+
+def decode_rows(value: bytes) -> list[Row]:
+    """Read what `encode_rows` wrote.
+
+    Raises:
+        TypeError, ValueError: the bytes are something else.
+    """
+    rows = [(day, start, end) for day, start, end in orjson.loads(value)]
+    for day, start, end in rows:
+        if not (isinstance(day, int) and isinstance(start, str) and isinstance(end, str)):
+            raise TypeError("a row is not a day and two times")
+    return rows
 
 
 def hours_version(rows: bytes | None) -> str:

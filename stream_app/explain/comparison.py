@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import orjson
-
-from stream_app.contracts.business_hours import hours_version
+from stream_app.contracts.business_hours import encode_rows, hours_version
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.timezones import TZDATA_VERSION, find_timezone, resolve_timezone
 from stream_app.explain.recompute import recompute, reference_model_of
@@ -154,7 +152,7 @@ def _choose_hours(reported: ReportedResult, records: SourceRecords, comparison: 
 
 
 def _version(rows: Sequence[Row]) -> str:
-    return hours_version(orjson.dumps(rows))
+    return hours_version(encode_rows(rows))
 
 
 def _check_figures(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from stream_app.contracts.business_hours import hours_version
+from stream_app.contracts.business_hours import decode_rows, hours_version
 from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.report_spec import ReportRow, build_rows
@@ -18,7 +18,6 @@ from stream_app.worker.facts.keys import (
     TIMEZONE_TAG,
     bucket_reader,
     decode_fact,
-    decode_rows,
     store_key,
 )
 from stream_app.worker.report_document import (

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
+from stream_app.contracts.business_hours import decode_rows
 from stream_app.contracts.removal import PollsRemoval
 from stream_app.contracts.revisions import (
     REVISION_BYTES,
@@ -97,19 +98,6 @@ def bucket_of(key: bytes) -> Bucket | None:
 @lru_cache(maxsize=4096)
 def _bucket(suffix: bytes) -> Bucket:
     return Bucket(cold=suffix[:1] == COLD_TAG, slot=int.from_bytes(suffix[1:]))
-
-
-def decode_rows(value: bytes) -> list[tuple[int, str, str]]:
-    """Read the value under the hours tag, which is that of `BusinessHours.encode`.
-
-    Raises:
-        TypeError, ValueError: it is something else.
-    """
-    rows = [(day, start, end) for day, start, end in orjson.loads(value)]
-    for day, start, end in rows:
-        if not (isinstance(day, int) and isinstance(start, str) and isinstance(end, str)):
-            raise TypeError("a row is not a day and two times")
-    return rows
 
 
 def encode_fact(revision: Revision, content: bytes) -> bytes:

@@ -17,7 +17,9 @@ from stream_app.contracts.business_hours import (
     BusinessHours,
     HoursRecord,
     decode_hours,
+    decode_rows,
     encode_hours,
+    encode_rows,
     hours_version,
     parse_hours_body,
 )
@@ -105,3 +107,16 @@ def test_no_wrong_row_can_be_held_or_written(row: Any, reason: str) -> None:
 
 def test_no_hours_at_all_have_a_digest() -> None:
     assert BusinessHours().version == hours_version(None) == hours_version(b"[]")
+
+
+def test_stored_rows_are_read_back_as_they_were_written() -> None:
+    hours = BusinessHours(((0, " 09:00", "17:00"), (6, "22:00", "02:00 ")))
+
+    assert decode_rows(hours.encode()) == [*hours.rows]
+    assert decode_rows(encode_rows([])) == []
+
+
+@pytest.mark.parametrize("value", [b"5", b"[5]", b'[["0","1:00","2:00"]]', b"[[0,1,2]]", b"x"])
+def test_bytes_that_are_no_rows_are_an_error(value: bytes) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        decode_rows(value)

@@ -18,7 +18,6 @@ from stream_app.worker.facts.keys import (
     bucket_key,
     bucket_of,
     bucket_reader,
-    decode_rows,
     store_key,
     why_stray,
 )
@@ -39,12 +38,6 @@ def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:
     assert all(key.startswith(store) for key in keys)
     assert [bucket_of(bucket_key(store, bucket)) for bucket in buckets] == buckets
     assert bucket_of(store + b"h") is None
-
-
-def test_hours_read_back() -> None:
-    rows = [(0, "09:00", "17:00"), (6, "22:00", "02:00")]
-
-    assert decode_rows(encode_rows(rows)) == rows
 
 
 def test_a_bucket_is_read_as_polls_and_one_that_is_not_there_has_none() -> None:
