@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -58,10 +57,9 @@ def create_app(gateway: Gateway) -> web.Application:
         await gateway.stop()
 
     async def watch_delays(_app: web.Application) -> AsyncIterator[None]:
-        watching = asyncio.create_task(gateway.metrics.event_loop_delay.watch())
+        gateway.metrics.event_loop_delay.start()
         yield
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        await gateway.metrics.event_loop_delay.stop()
 
     async def begin_to_stop(_app: web.Application) -> None:
         gateway.bodies.begin_to_stop()

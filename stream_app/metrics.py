@@ -21,6 +21,7 @@ from prometheus_client import (
 
 from stream_app import __version__
 from stream_app.contracts.topics import ALL_TOPICS
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,15 +147,18 @@ class EventLoopDelay:
             buckets=_DELAY_SECONDS,
             registry=registry,
         )
+        self._task = PeriodicTask("event-loop-delay", 0, self._measure)
 
-    def observe(self, seconds: float) -> None:
-        """Count one measurement."""
-        self._delays.observe(max(seconds, 0.0))
+    def start(self) -> None:
+        """Measure from now on, in a task of its own."""
+        self._task.start()
 
-    async def watch(self) -> None:
-        """Measure until cancelled."""
+    async def stop(self) -> None:
+        """Stop measuring."""
+        await self._task.stop()
+
+    async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + DELAY_LOOK_SECONDS
-            await asyncio.sleep(DELAY_LOOK_SECONDS)
-            self.observe(loop.time() - due)
+        due = loop.time() + DELAY_LOOK_SECONDS
+        await asyncio.sleep(DELAY_LOOK_SECONDS)
+        self._delays.observe(max(loop.time() - due, 0.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -57,7 +56,6 @@ class WorkerServer:
         self._look = look
         self._topics_trouble = topics_trouble
         self._runner: web.AppRunner | None = None
-        self._delays: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to answer.
@@ -83,15 +81,11 @@ class WorkerServer:
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         write_whole(self._file, address)
         log.info("metrics and health at %s", address)
-        self._delays = asyncio.create_task(
-            self._metrics.event_loop_delay.watch(), name="event-loop-delay"
-        )
+        self._metrics.event_loop_delay.start()
 
     async def stop(self) -> None:
         """Stop answering."""
-        if self._delays is not None:
-            self._delays.cancel()
-            await asyncio.gather(self._delays, return_exceptions=True)
+        await self._metrics.event_loop_delay.stop()
         self._file.unlink(missing_ok=True)
         if self._runner is not None:
             await self._runner.cleanup()
