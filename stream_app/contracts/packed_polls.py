@@ -9,7 +9,7 @@ both forms.
     8 bytes     a poll, little-endian: microseconds since 1970 times two, plus one for active;
                 1 to MAX_PACKED_POLLS of them, of rising instants, no instant twice
 
-Whoever has two polls of one instant writes one of them in another record.
+A writer with two polls of one instant puts one of them in another record.
 """
 
 from __future__ import annotations
