@@ -42,11 +42,12 @@ from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
 from stream_app.worker.agents.event_processor import EventProcessor
 from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.agents.reports import Reports
-from stream_app.worker.assignment import PartitionAssignment, RestoreService
+from stream_app.worker.assignment import PartitionAssignment
 from stream_app.worker.assignor import StatefulAssignor
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.consumer import ChunkScheduler, UptimeConsumer
 from stream_app.worker.facts.databases import FactsDatabases
+from stream_app.worker.facts.restore_service import RestoreService
 from stream_app.worker.facts.table import CHANGELOG, FactsTable
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
 from stream_app.worker.http_server import WorkerServer

@@ -18,21 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types import TP
 
-from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import CONSUMED_TOPICS, REPORT_REQUESTS, SOURCE_TOPICS
 from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import (
     BrokerUnavailableError,
-    PrerequisiteError,
     RevokedError,
     TableError,
 )
@@ -41,29 +37,23 @@ from stream_app.periodic import PeriodicTask
 from stream_app.worker.assignor import Copy
 from stream_app.worker.facts.keys import CLAIM_KEY, LOST_KEY, POSITION_KEY
 from stream_app.worker.facts.partition_records import (
-    SourcePosition,
     decode_lost,
     decode_positions,
     encode_positions,
 )
-from stream_app.worker.facts.restorer import Restorer
-from stream_app.worker.facts.summary import summarize
 from stream_app.worker.facts.table import CHANGELOG
 from stream_app.worker.owned_partitions import OwnedPartition
+from stream_app.worker.source_positions import source_position, start_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from stream_app.errors import OnFatalError
-    from stream_app.kafka.log_reader import LogReader
     from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
     from stream_app.worker.commit_tracker import CommitTracker
-    from stream_app.worker.facts.databases import FactsDatabases
-    from stream_app.worker.facts.restorer import RestoreProgress
-    from stream_app.worker.facts.summary import PartitionSummary
+    from stream_app.worker.facts.restore_service import RestoreService
     from stream_app.worker.facts.table import FactsTable
     from stream_app.worker.gap_skipper import LostInput
-    from stream_app.worker.metrics import WorkerMetrics
     from stream_app.worker.owned_partitions import OwnedPartitions
 
 log = logging.getLogger(__name__)
@@ -81,148 +71,9 @@ STREAMS_SECONDS: Final = 60.0
 _LAST_POSITIONS_SECONDS: Final = 2.0
 """A rebalance waits no longer for the last source positions: they save reading, no more."""
 
-_STORES_TO_CHECK: Final = 100
-"""Stores of a partition that are looked at for the partition they belong to."""
-
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0
 """Seconds that a claim which met another one waits for the group to assign the partition."""
-
-_FETCHES_AT_ONCE: Final = 3
-"""Partitions that may hold a fetched answer in memory at once; one holds some 8 MB at the most."""
-
-
-class RestoreService:
-    """The restorers of this worker, and the databases and the log that they work on.
-
-    Args:
-        databases: the local databases.
-        reader: reads the changelog.
-        metrics: counts what cannot be read.
-        partitions: the setting, which says what partition a store belongs to.
-    """
-
-    def __init__(
-        self,
-        databases: FactsDatabases,
-        reader: LogReader,
-        metrics: WorkerMetrics,
-        partitions: int,
-    ) -> None:
-        self._partitions = partitions
-        self.databases = databases
-        self.metrics = metrics
-        self._reader = reader
-        self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
-        self._restorers: dict[int, Restorer] = {}
-        self._running: dict[int, asyncio.Task[None]] = {}
-        self._began: dict[int, float] = {}
-        self._followed: set[int] = set()
-
-    async def start(self) -> None:
-        """Connect, and open the databases that are there."""
-        await self._reader.start()
-        await self.databases.start()
-
-    async def stop(self) -> None:
-        """Stop all restores and close the databases."""
-        for partition in list(self._running):
-            await self.stop_restore(partition)
-        await self.databases.stop()
-        await self._reader.stop()
-
-    def of(self, partition: int) -> Restorer:
-        """The restorer of a partition."""
-        restorer = self._restorers.get(partition)
-        if restorer is None:
-            restorer = self._restorers[partition] = Restorer(
-                self.databases.of(partition),
-                CHANGELOG,
-                self._reader,
-                self._places,
-                lambda: self.metrics.records_unread(CHANGELOG),
-            )
-        return restorer
-
-    async def restore(self, partition: int, end: int) -> None:
-        """Restore a partition; cancelling this leaves the restore running.
-
-        Raises:
-            TableError: the database fails, or the restore stands still.
-        """
-        await self.stop_restore(partition)
-        await asyncio.shield(self._start(partition, self.of(partition).restore(end)))
-
-    async def follow(self, partition: int) -> None:
-        """Keep a copy of a partition up to date, beside its owner's."""
-        if partition in self.running & self._followed:
-            return
-        # a restore that goes on would end at its claim
-        await self.stop_restore(partition)
-        self._followed.add(partition)
-        task = self._start(partition, self.of(partition).follow())
-        task.add_done_callback(partial(_log_end_of_standby, partition))
-
-    async def stop_restore(self, partition: int) -> None:
-        """Stop what reads a partition's changelog; its database stays at its checkpoint."""
-        self._followed.discard(partition)
-        task = self._running.pop(partition, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def summarize(self, partition: int) -> PartitionSummary:
-        """Summarize the stores of a restored partition.
-
-        Raises:
-            PrerequisiteError: its stores belong to other partitions now.
-            TableError: the database cannot be read to its end.
-        """
-        summary = await summarize(self.databases.of(partition))
-        for store in islice(summary.stores, _STORES_TO_CHECK):
-            right = partition_of(str(UUID(bytes=store)).encode(), self._partitions)
-            if right != partition:
-                raise PrerequisiteError(
-                    f"partition {partition} holds facts of stores that belong to partition {right} "
-                    f"with STORE_UPTIME_PARTITIONS={self._partitions}: set it back to what it was "
-                    "when the topics were made"
-                )
-        return summary
-
-    def status(self, partition: int) -> RestoreStatus:
-        """The progress of the restore of a partition, as it is published."""
-        progress = self.of(partition).progress
-        if progress is None or partition not in self.running:
-            return RestoreStatus(partition, 0, 0)
-        seconds = asyncio.get_running_loop().time() - self._began[partition]
-        left = round(seconds * progress.to_do / progress.done) if progress.done else None
-        return RestoreStatus(partition, progress.done, progress.to_do, left)
-
-    def progress(self) -> dict[int, RestoreProgress]:
-        """The progress of every partition whose changelog is being read now."""
-        return {
-            partition: progress
-            for partition in self.running
-            if (progress := self._restorers[partition].progress) is not None
-        }
-
-    @property
-    def running(self) -> set[int]:
-        """Partitions whose changelog is read now."""
-        return {partition for partition, task in self._running.items() if not task.done()}
-
-    def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        self._began[partition] = asyncio.get_running_loop().time()
-        task = asyncio.create_task(work, name=f"restore-{partition}")
-        # whoever waits for it may be gone: nobody has to ask for an error
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._running[partition] = task
-        return task
-
-
-def _log_end_of_standby(partition: int, task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the standby of partition %d ends: %s", partition, error)
 
 
 class PartitionAssignment:
@@ -532,67 +383,6 @@ class PartitionAssignment:
                             break
         except TimeoutError as error:
             raise TableError(f"the consumer does not have partition {number}") from error
-
-
-def source_position(
-    topic: str,
-    partition: int,
-    known: SourcePosition | None,
-    group: GroupOffsets,
-    *,
-    first_claim: bool,
-) -> SourcePosition:
-    """The offset up to which a source partition is applied to the facts.
-
-    Args:
-        topic: the source topic.
-        partition: its partition.
-        known: the position in the partition's changelog; None: it holds none.
-        group: what the brokers say.
-        first_claim: whether nobody has ever owned the partition, so that it has no facts.
-    """
-    key = TopicPartition(topic, partition)
-    topic_id = group.topic_ids.get(topic, "")
-    beginning, end = group.beginnings[key], group.ends[key]
-    if known is None:
-        committed = group.committed.get(key)
-        if committed is None:
-            # what a log lost before the very first worker came is told; what earlier versions of
-            # this product had applied before they wrote positions is not lost
-            return SourcePosition(topic_id, 0 if first_claim else beginning)
-        known = SourcePosition(topic_id, committed)
-    if known.topic_id and topic_id and known.topic_id != topic_id:
-        log.warning("%s was deleted and made anew: it is read from its beginning", topic)
-        return SourcePosition(topic_id, beginning)
-    if known.offset > end:
-        log.warning(
-            "%s/%d ends at offset %d and was read up to %d: it is read from its beginning",
-            topic,
-            partition,
-            end,
-            known.offset,
-        )
-        return SourcePosition(topic_id, beginning)
-    return SourcePosition(topic_id or known.topic_id, known.offset)
-
-
-def start_offset(committed: int | None, beginning: int, position: SourcePosition | None) -> int:
-    """The offset at which reading a partition goes on.
-
-    The position in the changelog decides. The group's commit is only ever followed backwards, and
-    not before the log's beginning: reading records again changes nothing.
-
-    Args:
-        committed: what the group has committed; None: nothing.
-        beginning: the first offset that the log still has.
-        position: of a source; None for a topic of requests, of which the commit alone tells.
-    """
-    if position is None:
-        return beginning if committed is None else committed
-    if committed is None or committed > position.offset:
-        return position.offset
-    # records between the beginning and the position were applied, and what lies before is gone
-    return max(committed, min(beginning, position.offset))
 
 
 def _raise(error: BaseException) -> None:
