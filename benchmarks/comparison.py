@@ -26,6 +26,7 @@ from benchmarks.line import Figure, Line
 from benchmarks.pings import poll_records, produce_backlog
 from benchmarks.processes import cpu_seconds
 from benchmarks.results import Spread, read_result
+from benchmarks.rotation import rotated
 from benchmarks.tables import markdown_table, number
 from benchmarks.watermarks import Watermarks
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
@@ -75,7 +76,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
         async with bench.deployment(worker=False, api=False) as product:
             filled = await _fill(bench, product, shape)
             figures[f"{shape}_polls"] = filled.polls
-            for way in in_turn(bench.run):
+            for way in rotated(list(WAYS), bench.run):
                 bench.say(f"{shape}: {WAYS[way]}")
                 try:
                     if way == OURS:
@@ -92,13 +93,6 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 figures |= {f"{shape}_{way}_{name}": value for name, value in measured.items()}
         figures |= dict(ratios(shape, figures))
     return figures
-
-
-def in_turn(run: int) -> Iterator[str]:
-    """Yield all systems; each run (from 0) begins with another one."""
-    ways = list(WAYS)
-    for place in range(len(ways)):
-        yield ways[(place + run) % len(ways)]
 
 
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -16,7 +16,7 @@ import aiohttp
 
 from benchmarks.disk import folder_bytes, topic_bytes
 from benchmarks.errors import BenchmarkError
-from benchmarks.processes import resident_megabytes
+from benchmarks.processes import cpu_seconds, resident_megabytes, written_bytes
 from stream_app.contracts.topics import FACTS_TABLE, STORE_STATUS, changelog
 from stream_app.kafka.admin import ensure_topics
 from stream_app.kafka.bootstrap import resolve_bootstrap
@@ -47,6 +47,8 @@ class Ended:
     started: float
     seconds: float
     peak_megabytes: float
+    cpu: float
+    written_bytes: float
 
 
 class Deployment:
@@ -175,13 +177,14 @@ class Deployment:
         child = self._process(arguments[0], *arguments)
         started = time.perf_counter()
         await child.start()
-        peak = 0.0
+        peak = cpu = written = 0.0
         try:
             async with asyncio.timeout(limit):
                 while (pid := child.pid) is not None:
                     # it may have just ended
                     with suppress(OSError, ValueError):
                         peak = max(peak, resident_megabytes(pid)[1])
+                        cpu, written = cpu_seconds(pid), written_bytes(pid)
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             raise BenchmarkError(f"{arguments[0]} still runs after {limit:g} s") from None
@@ -190,7 +193,7 @@ class Deployment:
         seconds = time.perf_counter() - started
         if code := await child.wait():
             raise BenchmarkError(f"{arguments[0]} ended with {code}: {child.last_error_line()}")
-        return Ended(started, seconds, peak)
+        return Ended(started, seconds, peak, cpu, written)
 
     def remove_state(self) -> None:
         """A lost disk: the worker's folder is gone. It must not run."""

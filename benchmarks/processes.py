@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,12 @@ def resident_megabytes(pid: int) -> tuple[float, float]:
     """Resident memory of a running process: now, and the most it ever was."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     return megabytes_in(status, "VmRSS"), megabytes_in(status, "VmHWM")
+
+
+def written_bytes(pid: int) -> float:
+    """Bytes that a running process gave to the disk."""
+    counts = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+    return float(re.search(r"^write_bytes: (\d+)$", counts, re.MULTILINE)[1])  # type: ignore[index]
 
 
 def megabytes_in(status: str, name: str) -> float:

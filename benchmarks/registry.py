@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import comparison
 from benchmarks.lines import (
     computation,
+    csv_reports,
     fleet,
     growth,
     hostile_bodies,
@@ -39,5 +40,6 @@ LINES: Final[tuple[Line, ...]] = (
     hostile_bodies.LINE,
     kafka_pings.LINE,
     growth.LINE,
+    csv_reports.LINE,
     comparison.LINE,
 )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import venv
 from hashlib import blake2b
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.measured_run import run_measured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.measured_run import Usage
 
 
 def python_of(folder: Path) -> Path:
@@ -33,16 +40,15 @@ def python_of(folder: Path) -> Path:
     return python
 
 
-def run(arguments: list[str]) -> None:
-    """Run a program to its end.
+def run(arguments: list[str]) -> Usage:
+    """Run a program to its end and measure it.
 
     Raises:
-        SystemExit: it failed, with its exit code.
+        SystemExit: it failed.
     """
     try:
-        ended = subprocess.run(arguments, check=False)
+        return run_measured(arguments)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    if ended.returncode:
-        print(f"{Path(arguments[0]).name} ended with {ended.returncode}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1)
+    except BenchmarkError as error:
+        raise SystemExit(str(error)) from None

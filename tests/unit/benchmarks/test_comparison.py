@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks import comparison
 from benchmarks.bench import Bench
-from benchmarks.comparison import Filled, in_turn, ratios, run_peer
+from benchmarks.comparison import Filled, ratios, run_peer
 from benchmarks.errors import BenchmarkError, NotRunError
+from benchmarks.rotation import rotated
 from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ async def test_a_peer_that_says_nothing_is_an_error(root: Path) -> None:
 
 
 def test_every_run_begins_with_another_way() -> None:
-    runs = [list(in_turn(run)) for run in range(len(comparison.WAYS))]
+    runs = [rotated(list(comparison.WAYS), run) for run in range(len(comparison.WAYS))]
     assert [ways[0] for ways in runs] == list(comparison.WAYS)
     assert all(sorted(ways) == sorted(comparison.WAYS) for ways in runs)
 

@@ -1,0 +1,1 @@
+"""DuckDB computing the report of all stores from CSV files."""

@@ -1,0 +1,1 @@
+"""polars computing the report of all stores from CSV files."""
