@@ -47,7 +47,7 @@ OPERATIONS: Final = operations_of(RESOURCES)
 
 
 def create_app(gateway: Gateway) -> web.Application:
-    """The HTTP application around a gateway, which starts and stops with it."""
+    """Return the HTTP application around a gateway, which starts and stops with it."""
 
     streams = EventStreams()
 

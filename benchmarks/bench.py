@@ -46,7 +46,7 @@ class Bench:
         self._ends = AsyncExitStack()
 
     def inputs(self, *, stores: int = STORES, days: float = DAYS) -> Inputs:
-        """Input files with hourly polls of these stores over these days; written once."""
+        """Write input files with hourly polls of these stores over these days, once."""
         key = (stores, days)
         if key not in self._inputs:
             self.say(f"writing polls of {stores:,} stores over {days:g} days")

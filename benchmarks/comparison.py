@@ -121,7 +121,7 @@ async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
 
 
 async def _ours(product: Deployment) -> dict[str, float]:
-    """From the worker's first partition owned to the last poll in its changelog."""
+    """Measure from the worker's first owned partition to the last poll in its changelog."""
     async with Watermarks(product.settings) as watermarks:
         await product.worker.start()
         visible = await product.while_running(
@@ -136,7 +136,7 @@ async def _ours(product: Deployment) -> dict[str, float]:
 
 
 async def _standstill(watermarks: Watermarks) -> float:
-    """When the changelog, which is written a little behind what is visible, last grew."""
+    """Return when the changelog, which is a little behind what is visible, last grew."""
     spec = changelog(FACTS_TABLE)
     seen = await watermarks.end_offsets(spec)
     grew = time.perf_counter()
@@ -202,7 +202,7 @@ def _content(output: Path) -> dict[str, Any]:
 
 
 def ratios_section(folder: Path) -> str:
-    """A table a shape: every way, how long it took, and how many times as long as ours."""
+    """Return a table a shape: every way, how long it took, and how many times as long as ours."""
     result = read_result(LINE.name, folder)
     if result is None:
         return "Not measured yet.\n"

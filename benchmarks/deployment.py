@@ -62,21 +62,21 @@ class Deployment:
 
     @property
     def address(self) -> str:
-        """The address of the API."""
+        """Return the address of the API."""
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     @property
     def state_folder(self) -> Path:
-        """The folder of the worker's databases."""
+        """Return the folder of the worker's databases."""
         return self.settings.data_dir / "workers" / "worker"
 
     @property
     def broker_folder(self) -> Path:
-        """The folder of the broker's topics."""
+        """Return the folder of the broker's topics."""
         return self.settings.data_dir / "kafka"
 
     def bytes_on_disk(self) -> dict[str, float]:
-        """Bytes of the polls' topic, of the changelog, and of the worker's databases."""
+        """Return the bytes of the polls' topic, of the changelog, and of the worker's databases."""
         return {
             "source_bytes": float(topic_bytes(self.broker_folder, STORE_STATUS.name)),
             "changelog_bytes": float(topic_bytes(self.broker_folder, changelog(FACTS_TABLE).name)),
@@ -165,11 +165,11 @@ class Deployment:
             await asyncio.sleep(_LOOK)
 
     def log_bytes(self) -> int:
-        """Size of the worker's log in bytes."""
+        """Return the size of the worker's log in bytes."""
         return self.worker.log.stat().st_size if self.worker.log.exists() else 0
 
     async def run(self, *arguments: str, limit: float = 600) -> Ended:
-        """A command of the product, to its end.
+        """Run a command of the product to its end.
 
         Raises:
             BenchmarkError: it fails.
@@ -196,12 +196,12 @@ class Deployment:
         return Ended(started, seconds, peak, cpu, written)
 
     def remove_state(self) -> None:
-        """A lost disk: the worker's folder is gone. It must not run."""
+        """Remove the worker's folder, as if its disk were lost. The worker must not run."""
         shutil.rmtree(self.state_folder)
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without settings of the product, which would change what is measured."""
+    """Return our environment without settings of the product, which would change the figures."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -213,7 +213,7 @@ def clean_environment() -> dict[str, str]:
 async def deployment(
     folder: Path, *, worker: bool = True, api: bool = True, **settings: Any
 ) -> AsyncIterator[Deployment]:
-    """A running product in a new folder; all has ended and is removed when the block is left.
+    """Yield a running product in a new folder; all has ended and is removed when the block is left.
 
     Args:
         folder: does not exist yet.

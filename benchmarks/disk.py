@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def topic_bytes(broker_folder: Path, topic: str) -> int:
-    """Bytes of a topic's records on the broker's disk, without its indexes."""
+    """Return the bytes of a topic's records on the broker's disk, without its indexes."""
     return sum(
         segment.stat().st_size
         for folder in broker_folder.rglob(f"{topic}-*")
@@ -19,7 +19,7 @@ def topic_bytes(broker_folder: Path, topic: str) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder, which may change meanwhile."""
+    """Return the bytes of all files below a folder, which may change meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         try:

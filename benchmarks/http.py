@@ -21,7 +21,7 @@ _LENGTH: Final = b"content-length:"
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:
-    """The bytes of a request."""
+    """Return the bytes of a request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -31,7 +31,7 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
-    """Status, body and the rest of what came in; None while the answer is not whole.
+    """Return the status, the body and the bytes behind them; None while not all is here.
 
     Raises:
         BenchmarkError: an answer that does not say how long it is.
@@ -64,7 +64,7 @@ class KeepAlive(asyncio.Protocol):
         return connection
 
     async def ask(self, data: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer to a request.
+        """Return the status and body of the answer to a request.
 
         Raises:
             BenchmarkError: the connection is closed instead.
@@ -81,12 +81,12 @@ class KeepAlive(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
+        """Keep the transport of the new connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  what a TCP connection has
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
+        """Take bytes, and finish the answer when it is whole."""
         self._data += data
         answer = split_answer(self._data)
         if answer is not None and self._answer is not None:
@@ -94,7 +94,7 @@ class KeepAlive(asyncio.Protocol):
             self._answer.set_result((status, body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """asyncio's."""
+        """Fail the answer that is waited for."""
         self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(BenchmarkError(f"the API closed the connection: {error}"))

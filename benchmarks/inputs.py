@@ -31,7 +31,7 @@ SEED: Final = 2023
 
 
 def _generator() -> Any:
-    """The script beside the sample data, which is in no package."""
+    """Return the script beside the sample data, which is in no package."""
     spec = importlib.util.spec_from_file_location("generate_polls", DATA / "generate_polls.py")
     if spec is None or spec.loader is None:
         raise ImportError("data/generate_polls.py is missing")
@@ -54,7 +54,7 @@ class Inputs:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The options of `store-uptime replay`."""
+        """Return the options of `store-uptime replay`."""
         return (
             *("--status", str(self.status)),
             *("--hours", str(self.hours)),
@@ -77,13 +77,13 @@ def make_inputs(folder: Path, *, stores: int = STORES, days: float = DAYS) -> In
 
 
 def store_ids(count: int) -> list[str]:
-    """The ids of the first stores of a seed."""
+    """Return the ids of the first stores of a seed."""
     found: list[str] = _generator().choose_store_ids(Random(SEED), count)  # noqa: S311  as above
     return found
 
 
 def _write_for(ids: Sequence[str], published: Path, output: Path) -> None:
-    """The rows of these stores; a made-up store takes those of a published one."""
+    """Write the rows of these stores; a made-up store takes those of a published one."""
     rows: defaultdict[str, list[list[str]]] = defaultdict(list)
     with gzip.open(published, "rt", encoding="utf-8", newline="") as file:
         reader = csv.reader(file)

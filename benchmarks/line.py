@@ -31,13 +31,13 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """The target in words; empty where there is none."""
+        """Return the target in words; empty where there is none."""
         if self.most is not None:
             return f"<= {self.most:,g}"
         return f">= {self.least:,g}" if self.least is not None else ""
 
     def met(self, value: float) -> bool | None:
-        """True if a value meets the target; None without a target."""
+        """Return True if a value meets the target; None without a target."""
         if self.most is not None:
             return value <= self.most
         return value >= self.least if self.least is not None else None
@@ -66,5 +66,5 @@ class Line:
 
 
 def cpu_figures(*processes: str) -> tuple[Figure, ...]:
-    """Figures for the CPU seconds that each process took: they share the machine."""
+    """Return figures for the CPU seconds that each process took: they share the machine."""
     return tuple(Figure(f"cpu_{name}", f"CPU of the {name}", "s") for name in processes)

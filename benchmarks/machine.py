@@ -34,5 +34,5 @@ def _cpu_model(cpuinfo: str) -> str:
 
 
 def load_average() -> float:
-    """Processes that wanted a CPU over the last minute: 0 on a quiet machine."""
+    """Return how many processes wanted a CPU over the last minute: 0 on a quiet machine."""
     return os.getloadavg()[0]

@@ -24,13 +24,13 @@ _BATCH_BYTES: Final = 262_144
 
 
 def minutes_up_to_now(minutes: int) -> Iterator[int]:
-    """Instants (µs) a minute apart, the last one just over."""
+    """Return the instants (µs) a minute apart, the last one just over."""
     now = wall_clock()
     return (now - number * MINUTE for number in range(minutes, 0, -1))
 
 
 def single_posts(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
-    """`POST /stores/ID/status`: every store once a minute."""
+    """Yield requests of `POST /stores/ID/status`: every store once a minute."""
     for instant in minutes_up_to_now(minutes):
         body = b'{"status":"active","timestamp_utc":"%s"}' % format_instant(instant).encode()
         for store_id in store_ids:
@@ -38,7 +38,7 @@ def single_posts(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
 
 
 def mixed_batches(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
-    """`POST /status`: each body holds one poll of each of a hundred stores."""
+    """Yield bodies of `POST /status` with one poll of each of a hundred stores."""
     prefixes = [_PREFIX.format(store_id).encode() for store_id in store_ids]
     groups = [prefixes[i : i + BATCH] for i in range(0, len(prefixes) - BATCH + 1, BATCH)]
     for instant in minutes_up_to_now(minutes):
@@ -48,7 +48,7 @@ def mixed_batches(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
 
 
 def batches_of_one_store(store_ids: Sequence[str], rounds: int) -> Iterator[bytes]:
-    """`POST /status`: each body holds a hundred polls of one store that was cut off."""
+    """Yield bodies of `POST /status` with a hundred polls of one store that was cut off."""
     instants = minutes_up_to_now(rounds * BATCH)
     for _ in range(rounds):
         ends = [format_instant(t).encode() + b'"}' for t in islice(instants, BATCH)]
@@ -59,7 +59,7 @@ def batches_of_one_store(store_ids: Sequence[str], rounds: int) -> Iterator[byte
 
 
 def poll_records(store_ids: Sequence[str], minutes: int) -> Iterator[tuple[str, bytes]]:
-    """Store and record value, one poll a record: every store once a minute."""
+    """Yield store and record value, one poll a record: every store once a minute."""
     for number, instant in zip(count(), minutes_up_to_now(minutes), strict=False):
         for place, store_id in enumerate(store_ids):
             yield store_id, encode_poll(store_id, instant, active=(number + place) % 20 > 0)

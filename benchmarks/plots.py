@@ -37,7 +37,7 @@ def write_plots(folder: Path = FOLDER) -> list[Path]:
 
 
 def plot_growth(result: Result, output: Path) -> Path:
-    """Time and memory of a replay against its size; a dashed line where cost is linear.
+    """Plot time and memory of a replay against its size; a dashed line is a linear cost.
 
     Raises:
         NotRunError: matplotlib is not installed.

@@ -30,7 +30,7 @@ def require_proc() -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds, user and system, of a running process and its threads."""
+    """Return the CPU seconds, user and system, of a running process and its threads."""
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     return ticks_of(stat) / _TICKS
 
@@ -53,7 +53,7 @@ def written_bytes(pid: int) -> float:
 
 
 def megabytes_in(status: str, name: str) -> float:
-    """A line of /proc/PID/status, which counts in KiB, in MB.
+    """Return a line of /proc/PID/status, which counts in KiB, in MB.
 
     Raises:
         ValueError: no such line: the process has ended.
@@ -77,6 +77,6 @@ class CpuMeter:
         return taken | {"load": time.process_time()}
 
     def figures(self) -> dict[str, float]:
-        """`cpu_NAME` for each."""
+        """Return `cpu_NAME` for each process."""
         now = self._now()
         return {f"cpu_{name}": now[name] - before for name, before in self._before.items()}

@@ -36,7 +36,7 @@ _TARGET_HEADER: Final = ("work", *_LINE_HEADER)
 
 
 def line_section(line: Line, folder: Path) -> str:
-    """All figures of a line, and what a reader must know."""
+    """Return all figures of a line, and what a reader must know."""
     result = read_result(line.name, folder)
     if result is None:
         return _MISSING
@@ -51,7 +51,7 @@ def line_section(line: Line, folder: Path) -> str:
 
 
 def targets_section(folder: Path) -> str:
-    """The figures that have a target, of all lines."""
+    """Return the figures that have a target, of all lines."""
     found: list[tuple[str, ...]] = []
     for line in LINES:
         result = read_result(line.name, folder)
@@ -76,7 +76,7 @@ def machine_section(folder: Path) -> str:
 
 
 def sizing_section(folder: Path) -> str:
-    """The sizing table, if its costs were measured."""
+    """Return the sizing table, if its costs were measured."""
     try:
         return sizing_table(measured_costs(folder))
     except NotRunError:
@@ -84,7 +84,7 @@ def sizing_section(folder: Path) -> str:
 
 
 def sections(folder: Path) -> dict[str, Callable[[], str]]:
-    """Every name that a marker may have."""
+    """Return every name that a marker may have."""
     made: dict[str, Callable[[], str]] = {
         line.name: lambda line=line: line_section(line, folder)  # type: ignore[misc]
         for line in LINES
@@ -98,7 +98,7 @@ def sections(folder: Path) -> dict[str, Callable[[], str]]:
 
 
 def fill(text: str, known: dict[str, Callable[[], str]]) -> str:
-    """The text with all its sections made anew.
+    """Return the text with all its sections made anew.
 
     Raises:
         BenchmarkError: a marker with an unknown name.

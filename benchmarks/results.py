@@ -21,7 +21,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         return cls(min(values), median(values), max(values))
 
 
@@ -48,11 +48,11 @@ class Result:
     problem: str = ""
 
     def values(self, figure: str) -> list[float]:
-        """The values of a figure in the runs that have it."""
+        """Return the values of a figure in the runs that have it."""
         return [run[figure] for run in self.runs if figure in run]
 
     def spread(self, figure: str) -> Spread | None:
-        """The spread of a figure; None if no run has it."""
+        """Return the spread of a figure; None if no run has it."""
         values = self.values(figure)
         return Spread.of(values) if values else None
 

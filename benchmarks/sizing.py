@@ -90,7 +90,7 @@ class Size:
     worker_disk: float
 
     def row(self) -> tuple[str, ...]:
-        """The row of the table with `HEADER`."""
+        """Return the row of the table with `HEADER`."""
         return (
             f"{self.stores:,}",
             format_duration(self.interval),
@@ -104,7 +104,7 @@ class Size:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes in GB with two significant digits."""
+    """Return the bytes in GB with two significant digits."""
     return f"{float(f'{size / 1e9:.2g}'):,g}"
 
 
@@ -134,7 +134,7 @@ def size(costs: Costs, stores: int, interval: int, retention: int) -> Size:
 
 
 def measured_costs(folder: Path = FOLDER) -> Costs:
-    """The medians of the kept results.
+    """Return the medians of the kept results.
 
     Raises:
         NotRunError: a figure is missing.
@@ -163,7 +163,7 @@ def sizing_table(
     intervals: Iterable[int] = INTERVALS,
     retention: int | None = None,
 ) -> str:
-    """The sizing table in Markdown."""
+    """Return the sizing table in Markdown."""
     if retention is None:
         retention = Settings.from_environment({}).retention
     every = list(intervals)

@@ -18,7 +18,7 @@ Row = tuple[str, ...]
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands apart: 1,234; 12.3; 0.0123."""
+    """Return three digits that count, thousands apart: 1,234; 12.3; 0.0123."""
     if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
     digits = 3
@@ -27,7 +27,7 @@ def number(value: float) -> str:
 
 
 def rows(line: Line, result: Result) -> list[Row]:
-    """A row a figure; the title stands in the first one."""
+    """Return a row a figure; the title stands in the first one."""
     found = [row for figure in line.figures if (row := _row(figure, result))]
     found += [(note, "", "", "", "", "", "") for note in result.notes]
     if result.problem:
@@ -50,7 +50,7 @@ def _row(figure: Figure, result: Result) -> Row | None:
 
 
 def terminal_table(sections: Iterable[Sequence[Row]]) -> Table:
-    """A table for a terminal, with a section for each line."""
+    """Return a table for a terminal, with a section for each line."""
     table = Table(*HEADER)
     for column in table.columns[3:6]:
         column.justify = "right"
@@ -62,7 +62,7 @@ def terminal_table(sections: Iterable[Sequence[Row]]) -> Table:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [_markdown_row(header), "|" + "---|" * len(header)]
     return "\n".join([*lines, *map(_markdown_row, rows)]) + "\n"
 

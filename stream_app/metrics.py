@@ -81,7 +81,7 @@ def unowned_count(unowned: Iterable[TopicPartition]) -> int:
 
 
 def reason_label(dead_letter: DeadLetter) -> DeadLetterReason:
-    """The label for the reason of a dead letter."""
+    """Return the label for the reason of a dead letter."""
     if LAST_OFFSET in dead_letter.source:
         # only a range that cannot be read is named by two offsets
         return "unreadable"
@@ -92,14 +92,14 @@ def reason_label(dead_letter: DeadLetter) -> DeadLetterReason:
 
 
 def source_label(dead_letter: DeadLetter) -> str:
-    """The label for the source of a dead letter: a topic, `http`, or `other`."""
+    """Return the label for the source of a dead letter: a topic, `http`, or `other`."""
     if "http" in dead_letter.source:
         return "http"
     return topic_label(dead_letter.source.get("topic"))
 
 
 def topic_label(topic: object) -> str:
-    """The label for a topic: its name, or `other` for one that is not of this product."""
+    """Return the label for a topic: its name, or `other` for one that is not of this product."""
     return str(topic) if topic in _TOPIC_NAMES else "other"
 
 

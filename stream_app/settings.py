@@ -215,7 +215,7 @@ class Settings(BaseSettings):
 
     @property
     def default_active(self) -> bool:
-        """True if the default status is active."""
+        """Return True if the default status is active."""
         return self.default_status == "active"
 
 

@@ -38,7 +38,7 @@ _PADDING: Final = 12
 
 
 def uptime_share(figures: Mapping[str, float] | None, window: Window) -> float | None:
-    """The share of a window's open time that a store was up, 0 to 1.
+    """Return the share of a window's open time that a store was up, 0 to 1.
 
     Returns:
         None where it is not open in it, or not known.
@@ -50,7 +50,7 @@ def uptime_share(figures: Mapping[str, float] | None, window: Window) -> float |
 
 
 def backed_share(figures: Mapping[str, float] | None, window: Window) -> float | None:
-    """The share of a window's open time that some poll backs, 0 to 1.
+    """Return the share of a window's open time that some poll backs, 0 to 1.
 
     Returns:
         None where it is not open in it, or not known.
@@ -81,7 +81,7 @@ def store_badge(store: StoreState | None, window: Window) -> str:
 
 
 def _parts(figures: Mapping[str, float], window: Window) -> Parts:
-    """How long polls say that it was up and down, and for how long there is no data."""
+    """Return how long polls say that it was up and down, and how long there is no data."""
     up, down = (
         max(0.0, figures[f"{side}_last_{window}"] - figures.get(f"unknown_{side}_last_{window}", 0))
         for side in ("uptime", "downtime")

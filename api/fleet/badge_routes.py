@@ -18,7 +18,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/badges/fleet.svg")
 async def get_fleet_badge(request: web.Request) -> web.Response:
-    """A picture of the number of open stores that are up."""
+    """Answer with a picture of the number of open stores that are up."""
     fleet = service_of(request, FleetService)
     fleet.require()
     return svg_response(fleet_badge(await fleet.counts()))
@@ -26,7 +26,7 @@ async def get_fleet_badge(request: web.Request) -> web.Response:
 
 @routes.get("/badges/{store_id}.svg")
 async def get_store_badge(request: web.Request) -> web.Response:
-    """The uptime of a store in a window, as a picture."""
+    """Answer with the uptime of a store in a window, as a picture."""
     window = enum_param(request, "window", WINDOWS)
     try:
         store_id = parse_uuid(request.match_info["store_id"])

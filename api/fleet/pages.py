@@ -117,7 +117,7 @@ class FleetPages:
         return matching, page_ids
 
     def _walks(self, query: FleetQuery) -> list[_Walk]:
-        """The ways through the stores that a query needs, one behind the other."""
+        """Return the ways through the stores that a query needs, one behind the other."""
         ranks = sorted(map(STATES.index, query.states or STATES))
         where: list[str] = []
         values: dict[str, Any] = {}

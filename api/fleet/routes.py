@@ -29,7 +29,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/fleet")
 async def get_fleet(request: web.Request) -> web.Response:
-    """A page of the stores as they are now, and how many there are in each state."""
+    """Answer with a page of the stores as they are now, and how many there are in each state."""
     service = service_of(request, FleetService)
     query, page = _query(request)
     matching, stores = await service.page(query)
@@ -52,7 +52,7 @@ async def get_fleet(request: web.Request) -> web.Response:
 
 @routes.get("/fleet/events", allow_head=False)
 async def fleet_events(request: web.Request) -> web.StreamResponse:
-    """The changes in the fleet, or of one store, as server-sent events."""
+    """Answer with the changes in the fleet, or of one store, as server-sent events."""
     text = request.query.get("store_id")
     store_id = None if text is None else parse_uuid(text)
     service = service_of(request, FleetService)

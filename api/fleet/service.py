@@ -151,7 +151,7 @@ class FleetService:
         return self._settings.reference_clock
 
     def now(self) -> int | None:
-        """The instant that the fleet is shown at; None: no poll has come in yet."""
+        """Return the instant that the fleet is shown at; None: no poll has come in yet."""
         if self._settings.reference_clock == "data":
             return self._newest_poll()
         fresh = self._freshness()
@@ -182,7 +182,7 @@ class FleetService:
         return await self._view.page(query)
 
     async def store(self, store_id: str) -> StoreState | None:
-        """A store as it is now; None where it is unknown.
+        """Return a store as it is now; None where it is unknown.
 
         Raises:
             BrokerUnavailableError: nothing is known, there is no broker.
@@ -193,7 +193,10 @@ class FleetService:
         return stores[0] if stores else None
 
     async def store_with_figures(self, store_id: str) -> StoreState | None:
-        """As `store`; the figures are asked for if they are old, the first time waited for."""
+        """Return a store as `store` does, with its figures.
+
+        Old figures are requested anew; only the very first ones are waited for.
+        """
         self._require()
         await self._first_figures()
         return await self.store(store_id)
@@ -208,11 +211,11 @@ class FleetService:
         return self._view.counts()
 
     def zones(self) -> list[str]:
-        """The zones of all stores, in order."""
+        """Return the zones of all stores, in order."""
         return self._view.zones()
 
     async def stores(self, store_ids: list[str]) -> list[StoreState]:
-        """Some stores as they are now."""
+        """Return some stores as they are now."""
         await self._advanced()
         return self._view.stores(store_ids)
 
@@ -267,7 +270,7 @@ class FleetService:
                 watcher.changed.set()
 
     def _notified_freshness(self) -> tuple[object, ...]:
-        """What of the age of the data is worth an event where it changes."""
+        """Return the values of the data's age whose change is worth an event."""
         fresh = self.freshness()
         return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
 

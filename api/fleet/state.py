@@ -64,7 +64,7 @@ def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bo
 
 
 def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a store that answers have, of a report in the form of three windows."""
+    """Return the figures of a store that answers have, of a report in the form of three windows."""
     # a worker of an earlier version does not tell what is unknown
     unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
     return {name: report[name] for name in _FIGURES} | unknown

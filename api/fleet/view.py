@@ -133,7 +133,7 @@ class FleetView:
             self._mark_changed(store_id)
 
     def _no_poll(self, store_id: str) -> None:
-        """The polls of a store were taken back."""
+        """Take the newest poll of a store out of its row: its polls were removed."""
         self._database.execute(
             "UPDATE store SET polled = NULL, polled_order = 9223372036854775807, active = NULL,"  # noqa: S608  ours
             f" rank = CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank ELSE {_UNKNOWN} END"
@@ -253,7 +253,7 @@ class FleetView:
             self._more_changed = True
 
     def drain_changes(self) -> tuple[list[str], bool]:
-        """The stores that changed or went since the last call, and whether there are more."""
+        """Return the stores that changed or went since the last call, and if there are more."""
         changed, more = list(self._changed), self._more_changed
         self._changed, self._more_changed = {}, False
         return changed, more
@@ -268,7 +268,7 @@ class FleetView:
         return {**counts, "total": sum(counts.values())}
 
     def zones(self) -> list[str]:
-        """The zones of all stores, in order."""
+        """Return the zones of all stores, in order."""
         rows = self._database.execute(
             "SELECT DISTINCT zone FROM tally WHERE stores > 0 ORDER BY zone"
         )
@@ -280,7 +280,7 @@ class FleetView:
         return matching, self.stores(store_ids)
 
     def stores(self, store_ids: Sequence[str]) -> list[StoreState]:
-        """Some stores as they are now; those that are unknown are left out."""
+        """Return some stores as they are now; those that are unknown are left out."""
         states = []
         for store_id in store_ids:
             row = self._database.execute(
@@ -316,7 +316,7 @@ def _store_now(row: tuple[Any, ...]) -> StoreState:
 
 
 def _statements(script: str) -> list[str]:
-    """The statements of a script whose triggers end with a line of `END;`."""
+    """Return the statements of a script whose triggers end with a line of `END;`."""
     statements, statement = [], ""
     for line in script.strip().splitlines():
         statement += line + "\n"

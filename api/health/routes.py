@@ -17,13 +17,13 @@ routes = web.RouteTableDef()
 
 @routes.get("/healthz")
 async def healthz(_request: web.Request) -> web.Response:
-    """200 as long as this process answers."""
+    """Answer 200 as long as this process answers at all."""
     return web.json_response({"status": "ok"})
 
 
 @routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
-    """200 when reports can be answered; 503 while the broker, a topic or a worker is not ready."""
+    """Answer 200 if reports can be made; 503 while the broker, a topic or a worker is not ready."""
     trouble = await service_of(request, Readiness).unavailable_reason()
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)
@@ -32,6 +32,6 @@ async def readyz(request: web.Request) -> web.Response:
 
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
-    """The metrics of this process, in Prometheus' text format."""
+    """Answer with the metrics of this process, in Prometheus' text format."""
     body = service_of(request, ApiMetrics).exposition()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

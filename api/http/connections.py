@@ -64,7 +64,7 @@ def raise_descriptor_limit() -> int:
 
 
 def most_connections(descriptors: int) -> int:
-    """The number of connections that leaves enough descriptors for everything else."""
+    """Return the number of connections that leaves enough descriptors for everything else."""
     return max(1, min(MAX_CONNECTIONS, descriptors - min(_OWN_DESCRIPTORS, descriptors // 2)))
 
 
@@ -115,7 +115,7 @@ class Connections:
             server.close()
 
     def opened(self, connection: Connection) -> None:
-        """A connection was accepted; where there are too many, the longest idle one goes."""
+        """Add a connection that was accepted; if there are too many, close the longest idle one."""
         self._open.add(connection)
         self._idle[connection] = None
         if len(self._open) > self._most:
@@ -128,19 +128,19 @@ class Connections:
         self._idle.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
-        """The answer to its request is written."""
+        """Note that the answer to a connection's request is written."""
         if connection in self._open:
             self._idle[connection] = None
 
     def closed(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Forget a connection that is gone."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
 
     def _handler(
         self, handle: Callable[[Any], Awaitable[web.StreamResponse]]
     ) -> Callable[[Any], Awaitable[web.StreamResponse]]:
-        """What answers requests: the application, and problems for what it raises outside."""
+        """Make the handler of requests: the application, and problems for errors outside of it."""
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             connection = request.protocol
@@ -193,13 +193,13 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Nothing more comes."""
+        """Forget the connection: nothing more comes."""
         self._head_is_here()
         self._connections.closed(self)
         super().connection_lost(exc)
 
     def request_began(self) -> None:
-        """The head of a request is here."""
+        """Note that the head of a request has arrived."""
         self._in_request = True
         self._head_is_here()
         self._connections.busy(self)

@@ -100,7 +100,7 @@ class Unpacker:
                 yield piece
 
     def flush(self) -> None:
-        """All bytes were fed.
+        """Check that the stream is whole, when all bytes were fed.
 
         Raises:
             CodingError: the last part did not end.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def best_of(accept: list[str], offered: Sequence[str]) -> str:
-    """The preferred form: by weight, then by how exactly it is named, then by our order.
+    """Return the preferred form: by weight, then by how exactly it is named, then by our order.
 
     Args:
         accept: the `Accept` headers of a request.
@@ -20,7 +20,7 @@ def best_of(accept: list[str], offered: Sequence[str]) -> str:
 
 
 def _preference(accept: str, offered: str) -> tuple[float, int]:
-    """The weight that Accept gives a media type, and how exactly it names it (RFC 9110, 12.5.1)."""
+    """Return a media type's weight in Accept, and how exactly it is named (RFC 9110, 12.5.1)."""
     ranges = ("*/*", offered.partition("/")[0] + "/*", offered)
     weight, exactness = 0.0, -1
     for part in accept.split(","):

@@ -110,7 +110,7 @@ def own_hosts_only(listens_on: str, settings: Settings) -> Any:
 
 
 def _named_host(request: web.Request) -> Authority | None:
-    """The host that a request names; None: none, or not clearly."""
+    """Return the host that a request names; None: none, or not clearly."""
     texts = request.headers.getall(hdrs.HOST, [])
     if len(texts) != 1:
         return None
@@ -147,7 +147,7 @@ def _misdirected(request: web.Request, host: Authority | None) -> web.Response:
 
 
 def _why_foreign(request: web.Request, host: Authority) -> str | None:
-    """Why a change is refused: another site's page asks for it. None: it is not."""
+    """Return the reason to refuse a change that another site's page asks for; None if it is not."""
     for site in request.headers.getall("Sec-Fetch-Site", []):
         if site not in _OWN_SITES:
             return (

@@ -73,7 +73,7 @@ class ObjectReader:
         self._depth = 0
 
     def feed(self, lines: Iterable[Line]) -> Iterator[Item]:
-        """The items that end on these lines; the iterator must be read to its end."""
+        """Yield the items that end on these lines; the iterator must be read to its end."""
         for number, line, original in lines:
             if isinstance(line, RecordError):
                 yield from self.flush()
@@ -87,12 +87,12 @@ class ObjectReader:
                     yield from self._look_closely(number, line)
 
     def flush(self) -> Iterator[Item]:
-        """An object that did not end."""
+        """Yield an object that did not end."""
         if self._text:
             yield self._item()
 
     def _continue(self, number: int, line: bytes) -> Iterator[Item]:
-        """One more line of an object, unless it is an item of its own and the object broken."""
+        """Yield one more line of an object, unless it is an item and the object is broken."""
         if line[:1] == b"{" and _AN_OBJECT in line:
             try:
                 content = item_or_error(line, orjson.loads(line))
@@ -147,7 +147,7 @@ class ObjectReader:
 
 
 def array_slices(body: bytes) -> Iterator[list[Any]]:
-    """The items of a JSON array, or why one is none, as many at once as `SLICE_BYTES` hold.
+    """Yield the items of a JSON array, or why one is none, as many at once as `SLICE_BYTES` hold.
 
     An array is parsed by slices that end with an item. That a slice is JSON tells that it ends
     there, since brackets and quotes would not be even otherwise.
@@ -178,7 +178,7 @@ def array_slices(body: bytes) -> Iterator[list[Any]]:
 
 
 def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
-    """The items from `start` on, and where they end."""
+    """Return the items from `start` on, and where they end."""
     reason = NotJsonError(f"not JSON: an item is longer than {_ITEM_BYTES:,} bytes")
     for cut in _cuts(text, start + SLICE_BYTES, end):
         array = b"[%b]" % text[start:cut]
@@ -190,7 +190,7 @@ def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
 
 
 def _cuts(text: bytes, begin: int, end: int) -> Iterator[int]:
-    """Where an item may end, the most probable places first."""
+    """Yield the places where an item may end, the most probable ones first."""
     if begin < end:
         last = min(begin + _ITEM_BYTES, end)
         for pattern in (_BETWEEN_OBJECTS, _COMMA):

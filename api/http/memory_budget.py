@@ -53,12 +53,12 @@ class MemoryBudget:
 
     @property
     def limit(self) -> int:
-        """The size of the budget."""
+        """Return the size of the budget."""
         return self._limit
 
     @property
     def used(self) -> int:
-        """The part of it that is acquired now."""
+        """Return the part of it that is acquired now."""
         return self._used
 
     def try_acquire(self, amount: int) -> bool:

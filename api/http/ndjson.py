@@ -36,7 +36,7 @@ class LineSplitter:
         self._skipping = False
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
-        """The lines that end in this chunk; the iterator must be read to its end."""
+        """Yield the lines that end in this chunk; the iterator must be read to its end."""
         start = 0
         while True:
             if not (self._rest or self._skipping):
@@ -54,7 +54,7 @@ class LineSplitter:
             start = end + 1
 
     def flush(self) -> Iterator[Line]:
-        """The last line, where no line break ends it."""
+        """Yield the last line, where no line break ends it."""
         yield from self._end()
 
     def _grow(self, piece: bytes) -> Iterator[Line]:

@@ -69,7 +69,7 @@ class ProblemError(Exception):
 def problem(
     status: HTTPStatus, detail: str, *, retry_after: int | None = None, **members: Any
 ) -> web.Response:
-    """A problem response; `members` are further fields of its body."""
+    """Return a problem response; `members` are further fields of its body."""
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     body = {
         "type": "about:blank",

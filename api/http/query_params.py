@@ -18,7 +18,7 @@ _Name = TypeVar("_Name", bound=str)
 
 
 def int_param(request: web.Request, name: str, default: int, most: int) -> int:
-    """A number from 1 on.
+    """Return a number from 1 on.
 
     Raises:
         RecordError: it is no such number.
@@ -32,7 +32,7 @@ def int_param(request: web.Request, name: str, default: int, most: int) -> int:
 
 
 def enum_param(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
-    """One of some names; the first one where none is said.
+    """Return one of some names; the first one where none is said.
 
     Raises:
         RecordError: it is none of them.
@@ -44,7 +44,7 @@ def enum_param(request: web.Request, name: str, known: Sequence[_Name]) -> _Name
 
 
 def enum_params(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
-    """Some of some names, with commas between or said more than once; without it: none.
+    """Return some of some names, with commas between or said more than once; without it: none.
 
     Raises:
         RecordError: one is none of them.
@@ -61,7 +61,7 @@ def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:
 
 
 def instant_param(request: web.Request, name: str) -> int | None:
-    """An instant in µs; None where none is said.
+    """Return an instant in µs; None where none is said.
 
     Raises:
         RecordError: it is no instant.

@@ -81,11 +81,11 @@ class RequestBodies:
             body.cut_off()
 
     def opened(self, body: RequestBody) -> None:
-        """A body is being read."""
+        """Add a body that is being read."""
         self._open.add(body)
 
     def closed(self, body: RequestBody) -> None:
-        """A body is not read any more."""
+        """Remove a body that is not read any more."""
         self._open.discard(body)
 
 
@@ -119,7 +119,7 @@ class RequestBody:
             self._request.content.set_exception(BodiesStoppingError())
 
     async def read(self, limit: int, beginning: bytes = b"") -> bytes:
-        """The whole body, of which `beginning` has been read.
+        """Return the whole body, of which `beginning` has been read.
 
         Raises:
             BodyTooLargeError: it is larger than the limit.
@@ -161,7 +161,7 @@ class RequestBody:
         self._reserve(CHUNK_BYTES + line_bytes)
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body, or the rest of it, as it comes and unpacked; other requests run in between.
+        """Yield the body, or the rest of it, unpacked as it comes; other requests run in between.
 
         Raises:
             ProblemError: it came too slowly, not to its end, or packed in a way that is not known
@@ -191,7 +191,7 @@ class RequestBody:
                 unpacker.flush()
 
     async def _next(self, end: float) -> bytes:
-        """The next bytes as they came; empty at the end."""
+        """Return the next bytes as they came; empty at the end."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
@@ -215,7 +215,7 @@ class RequestBody:
 
 
 def _unpacker_of(request: web.Request) -> Unpacker | None:
-    """What unpacks a body; None: it is not packed."""
+    """Return the function that unpacks a body; None if it is not packed."""
     codings = request.headers.getall(hdrs.CONTENT_ENCODING, [])
     names = [name.strip().lower() for coding in codings for name in coding.split(",")]
     packed = [name for name in names if name not in IDENTITY]
@@ -255,7 +255,7 @@ def _too_large(detail: str) -> ProblemError:
 
 
 def stopping() -> ProblemError:
-    """The answer about a body that was not read to its end because the API stops."""
+    """Return the answer about a body that was not read to its end because the API stops."""
     return ProblemError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the API is stopping: send all again, nothing counts twice",
@@ -264,7 +264,7 @@ def stopping() -> ProblemError:
 
 
 def json_in(body: bytes, expected: str) -> Any:
-    """The JSON in a body.
+    """Return the JSON in a body.
 
     Raises:
         ProblemError: there is none.

@@ -19,7 +19,7 @@ async def complete_headers(_request: web.BaseRequest, response: web.StreamRespon
 
 
 def add_headers(response: web.StreamResponse) -> None:
-    """As `complete_headers`, for a response that no application prepares."""
+    """Do what `complete_headers` does, for a response that no application prepares."""
     # no browser takes figures for a page, and neither it nor a proxy keeps them
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

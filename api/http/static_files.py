@@ -58,7 +58,7 @@ class Asset:
 
 
 def load(folder: Path) -> dict[str, Asset]:
-    """The files of a folder by name."""
+    """Return the files of a folder by name."""
     assets = {}
     for path in sorted(folder.iterdir()):
         if not path.is_file():
@@ -70,7 +70,7 @@ def load(folder: Path) -> dict[str, Asset]:
 
 
 def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
-    """The file that a request's path names.
+    """Answer with the file that a request's path names.
 
     Raises:
         HTTPNotFound: it is not among them.
@@ -82,7 +82,7 @@ def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> w
 
 
 def asset_response(request: web.Request, asset: Asset) -> web.Response:
-    """A file as it is, or that it is still the one that the browser has."""
+    """Answer with a file as it is, or that it is still the one that the browser has."""
     known = request.if_none_match or ()
     if any(etag.value in ("*", asset.etag) for etag in known):
         response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=HEADERS)

@@ -95,7 +95,7 @@ class BatchIntake:
         return {"accepted": self.accepted, "refused": self._refused.count}
 
     def answer(self) -> dict[str, Any]:
-        """The counts, and the refused items by index and reason, as far as they are listed.
+        """Return the counts, and the refused items by index and reason, as far as they are listed.
 
         Raises:
             ProblemError: nothing of the body was accepted.

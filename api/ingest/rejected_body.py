@@ -25,7 +25,7 @@ MAX_PATH: Final = 200
 
 
 def path_of(request: web.Request) -> str:
-    """The path as a dead letter names it."""
+    """Return the path as a dead letter names it."""
     return request.rel_url.raw_path[:MAX_PATH]
 
 
@@ -61,7 +61,7 @@ async def dead_letter_on_rejection(
 async def read_body(
     request: web.Request, body: RequestBody, limit: int, beginning: bytes = b""
 ) -> bytes:
-    """The whole body; one that is too large is kept up to the limit and answered 413."""
+    """Return the whole body; one that is too large is kept up to the limit and answered 413."""
     try:
         return await body.read(limit, beginning)
     except BodyTooLargeError as error:

@@ -58,7 +58,7 @@ routes = web.RouteTableDef()
 
 @routes.post(STORE_STATUS)
 async def post_status(request: web.Request) -> web.Response:
-    """One poll; without a time it is of now."""
+    """Answer with one poll; without a time it is of now."""
     ingestion = service_of(request, IngestService)
     async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_POLL_BYTES)
@@ -84,7 +84,7 @@ async def post_status(request: web.Request) -> web.Response:
 
 @routes.post(STATUS)
 async def post_statuses(request: web.Request) -> web.Response:
-    """Polls of many stores; one that is refused refuses no other."""
+    """Answer with the polls of many stores; one that is refused refuses no other."""
     async with RequestBody(request, service_of(request, RequestBodies)) as body:
         beginning = await _beginning(body.chunks())
         async with dead_letter_on_rejection(request, beginning, truncated=True):
@@ -100,7 +100,7 @@ async def post_statuses(request: web.Request) -> web.Response:
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
-    """The body up to and with the first bytes that tell what it is."""
+    """Return the body up to and with the first bytes that tell what it is."""
     beginning = b""
     async for chunk in chunks:
         beginning += chunk
@@ -183,7 +183,7 @@ async def _between_slices(request: web.Request) -> None:
 
 @asynccontextmanager
 async def _counted(intake: BatchIntake) -> AsyncIterator[None]:
-    """A block whose errors tell how many items were accepted and refused before."""
+    """Yield a block whose errors tell how many items were accepted and refused before."""
     try:
         try:
             yield

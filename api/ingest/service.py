@@ -99,7 +99,7 @@ class IngestService:
         await self._publisher.drain(patience)
 
     def ill_dated(self, instant: int, clock: int | None = None) -> str | None:
-        """Why a poll's time is refused; None: it is not.
+        """Return the reason why a poll's time is refused; None: it is not.
 
         Args:
             instant: of the poll, µs.

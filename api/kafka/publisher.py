@@ -191,5 +191,5 @@ async def acknowledged_at(sent: asyncio.Future[BatchMetadata]) -> int:
 
 
 def overloaded() -> OverloadedError:
-    """The error for a full budget."""
+    """Return the error for a full budget."""
     return OverloadedError("as much is waiting for Kafka as may wait: try again in a moment")

@@ -29,7 +29,7 @@ _BINDING: Final = "0.5.0"
 
 
 def asyncapi(settings: Settings) -> dict[str, Any]:
-    """The document of a deployment with these settings."""
+    """Return the document of a deployment with these settings."""
     schemas = Schemas("#/components/schemas/")
     messages: dict[str, Any] = {}
     channels: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def _topic_binding(topic: TopicSpec, settings: Settings) -> dict[str, Any]:
 
 
 def _draft_7(schema: Any) -> Any:
-    """The same in the draft of JSON schema that AsyncAPI takes: it writes tuples as `items`."""
+    """Convert a schema to the draft of JSON schema that AsyncAPI takes: tuples become `items`."""
     if isinstance(schema, list):
         return [_draft_7(each) for each in schema]
     if not isinstance(schema, dict):

@@ -13,7 +13,7 @@ from typing_extensions import get_original_bases
 
 @cache
 def field_docs(shape: type[Any]) -> dict[str, str]:
-    """The meaning of each field that has a docstring, by the field's name.
+    """Return the meaning of each field that has a docstring, by the field's name.
 
     A TypedDict does not hand the docstrings of its fields down, and neither does pydantic.
     """

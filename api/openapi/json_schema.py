@@ -14,7 +14,7 @@ _KEY: Final = "shape"
 
 class _Generator(GenerateJsonSchema):
     def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
-        """The schema, with the meaning of each field that says it in a docstring."""
+        """Return the schema, with the meaning of each field that says it in a docstring."""
         described = super().typed_dict_schema(schema)
         docs = field_docs(schema["cls"])
         for name, field in described.get("properties", {}).items():
@@ -42,7 +42,7 @@ class Schemas:
         self._template = place + "{model}"
 
     def of(self, shape: Any) -> dict[str, Any]:
-        """The schema of a type: of one with a name a reference to it."""
+        """Return the schema of a type: of one with a name a reference to it."""
         schemas, rest = TypeAdapter.json_schemas(
             [(_KEY, "validation", TypeAdapter(shape))],
             ref_template=self._template,

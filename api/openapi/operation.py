@@ -125,17 +125,17 @@ RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Secon
 
 
 def problem(text: str, *, retry: bool = False, shape: Any = Problem) -> Answer:
-    """An error, which says when to try again or not."""
+    """Return an error, which says when to try again or not."""
     return Answer(text, {PROBLEM: shape}, RETRY if retry else {})
 
 
 def unavailable(text: str, shape: Any = Problem) -> dict[int, Answer]:
-    """The answer of whatever needs Kafka or the workers, which may be away."""
+    """Return the answer of whatever needs Kafka or the workers, which may be away."""
     return {503: problem(text, retry=True, shape=shape)}
 
 
 def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
-    """The answers of whatever reads a body; `limit` tells what is too large."""
+    """Return the answers of whatever reads a body; `limit` tells what is too large."""
     return {
         400: problem("The body is not JSON, or ended early.", shape=shape),
         408: problem(

@@ -59,18 +59,18 @@ class Documents:
 
     @cached_property
     def openapi(self) -> bytes:
-        """The OpenAPI document."""
+        """Return the OpenAPI document."""
         return orjson.dumps(openapi(self._app, self._resources))
 
     @cached_property
     def asyncapi(self) -> bytes:
-        """The AsyncAPI document."""
+        """Return the AsyncAPI document."""
         return orjson.dumps(asyncapi(self._settings))
 
 
 @routes.get("/openapi.json")
 async def get_openapi(request: web.Request) -> web.Response:
-    """This API as an OpenAPI document."""
+    """Answer with the OpenAPI document of this API."""
     return web.Response(
         body=service_of(request, Documents).openapi, content_type="application/json"
     )
@@ -78,7 +78,7 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 @routes.get("/asyncapi.json")
 async def get_asyncapi(request: web.Request) -> web.Response:
-    """The topics and their records as an AsyncAPI document."""
+    """Answer with the topics and their records as an AsyncAPI document."""
     return web.Response(
         body=service_of(request, Documents).asyncapi, content_type="application/json"
     )
@@ -86,13 +86,13 @@ async def get_asyncapi(request: web.Request) -> web.Response:
 
 @routes.get("/docs")
 async def get_docs(_request: web.Request) -> web.FileResponse:
-    """A page for people to read this API and to try it."""
+    """Return a page for people to read this API and to try it."""
     return _sent(_DESCRIPTION / "page/docs.html")
 
 
 @routes.get("/docs/{file}")
 async def get_docs_file(request: web.Request) -> web.FileResponse:
-    """A file of that page."""
+    """Return a file of that page."""
     name = request.match_info["file"]
     if name not in _FILES:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"no such file of the page: {name[:60]!r}")

@@ -19,17 +19,17 @@ routes = web.RouteTableDef()
 
 @routes.get("/")
 async def fleet_page(request: web.Request) -> web.Response:
-    """The overview of all stores."""
+    """Answer with the overview of all stores."""
     return asset_response(request, ASSETS["index.html"])
 
 
 @routes.get("/store/{store_id}")
 async def store_page(request: web.Request) -> web.Response:
-    """The page of any store: its script asks for the store, and tells where there is none."""
+    """Answer with the page of any store: its script asks for the store itself."""
     return asset_response(request, ASSETS["store.html"])
 
 
 @routes.get("/assets/{name}")
 async def asset(request: web.Request) -> web.Response:
-    """A script, style or picture of a page."""
+    """Answer with a script, style or picture of a page."""
     return named_asset_response(request, ASSETS)

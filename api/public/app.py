@@ -52,32 +52,32 @@ def public_site(status: PublicStatus, settings: Settings) -> web.Application:
 
 @routes.get("/")
 async def page(request: web.Request) -> web.Response:
-    """The page."""
+    """Answer with the page."""
     _chosen(request)
     return asset_response(request, ASSETS["public.html"])
 
 
 @routes.get("/assets/{name}")
 async def asset(request: web.Request) -> web.Response:
-    """A script, style or picture of the page."""
+    """Answer with a script, style or picture of the page."""
     return named_asset_response(request, ASSETS)
 
 
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
-    """The content of the page."""
+    """Answer with the content of the page."""
     return json_response(await _chosen(request).content())
 
 
 @routes.get("/badges/fleet.svg")
 async def public_fleet_badge(request: web.Request) -> web.Response:
-    """A picture of the number of chosen open stores that are up."""
+    """Answer with a picture of the number of chosen open stores that are up."""
     return svg_response(fleet_badge(await _chosen(request).counts()))
 
 
 @routes.get("/badges/{store_id}.svg")
 async def public_store_badge(request: web.Request) -> web.Response:
-    """The uptime of a chosen store, as a picture."""
+    """Answer with the uptime of a chosen store, as a picture."""
     window = enum_param(request, "window", WINDOWS)
     store_id = parse_uuid(request.match_info["store_id"])
     chosen = _chosen(request)

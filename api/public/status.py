@@ -68,13 +68,13 @@ class PublicStatus:
         self._asking: asyncio.Task[None] | None = None
 
     async def store(self, store_id: str) -> StoreState | None:
-        """A chosen store as it is now; None where it is not chosen, or not known yet."""
+        """Return a chosen store as it is now; None where it is not chosen, or not known yet."""
         if store_id not in self.chosen:
             return None
         return await self._fleet.store_with_figures(store_id)
 
     async def stores(self) -> dict[str, StoreState]:
-        """The chosen stores that are known, by id.
+        """Return the chosen stores that are known, by id.
 
         Raises:
             BrokerUnavailableError: nothing is known, there is no broker.
@@ -87,7 +87,7 @@ class PublicStatus:
         return self._counts(await self.stores())
 
     async def content(self) -> dict[str, Any]:
-        """All that the page shows.
+        """Return all that the page shows.
 
         Raises:
             BrokerUnavailableError: nothing is known, there is no broker.
@@ -172,7 +172,7 @@ class PublicStatus:
 
 
 def shown_days(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The local days of a store as the page shows them: whole ones, and the present one.
+    """Return the local days of a store as the page shows them: whole ones, and the present one.
 
     Args:
         rows: of a report by days of one store, the oldest first.

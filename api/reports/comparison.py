@@ -98,7 +98,7 @@ class ReportComparison:
 
 
 async def _collect(changed: Iterable[Change | None]) -> tuple[list[dict[str, Any]], int]:
-    """The rows that changed, and the number of further ones."""
+    """Return the rows that changed, and the number of further ones."""
     changes: list[dict[str, Any]] = []
     more = 0
     for number, change in enumerate(changed):

@@ -45,7 +45,7 @@ class Change:
     kind: str = "changed"
 
     def content(self) -> dict[str, Any]:
-        """The JSON of the change."""
+        """Return the JSON of the change."""
         return {
             **self.key,
             "change": self.kind,
@@ -55,7 +55,7 @@ class Change:
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The settings that differ."""
+    """Return the settings that differ."""
     return [
         {"cause": name, "was": before[name], "is": after.get(name)}
         for name in SETTINGS

@@ -16,7 +16,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/reports/{report_id}/events", allow_head=False)
 async def report_events(request: web.Request) -> web.StreamResponse:
-    """Every step of a report; the stream ends with complete or failed."""
+    """Answer with every step of a report; the stream ends with complete or failed."""
     service = service_of(request, ReportService)
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     state = await service.require(report_id)

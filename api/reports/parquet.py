@@ -27,7 +27,7 @@ _CHUNK_ROWS: Final = 5_000
 
 
 async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
-    """A Parquet file with typed columns: instants in UTC, dates, whole numbers, fractions.
+    """Return a Parquet file with typed columns: instants in UTC, dates, whole numbers, fractions.
 
     Args:
         fields: the names of a row's values.
@@ -49,7 +49,7 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
 
 
 def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
-    """The rows with texts in the columns of a later version, whose types are unknown here."""
+    """Yield the rows with texts in the columns of a later version, whose types are unknown here."""
     for row in rows:
         yield [
             str(value) if place in places and value is not None else value

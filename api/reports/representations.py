@@ -51,7 +51,7 @@ _ENDINGS: Final = {CSV: "csv", JSON: "json", PARQUET: "parquet"}
 
 
 def optional_columns(request: web.Request) -> tuple[OptionalColumn, ...]:
-    """The optional columns that a request names.
+    """Return the optional columns that a request names.
 
     Raises:
         RecordError: there is no such column.
@@ -152,7 +152,7 @@ async def _chunks(
 
 
 def _names(columns: Iterable[str], optional: Sequence[OptionalColumn]) -> list[str]:
-    """The names of optional columns, `unknown` as one for each figure."""
+    """Return the names of optional columns, `unknown` as one for each figure."""
     return [
         name
         for column in optional
@@ -166,7 +166,7 @@ def _with_optional(
     columns: Sequence[str],
     names: Iterable[str],
 ) -> tuple[list[str], Iterator[Row]]:
-    """The columns with optional ones behind them, and the rows of all of these columns."""
+    """Return the columns with optional ones behind them, and the rows of all of these columns."""
     fields = document.row_fields
     added = [name for name in names if name not in columns]
     places = [fields.index(name) if name in fields else None for name in added]
@@ -203,7 +203,7 @@ def _headers(
 
 
 def _provenance_headers(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The headers of a report's provenance; the JSON form has all of it in its body."""
+    """Yield the headers of a report's provenance; the JSON form has all of it in its body."""
     for name in PROVENANCE:
         if name in provenance:
             # a header is ASCII; the JSON form has the text itself
@@ -224,5 +224,5 @@ def _provenance_headers(provenance: Mapping[str, Any]) -> Iterator[tuple[str, st
 
 
 def header_of(name: str) -> str:
-    """The name of the header of a field of a report."""
+    """Return the name of the header of a field of a report."""
     return "X-" + name.title().replace("_", "-")

@@ -84,7 +84,7 @@ async def _trigger(
 
 @routes.get("/get_report/{report_id}")
 async def get_report(request: web.Request) -> web.StreamResponse:
-    """The report, or how far it is."""
+    """Answer with the report, or how far it is."""
     optional = optional_columns(request)
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     state = await service_of(request, ReportService).require(report_id)
@@ -98,7 +98,7 @@ async def get_report(request: web.Request) -> web.StreamResponse:
 
 
 async def _content(request: web.Request, limit: int, model: type[Any]) -> dict[str, Any]:
-    """The fields of the body, parsed by its model; none without a body."""
+    """Return the fields of the body, parsed by its model; none without a body."""
     async with RequestBody(request, service_of(request, RequestBodies)) as reading:
         try:
             body = await reading.read(limit)

@@ -27,7 +27,7 @@ def rows_in_order(parts: Iterable[Iterable[bytes]]) -> Iterator[Row]:
 
 
 def csv_chunks(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
-    """The public CSV: the header, then the rows."""
+    """Return the public CSV: the header, then the rows."""
     short = (row[: len(columns)] for row in rows)
     return (chunk.encode() for chunk in report.csv_chunks(short, columns))
 
@@ -35,7 +35,7 @@ def csv_chunks(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
 def json_chunks(
     head: dict[str, Any], fields: Sequence[str], rows: Iterable[Row]
 ) -> Iterator[bytes]:
-    """A JSON object with the fields of the head and with `reports`, one object for each row."""
+    """Yield a JSON object with the fields of the head and `reports`, an object for each row."""
     yield orjson.dumps(head)[:-1] + b',"reports":['
     iterator = iter(rows)
     separator = b""
@@ -49,7 +49,7 @@ def json_chunks(
 def named_rows(
     document: ReportDocument, parts: Iterable[Iterable[bytes]]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of all parts, each as an object."""
+    """Return the rows of all parts, each as an object."""
     fields = document.row_fields
     return (_named(fields, row) for row in rows_in_order(parts))
 

@@ -153,7 +153,7 @@ class ReportService:
         return self._log.request(report_id)
 
     async def report(self, report_id: str) -> ReportState | None:
-        """A report as it stands; None: nobody asked for it.
+        """Return a report as it stands; None: nobody asked for it.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.
@@ -167,7 +167,7 @@ class ReportService:
         return state
 
     def stored_rows(self, report_id: str) -> StoredRows:
-        """The rows of a complete report of many stores; see `ReportView.stored_rows`."""
+        """Return the rows of a complete report of many stores; see `ReportView.stored_rows`."""
         return self._log.stored_rows(report_id)
 
     async def require(self, report_id: str) -> ReportState:
@@ -231,7 +231,7 @@ class ReportService:
 
 
 def content_lost(report_id: str) -> ReportContentLostError:
-    """The error of a complete report whose content is gone."""
+    """Return the error of a complete report whose content is gone."""
     return ReportContentLostError(
         f"report {report_id} is complete but its content is gone; trigger a new one"
     )

@@ -292,7 +292,7 @@ class ReportView:
         return int(row[0])
 
     def stored_rows(self, report_id: str) -> StoredRows:
-        """The rows of a complete report of many stores."""
+        """Return the rows of a complete report of many stores."""
         parts: dict[int, list[tuple[int, int]]] = {}
         for part, number, size in self._database.execute(
             "SELECT part, rowid, length(rows) FROM chunk WHERE report_id = ? ORDER BY part, chunk",
@@ -317,7 +317,7 @@ class ReportView:
             yield row[0]
 
     def get(self, report_id: str) -> ReportState | None:
-        """The state of a report; None: it is unknown."""
+        """Return the state of a report; None: it is unknown."""
         row = self._database.execute(
             "SELECT status, subject, reference_time, reason, content, parts FROM report"
             " WHERE report_id = ?",
@@ -337,7 +337,7 @@ class ReportView:
         )
 
     def request(self, report_id: str) -> UserRequest | None:
-        """The request of a report; None where only a result is known."""
+        """Return the request of a report; None where only a result is known."""
         row = self._database.execute(
             "SELECT request FROM report WHERE report_id = ?", (report_id,)
         ).fetchone()
@@ -347,7 +347,7 @@ class ReportView:
         return None if isinstance(request, FleetPartRequest) else request
 
     def _parts_done(self, report_id: str) -> int:
-        """The parts that are done, of the reference time with the most of them."""
+        """Return the parts that are done, of the reference time with the most of them."""
         row = self._database.execute(
             "SELECT count(*) AS done FROM part WHERE report_id = ? GROUP BY reference_time"
             " ORDER BY done DESC LIMIT 1",
@@ -356,14 +356,14 @@ class ReportView:
         return 0 if row is None else int(row[0])
 
     def open_count(self) -> int:
-        """The number of reports that are pending or running."""
+        """Return the number of reports that are pending or running."""
         row = self._database.execute(
             "SELECT count(*) FROM report WHERE status IN ('pending', 'running')"
         ).fetchone()
         return int(row[0])
 
     def overdue(self, requested_before: int, limit: int) -> list[tuple[str, bool]]:
-        """Pending and running reports requested before an instant, oldest first.
+        """Return the pending and running reports requested before an instant, oldest first.
 
         Returns:
             their ids, and whether each is a query.

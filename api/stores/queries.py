@@ -83,7 +83,7 @@ class StoreQueries:
     async def current(
         self, store_id: str, details: tuple[Include, ...] = (), names: Iterable[str] = ()
     ) -> tuple[dict[str, Any], StoreState, int]:
-        """Return a worker's answer about a store, its state that follows from it, and its time, µs.
+        """Return a worker's answer about a store, the store's state, and the answer's time, µs.
 
         Args:
             store_id: the store.

@@ -29,7 +29,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/stores/{store_id}/summary")
 async def summary(request: web.Request) -> web.Response:
-    """A store as it is now, and its three windows."""
+    """Answer with a store as it is now, and its three windows."""
     names = (*SETTINGS_FIELDS, "business_hours", "reference_time", "windows")
     content, store, now = await service_of(request, StoreQueries).current(
         parse_uuid(request.match_info["store_id"]), ("windows",), names
@@ -51,7 +51,7 @@ async def summary(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}/timeline")
 async def timeline(request: web.Request) -> web.Response:
-    """The intervals of a span, and its days: open or not, active, inactive or unknown."""
+    """Answer with the intervals of a span and its days: open or not, and the status."""
     end, form = _span(request)
     names = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
     content = await _ask(request, end, form, ("timeline", "days"), (*names, "local_days"))
@@ -67,7 +67,7 @@ async def timeline(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}/incidents")
 async def incidents(request: web.Request) -> web.Response:
-    """The incidents of a span, the newest one first."""
+    """Answer with the incidents of a span, the newest one first."""
     limit = int_param(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
     after = instant_param(request, "after")
     end, form = _span(request)

@@ -76,7 +76,7 @@ async def delete_store(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}")
 async def get_store(request: web.Request) -> web.Response:
-    """The facts of a store besides its polls."""
+    """Answer with the facts of a store besides its polls."""
     store_id = parse_uuid(request.match_info["store_id"])
     entry = await service_of(request, StoreService).get(store_id)
     return json_response(
@@ -90,7 +90,7 @@ async def get_store(request: web.Request) -> web.Response:
 
 @routes.get("/stores")
 async def get_stores(request: web.Request) -> web.Response:
-    """The ids of all stores, a page at a time."""
+    """Answer with the ids of all stores, a page at a time."""
     query = request.query
     prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
     after = parse_uuid(query["after"], "after") if "after" in query else ""

@@ -64,7 +64,7 @@ class StoreLimit:
         return None
 
     def check(self, store_id: str) -> None:
-        """As `refusal`.
+        """Raise an error where `refusal` returns a reason.
 
         Raises:
             TooManyStoresError: the store cannot be written to.

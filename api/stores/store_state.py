@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def store_from(content: dict[str, Any], now: int) -> StoreState:
-    """The store at an instant.
+    """Return the store at an instant.
 
     Args:
         content: the report of one store in the form that has three windows, with its newest poll.

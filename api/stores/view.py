@@ -139,12 +139,12 @@ class StoreView:
 
     @property
     def database(self) -> sqlite3.Connection:
-        """Its only connection, for views that share its table."""
+        """Return its only connection, for views that share its table."""
         return self._database
 
     @property
     def count(self) -> int:
-        """The number of stores that the workers have registered."""
+        """Return the number of stores that the workers have registered."""
         return self._count
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class StoreView:
         return rows.fetchone() is not None
 
     def get(self, store_id: str) -> StoreEntry | None:
-        """A store as it stands; None where it is unknown."""
+        """Return a store as it stands; None where it is unknown."""
         row = self._database.execute(
             f"SELECT hours, timezone FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
             (store_id,),
@@ -191,7 +191,7 @@ class StoreView:
         return StoreEntry(store_id, hours, row[1])
 
     def page(self, prefix: str, after: str, limit: int) -> list[str]:
-        """The ids that begin with `prefix` and come behind `after`, in order, `limit` at most."""
+        """Return up to `limit` ids that begin with `prefix` and come behind `after`, in order."""
         rows = self._database.execute(
             "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"  # noqa: S608  ours
             f" AND {_STANDS} ORDER BY store_id LIMIT ?",
@@ -247,7 +247,7 @@ class StoreView:
         drop_if_gone(self._database, store_id)
 
     def _revision(self, fact: _Fact, store_id: str) -> Revision | None:
-        """The revision of a fact as it stands, or as it was taken back; None: of an unknown one."""
+        """Return the revision of a fact, also of a removed one; None if the fact is unknown."""
         row = self._database.execute(_READ_REVISION[fact], (store_id,)).fetchone()
         if self._any_taken_back and (row is None or row[0] is None):
             row = self._database.execute(

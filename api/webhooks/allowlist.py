@@ -47,11 +47,11 @@ class Allowlist:
 
     @property
     def any(self) -> bool:
-        """True if the list has an entry: without one there are no webhooks."""
+        """Return True if the list has an entry: without one there are no webhooks."""
         return bool(self._hosts)
 
     def check(self, url: object) -> URL:
-        """The URL, where it may be called.
+        """Return the URL, where it may be called.
 
         Raises:
             RecordError: it may not, or is no URL.
@@ -109,7 +109,7 @@ def is_public(address: str) -> bool:
 
 
 def place_of(url: str) -> str:
-    """Scheme, host and port of a URL: all of it that may be shown, for its path may be a secret."""
+    """Return the scheme, host and port of a URL: its path may be a secret and is never shown."""
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port

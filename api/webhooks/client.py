@@ -72,7 +72,7 @@ class CheckedResolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = 0,  # type: ignore[assignment]  # as aiohttp calls it
     ) -> list[ResolveResult]:
-        """The addresses of a host.
+        """Return the addresses of a host.
 
         Raises:
             OSError: there is none, or one that is not public.
@@ -188,7 +188,7 @@ class WebhookClient:
 
 
 def _trouble(error: Exception) -> str:
-    """What went wrong, without the path and the query of the URL, which may be secrets."""
+    """Describe an error without the path and the query of the URL, which may be secrets."""
     if isinstance(error, aiohttp.ClientResponseError):
         # its text has the URL
         return "what it answers is no HTTP"

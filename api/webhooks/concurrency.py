@@ -56,7 +56,7 @@ class Shares:
 
     @property
     def limit(self) -> int:
-        """The number of webhooks of one place that may run now."""
+        """Return the number of webhooks of one place that may run now."""
         if self.running >= 2 * self._most:
             return 0
         return max(1, (self._most - self.running) // FREE_ROOM_SHARE)
@@ -92,7 +92,7 @@ class Shares:
         return known is not None and self._room(known) > 0
 
     def _room(self, known: _Place) -> int:
-        """How many of those that wait may run now; 0 where it is not worth a read."""
+        """Return how many of those that wait may run now; 0 where it is not worth a read."""
         limit = self.limit
         room = min(limit - known.running, len(known.waiting))
         return room if room >= min(len(known.waiting), max(1, limit // 2)) else 0

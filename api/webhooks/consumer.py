@@ -99,7 +99,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     @property
     def in_flight(self) -> int:
-        """The number of webhooks that run."""
+        """Return the number of webhooks that run."""
         return sum(len(owned.running) for owned in self._owned.values())
 
     async def start(self) -> None:
@@ -116,12 +116,12 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         await bounded(self._topic.stop(), "webhooks")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Another process may own them in a moment: what is unfinished starts again there."""
+        """Give partitions up: another process may own them in a moment."""
         self._generation += 1
         await self._revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing: what is committed of a partition is looked up when its first record comes."""
+        """Do nothing: a partition's committed offset is looked up when its first record comes."""
 
     async def _work(self) -> None:
         while True:
@@ -349,7 +349,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
 
 def _webhook_in(record: Any) -> Webhook:
-    """The webhook in a record.
+    """Return the webhook in a record.
 
     Raises:
         RecordError: there is none that can be used.

@@ -43,7 +43,7 @@ class Reports(Protocol):
     changes: Notifier
 
     async def report(self, report_id: str) -> ReportState | None:
-        """A report; None: nobody asked for it."""
+        """Return a report; None: nobody asked for it."""
 
 
 class Sender(Protocol):
@@ -112,7 +112,7 @@ class WebhookDelivery:
         raise AssertionError("count() has no end")
 
     def _wait(self, attempts: int) -> float:
-        """Seconds until the next attempt: twice as long each time, and not all at one moment."""
+        """Return the seconds until the next attempt: doubled each time, with some random part."""
         doubled = FIRST_WAIT_SECONDS * (1 << min(attempts - 1, _MOST_DOUBLINGS))
         return min(doubled, LONGEST_WAIT_SECONDS) * (0.5 + self._jitter())
 

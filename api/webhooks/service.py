@@ -46,7 +46,7 @@ class WebhookService:
         self._allowlist = Allowlist(settings.webhook_hosts)
 
     def parse_url(self, content: dict[str, Any]) -> str | None:
-        """The URL that a request's body names; None: it wants no webhook.
+        """Return the URL that a request's body names; None: it wants no webhook.
 
         Raises:
             RecordError: it cannot be used.

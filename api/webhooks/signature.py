@@ -7,7 +7,7 @@ import hmac
 
 
 def signed_headers(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers by which a receiver knows who sent a body, and when.
+    """Return the headers by which a receiver knows who sent a body, and when.
 
     Args:
         key: the bytes of the setting WEBHOOK_SECRET.

@@ -35,7 +35,7 @@ Facts = tuple[WeeklyHours, "BaseTzInfo", "array[int]"]
 
 
 def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[Facts]:
-    """Hours, zone and that many hourly polls of each store."""
+    """Make the hours, the timezone and that many hourly polls of each store."""
     rows: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
     with gzip.open(DATA / "menu_hours.csv.gz", "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -59,7 +59,7 @@ def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[Facts]:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Every store once in a warm process; the quickest of some rounds, in CPU time."""
+    """Measure every store once in a warm process; the quickest of some rounds, in CPU time."""
     bench.say("computing the figures of every store")
     stores = facts_of_stores()
     reference = from_datetime(END)

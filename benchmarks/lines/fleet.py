@@ -22,7 +22,7 @@ _LIMIT: Final = 180.0
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """One fleet report; every store has a row."""
+    """Measure one fleet report; every store has a row."""
     product = await bench.loaded()
     bench.say("a report of all stores")
     cpu = CpuMeter(product.pids())

@@ -25,14 +25,14 @@ _BASE: Final = 4
 
 
 def shape(kind: str, factor: int) -> tuple[int, float]:
-    """Stores and days of a point."""
+    """Return the stores and days of a point."""
     if kind == "polls":
         return STORES, round(DAYS * factor / _BASE, 2)
     return STORES * factor // _BASE, DAYS
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """A replay for every point, each into a new deployment."""
+    """Measure a replay for every point, each into a new deployment."""
     figures: dict[str, float] = {}
     for kind in KINDS:
         for factor in FACTORS:

@@ -34,7 +34,7 @@ _BODIES: Final[Mapping[str, tuple[bytes, bytes]]] = {
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Each kind of body, and `GET /healthz` as fast as it is answered meanwhile."""
+    """Measure each kind of body, and `GET /healthz` as fast as it is answered meanwhile."""
     figures = {}
     async with bench.deployment() as product:
         where = (product.settings.api_host, product.settings.api_port)

@@ -29,7 +29,7 @@ _MINUTES: Final = 300_000
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Each shape of load for some seconds, one after the other."""
+    """Measure each shape of load for some seconds, one after the other."""
     stores = store_ids(STORES)
     shapes: tuple[tuple[str, Iterator[bytes], int, int], ...] = (
         ("single_mixed", single_posts(stores, _MINUTES), SINGLE_CONNECTIONS, 1),

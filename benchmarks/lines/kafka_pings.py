@@ -38,7 +38,7 @@ _TICK: Final = 0.005
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """A backlog drained by a worker that starts, then a steady load on the same deployment."""
+    """Measure a backlog that a new worker drains, then a steady load on the same deployment."""
     stores = store_ids(STORES)
     async with (
         bench.deployment(worker=False, api=False) as product,
@@ -64,7 +64,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 async def _drain(product: Deployment, watermarks: Watermarks) -> tuple[float, dict[str, float]]:
-    """Seconds from the first partition owned to the last poll visible, and CPU seconds."""
+    """Return seconds from the first owned partition to the last visible poll, and CPU seconds."""
     partitions = range(product.settings.partitions)
     # an owner tells its watermarks before it has applied anything
     await watermarks.reached({(STORE_STATUS.name, partition): 0 for partition in partitions})
@@ -132,7 +132,7 @@ def _note(acknowledged: list[Acknowledged], future: asyncio.Future[Any]) -> None
 def visible_delays(
     acknowledged: Sequence[Acknowledged], advances: Sequence[Advance]
 ) -> list[float]:
-    """Seconds from the acknowledgement of each record until a watermark was past it.
+    """Return the seconds from the acknowledgement of each record until a watermark was past it.
 
     Args:
         acknowledged: the records.

@@ -26,7 +26,7 @@ _LIMIT: Final = 120.0
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Reports one after the other, each of another store."""
+    """Measure one report after the other, each of another store."""
     product = await bench.loaded()
     bench.say(f"{REPORTS} reports of one store each")
     connection = await KeepAlive.connect(product.settings.api_host, product.settings.api_port)
@@ -47,7 +47,7 @@ async def _reports(connection: KeepAlive) -> list[float]:
 
 
 async def report(connection: KeepAlive, store_id: str) -> float:
-    """Seconds until one report is complete.
+    """Return the seconds until one report is complete.
 
     Raises:
         BenchmarkError: it is refused, or fails.

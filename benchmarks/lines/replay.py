@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """One replay into a new deployment."""
+    """Measure one replay into a new deployment."""
     return await measure_replay(bench, bench.inputs())
 
 

@@ -19,7 +19,7 @@ OWNED: Final = r"own partitions \d"
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """One restart of each kind."""
+    """Measure one restart of each kind."""
     product = await bench.loaded()
     bench.say("a restart with its disk")
     warm = await _restart(product, lost_disk=False)

@@ -31,7 +31,7 @@ _LIMIT: Final = 60.0
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Three take-overs on one deployment with all polls in its state."""
+    """Measure three take-overs on one deployment with all polls in its state."""
     inputs = bench.inputs()
     async with bench.deployment(standby=1) as product:
         bench.say(f"replaying {inputs.polls:,} polls")

@@ -25,7 +25,7 @@ _STORE: Final = ("summary", "timeline", "incidents")
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """One question after the other, each of another page or store."""
+    """Measure one question after the other, each of another page or store."""
     product = await bench.loaded()
     bench.say(f"{ASKED} pages of the fleet, and {ASKED} views of stores")
     connection = await KeepAlive.connect(product.settings.api_host, product.settings.api_port)
@@ -49,7 +49,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 async def times(connection: KeepAlive, paths: Iterable[str]) -> list[float]:
-    """Seconds that each answer took.
+    """Return the seconds that each answer took.
 
     Raises:
         BenchmarkError: one is not 200.

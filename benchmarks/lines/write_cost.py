@@ -46,7 +46,7 @@ def write_cost(interval: int, days: int = DAYS) -> WriteCost:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Both stores."""
+    """Measure both stores."""
     bench.say(f"pings of {DAYS} days")
     minutes, hours = write_cost(MINUTE), write_cost(HOUR)
     return {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def python_of(folder: Path) -> Path:
-    """The interpreter of a peer's environment, made from its `requirements.lock` where it is not.
+    """Return the interpreter of a peer's environment, which is made from its `requirements.lock`.
 
     Raises:
         SystemExit: the packages cannot be installed.

@@ -78,7 +78,7 @@ def job_of_arguments(description: str) -> Job:
 
 
 def is_checked(store_id: str) -> bool:
-    """True if a store is in the sample; every language computes the same CRC-32 of its id."""
+    """Return True if a store is in the sample: every language computes the same CRC-32 of an id."""
     return zlib.crc32(store_id.encode()) % SAMPLE_EVERY == 0
 
 
@@ -93,7 +93,7 @@ async def expected(job: Job) -> dict[str, list[int]]:
 
 
 async def values(job: Job) -> Any:
-    """The values of the topic's records up to the ends that it has now."""
+    """Yield the values of the topic's records up to the ends that it has now."""
     # without a group it is assigned all partitions of the topic, once it has started
     consumer = AIOKafkaConsumer(
         STORE_STATUS.name,

@@ -58,7 +58,7 @@ _PLAIN_TEXT: Final = re.compile(rb"[\t\r\n -~]*")
 
 
 def why_no_csv(head: bytes) -> str | None:
-    """The format of a file with this beginning, as the text of an error; None if it may be CSV."""
+    """Return an error text that names the format of a file with this beginning; None for CSV."""
     for mark, name in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return f"{name}; save it as UTF-8"
@@ -92,7 +92,7 @@ def _wrong_text(head: bytes) -> str | None:
 
 
 def printed(path: Path) -> str:
-    """The path of a file on one line, whatever characters it has."""
+    """Return the path of a file on one line, whatever characters it has."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "replace").decode()
         for char in str(path).encode(errors="backslashreplace").decode()
@@ -100,7 +100,7 @@ def printed(path: Path) -> str:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """True if two paths name the same existing file."""
+    """Return True if two paths name the same existing file."""
     try:
         return one.samefile(other)
     except OSError:

@@ -100,7 +100,7 @@ class _Folder:
         return FolderFiles(paths, self._notes())
 
     def _candidates(self) -> list[_Candidate]:
-        """The CSV files of the folder, each once."""
+        """Return the CSV files of the folder, each once."""
         named = {_identity(path) for paths in self._named.values() for path in paths}
         known: set[tuple[int, int] | str] = set()
         candidates: list[_Candidate] = []
@@ -133,7 +133,7 @@ class _Folder:
     def _by_header(
         self, others: Sequence[_Candidate], by_name: dict[str, list[_Candidate]]
     ) -> dict[str, list[_Candidate]]:
-        """The files with unusual names, by the kind of their header.
+        """Return the files with unusual names, by the kind of their header.
 
         They are not used if files of the same kind have one of the usual names.
         """
@@ -158,7 +158,7 @@ class _Folder:
         return by_header
 
     def _check_one_table(self, kind: Kind, candidates: Sequence[_Candidate]) -> None:
-        """A store has one set of hours and one timezone: two files of a kind would contradict."""
+        """Raise an error for two files of hours or of timezones: they may contradict."""
         by_part: dict[tuple[str, str], Path] = {}
         for candidate in candidates:
             before = by_part.setdefault((candidate.table, candidate.shard), candidate.path)
@@ -202,7 +202,7 @@ class _Folder:
 
 
 def _may_hold_rows(path: Path) -> bool:
-    """True if a file can be intended as input; the extra files of macOS are not."""
+    """Return True if a file can be intended as input; the extra files of macOS are not."""
     if path.name.startswith("._"):
         return False
     if _CSV.search(path.name):
@@ -219,7 +219,7 @@ def _may_hold_rows(path: Path) -> bool:
 
 
 def _why_unusable(path: Path) -> str | None:
-    """The reason why a file cannot be used, whatever it holds; None if it must be read."""
+    """Return the reason why a file cannot be used, whatever it holds; None if it must be read."""
     if path.is_dir():
         return "a folder: its files are not looked at"
     if not _CSV.search(path.name):

@@ -58,7 +58,7 @@ class Header:
         raise StoreUptimeError(reason or f"{name}:{self.line}: no header of a CSV: {self.error}")
 
     def _why_not(self, kind: Kind, name: str) -> str | None:
-        """The fault of the header, if it is a known one."""
+        """Return the fault of the header, if it is a known one."""
         separator = self.separator(kind)
         if separator is not None:
             return f"{name}: columns are separated by {separator}: save it with commas"
@@ -73,7 +73,7 @@ class Header:
         return None
 
     def separator(self, kind: Kind) -> str | None:
-        """The separator, if it is no comma and the header then has the columns of a kind."""
+        """Return the separator, if it is no comma and the header then has the columns of a kind."""
         line = _SEPARATOR_LINE.fullmatch(self.text)
         if line is not None:
             return _SEPARATORS.get(line[1], repr(line[1]))
@@ -108,7 +108,7 @@ def read_header(chunks: Iterator[Chunk]) -> Header | None:
 
 
 def _names(line: bytes) -> tuple[list[str], str]:
-    """The names of the columns, or the reason why there are none."""
+    """Return the names of the columns, or the reason why there are none."""
     try:
         return split_line(line), ""
     except RecordError as error:
@@ -137,7 +137,7 @@ def kinds_of(path: Path) -> list[Kind]:
 
 
 def has_columns(names: list[str], kind: Kind) -> bool:
-    """True if a header has the columns of a kind."""
+    """Return True if a header has the columns of a kind."""
     try:
         find_columns(names, kind, "")
     except StoreUptimeError:

@@ -75,7 +75,7 @@ class LineFile:
             self._stream = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=self._raw)))
 
     def position(self) -> int:
-        """Bytes of `size` that were read so far; 0 for a pipe."""
+        """Return the bytes of `size` that were read so far; 0 for a pipe."""
         return self._raw.tell() if self._raw.seekable() else 0
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ class Table:
             yield self._joined_rows(incomplete, last=True)[0]
 
     def _joined_rows(self, chunk: Chunk, *, last: bool) -> tuple[Chunk, Chunk]:
-        """The whole rows of a chunk, and the lines of a row that may continue in the next one."""
+        """Return the whole rows of a chunk, and the lines of a row that may go on behind it."""
         columns = self.columns
         if columns is None:
             return chunk, Chunk(0, b"")

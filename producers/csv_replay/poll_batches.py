@@ -54,7 +54,7 @@ def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[Batch]:
 
 
 def due_count(instants: pl.Series, elapsed: float, speed: float) -> int:
-    """The number of polls that are due at a time of a paced replay.
+    """Return the number of polls that are due at a time of a paced replay.
 
     Args:
         instants: µs, ascending; the first one is due at once.

@@ -70,7 +70,7 @@ class StoreNumbers:
         return number
 
     def numbers(self, texts: pl.Series) -> pl.Series:
-        """The number of each text, null if it is no UUID; each distinct text is parsed once."""
+        """Return the number of each text, null if it is no UUID; equal texts are parsed once."""
         numbers = self._look_up(texts)
         unknown = texts.filter(numbers.is_null()).unique().drop_nulls()
         new: dict[str, int] = {}
@@ -176,7 +176,7 @@ def parse_poll_chunk(
 def _parse_plain_rows(
     data: bytes, columns: Columns, stores: StoreNumbers, latest: int, earliest: int
 ) -> pl.DataFrame:
-    """A row for each nonempty line: SCHEMA, its `index`, and `plain`: True if all are valid."""
+    """Return a row for each nonempty line: SCHEMA, its `index`, and `plain` if all are valid."""
     try:
         text, whole = data.decode(), True
     except UnicodeDecodeError:
@@ -237,7 +237,7 @@ def _plain_status(status: pl.Expr) -> pl.Expr:
 
 
 def _plain_instant(time: pl.Expr) -> pl.Expr:
-    """µs of a time in one of the usual notations, null for any other."""
+    """Return µs of a time in one of the usual notations, null for any other."""
     # sums of slices: five times as fast as a date format with a fraction
     fraction = (
         time.str.strip_suffix("+00:00")

@@ -87,7 +87,7 @@ class _Row:
         self.goes_on = False
 
     def fields(self) -> list[str] | None:
-        """The fields, for their structure only; None if the quotes do not match."""
+        """Return the fields, for their structure only; None if the quotes do not match."""
         reader = csv.reader(self._feed(), strict=True, skipinitialspace=True)
         try:
             fields = next(reader)

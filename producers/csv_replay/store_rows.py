@@ -99,13 +99,13 @@ class StoreRows:
         return new
 
     def without_hours(self) -> dict[str, int]:
-        """The stores whose rows of hours are all rejected, with the number of these rows."""
+        """Return the stores whose rows of hours are all rejected, with the number of these rows."""
         return {
             store: rows for store, rows in self.rejected_hours.items() if store not in self.hours
         }
 
     def unknown_timezones(self) -> dict[str, str]:
-        """The stores with an unknown timezone: the default one applies to them."""
+        """Return the stores with an unknown timezone: the default one applies to them."""
         return {
             store: name for store, name in self.timezones.items() if find_timezone(name) is None
         }

@@ -83,7 +83,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """True if the brokers acknowledged every accepted row and every dead letter."""
+        """Return True if the brokers acknowledged every accepted row and every dead letter."""
         dead_letters = self.topics.get(DEAD_LETTERS.name, SinkCount())
         rejected = sum(count.rejected for count in self.kinds.values())
         return (
@@ -96,7 +96,7 @@ class Summary:
         )
 
     def rejection(self) -> str | None:
-        """A line about files or stores whose rows were all rejected; None if there are none."""
+        """Return a line about files or stores whose rows were all rejected; None without any."""
         parts = []
         if self.rejected_files:
             parts.append(f"every row was refused of {_named(self.rejected_files)}")
@@ -108,7 +108,7 @@ class Summary:
         return "; ".join(parts) or None
 
     def lines(self) -> Iterator[str]:
-        """The summary as lines of text."""
+        """Yield the summary as lines of text."""
         yield (
             f"{'':6}{'files':>7}{'rows':>13}{'acknowledged':>14}"
             f"{'duplicates':>12}{'refused':>10}{'records':>10}"

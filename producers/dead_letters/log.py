@@ -60,11 +60,11 @@ class DeadLetterFilter:
 
     @property
     def ignores_content(self) -> bool:
-        """True if the filter depends on the time alone."""
+        """Return True if the filter depends on the time alone."""
         return self.topic is None and self.file is None and self.reason is None
 
     def matches(self, dead_letter: DeadLetter) -> bool:
-        """True if the filter selects this dead letter, apart from its time."""
+        """Return True if the filter selects this dead letter, apart from its time."""
         source = dead_letter.source
         return (
             (self.topic is None or source.get("topic") == self.topic)

@@ -114,7 +114,7 @@ def _short(data: bytes) -> str:
 
 
 def _decoded(data: bytes, *, whole: bool = True) -> str:
-    """Text as it is, other bytes in base64, nothing that a terminal would obey."""
+    """Return the text as it is, other bytes in base64, nothing that a terminal would obey."""
     try:
         # a character that is cut at the end of a part is left out
         return printable(_Utf8().decode(data, final=whole))

@@ -79,7 +79,7 @@ class ReplayResult:
 
     @property
     def complete(self) -> bool:
-        """True if no dead letter needs a person any more."""
+        """Return True if no dead letter needs a person any more."""
         return self.total == self.sent + self.unchanged
 
 
@@ -108,7 +108,7 @@ class NewestRecord:
         return cls(*first_position, revision.latest_ms * 1000, content)
 
     def is_newer_than(self, stored: StoredDeadLetter, topic: str) -> bool:
-        """True if it was appended after the original of a dead letter."""
+        """Return True if it was appended after the original of a dead letter."""
         source = stored.dead_letter.source
         offset = source.get("offset")
         if (source.get("topic"), source.get("partition")) == (topic, self.partition) and isinstance(
@@ -310,7 +310,7 @@ def _topic_of(content: HoursOrTimezone) -> TopicSpec:
 def _merged(
     content: HoursOrTimezone, current: HoursRecord | TimezoneRecord | None
 ) -> HoursRecord | TimezoneRecord:
-    """The record that applies the content: a row of hours is added to the current rows."""
+    """Return the record that applies the content: a row of hours is added to the current rows."""
     if not isinstance(content, HoursRow):
         return content
     rows = current.hours.rows if isinstance(current, HoursRecord) else ()

@@ -121,11 +121,11 @@ class DeliveryStats:
         self.last_error = reason
 
     def seconds_without_answer(self) -> float:
-        """Seconds since the last answer; 0 while no ping is in flight."""
+        """Return the seconds since the last answer; 0 while no ping is in flight."""
         return self._monotonic() - self._last_answer if self.in_flight else 0.0
 
     def latency(self, quantile: float) -> float | None:
-        """The quantile (0 to 1) of the seconds to the acknowledgement; None without any."""
+        """Return the quantile (0 to 1) of the seconds to the acknowledgement; None without any."""
         if not self._latencies:
             return None
         ordered = sorted(self._latencies)

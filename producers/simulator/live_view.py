@@ -128,7 +128,7 @@ class TerminalLiveView:
 
 
 def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group:
-    """The state of a simulation: a table of counts, and the last status changes."""
+    """Return the state of a simulation: a table of counts, and the last status changes."""
     table = Table(box=None, pad_edge=False)
     for title in ("", "sent", "acknowledged", "refused", "failed", "open"):
         table.add_column(title, justify="right")
@@ -169,7 +169,7 @@ def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group
 
 
 def latencies(stats: DeliveryStats) -> str:
-    """The latencies of acknowledgements as text."""
+    """Return the latencies of acknowledgements as text."""
     median, high = stats.latency(0.5), stats.latency(0.99)
     if median is None or high is None:
         return "nothing acknowledged yet"
@@ -177,7 +177,7 @@ def latencies(stats: DeliveryStats) -> str:
 
 
 def status_change_line(change: StatusChange, store_ids: Sequence[str]) -> str:
-    """A status change as a line of text."""
+    """Return a status change as a line of text."""
     moment = format_instant(change.instant // SECOND * SECOND)
     what = "up again at" if change.active else "down since"
     return f"store {store_ids[change.store]} {what} {moment}"

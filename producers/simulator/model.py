@@ -138,7 +138,7 @@ class Simulation:
         self._flapping = [self._in_share(_FLAPS, store, faults.flapping) for store in range(stores)]
 
     def pings(self, start: int) -> Iterator[Ping]:
-        """Yield the pings from `start` (µs) on, in the order in which they are due, without end."""
+        """Yield the pings from `start` (µs) on, without end, in the order in which they are due."""
         every = self.every
         # between two rounds all stores ping once, in the order of their phases
         order = sorted((phase, store) for store, phase in enumerate(self._phases))
@@ -167,22 +167,22 @@ class Simulation:
             slot += 1
 
     def is_up(self, store: int, slot: int) -> bool:
-        """True if a store is up at the point of its grid `slot * every` after its phase."""
+        """Return True if a store is up at the point of its grid `slot * every` after its phase."""
         if self._flapping[store]:
             return self._draw(_FLAP, store, slot // FLAP_PINGS) % 2 == 0
         down = self._end_of_outage(store, slot, self.faults.outages, _OUTAGE, OUTAGE_PINGS)
         return down is None
 
     def skew(self, store: int) -> int:
-        """The time (µs) by which a store's clock is ahead."""
+        """Return the time (µs) by which a store's clock is ahead."""
         return self._skews[store]
 
     def phase(self, store: int) -> int:
-        """The offset of a store's grid, in µs from 0 to `every`."""
+        """Return the offset of a store's grid, in µs from 0 to `every`."""
         return self._phases[store]
 
     def business_hours(self, store: int) -> list[tuple[int, str, str]]:
-        """The rows of a store's business hours; no row for a store that never closes."""
+        """Return the rows of a store's business hours; no row for a store that never closes."""
         draw = self._draw(_HOURS, store)
         kind = draw % len(_OPENING)
         days = 5 + draw // len(_OPENING) % 3
@@ -191,18 +191,18 @@ class Simulation:
         return [(day, _OPENING[kind], _CLOSING[kind]) for day in range(days)]
 
     def timezone(self, store: int) -> str:
-        """The timezone of a store."""
+        """Return the timezone of a store."""
         return _ZONES[self._draw(_ZONE, store) % len(_ZONES)]
 
     def _departure(self, store: int, slot: int) -> int:
-        """The time at which a grid point's ping leaves: at once, or when the line is up again."""
+        """Return the time at which a grid point's ping leaves: at once, or after an outage."""
         line_down = self._end_of_outage(store, slot, self.faults.late, _LINE, LATE_PINGS)
         return (slot if line_down is None else line_down) * self.every + self._phases[store]
 
     def _end_of_outage(
         self, store: int, slot: int, share: float, purpose: int, pings: tuple[int, int]
     ) -> int | None:
-        """The slot after the outage that contains this slot; None if there is none."""
+        """Return the slot after the outage that contains this slot; None if there is none."""
         cycle, position = divmod(slot, CYCLE_PINGS)
         if not self._chance(share, purpose, store, cycle):
             return None
@@ -227,7 +227,7 @@ class Simulation:
         return str(UUID(int=high << 64 | low, version=4))
 
     def _in_share(self, purpose: int, store: int, share: float) -> bool:
-        """True if a store belongs to a share of the stores, which is spread evenly over them."""
+        """Return True if a store belongs to a share of the stores; the share is spread evenly."""
         offset = self._draw(purpose)
         return (offset + store * _GOLDEN & _MASK) < share * (_MASK + 1)
 
@@ -235,7 +235,7 @@ class Simulation:
         return share > 0 and self._draw(*purpose) < share * (_MASK + 1)
 
     def _draw(self, *purpose: int) -> int:
-        """64 bits that depend on the seed and their purpose."""
+        """Return 64 bits that depend on the seed and their purpose."""
         bits = self._seed
         for number in purpose:
             bits = _mix(bits ^ number & _MASK)
@@ -243,7 +243,7 @@ class Simulation:
 
 
 def _mix(bits: int) -> int:
-    """One step of SplitMix64, which makes neighbouring numbers unlike."""
+    """Return one step of SplitMix64, which makes neighbouring numbers unlike."""
     bits = (bits + _GOLDEN) & _MASK
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & _MASK

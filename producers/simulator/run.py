@@ -78,11 +78,11 @@ class SimulationResult:
 
     @property
     def complete(self) -> bool:
-        """True if every ping was answered."""
+        """Return True if every ping was answered."""
         return self.stats is not None and not self.stats.in_flight and not self.stats.counts.failed
 
     def summary_lines(self, poll_file: Path | None) -> Iterator[str]:
-        """The result as lines of text."""
+        """Yield the result as lines of text."""
         if self.stats is None:
             return
         counts = self.stats.counts

@@ -51,7 +51,7 @@ nodes_option = click.option(
 
 @click.group("kafka", cls=StrictGroup)
 def kafka() -> None:
-    """A Kafka on this machine, in Docker or on Java."""
+    """Run a Kafka on this machine, in Docker or on Java."""
 
 
 @kafka.command("start")

@@ -70,12 +70,12 @@ class BusinessHours:
 
     @property
     def weekly(self) -> WeeklyHours:
-        """The week that the rows open."""
+        """Return the week that the rows open."""
         return _weekly(self.rows)
 
     @property
     def version(self) -> str:
-        """The digest that reports name as `hours_version`."""
+        """Return the digest that reports name as `hours_version`."""
         return hours_version(self.encode())
 
     def encode(self) -> bytes:
@@ -115,7 +115,7 @@ def decode_rows(value: bytes) -> list[Row]:
 
 
 def hours_version(rows: bytes | None) -> str:
-    """The digest of encoded business hours.
+    """Return the digest of encoded business hours.
 
     Args:
         rows: the value of `BusinessHours.encode`; None: a store without hours.
@@ -124,7 +124,7 @@ def hours_version(rows: bytes | None) -> str:
 
 
 def parse_rows(items: object, parse: Callable[[Any], Row]) -> tuple[Row, ...]:
-    """The rows of a JSON list.
+    """Return the rows of a JSON list.
 
     Args:
         items: the list.
@@ -147,7 +147,7 @@ def parse_rows(items: object, parse: Callable[[Any], Row]) -> tuple[Row, ...]:
 
 
 def parse_row(item: object) -> Row:
-    """The row `[day, start, end]`.
+    """Return the row `[day, start, end]`.
 
     Raises:
         RecordError: the item has another form.
@@ -261,7 +261,7 @@ class HoursBody(TypedDict):
 
 
 def parse_hours_body(content: object) -> BusinessHours:
-    """The business hours of `PUT /stores/{store_id}/business_hours`.
+    """Return the business hours of `PUT /stores/{store_id}/business_hours`.
 
     Args:
         content: the body, parsed: rows `[day, start, end]`, or objects with the CSV's column names.

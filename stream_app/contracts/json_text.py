@@ -73,7 +73,7 @@ def parse_json(text: bytes) -> Any:
 
 
 def item_or_error(text: bytes, content: Any) -> Any:
-    """An item that a client sent; instead of one with a key twice in an object, the error.
+    """Return an item that a client sent, or the error if an object in it has a key twice.
 
     Args:
         text: the item.
@@ -86,7 +86,7 @@ def item_or_error(text: bytes, content: Any) -> Any:
 
 
 def items_or_errors(text: bytes, items: list[Any]) -> list[Any]:
-    """The items of an array that a client sent, as `item_or_error` has each of them.
+    """Return the items of an array that a client sent, as `item_or_error` has each of them.
 
     Args:
         text: the array.
@@ -98,7 +98,7 @@ def items_or_errors(text: bytes, items: list[Any]) -> list[Any]:
 
 
 def _keys_are_unique(text: bytes, content: Any) -> bool:
-    """Whether it is certain at a glance that no object in a text has a key twice.
+    """Return whether it is certain at a glance that no object in a text has a key twice.
 
     orjson keeps the last of two equal keys and does not tell. But every key in the text ends with
     a quote that a colon follows, once white space is out of the way. So where there are no more
@@ -116,7 +116,7 @@ def _keys_are_unique(text: bytes, content: Any) -> bool:
 
 
 def _count_keys(content: Any) -> int:
-    """The number of keys in all objects; without those in lists that begin with something else.
+    """Count the keys in all objects, without those in lists whose first item is no object.
 
     Lists of numbers are long and hold no key: to look at each number would cost more than parsing.
     """
@@ -133,7 +133,7 @@ def _count_keys(content: Any) -> int:
 
 
 def _repeated_keys(array: bytes) -> Iterator[RepeatedKeyError | None]:
-    """The first key that stands twice in an object, for each item of an array; None: no key does.
+    """Yield, for each item of an array, the first key that an object has twice; None without one.
 
     This is the exact answer, and takes many times as long as parsing.
     """
@@ -187,7 +187,7 @@ def parse_own_json(text: bytes) -> Any:
 
 
 def foreign_encoding(text: bytes) -> str | None:
-    """`UTF-16` or `UTF-32`, where the first bytes of a text are of these; else None."""
+    """Return `UTF-16` or `UTF-32` if the first bytes of a text are of these; else None."""
     for mark, name in _MARKS:
         if text.startswith(mark):
             return name

@@ -18,5 +18,5 @@ NAME_PREFIX: Final = os.environ.get(KAFKA_PREFIX, "")
 
 
 def prefixed(name: str) -> str:
-    """The full name in Kafka, of a topic or a group as the documentation calls it."""
+    """Return the full name in Kafka, of a topic or a group as the documentation calls it."""
     return NAME_PREFIX + name

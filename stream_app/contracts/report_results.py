@@ -107,12 +107,12 @@ class ReportDocument:
 
     @property
     def row_fields(self) -> tuple[str, ...]:
-        """The names of all values of a row of a report of many stores."""
+        """Return the names of all values of a row of a report of many stores."""
         return (*self.columns, *self.extra_columns)
 
     @property
     def spec(self) -> ReportSpec:
-        """The spec of its figures; a custom range has its start instead of a duration.
+        """Return the spec of its figures; a custom range has its start instead of a duration.
 
         Raises:
             RecordError: it has no row, or the row of a custom range has no start.
@@ -128,7 +128,7 @@ class ReportDocument:
 
     @property
     def reference_time(self) -> int:
-        """The reference time, µs.
+        """Return the reference time, µs.
 
         Raises:
             RecordError: it has none.
@@ -137,12 +137,12 @@ class ReportDocument:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The facts that the figures were computed from, as far as the report has them."""
+        """Return the facts that the figures were computed from, as far as the report has them."""
         names = (*PROVENANCE, "input_offsets", "lost_input")
         return {name: self.fields[name] for name in names if self.fields.get(name) is not None}
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows by the names of their values; a daily one also has those of the whole report."""
+        """Return the rows by the names of their values; a daily row also has the report's."""
         if "store_id" not in self.fields:
             return cast("list[dict[str, Any]]", self.fields.get("reports", []))
         if "days" in self.fields:
@@ -150,11 +150,11 @@ class ReportDocument:
         return [self.fields]
 
     def csv_rows(self) -> Iterator[Row]:
-        """The values of the rows in the order of the columns."""
+        """Return the values of the rows in the order of the columns."""
         return ([row[column] for column in self.columns] for row in self.rows())
 
     def to_json(self, report_id: str) -> dict[str, Any]:
-        """The answer of `GET /get_report`; the rows of many stores come beside it."""
+        """Return the answer of `GET /get_report`; the rows of many stores come beside it."""
         # their objects name the values themselves
         fields = {name: value for name, value in self.fields.items() if name != "further"}
         return {"report_id": report_id, "status": "complete", **fields}
@@ -197,7 +197,7 @@ class ResultChunk:
     def document(
         self, input_offsets: dict[str, dict[str, int]], lost_input: list[dict[str, Any]]
     ) -> ReportDocument:
-        """The report that this chunk completes, without its rows.
+        """Return the report that this chunk completes, without its rows.
 
         Args:
             input_offsets: of all parts, by topic and partition.
@@ -216,7 +216,7 @@ class ResultChunk:
 
 
 def event_key(event: ReportEvent) -> bytes:
-    """The key of a `report-results` record; the key of a chunk is its own alone.
+    """Return the key of a `report-results` record; the key of a chunk is its own alone.
 
     Its partition follows from the report id alone, so that all events of a report have one order.
     """

@@ -25,7 +25,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def timezone_name_in(text: object, what: str) -> str:
-    """The name of a zone, known or not, without spaces around it.
+    """Return the name of a zone, known or not, without spaces around it.
 
     Raises:
         RecordError: it is no text, too long, or cannot be shown.
@@ -104,7 +104,7 @@ class TimezoneBodyShort(TypedDict):
 
 
 def parse_timezone_body(content: object) -> str:
-    """The zone name of `PUT /stores/{store_id}/timezone`, known or not.
+    """Return the zone name of `PUT /stores/{store_id}/timezone`, known or not.
 
     Args:
         content: the body, parsed.

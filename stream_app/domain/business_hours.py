@@ -129,7 +129,7 @@ ALWAYS_OPEN: Final = WeeklyHours(((0, WEEK),))
 
 
 def _pieces(row: Row) -> list[Interval]:
-    """The intervals of one row in the local week; none where its start is its end."""
+    """Return the intervals of one row in the local week; none where its start is its end."""
     day, start, end = row
     if not 0 <= day <= 6:
         raise RecordError(f"day {day} is not 0 (Monday) to 6 (Sunday)")
@@ -149,7 +149,7 @@ def _pieces(row: Row) -> list[Interval]:
 
 
 def open_intervals(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> list[Interval]:
-    """The time of `[start, end)` in which a timezone's clock shows business hours.
+    """Return the time of `[start, end)` in which a timezone's clock shows business hours.
 
     Returns:
         UTC intervals in µs, sorted and disjoint; one may begin where the last one ends.

@@ -31,7 +31,7 @@ def is_canonical(text: str) -> bool:
 
 
 def canonical_uuid(text: str) -> str | None:
-    """The written form of a UUID; None: the text is no UUID."""
+    """Return the written form of a UUID; None: the text is no UUID."""
     if _CANONICAL.fullmatch(text):
         return text
     trimmed = text.strip()
@@ -39,7 +39,7 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def canonical_prefix(text: str) -> str | None:
-    """The first characters, in the written form, of all UUIDs that begin with a text.
+    """Return the first characters, in the written form, of all UUIDs that begin with a text.
 
     Returns:
         the prefix without a dash at its end; None: no UUID begins so.

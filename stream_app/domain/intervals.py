@@ -24,7 +24,7 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """The time in both lists; each of them is sorted and disjoint, and so is the result."""
+    """Return the time in both lists; each of them is sorted and disjoint, and so is the result."""
     common: list[Interval] = []
     left_at = right_at = 0
     left_count, right_count = len(left), len(right)
@@ -45,7 +45,7 @@ def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Inter
 
 
 def clip(intervals: Iterable[Interval], start: int, end: int) -> list[Interval]:
-    """The parts of the intervals inside `[start, end)`."""
+    """Return the parts of the intervals inside `[start, end)`."""
     return [
         (max(first, start), min(last, end))
         for first, last in intervals
@@ -59,5 +59,5 @@ def shift(intervals: Iterable[Interval], distance: int) -> list[Interval]:
 
 
 def total(intervals: Iterable[Interval]) -> int:
-    """The total length of disjoint intervals."""
+    """Return the total length of disjoint intervals."""
     return sum(end - start for start, end in intervals)

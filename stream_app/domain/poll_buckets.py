@@ -87,7 +87,7 @@ class BucketWrite:
 
 
 def ring_size(bucket: Bucket) -> int:
-    """The size of the ring that a cold bucket belongs to."""
+    """Return the size of the ring that a cold bucket belongs to."""
     return 1 << (bucket.slot.bit_length() - 1)
 
 
@@ -107,11 +107,11 @@ class BucketLayout:
 
     @property
     def cold_slots(self) -> int:
-        """The size of the ring: two weeks of one slot are further apart than the retention."""
+        """Return the size of the ring, so that weeks of one slot are far enough apart."""
         return _ring_for(self.retention)
 
     def cold_bucket(self, instant: int) -> Bucket:
-        """The cold bucket that an instant falls in."""
+        """Return the cold bucket that an instant falls in."""
         return _cold_bucket(instant // COLD_SPAN, self.cold_slots)
 
     def writes(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> list[BucketWrite]:
@@ -143,7 +143,7 @@ class BucketLayout:
             return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
 
     def late(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> array[int]:
-        """The polls of a batch that would be dropped at once, whichever level they go to first.
+        """Return the polls of a batch that would be dropped at once, whatever their level.
 
         Args:
             batch: polls to add, not empty.
@@ -186,7 +186,7 @@ class BucketLayout:
                 yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
-        """The buckets that may have polls in `[first, last]`.
+        """Return the buckets that may have polls in `[first, last]`.
 
         Args:
             first: µs.
@@ -209,7 +209,7 @@ class BucketLayout:
         return buckets
 
     def all_buckets(self, kinds: Iterable[Bucket]) -> Iterator[Bucket]:
-        """Every bucket that may have polls of a store, of this layout and of these kinds."""
+        """Yield every bucket that may have polls of a store, of this layout and of these kinds."""
         for kind in {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}:
             if kind.cold:
                 ring = ring_size(kind)
@@ -220,7 +220,7 @@ class BucketLayout:
     def polls(
         self, first: int, last: int, contents: Iterable[tuple[Bucket, array[int]]]
     ) -> array[int]:
-        """Every poll of a store in `[first, last]`.
+        """Return every poll of a store in `[first, last]`.
 
         Args:
             first: µs.
@@ -248,7 +248,7 @@ class BucketLayout:
         return polls
 
     def _refuse_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
-        """Refuse a time of which polls were dropped for newer ones of a bucket.
+        """Raise an error for a time range whose polls were dropped for newer ones of a bucket.
 
         Raises:
             ReportError: some were dropped.
@@ -265,7 +265,7 @@ class BucketLayout:
 
 
 def ring_of_bucket(bucket: Bucket) -> Bucket:
-    """The bucket that stands for a whole cold ring; a hot or a warm one stands for itself."""
+    """Return the bucket that stands for a whole cold ring; a hot or warm one stands for itself."""
     return Bucket(cold=True, slot=ring_size(bucket)) if bucket.cold else bucket
 
 

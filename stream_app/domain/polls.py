@@ -28,12 +28,12 @@ _GUARD_BIT: Final = 8 * POLL_BYTES - 1
 
 
 def poll_set(polls: Iterable[tuple[int, bool]]) -> array[int]:
-    """The set of `(instant, active)` pairs given in any order, with any duplicates."""
+    """Return the set of `(instant, active)` pairs given in any order, with any duplicates."""
     return packed_set(instant << 1 | active for instant, active in polls)
 
 
 def packed_set(polls: Iterable[int]) -> array[int]:
-    """The set of packed polls given in any order, with any duplicates."""
+    """Return the set of packed polls given in any order, with any duplicates."""
     ordered = sorted(polls)
     # C's loop, not Python's: nearly always there is one poll an instant
     if len(set(map(rshift, ordered, repeat(1)))) == len(ordered):
@@ -49,7 +49,7 @@ def packed_set(polls: Iterable[int]) -> array[int]:
 
 
 def union(one: array[int], other: array[int]) -> array[int]:
-    """All polls of both sets."""
+    """Return all polls of both sets."""
     if not one or not other:
         return one or other
     # the usual cases of a live ping, and of buckets that follow each other
@@ -61,24 +61,24 @@ def union(one: array[int], other: array[int]) -> array[int]:
 
 
 def later(one: int, other: int) -> int:
-    """The later of two packed polls; of one instant the inactive one."""
+    """Return the later of two packed polls; of one instant the inactive one."""
     if one >> 1 == other >> 1:
         return min(one, other)
     return max(one, other)
 
 
 def since(polls: array[int], instant: int) -> array[int]:
-    """The polls at or after an instant."""
+    """Return the polls at or after an instant."""
     return polls[bisect_left(polls, instant << 1) :]
 
 
 def between(polls: array[int], first: int, last: int) -> array[int]:
-    """The polls in `[first, last]`, both ends included."""
+    """Return the polls in `[first, last]`, both ends included."""
     return polls[bisect_left(polls, first << 1) : bisect_left(polls, (last + 1) << 1)]
 
 
 def without(polls: array[int], others: array[int]) -> array[int]:
-    """The polls of a set that another one does not have."""
+    """Return the polls of a set that another one does not have."""
     left_out = set(others)
     return array("q", [poll for poll in polls if poll not in left_out]) if left_out else polls
 
@@ -96,12 +96,12 @@ def parts(polls: array[int], span: int) -> list[array[int]]:
 
 
 def newest(polls: array[int]) -> int:
-    """The instant of the newest poll of a set that is not empty."""
+    """Return the instant of the newest poll of a set that is not empty."""
     return polls[-1] >> 1
 
 
 def to_bytes(polls: array[int]) -> bytes:
-    """Eight bytes a poll, little-endian on every machine."""
+    """Return the eight bytes a poll, little-endian on every machine."""
     if sys.byteorder == "big":
         polls = polls[:]
         polls.byteswap()
@@ -109,7 +109,7 @@ def to_bytes(polls: array[int]) -> bytes:
 
 
 def are_rising(data: bytes) -> bool:
-    """True if `from_bytes` gives a set whose instants lie between 1970 and 3111.
+    """Return True if `from_bytes` gives a set whose instants lie between 1970 and 3111.
 
     All neighbours are compared at once, as the lanes of one large integer: a loop over them takes
     three times as long.

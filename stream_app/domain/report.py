@@ -25,12 +25,12 @@ CHUNK_ROWS: Final = 500
 
 
 def hours_of(minutes: int) -> float:
-    """Minutes as hours with two decimals."""
+    """Return the minutes as hours with two decimals."""
     return round(minutes / 60, 2)
 
 
 def csv_text(rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEADER) -> str:
-    r"""The public CSV: a header row, then the rows; each ends with `\n`.
+    r"""Return the public CSV: a header row, then the rows; each ends with `\n`.
 
     Args:
         rows: their values are in the order of the columns.
@@ -42,7 +42,7 @@ def csv_text(rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEAD
 def csv_chunks(
     rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEADER
 ) -> Iterator[str]:
-    """The text of `csv_text`, one chunk of rows after the other."""
+    """Yield the text of `csv_text`, one chunk of rows after the other."""
     iterator = iter(rows)
     yield _csv_lines([columns])
     while chunk := list(islice(iterator, CHUNK_ROWS)):

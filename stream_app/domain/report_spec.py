@@ -24,7 +24,7 @@ MAX_SPAN: Final = 400 * DAY
 
 
 def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """For each figure among some columns, the name of the part of it that no poll covers."""
+    """Return, for each figure among some columns, the name of its part that no poll covers."""
     return tuple(
         f"unknown_{column}" for column in columns if column.startswith(("uptime_", "downtime_"))
     )
@@ -49,7 +49,7 @@ class ReportSpec:
 
     @classmethod
     def of_columns(cls, columns: Collection[str]) -> ReportSpec:
-        """The spec whose report has these columns, and perhaps more, of a later version.
+        """Return the spec whose report has these columns, and perhaps more, of a later version.
 
         A custom range has the duration 0: columns do not say which range it is.
         """
@@ -62,7 +62,7 @@ class ReportSpec:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the CSV."""
+        """Return the columns of the CSV."""
         if self.windows:
             if not self.exact:
                 return CSV_HEADER
@@ -77,7 +77,7 @@ class ReportSpec:
         return unknown_columns_of(self.columns)
 
     def span(self, reference: int) -> Interval:
-        """The time range whose polls are read, without the lookback.
+        """Return the time range whose polls are read, without the lookback.
 
         Raises:
             ReportError: the range is empty or too long.
@@ -155,7 +155,7 @@ def build_rows(
 
 
 def _counts(spec: ReportSpec, observed: StoreObservation) -> tuple[Count, Count]:
-    """The functions that count a window in the spec's unit: all of it, and its unknown part."""
+    """Return the functions that count a window in the spec's unit: all, and the unknown part."""
     if spec.exact:
         return observed.microseconds, observed.unknown_microseconds
     return observed.minutes, observed.unknown_minutes

@@ -35,14 +35,14 @@ class TimelineSegment:
 
     @property
     def status(self) -> Literal["active", "inactive", "unknown"]:
-        """The status by the polls alone, without the default status."""
+        """Return the status by the polls alone, without the default status."""
         if not self.known:
             return "unknown"
         return "active" if self.active else "inactive"
 
 
 def timeline(observed: StoreObservation) -> list[TimelineSegment]:
-    """The segments of the whole span in order, without gaps; neighbours always differ."""
+    """Return the segments of the whole span in order, without gaps; neighbours always differ."""
     layers = (observed.opened, observed.covered, observed.active)
     cuts = {observed.start, observed.end}
     for layer in layers:
@@ -93,7 +93,7 @@ class Incident:
 
 
 def incidents(observed: StoreObservation) -> list[Incident]:
-    """The incidents of a span, oldest first; the sum of their downtimes is that of the span."""
+    """Return the incidents of a span, oldest first; their downtimes add up to that of the span."""
     result = []
     for run in _gaps(observed.active, observed.start, observed.end):
         opened = intersect(observed.opened, [run])
@@ -119,7 +119,7 @@ def _active_at_the_end(observed: StoreObservation) -> bool:
 
 
 def _gaps(intervals: Sequence[Interval], start: int, end: int) -> Iterator[Interval]:
-    """The parts of `[start, end)` between the intervals in it."""
+    """Yield the parts of `[start, end)` between the intervals in it."""
     for first, last in intervals:
         if start < first:
             yield start, first

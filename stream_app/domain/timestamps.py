@@ -54,7 +54,7 @@ _ISO_DURATION: Final = re.compile(
 
 
 def parse_iso_duration(text: object) -> int:
-    """Microseconds of an ISO 8601 duration such as `P7D` or `PT1H30M`.
+    """Return the microseconds of an ISO 8601 duration such as `P7D` or `PT1H30M`.
 
     Raises:
         RecordError: not such a text, or of years or months, whose length varies.
@@ -77,20 +77,20 @@ def parse_iso_duration(text: object) -> int:
 
 
 def format_iso_duration(microseconds: int) -> str:
-    """Text that `parse_iso_duration` reads back."""
+    """Return the text that `parse_iso_duration` reads back."""
     seconds, fraction = divmod(microseconds, SECOND)
     return f"PT{seconds}" + (f".{fraction:06}" if fraction else "") + "S"
 
 
 def from_datetime(moment: datetime) -> int:
-    """Microseconds since the epoch of an aware datetime; a naive one is read as UTC."""
+    """Return the microseconds since the epoch of an aware datetime; a naive one is read as UTC."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def to_datetime(instant: int) -> datetime:
-    """The aware UTC datetime of an instant."""
+    """Return the aware UTC datetime of an instant."""
     return _EPOCH + timedelta(microseconds=instant)
 
 
@@ -130,7 +130,7 @@ def parse_instant(text: object) -> int:
 
 
 def _midnight(match: re.Match[str]) -> int:
-    """The start of the date of a time, without its UTC offset; µs.
+    """Return the start of the date of a time, without its UTC offset; µs.
 
     Raises:
         ValueError: the date does not exist.
@@ -144,7 +144,9 @@ def _midnight(match: re.Match[str]) -> int:
 
 
 def _time_of_day(match: re.Match[str]) -> int:
-    """Microseconds since midnight; `24:00` ends the day, digits beyond the sixth are cut off.
+    """Return the microseconds since midnight; digits beyond the sixth are cut off.
+
+    `24:00` is the end of the day.
 
     Raises:
         ValueError: no clock shows that.
@@ -158,7 +160,7 @@ def _time_of_day(match: re.Match[str]) -> int:
 
 
 def _offset(match: re.Match[str]) -> int:
-    """The UTC offset of a time; µs."""
+    """Return the UTC offset of a time; µs."""
     if match["sign"] is None:
         return 0
     hour, minute, second = (int(match[f"zone_{n}"] or 0) for n in ("hour", "minute", "second"))
@@ -167,7 +169,7 @@ def _offset(match: re.Match[str]) -> int:
 
 
 def check_instant(instant: int) -> int:
-    """The instant itself where it lies in 1970 to 2100.
+    """Return the instant itself where it lies in 1970 to 2100.
 
     Raises:
         RecordError: outside that range.
@@ -182,5 +184,5 @@ def check_instant(instant: int) -> int:
 
 
 def format_instant(instant: int) -> str:
-    """ISO 8601 in UTC with `Z`; the fraction only where there is one."""
+    """Return ISO 8601 in UTC with `Z`; the fraction only where there is one."""
     return to_datetime(instant).isoformat().replace("+00:00", "Z")

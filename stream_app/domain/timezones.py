@@ -27,18 +27,18 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @lru_cache(maxsize=1024)
 def find_timezone(name: str | None) -> BaseTzInfo | None:
-    """The timezone of an exact IANA name; None where no timezone has this name."""
+    """Return the timezone of an exact IANA name; None where no timezone has this name."""
     # pytz.timezone() alone would accept any case; a zone name is exact everywhere else
     return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
 
 
 def unknown_timezone_name(name: str | None) -> str | None:
-    """The name itself where no timezone has it, so that the default one applies; otherwise None."""
+    """Return a name that no timezone has, so that the default timezone applies; otherwise None."""
     return name if name and find_timezone(name) is None else None
 
 
 def resolve_timezone(name: str | None, default: str) -> BaseTzInfo:
-    """The timezone of an exact IANA name; the default one for None, empty and unknown names.
+    """Return the timezone of an exact IANA name; the default one for None, empty and unknown names.
 
     Raises:
         SettingsError: the default one applies, and its name is unknown too.
@@ -70,7 +70,7 @@ def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segme
 
 @lru_cache(maxsize=1024)
 def _clock_changes(tz: BaseTzInfo) -> tuple[Sequence[int], Sequence[int]]:
-    """The instants at which the offset changes, and the offsets before and after each of them."""
+    """Return the instants at which the offset changes, and the offsets before and after each."""
     if not isinstance(tz, DstTzInfo):
         offset = tz.utcoffset(datetime(2000, 1, 1))  # noqa: DTZ001  pytz wants it naive
         return (), (cast("timedelta", offset) // _MICROSECOND,)

@@ -98,7 +98,7 @@ class StoreObservation:
         return self._unknown(start, end, exact_microseconds)
 
     def coverage(self, parts: Iterable[Interval]) -> float | None:
-        """The share of the open time in some intervals that polls cover, 0 to 1, six decimals.
+        """Return the share of some intervals' open time that polls cover, 0 to 1, six decimals.
 
         Returns:
             None where the store is never open in them.
@@ -108,7 +108,7 @@ class StoreObservation:
         return round(total(intersect(self.covered_open, parts)) / time, 6) if time else None
 
     def polls_in(self, start: int, end: int) -> int:
-        """The number of polls in `[start, end)`."""
+        """Return the number of polls in `[start, end)`."""
         return bisect_left(self.polls, end << 1) - bisect_left(self.polls, start << 1)
 
     def _unknown(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
@@ -187,7 +187,7 @@ def window_totals(count: Count, end: int) -> WindowTotals:
 def active_intervals(
     polls: array[int], start: int, end: int, *, default_active: bool
 ) -> list[Interval]:
-    """The parts of `[start, end)` in which the newest poll so far is active.
+    """Return the parts of `[start, end)` in which the newest poll so far is active.
 
     Args:
         polls: a set as `polls.poll_set` packs it.
@@ -216,7 +216,7 @@ def active_intervals(
 
 
 def covered_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
-    """The parts of `[start, end)` that are less than `stale_after` later than some poll."""
+    """Return the parts of `[start, end)` that are less than `stale_after` later than some poll."""
     if not polls:
         return []
     intervals = []

@@ -36,7 +36,7 @@ def grid_minutes(start: int, end: int, reference: int) -> int:
 
 
 def exact_microseconds(start: int, end: int, reference: int) -> int:
-    """The microseconds of `[start, end)` before the reference time, without a grid."""
+    """Return the microseconds of `[start, end)` before the reference time, without a grid."""
     if end > reference:
         end = reference
     return end - start if start < end else 0

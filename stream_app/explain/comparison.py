@@ -203,7 +203,7 @@ def _count(
 def _agrees_beyond(
     reported: ReportedResult, records: SourceRecords, comparison: Comparison
 ) -> bool:
-    """Whether the report agrees with more polls; the comparison has those then."""
+    """Return whether the report agrees with more polls; the comparison has those then."""
     offset = reported.offsets[STORE_STATUS.name]
     beyond = {p.offset for p in records.polls if p.offset >= offset}
     beyond |= {r.revision.position for r in records.removals if r.revision.position >= offset}
@@ -230,14 +230,14 @@ def _agrees_beyond(
 
 
 def _reported_poll_count(reported: ReportedResult) -> int:
-    """How many polls the report has counted."""
+    """Return how many polls the report has counted."""
     if reported.whole is not None:
         return int(reported.whole["polls_counted"])
     return sum(int(row["polls_counted"]) for row in reported.rows)
 
 
 def _poll_count(reported: ReportedResult, instants: Iterable[int]) -> int:
-    """How many of these polls the report would count; a row of a day has no lookback."""
+    """Return how many of these polls the report would count; a row of a day has no lookback."""
     if reported.whole is not None:
         return len(list(instants))
     return sum(reported.start <= instant < reported.end for instant in instants)

@@ -138,7 +138,7 @@ class _Accumulator:
 def reference_model_of(
     reported: ReportedResult, hours: Sequence[Row] | None, polls: Iterable[tuple[int, bool]]
 ) -> ReferenceModel:
-    """The reference model of the time of a report."""
+    """Return the reference model of the time of a report."""
     return ReferenceModel(
         hours or [],
         reported.timezone,
@@ -228,7 +228,7 @@ def _rows(
 
 
 def _figure(column: str, amount: int) -> float:
-    """An amount in the unit of its column: seconds, minutes, or hours with two decimals."""
+    """Return an amount in the unit of its column: seconds, minutes, or hours with two decimals."""
     if column.endswith("_seconds"):
         return amount / SECOND
     return round(amount / 60, 2) if column.endswith(("_day", "_week")) else amount

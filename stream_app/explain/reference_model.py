@@ -121,13 +121,13 @@ class ReferenceModel:
             self._add_row(day, _reading(opens), _reading(closes))
 
     def minutes(self) -> Iterator[Step]:
-        """Each whole minute, counted back from the end, as it is at its first instant."""
+        """Yield each whole minute, counted back from the end, as it is at its first instant."""
         for back in range((self._end - self._start) // _MINUTE, 0, -1):
             start = self._end - back * _MINUTE
             yield self._step(start, start + _MINUTE)
 
     def constant_spans(self, cuts: Iterable[int] = ()) -> Iterator[Step]:
-        """Spans within which nothing can change, in order.
+        """Yield the spans within which nothing can change, in order.
 
         Args:
             cuts: further instants at which a span ends, µs.
@@ -139,7 +139,7 @@ class ReferenceModel:
             yield self._step(start, end)
 
     def day_of(self, instant: int) -> date:
-        """The date that the store's clock shows."""
+        """Return the date that the store's clock shows."""
         return _local(self._zone, instant).date()
 
     def _step(self, start: int, end: int) -> Step:
@@ -177,7 +177,7 @@ class ReferenceModel:
         )
 
     def _clock_cuts(self) -> Iterator[int]:
-        """Instants at which hours, day or UTC offset may change, and some others."""
+        """Yield the instants at which hours, day or UTC offset may change, and some others."""
         changes, offsets = _offsets(self._zone, self._start, self._end)
         yield from changes
         day = self.day_of(self._start) - timedelta(days=1)
@@ -199,13 +199,13 @@ def _midnight(day: date) -> datetime:
 
 
 def _local(zone: BaseTzInfo, instant: int) -> datetime:
-    """What the zone's clock shows."""
+    """Return the local time that the zone's clock shows."""
     aware = zone.fromutc(_EPOCH + timedelta(microseconds=instant))
     return aware.replace(tzinfo=None)
 
 
 def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set[int]]:
-    """The instants at which a zone's UTC offset changes, and its offsets; found by probing."""
+    """Find the instants at which a zone's UTC offset changes, and its offsets, by probing."""
 
     def offset_at(instant: int) -> int:
         return (_local(zone, instant) - _EPOCH) // _MICROSECOND - instant
@@ -231,7 +231,7 @@ def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set
 
 
 def _reading(text: str) -> int:
-    """A time of day as µs after midnight; the reader of the record has checked its form."""
+    """Return a time of day as µs after midnight; the reader of the record has checked its form."""
     hours, minutes, seconds = ([*text.strip().split(":"), "0"])[:3]
     whole, _, fraction = seconds.partition(".")
     return (

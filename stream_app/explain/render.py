@@ -28,7 +28,7 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def to_json(report_id: str, reported: ReportedResult, comparison: Comparison) -> dict[str, Any]:
-    """The whole result as a JSON object."""
+    """Return the whole result as a JSON object."""
     recomputation = comparison.recomputation
     return {
         "report_id": report_id,
@@ -60,7 +60,7 @@ def to_json(report_id: str, reported: ReportedResult, comparison: Comparison) ->
 
 
 def to_text(report_id: str, reported: ReportedResult, comparison: Comparison) -> Iterator[str]:
-    """The lines of the text form."""
+    """Yield the lines of the text form."""
     yield f"report {report_id} of store {reported.store_id}"
     yield f"  from        {_both_clocks(reported, reported.start)}"
     yield f"  to          {_both_clocks(reported, reported.end)}"

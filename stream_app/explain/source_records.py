@@ -31,10 +31,10 @@ class Reader(Protocol):
     """Reads ranges of a topic's partition."""
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """The first offset of the partition and its end offset."""
+        """Return the first offset of the partition and its end offset."""
 
     def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
-        """The records in `[first, end)`."""
+        """Return the records in `[first, end)`."""
 
 
 class PollAtOffset(NamedTuple):
@@ -83,7 +83,7 @@ class SourceRecords:
     end: int = 0
 
     def polls_below(self, offset: int) -> list[PollAtOffset]:
-        """The polls below an offset that no record below it has removed."""
+        """Return the polls below an offset that no record below it has removed."""
         removed = max(
             (
                 removal.revision.position
@@ -207,5 +207,5 @@ def _add_timezone(records: SourceRecords, record: Any, reported: ReportedResult)
 def _superseding(
     record: Any, earlier: Sequence[HoursAtOffset | TimezoneAtOffset]
 ) -> Revision | None:
-    """The revision of a record that comes after others; None if it is older than the last one."""
+    """Return the revision of a record if it supersedes the last of the earlier ones; else None."""
     return Revision.of(record).superseding(earlier[-1].revision if earlier else None)

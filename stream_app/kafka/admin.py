@@ -99,7 +99,7 @@ async def _wait_for_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
 
 
 async def cluster_id(settings: Settings) -> str:
-    """The name that a Kafka cluster keeps for its life; another one has another.
+    """Return the name that a Kafka cluster keeps for its life; another one has another.
 
     Raises:
         BrokerUnavailableError: no broker answers.
@@ -167,7 +167,7 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings, process: Proces
 
 
 async def _all_topics(admin: AIOKafkaAdminClient, process: Process) -> TopicsSeen:
-    """The topics, once the broker that is asked has heard of each: it may be just made."""
+    """Return the topics, once the broker that is asked has heard of each: it may be just made."""
     names = [spec.name for spec in ACCESS[process].topics]
     for _ in range(_VISIBLE_TRIES):
         seen = await look_at_topics(admin, names)

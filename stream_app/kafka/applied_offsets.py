@@ -81,7 +81,7 @@ class AppliedOffsets:
 
     @property
     def trouble(self) -> str | None:
-        """Why the watermarks cannot be read now, in one line; None: they can be."""
+        """Return why the watermarks cannot be read now, in one line; None if they can."""
         return self._tail.trouble
 
     def advance(self, watermark: Watermark) -> None:
@@ -116,11 +116,11 @@ class AppliedOffsets:
                 del self._last_heartbeat[partition]
 
     def topic_id(self, topic: str) -> str | None:
-        """The id of a topic; None: it is not known."""
+        """Return the id of a topic; None: it is not known."""
         return self._topic_ids.get(topic)
 
     def unowned(self) -> list[TopicPartition]:
-        """The partitions without an owner: their worker is down, or restores them."""
+        """Return the partitions without an owner: their worker is down, or restores them."""
         # what this process has not read yet may be a sign of life
         now = self._last_round_at
         return [
@@ -131,7 +131,7 @@ class AppliedOffsets:
         ]
 
     def why_unowned(self) -> str | None:
-        """One line with the partitions without an owner and their restores; None: all have one."""
+        """Return one line about partitions without an owner and their restores, or None."""
         numbers = sorted({partition.partition for partition in self.unowned()})
         if not numbers:
             return None
@@ -150,7 +150,7 @@ class AppliedOffsets:
         )
 
     def newest_poll(self) -> int | None:
-        """µs of the newest poll over all stores, as far as is known now; None: no poll yet."""
+        """Return the time of the newest known poll of all stores, µs; None without one."""
         return max(
             (
                 watermark.newest_poll
@@ -161,7 +161,7 @@ class AppliedOffsets:
         )
 
     def stores_elsewhere(self, owned: Container[int]) -> int:
-        """The number of stores in other partitions than these, as far as it is known now."""
+        """Return the number of stores in other partitions than these, as far as it is known now."""
         return sum(
             watermark.stores
             for watermark in self._watermarks.values()
@@ -169,7 +169,7 @@ class AppliedOffsets:
         )
 
     async def source_end_offsets(self) -> dict[TopicPartition, int]:
-        """The end offsets of the source partitions now.
+        """Return the end offsets of the source partitions now.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -177,7 +177,7 @@ class AppliedOffsets:
         return await self._end_offset_fetcher.fetch(self._partitions)
 
     def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
-        """True if the owners have published that all records below these offsets are applied."""
+        """Return True if all records below these offsets are applied, by the owners' watermarks."""
         return _reached(self._watermarks, end_offsets)
 
     async def catch_up(self) -> dict[TopicPartition, int]:

@@ -62,7 +62,7 @@ class Batch:
         self.size = 0
 
     def _append(self, key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> bool:
-        """False: it is full."""
+        """Append a record; return False if the batch is full."""
         added = self._builder.append(timestamp=None, key=key, value=value, headers=list(headers))
         if added is None:
             return False
@@ -153,7 +153,7 @@ class BatchProducer:
         return batch
 
     def waiting(self, topic: str, partition: int) -> int:
-        """Bytes of values that the broker has yet to take."""
+        """Return the bytes of values that the broker has yet to take."""
         queue = self._queues.get((topic, partition))
         return 0 if queue is None else queue.waiting
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def resolve_bootstrap(settings: Settings) -> Settings:
-    """The same settings with a broker: the one they name, or else the one of their data dir.
+    """Return the same settings with a broker: the one they name, or else the one of their data dir.
 
     To the broker of the data dir they log in with its password, also where they name it.
 
@@ -49,14 +49,14 @@ def _find_bootstrap(settings: Settings) -> str:
 
 
 def _is_of_data_dir(settings: Settings) -> bool:
-    """Whether all addresses are those of the broker that was started from the data dir."""
+    """Return whether all addresses are those of the broker that was started from the data dir."""
     written = (_read_bootstrap(settings.data_dir / name) for name in (CLUSTER_FILE, DOCKER_FILE))
     own = {address for file in written if file for address in file[1].split(",")}
     return own.issuperset(settings.kafka_bootstrap.split(","))
 
 
 def _read_bootstrap(path: Path) -> tuple[float, str] | None:
-    """When a file was written and the addresses that it names; None if it names none."""
+    """Return when a file was written, and the addresses that it names; None if it names none."""
     try:
         written = path.stat().st_mtime
         match orjson.loads(path.read_bytes()):

@@ -81,7 +81,7 @@ def _partitioner(key: bytes | None, all_partitions: list[int], _available: list[
 
 
 def safe_consumer(settings: Settings, **arguments: Any) -> AIOKafkaConsumer:
-    """A consumer that no batch can stop, in no group unless `group_id` says otherwise.
+    """Return a consumer that no batch can stop, in no group unless `group_id` says otherwise.
 
     Where a batch cannot be read, its records include a `safe_records.UnreadableRecords`.
     """
@@ -92,7 +92,7 @@ def safe_consumer(settings: Settings, **arguments: Any) -> AIOKafkaConsumer:
 
 
 def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIOKafkaProducer:
-    """A producer that loses and doubles nothing: `acks=all`, idempotent retries."""
+    """Return a producer that loses and doubles nothing: `acks=all`, idempotent retries."""
     client = AIOKafkaProducer(
         **connection(settings),
         acks="all",
@@ -145,7 +145,7 @@ async def start(client: Any, settings: Settings) -> None:
 
 
 def unavailable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
-    """The error for a broker that did not answer, or does not let this client do something."""
+    """Return the error for a broker that did not answer, or that denies this client a right."""
     if isinstance(error, _NO_RIGHT):
         return BrokerUnavailableError(
             f"the broker does not let {principal(settings)} do what this process needs "

@@ -53,7 +53,7 @@ class BrokerMonitor:
 
     @property
     def trouble(self) -> str | None:
-        """Why the brokers cannot be used now, in one line; None: they answered last."""
+        """Return why the brokers cannot be used now, in one line; None if they answered last."""
         if self._lost_at is None:
             return None
         return self._cause or LOST

@@ -83,7 +83,7 @@ class Unusable:
 
 
 async def why_unusable(settings: Settings, arguments: Mapping[str, Any]) -> Unusable | None:
-    """Why none of the named brokers can be used; None: one can, by now.
+    """Return the reason why none of the named brokers can be used; None: one can, by now.
 
     Args:
         settings: name the brokers.

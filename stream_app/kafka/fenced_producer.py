@@ -176,11 +176,11 @@ class _Identities(TransactionManager):
         self._sequence_numbers.pop(partition, None)
 
     def has_pid(self) -> bool:
-        """Every claimed partition has one, so the sender need not ask for any."""
+        """Return every claimed partition has one, so the sender need not ask for any."""
         return True
 
     def sequence_number(self, tp: TopicPartition) -> int:
-        """The next one; aiokafka asks for it right before it asks for id and epoch."""
+        """Return the next one; aiokafka asks for it right before it asks for id and epoch."""
         self._pid_and_epoch = self._of_partition[tp]
         return int(super().sequence_number(tp))
 

@@ -22,7 +22,7 @@ PASSWORD_FILE: Final = "kafka/password"  # noqa: S105 - its place, not the passw
 
 
 def read_password(data_dir: Path) -> str | None:
-    """The password of the data dir's broker; None: it asks for none.
+    """Return the password of the data dir's broker; None: it asks for none.
 
     Raises:
         PrerequisiteError: there is one that cannot be read.
@@ -41,7 +41,7 @@ def read_password(data_dir: Path) -> str | None:
 
 
 def login_settings(password: str | None) -> dict[str, Any]:
-    """Values of settings with which a client logs in."""
+    """Return the values of settings with which a client logs in."""
     if not password:
         return {}
     return {
@@ -56,7 +56,7 @@ class UnencryptedIsFine(logging.Filter):
     """Leaves out aiokafka's warning about passwords that are sent unencrypted."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True for every other record."""
+        """Return False for that warning and True for every other record."""
         return record.msg != "Sending username and password in the clear"
 
 
@@ -73,7 +73,7 @@ def accept_unencrypted(bootstrap: str) -> None:
 
 
 def client_properties(bootstrap: str, password: str | None) -> str:
-    """The same for Kafka's own commands and Java clients, as the text of a properties file."""
+    """Return the login for Kafka's own commands and Java clients, as text of a properties file."""
     lines = [f"bootstrap.servers={bootstrap}"]
     if password:
         lines += [
@@ -85,6 +85,6 @@ def client_properties(bootstrap: str, password: str | None) -> str:
 
 
 def jaas_config(**options: str) -> str:
-    """The JAAS setting with which Java clients log in."""
+    """Return the JAAS setting with which Java clients log in."""
     options_text = "".join(f' {name}="{value}"' for name, value in options.items())
     return f"org.apache.kafka.common.security.plain.PlainLoginModule required{options_text};"

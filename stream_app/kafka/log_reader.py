@@ -109,7 +109,7 @@ class LogReader:
         return FetchedLog(list(read_batches(rest[-1] or b"")), end)
 
     async def beginning(self, topic: str, partition: int) -> int:
-        """The first offset that the log still has.
+        """Return the first offset that the log still has.
 
         Raises:
             BrokerUnavailableError: the leader did not answer; the next call may succeed.
@@ -117,7 +117,7 @@ class LogReader:
         return await self._offset(topic, partition, _EARLIEST)
 
     async def end(self, topic: str, partition: int) -> int:
-        """The offset behind the last record that a consumer may read, as the leader knows it.
+        """Return the offset behind the last record that a consumer may read; the leader is asked.
 
         A broker that was frozen may answer with an old one: `EndOffsetFetcher` asks with more care.
 

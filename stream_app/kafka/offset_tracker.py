@@ -37,17 +37,17 @@ class OffsetTracker:
 
     @property
     def position(self) -> int:
-        """The offset below which everything is completed."""
+        """Return the offset below which everything is completed."""
         return next(iter(self._incomplete), self._next)
 
     @property
     def next_offset(self) -> int:
-        """The next offset to start: all records below it are started, or completed."""
+        """Return the next offset to start: all records below it are started, or completed."""
         return self._next
 
     @property
     def idle(self) -> bool:
-        """True if everything that was started is completed."""
+        """Return True if everything that was started is completed."""
         return not self._incomplete
 
     def start(self, offset: int, end: int | None = None) -> bool:
@@ -94,7 +94,7 @@ class ResumableOffsetTracker(OffsetTracker):
 
     @property
     def position(self) -> int:
-        """The offset below which everything is completed."""
+        """Return the offset below which everything is completed."""
         if self._incomplete:
             return next(iter(self._incomplete))
         to_come = [offset for offset in self._inherited if offset >= self._next]
@@ -102,7 +102,7 @@ class ResumableOffsetTracker(OffsetTracker):
 
     @property
     def metadata(self) -> str:
-        """The completed offsets beyond `position` as text; if it is too long, its first part."""
+        """Return the completed offsets beyond `position` as text; of a long text the first part."""
         if self._metadata is None:
             self._metadata = self._encode()
         return self._metadata

@@ -193,7 +193,7 @@ class _Answers:
         self.newer: dict[TopicPartition, PartitionLeader] = {}
 
     def epochs_by_node(self) -> dict[int, dict[str, dict[int, int]]]:
-        """Which broker is asked for what: the leaders' epochs by topic and partition number."""
+        """Return, for each broker to ask, the leaders' epochs by topic and partition number."""
         epochs: defaultdict[int, dict[str, dict[int, int]]] = defaultdict(dict)
         for (topic, number), leader in self._leaders.items():
             if leader is not None and leader.node >= 0:
@@ -201,7 +201,7 @@ class _Answers:
         return epochs
 
     def need_confirmation(self) -> bool:
-        """Whether a leader is unknown, or is not the only replica."""
+        """Return whether a leader is unknown, or is not the only replica."""
         return any(
             leader is None or leader.node < 0 or len(leader.replicas) > 1
             for leader in self._leaders.values()
@@ -237,7 +237,7 @@ class _Answers:
                     self._confirmed[partition].add(node)
 
     def are_complete(self) -> bool:
-        """Whether every leader has answered, and is confirmed by a majority of the replicas."""
+        """Return whether every leader has answered and a majority of the replicas confirms it."""
         return not self.newer and all(
             p in self.ends
             and leader is not None

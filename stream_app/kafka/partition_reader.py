@@ -38,7 +38,7 @@ class PartitionReader:
         self._end_offset_fetcher = end_offset_fetcher
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """The offset of the oldest record that the topic still has, and the end offset.
+        """Return the offset of the oldest record that the topic still has, and the end offset.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -51,7 +51,7 @@ class PartitionReader:
         return oldest[partition], ends[partition]
 
     async def first_since(self, partition: TopicPartition, instant: int) -> int | None:
-        """The offset of the first record appended at an instant (µs) or later; None: there is none.
+        """Return the offset of the first record appended at an instant (µs) or later, or None.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -95,7 +95,7 @@ class PartitionReader:
 
 @asynccontextmanager
 async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]:
-    """A context that gives a connected reader.
+    """Yield a context that gives a connected reader.
 
     Raises:
         BrokerUnavailableError: no broker answers.

@@ -188,7 +188,7 @@ class DescribeTopicsRequest(Request[_MetadataRequest_v11]):
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequest_v11]) -> Any:
-        """The request in the version that the broker knows."""
+        """Return the request in the version that the broker knows."""
         topics: list[Any] = [(NO_ID, name, {}) for name in self._topics]
         return request_struct_class(topics, False, True, {})
 
@@ -247,7 +247,7 @@ class IncrementalAlterConfigsRequest(Request[_IncrementalAlterConfigsRequest_v0]
         self._topics = topics
 
     def build(self, request_struct_class: type[_IncrementalAlterConfigsRequest_v0]) -> Any:
-        """The request in the version that the broker knows."""
+        """Return the request in the version that the broker knows."""
         resources = [
             (TOPIC, topic, [(name, _SET, value) for name, value in values.items()])
             for topic, values in self._topics.items()
@@ -325,7 +325,7 @@ class GroupRightsRequest(Request[_DescribeGroupsRequest_v3]):
         self._group = group
 
     def build(self, request_struct_class: type[_DescribeGroupsRequest_v3]) -> Any:
-        """The request in the version that the broker knows."""
+        """Return the request in the version that the broker knows."""
         return request_struct_class([self._group], True)
 
 
@@ -411,7 +411,7 @@ class LeadersRequest(Request[_MetadataRequest_v7]):
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequest_v7]) -> Any:
-        """The request in the version that the broker knows."""
+        """Return the request in the version that the broker knows."""
         return request_struct_class(self._topics, False)
 
 
@@ -480,7 +480,7 @@ class EndOffsetsRequest(Request[_ListOffsetsRequest_v5]):
         self._epochs = epochs
 
     def build(self, request_struct_class: type[_ListOffsetsRequest_v5]) -> Any:
-        """The request in the version that the broker knows."""
+        """Return the request in the version that the broker knows."""
         topics = [
             (topic, [(partition, epoch, _LATEST) for partition, epoch in partitions.items()])
             for topic, partitions in self._epochs.items()

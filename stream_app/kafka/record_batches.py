@@ -66,7 +66,7 @@ class ReadBatch:
 
 
 def read_batches(data: bytes) -> Iterator[ReadBatch]:
-    """The batches of a fetched partition, of any writer and with any content.
+    """Yield the batches of a fetched partition, of any writer and with any content.
 
     The ranges rise and none overlaps another. A batch of more than `CHUNK_RECORDS` records comes as
     several ranges; of one that is damaged in the middle, the records in front of the damage are a
@@ -142,7 +142,7 @@ class RawBatch:
         return bool(self.attributes & _TRANSACTIONAL_BIT)
 
     def chunks(self, unpacked: Callable[[int], None] = lambda _: None) -> Iterator[list[Any]]:
-        """The records, up to `CHUNK_RECORDS` at a time, with offsets that rise.
+        """Yield the records, up to `CHUNK_RECORDS` at a time, with offsets that rise.
 
         Args:
             unpacked: called with the number of unpacked bytes; with the bound if there are more.
@@ -182,14 +182,14 @@ class RawBatch:
 
 
 def has_batch(data: bytes) -> bool:
-    """True if the data begins with a complete batch."""
+    """Return True if the data begins with a complete batch."""
     return len(data) >= _LENGTH.size and 0 <= _LENGTH.unpack_from(data)[1] <= len(data) - (
         _LENGTH.size
     )
 
 
 def raw_batches(data: bytes) -> Iterator[RawBatch]:
-    """The complete batches in what was fetched of a partition; see `read_batches`."""
+    """Yield the complete batches in what was fetched of a partition; see `read_batches`."""
     view = memoryview(data)
     at = 0
     while at + _LENGTH.size <= len(view):
@@ -220,7 +220,7 @@ def _raw_batch(base: int, data: memoryview, following: memoryview) -> RawBatch:
 
 
 def _plain(batch: RawBatch, unpacked: Callable[[int], None]) -> memoryview:
-    """The batch as if its producer had not compressed it.
+    """Return the batch as if its producer had not compressed it.
 
     Raises:
         UnreadableBatchError: the codec is unknown, or the records do not unpack to less than

@@ -23,7 +23,7 @@ _PATIENCE_SECONDS: Final = 30.0
 async def first_records(
     settings: Settings, topic: str, offsets: Mapping[int, int]
 ) -> dict[int, Any]:
-    """The first record that can be read at or behind an offset, of each partition.
+    """Return the first record that can be read at or behind an offset, of each partition.
 
     Args:
         settings: how to reach the broker.

@@ -52,7 +52,7 @@ class MissingRight:
 
 
 def missing_on_topics(process: Process, seen: TopicsSeen) -> list[MissingRight]:
-    """The rights on topics that a process lacks, as far as the brokers tell."""
+    """Return the rights on topics that a process lacks, as far as the brokers tell."""
     access = ACCESS[process]
     missing = []
     for spec in access.topics:
@@ -68,7 +68,7 @@ def missing_on_topics(process: Process, seen: TopicsSeen) -> list[MissingRight]:
 
 
 async def missing_elsewhere(admin: AIOKafkaAdminClient, process: Process) -> list[MissingRight]:
-    """The rights on groups and transactional ids that a process lacks.
+    """Return the rights on groups and transactional ids that a process lacks.
 
     Raises:
         KafkaError: the broker did not answer.
@@ -115,7 +115,7 @@ async def _may_join(admin: AIOKafkaAdminClient, group: str) -> bool:
 def missing_in_words(
     missing: Iterable[MissingRight], process: Process, settings: Settings
 ) -> str | None:
-    """All that is missing in one line that says what to do; None: nothing is."""
+    """Return all that is missing in one line that says what to do; None: nothing is."""
     names: defaultdict[tuple[str, Operation], list[str]] = defaultdict(list)
     for right in missing:
         names[right.kind, right.operation].append(right.name)

@@ -68,7 +68,7 @@ class UnreadableRecords:
 
 
 def readable(records: Iterable[Any]) -> Iterator[Any]:
-    """The records that can be read; a range that cannot be is one line in the log."""
+    """Yield the records that can be read; a range that cannot be is one line in the log."""
     for record in records:
         if isinstance(record, UnreadableRecords):
             log.error("%s", record)
@@ -77,13 +77,13 @@ def readable(records: Iterable[Any]) -> Iterator[Any]:
 
 
 def last_offset(record: Any) -> int:
-    """The offset of a record, or of the last one of a range that cannot be read."""
+    """Return the offset of a record, or of the last one of a range that cannot be read."""
     offset: int = record.last_offset if isinstance(record, UnreadableRecords) else record.offset
     return offset
 
 
 def source_of(record: Any) -> dict[str, str | int]:
-    """The source of a dead letter: the place of a record, or of a range that cannot be read."""
+    """Return the source of a dead letter: the place of a record or of an unreadable range."""
     if isinstance(record, UnreadableRecords):
         return {
             "topic": record.topic,
@@ -105,11 +105,11 @@ class FetchedBatches:
         self.data = data or b""
 
     def has_next(self) -> bool:
-        """True if there is at least one complete batch."""
+        """Return True if there is at least one complete batch."""
         return has_batch(self.data)
 
     def size_in_bytes(self) -> int:
-        """The size of all batches."""
+        """Return the size of all batches."""
         return len(self.data)
 
 
@@ -124,7 +124,7 @@ class _Turn(threading.local):
 
     @property
     def is_over(self) -> bool:
-        """Whether what comes next has to wait."""
+        """Return whether what comes next has to wait."""
         return self.unpacked >= MAX_UNPACKED_BYTES
 
     def count(self, unpacked: int) -> None:
@@ -155,7 +155,7 @@ class SafePartitionRecords(fetcher.PartitionRecords):
             self._move_to(batch.next_offset)
 
     def _is_left_out(self, batch: RawBatch) -> bool:
-        """Whether a batch is no client's, or of a transaction that was aborted."""
+        """Return whether a batch is no client's, or of a transaction that was aborted."""
         if batch.error is not None:
             return False
         if self._isolation_level == fetcher.READ_COMMITTED:

@@ -71,7 +71,7 @@ class GroupOffsetsReader:
             await self._admin.close()
 
     async def read(self, partitions: Iterable[int]) -> GroupOffsets:
-        """The offsets of these partitions of all consumed topics.
+        """Return the offsets of these partitions of all consumed topics.
 
         Raises:
             BrokerUnavailableError: no broker answers.

@@ -58,7 +58,7 @@ class TopicCheck:
 
     @property
     def trouble(self) -> str | None:
-        """All of it in one line that says what to do; None: the topics are as they must be."""
+        """Return all differences in one line that says what to do; None if there are none."""
         parts = []
         if self.wrong:
             parts.append("topics are not as they must be: " + "; ".join(map(str, self.wrong)))

@@ -106,7 +106,7 @@ async def describe_topics(
 
 
 async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsSeen:
-    """The same, with the topics that this client may not see.
+    """Return the same, with the topics that this client may not see.
 
     Raises:
         KafkaError: the broker did not answer.

@@ -85,7 +85,7 @@ class TopicTail:
 
     @property
     def trouble(self) -> str | None:
-        """Why the topics cannot be read now, in one line that names them; None: they can be."""
+        """Return one line about why the topics cannot be read now; None if they can."""
         return self._trouble
 
     async def start(self) -> None:

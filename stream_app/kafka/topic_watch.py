@@ -76,7 +76,7 @@ class TopicWatch:
 
     @property
     def trouble(self) -> str | None:
-        """One line with what is wrong and what to do; None: the topics are as they must be."""
+        """Return one line about what is wrong and what to do; None if the topics are right."""
         return self._trouble
 
     async def start(self) -> None:

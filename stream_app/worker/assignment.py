@@ -122,11 +122,11 @@ class PartitionAssignment:
 
     @property
     def assigned(self) -> frozenset[int]:
-        """The partitions that the group assigns to this worker now."""
+        """Return the partitions that the group assigns to this worker now."""
         return self._assigned
 
     def copies(self) -> dict[int, Copy]:
-        """The copies of partitions that this worker has; called from the consumer's thread."""
+        """Return this worker's copies of partitions; it is called from the consumer's thread."""
         owned = self._owned_before | self._owned_partitions.owned
         return {
             partition: Copy(offset, owned=partition in owned)
@@ -151,7 +151,7 @@ class PartitionAssignment:
         self._restores.metrics.owned(())
 
     async def on_drained(self) -> None:
-        """Nothing is in flight any more: write how far the revoked partitions have come."""
+        """Write the source positions of the revoked partitions: nothing is in flight any more."""
         revoked, self._revoked = self._revoked, []
         try:
             async with asyncio.timeout(_LAST_POSITIONS_SECONDS):
@@ -189,7 +189,7 @@ class PartitionAssignment:
         self._start_steps(partitions)
 
     def on_streams_ready(self) -> None:
-        """The rebalance is over: partitions may be fetched."""
+        """Let partitions be fetched from now on: the rebalance is over."""
         self._streams_ready.set()
 
     def on_interrupted(self, partition: int, fenced: bool) -> None:

@@ -72,11 +72,11 @@ class StatefulAssignor(AbstractPartitionAssignor):
 
     @property
     def name(self) -> str:
-        """The protocol that all members of the group must share."""
+        """Return the protocol that all members of the group must share."""
         return "store-uptime"
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        """The copies of this worker, for the group's leader."""
+        """Return the copies of this worker, for the group's leader."""
         held = {str(partition): list(copy) for partition, copy in self._held().items()}
         return ConsumerProtocolMemberMetadata(
             _VERSION, sorted(topics), orjson.dumps({"held": held})
@@ -108,7 +108,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
 
 
 def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str, list[int]]:
-    """Owners of all partitions: shares differ by one at the most.
+    """Return the owners of all partitions: shares differ by one at the most.
 
     Args:
         partitions: the partition numbers.
@@ -154,7 +154,7 @@ def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str
 def standbys_of(
     owners: Mapping[str, Iterable[int]], held: Mapping[str, Copies], copies: int
 ) -> dict[str, set[int]]:
-    """The partitions of which each worker keeps a copy besides those that it owns.
+    """Return the partitions of which each worker keeps a copy besides those that it owns.
 
     Args:
         owners: the partitions that each worker owns.
@@ -178,7 +178,7 @@ def standbys_of(
 
 
 def _held_by(user_data: bytes | None) -> Copies:
-    """What a member said it holds; nothing where it said something else."""
+    """Return the copies that a member reports; none if it sent something else."""
     try:
         held = orjson.loads(user_data or b"{}").get("held", {})
         return {
@@ -190,7 +190,7 @@ def _held_by(user_data: bytes | None) -> Copies:
 
 
 def _standby_in(user_data: bytes | None) -> frozenset[int]:
-    """The partitions of which the leader wants a copy here; none where it said something else."""
+    """Return the partitions of which the leader wants a copy here; none if it is not clear."""
     try:
         standby = orjson.loads(user_data or b"{}").get("standby", ())
         return frozenset(p for p in standby if type(p) is int and p >= 0)

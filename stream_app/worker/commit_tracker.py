@@ -75,11 +75,11 @@ class CommitTracker:
         return InFlightEvent(message, first, end, ack, event.ack)
 
     def partitions(self) -> Iterable[TopicPartition]:
-        """The partitions of which an event was tracked."""
+        """Return the partitions of which an event was tracked."""
         return list(self._trackers)
 
     def offset(self, partition: TopicPartition) -> int | None:
-        """The next offset to commit; None: no event of the partition was tracked."""
+        """Return the next offset to commit; None: no event of the partition was tracked."""
         offset_tracker = self._trackers.get(partition)
         return None if offset_tracker is None else offset_tracker.position
 
@@ -93,7 +93,7 @@ class CommitTracker:
 
 
 def first_offset(message: Any) -> int:
-    """The offset of the first record in a message; the message itself has that of its last."""
+    """Return the offset of the first record in a message, which itself has that of its last."""
     return int(message.records[0].offset) if hasattr(message, "records") else int(message.offset)
 
 

@@ -91,7 +91,7 @@ class ChunkScheduler(DefaultSchedulingStrategy):
 
 
 def _single(records: Iterable[Any]) -> list[Any]:
-    """The records one by one; only a chunk can carry a range that cannot be read."""
+    """Return the records one by one; only a chunk can carry a range that cannot be read."""
     return [
         RecordChunk([record]) if isinstance(record, UnreadableRecords) else record
         for record in records

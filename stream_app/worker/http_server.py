@@ -97,11 +97,11 @@ class WorkerServer:
         )
 
     async def _get_health(self, _request: web.Request) -> web.Response:
-        """200 as long as the event loop of this worker runs."""
+        """Answer 200 as long as the event loop of this worker runs."""
         return web.json_response({"status": "ok"})
 
     async def _get_readiness(self, _request: web.Request) -> web.Response:
-        """200 when the topics are as they must be and this worker owns all that it is assigned."""
+        """Answer 200 when the topics are right and this worker owns all its assigned partitions."""
         reason = self._topics_trouble() or self._metrics.not_ready()
         if reason is None:
             return web.json_response({"status": "ready"})
@@ -112,7 +112,7 @@ class WorkerServer:
 
 @web.middleware
 async def _no_parameters(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Refuse what nobody reads, as the API does."""
+    """Refuse a request with parameters, which nothing here reads."""
     if request.query_string:
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no parameters are known here")
     return await handler(request)

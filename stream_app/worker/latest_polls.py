@@ -79,12 +79,12 @@ class LatestPollPublisher:
         return newest
 
     def newest(self, partition: int) -> int | None:
-        """µs of the newest poll of all stores of a partition; None: no poll."""
+        """Return µs of the newest poll of all stores of a partition; None: no poll."""
         newest = max(self._known.get(partition, {}).values(), default=None)
         return None if newest is None else newest >> 1
 
     def newest_of(self, partition: int, store: bytes) -> int | None:
-        """The newest poll of a store that is known, packed; None: none is."""
+        """Return the newest poll of a store that is known, packed; None: none is."""
         return self._known.get(partition, {}).get(store)
 
     def revoke(self, partition: int) -> None:

@@ -74,7 +74,7 @@ def run(settings: Settings, name: str) -> None:
 
 
 def member_id(folder: Path) -> str:
-    """The name by which the group knows the worker of this folder, however often it starts.
+    """Return the name by which the group knows the worker of this folder, however often it starts.
 
     A worker that starts again under its old name goes on with its old partitions at once; a new
     name would wait until the session of the old one is over.

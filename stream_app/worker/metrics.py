@@ -242,7 +242,7 @@ class WorkerMetrics:
         self._owned = now_owned
 
     def not_ready(self) -> str | None:
-        """Why this worker does not own all that it is assigned, in one line; None: it does."""
+        """Return why this worker does not own all its assigned partitions; None if it does."""
         if self._assigned is None:
             return "the group has not assigned any partitions to this worker yet"
         missing = sorted(self._assigned - self._owned)

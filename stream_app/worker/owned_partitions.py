@@ -43,7 +43,7 @@ class PartitionFacts(Protocol):
     """The facts of one partition: `OpenPartition`."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key; None where there is none."""
+        """Return the value of a key; None where there is none."""
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value; None deletes the key."""
@@ -85,7 +85,7 @@ class OwnedPartition:
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key of the facts table.
+        """Return the value of a key of the facts table.
 
         Raises:
             RevokedError: the partition is closed.
@@ -110,7 +110,7 @@ class OwnedPartition:
         await self.facts.wait_for_capacity()
 
     def applied(self, topic: str) -> int:
-        """The next offset of a source topic to apply."""
+        """Return the next offset of a source topic to apply."""
         return self.offset_trackers[topic].position
 
     def start(self, topic: str, first: int, end: int) -> None:
@@ -118,7 +118,7 @@ class OwnedPartition:
         self.offset_trackers[topic].start(first, end)
 
     def gap_before(self, topic: str, first: int) -> tuple[int, int] | None:
-        """The offsets between the last record that was started and this one; None: no gap."""
+        """Return the offsets between the last started record and this one; None without a gap."""
         expected = self.offset_trackers[topic].next_offset
         return (expected, first) if first > expected else None
 
@@ -150,12 +150,12 @@ class OwnedPartitions:
         self._task = PeriodicTask("watermarks", WATERMARK_SECONDS, self._publish)
 
     def get(self, partition: int) -> OwnedPartition | None:
-        """The partition if this worker owns it now."""
+        """Return the partition if this worker owns it now."""
         return self._owned.get(partition)
 
     @property
     def owned(self) -> frozenset[int]:
-        """The numbers of the partitions that this worker owns now."""
+        """Return the numbers of the partitions that this worker owns now."""
         return frozenset(self._owned)
 
     async def start(self) -> None:
@@ -236,7 +236,7 @@ class OwnedPartitions:
             self._publisher.unregister_stores(stores)
 
     def store_count(self) -> int:
-        """The number of stores; those of other workers as far as they are known now."""
+        """Return the number of stores; those of other workers as far as they are known now."""
         here = sum(len(partition.stores) for partition in self._owned.values())
         return here + self._progress.stores_elsewhere(self._owned)
 
@@ -247,7 +247,7 @@ class OwnedPartitions:
             self._advance(partition, topic)
 
     def idle_offsets(self) -> dict[TopicPartition, int]:
-        """The next offset of every owned source partition that has no record in flight."""
+        """Return the next offset of every owned source partition that has no record in flight."""
         return {
             TopicPartition(topic, number): offset_tracker.position
             for number, partition in self._owned.items()

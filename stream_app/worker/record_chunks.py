@@ -31,7 +31,7 @@ class RecordChunk:
 
 
 def split_into_chunks(records: Sequence[Any]) -> Iterator[RecordChunk]:
-    """The records of a partition in the order of their offsets, in chunks."""
+    """Yield the records of a partition in the order of their offsets, in chunks."""
     start = size = 0
     for number, record in enumerate(records):
         length = len(record.value or b"")

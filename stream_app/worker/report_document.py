@@ -37,7 +37,7 @@ class StoreProvenance:
 
 
 def common_provenance(settings: Settings) -> dict[str, Any]:
-    """The settings and the timezone database that the figures of all stores are computed with."""
+    """Return the settings and the timezone database that the figures of all stores depend on."""
     return {
         "lookback": format_duration(settings.lookback),
         "default_status": settings.default_status,
@@ -47,12 +47,12 @@ def common_provenance(settings: Settings) -> dict[str, Any]:
 
 
 def extra_columns(spec: ReportSpec) -> tuple[str, ...]:
-    """The names of a row's values in a report of many stores, besides the columns of the CSV."""
+    """Return the names of the values that a row of many stores has besides the CSV's columns."""
     return (*EXTRA_COLUMNS, *spec.unknown_columns)
 
 
 def chunk_rows(rows: Iterable[ReportRow], store: StoreProvenance) -> list[Row]:
-    """A store's rows in a report of many: the values of its columns, then of `extra_columns`."""
+    """Return a store's rows in a report of many: values of the columns, then of `extra_columns`."""
     return [
         [
             *row.values,

@@ -39,7 +39,7 @@ class FatalErrorHandler:
 
     @property
     def triggered(self) -> bool:
-        """True if the worker ends because of an error that is in the log."""
+        """Return True if the worker ends because of an error that is in the log."""
         return bool(self._crashes)
 
     def __call__(self, error: BaseException) -> None:

@@ -56,7 +56,7 @@ class SourceLags:
         self._append_times: dict[TopicPartition, tuple[int, int]] = {}
 
     def lags(self) -> Mapping[TopicPartition, SourceLag]:
-        """The lags that were looked up last; none where the broker did not answer."""
+        """Return the lags that were looked up last; none where the broker did not answer."""
         return self._lags
 
     async def update(self) -> None:
@@ -97,7 +97,7 @@ class SourceLags:
     async def _append_times_of(
         self, waiting: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
-        """The append time, µs, of the first record at or behind an offset, of each partition."""
+        """Return the append time, µs, of each partition's first record at or behind an offset."""
         # a partition that stands still is read once
         self._append_times = {
             place: known

@@ -14,7 +14,7 @@ from benchmarks.peers.job import Job, job_of_arguments, values
 
 
 async def read(job: Job) -> tuple[int, int]:
-    """Records and polls of the topic."""
+    """Return the records and polls of the topic."""
     records = polls = 0
     async for value in values(job):
         content = orjson.loads(value)
@@ -24,7 +24,7 @@ async def read(job: Job) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Time one reading."""
+    """Measure one reading."""
     job = job_of_arguments(__doc__ or "")
     began = time.perf_counter()
     records, polls = asyncio.run(read(job))

@@ -35,7 +35,7 @@ INSTALL: Final = "PostgreSQL's server is missing: apt install postgresql"
 
 
 def programs() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`, which Debian keeps off the path."""
+    """Return the folder of `initdb` and `pg_ctl`, which Debian keeps off the path."""
     found = shutil.which("initdb")
     if found is not None:
         return Path(found).resolve().parent
@@ -45,7 +45,7 @@ def programs() -> Path | None:
 
 @contextmanager
 def server(folder: Path, binaries: Path) -> Iterator[str]:
-    """A new server on the loopback interface; its address."""
+    """Yield the address of a new server on the loopback interface."""
     (port,) = free_ports(1)
     data = folder / "data"
     data.mkdir()
@@ -71,7 +71,7 @@ def server(folder: Path, binaries: Path) -> Iterator[str]:
 
 
 async def write_rows(job: Job, path: Path) -> None:
-    """A line a poll, as the topic has them."""
+    """Write a line for each poll, in the order of the topic."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         async for value in values(job):

@@ -48,7 +48,7 @@ POLLS = Table(
 
 
 def chunks(path: str) -> Iterator[list[dict[str, Any]]]:
-    """Rows as the table takes them, by so many."""
+    """Yield the rows as the table takes them, by so many."""
     rows: list[dict[str, Any]] = []
     with Path(path).open(newline="") as file:
         for store_id, packed in csv.reader(file):
@@ -63,14 +63,14 @@ def chunks(path: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def one_an_instant(polls: list[int]) -> list[int]:
-    """Rows as a set, in which the inactive one of an instant stays."""
+    """Return the rows as a set, in which the inactive one of an instant stays."""
     return sorted({poll >> 1: poll for poll in sorted(polls, reverse=True)}.values())
 
 
 def minute_by_minute(
     connection: Connection, store_id: str, zone: str, reference: datetime
 ) -> list[int]:
-    """Minutes up and down in the last hour, day and week of a store that is open from 9 to 5."""
+    """Return the minutes up and down in the three windows of a store that is open from 9 to 5."""
     week_ago = reference - timedelta(days=7)
     found = connection.execute(
         select(POLLS.c.timestamp_utc, POLLS.c.active)
@@ -98,7 +98,7 @@ def minute_by_minute(
 
 
 def main() -> None:
-    """URL ROWS SAMPLE_EVERY REPORTS ZONE OUT"""
+    """Run with the arguments URL ROWS SAMPLE_EVERY REPORTS ZONE OUT."""
     url, path, sample_every, reports, zone, output = sys.argv[1:]
     engine = create_engine(url)
     metadata.create_all(engine)

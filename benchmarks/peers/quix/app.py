@@ -22,7 +22,7 @@ SPAN = {"bulk": 7 * DAY, "live": DAY}
 
 
 def polls_of(content: dict[str, Any]) -> list[int]:
-    """Polls as `µs << 1 | active`."""
+    """Return the polls as `µs << 1 | active`."""
     if "polls" in content:
         return [instant << 1 | up for instant, up in content["polls"]]
     moment = datetime.fromisoformat(content["timestamp_utc"])
@@ -30,7 +30,7 @@ def polls_of(content: dict[str, Any]) -> list[int]:
 
 
 def union(one: list[int], other: list[int]) -> list[int]:
-    """All polls of both; at one instant inactive wins."""
+    """Return all polls of both; at one instant inactive wins."""
     if one and one[-1] >> 1 < other[0] >> 1:
         return one + other
     kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
@@ -38,7 +38,7 @@ def union(one: list[int], other: list[int]) -> list[int]:
 
 
 def connection(bootstrap: str) -> dict[str, str]:
-    """Settings of the connection to the broker, with the login of the environment."""
+    """Return the settings of the connection to the broker, with the login of the environment."""
     settings = {"bootstrap.servers": bootstrap}
     password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
     if password:
@@ -52,7 +52,7 @@ def connection(bootstrap: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY OUT"""
+    """Run with the arguments BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY OUT."""
     bootstrap, shape, records, sample_every, output = sys.argv[1:]
     span = SPAN[shape]
     began = 0.0

@@ -46,7 +46,7 @@ class Broker(Protocol):
 
     @property
     def description(self) -> str:
-        """The name for people, such as `Kafka 4.3.1 on Java 17`."""
+        """Return the name for people, such as `Kafka 4.3.1 on Java 17`."""
 
     async def prepare(self, report: Callable[[str], None]) -> None:
         """Fetch what a start needs; after it a start needs no network.

@@ -29,11 +29,11 @@ class NamedBroker:
 
     @property
     def description(self) -> str:
-        """The name for people: `the named Kafka`."""
+        """Return the name for people: `the named Kafka`."""
         return "the named Kafka"
 
     def supervised(self) -> tuple[()]:
-        """None."""
+        """Return no process: someone else runs the broker."""
         return ()
 
     async def prepare(self, report: Callable[[str], None]) -> None:
@@ -48,7 +48,7 @@ class NamedBroker:
         return False
 
     async def status(self) -> BrokerStatus:
-        """Its address."""
+        """Return the address of the broker, without asking it."""
         return BrokerStatus(running=True, bootstrap=self._bootstrap, detail="named in the settings")
 
 

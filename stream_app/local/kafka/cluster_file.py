@@ -37,7 +37,7 @@ class Cluster:
 
     @property
     def bootstrap(self) -> str:
-        """The addresses of all nodes as HOST:PORT[,...]."""
+        """Return the addresses of all nodes as HOST:PORT[,...]."""
         return ",".join(f"{LOOPBACK}:{node.port}" for node in self.nodes)
 
     @classmethod
@@ -96,7 +96,7 @@ class Cluster:
 
 
 def _cluster_id() -> str:
-    """A random id as Kafka writes them: 22 characters of URL-safe base64."""
+    """Return a random id as Kafka writes them: 22 characters of URL-safe base64."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # Kafka's tools would take it for an option

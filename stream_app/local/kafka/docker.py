@@ -71,7 +71,7 @@ class DockerKafka:
 
     @property
     def description(self) -> str:
-        """The name for people, such as `Kafka 4.3.1 in Docker`."""
+        """Return the name for people, such as `Kafka 4.3.1 in Docker`."""
         return f"Kafka {KAFKA_VERSION} in Docker"
 
     def supervised(self) -> tuple[()]:

@@ -58,7 +58,7 @@ class JarSet:
         return cache_dir.expanduser().resolve() / f"{self.name}-{KAFKA_VERSION}-{digest}"
 
     def expected(self) -> dict[str, str]:
-        """The SHA-256 of each jar by its name."""
+        """Return the SHA-256 of each jar by its name."""
         lines = self.checksums.read_text(encoding="utf-8").splitlines()
         return {name: digest for digest, name in (line.split() for line in lines)}
 
@@ -162,7 +162,7 @@ async def _fetch(folder: Path, jars: JarSet) -> None:
 
 @contextmanager
 def _incoming(folder: Path) -> Iterator[Path]:
-    """A folder for what is not whole yet, which is removed at the end."""
+    """Yield a folder for what is not whole yet, which is removed at the end."""
     try:
         place = tempfile.mkdtemp(prefix=".incoming-", dir=folder)
     except OSError as error:
@@ -210,7 +210,7 @@ def _digest(path: Path, *_state: int) -> str:
 
 
 def _reason(said: str) -> str:
-    """Maven's first error line, which has the cause; the rest of its errors are advice."""
+    """Find Maven's first error line, which has the cause; the rest of its errors are advice."""
     # it writes codes for a terminal also where it was told to leave them out
     lines = [line.strip() for line in _TERMINAL.sub("", said).splitlines() if line.strip()]
     for line in lines:

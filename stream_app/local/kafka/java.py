@@ -53,7 +53,7 @@ class NoJava:
 
 
 async def find_java() -> Java | NoJava:
-    """The first Java that is recent enough: JAVA_HOME's, the PATH's, then Maven's own.
+    """Return the first Java that is recent enough: JAVA_HOME's, the PATH's, then Maven's own.
 
     Maven's own matters on macOS, where Homebrew's Java is on no PATH.
     """
@@ -76,7 +76,7 @@ async def find_java() -> Java | NoJava:
 
 
 def _real(program: str) -> str:
-    """One program often has several names."""
+    """Return one program often has several names."""
     return os.path.realpath(program)
 
 

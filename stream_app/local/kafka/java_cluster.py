@@ -56,25 +56,25 @@ class JavaKafkaCluster:
 
     @property
     def description(self) -> str:
-        """The name for people, such as `Kafka 4.3.1 on Java`."""
+        """Return the name for people, such as `Kafka 4.3.1 on Java`."""
         return f"Kafka {KAFKA_VERSION} on Java"
 
     @property
     def bootstrap(self) -> str:
-        """HOST:PORT[,...] of all nodes; empty before the first start."""
+        """Return HOST:PORT[,...] of all nodes; empty before the first start."""
         return self._cluster.bootstrap if self._cluster else ""
 
     @property
     def nodes(self) -> Sequence[KafkaNode]:
-        """All nodes; empty before the first start."""
+        """Return all nodes; empty before the first start."""
         return tuple(self._nodes)
 
     def node(self, number: int) -> KafkaNode:
-        """The node with this number, from 1."""
+        """Return the node with this number, from 1."""
         return self._nodes[number - 1]
 
     def supervised(self) -> Sequence[KafkaNode]:
-        """Its nodes."""
+        """Return its nodes."""
         return self.nodes
 
     def load(self) -> None:

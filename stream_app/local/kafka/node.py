@@ -57,12 +57,12 @@ class Launch:
     tied: bool
 
     def command(self, main_class: str, *arguments: str) -> list[str]:
-        """Program and arguments that run one of Kafka's main classes."""
+        """Return the program and arguments that run one of Kafka's main classes."""
         flags = [f"-Xmx{self.heap}", *_JVM_FLAGS]
         return [self.java, *flags, "-cp", f"{self.jars}/*", main_class, *arguments]
 
     def environment(self) -> dict[str, str]:
-        """Our variables; Java takes file names in UTF-8, whatever the locale of the caller."""
+        """Return our variables, and one by which Java takes file names in UTF-8 in any locale."""
         return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
@@ -90,7 +90,7 @@ class KafkaNode:
 
     @property
     def name(self) -> str:
-        """The name of the node, such as `kafka-1`."""
+        """Return the name of the node, such as `kafka-1`."""
         return f"kafka-{self.address.id}"
 
     @property
@@ -100,12 +100,12 @@ class KafkaNode:
 
     @property
     def console(self) -> Path:
-        """The log of what Java itself prints, such as a setting that Kafka does not accept."""
+        """Return the log of what Java itself prints, such as a setting that Kafka rejects."""
         return self._log_dir / f"{self.name}.console.log"
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs, also where another process started it."""
+        """Return its process id while it runs, also where another process started it."""
         if self._process is not None:
             # our own child: the system knows, and a starting Java has no command line yet
             return self._process.pid if self._process.poll() is None else None
@@ -184,7 +184,7 @@ class KafkaNode:
         return process.returncode
 
     async def stop(self, limit: float = 20.0) -> None:
-        """SIGTERM, and SIGKILL after `limit` seconds; returns when it has ended."""
+        """Send SIGTERM, and SIGKILL after `limit` seconds; return when it has ended."""
         self._signal(signal.SIGTERM)
         # a paused process could not act on it
         self._signal(signal.SIGCONT)
@@ -194,7 +194,7 @@ class KafkaNode:
         await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL; returns when it has ended."""
+        """Send SIGKILL; return when it has ended."""
         self._signal(signal.SIGKILL)
         await self.wait()
         if self.address.pid is not None:
@@ -211,7 +211,7 @@ class KafkaNode:
         self._signal(signal.SIGCONT)
 
     def last_error_line(self) -> str:
-        """The last error that it logged since its start, or its last line."""
+        """Return the last error that it logged since its start, or its last line."""
         return last_line(self.console, self.log, since=self._log_start)
 
     def _signal(self, number: signal.Signals) -> None:

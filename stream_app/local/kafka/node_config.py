@@ -23,7 +23,7 @@ _YEAR_MINUTES: Final = 365 * 24 * 60
 def server_properties(
     node: NodeAddress, nodes: Sequence[NodeAddress], password: str | None = None
 ) -> str:
-    """The text of server.properties.
+    """Return the text of server.properties.
 
     All paths are relative to the node's folder, in which it runs: no path needs escaping.
 
@@ -91,7 +91,7 @@ def _login(password: str) -> dict[str, str]:
 
 
 def log4j2_configuration(node_id: int) -> str:
-    """The text of log4j2.xml: a rolling file beside the other logs of the data dir."""
+    """Return the text of log4j2.xml: a rolling file beside the other logs of the data dir."""
     path = f"../../{LOGS_FOLDER}/kafka-{node_id}.log"
     # without the hook the log goes on to the end of the shutdown; the settings that one logger
     # lists at each start are in server.properties

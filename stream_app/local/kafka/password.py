@@ -29,7 +29,7 @@ _CLIENT_FILE: Final = "kafka/client.properties"
 
 
 def make_password(data_dir: Path) -> str:
-    """The password that the data dir has, or a new one; only while none of its nodes runs.
+    """Return the password that the data dir has, or a new one; only while none of its nodes runs.
 
     Raises:
         PrerequisiteError: it cannot be read or written.

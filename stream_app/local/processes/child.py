@@ -24,15 +24,15 @@ class Supervised(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """Return its name in messages."""
 
     @property
     def log(self) -> Path:
-        """The path of its log."""
+        """Return the path of its log."""
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Return its process id while it runs."""
 
     async def start(self) -> None:
         """Start it; a second start after an end is fine."""
@@ -53,7 +53,7 @@ class Supervised(Protocol):
         """End it with SIGKILL; nothing to do where it has ended."""
 
     def last_error_line(self) -> str:
-        """The line of its log that says most about its end."""
+        """Return the line of its log that says most about its end."""
 
 
 class ChildProcess:
@@ -90,17 +90,17 @@ class ChildProcess:
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """Return its name in messages."""
         return self._name
 
     @property
     def log(self) -> Path:
-        """The path of its log."""
+        """Return the path of its log."""
         return self._log
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Return its process id while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> None:
@@ -130,7 +130,7 @@ class ChildProcess:
         return False if address is None else await answers_http(f"{address}/healthz", limit)
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after the time limit; returns when it has ended."""
+        """Send SIGTERM, then SIGKILL after the time limit; return when it has ended."""
         if self._process is None or self.pid is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -142,11 +142,11 @@ class ChildProcess:
         await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL; returns when it has ended."""
+        """Send SIGKILL; return when it has ended."""
         if self._process is not None and self.pid is not None:
             self._process.send_signal(signal.SIGKILL)
             await self.wait()
 
     def last_error_line(self) -> str:
-        """The last error that its log holds since its start, or the last line."""
+        """Return the last error that its log holds since its start, or the last line."""
         return last_line(self._log, since=[self._log_start])

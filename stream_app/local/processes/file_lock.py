@@ -43,7 +43,7 @@ async def locked(path: Path, *, limit: float, busy: str) -> AsyncIterator[None]:
 
 @contextmanager
 def locked_at_once(path: Path, *, busy: str) -> Iterator[None]:
-    """As `locked`, without waiting for another holder.
+    """Hold the lock as `locked` does, without waiting for another holder.
 
     Raises:
         PrerequisiteError: another process holds it, or the folder cannot be written.

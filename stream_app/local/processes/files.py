@@ -93,7 +93,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """The folders that do not exist, the outermost first."""
+    """Return the folders that do not exist, the outermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     return missing[::-1]
 

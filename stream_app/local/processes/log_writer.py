@@ -133,7 +133,7 @@ class RepeatedEntries:
 
     @property
     def waiting_since(self) -> float | None:
-        """The time at which the oldest entry was written; None: nothing is remembered."""
+        """Return the time at which the oldest entry was written; None: nothing is remembered."""
         return next(iter(self._seen.values())).since if self._seen else None
 
 

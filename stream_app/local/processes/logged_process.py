@@ -45,12 +45,12 @@ class LoggedProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return its process id."""
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code when `poll` has seen its end."""
+        """Return its exit code when `poll` has seen its end."""
         return self._process.returncode
 
     def poll(self) -> int | None:

@@ -28,7 +28,7 @@ class Finished:
 
     @property
     def ok(self) -> bool:
-        """True if it ended with exit code 0."""
+        """Return True if it ended with exit code 0."""
         return self.code == 0
 
 

@@ -60,7 +60,7 @@ class Supervisor:
 
     @property
     def children(self) -> Sequence[Supervised]:
-        """The processes that are kept running."""
+        """Return the processes that are kept running."""
         return self._children
 
     async def start(self, *children: Supervised) -> None:

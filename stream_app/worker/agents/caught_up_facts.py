@@ -54,7 +54,7 @@ class CaughtUpFacts:
         return owned
 
     def reference_time(self, request: ReportRequest | FleetRequest, append_time: int) -> int:
-        """The reference time of a request: its own, or by the reference clock; µs.
+        """Return the reference time of a request: its own, or by the reference clock; µs.
 
         Args:
             request: the request.
@@ -77,7 +77,7 @@ class CaughtUpFacts:
     def calculator(
         self, owned: OwnedPartition, spec: ReportSpec, reference: int
     ) -> ReportCalculator:
-        """The calculator of a partition's figures; see `ReportCalculator`."""
+        """Return the calculator of a partition's figures; see `ReportCalculator`."""
         return ReportCalculator(self._settings, owned, spec, reference)
 
     async def _catch_up(self, owned: OwnedPartition) -> None:

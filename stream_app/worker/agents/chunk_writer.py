@@ -149,13 +149,13 @@ class ChunkWriter:
         return True
 
     def stands(self, owned: OwnedPartition, store: bytes) -> bool:
-        """True if the store has any poll, hours or a timezone."""
+        """Return True if the store has any poll, hours or a timezone."""
         return any(
             decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, TIMEZONE_TAG)
         ) or any(self._poll_keys(owned, store))
 
     def _poll_keys(self, owned: OwnedPartition, store: bytes) -> Iterator[bytes]:
-        """The keys under which a store has polls."""
+        """Yield the keys under which a store has polls."""
         for bucket in self._layout.all_buckets(owned.bucket_kinds):
             key = bucket_key(store, bucket)
             if owned.get(key):
@@ -279,7 +279,7 @@ class ChunkWriter:
         result.latest[store] = later(polls[-1], result.latest.get(store, polls[-1]))
 
     def _newest(self, store: bytes, polls: array[int], result: ChunkResult) -> int:
-        """The instant of the newest poll that is known of a store, these polls included."""
+        """Return the instant of the newest poll that is known of a store, these polls included."""
         known = None
         if store not in result.removed:
             known = self._latest_polls.newest_of(result.owned.number, store)
@@ -288,7 +288,7 @@ class ChunkWriter:
     def _late_records(
         self, gathered: _PollsOfStore, late: array[int], newest_poll: int
     ) -> Iterator[tuple[Any, str, int]]:
-        """The records that hold late polls, why these are rejected, and how many they are."""
+        """Yield the records that hold late polls, why these are rejected, and how many they are."""
         instants = {poll >> 1 for poll in late}
         for record, packed in gathered:
             matches = sorted(poll >> 1 for poll in packed if poll >> 1 in instants)
@@ -307,7 +307,7 @@ class ChunkWriter:
 
 
 def most_stores(settings: Settings) -> int:
-    """The number of stores that workers accept: a little more than the setting says.
+    """Return the number of stores that workers accept: a little more than the setting says.
 
     What the API accepted must not be rejected behind its 202. Several API processes, which do not
     know of each other's newest stores, may accept a few more than the setting says.
@@ -326,7 +326,7 @@ def _timezone(value: bytes | None) -> tuple[str, bytes]:
 
 
 def readable(records: Iterable[Any], result: ChunkResult) -> Iterator[Any]:
-    """The records that can be read; the others are rejected."""
+    """Yield the records that can be read; the others are rejected."""
     for record in records:
         if isinstance(record, UnreadableRecords):
             result.rejected.append((record, record.reason))
@@ -335,7 +335,7 @@ def readable(records: Iterable[Any], result: ChunkResult) -> Iterator[Any]:
 
 
 def _reason(record: Any, error: Exception) -> str:
-    """Why a record is rejected; an error that nobody expected is logged too."""
+    """Return the reason why a record is rejected; an error that nobody expected is logged too."""
     if isinstance(error, RecordError):
         return str(error)
     log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
@@ -343,6 +343,6 @@ def _reason(record: Any, error: Exception) -> str:
 
 
 def _topic_id(owned: OwnedPartition) -> str:
-    """The id of `store-status`; empty: not known."""
+    """Return the id of `store-status`; empty: not known."""
     position = owned.positions.get(STORE_STATUS.name)
     return "" if position is None else position.topic_id

@@ -83,7 +83,7 @@ class EventProcessor:
             acknowledge_when_done(in_flight, futures, self._on_fatal_error)
 
     async def _owner_of(self, event: Any) -> OwnedPartition | None:
-        """The partition that the event may be applied to now; None: it may not be applied."""
+        """Return the partition that the event may be applied to now; None if it may not be."""
         message = event.message
         owned = self._owned_partitions.get(message.partition)
         if owned is None:

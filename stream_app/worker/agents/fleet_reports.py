@@ -179,7 +179,7 @@ class FleetReports:
 
 
 def _most_rows(spec: ReportSpec, reference: int) -> int:
-    """The most rows that one store may have."""
+    """Return the most rows that one store may have."""
     start, end = spec.span(reference)
     # a span that begins and ends within a day has part of one more day
     return (end - start) // DAY + 2 if spec.daily else 1

@@ -57,7 +57,7 @@ class StoreReport:
     provenance: StoreProvenance
 
     def whole(self) -> ReportRow:
-        """Polls and coverage of the whole time."""
+        """Return the polls and coverage of the whole time."""
         if len(self.rows) == 1:
             return self.rows[0]
         span = (self.observed.start, self.observed.end)

@@ -84,7 +84,7 @@ class Reports:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def requests(self, stream: Any) -> None:
-        """The agent of one of the topics."""
+        """Process the requests of one of the topics, each in a task of its own."""
         stream.enable_acks = False
         async for event in stream.events():
             tracked = self._commit_tracker.track(event)
@@ -149,7 +149,7 @@ class Reports:
         acknowledge_when_done(event, futures, self._on_fatal_error)
 
     def _partition(self, request: ReportRequestRecord, here: int) -> int:
-        """The partition whose owner can answer a request."""
+        """Return the partition whose owner can answer a request."""
         match request:
             case ReportRequest():
                 return partition_of(request.store_id.encode(), self._settings.partitions)

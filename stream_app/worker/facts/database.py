@@ -52,7 +52,7 @@ class Checkpoint:
     digest: str
 
     def encode(self) -> bytes:
-        """The value under `CHECKPOINT_KEY`."""
+        """Return the value under `CHECKPOINT_KEY`."""
         return orjson.dumps([self.next_offset, self.last_offset, self.digest])
 
     @classmethod
@@ -68,7 +68,7 @@ class Checkpoint:
         raise ValueError(f"{value[:100]!r} is no checkpoint")
 
     def at(self, next_offset: int) -> Checkpoint:
-        """The same last record, with more offsets behind it that hold no record."""
+        """Return the same last record, with more offsets behind it that hold no record."""
         return Checkpoint(next_offset, self.last_offset, self.digest)
 
 
@@ -77,12 +77,12 @@ START: Final = Checkpoint(0, -1, "")
 
 
 def checkpoint_after(offset: int, key: bytes | None, value: bytes | None) -> Checkpoint:
-    """The checkpoint of a database that has applied the record at an offset."""
+    """Return the checkpoint of a database that has applied the record at an offset."""
     return Checkpoint(offset + 1, offset, record_digest(key, value))
 
 
 def record_digest(key: bytes | None, value: bytes | None) -> str:
-    """A digest of a changelog record's content."""
+    """Return a digest of a changelog record's content."""
     key, value = key or b"", value or b""
     return blake2b(len(key).to_bytes(4) + key + value, digest_size=16).hexdigest()
 
@@ -108,7 +108,7 @@ class FactsDatabase:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The place in the changelog that the database has; a damaged one is removed and empty.
+        """Return the place of the database in its changelog; a damaged database is removed.
 
         Raises:
             TableError: the database cannot be opened or read.
@@ -119,12 +119,12 @@ class FactsDatabase:
 
     @property
     def reached(self) -> int:
-        """The changelog offset of the checkpoint as far as it is known, without any IO."""
+        """Return the changelog offset of the checkpoint as far as it is known, without any IO."""
         checkpoint = self._checkpoint
         return 0 if checkpoint is None else checkpoint.next_offset
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key.
+        """Return the value of a key.
 
         Raises:
             TableError: the database cannot be read.
@@ -159,7 +159,7 @@ class FactsDatabase:
         self._checkpoint = checkpoint
 
     def facts(self) -> Iterator[tuple[bytes, bytes]]:
-        """All facts of stores, in the order of their keys.
+        """Yield all facts of stores, in the order of their keys.
 
         Raises:
             TableError: the database cannot be read to its end.
@@ -207,7 +207,7 @@ class FactsDatabase:
             log.warning("the database of partition %d cannot be closed: %s", self.partition, error)
 
     def failed(self, error: Exception) -> TableError:
-        """The error for a database that fails; a damaged one does not live to the next start."""
+        """Return the error for a database that fails; a damaged database is removed."""
         if isinstance(error, TableError):
             return error
         failed = TableError(f"the database of partition {self.partition} fails: {error}")
@@ -258,5 +258,5 @@ def _options() -> Options:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether a database says that its files are not what they were."""
+    """Return whether a database says that its files are not what they were."""
     return str(error).startswith(("Corruption", "IO error: No such file"))

@@ -56,7 +56,7 @@ class FactsDatabases:
             database.close()
 
     def of(self, partition: int) -> FactsDatabase:
-        """The database of a partition; an empty one where there is none yet."""
+        """Return the database of a partition; an empty one where there is none yet."""
         database = self._databases.get(partition)
         if database is None:
             database = FactsDatabase(partition, self._folder / str(partition), self._on_removed)
@@ -64,7 +64,7 @@ class FactsDatabases:
         return database
 
     def offsets(self) -> dict[int, int]:
-        """By partition, the changelog offset that its database has reached; empty ones left out.
+        """Return the changelog offset that each database has reached, without empty ones.
 
         It may be called from any thread.
         """

@@ -75,21 +75,21 @@ class FactsReader(Protocol):
     """Reads the facts of one partition."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key; None where there is none."""
+        """Return the value of a key; None where there is none."""
 
 
 def store_key(store_id: str) -> bytes:
-    """The 16 bytes of a canonical store id."""
+    """Return the 16 bytes of a canonical store id."""
     return bytes.fromhex(store_id.replace("-", ""))
 
 
 def bucket_key(store: bytes, bucket: Bucket) -> bytes:
-    """The key of a bucket of polls."""
+    """Return the key of a bucket of polls."""
     return store + (COLD_TAG if bucket.cold else RECENT_TAG) + bucket.slot.to_bytes(2)
 
 
 def bucket_of(key: bytes) -> Bucket | None:
-    """The bucket under a key; None where it holds no polls."""
+    """Return the bucket under a key; None where it holds no polls."""
     if len(key) != STORE_BYTES + 3:
         return None
     return _bucket(key[STORE_BYTES:])
@@ -101,12 +101,12 @@ def _bucket(suffix: bytes) -> Bucket:
 
 
 def encode_fact(revision: Revision, content: bytes) -> bytes:
-    """The value under the tag of a fact of which a store's newest record counts."""
+    """Return the value under the tag of a fact of which a store's newest record counts."""
     return _WITH_REVISION + encode_revision(revision) + content
 
 
 def encode_removed(revision: Revision) -> bytes:
-    """The value under the tag of such a fact when a record removed it."""
+    """Return the value under the tag of such a fact when a record removed it."""
     return _REMOVED + encode_revision(revision)
 
 
@@ -124,7 +124,7 @@ def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
 
 
 def encode_polls_removal(removal: PollsRemoval) -> bytes:
-    """The value under the tag of the record that removed a store's polls."""
+    """Return the value under the tag of the record that removed a store's polls."""
     return encode_fact(removal.revision, orjson.dumps([removal.append_time_ms, removal.topic_id]))
 
 
@@ -142,7 +142,7 @@ def decode_polls_removal(value: bytes) -> PollsRemoval:
 
 
 def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[int]]:
-    """A function that reads the buckets of polls of one store, as the domain asks for them."""
+    """Make the function by which the domain reads the buckets of polls of one store."""
 
     def read(bucket: Bucket) -> array[int]:
         return from_bytes(facts.get(bucket_key(store, bucket)))
@@ -151,7 +151,7 @@ def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[
 
 
 def why_stray(key: bytes | None, value: bytes | None) -> str | None:
-    """Why a changelog record is none of the table's own; None: it is one.
+    """Return the reason why a changelog record is none of the table's own; None: it is one.
 
     A client that may write to the changelog can write any record there. Such a record is skipped:
     it must not end every worker that restores the partition.

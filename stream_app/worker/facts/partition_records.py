@@ -45,7 +45,7 @@ class LostRange:
     noticed_at: int
 
     def describe(self) -> dict[str, str | int]:
-        """The fields that a report shows."""
+        """Return the fields that a report shows."""
         return {
             "topic": self.topic,
             "partition": self.partition,

@@ -50,13 +50,13 @@ class Log(Protocol):
         *,
         max_bytes: int = FETCH_BYTES,
     ) -> FetchedLog:
-        """The batches from an offset on."""
+        """Return the batches from an offset on."""
 
     async def beginning(self, topic: str, partition: int) -> int:
-        """The first offset that the log still has."""
+        """Return the first offset that the log still has."""
 
     async def end(self, topic: str, partition: int) -> int:
-        """The offset behind the last record that may be read now."""
+        """Return the offset behind the last record that may be read now."""
 
 
 @dataclass(slots=True)
@@ -75,12 +75,12 @@ class RestoreProgress:
 
     @property
     def done(self) -> int:
-        """Offsets that are behind it."""
+        """Return the offsets that are behind it."""
         return self.position - self.start
 
     @property
     def to_do(self) -> int:
-        """Offsets that are before it."""
+        """Return the offsets that are before it."""
         return max(0, self.end - self.position)
 
 

@@ -81,7 +81,7 @@ class OpenPartition:
 
     @property
     def unacknowledged_bytes(self) -> int:
-        """Bytes of the values of these records."""
+        """Return the bytes of the values of these records."""
         return sum(
             len(_written(value) or b"")
             for entries in self._in_flight.values()
@@ -89,7 +89,7 @@ class OpenPartition:
         )
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key.
+        """Return the value of a key.
 
         Raises:
             RevokedError: the partition is closed.
@@ -126,7 +126,7 @@ class OpenPartition:
         return batch
 
     def facts(self) -> Iterator[tuple[bytes, bytes]]:
-        """All facts of stores that the database holds, in the order of their keys."""
+        """Return all facts of stores that the database holds, in the order of their keys."""
         return self._database.facts()
 
     async def wait_for_capacity(self) -> None:
@@ -226,5 +226,5 @@ class FactsTable:
 
     @property
     def unacknowledged_bytes(self) -> int:
-        """Bytes of the values of these records."""
+        """Return the bytes of the values of these records."""
         return sum(opened.unacknowledged_bytes for opened in self._open.values())

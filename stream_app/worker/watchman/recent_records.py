@@ -148,7 +148,7 @@ class RecentRecords:
         self._first_times[place] = append_time
 
     def first_append_time(self, place: TopicPartition) -> int | None:
-        """When the broker took the first record that was read of a partition, µs; None: no record.
+        """Return the append time of the first record read of a partition, µs; None without one.
 
         Raises:
             NotComparableError: the records do not carry the broker's time.
@@ -161,7 +161,7 @@ class RecentRecords:
         return append_time
 
     def of_store(self, place: TopicPartition, store_id: str) -> list[Any]:
-        """The records of a partition that are kept and name a store."""
+        """Return the records of a partition that are kept and name a store."""
         dashed = store_id.encode()
         names = (dashed, dashed.replace(b"-", b""))
         return [
@@ -171,11 +171,11 @@ class RecentRecords:
         ]
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """Everything that counts is kept, from the first offset to where reading ended."""
+        """Return offset 0 and the end of what was read: all that counts is in memory."""
         return 0, self._ends.get(partition, 0)
 
     async def records(self, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Any]:
-        """The kept records in `[first, end)`."""
+        """Yield the kept records in `[first, end)`."""
         stored = self._records.get(partition, [])
         for index in range(bisect_left(stored, first, key=attrgetter("offset")), len(stored)):
             if stored[index].offset >= end:

@@ -86,7 +86,7 @@ class _Round:
 
     @property
     def status(self) -> TopicPartition:
-        """The partition of the polls."""
+        """Return the partition of the polls."""
         return TopicPartition(STORE_STATUS.name, self.number)
 
 
@@ -124,7 +124,7 @@ class Watchman:
         self._record_bytes = float(_FIRST_RECORD_BYTES)
 
     def task(self, on_fatal_error: OnFatalError) -> PeriodicTask | None:
-        """The task that checks some stores at each interval of the setting; None: it never does."""
+        """Make the task that checks some stores at each interval; None if the interval is 0."""
         if not self._settings.watchman:
             return None
         seconds = self._settings.watchman / SECOND
@@ -206,7 +206,7 @@ class Watchman:
             await checks.records.read_to(place, first, end)
 
     async def _range(self, consumer: Any, status: TopicPartition) -> tuple[int, int]:
-        """The offsets to read: as far back as a round may, or as a comparison needs at least."""
+        """Choose the offsets to read: as many as a round may, or as a comparison needs at least."""
         oldest, end = await self._bounds(consumer, status)
         affordable = end - int(ROUND_BYTES / self._record_bytes)
         if affordable <= oldest:
@@ -224,7 +224,7 @@ class Watchman:
         return oldest[place], end[place]
 
     async def _first_since(self, consumer: Any, place: TopicPartition, instant: int) -> int:
-        """The offset of the first record that the broker took at an instant (µs) or later."""
+        """Return the offset of the first record that was appended at an instant (µs) or later."""
         try:
             first = (await consumer.offsets_for_times({place: max(instant, 0) // 1000}))[place]
         except KafkaError as error:
@@ -263,7 +263,7 @@ class Watchman:
         return choose_window(self._settings, checks.known, owned.newest_poll, polls, self._random)
 
     def _claim(self, number: int, store_id: str, window: Window) -> ReportedResult | None:
-        """What a report would say now; None: it cannot be made here, or no longer.
+        """Return the result that a report would have now; None if none can be made here.
 
         Raises:
             TableError: the database cannot be read.
@@ -301,7 +301,7 @@ class Watchman:
         return verdict.outcome, verdict.reasons
 
     async def _refused(self, checks: _Round, store_id: str) -> bool:
-        """Whether a worker has kept one of the store's records as a dead letter."""
+        """Return whether a worker has kept one of the store's records as a dead letter."""
         offsets = {
             (spec.name, checks.number, record.offset)
             for spec in SOURCE_TOPICS
@@ -328,7 +328,7 @@ def _instants(record: Any) -> list[int]:
 
 
 def _place(letter: Any) -> tuple[Any, Any, Any] | None:
-    """Where the original of a dead letter stood on a topic."""
+    """Return the place of a dead letter's original on a topic."""
     try:
         source = decode_dead_letter(letter.value).source
     except RecordError:

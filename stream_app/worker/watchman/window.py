@@ -37,7 +37,7 @@ class Window:
 
 
 def known_from(first_append_time: int | None, first_offset: int, tolerance: int) -> int:
-    """The time from which on no poll is missing where a partition is read from an offset on.
+    """Return the time from which on no poll is missing where a partition is read from an offset on.
 
     The broker takes no poll that is dated further ahead of its clock than the tolerance: so a poll
     of this time or later stands at or behind the offset, and only polls that are older may stand
@@ -55,7 +55,7 @@ def known_from(first_append_time: int | None, first_offset: int, tolerance: int)
 
 
 def reading_span(tolerance: int) -> int:
-    """The newest time of a partition that must be read for a window of MIN_SPAN; µs."""
+    """Return the newest time of a partition that must be read for a window of MIN_SPAN; µs."""
     return tolerance + CLOCK_STEP + MIN_SPAN
 
 
