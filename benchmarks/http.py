@@ -118,7 +118,7 @@ class LoadResult:
 
     @property
     def accepted(self) -> int:
-        """Number of acknowledged requests."""
+        """Return the number of acknowledged requests."""
         return self.statuses[ACCEPTED]
 
 

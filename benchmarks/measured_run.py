@@ -40,7 +40,7 @@ class Usage:
     written_bytes: float
 
     def figures(self) -> dict[str, float]:
-        """The parts that every peer reports."""
+        """Return the parts that every peer reports."""
         return {
             "cpu": self.cpu,
             "peak_megabytes": self.peak_megabytes,
@@ -49,7 +49,7 @@ class Usage:
 
 
 def usage_of_this_process() -> Usage:
-    """The resources that this process has used so far, without its children."""
+    """Return the resources that this process has used so far, without its children."""
     taken = resource.getrusage(resource.RUSAGE_SELF)
     peak = resident_megabytes(os.getpid())[1]
     cpu = taken.ru_utime + taken.ru_stime

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MEGABYTE: Final = 1_000_000
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _CPU_FIELDS: Final = slice(11, 13)
-"""utime and stime in /proc/PID/stat, counted from behind the command's name."""
+"""The places of utime and stime in /proc/PID/stat, counted from behind the command's name."""
 
 
 def require_proc() -> None:
@@ -47,7 +47,7 @@ def resident_megabytes(pid: int) -> tuple[float, float]:
 
 
 def written_bytes(pid: int) -> float:
-    """Bytes that a running process gave to the disk."""
+    """Return the bytes that a running process gave to the disk."""
     counts = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
     return float(re.search(r"^write_bytes: (\d+)$", counts, re.MULTILINE)[1])  # type: ignore[index]
 

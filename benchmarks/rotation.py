@@ -11,6 +11,6 @@ T = TypeVar("T")
 
 
 def rotated(items: Sequence[T], run: int) -> list[T]:
-    """All items in their order; run 0 begins with the first, run 1 with the second."""
+    """Return all items in their order; run 0 begins with the first, run 1 with the second."""
     start = run % len(items)
     return [*items[start:], *items[:start]]

@@ -1,4 +1,4 @@
-"""When what was acknowledged became visible: read from the topic that the workers write."""
+"""Finds out when acknowledged records became visible, from the watermarks of the workers."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class TooManyStoresError(StoreUptimeError):
 
 
 class OverloadedReportsError(StoreUptimeError):
-    """As many reports are pending and running as may be: ask again in a moment."""
+    """The greatest allowed number of reports is pending or running: try again in a moment."""
 
 
 class StoreNotFoundError(StoreUptimeError):

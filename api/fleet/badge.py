@@ -23,7 +23,7 @@ GOOD_SHARE: Final = 0.99
 POOR_SHARE: Final = 0.95
 
 MIN_COVERAGE: Final = 0.01
-"""Below it polls say nothing of a time: there is no data."""
+"""The coverage below which a badge shows "no data" instead of a share."""
 
 Parts = tuple[float, float, float]
 """Time that was up, down, and without data."""
@@ -49,8 +49,8 @@ def uptime_share(figures: Mapping[str, float] | None, window: Window) -> float |
     return up / (up + down) if up + down else None
 
 
-def backed_share(figures: Mapping[str, float] | None, window: Window) -> float | None:
-    """Return the share of a window's open time that some poll backs, 0 to 1.
+def covered_share(figures: Mapping[str, float] | None, window: Window) -> float | None:
+    """Return the share of a window's open time that polls cover, 0 to 1.
 
     Returns:
         None where it is not open in it, or not known.
@@ -69,14 +69,14 @@ def store_badge(store: StoreState | None, window: Window) -> str:
         known = store is not None and store.figures is not None
         return _svg(label, "not open" if known else "unknown", _NEUTRAL)
     up, down, unknown = parts = _parts(store.figures, window)
-    backed = (up + down) / sum(parts)
-    if backed < MIN_COVERAGE:
+    covered = (up + down) / sum(parts)
+    if covered < MIN_COVERAGE:
         return _svg(label, "no data", _NEUTRAL, parts)
     # never rounded up to what it is not
     text = "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"
     if unknown / sum(parts) >= MIN_COVERAGE:
         text += f", {int(unknown / sum(parts) * 100)}% no data"
-    # what no poll backs is no downtime to be red about
+    # downtime that no poll covers is no reason for red
     return _svg(label, text, _colour(up / (up + down)), parts)
 
 

@@ -58,7 +58,7 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
     service = service_of(request, FleetService)
     service.require()
     async with service_of(request, EventStreams).open(request) as stream:
-        await service.counts()  # brings the view to now: only what changes from here on is told
+        await service.counts()  # brings the view to now: the events have only later changes
         with service.watch(store_id) as watcher:
             number = 0
             while True:

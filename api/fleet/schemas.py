@@ -39,7 +39,7 @@ class StoreFigures(WindowFigures):
     """A store's last hour (minutes), day and week (hours)."""
 
     coverage: Coverage
-    """Of the week: the share of open time that some poll backs."""
+    """The share of the week's business hours that polls cover."""
 
 
 @closed
@@ -49,12 +49,12 @@ class StoreNow(TypedDict):
     store_id: StoreId
     state: State
     timezone: str
-    """The zone that applies."""
+    """The timezone that applies."""
     local_time: LocalTime | None
-    """What the store's clock shows."""
+    """The time on the store's own clock."""
     last_poll: NewestPoll | None
     open_changes_at: Instant | None
-    """When it next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null: never."""
     figures: StoreFigures | None
     """Null: not known yet."""
 
@@ -81,13 +81,13 @@ class DataFreshness(TypedDict):
     delayed: bool
     """The data is older than it should be."""
     part: Literal["broker", "workers"] | None
-    """Why it is: the service has lost its message broker, or the workers do not keep up."""
+    """The part that delays the data: the message broker is lost, or the workers are behind."""
     reason: str | None
     """The same in words."""
     newest_poll: Instant | None
-    """Of all stores."""
+    """The newest poll of all stores."""
     newest_poll_stale: bool
-    """With the clock `data`: the newest poll is older than STORE_UPTIME_STALE_AFTER."""
+    """True if the newest poll is older than STORE_UPTIME_STALE_AFTER, with the clock `data`."""
 
 
 @closed
@@ -99,15 +99,15 @@ class FleetPage(TypedDict):
     clock: Literal["data", "wall"]
     """`data`: the newest poll of all stores is now; `wall`: the clock says what is now."""
     counts: Counts
-    """Of all stores, whatever was asked for."""
+    """The number of all stores by state, whatever was requested."""
     matching: Count
     """Stores that were asked for, on all pages."""
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
     zones: list[str]
-    """In which there are stores."""
+    """The timezones in which there are stores."""
     figures_at: Instant | None
-    """Where the time of all figures ends; null: none are known yet."""
+    """The reference time of all figures; null: none are known yet."""
     freshness: DataFreshness
     stores: Annotated[list[StoreNow], Field(max_length=MAX_PAGE_STORES)]
 
@@ -131,9 +131,9 @@ class FleetChange(TypedDict):
     removed: Annotated[list[StoreId], Field(max_length=MAX_CHANGES)]
     """Stores that do not exist any more."""
     more: bool
-    """More changed than is named, or the figures did: ask for the page again."""
+    """True if more has changed than is named, figures too: request the page again."""
     figures_at: Instant | None
-    """Where the time of all figures ends; null: none are known yet."""
+    """The reference time of all figures; null: none are known yet."""
     freshness: DataFreshness
 
 

@@ -43,10 +43,10 @@ FIGURES_SHARE: Final = 10
 """The figures of many stores take the workers long: they rest that many times as long between."""
 
 FIRST_FIGURES_SECONDS: Final = 1.0
-"""For which the first look waits for them."""
+"""Seconds that the first request waits for the figures."""
 
 SIGN_OF_LIFE_SECONDS: Final = 5.0
-"""After which watchers get an event though nothing changed: without one they are not connected."""
+"""Seconds after which watchers get an event even if nothing changed, as a sign of life."""
 
 MAX_CHANGES: Final = 200
 """Changed stores that one event names; of further ones it says that there are more."""
@@ -147,7 +147,7 @@ class FleetService:
 
     @property
     def clock_name(self) -> str:
-        """By which clock the fleet is shown: data or wall."""
+        """Return the name of the clock that defines the present of the fleet: data or wall."""
         return self._settings.reference_clock
 
     def now(self) -> int | None:
@@ -247,7 +247,7 @@ class FleetService:
         if not self._watchers:
             # the first look at many stores takes a while: nobody should have to wait for it
             await self._view.evaluate_new_stores()
-            # what nobody was told is read with the first page
+            # changes before the first page are in that page
             self._view.drain_changes()
             return
         await self._advanced()

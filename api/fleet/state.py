@@ -73,7 +73,7 @@ def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
 def worst_key(report: Mapping[str, Any]) -> float:
     """Return the sort key: downtime that polls cover, then all that counts as downtime."""
     down: float = report["downtime_last_day"]
-    backed = round(down - report.get("unknown_downtime_last_day", 0), 2)
+    covered = round(down - report.get("unknown_downtime_last_day", 0), 2)
     # a day has 24 hours, so the second part is less than the least step of the first
-    worst: float = -(backed + down / 10_000)
+    worst: float = -(covered + down / 10_000)
     return worst

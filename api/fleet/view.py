@@ -160,7 +160,7 @@ class FleetView:
                 await self._open_and_close(0)
 
     async def _reevaluate_after(self, now: int) -> None:
-        """Have the stores looked at again of which is known how they are after an instant."""
+        """Reevaluate the stores whose state was computed for a time after an instant."""
         after: str | None = ""
         while after is not None:
             last = self._database.execute(

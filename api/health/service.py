@@ -58,7 +58,7 @@ class Readiness:
                 self._end_offset_fetcher.fetch([TopicPartition(STORES.name, 0)])
             )
         except BrokerUnavailableError:
-            # a right that was taken away looks the same
+            # a right that was removed looks the same
             return self._broker_monitor.trouble or self._topic_watch.trouble or LOST
         for followed in self._followed:
             if followed.trouble is not None:

@@ -29,10 +29,10 @@ IDLE_SECONDS: Final = 75.0
 """Seconds that a connection stays open for a further request; proxies close theirs earlier."""
 
 MAX_CONNECTIONS: Final = 10_000
-"""Beyond which the one that has been idle longest is closed for a new one."""
+"""The number of connections beyond which a new one closes the one that is idle longest."""
 
 MAX_DESCRIPTORS: Final = 65_536
-"""More are not asked for: some systems allow a billion."""
+"""The most file descriptors that the process asks for: some systems allow a billion."""
 
 _OWN_DESCRIPTORS: Final = 256
 """Kept for files and for Kafka; of a low limit the half."""
@@ -78,7 +78,7 @@ class Connections:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: set[Connection] = set()
-        # those without a request in hand, the longest idle first
+        # those without a request in flight, the longest idle first
         self._idle: dict[Connection, None] = {}
         self._servers: list[asyncio.Server] = []
 

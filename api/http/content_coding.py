@@ -15,7 +15,7 @@ MAX_RATIO: Final = 100
 """Unpacked bytes for a packed one. JSON of polls comes to about 20."""
 
 FREE_BYTES: Final = 1 << 20
-"""So much may be unpacked whatever the ratio: a small body may well be all alike."""
+"""Bytes that may be unpacked whatever the ratio: a small body may repeat one item only."""
 
 MAX_MEMBERS: Final = 10_000
 """Parts of a gzip body, each with a head of its own, as `cat a.gz b.gz` makes them."""
@@ -31,7 +31,7 @@ IDENTITY: Final = frozenset({"", "identity"})
 _WINDOWS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 ACCEPTED: Final = "gzip, deflate"
-"""As `Accept-Encoding` names the codings that can be read."""
+"""The codings that can be read, in the form of `Accept-Encoding`."""
 
 
 class CodingError(Exception):

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from api.http.ndjson import Line
 
 SLICE_BYTES: Final = 8 << 10
-"""Of an array, parsed at once: other requests have their turn in between."""
+"""Bytes of an array that are parsed at once: other requests have their turn in between."""
 
 _ITEM_BYTES: Final = 64 << 10
-"""Bytes beyond that which its last item may have."""
+"""Bytes that the last item of a slice may have beyond it."""
 
 _MAX_DEPTH: Final = 100
 """Braces and brackets within each other, beyond which an object over several lines is none."""

@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 5
 
 BUSY_SECONDS: Final = 1
-"""When to try again where only too much came at once."""
+"""Seconds after which a client may try again, if only too much came at once."""
 
 NOT_KEPT: Final = "; it is not kept as a dead letter, since too much is refused just now"
-"""Is added to a detail when no dead letter is written, since too many come."""
+"""The end of a detail when no dead letter is written, since too many come."""
 
 _SHOWN: Final = 200
 """Characters of a request that a detail repeats."""

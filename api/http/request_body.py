@@ -36,7 +36,7 @@ PARSED_BYTES: Final = 24
 """Bytes of memory that a byte of JSON costs when it is parsed, at most (`{},{}`)."""
 
 CHUNK_BYTES: Final = 256 << 10
-"""More than one read hands over: what a streamed body holds at once."""
+"""Bytes of a streamed body in memory at once: more than one read returns."""
 
 MAX_PACKED_BYTES: Final = 64 << 20
 """The largest body that comes packed, also where it unpacks to nothing. Routes bound the rest."""

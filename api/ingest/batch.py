@@ -38,7 +38,7 @@ UNACKNOWLEDGED_ITEMS: Final = 4_000
 
 
 class TooManyRefusedError(Exception):
-    """More items of a body were refused than are worth keeping one by one."""
+    """A body has more rejected items than are worth a dead letter each."""
 
 
 class BatchIntake:

@@ -51,7 +51,7 @@ class RefusedItems:
 
     @property
     def is_full(self) -> bool:
-        """True when the originals of further items are no longer stored."""
+        """Return True if the originals of further items are no longer stored."""
         return bool(self._items) and not self._all_stored
 
     def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:

@@ -48,7 +48,7 @@ _NDJSON: Final = frozenset(
     }
 )
 _TELLING_BYTES: Final = 4
-"""After spaces, that tell the encoding of a body and what kind of JSON it is."""
+"""Bytes behind leading spaces that show the encoding of a body and its kind of JSON."""
 
 _EXPECTED: Final = 'an object such as {"status": "active", "timestamp_utc": "2024-01-01T00:00:00Z"}'
 _EXPECTED_MANY: Final = 'a JSON array, or lines, of {"store_id", "status", "timestamp_utc"}'
@@ -117,7 +117,7 @@ async def _take_array(
     data = await read_body(request, body, MAX_ARRAY_BYTES, beginning)
     body.reserve_for_parsed(data)
     async with dead_letter_on_rejection(request, data):
-        # all of it before the first item is taken: half an array is none
+        # the whole array is read before its first item counts: half an array is no JSON
         await _check_array(request, data)
     async with _counted(intake):
         # over the slices: fewer items at once would be more records of a store
@@ -188,7 +188,7 @@ async def _counted(intake: BatchIntake) -> AsyncIterator[None]:
         try:
             yield
         except (ProblemError, OverloadedError, TooManyRefusedError):
-            # what was taken before counts: wait until that is true
+            # what was accepted before counts: wait until the broker has it
             await intake.complete()
             raise
     except ProblemError as error:

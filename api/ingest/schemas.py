@@ -43,23 +43,23 @@ class PollAnswer(TypedDict):
 
 @closed
 class RefusedItem(TypedDict):
-    """An item that was refused; it is kept as a dead letter."""
+    """An item that was rejected; it becomes a dead letter."""
 
     index: Count
-    """In the JSON array, or the line in NDJSON, from 0 on."""
+    """The index in the JSON array, or the line in NDJSON, from 0 on."""
     reason: str
 
 
 @closed
 class PollsAnswer(TypedDict):
-    """The numbers of accepted and refused items, with reasons."""
+    """The numbers of accepted and rejected items, with the reasons."""
 
     accepted: Count
     refused: Count
     items: Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]
-    """The refused ones."""
+    """The rejected items."""
     not_listed: NotRequired[Annotated[int, Field(ge=1)]]
-    """How many more were refused."""
+    """The number of further rejected items, which `items` does not list."""
 
 
 @closed
@@ -69,11 +69,11 @@ class ItemsProblem(Problem):
     accepted: NotRequired[Count]
     """Items that the broker holds."""
     refused: NotRequired[Count]
-    """Items that were refused by themselves."""
+    """Items that were rejected by themselves."""
     items: NotRequired[Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]]
-    """The refused ones, where none was accepted."""
+    """The rejected items, if none was accepted."""
     not_listed: NotRequired[Annotated[int, Field(ge=1)]]
-    """How many more were refused."""
+    """The number of further rejected items, which `items` does not list."""
 
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {

@@ -167,7 +167,7 @@ class IngestService:
                 left -= POLL_BYTES * len(polls)
                 sent.append(self._begin(store_id, polls))
         except BrokerUnavailableError:
-            # the connection was lost while there was no room: none was taken, not even the first
+            # the connection was lost while there was no room: none was accepted, not even the first
             self._publisher.budget.release(left)
             raise
         return sent

@@ -22,10 +22,10 @@ over fields that they do not know: later versions may add some.
 """
 
 _NUMBERS: Final = ("retention.ms", "max.message.bytes")
-"""Of the topic configuration, as the document has a place for it."""
+"""The settings of a topic that the document has as numbers."""
 
 _BINDING: Final = "0.5.0"
-"""Of the Kafka bindings."""
+"""The version of AsyncAPI's Kafka bindings."""
 
 
 def asyncapi(settings: Settings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 STREAM: Final = "text/event-stream"
-"""Of server-sent events: its shape is that of each of them."""
+"""The media type of server-sent events; its schema is that of each event."""
 
 PROBLEM: Final = "application/problem+json"
 
@@ -155,7 +155,7 @@ def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
 
 BAD_QUERY_TEXT: Final = "A query parameter is unknown, said twice or empty."
 BAD_QUERY: Final = {422: problem(BAD_QUERY_TEXT)}
-"""Of every operation (`described_parameters`), besides what else it refuses with this status."""
+"""The answer of every operation to a bad query; an operation may have other reasons for 422."""
 
 FAILURE: Final = {
     421: problem("The host of the request is no name of this server."),

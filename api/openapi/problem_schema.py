@@ -19,4 +19,4 @@ class Problem(TypedDict):
     """The name of the status."""
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
-    """What is wrong, in one line for a person."""
+    """The error in one line for a person."""

@@ -26,8 +26,8 @@ class UptimeShares(TypedDict):
 
 
 @closed
-class BackedShares(TypedDict):
-    """The share of its open time that some poll backs; null: it was not open, or not known yet."""
+class CoveredShares(TypedDict):
+    """The share of open time that polls cover; null: the store was not open, or it is not known."""
 
     last_day: Share
     last_week: Share
@@ -41,9 +41,9 @@ class ShownDay(TypedDict):
     uptime_minutes: Count
     downtime_minutes: Count
     unknown_uptime_minutes: Count
-    """How much of the uptime no poll backs."""
+    """The part of the uptime that no poll covers."""
     unknown_downtime_minutes: Count
-    """How much of the downtime no poll backs."""
+    """The part of the downtime that no poll covers."""
     coverage: Coverage
     whole_day: bool
     """False: the day is not over."""
@@ -61,11 +61,11 @@ class ShownStore(TypedDict):
     local_time: LocalTime | None
     last_poll_at: Instant | None
     open_changes_at: Instant | None
-    """When it next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null: never."""
     open_changes_local: LocalTime | None
     """The same on the store's clock."""
     uptime: UptimeShares
-    coverage: BackedShares
+    coverage: CoveredShares
     days: list[ShownDay]
     """The last whole days and the present one, the oldest first."""
 

@@ -13,7 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.fleet.badge import backed_share, uptime_share
+from api.fleet.badge import covered_share, uptime_share
 from api.fleet.rendering import local_time, moment
 from api.fleet.state import STATES
 from api.reports.rows import named_rows
@@ -138,8 +138,8 @@ class PublicStatus:
                 "last_week": uptime_share(store.figures, "week"),
             },
             "coverage": {
-                "last_day": backed_share(store.figures, "day"),
-                "last_week": backed_share(store.figures, "week"),
+                "last_day": covered_share(store.figures, "day"),
+                "last_week": covered_share(store.figures, "week"),
             },
             "days": self._days.get(store.store_id, []),
         }

@@ -22,7 +22,7 @@ _Cause = Literal[
     "polls", "business_hours", "timezone", "lookback", "default_status", "tzdata_version"
 ]
 _Ground = str | int | None
-"""Of polls how many counted; of business hours the digest of their rows."""
+"""The value of a cause: for polls their number, for business hours the digest of their rows."""
 
 Cause = TypedDict("Cause", {"cause": _Cause, "was": _Ground, "is": _Ground})
 """A ground of the figures that has changed, as it was and as it is."""
@@ -36,7 +36,7 @@ class Change(TypedDict):
 
     store_id: StoreId
     date: NotRequired[str]
-    """Of a daily report."""
+    """The local day of the row; only in a daily report."""
     change: Literal["changed", "added", "removed"]
     figures: dict[str, WasIs]
     """Those that differ."""
@@ -51,9 +51,9 @@ class ReportDiff(TypedDict):
     reference_time: Instant
     same: bool
     settings: list[Cause]
-    """What all figures rest on, and is not as it was."""
+    """The settings of all figures that have changed since the report."""
     changed: Count
-    """How many rows are not as they were."""
+    """The number of rows that differ."""
     changes: Annotated[list[Change], Field(max_length=MAX_CHANGES)]
 
 

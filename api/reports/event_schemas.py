@@ -19,10 +19,10 @@ class ReportProgress(TypedDict):
     report_id: ReportId
     status: Literal["running", "complete", "failed"]
     parts_done: NotRequired[Count]
-    """Of a report of many stores, of which `parts` are to be done."""
+    """The number of finished parts, out of `parts`; only for a report of many stores."""
     parts: NotRequired[Count]
     reason: NotRequired[str | None]
-    """Why it failed."""
+    """The reason why the report failed."""
 
 
 @closed

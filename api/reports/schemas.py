@@ -67,13 +67,13 @@ def _as_it_is(webhook: object) -> object:
 
 class _Choice(TypedDict):
     reference_time: NotRequired[NullableInstant]
-    """Where the time ends; without it, by the reference clock of the deployment."""
+    """The end of the time range; without it, the reference clock of the deployment decides."""
     end: NotRequired[NullableInstant]
-    """The same by its other name; not together with it."""
+    """Another name of `reference_time`; only one of the two may be given."""
     start: NotRequired[NullableInstant]
-    """Where the time begins; without it and `duration`: the last hour, day and week."""
+    """The start of the time range; without it and `duration`, the last hour, day and week."""
     duration: NotRequired[NullableDuration]
-    """How long the time is (ISO 8601; weeks, days, hours, minutes, seconds); no `start` then."""
+    """The length of the time range (ISO 8601, without years and months), instead of `start`."""
     daily: NotRequired[NullableFlag]
     """A row for each local day of the time, or of the last seven days."""
     exact: NotRequired[NullableFlag]
@@ -110,7 +110,7 @@ class ReportUnderWay(TypedDict):
 
     status: Literal["running"]
     parts_done: NotRequired[Count]
-    """Of a report of many stores, of which `parts` are to be done."""
+    """The number of finished parts, out of `parts`; only for a report of many stores."""
     parts: NotRequired[Count]
 
 
@@ -157,15 +157,15 @@ class CompleteFleetReport(SettingsUsed, _Complete):
     """The complete report of many stores."""
 
     reference_time: Instant
-    """Where the time of all figures ends."""
+    """The reference time of all figures."""
     input_offsets: InputOffsets
-    """By source topic and partition: up to where its records are in the figures."""
+    """The applied offsets that the figures include, by source topic and partition."""
     lost_input: NotRequired[list[LostInput]]
-    """Only where records of some partition were lost: the figures may lack them."""
+    """The lost records of all partitions, if there are any: the figures may lack them."""
     columns: list[str]
-    """Of the CSV, in order."""
+    """The columns of the CSV, in their order."""
     reports: list[FleetRow]
-    """In the order of store ids."""
+    """The rows of the report, in the order of store ids."""
 
 
 CompleteReport = (
@@ -239,7 +239,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "columns",
                 "query",
                 "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
-                "`unknown`: for each figure, how much of it no poll backs. The file is named "
+                "`unknown`: for each figure, the part that no poll covers. The file is named "
                 "after the reference time then.",
                 Annotated[list[OptionalColumn], Field(min_length=1)],
             ),

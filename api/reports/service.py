@@ -161,7 +161,7 @@ class ReportService:
         state = self._log.get(report_id)
         if state is None:
             self._connection.require_connected()
-            # another API process may have taken the request a moment ago
+            # another API process may have accepted the request a moment ago
             await self._connection.bounded_wait(self._read())
             state = self._log.get(report_id)
         return state

@@ -43,13 +43,13 @@ UtcOffsets = Annotated[list[UtcOffset], Field(max_length=10_000)]
 class _Basis(TypedDict):
     store_id: StoreId
     timezone: str
-    """The zone that applies."""
+    """The timezone that applies."""
     stale_after: str
-    """How long a poll backs what is counted."""
+    """The time after a poll that the poll covers."""
     lookback: str
-    """How long before the time asked for a poll still counts."""
+    """The time before the range in which a poll still counts for its beginning."""
     default_status: Status
-    """What counts where no poll tells."""
+    """The status that counts while no poll gives one."""
 
 
 @closed
@@ -62,16 +62,16 @@ class Summary(_Basis):
     unknown_timezone: str | None
     """The name that the store was given, where there is no such zone and the default applies."""
     local_time: LocalTime | None
-    """What the store's clock shows."""
+    """The time on the store's own clock."""
     utc_offsets: UtcOffsets
-    """Of the store's clock, from its newest poll to when it next opens or closes."""
+    """The UTC offsets of the store's clock, from its newest poll to its next opening or closing."""
     business_hours: list[HoursRow] | None
     """Null: open 24/7."""
     open_changes_at: Instant | None
-    """When it next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null: never."""
     last_poll: NewestPoll | None
     reference_time: Instant
-    """Where the windows end."""
+    """The reference time, at which the windows end."""
     windows: Annotated[list[Window], Field(min_length=3, max_length=3)]
 
 
@@ -82,11 +82,11 @@ class Timeline(_Basis):
     start: Instant
     end: Instant
     coverage: Coverage
-    """The share of open time that some poll backs; null: there is no open time."""
+    """The share of business hours that polls cover; null if there are no business hours."""
     utc_offsets: UtcOffsets
-    """Of the store's clock in this time."""
+    """The UTC offsets of the store's clock in this time."""
     intervals: Annotated[list[Interval], Field(max_length=MAX_INTERVALS)]
-    """In order, without gaps."""
+    """The segments of the timeline in order, without gaps."""
     days: list[LocalDay]
 
 
@@ -96,14 +96,14 @@ class IncidentsPage(TypedDict):
 
     store_id: StoreId
     timezone: str
-    """The zone that applies."""
+    """The timezone that applies."""
     start: Instant
     end: Instant
     utc_offsets: UtcOffsets
-    """Of the store's clock in this time."""
+    """The UTC offsets of the store's clock in this time."""
     incidents: Annotated[list[Incident], Field(max_length=MAX_INCIDENTS)]
     next: str | None
-    """Where the next page is; null: this is the last one."""
+    """The address of the next page; null: this is the last one."""
 
 
 _SPAN: Final = (

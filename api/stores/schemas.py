@@ -40,11 +40,11 @@ MAX_PAGE_STORES: Final = 1_000
 
 class _Timezone(TypedDict):
     timezone_str: str | None
-    """The zone as it was given; null: none was."""
+    """The timezone as it was given; null: none was."""
     timezone: str
-    """The zone that applies: the default one where none, or an unknown one, was given."""
+    """The timezone that applies: the default one if none, or an unknown one, was given."""
     warning: NotRequired[str]
-    """That the zone that was given is unknown, and which one applies."""
+    """A text that the given timezone is unknown, and which one applies."""
 
 
 @closed
@@ -55,7 +55,7 @@ class HoursAnswer(TypedDict):
     business_hours: list[HoursRow] | None
     """Null: open 24/7."""
     warning: NotRequired[str]
-    """What of them has no effect."""
+    """A text that names rows without an effect."""
 
 
 @closed
@@ -89,7 +89,7 @@ class StoresPage(TypedDict):
 
     store_ids: list[StoreId]
     next: str | None
-    """Where the next page is; null: this is the last one."""
+    """The address of the next page; null: this is the last one."""
 
 
 STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)

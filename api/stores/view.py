@@ -60,7 +60,7 @@ CREATE TABLE taken_back (
 """
 
 _CACHE_KIB: Final = 16_384
-"""Of its pages that are kept in memory: ids come in no order, so each touches others."""
+"""KiB of the database's pages in memory: ids come in no order, and each is on another page."""
 
 _Fact = Literal["hours", "timezone"]
 

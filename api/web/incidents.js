@@ -26,7 +26,7 @@ function startOf({ start, began_earlier: earlier }, local) {
   return earlier ? `${text} or earlier` : text;
 }
 
-/** Counted down; what of it no poll backs is said where it is only a part. */
+/** Counted down; the part that no poll covers is named too. */
 function downtimeOf(incident) {
   const { downtime_seconds: down, unknown_downtime_seconds: unknown = 0 } = incident;
   const text = length(1000 * down);

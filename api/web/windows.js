@@ -30,7 +30,7 @@ function figures(window) {
     shareBar(parts),
     // below the least coverage only what counts without it is left to say
     isKnown || up || down ? element("p", { class: "lengths" }, ...lengths) : null,
-    element("p", { class: "muted", title: "Share of business hours that a recent poll backs" },
+    element("p", { class: "muted", title: "Share of business hours that a recent poll covers" },
       noData ? `${trust} \u00b7 no data ${countsAs(parts)}` : trust),
   ];
 }

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from api.webhooks.allowlist import Allowlist
 
 ATTEMPT_SECONDS: Final = 10.0
-"""For connecting, sending and the answer's head."""
+"""Seconds for connecting, sending, and the head of the answer."""
 
 READ_BYTES: Final = 4096
-"""Of an answer's body; the rest is left."""
+"""Bytes read of a receiver's response body; the rest is discarded."""
 
 MAX_AT_ONCE: Final = 64
 

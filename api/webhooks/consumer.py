@@ -145,7 +145,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             generation = self._generation
             adopted = await self._load_committed(fetched.keys() - self._owned.keys())
             if generation != self._generation:
-                # partitions moved meanwhile: whoever has these now reads them again
+                # partitions moved meanwhile: their new owner reads the records again
                 continue
             self._owned |= adopted
             for partition, records in fetched.items():
@@ -206,7 +206,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             reason = await self._run(webhook)
         except Exception as error:  # noqa: BLE001  said below
             # without its text, which might have the URL: its path may be a secret
-            log.error(  # noqa: TRY400  likewise
+            log.error(  # noqa: TRY400  as above
                 "%s/%d/%d: %s\n%s",
                 record.topic,
                 record.partition,
@@ -271,7 +271,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         records: dict[int, Any],
     ) -> None:
         if owned is None or self._owned.get(partition) is not owned:
-            # it moved meanwhile: whoever has it now has read them
+            # it moved meanwhile: its new owner has read them
             self._release_all(place, offsets)
             return
         for offset in offsets:

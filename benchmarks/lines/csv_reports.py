@@ -55,7 +55,7 @@ class Measured:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Every way once, in a new order each run; the figures of all stores must be equal."""
+    """Return every way once, in a new order each run; the figures of all stores must be equal."""
     inputs = bench.inputs()
     ways = {}
     for way in rotated(list(WAYS), bench.run):
@@ -72,7 +72,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 def compare(bench: Bench, ways: Mapping[str, Measured], polls: int) -> dict[str, float]:
-    """The figures of the ways whose reports equal ours."""
+    """Return the figures of the ways whose reports equal ours."""
     figures: dict[str, float] = {"polls": polls}
     ours = ways.get(OURS)
     if ours is None:

@@ -30,7 +30,7 @@ _BODIES: Final[Mapping[str, tuple[bytes, bytes]]] = {
     "blank": (b"", b"{}\n" + b"\n" * (63 << 20)),
     "array": (b"", b"[" + b"[]," * 2_700_000 + b"[]]"),
 }
-"""By name: a header, and the body."""
+"""The bodies by name, each with its header."""
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:

@@ -25,7 +25,7 @@ SINGLE_CONNECTIONS: Final = 64
 BATCH_CONNECTIONS: Final = 16
 
 _MINUTES: Final = 300_000
-"""More than any run comes to, and less than the retention."""
+"""Minutes of polls: more than any run sends, and less than the retention."""
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:

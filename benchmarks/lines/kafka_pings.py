@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.watermarks import Advance
 
 BACKLOG_MINUTES: Final = 66
-"""Of so many stores that is a backlog of more than 300,000 records."""
+"""Minutes of polls in the backlog: more than 300,000 records of all stores."""
 
 PACE: Final = 5_000
 PACED_SECONDS: Final = 15

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAMPLE_EVERY: Final = 37
-"""Of so many stores one is checked: of 4,559 about 120. See `is_checked`."""
+"""The number of stores of which one is checked: of 4,559 stores about 120 (`is_checked`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Job:
 
     @property
     def connection(self) -> dict[str, Any]:
-        """Arguments of any aiokafka client."""
+        """Return the arguments of any aiokafka client."""
         return connection(Settings.from_environment(os.environ, kafka_bootstrap=self.bootstrap))
 
     def done(self, seconds: float, checked: int, **further: float) -> None:

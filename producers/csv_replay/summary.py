@@ -73,12 +73,12 @@ class Summary:
 
     @property
     def started(self) -> bool:
-        """True after the first file was opened."""
+        """Return True after the first file was opened."""
         return any(count.files for count in self.kinds.values())
 
     @property
     def rows(self) -> int:
-        """Number of rows that were read, of all kinds together."""
+        """Return the number of rows that were read, of all kinds together."""
         return sum(count.rows for count in self.kinds.values())
 
     @property

@@ -81,7 +81,7 @@ class DeliveryStats:
 
     @property
     def stores_heard(self) -> int:
-        """Number of stores of which at least one ping was acknowledged."""
+        """Return the number of stores of which at least one ping was acknowledged."""
         return len(self._last_status)
 
     def record_sent(self, pings: Iterable[Ping]) -> None:

@@ -17,7 +17,7 @@ HEADER: Final = "store_id,status,timestamp_utc"
 
 
 def poll_row(store_id: str, instant: int, *, active: bool) -> str:
-    """Return one row with microseconds; `replay` reads the same poll back."""
+    """Write one row with microseconds, from which `replay` reads the same poll."""
     return f"{store_id},{status_name(active)},{to_datetime(instant):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 

@@ -64,7 +64,7 @@ async def _serve(settings: Settings) -> None:
     reduce_gc()
     gateway = Gateway(settings, wall_clock)
     connections = Connections(most_connections(raise_descriptor_limit()))
-    # requests in hand are answered within ANSWER_SECONDS; what takes longer is cut off
+    # requests in flight are answered within ANSWER_SECONDS; slower ones are cut off
     runner = web.AppRunner(
         create_app(gateway), access_log=None, shutdown_timeout=ANSWER_SECONDS + 2
     )

@@ -303,7 +303,7 @@ def decode_event(value: bytes | None) -> ReportEvent:
 
 
 def _names_in(fields: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The names that a report lists, or the default of earlier versions.
+    """Return the names that a report lists, or the default of earlier versions.
 
     Raises:
         RecordError: they are not texts.

@@ -57,7 +57,7 @@ class ReportSpec:
 
     @property
     def windows(self) -> bool:
-        """True for the figures of the last hour, day and week."""
+        """Return True for the figures of the last hour, day and week."""
         return self.start is None and self.duration is None and not self.daily
 
     @property
@@ -73,7 +73,7 @@ class ReportSpec:
 
     @property
     def unknown_columns(self) -> tuple[str, ...]:
-        """For each figure, the name of the part of it that no poll covers."""
+        """Return, for each figure, the name of the part of it that no poll covers."""
         return unknown_columns_of(self.columns)
 
     def span(self, reference: int) -> Interval:

@@ -56,7 +56,7 @@ class Batch:
     def __init__(self, builder: Any) -> None:
         self._builder = builder
         self.sent: asyncio.Future[BatchMetadata] = asyncio.get_running_loop().create_future()
-        # whoever waited may have given up: nobody has to ask for an error
+        # if nothing waits for it any more, asyncio does not complain about an unread error
         self.sent.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
         self.count = 0
         self.size = 0

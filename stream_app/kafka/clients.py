@@ -102,7 +102,7 @@ def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIO
         partitioner=_partitioner,
         **arguments,
     )
-    # A batch whose partition has no leader for so long would fail with its sequence numbers used
+    # A batch whose partition has no leader for long would fail with its sequence numbers used
     # up, and every later batch of that partition would be refused. It waits instead: what is
     # buffered is bounded, and who waits for it has a time limit of his own.
     client._message_accumulator._batch_ttl = float("inf")  # noqa: SLF001  no public way

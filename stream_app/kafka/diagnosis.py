@@ -1,4 +1,4 @@
-"""Why no broker can be used: nobody there, the wrong kind of port, no trust, or a wrong password.
+"""Finds the reason why no broker can be used, such as a wrong port, certificate or password.
 
 aiokafka says of all of them that it is unable to bootstrap. So a client that could not connect asks
 here, and the brokers are inspected once more, step by step: name, port, TLS, login, and the
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 PATIENCE_SECONDS: Final = 5.0
-"""For all that is asked of one address."""
+"""Seconds for the inspection of one address."""
 
 _STEP_SECONDS: Final = 2.0
-"""For one answer: a port of another kind may keep silent."""
+"""Seconds for one answer: a port of another kind may keep silent."""
 
 _ASK_VERSIONS: Final = struct.pack(">hhih", 18, 0, 0, -1)
 """Kafka's first question on a connection (ApiVersions, version 0), of a client without a name."""
 
 _MOST_BYTES: Final = 100_000
-"""Of the answer to it; what is no Kafka may begin with any number."""
+"""The largest answer that is read; a server that is no Kafka may announce any length."""
 
 _LOCAL_HOSTS: Final = (LOOPBACK, "::1", "localhost")
 _LOCAL: Final = "; to a broker that `store-uptime` started log in by its --data-dir"
@@ -54,11 +54,11 @@ _OTHER_NAME: Final = (62, 64)
 """OpenSSL's codes of a certificate that is for another name, or for another address."""
 
 _OUT_OF_DATE: Final = (9, 10)
-"""The same of one that is not valid yet, or no more."""
+"""OpenSSL's codes of a certificate that is not valid yet, or not any more."""
 
 
 class _Cause(Exception):  # noqa: N818  it is the answer
-    """Why one address cannot be used; `str()` says what to do.
+    """The reason why one address cannot be used; `str()` says what to do.
 
     Attributes:
         nobody: whether there is simply no one.
@@ -71,7 +71,7 @@ class _Cause(Exception):  # noqa: N818  it is the answer
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why none of the named brokers can be used.
+    """The reason why none of the named brokers can be used.
 
     Attributes:
         text: one line that says what to do.
@@ -83,7 +83,7 @@ class Unusable:
 
 
 async def why_unusable(settings: Settings, arguments: Mapping[str, Any]) -> Unusable | None:
-    """Return the reason why none of the named brokers can be used; None: one can, by now.
+    """Find the reason why none of the named brokers can be used; None if one can by now.
 
     Args:
         settings: name the brokers.

@@ -133,7 +133,7 @@ class FencedProducer:
         await self._batches.wait_for_capacity(self._topic, partition, most)
 
     async def _claim(self, partition: int) -> None:
-        # a record on its way under the old identity would go out under the new one
+        # a record in flight under the old identity would be sent again under the new one
         await self._batches.flush_partition(self._topic, partition)
         async with self._places:
             identity = await self._new_identity(f"{self._topic}-{partition}")
@@ -164,7 +164,7 @@ class FencedProducer:
 
 
 class _Identities(TransactionManager):
-    """What aiokafka takes producer id, epoch and sequence numbers from, by partition."""
+    """The producer ids, epochs and sequence numbers that aiokafka sends, by partition."""
 
     def __init__(self) -> None:
         super().__init__(None, 0)

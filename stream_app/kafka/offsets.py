@@ -132,7 +132,7 @@ class EndOffsetFetcher:
                 pending, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
-                # whoever is silent may not be the leader any more: the others are asked again
+                # a silent broker may not be the leader any more: the others are asked again
                 break
             for question in done:
                 self._read(answers, questions[question], question)
@@ -141,8 +141,8 @@ class EndOffsetFetcher:
     def _read(self, answers: _Answers, node: int, question: asyncio.Task[Any]) -> None:
         error = question.exception()
         if isinstance(error, KafkaError):
-            # what it led is another broker's soon: the others are asked whose, also where this one
-            # was taken for the only replica
+            # another broker will lead its partitions soon: the others are asked which one, even if
+            # this one seemed to be the only replica
             answers.add_lost_broker(node)
             return
         if error is not None:
@@ -175,7 +175,7 @@ class EndOffsetFetcher:
 
 
 class _Answers:
-    """What the brokers have answered to one question about some partitions.
+    """The answers of the brokers to one question about some partitions.
 
     Attributes:
         ends: the leaders' answers.

@@ -54,7 +54,7 @@ NO_ID: Final = bytes(16)
 """The id of a topic that has none."""
 
 OPERATIONS_UNKNOWN: Final = -(2**31)
-"""Instead of the operations that a client may do: the broker says nothing of them."""
+"""The number that a broker sends if it does not say which operations a client may do."""
 
 _SET: Final = 0
 _LATEST: Final = -1

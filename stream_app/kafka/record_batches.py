@@ -133,12 +133,12 @@ class RawBatch:
 
     @property
     def is_control(self) -> bool:
-        """It holds a marker of the transaction coordinator and no records of a client."""
+        """Return True if it holds a marker of the transaction coordinator instead of records."""
         return bool(self.attributes & _CONTROL_BIT)
 
     @property
     def is_transactional(self) -> bool:
-        """It was written in a transaction."""
+        """Return True if it was written in a transaction."""
         return bool(self.attributes & _TRANSACTIONAL_BIT)
 
     def chunks(self, unpacked: Callable[[int], None] = lambda _: None) -> Iterator[list[Any]]:
@@ -314,4 +314,4 @@ _UNPACK: Final[dict[int, tuple[str, Callable[[memoryview, memoryview], int]]]] =
     3: ("lz4", _lz4),
     4: ("zstd", _zstd),
 }
-"""By the number of the codec in a batch's attributes; each says how many bytes it wrote."""
+"""The functions that unpack, by codec number; each returns how many bytes it wrote."""

@@ -85,7 +85,7 @@ async def missing_elsewhere(admin: AIOKafkaAdminClient, process: Process) -> lis
         except TransactionalIdAuthorizationFailed:
             missing.append(MissingRight(Operation.WRITE, "transactional id", f"{spec.name}-*"))
         except KafkaError as error:
-            # a new cluster has no coordinator for a moment: whoever needs it waits for it
+            # a new cluster has no coordinator for a moment: its users wait for it
             if not error.retriable:
                 raise
     return missing

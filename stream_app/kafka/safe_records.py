@@ -114,7 +114,7 @@ class FetchedBatches:
 
 
 class _Turn(threading.local):
-    """What was unpacked in this thread since its event loop went round.
+    """The bytes that this thread has unpacked in the present round of its event loop.
 
     aiokafka hands out all that was fetched at once: forty small batches that unpack to 64 MB each
     would be all in memory, and nothing else would run until the last one is unpacked.

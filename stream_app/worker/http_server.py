@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5
-"""When to ask again whether a worker is ready."""
+"""Seconds after which a client may ask again whether a worker is ready."""
 
 _STOP_SECONDS: Final = 1.0
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stream_app.contracts.dead_letters import DeadLetter
 
 RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomplete"]
-"""Why a partition's database is removed and read back from its changelog:
+"""The reason why a partition's database is removed and restored from its changelog:
 
 - `damaged`: RocksDB found a block that it cannot read.
 - `diverged`: the last record that the database shares with its changelog is another one there.
@@ -46,7 +46,7 @@ RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomp
 """
 
 DropReason = Literal["late", "expired"]
-"""Why polls are not kept:
+"""The reason why polls are not kept:
 
 - `late`: they came when their store had others more than the retention newer: dead letters.
 - `expired`: much newer ones of their store came, and took their place.

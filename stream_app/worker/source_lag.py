@@ -72,7 +72,7 @@ class SourceLags:
     async def _look_up(self) -> dict[TopicPartition, SourceLag]:
         applied = self._applied()
         ends = await self._end_offset_fetcher.fetch(applied) if applied else {}
-        # records that were applied while the broker answered may lie behind the end it told
+        # records that were applied while the broker answered may lie behind the end of that answer
         records = {place: max(ends[place] - applied[place], 0) for place in applied}
         waiting = {place: applied[place] for place, count in records.items() if count}
         append_times = await self._append_times_of(waiting)

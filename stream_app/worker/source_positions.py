@@ -23,7 +23,7 @@ def source_position(
     *,
     first_claim: bool,
 ) -> SourcePosition:
-    """The offset up to which a source partition is applied to the facts.
+    """Return the offset up to which a source partition is applied to the facts.
 
     Args:
         topic: the source topic.
@@ -58,7 +58,7 @@ def source_position(
 
 
 def start_offset(committed: int | None, beginning: int, position: SourcePosition | None) -> int:
-    """The offset at which reading a partition goes on.
+    """Return the offset at which reading a partition goes on.
 
     The position in the changelog decides. The group's commit is only ever followed backwards, and
     not before the log's beginning: reading records again changes nothing.

@@ -1,9 +1,11 @@
-"""Docstrings and public names use the words of docs/glossary.md, and none that is a riddle."""
+"""Docstrings, comments and public names use the words of docs/glossary.md, in full sentences."""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 FOLDERS = ("stream_app", "api", "producers", "benchmarks")
 
-NOT_IN_DOCSTRINGS = re.compile(
+NOT_IN_TEXTS = re.compile(
     r"\b("
     r"told|taken|in hand|what it rests on|whoever|likewise|so long|buried"
+    r"|time zones?|polls? backs|high ?waters?"
     r"|(?:become|becomes|became) of"
     r"|(?:on (?:its|their)|under) way"
     r"|(?<!dead[ -])letters?(?! (?:and|or) digits)"
@@ -28,8 +31,23 @@ NOT_IN_DOCSTRINGS = re.compile(
 )
 """Words that a reader has to guess the meaning of, or for which the glossary has another."""
 
-NO_NOUN = re.compile(r"(What|Who|How|Where|Whether|Which|That|Whose) ")
-"""A first sentence that begins so is a relative clause without its noun."""
+NO_SENTENCE = re.compile(
+    r"(What|Who|How|Where|Whether|Which|That|Whose|Why|When|While|If|Until|Since|Because"
+    r"|Of|In|With|For|By|From|At|On|To|As|Among|Instead|Besides?|Below|Behind|After|Before"
+    r"|It|Its|Their|They|Is|Are|Was|Were|Has|Have|Had|Does|And|Or|But|Than|Then|So|Also|Else)[ ,]"
+)
+"""A first sentence that begins so lacks its noun or its subject."""
+
+NO_END = re.compile(r"[^.:?]$")
+"""The first paragraph ends as a sentence does, or with the colon of a list."""
+
+NO_VERB = re.compile(
+    r"(?![A-Z][a-z]+[ ,:;.])"
+    r"|[A-Z][a-z]*[^s]s\b"
+    r"|(?:The|An?|One|Two|Three|Every|Each|All|Any|Both|Some|No|None|Many|Most|Nothing|Everything"
+    r"|This|These|Those|Another|Our|My|True|False|Not|Only|Still|Text|Time|Size|Number)\b"
+)
+"""The docstring of a function begins with a verb in the imperative, as in `Return the polls.`"""
 
 NOT_METHODS = {"take", "tell", "note", "keep", "hold", "begin", "finish"}
 """Verbs that have had four to ten meanings each: a method's name says what it does to what."""
@@ -53,10 +71,10 @@ def offences(source: str) -> Iterator[str]:
     """What is against the rules in a module, each with its line."""
     tree = ast.parse(source)
     yield from in_docstring(1, "the module", ast.get_docstring(tree))
+    yield from in_constants(tree.body)
     for node in tree.body:
         yield from in_definition(node)
-    for constant, text in pairs_of(tree.body):
-        yield from in_docstring(constant.lineno, names_of(constant)[0], text)
+    yield from in_comments(source)
 
 
 def in_definition(node: ast.stmt) -> Iterator[str]:
@@ -64,6 +82,7 @@ def in_definition(node: ast.stmt) -> Iterator[str]:
         case ast.ClassDef(name=name) if not name.startswith("_"):
             yield from in_name(node.lineno, name)
             yield from in_docstring(node.lineno, name, ast.get_docstring(node))
+            yield from in_constants(node.body)
             for member in node.body:
                 yield from in_definition(member)
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if (
@@ -72,7 +91,10 @@ def in_definition(node: ast.stmt) -> Iterator[str]:
             yield from in_name(node.lineno, name)
             if name in NOT_METHODS | NOT_VARIABLES:
                 yield f"{node.lineno}: the name {name}"
-            yield from in_docstring(node.lineno, name, ast.get_docstring(node))
+            text = ast.get_docstring(node)
+            yield from in_docstring(node.lineno, name, text)
+            if text is not None and NO_VERB.match(text):
+                yield f"{node.lineno}: the docstring of {name} begins with no verb"
             parameters = node.args
             for argument in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs):
                 if argument.arg in NOT_VARIABLES:
@@ -84,6 +106,17 @@ def in_definition(node: ast.stmt) -> Iterator[str]:
                     yield from in_name(node.lineno, name)
                     if name in NOT_VARIABLES:
                         yield f"{node.lineno}: the name {name}"
+
+
+def in_constants(body: list[ast.stmt]) -> Iterator[str]:
+    for constant, text in pairs_of(body):
+        yield from in_docstring(constant.lineno, names_of(constant)[0], text)
+
+
+def in_comments(source: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and (match := NOT_IN_TEXTS.search(token.string)):
+            yield f"{token.start[0]}: a comment says {match[1]!r}"
 
 
 def pairs_of(body: list[ast.stmt]) -> Iterator[tuple[ast.Assign | ast.AnnAssign, str]]:
@@ -111,9 +144,11 @@ def in_name(line: int, name: str) -> Iterator[str]:
 def in_docstring(line: int, name: str, text: str | None) -> Iterator[str]:
     if text is None:
         return
-    if match := NO_NOUN.match(text):
+    if match := NO_SENTENCE.match(text):
         yield f"{line}: the docstring of {name} begins with {match[1]!r}"
-    for match in NOT_IN_DOCSTRINGS.finditer(" ".join(text.split())):
+    if NO_END.search(text.split("\n\n")[0].rstrip()):
+        yield f"{line}: the docstring of {name} has a first paragraph without an end"
+    for match in NOT_IN_TEXTS.finditer(" ".join(text.split())):
         yield f"{line}: the docstring of {name} says {match[1]!r}"
 
 
@@ -144,6 +179,19 @@ def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
         ("class Row:\n    taken: int", "the name taken: taken"),
         ('LIMIT = 3\n"""Whoever asks has so long."""', "the docstring of LIMIT says 'Whoever'"),
         ("class Row:\n    def found(self): ...", "the name found"),
+        ('LIMIT = 3\n"""Of one report."""', "the docstring of LIMIT begins with 'Of'"),
+        (
+            'class Row:\n    at: int\n    """When it was."""',
+            "the docstring of at begins with 'When'",
+        ),
+        ('class Row:\n    """Is locked by a run."""', "the docstring of Row begins with 'Is'"),
+        ('def polls():\n    """The polls of a store."""', "polls begins with no verb"),
+        ('def polls():\n    """Returns the polls."""', "polls begins with no verb"),
+        ('def polls():\n    """Polls of a store."""', "polls begins with no verb"),
+        ('def polls():\n    """200 polls."""', "polls begins with no verb"),
+        ('"""Reads the polls"""', "the module has a first paragraph without an end"),
+        ("LIMIT = 3  # whoever asks", "a comment says 'whoever'"),
+        ('"""Reads the time zone of a store."""', "says 'time zone'"),
     ],
 )
 def test_an_offence_is_seen(source: str, offence: str) -> None:
@@ -158,6 +206,8 @@ def test_an_offence_is_seen(source: str, offence: str) -> None:
         "class StoreNotFoundError(Exception): ...",
         'def _take(kept):\n    """What is private is free."""',
         'LIMIT = 3\n"""Bytes of a dead letter."""',
+        'def polls():\n    """Process the polls: each once.\n\n    Raises:\n        No.\n    """',
+        'class Row:\n    at: int\n    """The time of the row."""',
     ],
 )
 def test_good_words_pass(source: str) -> None:

@@ -24,12 +24,12 @@ CELLS: Final = WINDOWS["week"]
 
 
 def cells_since(instant: pl.Expr, reference: int) -> pl.Expr:
-    """The number of cells that begin at or after an instant."""
+    """Return the number of cells that begin at or after an instant."""
     return ((reference - instant).clip(0) // MINUTE).clip(0, CELLS)
 
 
 def day_micros(column: str) -> pl.Expr:
-    """A local time of day in µs since midnight."""
+    """Return a local time of day in µs since midnight."""
     text = pl.col(column).str.strip_chars()
     parts = text.str.split(":")
     seconds = parts.list.get(2, null_on_oob=True).fill_null("0").cast(pl.Float64)
@@ -41,7 +41,7 @@ def day_micros(column: str) -> pl.Expr:
 
 
 def offset_segments(zone: str, start: int, end: int) -> pl.DataFrame:
-    """The times in which local clocks show UTC + `utc_offset`."""
+    """Return the times in which local clocks show UTC + `utc_offset`."""
     instants = pl.int_range(start // QUARTER * QUARTER, end + 1, QUARTER, eager=True)
     local = pl.from_epoch(instants, "us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
@@ -56,7 +56,7 @@ def offset_segments(zone: str, start: int, end: int) -> pl.DataFrame:
 
 
 def all_segments(zones: list[str], start: int, end: int) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The segments of all zones, and the zone that stands in for each name."""
+    """Return the segments of all zones, and the zone that stands in for each name."""
     found: dict[str, pl.DataFrame] = {DEFAULT_ZONE: offset_segments(DEFAULT_ZONE, start, end)}
     stands_in: dict[str, str] = {}
     for zone in zones:
@@ -71,7 +71,7 @@ def all_segments(zones: list[str], start: int, end: int) -> tuple[pl.DataFrame, 
 def open_intervals(
     stores: pl.DataFrame, hours: pl.DataFrame, segments: pl.DataFrame, reference: int
 ) -> pl.DataFrame:
-    """The business hours of each store as cells (low, high], disjoint."""
+    """Return the business hours of each store as cells (low, high], disjoint."""
     readings = hours.select(
         "store_id",
         pl.col("weekday").cast(pl.Int64),
@@ -118,7 +118,7 @@ def open_intervals(
 
 
 def active_intervals(polls: pl.DataFrame, reference: int) -> pl.DataFrame:
-    """The cells (low, high] of each store in which the newest poll so far is active."""
+    """Return the cells (low, high] of each store in which the newest poll so far is active."""
     # of two polls at one instant the inactive one comes last, and stands
     ordered = polls.sort("store", "instant", "active", descending=[False, False, True])
     first = pl.col("store").ne_missing(pl.col("store").shift())
@@ -135,7 +135,7 @@ def active_intervals(polls: pl.DataFrame, reference: int) -> pl.DataFrame:
 
 
 def counted(low: pl.Expr, high: pl.Expr, prefix: str) -> list[pl.Expr]:
-    """The cells of intervals (low, high] in each window."""
+    """Return the cells of intervals (low, high] in each window."""
     return [
         (high.clip(0, cells) - low).clip(0).sum().alias(f"{prefix}_{window}")
         for window, cells in WINDOWS.items()
@@ -143,7 +143,7 @@ def counted(low: pl.Expr, high: pl.Expr, prefix: str) -> list[pl.Expr]:
 
 
 def report(status: str, hours: str, zones: str) -> pl.DataFrame:
-    """The report of all stores, at the time of the newest poll."""
+    """Return the report of all stores, at the time of the newest poll."""
     polls = (
         pl.scan_csv(status)
         .select(

@@ -157,7 +157,7 @@ async def running_bootstrap(settings: Settings) -> str | None:
         begun = existing_broker(settings)
         status = await begun.status() if begun else None
     except StoreUptimeError:
-        # whoever starts the broker says what is wrong with it
+        # the start of the broker says what is wrong with it
         return None
     return status.bootstrap if status and status.running else None
 

@@ -211,7 +211,7 @@ def _digest(path: Path, *_state: int) -> str:
 
 def _reason(said: str) -> str:
     """Find Maven's first error line, which has the cause; the rest of its errors are advice."""
-    # it writes codes for a terminal also where it was told to leave them out
+    # it writes codes for a terminal even if an option forbids them
     lines = [line.strip() for line in _TERMINAL.sub("", said).splitlines() if line.strip()]
     for line in lines:
         if line.startswith("[ERROR]") and line.removeprefix("[ERROR]").strip():

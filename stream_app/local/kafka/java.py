@@ -41,7 +41,7 @@ class Java:
 
 @dataclass(frozen=True, slots=True)
 class NoJava:
-    """Why there is no Java to run Kafka with.
+    """The reason why there is no Java to run Kafka with.
 
     Attributes:
         reason: of each Java that was tried, in one line.

@@ -46,7 +46,7 @@ class JavaKafkaCluster:
     """
 
     def __init__(self, data_dir: Path, cache_dir: Path, *, nodes: int | None = None) -> None:
-        # processes are told apart by their absolute path
+        # the absolute path identifies a node's process
         self._data_dir = data_dir.expanduser().resolve()
         self._folder = self._data_dir / KAFKA_FOLDER
         self._cache_dir = cache_dir
@@ -200,7 +200,7 @@ class JavaKafkaCluster:
         else:
             cluster.renew_busy_ports()
         cluster.save(self._data_dir)
-        # nodes that run were told theirs
+        # running nodes have read their ports
         password = (read_password if already_running else make_password)(self._data_dir)
         missing = [node for node in self._nodes if node.pid is None]
         for node in self._nodes:

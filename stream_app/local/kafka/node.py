@@ -95,7 +95,7 @@ class KafkaNode:
 
     @property
     def log(self) -> Path:
-        """Kafka's own log."""
+        """Return the path of Kafka's own log."""
         return self._log_dir / f"{self.name}.log"
 
     @property

@@ -36,7 +36,7 @@ def make_password(data_dir: Path) -> str:
     """
     password = read_password(data_dir)
     if not password:
-        # letters, digits, - and _: nothing that any file would have to escape
+        # only characters that no file must escape: letters and digits, - and _
         password = secrets.token_urlsafe(_BYTES)
         make_folder((data_dir / PASSWORD_FILE).parent)
         write_whole(data_dir / PASSWORD_FILE, password + "\n")

@@ -1,4 +1,4 @@
-"""Does the broker answer, in Kafka's own protocol?"""
+"""Checks whether a broker answers, in Kafka's own protocol."""
 
 from __future__ import annotations
 

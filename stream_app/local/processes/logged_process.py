@@ -71,7 +71,7 @@ class LoggedProcess:
     async def log_written(self) -> None:
         """Wait, once it has ended, until all that it printed is in its log."""
         with suppress(TimeoutError):
-            # so long only where something that it started still runs
+            # it takes that long only if something that the program started still runs
             async with asyncio.timeout(_LOG_SECONDS):
                 while self._writer.poll() is None:  # noqa: ASYNC110 - as for the program itself
                     await asyncio.sleep(_LOG_POLL)

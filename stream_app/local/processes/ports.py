@@ -11,7 +11,7 @@ from stream_app.errors import PrerequisiteError
 
 _LOWEST: Final = 20_000
 _HIGHEST: Final = 29_999
-"""Below the ports that systems give to outgoing connections: a client that keeps trying the
+"""The highest port to choose, below those of outgoing connections: a client that tries the
 port of a stopped broker could otherwise be given that very port, and hold it."""
 
 

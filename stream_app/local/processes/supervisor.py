@@ -136,7 +136,7 @@ class Supervisor:
             if clock() - started >= self._steady_after:
                 pause = self._first_pause
             ended = f"{child.name} ended ({ending(code)})"
-            # whoever is killed has no time for a reason
+            # a process that is killed has no time to log a reason
             words = "" if code == -signal.SIGKILL else child.last_error_line()
             if words:
                 ended += f": {words}"
@@ -155,7 +155,7 @@ class Supervisor:
     def _fail(self, error: Exception) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
-            # whoever asks failure() gets it; nobody asking is no second error at exit
+            # failure() raises it; if nothing calls failure(), asyncio reports no second error
             self._failure.exception()
 
 

@@ -213,7 +213,7 @@ class FactsDatabase:
         failed = TableError(f"the database of partition {self.partition} fails: {error}")
         if _is_damage(error):
             self.remove(f"is damaged ({error})", "damaged")
-        # a new, empty database must not be taken for the state before this worker ends
+        # no new, empty database may stand for the state before this worker ends
         self._failure = failed
         return failed
 

@@ -74,7 +74,7 @@ class RestoreService:
         await self._reader.stop()
 
     def of(self, partition: int) -> Restorer:
-        """The restorer of a partition."""
+        """Return the restorer of a partition."""
         restorer = self._restorers.get(partition)
         if restorer is None:
             restorer = self._restorers[partition] = Restorer(
@@ -132,7 +132,7 @@ class RestoreService:
         return summary
 
     def status(self, partition: int) -> RestoreStatus:
-        """The progress of the restore of a partition, as it is published."""
+        """Return the progress of the restore of a partition, as it is published."""
         progress = self.of(partition).progress
         if progress is None or partition not in self.running:
             return RestoreStatus(partition, 0, 0)
@@ -141,7 +141,7 @@ class RestoreService:
         return RestoreStatus(partition, progress.done, progress.to_do, left)
 
     def progress(self) -> dict[int, RestoreProgress]:
-        """The progress of every partition whose changelog is being read now."""
+        """Return the progress of every partition whose changelog is being read now."""
         return {
             partition: progress
             for partition in self.running
@@ -150,7 +150,7 @@ class RestoreService:
 
     @property
     def running(self) -> set[int]:
-        """Partitions whose changelog is read now."""
+        """Return the partitions whose changelog is read now."""
         return {partition for partition, task in self._running.items() if not task.done()}
 
     def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

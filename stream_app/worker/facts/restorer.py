@@ -235,7 +235,7 @@ class Restorer:
                     self._apply(fetched, end)
             if self._database.checkpoint.next_offset > position:
                 moved = clock()
-                # other partitions, and whoever asks this process something
+                # other partitions and requests to this process come first
                 await asyncio.sleep(0)
                 continue
             if clock() - moved > STALL_SECONDS:

@@ -68,11 +68,11 @@ NewConsumer = Callable[["Settings"], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What one round reads.
+    """The input of one round.
 
     Attributes:
         number: the partition.
-        consumer: what reads.
+        consumer: the client that reads.
         records: the records of the chosen stores.
         first: the offset of `store-status` from which on it is read.
         known: the time from which on no poll is missing in what was read, µs.

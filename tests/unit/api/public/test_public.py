@@ -68,7 +68,7 @@ def store_now(figures: dict[str, Any] | None) -> StoreState:
     ("store", "window", "text"),
     [
         (store_now(FIGURES), "hour", "uptime hour: 50.00%"),
-        # what no poll backs is no downtime
+        # what no poll covers is no downtime
         (store_now(FIGURES | {"unknown_downtime_last_hour": 15}), "hour", PARTLY_KNOWN),
         (store_now(SILENT), "hour", "uptime hour: no data"),
         (store_now(SILENT), "week", "uptime week: no data"),
