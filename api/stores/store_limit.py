@@ -48,7 +48,7 @@ class StoreLimit:
         self._let_in: dict[str, float] = {}
 
     def refusal(self, store_id: str) -> str | None:
-        """Return the reason why a store cannot be written to; None: it can, and has its place if it is new."""
+        """Return why a store cannot be written to, or None; a new store then has its place."""
         if self._store_view.count + len(self._let_in) < self._near:
             return None
         if store_id in self._let_in or self._store_view.exists(store_id):

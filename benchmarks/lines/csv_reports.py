@@ -1,4 +1,4 @@
-"""From three CSV files to the report of all stores: the product, and tools that read files."""
+"""Compares the way from CSV files to the report of all stores with tools that read files."""
 
 from __future__ import annotations
 

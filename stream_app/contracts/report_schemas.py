@@ -104,10 +104,10 @@ ColumnNames = Annotated[list[Name], Field(max_length=MAX_COLUMNS)]
 _Key = Annotated[str, Field(strict=True, min_length=1, max_length=100), AfterValidator(_one_line)]
 
 PartitionOffsets = dict[_Key, Offset]
-"""By source topic: the applied offset of one partition that the figures include."""
+"""The applied offsets of one partition that the figures include, by source topic."""
 
 InputOffsets = dict[_Key, dict[_Key, Offset]]
-"""By source topic and partition: the applied offset that the figures include."""
+"""The applied offsets that the figures include, by source topic and partition."""
 
 
 class UnknownOfWindows(TypedDict, total=False):
@@ -377,7 +377,7 @@ class _Report(_OfStore, _Covered, SettingsUsed, _Detailed):
     business_hours: HoursRows | None
     """The business hours of the store; null if it is open 24/7."""
     input_offsets: InputOffsets
-    """By source topic and partition: the applied offset that the figures include."""
+    """The applied offsets that the figures include, by source topic and partition."""
     lost_input: NotRequired[list[LostInput]]
     """The lost records of the store's partition, if there are any: the figures may lack them."""
     columns: ColumnNames
@@ -478,7 +478,7 @@ class PieceHead(TypedDict):
     reference_time: Instant
     """The reference time of the figures."""
     input_offsets: PartitionOffsets
-    """By source topic: the applied offset of the partition that the figures include."""
+    """The applied offsets of the partition that the figures include, by source topic."""
     columns: ColumnNames
     """The names of the first values of a row, which are the columns of the CSV."""
     further: ColumnNames

@@ -38,8 +38,8 @@ def source_position(
     if known is None:
         committed = group.committed.get(key)
         if committed is None:
-            # what a log lost before the very first worker came is told; what earlier versions of
-            # this product had applied before they wrote positions is not lost
+            # the very first worker reports what the log lost before it came; what earlier versions
+            # had applied, before they wrote positions, is not lost
             return SourcePosition(topic_id, 0 if first_claim else beginning)
         known = SourcePosition(topic_id, committed)
     if known.topic_id and topic_id and known.topic_id != topic_id:

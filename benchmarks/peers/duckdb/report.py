@@ -1,4 +1,4 @@
-"""Run report.sql: STATUS HOURS ZONES OUT.csv"""
+"""Runs report.sql with the arguments STATUS HOURS ZONES OUT.csv."""
 
 from __future__ import annotations
 

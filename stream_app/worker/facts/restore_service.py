@@ -156,7 +156,7 @@ class RestoreService:
     def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._began[partition] = asyncio.get_running_loop().time()
         task = asyncio.create_task(work, name=f"restore-{partition}")
-        # whoever waits for it may be gone: nobody has to ask for an error
+        # if nothing waits for it any more, asyncio does not complain about an unread error
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._running[partition] = task
         return task
