@@ -21,6 +21,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
 )
 from stream_app.domain.poll_buckets import BucketLayout
+from stream_app.domain.poll_sets import PollSets
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import HOUR
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -242,6 +243,9 @@ class FakePartitionFacts:
 
     def get(self, key: bytes) -> bytes | None:
         return self._facts.get(self._number, key)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def put(self, key: bytes, value: bytes | None) -> Any:
         return self._facts.put(self._number, key, value)
@@ -590,7 +594,8 @@ class Harness:
         first, last = NOW - 100 * HOUR, NOW + 100 * HOUR
         read = self._bucket_reader(partition, store)
         buckets = layout.buckets(first, last, ())
-        return layout.polls(first, last, [(bucket, read(bucket)) for bucket in buckets])
+        contents = b"".join(to_bytes(read(bucket)) for bucket in buckets)
+        return PollSets.of_bytes([contents]).between(first, last).set_of(0)
 
     def add_polls(self, partition: int, store: str, *polls: tuple[int, bool]) -> None:
         """Write polls to the table as ingestion does."""

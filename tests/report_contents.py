@@ -12,9 +12,9 @@ from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_requests import DETAILS, ReportRequest
 from stream_app.contracts.report_results import ResultChunk
 from stream_app.domain.business_hours import WeeklyHours
-from stream_app.domain.report_spec import ReportSpec, build_rows
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import StoreFacts
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
-from stream_app.domain.uptime import observe
 from stream_app.worker.report_document import (
     StoreProvenance,
     chunk_rows,
@@ -24,12 +24,12 @@ from stream_app.worker.report_document import (
 )
 from stream_app.worker.store_details import store_details
 from tests.fakes import SETTINGS, FakeGateway
+from tests.store_rows import rows_of, rules_of, states_of
 
 if TYPE_CHECKING:
     from api.reports.view import ReportState
     from stream_app.contracts.report_requests import ReportRequestRecord
-    from stream_app.domain.report_spec import ReportRow
-    from stream_app.domain.uptime import StoreObservation
+    from stream_app.domain.report_rows import ReportRow
 
 STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
@@ -49,33 +49,30 @@ FORMS = {
 }
 
 
-def observed(form: ReportSpec) -> StoreObservation:
+def facts(form: ReportSpec) -> StoreFacts:
     start, end = form.span(NOON)
     # down for some hours of each day, and silent for some
     polls = array(
         "q", (t << 1 | (t // HOUR % 5 > 1) for t in range(start, end, HOUR) if t // HOUR % 12 > 3)
     )
-    return observe(
-        WeeklyHours.from_rows(ROWS),
-        ZONE,
-        polls,
-        start,
-        end,
-        lookback=SETTINGS.lookback,
-        default_active=SETTINGS.default_active,
-        stale_after=SETTINGS.stale_after,
-    )
+    return StoreFacts(WeeklyHours.from_rows(ROWS), ZONE, polls)
 
 
 def rows(form: ReportSpec) -> list[ReportRow]:
-    return build_rows(form, STORE, observed(form), ZONE)
+    return rows_of(form, STORE, facts(form), NOON, rules_of(SETTINGS))
+
+
+def details(form: ReportSpec) -> dict[str, Any]:
+    """All details of one store."""
+    rules = rules_of(SETTINGS)
+    states = states_of(facts(form), *form.span(NOON), rules)
+    return store_details(DETAILS, facts(form), states, rules, 2 * NOON + 1)
 
 
 def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]:
     """The `report` of one store."""
     offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
     found = rows(form)
-    details = store_details(DETAILS, observed(form), ZONE, 2 * NOON + 1) if detailed else {}
     return store_document(
         form,
         found,
@@ -85,7 +82,7 @@ def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]
         provenance=common_provenance(SETTINGS),
         input_offsets=offsets,
         lost_input=[],
-        details=details,
+        details=details(form) if detailed else {},
     ).fields
 
 

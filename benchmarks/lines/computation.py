@@ -13,16 +13,16 @@ from benchmarks.inputs import DATA, END, SEED, STORES, store_ids
 from benchmarks.line import Figure, Line
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportSpec, build_rows
+from stream_app.domain.report_rows import build_rows
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timestamps import HOUR, WEEK, from_datetime
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import observe
+from stream_app.domain.uptime import StoreStates
+from stream_app.worker.agents.report_calculator import MAX_TURN_STORES
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Mapping
-
-    from pytz.tzinfo import BaseTzInfo
 
     from benchmarks.bench import Bench
 
@@ -31,10 +31,8 @@ _ROUNDS: Final = 5
 _FORM: Final = ReportSpec()
 _ZONE: Final = "America/Chicago"
 
-Facts = tuple[WeeklyHours, "BaseTzInfo", "array[int]"]
 
-
-def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[Facts]:
+def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[StoreFacts]:
     """Make the hours, the timezone and that many hourly polls of each store."""
     rows: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
     with gzip.open(DATA / "menu_hours.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -46,7 +44,7 @@ def facts_of_stores(count: int = STORES, polls: int = POLLS) -> list[Facts]:
     chance = Random(SEED)  # noqa: S311  sample data, no secret
     end = from_datetime(END)
     return [
-        (
+        StoreFacts(
             WeeklyHours.from_rows(rows[store_id]),
             resolve_timezone(zones.get(store_id), _ZONE),
             poll_set(
@@ -62,22 +60,16 @@ async def measure(bench: Bench) -> Mapping[str, float]:
     """Measure every store once in a warm process; the quickest of some rounds, in CPU time."""
     bench.say("computing the figures of every store")
     stores = facts_of_stores()
+    ids = store_ids(len(stores))
     reference = from_datetime(END)
+    rules = PollRules(lookback=HOUR, default_active=False, stale_after=2 * HOUR)
     rounds = []
     for _ in range(_ROUNDS):
         begin = time.process_time()
-        for hours, tz, polls in stores:
-            observed = observe(
-                hours,
-                tz,
-                polls,
-                reference - WEEK,
-                reference,
-                lookback=HOUR,
-                default_active=False,
-                stale_after=2 * HOUR,
-            )
-            build_rows(_FORM, "a store", observed, tz)
+        for first in range(0, len(stores), MAX_TURN_STORES):
+            facts = stores[first : first + MAX_TURN_STORES]
+            states = StoreStates.of_facts(facts, reference - WEEK, reference, rules)
+            build_rows(_FORM, ids[first : first + len(facts)], states, [each.tz for each in facts])
         rounds.append((time.process_time() - begin) / len(stores))
     return {"per_store": min(rounds) * 1000}
 

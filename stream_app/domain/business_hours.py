@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from stream_app.domain.intervals import Interval, clip, shift, union
@@ -78,9 +79,15 @@ def parse_time_of_day(text: str, *, end: bool = False) -> int:
 
 
 def _clock_reading(text: str) -> int:
-    match = _TIME_OF_DAY.fullmatch(text.strip())
+    # without the spaces around it, so that what the cache holds is short
+    return _parse_clock(text.strip())
+
+
+@lru_cache(maxsize=4_096)
+def _parse_clock(text: str) -> int:
+    match = _TIME_OF_DAY.fullmatch(text)
     if match is None:
-        raise RecordError(f"not a time of day such as 09:30 or 21:00:00: {text.strip()[:60]!r}")
+        raise RecordError(f"not a time of day such as 09:30 or 21:00:00: {text[:60]!r}")
     hours, minutes, seconds, fraction = match.groups(default="0")
     reading = (
         int(hours) * HOUR
@@ -89,7 +96,7 @@ def _clock_reading(text: str) -> int:
         + int(fraction.ljust(6, "0")[:6])
     )
     if int(minutes) > 59 or int(seconds) > 59 or reading > DAY:
-        raise RecordError(f"no clock shows this time of day: {text.strip()[:60]!r}")
+        raise RecordError(f"no clock shows this time of day: {text[:60]!r}")
     return reading
 
 

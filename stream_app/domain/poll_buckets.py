@@ -186,7 +186,7 @@ class BucketLayout:
                 yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
-        """Return the buckets that may have polls in `[first, last]`.
+        """The buckets that may have polls in `[first, last]`, nearly in the order of their polls.
 
         Args:
             first: µs.
@@ -200,13 +200,13 @@ class BucketLayout:
         weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
         if len(weeks) > self.cold_slots:
             raise ReportError("the time asked for is longer than the retention")
-        buckets = []
-        for kind in {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}:
-            if kind.cold:
-                buckets += [_cold_bucket(week, kind.slot) for week in weeks]
-            else:
-                buckets.append(kind)
-        return buckets
+        all_kinds = {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}
+        rings = sorted(kind.slot for kind in all_kinds if kind.cold)
+        recent = sorted((kind.slot for kind in all_kinds if not kind.cold), reverse=True)
+        return [
+            *(_cold_bucket(week, ring) for ring in rings for week in weeks),
+            *(Bucket(cold=False, slot=slot) for slot in recent),
+        ]
 
     def all_buckets(self, kinds: Iterable[Bucket]) -> Iterator[Bucket]:
         """Yield every bucket that may have polls of a store, of this layout and of these kinds."""
@@ -217,10 +217,10 @@ class BucketLayout:
             else:
                 yield kind
 
-    def polls(
+    def check_kept(
         self, first: int, last: int, contents: Iterable[tuple[Bucket, array[int]]]
-    ) -> array[int]:
-        """Return every poll of a store in `[first, last]`.
+    ) -> None:
+        """Check that no poll of a store in `[first, last]` was dropped for a newer one.
 
         Args:
             first: µs.
@@ -232,20 +232,9 @@ class BucketLayout:
             ReportError: some of them have been dropped, because the store has polls more
                 than the retention newer.
         """
-        sets = []
         for bucket, content in contents:
-            if not content:
-                continue
-            if newest(content) // COLD_SPAN - first // COLD_SPAN >= RINGS[0]:
+            if content and newest(content) >= first_that_drops(first):
                 self._refuse_dropped(first, last, bucket, content)
-            inside = between(content, first, last)
-            if inside:
-                sets.append(inside)
-        sets.sort(key=_first)
-        polls = array("q")
-        for inside in sets:
-            polls = union(polls, inside)
-        return polls
 
     def _refuse_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
         """Raise an error for a time range whose polls were dropped for newer ones of a bucket.
@@ -264,6 +253,11 @@ class BucketLayout:
                 )
 
 
+def first_that_drops(first: int) -> int:
+    """The first instant whose polls may have dropped polls from an instant on; both in µs."""
+    return (first // COLD_SPAN + RINGS[0]) * COLD_SPAN
+
+
 def ring_of_bucket(bucket: Bucket) -> Bucket:
     """Return the bucket that stands for a whole cold ring; a hot or warm one stands for itself."""
     return Bucket(cold=True, slot=ring_size(bucket)) if bucket.cold else bucket
@@ -278,7 +272,3 @@ def _ring_for(retention: int) -> int:
 @lru_cache(maxsize=4096)
 def _cold_bucket(week: int, slots: int) -> Bucket:
     return Bucket(cold=True, slot=slots + week % slots)
-
-
-def _first(polls: array[int]) -> int:
-    return polls[0]

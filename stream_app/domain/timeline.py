@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.domain.intervals import Interval
-    from stream_app.domain.uptime import StoreObservation
+    from stream_app.domain.observation import StoreObservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Incident:
 def incidents(observed: StoreObservation) -> list[Incident]:
     """Return the incidents of a span, oldest first; their downtimes add up to that of the span."""
     result = []
+    covered_open = intersect(observed.opened, observed.covered)
     for run in _gaps(observed.active, observed.start, observed.end):
         opened = intersect(observed.opened, [run])
         if opened:
@@ -103,7 +104,7 @@ def incidents(observed: StoreObservation) -> list[Incident]:
                     start=opened[0][0],
                     end=opened[-1][1],
                     downtime=total(opened),
-                    unknown=total(opened) - total(intersect(observed.covered_open, [run])),
+                    unknown=total(opened) - total(intersect(covered_open, [run])),
                     ongoing=run[1] == observed.end and not _active_at_the_end(observed),
                     began_earlier=run[0] == observed.start,
                     # the newest poll before the end of the run is in it, or carried into it

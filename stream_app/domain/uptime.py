@@ -1,248 +1,220 @@
-"""The time that a store was up and down during its business hours."""
+"""The time that stores were up and down during their business hours, of many stores at once.
+
+A figure is a difference: the time before the end of a window less that before its start. So the
+polls of a store and its schedule are read once, whatever windows are asked for, and an array has
+the stores of a whole chunk of a report. One store is an array of one.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stream_app.domain.business_hours import open_intervals
-from stream_app.domain.intervals import clip, intersect, total
-from stream_app.domain.polls import between
-from stream_app.domain.windows import (
-    DAY_WINDOW,
-    HOUR_WINDOW,
-    WEEK_WINDOW,
-    exact_microseconds,
-    grid_minutes,
-)
+import numpy as np
+
+from stream_app.domain.open_time import OpenTimes, opening_edges
+from stream_app.domain.poll_sets import PollSets
+from stream_app.domain.windows import microsecond_reading
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from pytz.tzinfo import BaseTzInfo
+    from numpy.typing import NDArray
 
-    from stream_app.domain.business_hours import WeeklyHours
-    from stream_app.domain.intervals import Interval
+    from stream_app.domain.store_facts import PollRules, StoreFacts
+    from stream_app.domain.windows import Reading
 
-
-@dataclass(frozen=True, slots=True)
-class UpDown:
-    """The open time of one window, split by status; the sum is the open time."""
-
-    up: int
-    down: int
-
-
-Count = Callable[[int, int], UpDown]
-"""Counts the open time in `[start, end)`, in minutes or in microseconds."""
+    Integers = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class WindowTotals:
-    """The open time of the three windows before a reference time.
+class OpenTimeSplit:
+    """The open time of some windows, split by status; all in the unit of a reading.
 
     Attributes:
-        hour: the last hour.
-        day: the last 24 hours.
-        week: the last 7 days.
+        up: the part in which the store is active.
+        down: the rest.
+        unknown_up: the part of `up` that no poll covers.
+        unknown_down: the part of `down` that no poll covers.
     """
 
-    hour: UpDown
-    day: UpDown
-    week: UpDown
+    up: Integers
+    down: Integers
+    unknown_up: Integers
+    unknown_down: Integers
+
+    def added(self, first: Integers) -> OpenTimeSplit:
+        """The sums of windows that follow each other.
+
+        Args:
+            first: for each sum the number of its first window; its last one is before the next.
+        """
+        return OpenTimeSplit(
+            *(
+                np.add.reduceat(amounts, first)
+                for amounts in (self.up, self.down, self.unknown_up, self.unknown_down)
+            )
+        )
+
+    def coverage(self) -> list[float | None]:
+        """The share of the open time that polls cover, 0 to 1, six decimals.
+
+        Returns:
+            None for a window in which the store is never open.
+        """
+        opened = self.up + self.down
+        covered = opened - self.unknown_up - self.unknown_down
+        return [
+            round(part / whole, 6) if whole else None
+            for part, whole in zip(covered.tolist(), opened.tolist(), strict=True)
+        ]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreObservation:
-    """The state of a store over a span of time; all intervals are sorted, disjoint, in µs.
+class StoreStates:
+    """The states of stores over one span: which are active, and which some poll covers.
+
+    A state lasts from one change to the next. The sums of the open time up to each change give the
+    time before any instant: the sum up to the last change, and the rest from there.
+
+    Args:
+        opened: the open times of the stores' schedules, over the span.
+        schedules: for each store the number of its schedule.
+        polls: the polls of the stores; those that the rules do not count change nothing.
+        rules: the rules by which they count.
 
     Attributes:
-        start: start of the span.
-        end: end of the span, from which the grid of minutes is counted back.
-        opened: business hours.
-        active: the time in which the newest poll so far, or else the default status, is active.
-        up: open and active.
-        covered: the time in which the newest poll is recent enough; see `covered_intervals`.
-        covered_open: open and covered.
-        covered_up: open, active and covered.
+        start: start of the span, µs.
+        end: end of the span, µs, from which the grid of minutes is counted back.
         polls: the polls that count: in the span and in the lookback before it.
     """
 
-    start: int
-    end: int
-    opened: list[Interval]
-    active: list[Interval]
-    up: list[Interval]
-    covered: list[Interval]
-    covered_open: list[Interval]
-    covered_up: list[Interval]
-    polls: array[int]
+    def __init__(
+        self, opened: OpenTimes, schedules: Sequence[int], polls: PollSets, rules: PollRules
+    ) -> None:
+        self.start = opened.start
+        self.end = opened.end
+        self._opened = opened
+        self._schedules = np.array(schedules, dtype=np.int64)
+        self._first = self.start - rules.lookback
+        self._stride = self.end - self._first + 1
+        self.polls = polls.between(self._first, self.end)
+        self._set_changes(rules)
+        self._sums: dict[Reading, tuple[Integers, Integers]] = {}
 
-    def minutes(self, start: int, end: int) -> UpDown:
-        """Count a window in whole minutes, on the grid that is counted back from the span's end."""
-        return self._split(start, end, grid_minutes, self.up, self.opened)
+    @classmethod
+    def of_facts(
+        cls, facts: Iterable[StoreFacts], start: int, end: int, rules: PollRules
+    ) -> StoreStates:
+        """The states of stores over `[start, end)`, µs, each with a schedule of its own."""
+        facts = list(facts)
+        edges = [opening_edges(store.hours, store.tz, start, end) for store in facts]
+        polls = PollSets.of_sets(store.polls for store in facts)
+        return cls(OpenTimes(edges, start, end), range(len(facts)), polls, rules)
 
-    def microseconds(self, start: int, end: int) -> UpDown:
-        """Count a window in microseconds, without the grid."""
-        return self._split(start, end, exact_microseconds, self.up, self.opened)
+    def __len__(self) -> int:
+        """The number of stores."""
+        return len(self._schedules)
 
-    def unknown_minutes(self, start: int, end: int) -> UpDown:
-        """Count the part of `minutes` that no poll covers."""
-        return self._unknown(start, end, grid_minutes)
+    def split(
+        self, stores: Integers, starts: Integers, ends: Integers, reading: Reading
+    ) -> OpenTimeSplit:
+        """Split the open time of windows inside the span.
 
-    def unknown_microseconds(self, start: int, end: int) -> UpDown:
-        """Count the part of `microseconds` that no poll covers."""
-        return self._unknown(start, end, exact_microseconds)
-
-    def coverage(self, parts: Iterable[Interval]) -> float | None:
-        """Return the share of some intervals' open time that polls cover, 0 to 1, six decimals.
-
-        Returns:
-            None where the store is never open in them.
+        Args:
+            stores: for each window the number of its store.
+            starts: for each window its start, µs.
+            ends: for each window its end, µs.
+            reading: the unit, `minute_reading` or `microsecond_reading`.
         """
-        parts = list(parts)
-        time = total(intersect(self.opened, parts))
-        return round(total(intersect(self.covered_open, parts)) / time, 6) if time else None
+        before = self._before(np.tile(stores, 2), np.concatenate((starts, ends)), reading)
+        opened, up, unknown, unknown_up = before[:, len(stores) :] - before[:, : len(stores)]
+        return OpenTimeSplit(up, opened - up, unknown_up, unknown - unknown_up)
 
-    def polls_in(self, start: int, end: int) -> int:
-        """Return the number of polls in `[start, end)`."""
-        return bisect_left(self.polls, end << 1) - bisect_left(self.polls, start << 1)
+    def split_all(self, start: int, end: int, reading: Reading) -> OpenTimeSplit:
+        """Split the open time of one window, `[start, end)`, for every store."""
+        stores = np.arange(len(self))
+        return self.split(stores, np.full_like(stores, start), np.full_like(stores, end), reading)
 
-    def _unknown(self, start: int, end: int, count: Callable[[int, int, int], int]) -> UpDown:
-        counted = self._split(start, end, count, self.up, self.opened)
-        covered = self._split(start, end, count, self.covered_up, self.covered_open)
-        return UpDown(counted.up - covered.up, counted.down - covered.down)
+    def coverage(self) -> list[float | None]:
+        """The coverage of the whole span for every store; see `OpenTimeSplit.coverage`."""
+        return self.split_all(self.start, self.end, microsecond_reading).coverage()
 
-    def _split(
-        self,
-        start: int,
-        end: int,
-        count: Callable[[int, int, int], int],
-        up: list[Interval],
-        opened: list[Interval],
-    ) -> UpDown:
-        uptime = _time_within(start, end, up, self.end, count)
-        return UpDown(uptime, _time_within(start, end, opened, self.end, count) - uptime)
+    def poll_counts(self) -> list[int]:
+        """The number of polls that count for every store."""
+        counts: list[int] = np.bincount(self.polls.stores, minlength=len(self)).tolist()
+        return counts
 
+    def polls_in(self, stores: Integers, starts: Integers, ends: Integers) -> Integers:
+        """The numbers of polls in windows inside the span, given as for `split`."""
+        keys = self._keys(self.polls.stores, self.polls.packed >> 1)
+        return np.searchsorted(keys, self._keys(stores, ends)) - np.searchsorted(
+            keys, self._keys(stores, starts)
+        )
 
-def observe(
-    hours: WeeklyHours,
-    tz: BaseTzInfo,
-    polls: array[int],
-    start: int,
-    end: int,
-    *,
-    lookback: int,
-    default_active: bool,
-    stale_after: int,
-) -> StoreObservation:
-    """Compute the state of a store over `[start, end)` from its facts.
+    def _keys(self, stores: Integers, instants: Integers) -> Integers:
+        """One sorted range of numbers for all stores, to look instants up in."""
+        return stores * self._stride + (instants - self._first)
 
-    Args:
-        hours: business hours on the store's local clock.
-        tz: the timezone of that clock.
-        polls: a set as `polls.poll_set` packs it; polls after the end change nothing.
-        start: in µs.
-        end: in µs.
-        lookback: how long before the start a poll still counts, in µs.
-        default_active: the status before the first poll.
-        stale_after: how long a poll covers the time after it, in µs.
-    """
-    counted = between(polls, start - lookback, end)
-    opened = open_intervals(hours, tz, start, end)
-    active = active_intervals(counted, start, end, default_active=default_active)
-    up = intersect(opened, active)
-    covered = covered_intervals(counted, start, end, stale_after)
-    return StoreObservation(
-        start=start,
-        end=end,
-        opened=opened,
-        active=active,
-        up=up,
-        covered=covered,
-        covered_open=intersect(opened, covered),
-        covered_up=intersect(up, covered),
-        polls=counted,
-    )
+    def _set_changes(self, rules: PollRules) -> None:
+        """Find the changes of state: at polls of another status, and where coverage ends."""
+        stores, active = self.polls.stores, (self.polls.packed & 1).astype(bool)
+        instants = self.polls.packed >> 1
+        is_first = np.ones(len(stores), dtype=bool)
+        is_first[1:] = stores[1:] != stores[:-1]
+        lapses = np.ones(len(stores), dtype=bool)
+        lapses[:-1] = is_first[1:] | (np.diff(instants) > rules.stale_after)
+        changes = is_first.copy()
+        changes[1:] |= (active[1:] != active[:-1]) | lapses[:-1]
+        count = len(self)
+        # nothing is known before the first poll; a lapse comes behind its poll, or together with it
+        change_stores = np.concatenate((np.arange(count), stores[changes], stores[lapses]))
+        change_instants = np.concatenate(
+            (
+                np.full(count, self._first),
+                instants[changes],
+                np.minimum(instants[lapses] + rules.stale_after, self.end),
+            )
+        )
+        keys = self._keys(change_stores, change_instants)
+        order = np.argsort(keys, kind="stable")
+        self._change_keys = keys[order]
+        self._change_stores = change_stores[order]
+        # open time begins with the span
+        self._change_instants = np.maximum(change_instants[order], self.start)
+        self._change_intervals = self._opened.find(
+            self._schedules[self._change_stores], self._change_instants
+        )
+        is_active = np.concatenate(
+            (np.full(count, rules.default_active), active[changes], active[lapses])
+        )[order]
+        is_unknown = np.ones(len(order), dtype=bool)
+        is_unknown[count : count + np.count_nonzero(changes)] = False
+        is_unknown = is_unknown[order]
+        self._states: Flags = np.stack((is_active, is_unknown, is_active & is_unknown))
 
+    def _before(self, stores: Integers, instants: Integers, reading: Reading) -> Integers:
+        """The open time before instants: all, up, unknown, and unknown up, a row each.
 
-def window_totals(count: Count, end: int) -> WindowTotals:
-    """Count the three windows that end at the end of a span, which is at least a week long.
+        They are counted from an origin that all instants of a store share.
+        """
+        at_changes, sums = self._sums_of(reading)
+        last = np.searchsorted(self._change_keys, self._keys(stores, instants), side="right") - 1
+        intervals = self._opened.find(self._schedules[stores], instants)
+        opened = self._opened.before(intervals, instants, reading)
+        split = sums[:, last] + self._states[:, last] * (opened - at_changes[last])
+        return np.concatenate((opened[np.newaxis], split))
 
-    Args:
-        count: a method of the span's `StoreObservation`; the totals have its unit: `minutes` or
-            `unknown_minutes`, `microseconds` or `unknown_microseconds`.
-        end: the end of the span, µs.
-    """
-    return WindowTotals(
-        hour=count(end - HOUR_WINDOW, end),
-        day=count(end - DAY_WINDOW, end),
-        week=count(end - WEEK_WINDOW, end),
-    )
-
-
-def active_intervals(
-    polls: array[int], start: int, end: int, *, default_active: bool
-) -> list[Interval]:
-    """Return the parts of `[start, end)` in which the newest poll so far is active.
-
-    Args:
-        polls: a set as `polls.poll_set` packs it.
-        start: in µs.
-        end: in µs; polls from here on change nothing.
-        default_active: the status before the first poll.
-
-    Returns:
-        runs of equal status joined: intervals in µs, sorted, disjoint, none touching.
-    """
-    later = bisect_right(polls, start << 1 | 1)
-    active = bool(polls[later - 1] & 1) if later else default_active
-    since = start
-    intervals: list[Interval] = []
-    for poll in polls[later : bisect_left(polls, end << 1)]:
-        if poll & 1:
-            if not active:
-                active = True
-                since = poll >> 1
-        elif active:
-            active = False
-            intervals.append((since, poll >> 1))
-    if active and since < end:
-        intervals.append((since, end))
-    return intervals
-
-
-def covered_intervals(polls: array[int], start: int, end: int, stale_after: int) -> list[Interval]:
-    """Return the parts of `[start, end)` that are less than `stale_after` later than some poll."""
-    if not polls:
-        return []
-    intervals = []
-    last = since = polls[0] >> 1
-    for poll in polls:
-        instant = poll >> 1
-        if instant - last > stale_after:
-            intervals.append((since, last + stale_after))
-            since = instant
-        last = instant
-    intervals.append((since, last + stale_after))
-    return clip(intervals, start, end)
-
-
-def _time_within(
-    start: int,
-    end: int,
-    intervals: list[Interval],
-    reference: int,
-    count: Callable[[int, int, int], int],
-) -> int:
-    amount = 0
-    # from the end: most windows end there, and a short one reads the last few intervals only
-    for index in range(bisect_left(intervals, (end,)) - 1, -1, -1):
-        first, last = intervals[index]
-        if last <= start:
-            break
-        amount += count(first if first > start else start, last if last < end else end, reference)
-    return amount
+    def _sums_of(self, reading: Reading) -> tuple[Integers, Integers]:
+        """The open time before each change, and the sums of its parts by state up to there."""
+        sums = self._sums.get(reading)
+        if sums is None:
+            at_changes = self._opened.before(self._change_intervals, self._change_instants, reading)
+            lasted = np.zeros_like(at_changes)
+            lasted[1:] = np.diff(at_changes)
+            # the first change of a store follows the last one of another store
+            lasted[1:][self._change_stores[1:] != self._change_stores[:-1]] = 0
+            states = np.zeros_like(self._states)
+            states[:, 1:] = self._states[:, :-1]
+            sums = self._sums[reading] = at_changes, np.cumsum(states * lasted, axis=1)
+        return sums

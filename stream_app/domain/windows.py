@@ -1,4 +1,4 @@
-"""The windows of a report, and the functions that count an interval in them.
+"""The windows of a report, and the readings whose differences are the time in a window.
 
 Windows end at the reference time and are spans of elapsed time, so they are nested:
 
@@ -13,7 +13,8 @@ The grid of whole minutes is counted back from the reference time: point k is
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 
@@ -21,22 +22,20 @@ HOUR_WINDOW: Final = HOUR
 DAY_WINDOW: Final = DAY
 WEEK_WINDOW: Final = WEEK
 
+Reading = Callable[[Any, int], Any]
+"""Reads an instant, or an array of instants, none later than the reference time. The time in
+`[start, end)` is the reading of the end less that of the start, however it is split."""
 
-def grid_minutes(start: int, end: int, reference: int) -> int:
-    """Count the points of the minute grid in `[start, end)`, in closed form.
 
-    Point k lies at or after an instant when k <= (reference - instant) / MINUTE; so the
-    points from `start` on, less the points from `end` on.
+def minute_reading(instant: Any, reference: int) -> Any:
+    """Read an instant on the grid of minutes: the number of points at or after it, negative.
+
+    Point k lies at or after an instant when k <= (reference - instant) / MINUTE. So the reading of
+    an end less that of a start is the number of points from the start on, less those from the end.
     """
-    if end > reference:
-        end = reference
-    if start >= end:
-        return 0
-    return (reference - start) // MINUTE - (reference - end) // MINUTE
+    return -((reference - instant) // MINUTE)
 
 
-def exact_microseconds(start: int, end: int, reference: int) -> int:
-    """Return the microseconds of `[start, end)` before the reference time, without a grid."""
-    if end > reference:
-        end = reference
-    return end - start if start < end else 0
+def microsecond_reading(instant: Any, reference: int) -> Any:
+    """Read an instant in microseconds, without a grid."""
+    return instant - reference

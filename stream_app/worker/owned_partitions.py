@@ -45,6 +45,9 @@ class PartitionFacts(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key; None where there is none."""
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of keys, in their order."""
+
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value; None deletes the key."""
 
@@ -92,6 +95,15 @@ class OwnedPartition:
             TableError: the database cannot be read.
         """
         return self.facts.get(key)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of keys of the facts table, in their order.
+
+        Raises:
+            RevokedError: the partition is closed.
+            TableError: the database cannot be read.
+        """
+        return self.facts.get_many(keys)
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value, visible to `get` at once; None deletes the key.

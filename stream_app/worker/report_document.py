@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from stream_app.contracts.report_results import Row
-    from stream_app.domain.report_spec import ReportRow, ReportSpec
+    from stream_app.domain.report_rows import ReportRow
+    from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
 
 

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_app.contracts.fields import status_name
 from stream_app.contracts.report_results import MAX_INCIDENTS, MAX_INTERVALS
 from stream_app.domain.local_days import is_whole_day
-from stream_app.domain.report_spec import ReportSpec, build_rows
+from stream_app.domain.observation import observe
+from stream_app.domain.report_rows import build_rows
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timeline import incidents, timeline
 from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
-from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW
+from stream_app.domain.windows import (
+    DAY_WINDOW,
+    HOUR_WINDOW,
+    WEEK_WINDOW,
+    microsecond_reading,
+    minute_reading,
+)
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
@@ -20,7 +28,9 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.contracts.report_requests import Include
-    from stream_app.domain.uptime import StoreObservation
+    from stream_app.domain.observation import StoreObservation
+    from stream_app.domain.store_facts import PollRules, StoreFacts
+    from stream_app.domain.uptime import StoreStates
 
 WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
 
@@ -28,30 +38,39 @@ _DAILY: Final = ReportSpec(daily=True)
 
 
 def store_details(
-    details: Iterable[Include], observed: StoreObservation, tz: BaseTzInfo, newest_poll: int | None
+    details: Iterable[Include],
+    facts: StoreFacts,
+    states: StoreStates,
+    rules: PollRules,
+    newest_poll: int | None,
 ) -> dict[str, Any]:
     """Build the details that a request names.
 
     Args:
         details: the names of the details.
-        observed: the state of the store over the time of the figures.
-        tz: the store's timezone.
+        facts: the facts of the store.
+        states: the states of this one store over the time of the figures.
+        rules: the rules by which its polls count.
         newest_poll: the store's newest poll of all, packed; None: it has no poll.
 
     Raises:
         ReportError: the details do not fit a record.
     """
     content: dict[str, Any] = {}
+
+    def observed() -> StoreObservation:
+        return observe(facts, states.start, states.end, rules)
+
     for detail in details:
         match detail:
             case "windows":
-                content["windows"] = _windows(observed)
+                content["windows"] = _windows(states)
             case "timeline":
-                content["intervals"] = _intervals(observed)
+                content["intervals"] = _intervals(observed())
             case "days":
-                content["local_days"] = _days(observed, tz)
+                content["local_days"] = _days(states, facts.tz)
             case "incidents":
-                content["incidents"] = _incidents(observed)
+                content["incidents"] = _incidents(observed())
             case "last_poll":
                 content["last_poll"] = _poll(newest_poll)
     return content
@@ -66,24 +85,23 @@ def _poll(packed: int | None) -> dict[str, str] | None:
     }
 
 
-def _windows(observed: StoreObservation) -> list[dict[str, Any]]:
-    end = observed.end
+def _windows(states: StoreStates) -> list[dict[str, Any]]:
+    end = states.end
     return [
         {
             "name": name,
             "start": format_instant(end - length),
             "end": format_instant(end),
-            "uptime_minutes": window.up,
-            "downtime_minutes": window.down,
-            "unknown_uptime_minutes": unknown.up,
-            "unknown_downtime_minutes": unknown.down,
-            "coverage": observed.coverage([(end - length, end)]),
+            "uptime_minutes": int(split.up[0]),
+            "downtime_minutes": int(split.down[0]),
+            "unknown_uptime_minutes": int(split.unknown_up[0]),
+            "unknown_downtime_minutes": int(split.unknown_down[0]),
+            "coverage": states.split_all(end - length, end, microsecond_reading).coverage()[0],
         }
         for name, length in WINDOWS.items()
         # a window that begins before the time of the report would be incomplete
-        if end - length >= observed.start
-        for window in [observed.minutes(end - length, end)]
-        for unknown in [observed.unknown_minutes(end - length, end)]
+        if end - length >= states.start
+        for split in [states.split_all(end - length, end, minute_reading)]
     ]
 
 
@@ -106,7 +124,8 @@ def _intervals(observed: StoreObservation) -> list[dict[str, Any]]:
     ]
 
 
-def _days(observed: StoreObservation, tz: BaseTzInfo) -> list[dict[str, Any]]:
+def _days(states: StoreStates, tz: BaseTzInfo) -> list[dict[str, Any]]:
+    (rows,) = build_rows(_DAILY, [""], states, [tz])
     # the rows of a daily report without the id of the store
     return [
         {
@@ -120,7 +139,7 @@ def _days(observed: StoreObservation, tz: BaseTzInfo) -> list[dict[str, Any]]:
                 parse_instant(row.values[3]),
             ),
         }
-        for row in build_rows(_DAILY, "", observed, tz)
+        for row in rows
     ]
 
 

@@ -18,9 +18,11 @@ from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
+from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timestamps import HOUR, WEEK
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import observe, window_totals
+from stream_app.domain.uptime import StoreStates
+from stream_app.domain.windows import DAY_WINDOW, HOUR_WINDOW, WEEK_WINDOW, minute_reading
 from stream_app.local.processes.ports import free_ports
 
 if TYPE_CHECKING:
@@ -88,21 +90,15 @@ def check_reports(
         SystemExit: they differ.
     """
     hours = WeeklyHours.from_rows([(day, "09:00", "17:00") for day in range(7)])
+    rules = PollRules(lookback=HOUR, default_active=False, stale_after=HOUR)
     for store_id, counts in figures.items():
-        observed = observe(
-            hours,
-            resolve_timezone(ZONE, ZONE),
-            packed_set(stores[store_id]),
-            reference - WEEK,
-            reference,
-            lookback=HOUR,
-            default_active=False,
-            stale_after=HOUR,
-        )
-        ours = window_totals(observed.minutes, observed.end)
-        wanted = [
-            n for window in (ours.hour, ours.day, ours.week) for n in (window.up, window.down)
+        facts = StoreFacts(hours, resolve_timezone(ZONE, ZONE), packed_set(stores[store_id]))
+        states = StoreStates.of_facts([facts], reference - WEEK, reference, rules)
+        splits = [
+            states.split_all(reference - length, reference, minute_reading)
+            for length in (HOUR_WINDOW, DAY_WINDOW, WEEK_WINDOW)
         ]
+        wanted = [int(part[0]) for split in splits for part in (split.up, split.down)]
         if counts != wanted:
             raise SystemExit(f"the report of store {store_id} differs: {counts}, not {wanted}")
 

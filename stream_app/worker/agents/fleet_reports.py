@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.report_requests import (
@@ -20,7 +20,7 @@ from stream_app.worker.facts.keys import store_key
 from stream_app.worker.report_document import chunk_rows, extra_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from stream_app.contracts.report_requests import FleetRequest
     from stream_app.contracts.report_results import Row
@@ -36,9 +36,6 @@ CHUNK_ROWS: Final = 2_000
 MAX_PART_ROWS: Final = 2_000_000
 """Most rows of one part of a daily report: some 300 MB in Kafka, and in the file of every API
 process. Other reports have no such limit: they have one row for each store."""
-
-YIELD_EVERY_STORES: Final = 50
-"""Stores that are calculated before other tasks run."""
 
 
 class FleetReports:
@@ -145,12 +142,13 @@ class FleetReports:
         futures = []
         for chunk in range(chunks):
             rows: list[Row] = []
-            for turn in _turns(keys[chunk * stores : (chunk + 1) * stores]):
-                for store in turn:
-                    if request.store_ids is None and store not in owned.stores:
-                        # removed meanwhile
-                        continue
-                    report = calculator.calculate(str(UUID(bytes=store)))
+            named = keys[chunk * stores : (chunk + 1) * stores]
+            # those of all stores that were removed meanwhile are left out
+            present = (
+                named if request.store_ids is not None else filter(owned.stores.__contains__, named)
+            )
+            for reports in calculator.calculate(present):
+                for report in reports:
                     rows += chunk_rows(report.rows, report.provenance)
                 await asyncio.sleep(0)
                 if owned.revoked.is_set():
@@ -183,8 +181,3 @@ def _most_rows(spec: ReportSpec, reference: int) -> int:
     start, end = spec.span(reference)
     # a span that begins and ends within a day has part of one more day
     return (end - start) // DAY + 2 if spec.daily else 1
-
-
-def _turns(stores: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(stores), YIELD_EVERY_STORES):
-        yield stores[start : start + YIELD_EVERY_STORES]

@@ -83,6 +83,12 @@ def store_key(store_id: str) -> bytes:
     return bytes.fromhex(store_id.replace("-", ""))
 
 
+def store_id_of(store: bytes) -> str:
+    """The canonical id of a store, from its 16 bytes."""
+    digits = store.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def bucket_key(store: bytes, bucket: Bucket) -> bytes:
     """Return the key of a bucket of polls."""
     return store + (COLD_TAG if bucket.cold else RECENT_TAG) + bucket.slot.to_bytes(2)
@@ -118,9 +124,14 @@ def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
     """
     if value is None or value[:1] not in (_WITH_REVISION, _REMOVED):
         return None, value
-    start = 1 + REVISION_BYTES
-    content = value[start:] if value.startswith(_WITH_REVISION) else None
-    return decode_revision(value[1:start]), content
+    return decode_revision(value[1 : 1 + REVISION_BYTES]), fact_content(value)
+
+
+def fact_content(value: bytes | None) -> bytes | None:
+    """The content of such a fact, without its revision: the second value of `decode_fact`."""
+    if value is None or value[:1] not in (_WITH_REVISION, _REMOVED):
+        return value
+    return value[1 + REVISION_BYTES :] if value.startswith(_WITH_REVISION) else None
 
 
 def encode_polls_removal(removal: PollsRemoval) -> bytes:

@@ -101,6 +101,24 @@ class OpenPartition:
             return _written(self._overlay[key])
         return self._database.get(key)
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of keys, in their order.
+
+        Raises:
+            RevokedError: the partition is closed.
+            TableError: the database cannot be read.
+        """
+        if self._closed:
+            raise self._revoked_error()
+        values = self._database.get_many(keys)
+        overlay = self._overlay
+        if not overlay:
+            return values
+        return [
+            _written(overlay[key]) if key in overlay else value
+            for key, value in zip(keys, values, strict=True)
+        ]
+
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value, visible to `get` at once; None deletes the key.
 

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytz import UTC
 
 from stream_app.domain.business_hours import WeeklyHours
+from stream_app.domain.observation import StoreObservation, observe
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportSpec, build_rows
-from stream_app.domain.timestamps import HOUR, WEEK
+from stream_app.domain.report_rows import ReportRow, build_rows
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import PollRules, StoreFacts
+from stream_app.domain.timestamps import DAY, HOUR, WEEK
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import StoreObservation, WindowTotals, observe, window_totals
+from stream_app.domain.windows import microsecond_reading, minute_reading
+from tests.store_rows import rows_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream_app.domain.uptime import StoreStates
     from tests.strategies import Case, Poll, Row
 
 
-def observation(
+class UpDown(NamedTuple):
+    """The open time of one window, split by status."""
+
+    up: int
+    down: int
+
+
+class WindowTotals(NamedTuple):
+    """The open time of the three windows."""
+
+    hour: UpDown
+    day: UpDown
+    week: UpDown
+
+
+def facts_of(rows: Iterable[Row], timezone_name: str | None, polls: Iterable[Poll]) -> StoreFacts:
+    tz = resolve_timezone(timezone_name, "America/Chicago")
+    return StoreFacts(WeeklyHours.from_rows(rows), tz, poll_set(polls))
+
+
+def facts_in(case: Case) -> StoreFacts:
+    return facts_of(case.rows, case.timezone_name, case.polls)
+
+
+def week_of(
     rows: Iterable[Row],
     timezone_name: str | None,
     polls: Iterable[Poll],
@@ -27,18 +56,22 @@ def observation(
     default_active: bool = False,
     *,
     lookback: int = HOUR,
-) -> StoreObservation:
-    """The state of a store over the week before the reference time."""
-    return observe(
-        WeeklyHours.from_rows(rows),
-        resolve_timezone(timezone_name, "America/Chicago"),
-        poll_set(polls),
-        reference - WEEK,
-        reference,
-        lookback=lookback,
-        default_active=default_active,
-        stale_after=HOUR,
-    )
+) -> StoreStates:
+    """The states of a store over the week before the reference time."""
+    rules = PollRules(lookback, default_active, stale_after=HOUR)
+    return states_of(facts_of(rows, timezone_name, polls), reference - WEEK, reference, rules)
+
+
+def split(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
+    """The open time of one window of one store."""
+    found = states.split_all(start, end, microsecond_reading if exactly else minute_reading)
+    return UpDown(int(found.up[0]), int(found.down[0]))
+
+
+def unknown(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
+    """The part of it that no poll covers."""
+    found = states.split_all(start, end, microsecond_reading if exactly else minute_reading)
+    return UpDown(int(found.unknown_up[0]), int(found.unknown_down[0]))
 
 
 def figures(
@@ -50,14 +83,19 @@ def figures(
     *,
     exactly: bool = False,
 ) -> WindowTotals:
-    week = observation(rows, timezone_name, polls, reference, default_active)
-    return window_totals(week.microseconds if exactly else week.minutes, week.end)
+    week = week_of(rows, timezone_name, polls, reference, default_active)
+    return WindowTotals(
+        *(
+            split(week, reference - length, reference, exactly=exactly)
+            for length in (HOUR, DAY, WEEK)
+        )
+    )
 
 
-def public_row(observed: StoreObservation, store_id: str) -> list[Any]:
+def public_row(states: StoreStates, store_id: str) -> list[Any]:
     """The values of the store's row in the CSV."""
-    (row,) = build_rows(ReportSpec(), store_id, observed, UTC)
-    return row.values
+    (((values, *_),),) = build_rows(ReportSpec(), [store_id], states, [UTC])
+    return values
 
 
 def by_column(found: WindowTotals) -> dict[str, int]:
@@ -69,15 +107,22 @@ def by_column(found: WindowTotals) -> dict[str, int]:
     }
 
 
+def rules_in(case: Case, stale_after: int = 2 * HOUR) -> PollRules:
+    return PollRules(HOUR, case.default_active, stale_after)
+
+
+def report_of(case: Case, spec: ReportSpec, *, stale_after: int = 2 * HOUR) -> list[ReportRow]:
+    """The rows of a store named a."""
+    return rows_of(spec, "a", facts_in(case), case.reference, rules_in(case, stale_after))
+
+
+def states_in(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> StoreStates:
+    """The states of a case over the span before its reference time."""
+    rules = rules_in(case, stale_after)
+    return states_of(facts_in(case), case.reference - span, case.reference, rules)
+
+
 def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> StoreObservation:
     """What is known of a case over the span before its reference time."""
-    return observe(
-        WeeklyHours.from_rows(case.rows),
-        resolve_timezone(case.timezone_name, "America/Chicago"),
-        poll_set(case.polls),
-        case.reference - span,
-        case.reference,
-        lookback=HOUR,
-        default_active=case.default_active,
-        stale_after=stale_after,
-    )
+    rules = rules_in(case, stale_after)
+    return observe(facts_in(case), case.reference - span, case.reference, rules)

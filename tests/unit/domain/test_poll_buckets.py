@@ -22,6 +22,7 @@ from stream_app.domain.poll_buckets import (
     ring_of_bucket,
     ring_size,
 )
+from stream_app.domain.poll_sets import PollSets
 from stream_app.domain.polls import between, poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
 from stream_app.errors import RecordError, ReportError
@@ -61,8 +62,12 @@ class Store:
 
     def polls(self, first: int, last: int) -> array[int]:
         kinds = {ring_of_bucket(bucket) for bucket in self.content}
-        asked = self.layout.buckets(first, last, kinds)
-        return self.layout.polls(first, last, [(bucket, self.read(bucket)) for bucket in asked])
+        contents = [
+            (bucket, self.read(bucket)) for bucket in self.layout.buckets(first, last, kinds)
+        ]
+        self.layout.check_kept(first, last, contents)
+        polls = PollSets.of_bytes([b"".join(to_bytes(content) for _, content in contents)])
+        return polls.between(first, last).set_of(0)
 
     def answer(self, first: int, last: int) -> array[int] | None:
         """None: refused."""

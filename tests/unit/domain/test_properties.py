@@ -14,10 +14,10 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.timezones import resolve_timezone
 from tests import minute_walk
 from tests.strategies import LOOKBACK, Case, cases, moment
-from tests.unit.domain.product import by_column, figures, observation, public_row
+from tests.unit.domain.product import by_column, figures, public_row, week_of
 
 if TYPE_CHECKING:
-    from stream_app.domain.uptime import UpDown, WindowTotals
+    from tests.unit.domain.product import UpDown, WindowTotals
 
 WINDOWS = {"hour": HOUR, "day": DAY, "week": WEEK}
 
@@ -44,7 +44,7 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
     found = figures(*case)
 
     assert by_column(found) == walked
-    row = public_row(observation(*case), "a")
+    row = public_row(week_of(*case), "a")
     assert csv_text([row]) == minute_walk.HEADER + minute_walk.csv_row("a", walked)
 
 
@@ -85,7 +85,7 @@ def test_polls_that_may_not_count_change_nothing(case: Case) -> None:
     counted = [poll for poll in case.polls if oldest <= poll[0] <= case.reference]
 
     assert figures(*case._replace(polls=counted)) == figures(*case)
-    assert len(observation(*case).polls) == len({instant for instant, _ in counted})
+    assert week_of(*case).poll_counts()[0] == len({instant for instant, _ in counted})
 
 
 @usual

@@ -5,12 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_spec import MAX_SPAN, ReportSpec, build_rows
+from stream_app.domain.report_spec import MAX_SPAN, ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK
-from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import ReportError
 from tests.strategies import Case, cases
-from tests.unit.domain.product import by_column, figures, observed_of
+from tests.unit.domain.product import by_column, figures, observed_of, report_of, states_in
 
 usual = settings(max_examples=60)
 NOON = 1_710_072_000_000_000
@@ -18,7 +17,7 @@ CASE = Case([], "UTC", [(NOON - 3 * HOUR, True)], NOON, False)
 
 
 def test_without_anything_it_is_the_three_windows() -> None:
-    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), resolve_timezone("UTC", ""))
+    (row,) = report_of(CASE, ReportSpec())
 
     assert ReportSpec().columns == CSV_HEADER
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
@@ -28,7 +27,7 @@ def test_without_anything_it_is_the_three_windows() -> None:
 def test_exact_windows_are_seconds() -> None:
     form = ReportSpec(exact=True)
     case = CASE._replace(polls=[(NOON - 1_500_000, True)])
-    (row,) = build_rows(form, "a", observed_of(case), resolve_timezone("UTC", ""))
+    (row,) = report_of(case, form)
 
     assert form.columns[1:4] == (
         "uptime_last_hour_seconds",
@@ -40,7 +39,7 @@ def test_exact_windows_are_seconds() -> None:
 
 def test_a_span_is_one_window() -> None:
     form = ReportSpec(duration=6 * HOUR)
-    (row,) = build_rows(form, "a", observed_of(CASE, 6 * HOUR), resolve_timezone("UTC", ""))
+    (row,) = report_of(CASE, form)
 
     assert form.columns == ("store_id", "start", "end", "uptime_minutes", "downtime_minutes")
     assert row.values == ["a", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 180, 180]
@@ -50,27 +49,24 @@ def test_a_span_is_one_window() -> None:
 @given(cases(), st.booleans())
 def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
     form = ReportSpec(daily=True, exact=exactly)
-    tz = resolve_timezone(case.timezone_name, "America/Chicago")
-    observed = observed_of(case)
-    rows = build_rows(form, "a", observed, tz)
+    rows = report_of(case, form)
 
     unit = SECOND if exactly else 1
     whole = figures(*case, exactly=exactly).week
     assert round(sum(row.values[-2] for row in rows) * unit) == whole.up
     assert round(sum(row.values[-1] for row in rows) * unit) == whole.down
     assert [row.values[1] for row in rows] == sorted({row.values[1] for row in rows})
-    inside = observed.polls_in(observed.start, observed.end)
-    assert sum(row.polls_counted for row in rows) == inside
+    inside = {instant for instant, _ in case.polls if 0 < case.reference - instant <= WEEK}
+    assert sum(row.polls_counted for row in rows) == len(inside)
     assert all(len(row.values) == len(form.columns) for row in rows)
 
 
 @usual
 @given(cases())
 def test_a_span_of_a_day_is_the_last_day(case: Case) -> None:
-    tz = resolve_timezone(case.timezone_name, "America/Chicago")
     # older polls count for the longer span only
     case = case._replace(polls=[p for p in case.polls if p[0] >= case.reference - DAY - HOUR])
-    (row,) = build_rows(ReportSpec(duration=DAY), "a", observed_of(case, DAY), tz)
+    (row,) = report_of(case, ReportSpec(duration=DAY))
     known = by_column(figures(*case))
     if case.polls and min(p[0] for p in case.polls) <= case.reference - DAY:
         assert row.values[-2:] == [known["uptime_last_day"], known["downtime_last_day"]]
@@ -83,7 +79,7 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
     case: Case, stale_after: int
 ) -> None:
     observed = observed_of(case, DAY, stale_after=stale_after)
-    coverage = observed.coverage([(observed.start, observed.end)])
+    (coverage,) = states_in(case, DAY, stale_after=stale_after).coverage()
     opened = sum(end - start for start, end in observed.opened)
     instants = [poll >> 1 for poll in observed.polls]
     covered = 0
@@ -106,9 +102,8 @@ def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
     case: Case, daily: bool, default_active: bool
 ) -> None:
     form = ReportSpec(daily=daily, exact=True, duration=WEEK)
-    tz = resolve_timezone(case.timezone_name, "America/Chicago")
     case = case._replace(default_active=default_active)
-    for row in build_rows(form, "a", observed_of(case), tz):
+    for row in report_of(case, form):
         opened, unknown = sum(row.values[-2:]), sum(row.unknown)
 
         assert all(
@@ -123,8 +118,7 @@ def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
 def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
     case: Case, form: ReportSpec
 ) -> None:
-    observed = observed_of(case, WEEK if form.duration is None else form.duration)
-    rows = build_rows(form, "a", observed, resolve_timezone(case.timezone_name, "America/Chicago"))
+    rows = report_of(case, form)
     figures = {
         name: [*(row.values[form.columns.index(name)] for row in rows)]
         for name in form.columns
@@ -142,9 +136,7 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
 
 
 def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
-    (row,) = build_rows(
-        ReportSpec(), "a", observed_of(CASE._replace(polls=[])), resolve_timezone("UTC", "")
-    )
+    (row,) = report_of(CASE._replace(polls=[]), ReportSpec())
 
     assert row.values == ["a", 0, 0.0, 0.0, 60, 24.0, 168.0]
     assert row.unknown == [0, 0.0, 0.0, 60, 24.0, 168.0]
@@ -152,7 +144,7 @@ def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
 
 def test_a_stale_active_poll_is_uptime_without_data() -> None:
     # active three hours ago, and it speaks for two
-    (row,) = build_rows(ReportSpec(), "a", observed_of(CASE), resolve_timezone("UTC", ""))
+    (row,) = report_of(CASE, ReportSpec())
 
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
     assert row.unknown == [60, 1.0, 1.0, 0, 21.0, 165.0]

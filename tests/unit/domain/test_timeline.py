@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stream_app.domain.timeline import Incident, TimelineSegment, incidents, timeline
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from tests.strategies import Case, cases
-from tests.unit.domain.product import observed_of
+from tests.unit.domain.product import observed_of, split, states_in, unknown
 
 if TYPE_CHECKING:
-    from stream_app.domain.uptime import StoreObservation
+    from stream_app.domain.observation import StoreObservation
 
 usual = settings(max_examples=100)
 
@@ -69,10 +69,11 @@ def test_incidents_sum_up_to_the_downtime_of_the_span(case: Case) -> None:
     observed = observed_of(case)
     found = incidents(observed)
 
-    down = observed.microseconds(observed.start, observed.end).down
+    states = states_in(case)
+    down = split(states, observed.start, observed.end, exactly=True).down
     assert sum(incident.downtime for incident in found) == down
-    unknown = observed.unknown_microseconds(observed.start, observed.end).down
-    assert sum(incident.unknown for incident in found) == unknown
+    unknown_down = unknown(states, observed.start, observed.end, exactly=True).down
+    assert sum(incident.unknown for incident in found) == unknown_down
     for one, other in pairwise(found):
         # something active lies between two incidents, or they would be one
         assert any(one.end <= start and end <= other.start for start, end in observed.active)

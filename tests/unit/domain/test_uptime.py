@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_app.domain.observation import active_intervals
 from stream_app.domain.polls import poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, parse_instant
-from stream_app.domain.uptime import UpDown, active_intervals
-from tests.unit.domain.product import figures, observation
+from tests.unit.domain.product import UpDown, figures, split, week_of
 
 if TYPE_CHECKING:
     from tests.strategies import Poll
@@ -61,18 +61,24 @@ def test_a_poll_holds_from_its_own_instant(poll: int, minutes: int) -> None:
 def test_the_lookback_includes_its_first_instant(lookback: int) -> None:
     oldest = REFERENCE - WEEK - lookback
 
-    inside = observation([], CHICAGO, [(oldest, True)], REFERENCE, lookback=lookback)
-    outside = observation([], CHICAGO, [(oldest - 1, True)], REFERENCE, lookback=lookback)
+    inside = week_of([], CHICAGO, [(oldest, True)], REFERENCE, lookback=lookback)
+    outside = week_of([], CHICAGO, [(oldest - 1, True)], REFERENCE, lookback=lookback)
 
-    assert (inside.minutes(inside.start, inside.end), len(inside.polls)) == (UpDown(10_080, 0), 1)
-    assert (outside.minutes(inside.start, inside.end), len(outside.polls)) == (UpDown(0, 10_080), 0)
+    assert (split(inside, inside.start, inside.end), inside.poll_counts()) == (
+        UpDown(10_080, 0),
+        [1],
+    )
+    assert (split(outside, inside.start, inside.end), outside.poll_counts()) == (
+        UpDown(0, 10_080),
+        [0],
+    )
 
 
 def test_polls_counted_are_those_from_the_lookback_to_the_reference() -> None:
     oldest = REFERENCE - WEEK - HOUR
     instants = [oldest - 1, oldest, REFERENCE - DAY, REFERENCE, REFERENCE + 1]
 
-    assert len(observation([], CHICAGO, [(t, True) for t in instants], REFERENCE).polls) == 3
+    assert week_of([], CHICAGO, [(t, True) for t in instants], REFERENCE).poll_counts() == [3]
 
 
 def test_a_poll_too_old_to_count_does_not_hide_behind_a_counted_one() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +12,21 @@ from stream_app.domain.windows import (
     DAY_WINDOW,
     HOUR_WINDOW,
     WEEK_WINDOW,
-    exact_microseconds,
-    grid_minutes,
+    microsecond_reading,
+    minute_reading,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from stream_app.domain.windows import Reading
 
 REFERENCE = 1_000 * DAY + 18 * SECOND
-NEAR = st.integers(-10 * MINUTE, 2 * MINUTE).map(REFERENCE.__add__)
+NEAR = st.integers(-10 * MINUTE, 0).map(REFERENCE.__add__)
+
+
+def between(start: int, end: int, reading: Reading) -> int:
+    """The time in `[start, end)`."""
+    time: int = reading(end, REFERENCE) - reading(start, REFERENCE)
+    return time
 
 
 def test_the_windows() -> None:
@@ -47,36 +54,25 @@ def test_the_windows() -> None:
     ],
 )
 def test_points_of_the_grid(start: int, end: int, expected: int) -> None:
-    assert grid_minutes(REFERENCE + start, REFERENCE + end, REFERENCE) == expected
-
-
-@pytest.mark.parametrize("measure", [grid_minutes, exact_microseconds])
-@pytest.mark.parametrize(("start", "end"), [(0, 0), (5, 4), (MINUTE, 2 * MINUTE), (0, MINUTE)])
-def test_nothing_lies_in_an_empty_interval_or_after_the_reference(
-    measure: Callable[[int, int, int], int], start: int, end: int
-) -> None:
-    assert measure(REFERENCE + start, REFERENCE + end, REFERENCE) == 0
+    assert between(REFERENCE + start, REFERENCE + end, minute_reading) == expected
 
 
 @given(NEAR, NEAR)
-def test_the_closed_form_is_the_definition(start: int, end: int) -> None:
+def test_the_closed_form_is_the_definition(one: int, other: int) -> None:
+    start, end = sorted((one, other))
     points = [REFERENCE - k * MINUTE for k in range(1, 12)]
 
-    assert grid_minutes(start, end, REFERENCE) == sum(start <= point < end for point in points)
+    assert between(start, end, minute_reading) == sum(start <= point < end for point in points)
 
 
 @given(NEAR, NEAR)
-def test_exact_time_is_what_lies_before_the_reference(start: int, end: int) -> None:
-    assert exact_microseconds(start, end, REFERENCE) == max(0, min(end, REFERENCE) - start)
+def test_exact_time_is_the_difference_of_instants(start: int, end: int) -> None:
+    assert between(start, end, microsecond_reading) == end - start
 
 
-@pytest.mark.parametrize("measure", [grid_minutes, exact_microseconds])
-@given(st.lists(NEAR, min_size=3, max_size=3).map(sorted))
-def test_splitting_a_span_keeps_its_total(
-    measure: Callable[[int, int, int], int], three: list[int]
-) -> None:
-    start, middle, end = three
+@pytest.mark.parametrize("reading", [minute_reading, microsecond_reading])
+@given(st.lists(NEAR, min_size=1, max_size=5))
+def test_an_array_of_instants_is_read_as_each_of_them(reading: Reading, some: list[int]) -> None:
+    found = reading(np.array(some, dtype=np.int64), REFERENCE).tolist()
 
-    assert measure(start, end, REFERENCE) == measure(start, middle, REFERENCE) + measure(
-        middle, end, REFERENCE
-    )
+    assert found == [reading(instant, REFERENCE) for instant in some]

@@ -12,7 +12,7 @@ import pytz
 from stream_app.domain.report import FIGURE_NAMES
 from stream_app.domain.timestamps import HOUR, MINUTE, WEEK, from_datetime, to_datetime
 from tests.minute_walk import public_figures, walk
-from tests.unit.domain.product import observation, public_row
+from tests.unit.domain.product import public_row, week_of
 
 if TYPE_CHECKING:
     from tests.strategies import Poll, Row
@@ -36,7 +36,7 @@ class Report(Protocol):
 def closed_form(
     rows: list[Row], polls: list[Poll], reference: int, timezone_name: str | None
 ) -> dict[str, float]:
-    _, *values = public_row(observation(rows, timezone_name, polls, reference), "a store")
+    _, *values = public_row(week_of(rows, timezone_name, polls, reference), "a store")
     return dict(zip(FIGURE_NAMES, values, strict=True))
 
 

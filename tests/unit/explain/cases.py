@@ -20,10 +20,11 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportRow, ReportSpec, build_rows
+from stream_app.domain.report_rows import ReportRow
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timestamps import DAY, HOUR, format_instant
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import observe
 from stream_app.explain.comparison import compare
 from stream_app.explain.reported import reported_result
 from stream_app.explain.source_records import read_source_records
@@ -36,6 +37,7 @@ from stream_app.worker.report_document import (
     store_document,
 )
 from tests.fake_record import FakeRecord
+from tests.store_rows import rows_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -137,23 +139,16 @@ def report_of(
     settings = settings_of(case)
     tz = resolve_timezone(case.timezone_name, settings.default_timezone)
     start, end = form.span(case.reference)
-    observed = observe(
-        WeeklyHours.from_rows(case.rows),
-        tz,
-        poll_set(case.polls),
-        start,
-        end,
-        lookback=settings.lookback,
-        default_active=case.default_active,
-        stale_after=settings.stale_after,
-    )
-    rows = build_rows(form, STORE, observed, tz)
+    facts = StoreFacts(WeeklyHours.from_rows(case.rows), tz, poll_set(case.polls))
+    rules = PollRules(settings.lookback, case.default_active, settings.stale_after)
+    rows = rows_of(form, STORE, facts, case.reference, rules)
     stripped = [(day, opens.strip(), closes.strip()) for day, opens, closes in case.rows]
     store = StoreProvenance(str(tz), stripped or None, hours_version(encode_rows(stripped)))
     basis = common_provenance(settings)
     by_partition = {topic: {str(PARTITION): offset} for topic, offset in offsets.items()}
     if not of_many:
-        whole = ReportRow([], len(observed.polls), observed.coverage([(start, end)]))
+        states = states_of(facts, start, end, rules)
+        whole = ReportRow([], states.poll_counts()[0], states.coverage()[0])
         return store_document(
             form,
             rows,

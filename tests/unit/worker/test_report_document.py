@@ -9,7 +9,8 @@ import pytz
 from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_results import ReportEvent, decode_event, encode_event
 from stream_app.domain.report import CSV_HEADER, csv_text
-from stream_app.domain.report_spec import ReportRow, ReportSpec
+from stream_app.domain.report_rows import ReportRow
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY
 from stream_app.settings import Settings
 from stream_app.worker.report_document import StoreProvenance, common_provenance, store_document

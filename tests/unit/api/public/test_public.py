@@ -21,15 +21,16 @@ from stream_app.contracts.report_requests import FleetRequest
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.local_days import local_days
 from stream_app.domain.polls import poll_set
-from stream_app.domain.report_spec import ReportSpec, build_rows
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instant
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import observe
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra_columns
 from tests.fakes import SETTINGS, FakeGateway, pieces_of
 from tests.http_client import TestClient
 from tests.report_contents import store_content
+from tests.store_rows import rows_of
 from tests.strategies import ZONES, clock_changes
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
@@ -245,19 +246,11 @@ def daily_rows(
     start, end = form.span(now)
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
     hours_of_week = WeeklyHours.from_rows(hours)
-    observed = observe(
-        hours_of_week,
-        tz,
-        polls,
-        start,
-        end,
-        lookback=HOUR,
-        default_active=False,
-        stale_after=2 * HOUR,
-    )
+    rules = PollRules(lookback=HOUR, default_active=False, stale_after=2 * HOUR)
+    found = rows_of(form, STORE, StoreFacts(hours_of_week, tz, polls), now, rules)
     basis = StoreProvenance(timezone_name, hours, "0a")
     fields = (*form.columns, *extra_columns(form))
-    rows = chunk_rows(build_rows(form, STORE, observed, tz), basis)
+    rows = chunk_rows(found, basis)
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 

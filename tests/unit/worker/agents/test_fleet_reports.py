@@ -21,11 +21,14 @@ from stream_app.contracts.topics import (
     SOURCE_TOPICS,
     STORE_QUERIES,
 )
+from stream_app.domain.business_hours import WeeklyHours
+from stream_app.domain.open_time import opening_edges
 from stream_app.domain.poll_buckets import HOT
 from stream_app.domain.report import CSV_HEADER
+from stream_app.domain.report_rows import build_rows
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
-from stream_app.worker.agents import fleet_reports
+from stream_app.worker.agents import fleet_reports, report_calculator
 from stream_app.worker.facts.keys import HOURS_TAG, TIMEZONE_TAG, bucket_key, store_key
 from stream_app.worker.report_document import common_provenance, extra_columns
 from tests.agent_fakes import (
@@ -33,6 +36,7 @@ from tests.agent_fakes import (
     PARTITIONS,
     FakeEvent,
     FakeMessage,
+    FakePartitionFacts,
     FakeStream,
     Harness,
     settle,
@@ -178,7 +182,7 @@ async def test_a_large_part_comes_in_pieces_of_one_attempt(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 2)
+    monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 2)
 
     await ask(harness, PART)
     pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
@@ -281,7 +285,7 @@ async def test_a_part_of_no_partition_fails(harness: Harness) -> None:
 async def test_others_get_their_turn_while_a_part_is_made(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
+    monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 1)
     turns = 0
 
     async def count() -> None:
@@ -295,6 +299,71 @@ async def test_others_get_their_turn_while_a_part_is_made(
     await counting
 
     assert turns >= len(STORES)
+
+
+# -- what a part costs
+
+
+async def test_a_schedule_is_expanded_once_for_all_stores_and_parts(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expanded: list[Any] = []
+
+    def expand(hours: Any, tz: Any, start: int, end: int) -> Any:
+        expanded.append((hours, str(tz)))
+        return opening_edges(hours, tz, start, end)
+
+    monkeypatch.setattr(report_calculator, "opening_edges", expand)
+    report_calculator._edges.cache_clear()
+    weekdays = [(day, "09:00", "17:00") for day in range(5)]
+    for number, store in enumerate(STORES):
+        # rows in another order are other bytes, and the same hours
+        rows = weekdays if number % 2 else weekdays[::-1]
+        harness.facts.content[1, store_key(store) + HOURS_TAG] = encode_rows(rows)
+    elsewhere = store_in(2)
+    harness.owned_partitions.own(2, store_key(elsewhere))
+    harness.facts.content[2, store_key(elsewhere) + HOURS_TAG] = encode_rows(weekdays)
+
+    await ask(harness, PART)
+    await ask(harness, replace(PART, part=2), partition=2)
+
+    assert expanded == [(WeeklyHours.from_rows(weekdays), "America/Chicago")]
+
+
+async def test_the_facts_of_many_stores_are_one_read_of_the_table(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    of_many = FakePartitionFacts.get_many
+
+    def get_many(facts: FakePartitionFacts, keys: list[bytes]) -> list[bytes | None]:
+        reads.append(len(keys))
+        return of_many(facts, keys)
+
+    monkeypatch.setattr(FakePartitionFacts, "get_many", get_many)
+
+    await ask(harness, PART)
+
+    # hours, zone, the hot and the warm bucket, and two weeks
+    assert reads == [len(STORES) * 6]
+
+
+async def test_a_turn_with_many_polls_takes_few_stores(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_calculator, "MAX_TURN_BYTES", 8)
+    monkeypatch.setattr(report_calculator, "_READ_STORES", 2)
+    turns: list[int] = []
+
+    def build(spec: Any, store_ids: Any, *arguments: Any) -> Any:
+        turns.append(len(store_ids))
+        return build_rows(spec, store_ids, *arguments)
+
+    monkeypatch.setattr(report_calculator, "build_rows", build)
+
+    await ask(harness, PART)
+
+    assert turns == [2, 2, 2, 1]
 
 
 # -- other forms
@@ -348,7 +417,7 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(fleet_reports, "YIELD_EVERY_STORES", 1)
+    monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 1)
     report = harness.publisher.publish_report_event
 
     async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:

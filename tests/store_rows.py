@@ -1,0 +1,31 @@
+"""The rows of one store as a worker makes them, and the states that they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_app.domain.report_rows import build_rows
+from stream_app.domain.store_facts import PollRules, StoreFacts
+from stream_app.domain.uptime import StoreStates
+
+if TYPE_CHECKING:
+    from stream_app.domain.report_rows import ReportRow
+    from stream_app.domain.report_spec import ReportSpec
+    from stream_app.settings import Settings
+
+
+def rules_of(settings: Settings) -> PollRules:
+    return PollRules(settings.lookback, settings.default_active, settings.stale_after)
+
+
+def states_of(facts: StoreFacts, start: int, end: int, rules: PollRules) -> StoreStates:
+    """The states of one store, which has the number 0."""
+    return StoreStates.of_facts([facts], start, end, rules)
+
+
+def rows_of(
+    spec: ReportSpec, store_id: str, facts: StoreFacts, reference: int, rules: PollRules
+) -> list[ReportRow]:
+    start, end = spec.span(reference)
+    (rows,) = build_rows(spec, [store_id], states_of(facts, start, end, rules), [facts.tz])
+    return rows
