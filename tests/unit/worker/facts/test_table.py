@@ -190,6 +190,37 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
     assert harness.overlay() == {}
 
 
+async def test_many_keys_are_read_as_each_of_them(harness: Harness) -> None:
+    stored = [(key, b"stored") for key in (b"a", b"b", b"c")]
+    harness.databases[0].write(stored, START.at(3))
+    harness.opened[0].put(b"a", b"in flight")
+    harness.opened[0].put(b"b", None)
+    harness.opened[0].put(b"d", b"in flight too")
+    keys = [b"d", b"c", b"b", b"a", b"e"]
+
+    found = harness.opened[0].get_many(keys)
+
+    assert found == [b"in flight too", b"stored", None, b"in flight", None]
+    assert found == [harness.opened[0].get(key) for key in keys]
+    assert harness.opened[1].get_many([b"a"]) == [None]
+
+
+async def test_many_keys_of_a_partition_that_is_closed_or_damaged_are_an_error(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged:
+        def get(self, _: list[bytes]) -> None:
+            raise OSError("Corruption: block checksum mismatch")
+
+    monkeypatch.setattr(harness.databases[1], "_open", Damaged)
+    with pytest.raises(TableError, match="Corruption"):
+        harness.opened[1].get_many([b"a"])
+
+    harness.facts.revoke(0)
+    with pytest.raises(RevokedError):
+        harness.opened[0].get_many([b"a"])
+
+
 async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(
     harness: Harness,
 ) -> None:
