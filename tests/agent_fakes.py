@@ -473,6 +473,7 @@ class Sent:
     partition: int | None
     future: asyncio.Future[Any] = field(repr=False)
     headers: Sequence[tuple[str, bytes]] = ()
+    at_once: bool = False
 
     def arrive(self, offset: int = 0) -> None:
         self.future.set_result(BatchMetadata(offset, NOW))
@@ -494,12 +495,12 @@ class FakeBatches:
         value: bytes,
         *,
         headers: Sequence[tuple[str, bytes]] = (),
+        at_once: bool = False,
     ) -> Any:
         if self.error is not None:
             raise self.error
-        sent = Sent(
-            topic, value, key, partition, asyncio.get_running_loop().create_future(), headers
-        )
+        future = asyncio.get_running_loop().create_future()
+        sent = Sent(topic, value, key, partition, future, headers, at_once)
         self.sent.append(sent)
         if self.at_once:
             sent.arrive(len(self.sent) - 1)

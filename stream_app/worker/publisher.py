@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
     from stream_app.worker.metrics import WorkerMetrics
 
+RUNNING_SECONDS: Final = 0.005
+"""Seconds for which the status `running` waits for the answer, to share its batch.
+
+The batches of a partition are sent one after the other: an answer that is ready sooner would wait
+until the broker has acknowledged a status that nobody needs any more.
+"""
+
 MAX_WAITING_BYTES: Final = 16 << 20
 """Bytes of one partition that may wait for the broker before another record is accepted."""
 
@@ -78,7 +85,7 @@ class Publisher:
         """
         self._producer = producer(self._settings)
         await start(self._producer, self._settings)
-        self._batches = BatchProducer(self._producer)
+        self._batches = BatchProducer(self._producer, linger=RUNNING_SECONDS)
 
     async def stop(self) -> None:
         """Send what is waiting, as far as the broker takes it soon, and disconnect."""
@@ -112,9 +119,11 @@ class Publisher:
         self, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
     ) -> asyncio.Future[BatchMetadata]:
         """Publish a report's status, or rows of it; all of one report go to one partition."""
-        return await self._send(
-            topic, encode_event(event), event_key(event), beside=event.report_id.encode()
-        )
+        value, key = encode_event(event), event_key(event)
+        partition = self._partition(topic, event.report_id.encode())
+        await self._batches.wait_for_capacity(topic.name, partition, MAX_WAITING_BYTES)
+        waits = event.status == "running" and event.chunk is None
+        return self._add(topic.name, partition, key, value, at_once=not waits)
 
     async def publish_latest_poll(self, store: bytes, newest: Callable[[], int | None]) -> None:
         """Publish the newest poll of a store.
@@ -177,10 +186,10 @@ class Publisher:
         await self._send(WATERMARKS, encode_restore(status), restore_key(status))
 
     async def _send(
-        self, topic: TopicSpec, value: bytes, key: bytes, *, beside: bytes | None = None
+        self, topic: TopicSpec, value: bytes, key: bytes
     ) -> asyncio.Future[BatchMetadata]:
-        """Send a record to its key's partition, or to that of another key's records."""
-        partition = self._partition(topic, key if beside is None else beside)
+        """Send a record to its key's partition."""
+        partition = self._partition(topic, key)
         await self._batches.wait_for_capacity(topic.name, partition, MAX_WAITING_BYTES)
         return self._add(topic.name, partition, key, value)
 
@@ -194,8 +203,10 @@ class Publisher:
         key: bytes,
         value: bytes | None,
         headers: Sequence[Header] = (),
+        *,
+        at_once: bool = True,
     ) -> asyncio.Future[BatchMetadata]:
-        batch = self._batches.add(topic, partition, key, value, headers=headers)
+        batch = self._batches.add(topic, partition, key, value, headers=headers, at_once=at_once)
         sent: asyncio.Future[BatchMetadata] = batch.sent
         if batch.count == 1:
             sent.add_done_callback(self._on_sent)

@@ -213,3 +213,16 @@ async def test_what_is_urgent_or_full_does_not_linger() -> None:
     await turn()
     assert broker.take() == 1
     await flushing
+
+
+async def test_what_is_urgent_goes_together_with_what_lingers_in_its_partition() -> None:
+    broker = Broker()
+    batches = BatchProducer(broker, linger=60)
+    lingering = batches.add("t", 0, b"k", b"running")
+    await turn()
+    urgent = batches.add("t", 0, b"k", b"complete", at_once=True)
+    await turn()
+
+    assert urgent is lingering
+    assert broker.take() == 2
+    await batches.flush()

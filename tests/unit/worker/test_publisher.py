@@ -20,9 +20,12 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.contracts.watermarks import Watermark, decode_watermark
+from stream_app.domain.report_spec import ReportSpec
 from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.publisher import Publisher
+from stream_app.worker.report_document import extra_columns
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
+from tests.report_contents import fleet_piece
 
 STORE = UUID(store_in(0)).bytes
 MARK = Watermark("store-status", 0, 3, 9)
@@ -201,3 +204,18 @@ async def test_a_watermark_is_json_that_any_client_reads(
     await publisher.publish_watermarks([MARK])
 
     assert orjson.loads(batches.sent[0].value)["applied"] == 3
+
+
+async def test_only_the_status_running_waits_for_what_follows_it(
+    publisher: Publisher, batches: FakeBatches
+) -> None:
+    report_id = str(UUID(int=1))
+    rows = fleet_piece(ReportSpec(), extra_columns=extra_columns(ReportSpec()))
+
+    await publisher.publish_report_event(ReportEvent(report_id, "running", 5))
+    await publisher.publish_report_event(ReportEvent(report_id, "running", 5, chunk=rows))
+    await publisher.publish_report_event(ReportEvent(report_id, "failed", 5, reason="late"))
+    await publisher.publish_watermarks([MARK])
+    await publisher.publish_latest_poll(STORE, lambda: 7)
+
+    assert [sent.at_once for sent in batches.sent] == [False, True, True, True, True]
