@@ -25,7 +25,7 @@ Integers: TypeAlias = "NDArray[np.int64]"
 
 
 def opening_edges(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> Integers:
-    """The open intervals of a schedule in `[start, end)`, as `OpenTimes` takes them.
+    """Return the open intervals of a schedule in `[start, end)`, as `OpenTimes` takes them.
 
     Returns:
         rows of start and end, µs, sorted and disjoint; the first one is empty, at the start.
@@ -62,7 +62,7 @@ class OpenTimes:
         return positions
 
     def before(self, intervals: Integers, instants: Integers, reading: Reading) -> Integers:
-        """The open time before instants, in the unit of a reading.
+        """Return the open time before instants, in the unit of a reading.
 
         It is counted from an origin that all instants of a schedule share: differences count.
 

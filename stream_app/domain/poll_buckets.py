@@ -186,7 +186,7 @@ class BucketLayout:
                 yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:
-        """The buckets that may have polls in `[first, last]`, nearly in the order of their polls.
+        """Return the buckets that may have polls in `[first, last]`, nearly in order of time.
 
         Args:
             first: µs.
@@ -254,7 +254,7 @@ class BucketLayout:
 
 
 def first_that_drops(first: int) -> int:
-    """The first instant whose polls may have dropped polls from an instant on; both in µs."""
+    """Return the first instant whose polls may have dropped polls of an instant; both in µs."""
     return (first // COLD_SPAN + RINGS[0]) * COLD_SPAN
 
 

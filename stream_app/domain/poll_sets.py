@@ -32,12 +32,12 @@ class PollSets:
 
     @classmethod
     def of_sets(cls, sets: Iterable[array[int]]) -> PollSets:
-        """The sets of stores that have one each."""
+        """Join the sets of stores that have one each."""
         return cls.of_bytes([to_bytes(polls) for polls in sets])
 
     @classmethod
     def of_bytes(cls, contents: Sequence[bytes]) -> PollSets:
-        """The sets of stores whose polls are in several sets each, which may overlap.
+        """Join the sets of stores that have several each, which may overlap.
 
         Args:
             contents: for each store its sets, one behind the other, as `polls.to_bytes` writes
@@ -56,16 +56,16 @@ class PollSets:
         return cls(stores, packed)
 
     def newest(self) -> int:
-        """The instant of the newest poll of all, µs; -1 without any poll."""
+        """Return the instant of the newest poll of all, µs; -1 without any poll."""
         return int(self.packed.max(initial=-1)) >> 1
 
     def between(self, first: int, last: int) -> PollSets:
-        """The polls in `[first, last]`, µs, both ends included."""
+        """Return the polls in `[first, last]`, µs, both ends included."""
         inside = (self.packed >= first << 1) & (self.packed < (last + 1) << 1)
         return PollSets(self.stores[inside], self.packed[inside])
 
     def set_of(self, store: int) -> array[int]:
-        """The set of one store."""
+        """Return the set of one store."""
         start, end = np.searchsorted(self.stores, (store, store + 1))
         return from_bytes(self.packed[start:end].tobytes())
 

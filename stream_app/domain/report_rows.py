@@ -76,7 +76,7 @@ def build_rows(
 def _window_rows(
     spec: ReportSpec, store_ids: Sequence[str], states: StoreStates
 ) -> Iterator[ReportRow]:
-    """The row of each store with the three windows."""
+    """Yield the row of each store with the three windows."""
     reading = microsecond_reading if spec.exact else minute_reading
     splits = [states.split_all(states.end - window, states.end, reading) for window in _WINDOWS]
     figures = _window_columns(spec, [each.up for each in splits], [each.down for each in splits])
@@ -92,7 +92,7 @@ def _window_rows(
 def _window_columns(
     spec: ReportSpec, up: Sequence[Integers], down: Sequence[Integers]
 ) -> Iterator[tuple[float, ...]]:
-    """The values of each store, from the amounts of its hour, day and week."""
+    """Return the values of each store, from the amounts of its hour, day and week."""
     if spec.exact:
         columns = [(amount / SECOND).tolist() for amount in (*up, *down)]
     else:
@@ -107,7 +107,7 @@ def _window_columns(
 
 @cache
 def _hours_by_minutes() -> NDArray[np.float64]:
-    """For each number of minutes of a week the hours that a report shows."""
+    """Return, for each number of minutes of a week, the hours that a report shows."""
     return np.array([hours_of(minutes) for minutes in range(WEEK // MINUTE + 1)])
 
 
@@ -124,7 +124,7 @@ class _Period(NamedTuple):
 
 
 def _periods(spec: ReportSpec, tz: BaseTzInfo, start: int, end: int) -> list[_Period]:
-    """The rows of a store in a timezone: the whole range, or each of its local days."""
+    """Return the rows of a store in a timezone: the whole range, or each of its local days."""
     days: list[tuple[list[str], list[Interval]]] = [([], [(start, end)])]
     if spec.daily:
         days = [([day.isoformat()], parts) for day, parts in local_days(tz, start, end).items()]
@@ -140,7 +140,7 @@ def _period_rows(
     states: StoreStates,
     periods: Sequence[Sequence[_Period]],
 ) -> Iterator[ReportRow]:
-    """The rows of all stores, one for each of its periods."""
+    """Yield the rows of all stores, one for each of their periods."""
     rows = [(number, period) for number, of_store in enumerate(periods) for period in of_store]
     if not rows:
         return

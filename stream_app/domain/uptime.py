@@ -45,7 +45,7 @@ class OpenTimeSplit:
     unknown_down: Integers
 
     def added(self, first: Integers) -> OpenTimeSplit:
-        """The sums of windows that follow each other.
+        """Return the sums of windows that follow each other.
 
         Args:
             first: for each sum the number of its first window; its last one is before the next.
@@ -58,7 +58,7 @@ class OpenTimeSplit:
         )
 
     def coverage(self) -> list[float | None]:
-        """The share of the open time that polls cover, 0 to 1, six decimals.
+        """Return the share of the open time that polls cover, 0 to 1, six decimals.
 
         Returns:
             None for a window in which the store is never open.
@@ -106,14 +106,14 @@ class StoreStates:
     def of_facts(
         cls, facts: Iterable[StoreFacts], start: int, end: int, rules: PollRules
     ) -> StoreStates:
-        """The states of stores over `[start, end)`, µs, each with a schedule of its own."""
+        """Return the states of stores over `[start, end)`, µs, each with a schedule of its own."""
         facts = list(facts)
         edges = [opening_edges(store.hours, store.tz, start, end) for store in facts]
         polls = PollSets.of_sets(store.polls for store in facts)
         return cls(OpenTimes(edges, start, end), range(len(facts)), polls, rules)
 
     def __len__(self) -> int:
-        """The number of stores."""
+        """Return the number of stores."""
         return len(self._schedules)
 
     def split(
@@ -137,23 +137,23 @@ class StoreStates:
         return self.split(stores, np.full_like(stores, start), np.full_like(stores, end), reading)
 
     def coverage(self) -> list[float | None]:
-        """The coverage of the whole span for every store; see `OpenTimeSplit.coverage`."""
+        """Return the coverage of the whole span for every store; see `OpenTimeSplit.coverage`."""
         return self.split_all(self.start, self.end, microsecond_reading).coverage()
 
     def poll_counts(self) -> list[int]:
-        """The number of polls that count for every store."""
+        """Return the number of polls that count for every store."""
         counts: list[int] = np.bincount(self.polls.stores, minlength=len(self)).tolist()
         return counts
 
     def polls_in(self, stores: Integers, starts: Integers, ends: Integers) -> Integers:
-        """The numbers of polls in windows inside the span, given as for `split`."""
+        """Return the numbers of polls in windows inside the span, given as for `split`."""
         keys = self._keys(self.polls.stores, self.polls.packed >> 1)
         return np.searchsorted(keys, self._keys(stores, ends)) - np.searchsorted(
             keys, self._keys(stores, starts)
         )
 
     def _keys(self, stores: Integers, instants: Integers) -> Integers:
-        """One sorted range of numbers for all stores, to look instants up in."""
+        """Return numbers that rise from store to store, and with the instants of each store."""
         return stores * self._stride + (instants - self._first)
 
     def _set_changes(self, rules: PollRules) -> None:
@@ -194,7 +194,7 @@ class StoreStates:
         self._states: Flags = np.stack((is_active, is_unknown, is_active & is_unknown))
 
     def _before(self, stores: Integers, instants: Integers, reading: Reading) -> Integers:
-        """The open time before instants: all, up, unknown, and unknown up, a row each.
+        """Return the open time before instants: all, up, unknown, and unknown up, a row each.
 
         They are counted from an origin that all instants of a store share.
         """
@@ -206,7 +206,7 @@ class StoreStates:
         return np.concatenate((opened[np.newaxis], split))
 
     def _sums_of(self, reading: Reading) -> tuple[Integers, Integers]:
-        """The open time before each change, and the sums of its parts by state up to there."""
+        """Return the open time before each change, and the sums of its parts up to there."""
         sums = self._sums.get(reading)
         if sums is None:
             at_changes = self._opened.before(self._change_intervals, self._change_instants, reading)

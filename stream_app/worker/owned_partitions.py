@@ -46,7 +46,7 @@ class PartitionFacts(Protocol):
         """Return the value of a key; None where there is none."""
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of keys, in their order."""
+        """Return the values of keys, in their order."""
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value; None deletes the key."""
@@ -97,7 +97,7 @@ class OwnedPartition:
         return self.facts.get(key)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of keys of the facts table, in their order.
+        """Return the values of keys of the facts table, in their order.
 
         Raises:
             RevokedError: the partition is closed.

@@ -282,5 +282,5 @@ def _schedule(hours: WeeklyHours, tz: BaseTzInfo) -> Schedule:
 
 @lru_cache(maxsize=4_096)
 def _edges(schedule: Schedule, start: int, end: int) -> Integers:
-    """The open intervals of a schedule; its stores in all partitions share them."""
+    """Return the open intervals of a schedule; its stores in all partitions share them."""
     return opening_edges(schedule.hours, schedule.tz, start, end)

@@ -136,7 +136,7 @@ class FactsDatabase:
         return value
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of keys, in their order; one call costs less than one for each key.
+        """Return the values of keys, in their order; one call costs less than one for each key.
 
         Raises:
             TableError: the database cannot be read.

@@ -84,7 +84,7 @@ def store_key(store_id: str) -> bytes:
 
 
 def store_id_of(store: bytes) -> str:
-    """The canonical id of a store, from its 16 bytes."""
+    """Return the canonical id of a store, from its 16 bytes."""
     digits = store.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
@@ -128,7 +128,7 @@ def decode_fact(value: bytes | None) -> tuple[Revision | None, bytes | None]:
 
 
 def fact_content(value: bytes | None) -> bytes | None:
-    """The content of such a fact, without its revision: the second value of `decode_fact`."""
+    """Return the content of such a fact, as `decode_fact` does, and not its revision."""
     if value is None or value[:1] not in (_WITH_REVISION, _REMOVED):
         return value
     return value[1 + REVISION_BYTES :] if value.startswith(_WITH_REVISION) else None

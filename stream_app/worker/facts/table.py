@@ -102,7 +102,7 @@ class OpenPartition:
         return self._database.get(key)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of keys, in their order.
+        """Return the values of keys, in their order.
 
         Raises:
             RevokedError: the partition is closed.
