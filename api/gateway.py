@@ -162,7 +162,7 @@ class Gateway:
             ),
             applied=self._applied_offsets.catch_up,
             require=self._connection.require_connected,
-            send_removal=self.ingestion.remove,
+            send_removal=self.ingestion.send_removal,
         )
         self.fleet_service = FleetService(
             settings,

@@ -94,7 +94,7 @@ class ApiMetrics:
     Attributes:
         polls: polls that came by HTTP.
         dead_letters: counts the dead letters that this process writes.
-        letters_not_kept: refused bodies that became none, since too many came.
+        missing_dead_letters: how many rejected bodies have no dead letter, since too many came.
         event_loop_delay: takes in how late the event loop is.
     """
 
@@ -102,7 +102,7 @@ class ApiMetrics:
         self.registry = registry = new_registry()
         self.polls = PollCounts()
         self.dead_letters = DeadLetterCounter(registry)
-        self.letters_not_kept = 0
+        self.missing_dead_letters = 0
         self.event_loop_delay = EventLoopDelay(registry)
         self._requests: dict[tuple[str, str, int], int] = {}
         self._latencies: dict[tuple[str, str], _Latencies] = {}
@@ -159,7 +159,7 @@ class ApiMetrics:
         yield CounterMetricFamily(
             "store_uptime_dead_letters_not_kept",
             "Refused bodies that are no dead letters, since too many were refused at once.",
-            value=self.letters_not_kept,
+            value=self.missing_dead_letters,
         )
         if self._open_streams is not None:
             yield GaugeMetricFamily(

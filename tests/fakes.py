@@ -191,7 +191,7 @@ class FakeGateway:
             read_all=self._reachable,
             applied=self._reachable,
             require=self._answer,
-            send_removal=self.ingestion.remove,
+            send_removal=self.ingestion.send_removal,
         )
         self.newest_poll: int | None = None
         self.age: Freshness | None = None

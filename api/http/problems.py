@@ -35,9 +35,6 @@ RETRY_SECONDS: Final = 5
 BUSY_SECONDS: Final = 1
 """Seconds after which a client may try again, if only too much came at once."""
 
-NOT_KEPT: Final = "; it is not kept as a dead letter, since too much is refused just now"
-"""The end of a detail when no dead letter is written, since too many come."""
-
 _SHOWN: Final = 200
 """Characters of a request that a detail repeats."""
 

@@ -1,10 +1,9 @@
-"""The items of one `POST /status`: each is accepted or refused by itself, in bounded memory."""
+"""Publishes the polls of one `POST /status`: each item is accepted or rejected by itself."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -12,45 +11,42 @@ import orjson
 
 from api.http.json_items import Item
 from api.http.ndjson import LineTooLongError
-from api.http.problems import NOT_KEPT, ProblemError
-from api.ingest.rejected_items import RefusedItems
+from api.ingest.rejected_items import RejectedItems
+from api.ingest.service import NO_DEAD_LETTER
 from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.json_text import RepeatedKeyError
 from stream_app.contracts.polls import parse_poll_item
-from stream_app.errors import RecordError
+from stream_app.errors import BrokerUnavailableError, RecordError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterable, Callable, Iterable
 
     from api.ingest.service import IngestService
     from stream_app.contracts.polls import Poll
     from stream_app.kafka.batch_producer import BatchMetadata
 
-SLICE_ITEMS: Final = 100
-"""Items between two looks at other requests; fewer than a record may hold."""
-
-MAX_REFUSED_ITEMS: Final = 100_000
-"""Beyond so many refused items a body is not what it should be."""
+MAX_REJECTED_ITEMS: Final = 100_000
+"""Rejected items after which the rest of a body is not read: it cannot be what was meant."""
 
 UNACKNOWLEDGED_ITEMS: Final = 4_000
-"""Items of one request that may wait for the broker before more is read."""
+"""Items of one request that may wait for the broker before more of its body is read."""
 
 
-class TooManyRefusedError(Exception):
-    """A body has more rejected items than are worth a dead letter each."""
+class TooManyRejectedError(Exception):
+    """A body has more than `MAX_REJECTED_ITEMS` rejected items."""
 
 
-class BatchIntake:
-    """Sends the items of one request, slice by slice.
+class PollBatchPublisher:
+    """Publishes the items of one request, slice by slice, in bounded memory.
 
     Attributes:
-        accepted: items that the broker has acknowledged.
+        accepted: the number of items that the broker has acknowledged.
 
     Args:
-        ingestion: where they go.
-        path: of the request, for the dead letters.
-        try_reserve: takes bytes of the memory for bodies, or says that there is no room.
+        ingestion: sends polls and dead letters.
+        path: the path of the request, which its dead letters name.
+        try_reserve: reserves memory for bodies, in bytes; returns False where there is no room.
     """
 
     def __init__(
@@ -59,67 +55,77 @@ class BatchIntake:
         self.accepted = 0
         self._ingestion = ingestion
         self._source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
-        self._refused = RefusedItems(try_reserve)
-        self._not_kept = ""
+        self._rejected = RejectedItems(try_reserve)
+        self._no_dead_letter = ""
         self._waiting: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = deque()
         self._unacknowledged = 0
 
-    async def complete(self, body: bytes | None = None) -> None:
-        """Send the dead letters of rejected items, and wait until the broker has everything.
+    async def publish(
+        self, slices: AsyncIterable[Iterable[Item]], body: bytes | None = None
+    ) -> None:
+        """Publish all items; returns when the broker has every record, dead letters among them.
+
+        An error ends the body, and the items before it count. Unless the broker is out of reach,
+        the error is raised when the broker has their records.
 
         Args:
-            body: all of it, where it is at hand.
+            slices: the items in order, some at a time.
+            body: the whole body, where it is in memory.
 
         Raises:
+            TooManyRejectedError: too many items of this body are rejected.
             OverloadedError: as much is waiting as may wait.
-            BrokerUnavailableError: it did not acknowledge in time.
+            BrokerUnavailableError: the broker did not acknowledge in time.
         """
+        try:
+            async for items in slices:
+                await self._send(items)
+            await self._complete(body)
+        except BrokerUnavailableError:
+            raise
+        except Exception:
+            await self._complete()
+            raise
+
+    def counts(self) -> dict[str, int]:
+        """Return how many items are accepted, and how many are rejected; also after an error."""
+        for sent, entries in self._waiting:
+            if sent.done() and not sent.cancelled() and sent.exception() is None:
+                self._count_acknowledged(entries, sent.result().append_time)
+        self._waiting.clear()
+        return {"accepted": self.accepted, "refused": self._rejected.count}
+
+    def content(self) -> dict[str, Any]:
+        """Return the counts, and the first rejected items by their index and reason."""
+        counts = self.counts()
+        listed = sorted(self._rejected.listed, key=lambda item: item["index"])
+        content: dict[str, Any] = {**counts, "items": listed}
+        if self._rejected.count > len(listed):
+            content["not_listed"] = self._rejected.count - len(listed)
+        return content
+
+    def rejection(self) -> str:
+        """Say in one line why no item of the body was accepted."""
+        if not self._rejected.count:
+            return "the body holds no item"
+        return self._rejected.summary(accepted=0) + self._no_dead_letter
+
+    async def _complete(self, body: bytes | None = None) -> None:
+        """Send the dead letters of rejected items, and wait until the broker has everything."""
         while self._waiting:
             await self._settle_oldest()
-        dead_letters = self._refused.dead_letters(self._source, body, accepted=self.accepted)
+        dead_letters = self._rejected.pop_dead_letters(self._source, body, accepted=self.accepted)
         if len(dead_letters) == 1:
             if not await self._ingestion.write_dead_letter(dead_letters[0]):
-                self._not_kept = NOT_KEPT
+                self._no_dead_letter = NO_DEAD_LETTER
             return
         for dead_letter in dead_letters:
             self._waiting.append((await self._ingestion.send_dead_letter(dead_letter), []))
         while self._waiting:
             await self._settle_oldest()
 
-    def counts(self) -> dict[str, int]:
-        """Return how many items are accepted, and how many refused; also after a failure."""
-        for sent, entries in self._waiting:
-            if sent.done() and not sent.cancelled() and sent.exception() is None:
-                self._tally(entries, sent.result().append_time)
-        self._waiting.clear()
-        return {"accepted": self.accepted, "refused": self._refused.count}
-
-    def answer(self) -> dict[str, Any]:
-        """Return the counts, and the refused items by index and reason, as far as they are listed.
-
-        Raises:
-            ProblemError: nothing of the body was accepted.
-        """
-        counts = self.counts()
-        listed = sorted(self._refused.listed, key=lambda item: item["index"])
-        answer: dict[str, Any] = {**counts, "items": listed}
-        if self._refused.count > len(listed):
-            answer["not_listed"] = self._refused.count - len(listed)
-        if self.accepted:
-            return answer
-        detail = "the body holds no item"
-        if self._refused.count:
-            detail = self._refused.summary(accepted=0) + self._not_kept
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, **answer)
-
-    async def add(self, items: Iterable[Item]) -> None:
-        """Send or reject some items, at most SLICE_ITEMS.
-
-        Raises:
-            TooManyRefusedError: of this body too many were refused.
-            OverloadedError: as much is waiting as may wait.
-            BrokerUnavailableError: the broker is out of reach.
-        """
+    async def _send(self, items: Iterable[Item]) -> None:
+        """Send or reject some items: at most as many as one record may have of a store."""
         while self._unacknowledged > UNACKNOWLEDGED_ITEMS:
             await self._settle_oldest()
         now = self._ingestion.clock()
@@ -130,17 +136,17 @@ class BatchIntake:
                 if isinstance(item, RecordError):
                     raise item
                 store_id, poll = parse_poll_item(item, now)
-                reason = self._ingestion.ill_dated(poll[0], now)
+                reason = self._ingestion.why_ill_dated(poll[0], now)
                 if reason is None:
-                    reason = self._ingestion.limit.refusal(store_id)
+                    reason = self._ingestion.store_limit.why_not_writable(store_id)
             except RecordError as error:
                 reason = str(error)
             if reason is not None:
-                self._refuse(Item(index, item, original), reason)
+                self._reject(Item(index, item, original), reason)
                 continue
             by_store.setdefault(store_id, []).append(poll)
             entries.setdefault(store_id, []).append((index, poll[0]))
-        sent = await self._ingestion.polls(by_store)
+        sent = await self._ingestion.send_polls(by_store)
         # most stores share a batch with others
         by_batch: dict[asyncio.Future[BatchMetadata], list[tuple[int, int]]] = {}
         for batch, entries_of_store in zip(sent, entries.values(), strict=True):
@@ -148,37 +154,38 @@ class BatchIntake:
             self._unacknowledged += len(entries_of_store)
         self._waiting.extend(by_batch.items())
 
-    def _refuse(self, item: Item, reason: str) -> None:
-        if self._refused.count >= MAX_REFUSED_ITEMS:
-            raise TooManyRefusedError
+    def _reject(self, item: Item, reason: str) -> None:
+        if self._rejected.count >= MAX_REJECTED_ITEMS:
+            raise TooManyRejectedError
         original = item.original
         if original is None:
-            original = b"" if self._refused.is_full else _written(item.content)
+            original = b"" if self._rejected.is_full else _encode(item.content)
         truncated = isinstance(item.content, LineTooLongError)
-        self._refused.add(item.number, reason, original, truncated=truncated)
-        self._ingestion.polls_counted.refused += 1
+        self._rejected.add(item.number, reason, original, truncated=truncated)
+        self._ingestion.poll_counts.refused += 1
 
     async def _settle_oldest(self) -> None:
         sent, entries = self._waiting[0]
         append_time = await acknowledged_at(sent)
         self._waiting.popleft()
         self._unacknowledged -= len(entries)
-        self._tally(entries, append_time)
+        self._count_acknowledged(entries, append_time)
 
-    def _tally(self, entries: list[tuple[int, int]], append_time: int) -> None:
+    def _count_acknowledged(self, entries: list[tuple[int, int]], append_time: int) -> None:
+        """Count polls that the broker has as accepted, unless its clock makes them ill-dated."""
         accepted = self.accepted
         for index, instant in entries:
-            reason = self._ingestion.ill_dated(instant, append_time)
+            reason = self._ingestion.why_ill_dated(instant, append_time)
             if reason is None:
                 self.accepted += 1
             else:
-                # the worker keeps it as a dead letter
-                self._refused.count_rejected(index, reason)
-                self._ingestion.polls_counted.refused += 1
-        self._ingestion.polls_counted.accepted += self.accepted - accepted
+                # the worker writes its dead letter
+                self._rejected.count_rejected(index, reason)
+                self._ingestion.poll_counts.refused += 1
+        self._ingestion.poll_counts.accepted += self.accepted - accepted
 
 
-def _written(item: Any) -> bytes:
+def _encode(item: Any) -> bytes:
     if isinstance(item, RepeatedKeyError):
         return item.original
     try:

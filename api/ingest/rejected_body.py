@@ -1,4 +1,4 @@
-"""Rejected bodies become dead letters before the answer goes out."""
+"""Writes a rejected body as a dead letter, before its request is answered."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from api.http.problems import NOT_KEPT, ProblemError
+from api.http.problems import ProblemError
 from api.http.request_body import BodyTooLargeError
 from api.http.services import service_of
-from api.ingest.service import IngestService
+from api.ingest.service import NO_DEAD_LETTER, IngestService
 from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.errors import RecordError
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from api.http.request_body import RequestBody
 
 MAX_PATH: Final = 200
-"""Characters of a path that are kept: those of every route are fewer."""
+"""Characters of a path that a dead letter has: the path of every route is shorter."""
 
 
 def path_of(request: web.Request) -> str:
-    """Return the path as a dead letter names it."""
+    """Return the path of a request as a dead letter names it."""
     return request.rel_url.raw_path[:MAX_PATH]
 
 
@@ -33,35 +33,35 @@ def path_of(request: web.Request) -> str:
 async def dead_letter_on_rejection(
     request: web.Request, original: bytes, *, truncated: bool = False, polls: int = 0
 ) -> AsyncIterator[None]:
-    """Write a dead letter when the block rejects a body, or its beginning, and raise the error.
+    """Run a block; where it rejects the body, write a dead letter and raise the block's error.
 
     Args:
-        request: whose body it is.
-        original: the body, or its beginning.
-        truncated: whether it is the beginning alone.
-        polls: how many polls are refused with it.
+        request: the request.
+        original: its body, or the beginning of it.
+        truncated: whether `original` is the beginning alone.
+        polls: how many polls are rejected with the body.
     """
     try:
         yield
     except (RecordError, ProblemError) as error:
         ingestion = service_of(request, IngestService)
-        ingestion.polls_counted.refused += polls
-        # there is nothing to keep of an empty body
-        stored = not original.removeprefix(BYTE_ORDER_MARK).strip() or await ingestion.refuse(
+        ingestion.poll_counts.refused += polls
+        # an empty body has nothing that a dead letter could keep
+        empty = not original.removeprefix(BYTE_ORDER_MARK).strip()
+        if not empty and not await ingestion.write_body_dead_letter(
             path_of(request), str(error), original, truncated=truncated
-        )
-        if not stored:
+        ):
             status = (
                 error.status if isinstance(error, ProblemError) else HTTPStatus.UNPROCESSABLE_ENTITY
             )
-            raise ProblemError(status, f"{error}{NOT_KEPT}") from None
+            raise ProblemError(status, f"{error}{NO_DEAD_LETTER}") from None
         raise
 
 
 async def read_body(
     request: web.Request, body: RequestBody, limit: int, beginning: bytes = b""
 ) -> bytes:
-    """Return the whole body; one that is too large is kept up to the limit and answered 413."""
+    """Return the whole body; one that is too large becomes a dead letter and is answered 413."""
     try:
         return await body.read(limit, beginning)
     except BodyTooLargeError as error:

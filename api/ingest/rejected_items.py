@@ -10,41 +10,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEAD_LETTERS: Final = 1_000
-"""Refused items of a body that are dead letters of their own; more are one together."""
+"""Rejected items of one body that become a dead letter each; more become one together."""
 
 LISTED_ITEMS: Final = 1_000
-"""Refused items that an answer lists; the others it only counts."""
+"""Rejected items that an answer lists; it only counts the others."""
 
 
-class _Refused(NamedTuple):
+class _RejectedItem(NamedTuple):
     number: int
     reason: str
     original: bytes
     truncated: bool
 
 
-class RefusedItems:
+class RejectedItems:
     """The rejected items of one body, in bounded memory.
 
     Attributes:
-        count: how many items were refused.
-        listed: the first of them, by index and reason.
+        count: how many items are rejected.
+        listed: the index and the reason of the first ones.
 
     Args:
-        try_reserve: takes bytes of the memory for bodies, or says that there is no room.
+        try_reserve: reserves memory for bodies, in bytes; returns False where there is no room.
     """
 
     def __init__(self, try_reserve: Callable[[int], bool]) -> None:
         self.count = 0
         self.listed: list[dict[str, Any]] = []
         self._try_reserve = try_reserve
-        self._items: list[_Refused] = []
+        self._items: list[_RejectedItem] = []
         self._items_bytes = 0
         self._all_stored = True
-        self._ours = 0
+        self._without_dead_letter = 0
 
     def count_rejected(self, number: int, reason: str) -> None:
-        """Count an item for which the worker writes the dead letter."""
+        """Count an item of which the worker writes the dead letter."""
         self.count += 1
         if len(self.listed) < LISTED_ITEMS:
             self.listed.append({"index": number, "reason": reason})
@@ -55,9 +55,9 @@ class RefusedItems:
         return bool(self._items) and not self._all_stored
 
     def add(self, number: int, reason: str, original: bytes, *, truncated: bool) -> None:
-        """Count an item, and keep it if there is room."""
+        """Count an item, and store its original if there is room."""
         self.count_rejected(number, reason)
-        self._ours += 1
+        self._without_dead_letter += 1
         if self.is_full:
             return
         cost = len(original) + len(reason)
@@ -68,25 +68,25 @@ class RefusedItems:
             and self._try_reserve(cost)
         )
         if self._all_stored or not self._items:
-            self._items.append(_Refused(number, reason, original, truncated))
+            self._items.append(_RejectedItem(number, reason, original, truncated))
             self._items_bytes += cost
 
-    def dead_letters(
+    def pop_dead_letters(
         self, source: dict[str, str | int], body: bytes | None, *, accepted: int
     ) -> list[DeadLetter]:
-        """Take the dead letters out: one an item, or one for all.
+        """Remove the items, and return their dead letters: one an item, or one for all.
 
         Args:
-            source: of the request.
-            body: all of it, where it is at hand.
-            accepted: how many items of it were accepted.
+            source: the source of the request, as dead letters name it.
+            body: the whole body, where it is in memory.
+            accepted: how many items of the body were accepted.
         """
         items, self._items = self._items, []
-        ours, self._ours = self._ours, 0
-        if not ours:
+        count, self._without_dead_letter = self._without_dead_letter, 0
+        if not count:
             return []
-        alone = ours == self.count == 1
-        if self._all_stored and (accepted or alone):
+        only_item = count == self.count == 1
+        if self._all_stored and (accepted or only_item):
             return [
                 DeadLetter(
                     {**source, "item": item.number},
@@ -103,7 +103,7 @@ class RefusedItems:
         return [DeadLetter(source, self.summary(accepted), original, truncated=not whole)]
 
     def summary(self, accepted: int) -> str:
-        """Say the number of refused items, and the reason of the first one."""
+        """Say the number of rejected items, and the reason of the first one."""
         first = self.listed[0]
         outcome = (
             f"accepted: {accepted:,}, refused: {self.count:,}"

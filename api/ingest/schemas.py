@@ -6,7 +6,7 @@ from typing import Annotated, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.ingest.batch import MAX_REFUSED_ITEMS
+from api.ingest.batch import MAX_REJECTED_ITEMS
 from api.ingest.rejected_items import LISTED_ITEMS
 from api.openapi.operation import (
     JSON,
@@ -107,7 +107,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             ),
             422: problem(
                 "No such body, or no item of it is accepted, or more than "
-                f"{MAX_REFUSED_ITEMS:,} are refused.",
+                f"{MAX_REJECTED_ITEMS:,} are refused.",
                 shape=ItemsProblem,
             ),
             **unavailable("The broker is out of reach: send all again.", ItemsProblem),

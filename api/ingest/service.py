@@ -1,6 +1,6 @@
-"""Sends what stores report by HTTP to Kafka, or to the dead letters with a reason.
+"""Sends to Kafka the polls, business hours and timezones that come by HTTP, and dead letters.
 
-Every method returns when the broker holds what it was given, or raises in time.
+Every method returns when the broker has acknowledged its records, or raises an error in time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, RecordError
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,9 +44,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEAD_LETTERS_PER_SECOND: Final = 10.0
-"""Dead letters for rejected bodies in the long run; an attacker must not push out other ones."""
+"""Dead letters for rejected bodies in the long run: an attacker must not push out other ones."""
 
 DEAD_LETTERS_AT_ONCE: Final = 1_000.0
+"""Dead letters for rejected bodies that may come in one burst."""
+
+NO_DEAD_LETTER: Final = "; it is not kept as a dead letter, since too much is refused just now"
+"""The end of an error line about rejected input of which no dead letter is written."""
 
 DEAD_LETTER_BYTES: Final = 64 << 10
 """Bytes of a rejected body that count as one more dead letter."""
@@ -55,24 +59,24 @@ LOGGED_CHARACTERS: Final = 200
 """Characters of a path or of a reason in a line of the log."""
 
 POLL_BYTES: Final = 320
-"""Bytes that a poll costs until it is acknowledged: its share of a record, its waiters."""
+"""Bytes of memory that a poll costs until it is acknowledged, in its record and elsewhere."""
 
 
 class IngestService:
     """Sends polls, hours and timezones to Kafka, and dead letters for rejected input.
 
     Args:
-        settings: the tolerance.
+        settings: the earliest time of a poll, and how far ahead of the clock it may be.
         clock: the wall clock in µs.
-        publisher: what sends.
-        require: raises without a connection.
-        limit: says whether there is a place for a store that is new.
+        publisher: sends the records.
+        require: raises `BrokerUnavailableError` without a connection.
+        store_limit: says whether a new store may be made.
         metrics: counts polls and dead letters.
 
     Attributes:
-        clock: as given.
-        limit: as given.
-        polls_counted: how many polls were accepted, and how many refused.
+        clock: the wall clock in µs.
+        store_limit: says whether a new store may be made.
+        poll_counts: how many polls were accepted, and how many were rejected.
     """
 
     def __init__(
@@ -81,70 +85,66 @@ class IngestService:
         clock: Callable[[], int],
         publisher: BoundedPublisher,
         require: Callable[[], None],
-        limit: StoreLimit,
+        store_limit: StoreLimit,
         metrics: ApiMetrics,
     ) -> None:
         self.clock = clock
-        self.polls_counted = metrics.polls
+        self.store_limit = store_limit
+        self.poll_counts = metrics.polls
         self._metrics = metrics
-        self._letters = TokenBucket(DEAD_LETTERS_PER_SECOND, DEAD_LETTERS_AT_ONCE)
+        self._dead_letter_rate = TokenBucket(DEAD_LETTERS_PER_SECOND, DEAD_LETTERS_AT_ONCE)
         self._earliest = settings.earliest_poll
         self._tolerance = settings.future_tolerance
         self._publisher = publisher
         self._require = require
-        self.limit = limit
 
     async def stop(self, patience: float) -> None:
         """Wait until the records in flight are acknowledged, for at most `patience` seconds."""
         await self._publisher.drain(patience)
 
-    def ill_dated(self, instant: int, clock: int | None = None) -> str | None:
-        """Return the reason why a poll's time is refused; None: it is not.
+    def why_ill_dated(self, instant: int, clock: int) -> str | None:
+        """Return why the time of a poll is rejected, in one line; None: it is not.
 
         Args:
-            instant: of the poll, µs.
-            clock: what it must not be too far ahead of: the broker's clock; None: ours.
+            instant: the time of the poll, µs.
+            clock: the time that the poll must not be too far ahead of, µs.
         """
         return before_earliest(instant, self._earliest) or ahead_of_clock(
-            instant, self.clock() if clock is None else clock, self._tolerance
+            instant, clock, self._tolerance
         )
 
-    async def poll(self, store_id: str, poll: Poll) -> str | None:
-        """Take one poll that is not ahead of our clock.
+    async def send_poll(self, store_id: str, poll: Poll) -> str | None:
+        """Send one poll.
 
         Returns:
-            why it is refused by the broker's clock, in which case the worker keeps it as a dead
-            letter; None: it is accepted.
+            why the poll is rejected by the broker's clock: the worker writes its dead letter then.
+            None: the poll is accepted.
 
         Raises:
+            RecordError: the poll is rejected by the clock of this process, and is not sent.
+            TooManyStoresError: the store is new, and there are too many.
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
-        self.check(store_id)
-        self.limit.check(store_id)
+        reason = self.why_ill_dated(poll[0], self.clock())
+        if reason is not None:
+            raise RecordError(reason)
+        self._require_acknowledgements(store_id)
+        self.store_limit.require_writable(store_id)
         if not self._publisher.budget.try_acquire(POLL_BYTES):
             raise overloaded()
-        append_time = await acknowledged_at(self._begin(store_id, [poll]))
-        reason = self.ill_dated(poll[0], append_time)
+        append_time = await acknowledged_at(self._send_reserved(store_id, [poll]))
+        reason = self.why_ill_dated(poll[0], append_time)
         if reason is None:
-            self.polls_counted.accepted += 1
+            self.poll_counts.accepted += 1
         else:
-            self.polls_counted.refused += 1
+            self.poll_counts.refused += 1
         return reason
 
-    def check(self, store_id: str) -> None:
-        """Raise an error unless polls of a store can be sent.
-
-        Raises:
-            BrokerUnavailableError: not now.
-        """
-        self._require()
-        self._publisher.check(STORE_STATUS, store_id.encode())
-
-    async def polls(
+    async def send_polls(
         self, by_store: Mapping[str, list[Poll]]
     ) -> list[asyncio.Future[BatchMetadata]]:
-        """Send polls of many stores that are not ahead of our clock; wait a while for room.
+        """Send polls of many stores that this process' clock accepts; wait a while for room.
 
         Args:
             by_store: the polls of each store, at most as many as fit a record.
@@ -158,46 +158,42 @@ class IngestService:
             BrokerUnavailableError: nothing was sent.
         """
         for store_id in by_store:
-            self.check(store_id)
+            self._require_acknowledgements(store_id)
         left = POLL_BYTES * sum(map(len, by_store.values()))
         await self._publisher.reserve(left)
         sent = []
         try:
             for store_id, polls in by_store.items():
                 left -= POLL_BYTES * len(polls)
-                sent.append(self._begin(store_id, polls))
+                sent.append(self._send_reserved(store_id, polls))
         except BrokerUnavailableError:
             # the connection was lost while there was no room: none was accepted, not even the first
             self._publisher.budget.release(left)
             raise
         return sent
 
-    async def hours(self, store_id: str, hours: BusinessHours) -> None:
-        """Replace a store's business hours.
+    async def replace_hours(self, store_id: str, hours: BusinessHours) -> None:
+        """Replace the business hours of a store.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
-        self._require()
-        self.limit.check(store_id)
-        await self._publish(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, hours.rows))
+        await self._replace(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, hours.rows))
 
-    async def timezone(self, store_id: str, timezone: str) -> None:
-        """Replace a store's zone.
+    async def replace_timezone(self, store_id: str, timezone: str) -> None:
+        """Replace the timezone of a store.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
-        self._require()
-        self.limit.check(store_id)
-        await self._publish(STORE_TIMEZONES, store_id, encode_timezone(store_id, timezone))
+        await self._replace(STORE_TIMEZONES, store_id, encode_timezone(store_id, timezone))
 
-    async def remove(self, store_id: str) -> None:
-        """Remove all input of a store: hours, timezone and polls.
+    async def send_removal(self, store_id: str) -> None:
+        """Remove all facts of a store: business hours, timezone and polls.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -214,13 +210,19 @@ class IngestService:
         for one in sent:
             await acknowledged_at(one)
 
-    async def refuse(
+    async def write_body_dead_letter(
         self, path: str, reason: str, original: bytes, *, truncated: bool = False
     ) -> bool:
-        """Write a dead letter for a body that is rejected as a whole, or for its beginning.
+        """Write the dead letter of a body that is rejected as a whole.
+
+        Args:
+            path: the path of the request.
+            reason: why the body is rejected.
+            original: the body, or its beginning.
+            truncated: whether `original` is the beginning alone.
 
         Returns:
-            whether it is written: not all are, where too many come.
+            whether it is written: where too many come, some are not.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -233,30 +235,32 @@ class IngestService:
         )
 
     async def write_dead_letter(self, dead_letter: DeadLetter) -> bool:
-        """Write a dead letter for a body of which nothing, or hardly anything, was accepted.
+        """Write a dead letter, unless too many come; returns when the broker has it.
 
         Returns:
-            whether it is written: not all are, where too many come.
+            whether it is written: where too many come, some are not.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._require()
-        if not self._letters.try_acquire(1 + len(dead_letter.original or b"") / DEAD_LETTER_BYTES):
-            self._metrics.letters_not_kept += 1
+        if not self._dead_letter_rate.try_acquire(
+            1 + len(dead_letter.original or b"") / DEAD_LETTER_BYTES
+        ):
+            self._metrics.missing_dead_letters += 1
             return False
         log.info(
-            "refused %s: %s", dead_letter.source["path"], dead_letter.reason[:LOGGED_CHARACTERS]
+            "rejected %s: %s", dead_letter.source["path"], dead_letter.reason[:LOGGED_CHARACTERS]
         )
         await acknowledged_at(self._publisher.send(DEAD_LETTERS, *self._record_of(dead_letter)))
         return True
 
     async def send_dead_letter(self, dead_letter: DeadLetter) -> asyncio.Future[BatchMetadata]:
-        """Send a dead letter for one rejected item of a body; wait a while for room.
+        """Send the dead letter of one item among accepted ones; wait a while for room.
 
         Returns:
-            its future; wait for it with `acknowledged_at`.
+            the future of its batch; wait for it with `acknowledged_at`.
 
         Raises:
             OverloadedError: as much is waiting as may wait.
@@ -269,11 +273,17 @@ class IngestService:
         self._metrics.dead_letters.count(dead_letter)
         return dead_letter_key(dead_letter), bounded_dead_letter(dead_letter)
 
-    async def _publish(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+    def _require_acknowledgements(self, store_id: str) -> None:
+        """Raise `BrokerUnavailableError` unless polls of a store can be sent."""
         self._require()
+        self._publisher.require_acknowledgements(STORE_STATUS, store_id.encode())
+
+    async def _replace(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+        self._require()
+        self.store_limit.require_writable(store_id)
         await acknowledged_at(self._publisher.send(topic, store_id.encode(), value))
 
-    def _begin(self, store_id: str, polls: list[Poll]) -> asyncio.Future[BatchMetadata]:
+    def _send_reserved(self, store_id: str, polls: list[Poll]) -> asyncio.Future[BatchMetadata]:
         value = encode_poll_batch(store_id, polls)
         cost = POLL_BYTES * len(polls)
         return self._publisher.send_reserved(STORE_STATUS, store_id.encode(), value, cost)

@@ -80,11 +80,11 @@ class BoundedPublisher:
         self._monotonic = monotonic
         self._partitions: defaultdict[tuple[str, int], _Partition] = defaultdict(_Partition)
 
-    def check(self, topic: TopicSpec, key: bytes) -> None:
-        """Raise an error unless a record of this key can be sent.
+    def require_acknowledgements(self, topic: TopicSpec, key: bytes) -> None:
+        """Raise an error if the partition of a key has acknowledged nothing for too long.
 
         Raises:
-            BrokerUnavailableError: its partition has acknowledged nothing for too long.
+            BrokerUnavailableError: it has, so a further record would wait as long.
         """
         partition = self._partitions[self._place(topic, key)]
         if not partition.in_flight:
@@ -135,7 +135,7 @@ class BoundedPublisher:
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: it cannot be sent now.
         """
-        self.check(topic, key)
+        self.require_acknowledgements(topic, key)
         cost = RECORD_BYTES + len(key) + len(value or b"")
         if not self.budget.try_acquire(cost):
             raise overloaded()
@@ -145,7 +145,7 @@ class BoundedPublisher:
         self, topic: TopicSpec, key: bytes, value: bytes
     ) -> asyncio.Future[BatchMetadata]:
         """Send as `send` does, but wait a while for room."""
-        self.check(topic, key)
+        self.require_acknowledgements(topic, key)
         cost = RECORD_BYTES + len(key) + len(value)
         await self.reserve(cost)
         return self.send_reserved(topic, key, value, cost)

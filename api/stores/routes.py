@@ -44,7 +44,7 @@ async def put_business_hours(request: web.Request) -> web.Response:
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             hours = parse_hours_body(json_in(data, _EXPECTED_HOURS))
-        await service_of(request, IngestService).hours(store_id, hours)
+        await service_of(request, IngestService).replace_hours(store_id, hours)
     answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(hours.rows)}
     never_open = hours.weekly.never_open_rows
     if never_open:
@@ -62,7 +62,7 @@ async def put_timezone(request: web.Request) -> web.Response:
         async with dead_letter_on_rejection(request, data):
             store_id = parse_uuid(request.match_info["store_id"])
             timezone = parse_timezone_body(json_in(data, _EXPECTED_TIMEZONE))
-        await service_of(request, IngestService).timezone(store_id, timezone)
+        await service_of(request, IngestService).replace_timezone(store_id, timezone)
     return accepted({"store_id": store_id, **_timezone(request, timezone)})
 
 

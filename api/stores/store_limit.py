@@ -1,8 +1,8 @@
-"""The most stores: a new one beyond is refused, those that are there go on.
+"""Limits the number of stores: a new store beyond it is refused, and known stores go on.
 
-The count is that of the registry, and of the new stores that this process let in and that are not
-registered yet: so it is exact as long as one API process alone lets stores in. Others, and clients
-of Kafka, are seen when the workers have registered what they sent.
+What counts are the stores that the workers have registered, and the new stores that this process
+has admitted since. So the count is exact while one API process alone makes stores. The stores of
+other processes, and of clients of Kafka, count when the workers have registered them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 UNREGISTERED_SECONDS: Final = 60.0
 """Seconds after which an admitted store that is not registered no longer counts."""
 
-
 UNCOUNTED_STORES: Final = 1_000
-"""Stores below the limit from which on every store is looked up."""
+"""Stores below the limit at which the lookup of every store begins."""
 
 
 class StoreLimit:
@@ -30,53 +29,53 @@ class StoreLimit:
 
     Args:
         store_view: the stores that the workers have registered.
-        most: the setting MAX_STORES.
+        max_stores: the setting MAX_STORES.
         monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
         self,
         store_view: StoreView,
-        most: int,
+        max_stores: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store_view = store_view
-        self._most = most
+        self._max_stores = max_stores
         self._monotonic = monotonic
         # far below the limit no store is looked up: most deployments never come near
-        self._near = most - max(most // 10, UNCOUNTED_STORES)
-        self._let_in: dict[str, float] = {}
+        self._near = max_stores - max(max_stores // 10, UNCOUNTED_STORES)
+        self._admitted: dict[str, float] = {}
 
-    def refusal(self, store_id: str) -> str | None:
-        """Return why a store cannot be written to, or None; a new store then has its place."""
-        if self._store_view.count + len(self._let_in) < self._near:
+    def why_not_writable(self, store_id: str) -> str | None:
+        """Return why a store cannot be written to; None: it can, and a new store is admitted."""
+        if self._store_view.count + len(self._admitted) < self._near:
             return None
-        if store_id in self._let_in or self._store_view.exists(store_id):
+        if store_id in self._admitted or self._store_view.exists(store_id):
             return None
-        if self._store_view.count + len(self._let_in) >= self._most:
+        if self._store_view.count + len(self._admitted) >= self._max_stores:
             self._forget_registered()
-            if self._store_view.count + len(self._let_in) >= self._most:
+            if self._store_view.count + len(self._admitted) >= self._max_stores:
                 return (
-                    f"store {store_id} is new, and there are {self._most:,} stores already, as "
-                    "many as STORE_UPTIME_MAX_STORES allows: remove some, or raise it"
+                    f"store {store_id} is new, and there are {self._max_stores:,} stores already, "
+                    "as many as STORE_UPTIME_MAX_STORES allows: remove some, or raise it"
                 )
-        self._let_in[store_id] = self._monotonic()
+        self._admitted[store_id] = self._monotonic()
         return None
 
-    def check(self, store_id: str) -> None:
-        """Raise an error where `refusal` returns a reason.
+    def require_writable(self, store_id: str) -> None:
+        """Raise an error unless a store can be written to; a new store is admitted.
 
         Raises:
-            TooManyStoresError: the store cannot be written to.
+            TooManyStoresError: the store is new, and there are too many.
         """
-        reason = self.refusal(store_id)
+        reason = self.why_not_writable(store_id)
         if reason is not None:
             raise TooManyStoresError(reason)
 
     def _forget_registered(self) -> None:
         since = self._monotonic() - UNREGISTERED_SECONDS
-        self._let_in = {
-            store_id: let_in
-            for store_id, let_in in self._let_in.items()
-            if let_in > since and not self._store_view.exists(store_id)
+        self._admitted = {
+            store_id: admitted_at
+            for store_id, admitted_at in self._admitted.items()
+            if admitted_at > since and not self._store_view.exists(store_id)
         }

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.gateway import Gateway
-from api.ingest.batch import SLICE_ITEMS
 from api.ingest.service import POLL_BYTES
+from api.ingest.status_body import SLICE_ITEMS
 from producers.record_sink import RecordSink
 from stream_app.contracts.business_hours import decode_hours, encode_hours
 from stream_app.contracts.partitioning import partition_of

@@ -13,7 +13,7 @@ import pytest
 
 from api.http.content_coding import PIECE_BYTES
 from api.http.ndjson import LineSplitter
-from api.ingest import routes as statuses
+from api.ingest import status_body
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -109,13 +109,13 @@ async def test_a_body_that_unpacks_to_a_hundred_times_itself_is_413_and_read_no_
 async def test_limits_count_what_is_unpacked(
     client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statuses, "MAX_STREAM_BYTES", 100 * len(LINE))
+    monkeypatch.setattr(status_body, "MAX_STREAM_BYTES", 100 * len(LINE))
     data = gzip.compress(LINE * 150)
     assert len(data) < 10 * len(LINE)
     response = await client.post("/status", data=data, headers=GZIP)
     assert response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     path = f"/stores/{STORE}/status"
-    body = gzip.compress(b'{"status": "active"}' + b" " * statuses.MAX_POLL_BYTES)
+    body = gzip.compress(b'{"status": "active"}' + b" " * status_body.MAX_POLL_BYTES)
     response = await client.post(path, data=body, headers=GZIP)
     detail = await problem_of(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     assert detail == "the body is larger than 65,536 bytes"
@@ -201,7 +201,7 @@ async def test_nor_do_short_lines_without_an_item_keep_others_waiting(
     before = turns.count
     response = await client.post("/status", data=LINE + b'{"a":\n' * 50_000)
     assert response.status == HTTPStatus.ACCEPTED
-    assert turns.count - before > 50_000 / statuses.SLICE_LINES
+    assert turns.count - before > 50_000 / status_body.SLICE_LINES
 
 
 async def test_blank_lines_cost_nothing_each(client: TestClient, turns: Turns) -> None:

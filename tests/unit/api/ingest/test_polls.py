@@ -12,13 +12,11 @@ from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.http import json_items, request_body
-from api.http.problems import NOT_KEPT
-from api.ingest import batch as batch_intake
-from api.ingest import rejected_items as refused_items
-from api.ingest import routes as statuses
+from api.ingest import batch as poll_batch
+from api.ingest import rejected_items, status_body
 from api.ingest import service as ingestion
 from api.ingest.schemas import MAX_POLL_BYTES
-from api.ingest.service import POLL_BYTES
+from api.ingest.service import NO_DEAD_LETTER, POLL_BYTES
 from api.kafka import publisher as outgoing
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS
@@ -438,13 +436,13 @@ class TestForms:
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch, items: list[Any]
     ) -> None:
         sizes = []
-        add = batch_intake.BatchIntake.add
+        send = poll_batch.PollBatchPublisher._send
 
-        async def counted_add(intake: Any, part: Any) -> None:
-            sizes.append(len(part))
-            await add(intake, part)
+        async def counted_send(batch: Any, items: Any) -> None:
+            sizes.append(len(items))
+            await send(batch, items)
 
-        monkeypatch.setattr(batch_intake.BatchIntake, "add", counted_add)
+        monkeypatch.setattr(poll_batch.PollBatchPublisher, "_send", counted_send)
         for indent in (None, 1):
             sizes.clear()
             data = json.dumps(items, indent=indent).encode()
@@ -485,9 +483,9 @@ class TestLetters:
             (await (await client.post(path, data=body)).json(content_type=None))["detail"]
             for _ in range(4)
         ]
-        assert [NOT_KEPT in detail for detail in details] == [False, False, True, True]
+        assert [NO_DEAD_LETTER in detail for detail in details] == [False, False, True, True]
         assert len(gateway.broker.dead_letters()) == 2
-        assert gateway.metrics.letters_not_kept == 2
+        assert gateway.metrics.missing_dead_letters == 2
         assert (
             "store_uptime_dead_letters_not_kept_total 2.0"
             in await (await client.get("/metrics")).text()
@@ -499,7 +497,7 @@ class TestLetters:
         large = b'"' + b"x" * 3 * ingestion.DEAD_LETTER_BYTES
         response = await client.post("/status", data=large)
         assert response.status == HTTPStatus.BAD_REQUEST
-        assert NOT_KEPT in (await response.json(content_type=None))["detail"]
+        assert NO_DEAD_LETTER in (await response.json(content_type=None))["detail"]
         await client.post("/status", data=b"7")
         assert len(gateway.broker.dead_letters()) == 1
 
@@ -646,7 +644,7 @@ class TestMany:
     async def test_only_the_first_refused_items_are_listed(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(refused_items, "LISTED_ITEMS", 2)
+        monkeypatch.setattr(rejected_items, "LISTED_ITEMS", 2)
         answer = await (await client.post("/status", json=[1, 2, 3, 4, GOOD])).json()
         assert [item["index"] for item in answer["items"]] == [0, 1]
         assert (answer["accepted"], answer["refused"], answer["not_listed"]) == (1, 4, 2)
@@ -655,7 +653,7 @@ class TestMany:
     async def test_more_refused_items_than_are_letters_of_their_own_are_one(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, form: str
     ) -> None:
-        monkeypatch.setattr(refused_items, "MAX_DEAD_LETTERS", 3)
+        monkeypatch.setattr(rejected_items, "MAX_DEAD_LETTERS", 3)
         items = [GOOD, *range(4)]
         data = json.dumps(items).encode() if form == "array" else ndjson(*items)
         answer = await (await client.post("/status", data=data)).json()
@@ -669,7 +667,7 @@ class TestMany:
     async def test_so_are_those_that_are_too_large_to_be_held(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(refused_items, "KEPT_BYTES", 2 * MAX_POLL_BYTES)
+        monkeypatch.setattr(rejected_items, "KEPT_BYTES", 2 * MAX_POLL_BYTES)
         large = [{"store_id": "x" * 60_000} for _ in range(5)]
         answer = await (await client.post("/status", data=ndjson(GOOD, *large))).json()
         assert (answer["accepted"], answer["refused"]) == (1, 5)
@@ -692,8 +690,8 @@ class TestMany:
     async def test_too_many_refused_items_end_a_body(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(statuses, "SLICE_ITEMS", 2)
-        monkeypatch.setattr(batch_intake, "MAX_REFUSED_ITEMS", 3)
+        monkeypatch.setattr(status_body, "SLICE_ITEMS", 2)
+        monkeypatch.setattr(poll_batch, "MAX_REJECTED_ITEMS", 3)
         response = await client.post("/status", json=[GOOD, 1, 2, 3, 4, GOOD])
         body = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert (body["accepted"], body["refused"]) == (1, 3)
@@ -741,7 +739,7 @@ class TestMany:
     async def test_an_array_above_its_limit_is_413(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(statuses, "MAX_ARRAY_BYTES", 1000)
+        monkeypatch.setattr(status_body, "MAX_ARRAY_BYTES", 1000)
         body = json.dumps([GOOD] * 100).encode()
         detail = await problem_of(
             await client.post("/status", data=body), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -754,7 +752,7 @@ class TestMany:
     async def test_lines_above_the_limit_are_413_and_what_came_before_counts(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(statuses, "MAX_STREAM_BYTES", 1000)
+        monkeypatch.setattr(status_body, "MAX_STREAM_BYTES", 1000)
 
         async def lines() -> AsyncIterator[bytes]:
             for _ in range(20):
@@ -793,8 +791,8 @@ class TestMany:
     async def test_a_stream_waits_for_acknowledgements_before_it_reads_on(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(batch_intake, "UNACKNOWLEDGED_ITEMS", 100)
-        monkeypatch.setattr(statuses, "SLICE_ITEMS", 50)
+        monkeypatch.setattr(poll_batch, "UNACKNOWLEDGED_ITEMS", 100)
+        monkeypatch.setattr(status_body, "SLICE_ITEMS", 50)
         gateway.broker.pause()
         asked = asyncio.create_task(client.post("/status", data=ndjson(*[GOOD] * 2000)))
         await until_waiting(gateway, 1)
@@ -894,15 +892,17 @@ async def test_a_connection_that_is_lost_meanwhile_takes_nothing_and_costs_nothi
 
     monkeypatch.setattr(gateway.ingestion._publisher, "_send", send)
     with pytest.raises(BrokerUnavailableError):
-        await gateway.ingestion.polls({STORE: [(NOON_US, True)] * 5, UNKNOWN: [(NOON_US, True)]})
+        await gateway.ingestion.send_polls(
+            {STORE: [(NOON_US, True)] * 5, UNKNOWN: [(NOON_US, True)]}
+        )
     with pytest.raises(BrokerUnavailableError):
-        await gateway.ingestion.poll(STORE, (NOON_US, True))
+        await gateway.ingestion.send_poll(STORE, (NOON_US, True))
     assert gateway.unacknowledged.used == 0
 
 
 async def test_a_stop_waits_for_what_is_under_way() -> None:
     gateway = FakeGateway(STORE)
-    (sent,) = await gateway.ingestion.polls({STORE: [(NOON_US, True)]})
+    (sent,) = await gateway.ingestion.send_polls({STORE: [(NOON_US, True)]})
     assert gateway.unacknowledged.used == POLL_BYTES
     await gateway.ingestion.stop(60)
     assert sent.done()

@@ -40,7 +40,7 @@ class Bench:
 
     def silent(self, topic: TopicSpec = DEAD_LETTERS) -> bool:
         try:
-            self.publisher.check(topic, KEY)
+            self.publisher.require_acknowledgements(topic, KEY)
         except BrokerUnavailableError:
             return True
         return False

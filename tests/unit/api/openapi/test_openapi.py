@@ -300,7 +300,7 @@ CALLS = [
 ]
 
 HARD_TO_GET = {
-    408: "half a minute without a byte; test_statuses.py does not wait so long",
+    408: "half a minute without a byte; test_packed_bodies.py does not wait so long",
     500: "nobody knows how; test_problems.py makes one",
 }
 

@@ -44,7 +44,7 @@ class Harness:
         self.registry.on_record(FakeRecord(STORES.name, None, key=store_id.encode()))
 
     def let_in(self, *store_ids: str) -> list[bool]:
-        return [self.limit.refusal(store_id) is None for store_id in store_ids]
+        return [self.limit.why_not_writable(store_id) is None for store_id in store_ids]
 
 
 def test_so_many_and_no_more_whether_they_are_registered_yet_or_not() -> None:
@@ -58,7 +58,7 @@ def test_so_many_and_no_more_whether_they_are_registered_yet_or_not() -> None:
     assert harness.let_in(IDS[4]) == [False]
     harness.register(IDS[3])
     assert harness.let_in(IDS[4]) == [False]
-    assert "STORE_UPTIME_MAX_STORES" in (harness.limit.refusal(IDS[4]) or "")
+    assert "STORE_UPTIME_MAX_STORES" in (harness.limit.why_not_writable(IDS[4]) or "")
 
     harness.unregister(IDS[0])
     harness.unregister(IDS[0])
