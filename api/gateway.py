@@ -34,6 +34,7 @@ from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, StoreView
+from api.webhooks.allowlist import Allowlist
 from api.webhooks.deliveries import WebhookDeliveries
 from api.webhooks.service import WebhookService
 from stream_app.contracts.access import api_process
@@ -131,19 +132,16 @@ class Gateway:
         self.report_service = ReportService(
             settings, clock, self._connection, self._report_view, reports_tail.catch_up, changes
         )
+        allowlist = Allowlist(settings.webhook_hosts)
         self.webhooks = WebhookService(
             settings,
+            allowlist,
             clock,
             self._connection.send,
             self._connection.require_connected,
         )
         self._webhook_deliveries = WebhookDeliveries(
-            settings,
-            clock,
-            self._connection.send,
-            self._connection.require_connected,
-            self.report_service,
-            self.metrics,
+            settings, allowlist, clock, self._connection, self.report_service, self.metrics
         )
         budget = MemoryBudget(unacknowledged)
         self.ingestion = IngestService(

@@ -27,6 +27,7 @@ from api.stores.queries import StoreQueries
 from api.stores.service import StoreService
 from api.stores.store_limit import StoreLimit
 from api.stores.view import TOPICS, StoreView
+from api.webhooks.allowlist import Allowlist
 from api.webhooks.service import WebhookService
 from stream_app.contracts.dead_letters import decode_dead_letter
 from stream_app.contracts.partitioning import partition_of
@@ -204,7 +205,9 @@ class FakeGateway:
             lambda: self.age or Freshness(now(), now()),
             self._answer,
         )
-        self.webhooks = WebhookService(settings, now, self.broker.send, self._answer)
+        self.webhooks = WebhookService(
+            settings, Allowlist(settings.webhook_hosts), now, self.broker.send, self._answer
+        )
         self.public_status = PublicStatus(
             settings.public_stores,
             self.fleet_service,

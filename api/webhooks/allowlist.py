@@ -1,7 +1,7 @@
-"""The allow-list of webhook receivers: the operator lists them, others are rejected.
+"""The allow-list of webhook receivers: the operator lists them, and others are rejected.
 
-Every client that may ask for a report may name a URL. The URL must not reach what only this machine
-can reach: its host is on the list, and its addresses are public unless the operator says otherwise.
+Every client that may request a report may name a URL, which must not reach what only this machine
+can reach. So its host is on the list, and its addresses are public unless the list says otherwise.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from stream_app.webhook_hosts import WebhookHost
 
 MAX_URL_LENGTH: Final = 2000
+"""Longest URL of a webhook, in characters."""
 
 _SCHEMES: Final = ("http", "https")
 _URL: Final = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
-"""Printable ASCII without spaces and backslashes, which programs read in different ways."""
+"""A URL in printable ASCII, without spaces and backslashes: programs read these differently."""
 
-_NO_PLACE: Final = "a URL without a host"
+_NO_RECEIVER: Final = "a URL without a host"
 
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
@@ -36,7 +37,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class Allowlist:
-    """The operator's list.
+    """The hosts that webhooks may go to.
 
     Args:
         hosts: the setting WEBHOOK_HOSTS.
@@ -51,10 +52,10 @@ class Allowlist:
         return bool(self._hosts)
 
     def check(self, url: object) -> URL:
-        """Return the URL, where it may be called.
+        """Return a URL that webhooks may go to, parsed.
 
         Raises:
-            RecordError: it may not, or is no URL.
+            RecordError: webhooks may not go to it, or it is no URL.
         """
         if not self._hosts:
             raise RecordError("webhooks are off here: STORE_UPTIME_WEBHOOK_HOSTS lists no host")
@@ -66,14 +67,14 @@ class Allowlist:
             parsed = URL(url)
             scheme, host, port = parsed.scheme, parsed.raw_host, parsed.port
         except ValueError:
-            # not shown: its path may be a secret
+            # the URL is not in the error line: its path may be a secret
             raise RecordError("webhook.url is not a URL") from None
         if parsed.raw_user is not None or parsed.raw_password is not None or "#" in url:
             raise RecordError("webhook.url must have no user, no password and no fragment")
         if not host or port is None or self._entry_for(scheme, host, port) is None:
-            place = shown(parsed.raw_authority)
+            authority = shown(parsed.raw_authority)
             raise RecordError(
-                f"webhook.url: STORE_UPTIME_WEBHOOK_HOSTS does not list {place} for {scheme}"
+                f"webhook.url: STORE_UPTIME_WEBHOOK_HOSTS does not list {authority} for {scheme}"
             )
         if parse_authority(parsed.raw_authority) is None:
             # a wildcard takes anything before its domain
@@ -90,12 +91,12 @@ class Allowlist:
     def _entry_for(self, scheme: str, host: str, port: int) -> WebhookHost | None:
         host = canonical_host(host)
         matches = [entry for entry in self._hosts if entry.matches(scheme, host, port)]
-        # what is listed in full says more than a wildcard
+        # a host that is listed in full goes before a wildcard
         return min(matches, key=lambda entry: (entry.wildcard, not entry.own), default=None)
 
 
 def is_public(address: str) -> bool:
-    """Return whether an address is a public one of one host, also one that embeds another."""
+    """Return whether an address is public and of one host; an embedded IPv4 address counts."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         embedded = ip.ipv4_mapped
@@ -108,13 +109,13 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def place_of(url: str) -> str:
-    """Return the scheme, host and port of a URL: its path may be a secret and is never shown."""
+def receiver_of(url: str) -> str:
+    """Return the scheme, host and port of a URL, without its path, which may be a secret."""
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
     except ValueError:
-        return _NO_PLACE
+        return _NO_RECEIVER
     if not parsed.scheme or not host or port is None:
-        return _NO_PLACE
+        return _NO_RECEIVER
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook: bounded in time and bytes, and to checked addresses only."""
+"""One attempt to deliver a webhook, bounded in time and bytes, and to checked addresses only."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from api.webhooks.allowlist import Allowlist
 
 ATTEMPT_SECONDS: Final = 10.0
-"""Seconds for connecting, sending, and the head of the answer."""
+"""Seconds that one attempt may take, up to the head of the receiver's response."""
 
-READ_BYTES: Final = 4096
+MAX_RESPONSE_BYTES: Final = 4096
 """Bytes read of a receiver's response body; the rest is discarded."""
 
-MAX_AT_ONCE: Final = 64
+MAX_CONNECTIONS: Final = 64
+"""Attempts that run at once."""
 
-MAX_AT_ONCE_TO_ONE: Final = 8
-"""A host that is slow must leave room for others."""
+MAX_CONNECTIONS_TO_ONE: Final = 8
+"""Attempts that run at once to one receiver: a slow one must leave room for others."""
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
 
@@ -43,8 +44,8 @@ class Attempt:
     """The result of one attempt.
 
     Attributes:
-        outcome: delivered; refused for good; or failed, to be tried again.
-        detail: one line.
+        outcome: delivered; refused, so that no attempt follows; or failed, and to be tried again.
+        detail: what happened, in one line.
     """
 
     outcome: Literal["delivered", "refused", "failed"]
@@ -52,14 +53,14 @@ class Attempt:
 
 
 class CheckedResolver(AbstractResolver):
-    """Finds the addresses of a host, all of which may be called.
+    """Resolves a host to addresses that may be called.
 
-    A connection goes to what is returned here, without another look-up: a name that answers
-    otherwise a moment later gains nothing.
+    A connection goes to an address that is returned here, and the name is not resolved again: a
+    name that changes its addresses a moment later gains nothing.
 
     Args:
-        allowlist: the operator's list.
-        resolver: looks names up.
+        allowlist: the hosts that webhooks may go to.
+        resolver: resolves names.
     """
 
     def __init__(self, allowlist: Allowlist, resolver: AbstractResolver) -> None:
@@ -75,7 +76,7 @@ class CheckedResolver(AbstractResolver):
         """Return the addresses of a host.
 
         Raises:
-            OSError: there is none, or one that is not public.
+            OSError: the host has no address, or one that is not public.
         """
         results = await self._resolver.resolve(host, port, family)
         if not self._allowlist.may_be_private(host, port):
@@ -90,13 +91,13 @@ class CheckedResolver(AbstractResolver):
 
 
 class WebhookClient:
-    """Sends signed bodies.
+    """Sends signed bodies to receivers.
 
     Args:
-        allowlist: the operator's list.
+        allowlist: the hosts that webhooks may go to.
         key: the bytes of the setting WEBHOOK_SECRET.
         clock: the wall clock in µs.
-        resolver: looks names up; None: as the machine does.
+        resolver: resolves names; None: the resolver of the machine.
     """
 
     def __init__(
@@ -111,24 +112,24 @@ class WebhookClient:
         self._clock = clock
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
-        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
     async def start(self) -> None:
-        """Make ready to send."""
+        """Open the HTTP session."""
         resolver = CheckedResolver(self._allowlist, self._resolver or ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=resolver,
-            # each attempt looks the name up and checks it
+            # each attempt resolves the name and checks its addresses
             use_dns_cache=False,
             force_close=True,
-            limit=MAX_AT_ONCE,
+            limit=MAX_CONNECTIONS,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=_TIMEOUT,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # the size that counts is that on the wire
+            # the limit is on the bytes that come over the network
             auto_decompress=False,
             trust_env=False,
             headers={
@@ -139,65 +140,66 @@ class WebhookClient:
         )
 
     async def stop(self) -> None:
-        """Close what is open."""
+        """Close the HTTP session."""
         if self._session is not None:
             await self._session.close()
 
     async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
-        """Try once; never raises but when it is cancelled.
+        """Try once to deliver a body; returns also where the attempt fails.
 
         Args:
-            url: where.
-            webhook_id: the report's id.
-            body: JSON.
+            url: the URL of the receiver.
+            webhook_id: the id of the report.
+            body: the JSON to send.
         """
         try:
             parsed = self._allowlist.check(url)
         except RecordError as error:
-            # it was allowed when it was asked for
+            # the URL was on the list when the report was requested
             return Attempt("refused", str(error))
         if self._session is None:
             raise RuntimeError("not started")
-        async with self._place(parsed.raw_authority):
+        async with self._slot(parsed.raw_authority):
             timestamp = self._clock() // 1_000_000
             headers = signed_headers(self._key, webhook_id, timestamp, body)
             try:
                 async with self._session.post(
                     parsed, data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    # what counts has come; the receiver may finish a short body
+                    # the status is here already; a receiver may finish a short body
                     with suppress(TimeoutError, aiohttp.ClientError, OSError):
-                        await response.content.read(READ_BYTES)
-                    return _judged(response.status)
+                        await response.content.read(MAX_RESPONSE_BYTES)
+                    return _attempt_of(response.status)
             except TimeoutError:
                 return Attempt("failed", f"no answer within {ATTEMPT_SECONDS:g} s")
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                return Attempt("failed", _trouble(error))
+                return Attempt("failed", _describe(error))
 
     @asynccontextmanager
-    async def _place(self, host: str) -> AsyncIterator[None]:
-        places, waiting = self._hosts.get(host, (asyncio.Semaphore(MAX_AT_ONCE_TO_ONE), 0))
-        self._hosts[host] = places, waiting + 1
+    async def _slot(self, host: str) -> AsyncIterator[None]:
+        """Wait for a slot of a host, and for one of all hosts; hold both in the block."""
+        slots, waiting = self._hosts.get(host, (asyncio.Semaphore(MAX_CONNECTIONS_TO_ONE), 0))
+        self._hosts[host] = slots, waiting + 1
         try:
-            async with places, self._places:
+            async with slots, self._slots:
                 yield
         finally:
-            places, waiting = self._hosts.pop(host)
+            slots, waiting = self._hosts.pop(host)
             if waiting > 1:
-                self._hosts[host] = places, waiting - 1
+                self._hosts[host] = slots, waiting - 1
 
 
-def _trouble(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Describe an error without the path and the query of the URL, which may be secrets."""
     if isinstance(error, aiohttp.ClientResponseError):
-        # its text has the URL
+        # the text of this error has the URL
         return "what it answers is no HTTP"
     if isinstance(error, (OSError, aiohttp.ServerDisconnectedError)):
         return str(error)[:200] or type(error).__name__
     return type(error).__name__
 
 
-def _judged(status: int) -> Attempt:
+def _attempt_of(status: int) -> Attempt:
     if 200 <= status < 300:
         return Attempt("delivered", f"answered {status}")
     if status == HTTPStatus.GONE:

@@ -1,8 +1,9 @@
-"""Limits how many webhooks are tried at once, and the share of them for one place.
+"""Limits how many webhooks are tried at once, and the share of each receiver among them.
 
-A place is a host and port. Of one that answers nothing, all webhooks are late: without a share
-they would fill the room, and those of all others would wait behind them. What goes beyond its share
-stays in Kafka; here only its offset is kept, and it is read again once its place has room.
+A receiver is a scheme, host and port. All webhooks to a receiver that answers nothing take long:
+without a limit for each receiver they would use all of the room, and the webhooks to all others
+would wait behind them. A webhook beyond the limit is deferred: it stays in Kafka, only its offset
+is stored here, and it is read again once its receiver has room.
 """
 
 from __future__ import annotations
@@ -17,118 +18,117 @@ if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
 FREE_ROOM_SHARE: Final = 9
-"""A place may have one part in so many of the room that is free: a tenth of it all if it is alone.
+"""One receiver may use one ninth of the free room, which is a tenth of all room if it is alone.
 
-However many places answer nothing, together they leave room for one more.
+However many receivers answer nothing, together they leave room for one more.
 """
 
-MAX_WAITING: Final = 100_000
-"""Offsets that are kept of webhooks beyond the share of their place: some 20 MB."""
+MAX_DEFERRED: Final = 100_000
+"""Offsets of deferred webhooks that are stored, in about 20 MB."""
 
-Waiting = tuple["TopicPartition", int]
-"""The partition and offset of a webhook that waits."""
+Deferred = tuple["TopicPartition", int]
+"""The partition and the offset of a deferred webhook."""
 
 
 @dataclass(slots=True)
-class _Place:
+class _Receiver:
     running: int = 0
-    waiting: deque[Waiting] = field(default_factory=deque)
+    deferred: deque[Deferred] = field(default_factory=deque)
 
 
-class Shares:
-    """Admits webhooks up to the limits, and remembers the offsets of those that wait.
+class ConcurrencyLimiter:
+    """Admits webhooks up to the limits, and stores the offsets of deferred ones.
 
     Args:
-        most: webhooks that are tried at once, one of each further place aside.
-        most_waiting: offsets that are kept.
+        max_running: webhooks that are tried at once; one to each further receiver may be added.
+        max_deferred: offsets that are stored.
 
     Attributes:
-        running: webhooks that have a place in the room.
-        waiting: webhooks of which the offset is kept.
+        running: the number of admitted webhooks that have not ended.
+        deferred: the number of webhooks whose offset is stored.
     """
 
-    def __init__(self, most: int, most_waiting: int = MAX_WAITING) -> None:
-        self._most = most
-        self._most_waiting = most_waiting
-        self._places: dict[str, _Place] = {}
+    def __init__(self, max_running: int, max_deferred: int = MAX_DEFERRED) -> None:
+        self._max_running = max_running
+        self._max_deferred = max_deferred
+        self._receivers: dict[str, _Receiver] = {}
         self.running = 0
-        self.waiting = 0
+        self.deferred = 0
 
     @property
     def limit(self) -> int:
-        """Return the number of webhooks of one place that may run now."""
-        if self.running >= 2 * self._most:
+        """Return the number of webhooks to one receiver that may run now."""
+        if self.running >= 2 * self._max_running:
             return 0
-        return max(1, (self._most - self.running) // FREE_ROOM_SHARE)
+        return max(1, (self._max_running - self.running) // FREE_ROOM_SHARE)
 
-    def enter(self, place: str) -> bool:
-        """Take room for a webhook; False: its place has had its share, or others wait for it."""
-        known = self._places.get(place, _Place())
-        if known.waiting or known.running >= self.limit:
+    def acquire(self, receiver: str) -> bool:
+        """Admit a webhook; False: its receiver is at its limit, or has deferred webhooks."""
+        known = self._receivers.get(receiver, _Receiver())
+        if known.deferred or known.running >= self.limit:
             return False
         known.running += 1
         self.running += 1
-        self._places[place] = known
+        self._receivers[receiver] = known
         return True
 
-    def leave(self, place: str) -> None:
-        """Give the room of a webhook back."""
-        known = self._places[place]
-        known.running -= 1
+    def release(self, receiver: str) -> None:
+        """Count an admitted webhook as ended."""
+        self._receivers[receiver].running -= 1
         self.running -= 1
-        self._forget_if_empty(place)
+        self._drop_if_idle(receiver)
 
-    def wait(self, place: str, partition: TopicPartition, offset: int) -> bool:
-        """Remember the offset of a webhook that waits; False: too many wait."""
-        if self.waiting >= self._most_waiting:
+    def defer(self, receiver: str, partition: TopicPartition, offset: int) -> bool:
+        """Store the offset of a webhook that was not admitted; False: too many are stored."""
+        if self.deferred >= self._max_deferred:
             return False
-        self._places.setdefault(place, _Place()).waiting.append((partition, offset))
-        self.waiting += 1
+        self._receivers.setdefault(receiver, _Receiver()).deferred.append((partition, offset))
+        self.deferred += 1
         return True
 
-    def has_room(self, place: str) -> bool:
-        """Return whether waiting webhooks of a place can be read again, half a share at a time."""
-        known = self._places.get(place)
+    def can_resume(self, receiver: str) -> bool:
+        """Return whether deferred webhooks of a receiver can run now, half a limit at a time."""
+        known = self._receivers.get(receiver)
         return known is not None and self._room(known) > 0
 
-    def _room(self, known: _Place) -> int:
-        """Return how many of those that wait may run now; 0 where it is not worth a read."""
+    def _room(self, known: _Receiver) -> int:
+        """Return how many deferred webhooks may run now; 0 where so few are not worth a read."""
         limit = self.limit
-        room = min(limit - known.running, len(known.waiting))
-        return room if room >= min(len(known.waiting), max(1, limit // 2)) else 0
+        room = min(limit - known.running, len(known.deferred))
+        return room if room >= min(len(known.deferred), max(1, limit // 2)) else 0
 
-    def admit_waiting(self) -> Iterator[tuple[str, list[Waiting]]]:
-        """Yield the waiting webhooks that may run now, by place; they count as running."""
-        for place, known in list(self._places.items()):
+    def admit_deferred(self) -> Iterator[tuple[str, list[Deferred]]]:
+        """Yield the deferred webhooks that may run now, by receiver; they count as running."""
+        for receiver, known in list(self._receivers.items()):
             room = self._room(known)
             if room > 0:
-                admitted = [known.waiting.popleft() for _ in range(room)]
-                self.waiting -= room
+                admitted = [known.deferred.popleft() for _ in range(room)]
+                self.deferred -= room
                 known.running += room
                 self.running += room
-                yield place, admitted
+                yield receiver, admitted
 
-    def put_back(self, place: str, admitted: list[Waiting]) -> None:
-        """Let admitted webhooks wait again, before all others; they no longer count as running."""
-        known = self._places[place]
-        known.waiting.extendleft(reversed(admitted))
+    def put_back(self, receiver: str, admitted: list[Deferred]) -> None:
+        """Defer admitted webhooks again, before all others; they no longer count as running."""
+        known = self._receivers[receiver]
+        known.deferred.extendleft(reversed(admitted))
         known.running -= len(admitted)
-        self.waiting += len(admitted)
+        self.deferred += len(admitted)
         self.running -= len(admitted)
 
-    def forget(self, partition: TopicPartition) -> None:
+    def drop_partition(self, partition: TopicPartition) -> None:
         """Drop the offsets of a partition that was revoked."""
-        for place, known in list(self._places.items()):
-            others = deque(waiting for waiting in known.waiting if waiting[0] != partition)
-            self.waiting -= len(known.waiting) - len(others)
-            known.waiting = others
-            self._forget_if_empty(place)
+        for receiver, known in list(self._receivers.items()):
+            others = deque(deferred for deferred in known.deferred if deferred[0] != partition)
+            self.deferred -= len(known.deferred) - len(others)
+            known.deferred = others
+            self._drop_if_idle(receiver)
 
     def crowded(self) -> int:
-        """Return how many places have webhooks that wait."""
-        return sum(bool(known.waiting) for known in self._places.values())
+        """Return how many receivers have deferred webhooks."""
+        return sum(bool(known.deferred) for known in self._receivers.values())
 
-    def _forget_if_empty(self, place: str) -> None:
-        known = self._places[place]
-        if not known.running and not known.waiting:
-            del self._places[place]
+    def _drop_if_idle(self, receiver: str) -> None:
+        known = self._receivers[receiver]
+        if not known.running and not known.deferred:
+            del self._receivers[receiver]

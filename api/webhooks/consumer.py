@@ -1,12 +1,12 @@
-"""The API processes share the webhooks: each runs those of the partitions that it owns.
+"""Consumes the topic of webhooks: each API process runs those of the partitions that it owns.
 
-A partition's webhooks run side by side, so that a late one holds no other up, and are committed
-in order: an offset only when all below it are delivered or given up, and with it which ones
-beyond it are (`ResumableOffsetTracker`). What was not committed comes again, after a crash too,
-and is delivered again: at least once.
+The webhooks of a partition run side by side, so that a late one delays no other, and are committed
+in order. An offset is committed when all webhooks below it are delivered or given up; the metadata
+of the commit names the ones beyond it that are too (`ResumableOffsetTracker`). What was not
+committed is delivered again, also after a crash: at least once.
 
-A webhook whose place has had its share of the room (`shares`) stays in Kafka, its offset open, and
-is read again by another consumer once the place has room.
+A webhook whose receiver is at its limit (`ConcurrencyLimiter`) stays in Kafka, its offset is not
+complete, and a second consumer reads it again once the receiver has room.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from api.kafka.shutdown import bounded
-from api.webhooks.allowlist import place_of
-from api.webhooks.concurrency import Shares
+from api.webhooks.allowlist import receiver_of
+from api.webhooks.concurrency import ConcurrencyLimiter
 from api.webhooks.webhook_topic import WebhookTopic
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
@@ -34,12 +34,12 @@ from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka.clients import start
 from stream_app.kafka.offset_tracker import ResumableOffsetTracker
 from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source_of
-from stream_app.periodic import cancel_tasks
+from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from api.webhooks.concurrency import Waiting
+    from api.webhooks.concurrency import Deferred
     from stream_app.contracts.webhooks import Webhook
     from stream_app.settings import Settings
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 10_000
-"""Webhooks that wait for their report's end or are tried in one process."""
+"""Webhooks that one process tries to deliver, or whose report it waits for, at once."""
 
 _FETCHED: Final = 500
 _FETCH_MS: Final = 250
@@ -57,7 +57,7 @@ _DEFERRED_CHECK_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition: how far it is finished with, what of that is committed, and what runs."""
+    """A partition: which offsets are complete, what of that is committed, and what runs."""
 
     tracker: ResumableOffsetTracker
     committed: tuple[int, str]
@@ -65,15 +65,15 @@ class _Owned:
 
 
 class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Takes webhooks from their topic and has each run to its end.
+    """Consumes webhooks as a member of a group, and runs each until it is delivered or given up.
 
     Args:
         settings: how to reach the broker.
-        run: runs one; returns why it was given up, None where it was not.
+        run: delivers a webhook; returns why it was given up, or None.
         dead_letter: writes a dead letter; returns when the broker has it.
-        ready: whether the API has read all that the other topics say.
-        topic: reads the webhooks and the commits; None: that of the settings.
-        shares: limits how many run.
+        ready: returns whether the API has read all that the other topics say.
+        topic: reads the webhooks and the commits; None: the topic of the settings.
+        limiter: limits how many webhooks run.
     """
 
     def __init__(
@@ -83,19 +83,23 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         dead_letter: Callable[[DeadLetter], Awaitable[None]],
         ready: Callable[[], bool],
         topic: WebhookTopic | None = None,
-        shares: Shares | None = None,
+        limiter: ConcurrencyLimiter | None = None,
     ) -> None:
         self._settings = settings
         self._run = run
         self._dead_letter = dead_letter
         self._ready = ready
         self._topic = topic or WebhookTopic(settings)
-        self.shares = shares or Shares(MAX_IN_FLIGHT)
+        self.limiter = limiter or ConcurrencyLimiter(MAX_IN_FLIGHT)
         self._room = asyncio.Event()
         self._consumer: Any = None
         self._owned: dict[TopicPartition, _Owned] = {}
         self._generation = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        # no pause: a step waits for records, or for room, by itself
+        self._reading = PeriodicTask("webhooks", 0.0, self._read, retry_seconds=_RETRY_SECONDS)
+        self._resuming = PeriodicTask(
+            "deferred-webhooks", 0.0, self._resume_deferred, retry_seconds=_RETRY_SECONDS
+        )
 
     @property
     def in_flight(self) -> int:
@@ -103,55 +107,57 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         return sum(len(owned.running) for owned in self._owned.values())
 
     async def start(self) -> None:
-        """Start; returns at once."""
-        self._tasks = {
-            asyncio.create_task(self._work(), name="webhooks"),
-            asyncio.create_task(self._resume_deferred(), name="webhooks-deferred"),
-        }
+        """Start to consume; returns at once."""
+        self._reading.start()
+        self._resuming.start()
 
     async def stop(self) -> None:
         """Cancel what runs, commit what is complete, and leave the group."""
-        await cancel_tasks(self._tasks)
+        await self._reading.stop()
+        await self._resuming.stop()
         await self._disconnect()
         await bounded(self._topic.stop(), "webhooks")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Give partitions up: another process may own them in a moment."""
+        """Cancel and commit: another process may own the partitions in a moment."""
         self._generation += 1
         await self._revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Do nothing: a partition's committed offset is looked up when its first record comes."""
+        """Do nothing: the commits of a partition are read when its first record comes."""
 
-    async def _work(self) -> None:
-        while True:
-            if self._ready():
-                try:
-                    await self._serve()
-                except (KafkaError, BrokerUnavailableError) as error:
-                    log.warning("webhooks cannot be read now, trying again: %s", error)
-                except Exception:
-                    log.exception("webhooks, trying again")
-                await self._disconnect()
+    async def _read(self) -> None:
+        """Read some webhooks and start them; after an error, the next call connects again."""
+        if self._consumer is None and not self._ready():
             await asyncio.sleep(_RETRY_SECONDS)
+            return
+        try:
+            await self._read_once()
+        except (KafkaError, BrokerUnavailableError) as error:
+            log.warning("webhooks cannot be read now, trying again: %s", error)
+            await self._disconnect()
+            await asyncio.sleep(_RETRY_SECONDS)
+        except Exception:
+            await self._disconnect()
+            raise
 
-    async def _serve(self) -> None:
-        consumer = self._consumer = self._topic.new_consumer()
-        consumer.subscribe([WEBHOOKS.name], listener=self)
-        await start(consumer, self._settings)
-        while True:
-            fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCHED)
-            # what it returns is of the partitions that are ours at this moment
-            generation = self._generation
-            adopted = await self._load_committed(fetched.keys() - self._owned.keys())
-            if generation != self._generation:
-                # partitions moved meanwhile: their new owner reads the records again
-                continue
-            self._owned |= adopted
-            for partition, records in fetched.items():
-                for record in records:
-                    self._accept(self._owned[partition], record)
-            await self._commit(self._owned)
+    async def _read_once(self) -> None:
+        if self._consumer is None:
+            self._consumer = self._topic.new_consumer()
+            self._consumer.subscribe([WEBHOOKS.name], listener=self)
+            await start(self._consumer, self._settings)
+        fetched = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCHED)
+        # these records are of partitions that this process owns at this moment
+        generation = self._generation
+        adopted = await self._load_committed(fetched.keys() - self._owned.keys())
+        if generation != self._generation:
+            # partitions moved meanwhile: their owners now read these records again
+            return
+        self._owned |= adopted
+        for partition, records in fetched.items():
+            for record in records:
+                self._accept(self._owned[partition], record)
+        await self._commit(self._owned)
 
     async def _load_committed(
         self, partitions: set[TopicPartition]
@@ -173,19 +179,19 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         except RecordError as error:
             self._start_task(owned, offset, self._complete(owned, record, str(error)))
             return
-        place = place_of(webhook.url)
+        receiver = receiver_of(webhook.url)
         partition = TopicPartition(record.topic, record.partition)
-        if self.shares.enter(place):
-            self._run_one(owned, record, webhook, place)
-        elif not self.shares.wait(place, partition, offset):
-            reason = f"more webhooks wait for {place} than can: is it down?"
+        if self.limiter.acquire(receiver):
+            self._start_webhook(owned, record, webhook, receiver)
+        elif not self.limiter.defer(receiver, partition, offset):
+            reason = f"more webhooks wait for {receiver} than can: is it down?"
             self._start_task(owned, offset, self._complete(owned, record, reason))
 
-    def _run_one(self, owned: _Owned, record: Any, webhook: Webhook, place: str) -> None:
-        """Run a webhook whose room is taken."""
+    def _start_webhook(self, owned: _Owned, record: Any, webhook: Webhook, receiver: str) -> None:
+        """Start a webhook that the limiter has admitted."""
         task = self._start_task(owned, last_offset(record), self._deliver(owned, record, webhook))
         # also where it is cancelled before its first step
-        task.add_done_callback(lambda _: self._leave(place))
+        task.add_done_callback(lambda _: self._release(receiver))
 
     def _start_task(
         self, owned: _Owned, offset: int, work: Coroutine[Any, Any, None]
@@ -195,18 +201,18 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         task.add_done_callback(owned.running.discard)
         return task
 
-    def _leave(self, place: str) -> None:
-        self.shares.leave(place)
-        if self.shares.has_room(place):
+    def _release(self, receiver: str) -> None:
+        self.limiter.release(receiver)
+        if self.limiter.can_resume(receiver):
             self._room.set()
 
     async def _deliver(self, owned: _Owned, record: Any, webhook: Webhook) -> None:
-        """Run a webhook to its end."""
+        """Deliver a webhook, or write its dead letter."""
         try:
             reason = await self._run(webhook)
-        except Exception as error:  # noqa: BLE001  said below
-            # without its text, which might have the URL: its path may be a secret
-            log.error(  # noqa: TRY400  as above
+        except Exception as error:  # noqa: BLE001  it is logged below
+            # the text of the error might have the URL, whose path may be a secret
+            log.error(  # noqa: TRY400  for the same reason
                 "%s/%d/%d: %s\n%s",
                 record.topic,
                 record.partition,
@@ -223,25 +229,22 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         owned.tracker.complete(last_offset(record))
 
     async def _resume_deferred(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_DEFERRED_CHECK_SECONDS):
-                    await self._room.wait()
-            self._room.clear()
-            try:
-                for place, waiting in self.shares.admit_waiting():
-                    await self._read_deferred(place, waiting)
-            except (KafkaError, BrokerUnavailableError) as error:
-                log.warning("webhooks that wait cannot be read now, trying again: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            except Exception:
-                log.exception("webhooks that wait, trying again")
-                await asyncio.sleep(_RETRY_SECONDS)
+        """Wait for room, and run the deferred webhooks that have room."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DEFERRED_CHECK_SECONDS):
+                await self._room.wait()
+        self._room.clear()
+        try:
+            for receiver, deferred in self.limiter.admit_deferred():
+                await self._read_deferred(receiver, deferred)
+        except (KafkaError, BrokerUnavailableError) as error:
+            log.warning("deferred webhooks cannot be read now, trying again: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _read_deferred(self, place: str, waiting: list[Waiting]) -> None:
-        """Read webhooks again whose room is taken, and run them."""
+    async def _read_deferred(self, receiver: str, deferred: list[Deferred]) -> None:
+        """Read webhooks again that the limiter has admitted, and start them."""
         offsets: defaultdict[TopicPartition, list[int]] = defaultdict(list)
-        for partition, offset in waiting:
+        for partition, offset in deferred:
             offsets[partition].append(offset)
         owners = {partition: self._owned.get(partition) for partition in offsets}
         try:
@@ -251,28 +254,28 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 records: dict[int, Any] = {}
                 if owned is not None:
                     records = await self._topic.read(partition, offsets[partition])
-                self._run_deferred(place, partition, owned, offsets.pop(partition), records)
+                self._start_deferred(receiver, partition, owned, offsets.pop(partition), records)
         finally:
             for partition, left in offsets.items():
                 if (
                     owners[partition] is not None
                     and self._owned.get(partition) is owners[partition]
                 ):
-                    self.shares.put_back(place, [(partition, offset) for offset in left])
+                    self.limiter.put_back(receiver, [(partition, offset) for offset in left])
                 else:
-                    self._release_all(place, left)
+                    self._release_all(receiver, left)
 
-    def _run_deferred(
+    def _start_deferred(
         self,
-        place: str,
+        receiver: str,
         partition: TopicPartition,
         owned: _Owned | None,
         offsets: list[int],
         records: dict[int, Any],
     ) -> None:
         if owned is None or self._owned.get(partition) is not owned:
-            # it moved meanwhile: its new owner has read them
-            self._release_all(place, offsets)
+            # the partition moved meanwhile: its owner now has read them
+            self._release_all(receiver, offsets)
             return
         for offset in offsets:
             record = records.get(offset)
@@ -281,56 +284,56 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                     "webhook %d/%d is lost: the log deleted it before %s had room for it",
                     partition.partition,
                     offset,
-                    place,
+                    receiver,
                 )
                 owned.tracker.complete(offset)
-                self.shares.leave(place)
+                self.limiter.release(receiver)
             else:
-                self._run_one(owned, record, _webhook_in(record), place)
+                self._start_webhook(owned, record, _webhook_in(record), receiver)
 
-    def _release_all(self, place: str, offsets: list[int]) -> None:
+    def _release_all(self, receiver: str, offsets: list[int]) -> None:
         for _ in offsets:
-            self.shares.leave(place)
+            self.limiter.release(receiver)
 
     async def _write_dead_letter(self, record: Any, reason: str) -> None:
         log.warning("webhook %d/%d is given up: %s", record.partition, record.offset, reason)
-        letter = DeadLetter(source_of(record), reason, record.value, record.key)
+        dead_letter = DeadLetter(source_of(record), reason, record.value, record.key)
         while True:
             try:
-                await self._dead_letter(letter)
+                await self._dead_letter(dead_letter)
             except BrokerUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
 
     async def _revoke(self, partitions: Iterable[TopicPartition]) -> None:
-        gone = {place: self._owned[place] for place in partitions if place in self._owned}
-        for place in gone:
-            self.shares.forget(place)
-        running = {task for owned in gone.values() for task in owned.running}
+        revoked = {p: self._owned[p] for p in partitions if p in self._owned}
+        for partition in revoked:
+            self.limiter.drop_partition(partition)
+        running = {task for owned in revoked.values() for task in owned.running}
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running)
-        await self._commit(gone)
-        for place in gone:
-            self._owned.pop(place, None)
+        await self._commit(revoked)
+        for partition in revoked:
+            self._owned.pop(partition, None)
 
     async def _commit(self, partitions: dict[TopicPartition, _Owned]) -> None:
         consumer = self._consumer
         if consumer is None:
             return
-        held = consumer.assignment()
+        assigned = consumer.assignment()
         due = [
-            (place, owned, (owned.tracker.position, owned.tracker.metadata))
-            for place, owned in partitions.items()
-            if place in held
+            (partition, owned, (owned.tracker.position, owned.tracker.metadata))
+            for partition, owned in partitions.items()
+            if partition in assigned
         ]
         due = [entry for entry in due if entry[2] != entry[1].committed]
         if not due:
             return
         try:
-            await consumer.commit({place: commit for place, _, commit in due})
+            await consumer.commit({partition: commit for partition, _, commit in due})
         except KafkaError as error:
             # what is not committed comes again
             log.warning("webhooks that are done cannot be committed now: %r", error)
@@ -349,14 +352,14 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
 
 def _webhook_in(record: Any) -> Webhook:
-    """Return the webhook in a record.
+    """Decode the webhook in a record.
 
     Raises:
-        RecordError: there is none that can be used.
+        RecordError: the record has no webhook that can be used.
     """
     if isinstance(record, UnreadableRecords):
         raise RecordError(record.reason)
     webhook = decode_webhook(record.value)
-    # nobody can put the end of its patience off
-    asked_at = min(webhook.requested_at, record.timestamp * 1000)
-    return replace(webhook, requested_at=asked_at)
+    # a time in the future must not postpone when the webhook is given up
+    requested_at = min(webhook.requested_at, record.timestamp * 1000)
+    return replace(webhook, requested_at=requested_at)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from api.kafka.publisher import acknowledged_at
-from api.webhooks.allowlist import Allowlist
 from api.webhooks.client import WebhookClient
 from api.webhooks.consumer import WebhookConsumer
 from api.webhooks.delivery import WebhookDelivery
 from stream_app.contracts.dead_letters import bounded_dead_letter, dead_letter_key
 from stream_app.contracts.topics import DEAD_LETTERS
-from stream_app.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.kafka.connection import KafkaConnection
     from api.metrics import ApiMetrics
+    from api.webhooks.allowlist import Allowlist
     from api.webhooks.delivery import Reports
-    from api.webhooks.service import Send
     from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.settings import Settings
 
@@ -27,30 +26,29 @@ class WebhookDeliveries:
     """Consumes webhooks, waits for their reports and calls their receivers.
 
     Args:
-        settings: where webhooks may go, and how they are signed.
+        settings: how to reach the broker, the secret, and when a webhook is given up.
+        allowlist: the hosts that webhooks may go to; empty: nothing is consumed.
         clock: the wall clock in µs.
-        send: hands a record over.
-        require: raises `BrokerUnavailableError` without a connection.
-        reports: the reports as they stand.
+        connection: sends the dead letters.
+        reports: returns the state of a report.
         metrics: counts the dead letters.
     """
 
     def __init__(
         self,
         settings: Settings,
+        allowlist: Allowlist,
         clock: Callable[[], int],
-        send: Send,
-        require: Callable[[], None],
+        connection: KafkaConnection,
         reports: Reports,
         metrics: ApiMetrics,
     ) -> None:
         self._settings = settings
+        self._allowlist = allowlist
         self._clock = clock
-        self._send = send
-        self._require = require
+        self._connection = connection
         self._reports = reports
         self._metrics = metrics
-        self._allowlist = Allowlist(settings.webhook_hosts)
         self._client: WebhookClient | None = None
         self._consumer: WebhookConsumer | None = None
 
@@ -63,12 +61,12 @@ class WebhookDeliveries:
         await self._client.start()
         delivery = WebhookDelivery(self._settings, self._clock, self._reports, self._client)
         self._consumer = WebhookConsumer(
-            self._settings, delivery.deliver, self._dead_letter, self._connected
+            self._settings, delivery.deliver, self._write_dead_letter, self._is_connected
         )
         await self._consumer.start()
 
     async def stop(self) -> None:
-        """Cancel what is in flight: it is delivered by another process, or by the next one."""
+        """Cancel what is in flight: another process delivers it, or this one after a restart."""
         if self._consumer is not None:
             await self._consumer.stop()
         if self._client is not None:
@@ -79,21 +77,17 @@ class WebhookDeliveries:
         return 0 if self._consumer is None else self._consumer.in_flight
 
     def deferred(self) -> int:
-        """Return how many stay in Kafka until their host and port has room for them."""
-        return 0 if self._consumer is None else self._consumer.shares.waiting
+        """Return how many webhooks stay in Kafka until their receiver has room for them."""
+        return 0 if self._consumer is None else self._consumer.limiter.deferred
 
     def crowded(self) -> int:
-        """Return how many hosts and ports have more webhooks than their share of the room."""
-        return 0 if self._consumer is None else self._consumer.shares.crowded()
+        """Return how many receivers have webhooks that stay in Kafka."""
+        return 0 if self._consumer is None else self._consumer.limiter.crowded()
 
-    async def _dead_letter(self, letter: DeadLetter) -> None:
-        self._metrics.dead_letters.count(letter)
-        key = dead_letter_key(letter)
-        await acknowledged_at(self._send(DEAD_LETTERS, 0, key, bounded_dead_letter(letter)))
+    async def _write_dead_letter(self, dead_letter: DeadLetter) -> None:
+        self._metrics.dead_letters.count(dead_letter)
+        key, value = dead_letter_key(dead_letter), bounded_dead_letter(dead_letter)
+        await acknowledged_at(self._connection.send(DEAD_LETTERS, 0, key, value))
 
-    def _connected(self) -> bool:
-        try:
-            self._require()
-        except BrokerUnavailableError:
-            return False
-        return True
+    def _is_connected(self) -> bool:
+        return self._connection.unavailable_reason is None

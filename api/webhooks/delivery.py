@@ -1,4 +1,4 @@
-"""Delivers one webhook: waits for the end of its report, then calls until the receiver accepts."""
+"""Delivers a webhook: waits for the end of its report, and calls until the receiver accepts."""
 
 from __future__ import annotations
 
@@ -28,41 +28,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS: Final = 1.0
+"""Pause after the first failed attempt; each further pause is twice as long."""
+
 LONGEST_WAIT_SECONDS: Final = 600.0
+"""Longest pause between two attempts."""
 
 _UNKNOWN_REPORT_GRACE: Final = MINUTE
-"""Time after the deadline, µs, after which an unknown report was never requested."""
+"""Time after a report's deadline, µs: a report that is unknown by then was never requested."""
 
-_LOOK_AGAIN_SECONDS: Final = 60.0
-_MOST_DOUBLINGS: Final = 16
+_CHECK_SECONDS: Final = 60.0
+"""Seconds after which the state of a report is read again without a notification."""
+
+_MAX_DOUBLINGS: Final = 16
 
 
 class Reports(Protocol):
-    """The reports as they stand; `ReportService` is one."""
+    """Returns the state of reports, and notifies of changes; `ReportService` is one."""
 
     changes: Notifier
 
     async def report(self, report_id: str) -> ReportState | None:
-        """Return a report; None: nobody asked for it."""
+        """Return the state of a report; None: it was not requested."""
 
 
 class Sender(Protocol):
     """Makes one attempt; `WebhookClient` is one."""
 
     async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
-        """Try."""
+        """Try once to deliver a body, and return the result."""
 
 
 class WebhookDelivery:
     """Delivers webhooks, or gives them up after a time.
 
     Args:
-        settings: deadline and patience.
+        settings: the deadline of reports, and how long a webhook is tried after it.
         clock: the wall clock in µs.
-        reports: the reports as they stand.
+        reports: returns the state of a report.
         sender: makes one attempt.
-        sleep: waits so many seconds.
-        jitter: a number from 0 to 1.
+        sleep: pauses for a number of seconds.
+        jitter: returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -82,10 +87,10 @@ class WebhookDelivery:
         self._jitter = jitter
 
     async def deliver(self, webhook: Webhook) -> str | None:
-        """Wait for the end of a report, and send it to the receiver.
+        """Wait until a report has ended, and notify the receiver.
 
         Returns:
-            why it was given up; None: it is delivered, or there was no such report after all.
+            why the webhook was given up; None: it is delivered, or the report was never requested.
         """
         state = await self._wait_for_result(webhook)
         if state is None:
@@ -112,8 +117,8 @@ class WebhookDelivery:
         raise AssertionError("count() has no end")
 
     def _wait(self, attempts: int) -> float:
-        """Return the seconds until the next attempt: doubled each time, with some random part."""
-        doubled = FIRST_WAIT_SECONDS * (1 << min(attempts - 1, _MOST_DOUBLINGS))
+        """Return the seconds until the next attempt: twice as many each time, with jitter."""
+        doubled = FIRST_WAIT_SECONDS * (1 << min(attempts - 1, _MAX_DOUBLINGS))
         return min(doubled, LONGEST_WAIT_SECONDS) * (0.5 + self._jitter())
 
     def _give_up_at(self, webhook: Webhook) -> int:
@@ -122,7 +127,9 @@ class WebhookDelivery:
         )
 
     async def _wait_for_result(self, webhook: Webhook) -> ReportState | None:
-        unheard_of = webhook.requested_at + self._settings.report_deadline + _UNKNOWN_REPORT_GRACE
+        never_requested_at = (
+            webhook.requested_at + self._settings.report_deadline + _UNKNOWN_REPORT_GRACE
+        )
         with self._reports.changes.subscribe(webhook.report_id) as changed:
             while True:
                 now = self._clock()
@@ -133,10 +140,10 @@ class WebhookDelivery:
                 else:
                     if state is not None and state.status in FINAL:
                         return state
-                    if state is None and now >= unheard_of:
+                    if state is None and now >= never_requested_at:
                         return None
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    async with asyncio.timeout(_CHECK_SECONDS):
                         await changed.wait()
                 changed.clear()
 

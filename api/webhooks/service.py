@@ -1,11 +1,10 @@
-"""Webhooks that requests name: checked, and in Kafka before the report is asked for."""
+"""Checks the webhooks that requests name, and writes them to Kafka."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from api.kafka.publisher import acknowledged_at
-from api.webhooks.allowlist import Allowlist
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import WEBHOOKS
 from stream_app.contracts.webhooks import Webhook, encode_webhook
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from api.webhooks.allowlist import Allowlist
     from stream_app.contracts.topics import TopicSpec
     from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
@@ -26,15 +26,17 @@ class WebhookService:
     """Checks and registers webhooks.
 
     Args:
-        settings: where webhooks may go.
+        settings: the number of partitions.
+        allowlist: the hosts that webhooks may go to.
         clock: the wall clock in µs.
-        send: hands a record over.
+        send: sends a record to a partition.
         require: raises `BrokerUnavailableError` without a connection.
     """
 
     def __init__(
         self,
         settings: Settings,
+        allowlist: Allowlist,
         clock: Callable[[], int],
         send: Send,
         require: Callable[[], None],
@@ -43,13 +45,13 @@ class WebhookService:
         self._clock = clock
         self._send = send
         self._require = require
-        self._allowlist = Allowlist(settings.webhook_hosts)
+        self._allowlist = allowlist
 
     def parse_url(self, content: dict[str, Any]) -> str | None:
-        """Return the URL that a request's body names; None: it wants no webhook.
+        """Return the URL that a request's body names; None: it names no webhook.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: webhooks may not go to the URL, or it is no URL.
         """
         webhook = content.get("webhook")
         if webhook is None:
@@ -61,7 +63,7 @@ class WebhookService:
         return url
 
     async def register(self, report_id: str, url: str) -> None:
-        """Keep a webhook; returns when the broker holds it.
+        """Write a webhook to Kafka; returns when the broker has it.
 
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.

@@ -19,7 +19,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from api.webhooks.concurrency import Shares
+from api.webhooks.concurrency import ConcurrencyLimiter
 from api.webhooks.consumer import WebhookConsumer
 from producers.record_sink import RecordSink
 from stream_app.contracts.dead_letters import decode_dead_letter
@@ -222,19 +222,19 @@ async def test_a_place_that_is_down_holds_up_nobody_and_gets_all_once_it_is_back
             for report_id in ids[url]:
                 value = encode_webhook(Webhook(report_id, url, now()))
                 await sink.send(WEBHOOKS, report_id.encode(), value)
-    shares = [Shares(200), Shares(200)]
-    for number, share in enumerate(shares):
-        courier = WebhookConsumer(kafka_settings, run, bury, lambda: True, shares=share)
+    limiters = [ConcurrencyLimiter(200), ConcurrencyLimiter(200)]
+    for number, limiter in enumerate(limiters):
+        courier = WebhookConsumer(kafka_settings, run, bury, lambda: True, limiter=limiter)
         await courier.start()
         try:
             async with asyncio.timeout(60):
-                while not set(ids[up]) <= set(ran) or share.waiting < 500:  # noqa: ASYNC110
+                while not set(ids[up]) <= set(ran) or limiter.deferred < 500:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            assert share.running <= 30
+            assert limiter.running <= 30
             if number:
                 back.set()
                 await all_committed(kafka_settings)
         finally:
             await courier.stop()
     assert {ran[report_id] for report_id in ids[down] + ids[up]} == {1}, "each once"
-    assert shares[1].waiting == 0
+    assert limiters[1].deferred == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.allowlist import MAX_URL_LENGTH, Allowlist, is_public, place_of
+from api.webhooks.allowlist import MAX_URL_LENGTH, Allowlist, is_public, receiver_of
 from stream_app.errors import RecordError
 from stream_app.settings import Settings
 
@@ -169,7 +169,7 @@ def test_a_reason_shows_no_path_no_query_and_no_password(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "receiver"),
     [
         ("https://hooks.example.com/T0P?s3cret", "https://hooks.example.com:443"),
         ("https://ann:hunter2@HOOKS.example.com:8443/T0P", "https://hooks.example.com:8443"),
@@ -180,8 +180,8 @@ def test_a_reason_shows_no_path_no_query_and_no_password(url: str) -> None:
         ("mailto:T0P@example.com", "a URL without a host"),
     ],
 )
-def test_the_place_of_a_url_is_all_that_is_shown_of_it(url: str, place: str) -> None:
-    assert place_of(url) == place
+def test_the_receiver_of_a_url_is_all_that_is_shown_of_it(url: str, receiver: str) -> None:
+    assert receiver_of(url) == receiver
 
 
 def test_without_hosts_webhooks_are_off() -> None:

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver
 
 from api.webhooks import client as client_module
 from api.webhooks.allowlist import Allowlist
-from api.webhooks.client import MAX_AT_ONCE_TO_ONE, CheckedResolver, WebhookClient
+from api.webhooks.client import MAX_CONNECTIONS_TO_ONE, CheckedResolver, WebhookClient
 from stream_app.webhook_hosts import parse_webhook_hosts
 from tests.fakes import now
 from tests.unit.api.answers import REPORT
@@ -260,10 +260,10 @@ async def test_a_slow_host_has_so_many_attempts_at_once_and_leaves_room_for_othe
         waiting: list[asyncio.Task[Any]] = [
             asyncio.create_task(sender.post(first.url, REPORT, BODY)) for _ in range(100)
         ]
-        await first.heard_so_many(MAX_AT_ONCE_TO_ONE)
+        await first.heard_so_many(MAX_CONNECTIONS_TO_ONE)
         came = await sender.post(second.url, REPORT, BODY)
         assert came.outcome == "delivered"
-        assert len(first.heard) == MAX_AT_ONCE_TO_ONE
+        assert len(first.heard) == MAX_CONNECTIONS_TO_ONE
         over.set()
         assert {(await each).outcome for each in waiting} == {"delivered"}
         assert sender._hosts == {}

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
 from api.webhooks import consumer as consumer_module
-from api.webhooks.concurrency import Shares
+from api.webhooks.concurrency import ConcurrencyLimiter
 from api.webhooks.consumer import WebhookConsumer
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.topics import WEBHOOKS
@@ -199,7 +199,9 @@ class Runs:
 async def end(courier: WebhookConsumer) -> None:
     """As `kill -9` does: nothing is committed any more."""
     courier._consumer = None
-    for task in (*courier._tasks, *(t for o in courier._owned.values() for t in o.running)):
+    tasks = {courier._reading._task, courier._resuming._task}
+    for task in (*tasks, *(t for o in courier._owned.values() for t in o.running)):
+        assert task is not None
         task.cancel()
 
 
@@ -260,7 +262,7 @@ async def couriers(group: Group, runs: Runs) -> AsyncIterator[Callable[..., Any]
             runs.dead_letter,
             lambda: ready,
             FakeTopic(group, consumer),  # type: ignore[arg-type]
-            Shares(most, most_waiting),
+            ConcurrencyLimiter(most, most_waiting),
         )
         started.append(courier)
         await courier.start()
@@ -411,7 +413,7 @@ async def test_as_many_run_as_may(group: Group, runs: Runs, couriers: Any) -> No
     asked = consumer.asked
     await until(lambda: consumer.asked > asked + 5)
     assert courier.in_flight == 20, "and the group hears of it still"
-    assert courier.shares.waiting == 10
+    assert courier.limiter.deferred == 10
     runs.end(*urls(*range(30)))
     await until(lambda: group.committed_of() == 30)
 
@@ -532,10 +534,10 @@ async def test_a_place_that_answers_nothing_holds_up_nobody(
     await until(lambda: "good" in runs.begun)
     runs.end("good")
     await until(lambda: "good" in runs.ended)
-    await until(lambda: courier.shares.waiting == DEAD - 100)
+    await until(lambda: courier.limiter.deferred == DEAD - 100)
     assert len(runs.begun) == 101, "a tenth of the room, and the good one"
     assert courier.in_flight == 100
-    assert (courier.shares.waiting, courier.shares.crowded()) == (DEAD - 100, 1)
+    assert (courier.limiter.deferred, courier.limiter.crowded()) == (DEAD - 100, 1)
     assert group.committed_of() == 0
     assert group.read_so_many == [], "there is no room: nothing is read in vain"
 
@@ -545,7 +547,7 @@ async def test_what_waits_is_delivered_once_its_place_is_back(
 ) -> None:
     add_dead(group)
     courier, _ = await couriers(most=1_000)
-    await until(lambda: courier.shares.waiting == DEAD - 100)
+    await until(lambda: courier.limiter.deferred == DEAD - 100)
     most = 0
     runs.end(*dead())
     while group.committed != dict.fromkeys(group.logs, (DEAD // 2, "")):
@@ -555,8 +557,8 @@ async def test_what_waits_is_delivered_once_its_place_is_back(
     assert most <= 112, "a tenth, or a ninth of what is free"
     assert sum(group.read_so_many) == DEAD - 100
     assert len(group.read_so_many) < 150, "many at a time"
-    assert (courier.in_flight, courier.shares.waiting, courier.shares.running) == (0, 0, 0)
-    assert courier.shares.crowded() == 0
+    assert (courier.in_flight, courier.limiter.deferred, courier.limiter.running) == (0, 0, 0)
+    assert courier.limiter.crowded() == 0
 
 
 async def test_many_places_that_answer_nothing_leave_room_for_one_more(
@@ -578,13 +580,13 @@ async def test_what_waits_comes_again_after_a_crash(
     group.add("good")
     runs.end("good")
     first, consumer = await couriers(most=1_000)
-    await until(lambda: first.shares.waiting == DEAD - 100)
+    await until(lambda: first.limiter.deferred == DEAD - 100)
     await until(lambda: group.committed.get(TopicPartition(WEBHOOKS.name, 0)) is not None)
     consumer.die()
     await end(first)
 
     second, _ = await couriers(most=1_000)
-    await until(lambda: second.shares.waiting == DEAD - 100)
+    await until(lambda: second.limiter.deferred == DEAD - 100)
     runs.end(*dead())
     await until(
         lambda: (group.committed_of(0), group.committed_of(1)) == (DEAD // 2 + 1, DEAD // 2)
@@ -596,14 +598,14 @@ async def test_what_waits_comes_again_after_a_crash(
 async def test_what_waits_moves_with_its_partition(group: Group, runs: Runs, couriers: Any) -> None:
     add_dead(group)
     first, _ = await couriers(most=1_000)
-    await until(lambda: first.shares.waiting == DEAD - 100)
+    await until(lambda: first.limiter.deferred == DEAD - 100)
     second, _ = await couriers(most=1_000)
-    await until(lambda: first.shares.waiting == second.shares.waiting == DEAD // 2 - 100)
+    await until(lambda: first.limiter.deferred == second.limiter.deferred == DEAD // 2 - 100)
     runs.end(*dead())
     await until(lambda: len(set(runs.ended)) == DEAD)
     await until(lambda: group.committed == dict.fromkeys(group.logs, (DEAD // 2, "")))
     assert len(runs.ended) == DEAD, "each once"
-    assert (first.shares.running, second.shares.running) == (0, 0)
+    assert (first.limiter.running, second.limiter.running) == (0, 0)
 
 
 async def test_a_second_look_that_fails_is_made_again(
@@ -612,10 +614,10 @@ async def test_a_second_look_that_fails_is_made_again(
     add_dead(group, 400)
     group.read_errors = [KafkaConnectionError(), BrokerUnavailableError("away"), ValueError("x")]
     courier, _ = await couriers(most=1_000)
-    await until(lambda: courier.shares.waiting == 300)
+    await until(lambda: courier.limiter.deferred == 300)
     runs.end(*dead(400))
     await until(lambda: len(runs.ended) == 400)
-    await until(lambda: courier.shares.running == 0)
+    await until(lambda: courier.limiter.running == 0)
     assert group.read_errors == []
     assert sorted(runs.ended) == sorted(dead(400))
 
@@ -635,12 +637,12 @@ async def test_what_moves_while_it_is_read_again_is_left(
 
     monkeypatch.setattr(group, "read_again", moving)
     courier, _ = await couriers(most=1_000)
-    await until(lambda: courier.shares.waiting == 300)
+    await until(lambda: courier.limiter.deferred == 300)
     runs.end(*dead(400))
     await until(lambda: group.committed == dict.fromkeys(group.logs, (200, "")))
     assert moves == 0
     assert sorted(set(runs.ended)) == sorted(dead(400))
-    assert (courier.shares.waiting, courier.shares.running) == (0, 0)
+    assert (courier.limiter.deferred, courier.limiter.running) == (0, 0)
 
 
 async def test_what_the_log_has_no_more_is_said_and_done_with(
@@ -649,7 +651,7 @@ async def test_what_the_log_has_no_more_is_said_and_done_with(
     add_dead(group, 400)
     group.gone = {150, 151}
     courier, _ = await couriers(most=1_000)
-    await until(lambda: courier.shares.waiting == 300)
+    await until(lambda: courier.limiter.deferred == 300)
     runs.end(*dead(400))
     await until(lambda: group.committed == dict.fromkeys(group.logs, (200, "")))
     assert len(runs.ended) == 396
@@ -667,4 +669,4 @@ async def test_beyond_what_may_wait_they_are_dead_letters(
     assert {letter.reason for letter in runs.letters} == {
         "more webhooks wait for https://dead.example:443 than can: is it down?"
     }
-    assert courier.shares.waiting == 200
+    assert courier.limiter.deferred == 200

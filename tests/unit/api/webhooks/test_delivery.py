@@ -155,7 +155,7 @@ async def test_who_wants_no_more_gets_no_more() -> None:
 
 
 async def test_a_report_that_nobody_asked_for_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_module, "_LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(delivery_module, "_CHECK_SECONDS", 0.01)
     world = World(DELIVERED)
     running = asyncio.create_task(world.delivery.deliver(WEBHOOK))
     world.now += SETTINGS.report_deadline
@@ -168,7 +168,7 @@ async def test_a_report_that_nobody_asked_for_after_all(monkeypatch: pytest.Monk
 
 
 async def test_a_lost_broker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_module, "_LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(delivery_module, "_CHECK_SECONDS", 0.01)
     world = World(DELIVERED)
     world.broken = True
     world.now += DAY
