@@ -6,7 +6,7 @@ removes the store's business hours or its timezone, and a record of `store-statu
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import orjson
 from pydantic import PlainValidator
@@ -38,13 +38,18 @@ def encode_removal(store_id: str) -> bytes:
     return orjson.dumps({"store_id": store_id, "removed": True})
 
 
+def may_remove_polls(value: bytes | None) -> TypeGuard[bytes]:
+    """Return False for a record of `store-status` that certainly removes no polls."""
+    return value is not None and b'"removed"' in value and not is_packed_batch(value)
+
+
 def decode_polls_removal(value: bytes | None) -> str | None:
     """Return the store whose polls a record of `store-status` removes; None for other records.
 
     Raises:
         RecordError: the record has the field `removed` and is not valid.
     """
-    if value is None or is_packed_batch(value) or b'"removed"' not in value:
+    if not may_remove_polls(value):
         return None
     content = object_of(value)
     if "removed" not in content:

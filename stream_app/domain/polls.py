@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from itertools import repeat
+from itertools import chain, pairwise, repeat
 from operator import rshift
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 EMPTY: Final[array[int]] = array("q")
 
@@ -58,6 +58,17 @@ def union(one: array[int], other: array[int]) -> array[int]:
     if other[-1] >> 1 < one[0] >> 1:
         return other + one
     return packed_set([*one, *other])
+
+
+def union_of(all_polls: Sequence[Sequence[int]]) -> array[int]:
+    """Return all polls of some sets, which are arrays, and of lists, which are in any order."""
+    sets = sorted((polls for polls in all_polls if isinstance(polls, array) and polls), key=_first)
+    if len(sets) == len(all_polls) and all(
+        one[-1] >> 1 < other[0] >> 1 for one, other in pairwise(sets)
+    ):
+        # the usual case of batches, which follow each other: without a look at each poll
+        return array("q", b"".join(sets))
+    return packed_set(chain.from_iterable(all_polls))
 
 
 def later(one: int, other: int) -> int:
@@ -138,3 +149,7 @@ def from_bytes(data: bytes | None) -> array[int]:
         if sys.byteorder == "big":
             polls.byteswap()
     return polls
+
+
+def _first(polls: array[int]) -> int:
+    return polls[0]

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
@@ -27,7 +27,7 @@ from stream_app.kafka.record_batches import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +140,44 @@ class _Turn(threading.local):
 _turn: Final = _Turn()
 
 
+class ConsumerRecord(NamedTuple):
+    """A record that a consumer hands out, as aiokafka's own class of this name.
+
+    It is made in a fraction of the time, and takes a third of the memory.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def checksum(self) -> None:
+        """Return nothing: only old formats of records had one. Faust asks for it."""
+
+    @property
+    def serialized_key_size(self) -> int:
+        """Return the length of the key in bytes; -1: there is none."""
+        return -1 if self.key is None else len(self.key)
+
+    @property
+    def serialized_value_size(self) -> int:
+        """Return the length of the value in bytes; -1: there is none."""
+        return -1 if self.value is None else len(self.value)
+
+
 class SafePartitionRecords(fetcher.PartitionRecords):
     """The records in what was fetched, one after the other, for aiokafka's consumer."""
 
     next_fetch_offset: int
+
+    def __iter__(self) -> Iterator[Any]:
+        # without a call of Python for each record
+        return iter(self._records_iterator or ())
 
     def _unpack_records(self) -> Iterator[Any]:
         for batch in raw_batches(self._records.data):
@@ -175,12 +209,11 @@ class SafePartitionRecords(fetcher.PartitionRecords):
         reason = None
         try:
             for chunk in batch.chunks(_turn.count):
-                for record in chunk:
-                    first = record.offset + 1
-                    # a batch is fetched whole, also where only its end is wanted
-                    if record.offset >= self.next_fetch_offset:
-                        self.next_fetch_offset = first
-                        yield self._consumer_record(self._tp, record)
+                records = self._consumer_records(chunk)
+                first = chunk[-1].offset + 1
+                for record in records:
+                    self.next_fetch_offset = record.offset + 1
+                    yield record
         except UnreadableBatchError as error:
             reason = str(error)
         # not in the handler: what was unpacked lives as long as the error that is handled
@@ -196,6 +229,30 @@ class SafePartitionRecords(fetcher.PartitionRecords):
                 timestamp=batch.max_timestamp,
                 reason=reason,
             )
+
+    def _consumer_records(self, chunk: Iterable[Any]) -> list[ConsumerRecord]:
+        """Return the records from the wanted offset on: a batch is always fetched whole."""
+        topic, partition = self._tp
+        wanted = self.next_fetch_offset
+        # a named tuple's own constructor is a function of Python, which takes as long again
+        make = tuple.__new__
+        return [
+            make(
+                ConsumerRecord,
+                (
+                    topic,
+                    partition,
+                    record.offset,
+                    record.timestamp,
+                    record.timestamp_type,
+                    record.key,
+                    record.value,
+                    record.headers,
+                ),
+            )
+            for record in chunk
+            if record.offset >= wanted
+        ]
 
     def _move_to(self, offset: int) -> None:
         # also where compaction took the last records of a batch away

@@ -71,13 +71,13 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS: Final = 1.0
 """Seconds between two commits of source offsets."""
 
-MAX_WAITING_CHUNKS: Final = 16
-"""Chunks of records that wait for an agent; each has a quarter of a megabyte at the most."""
+MAX_WAITING_CHUNKS: Final = 4
+"""Chunks of records that wait for an agent; each has two megabytes at the most."""
 
-FETCH_BYTES: Final = 1 << 20
+FETCH_BYTES: Final = 2 << 20
 """Bytes fetched of one partition at a time; a larger record is fetched by itself."""
 
-MAX_POLL_RECORDS: Final = 4_000
+MAX_POLL_RECORDS: Final = 40_000
 """Records unpacked from one fetch response before other partitions are served."""
 
 SESSION_SECONDS: Final = 10.0

@@ -6,19 +6,25 @@ single record as for a chunk.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MAX_CHUNK_RECORDS: Final = 2_000
-"""Most records of one chunk: they are applied in about 20 ms, in which nothing else runs.
+MAX_CHUNK_RECORDS: Final = 20_000
+"""Most records of one chunk: single polls are applied in about 20 ms, in which nothing else runs.
 
-In a backlog a store has several records in a chunk, which are one write.
+In a backlog a store has many records in a chunk, which are one write for each week.
 """
 
-MAX_CHUNK_BYTES: Final = 262_144
-"""Most bytes of the values of one chunk; a single record may have more."""
+MAX_CHUNK_BYTES: Final = 2 << 20
+"""Most bytes of the values of one chunk; a single record may have more.
+
+So many bytes of batches are applied in 60 ms where they are JSON, and in 40 ms where they are
+packed.
+"""
 
 
 class RecordChunk:
@@ -32,14 +38,11 @@ class RecordChunk:
 
 def split_into_chunks(records: Sequence[Any]) -> Iterator[RecordChunk]:
     """Yield the records of a partition in the order of their offsets, in chunks."""
-    start = size = 0
-    for number, record in enumerate(records):
-        length = len(record.value or b"")
-        if number > start and (
-            number - start == MAX_CHUNK_RECORDS or size + length > MAX_CHUNK_BYTES
-        ):
-            yield RecordChunk(records[start:number])
-            start, size = number, 0
-        size += length
-    if start < len(records):
-        yield RecordChunk(records[start:])
+    # where each record begins in the bytes of all values
+    starts = [0, *accumulate([len(record.value or b"") for record in records])]
+    start = 0
+    while start < len(records):
+        most = min(start + MAX_CHUNK_RECORDS, len(records))
+        end = bisect_right(starts, starts[start] + MAX_CHUNK_BYTES, start + 2, most + 1) - 1
+        yield RecordChunk(records[start:end])
+        start = end

@@ -42,7 +42,7 @@ class ChunkResult:
         removed: the stores whose polls were removed.
         retracted: the stores of which a record removed polls, hours or the timezone.
         gone: those of them that have no fact any more.
-        new_store_capacity: how many more new stores may come; None: no new store came yet.
+        new_store_capacity: how many new stores the chunk may bring; None: not asked yet.
         accepted_stores: the new stores that were accepted.
         rejected: records with the reason why they, or a part of them, were rejected.
         late: records of polls that are older than the retention, with the reason and their number.

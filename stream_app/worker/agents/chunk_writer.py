@@ -7,24 +7,35 @@ cannot be used is rejected with a reason; what cannot be written raises.
 from __future__ import annotations
 
 import logging
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from array import array
+from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.business_hours import decode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_packed_polls, split_ill_dated
-from stream_app.contracts.removal import PollsRemoval, decode_polls_removal, tombstone_store
+from stream_app.contracts.removal import (
+    PollsRemoval,
+    decode_polls_removal,
+    may_remove_polls,
+    tombstone_store,
+)
 from stream_app.contracts.revisions import Revision, origin_of
 from stream_app.contracts.stores import decode_timezone
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.poll_buckets import BucketLayout
-from stream_app.domain.polls import later, newest, packed_set, to_bytes, without
+from stream_app.domain.polls import later, newest, to_bytes, without
 from stream_app.domain.timestamps import format_instant
 from stream_app.domain.timezones import unknown_timezone_name
 from stream_app.durations import format_duration
 from stream_app.errors import RecordError, RevokedError, TableError
 from stream_app.kafka.safe_records import UnreadableRecords
 from stream_app.worker.agents.chunk_result import ChunkResult, MisplacedRecord
+from stream_app.worker.agents.store_polls import (
+    PollsOfRecords,
+    StorePolls,
+    polls_of_columns,
+    polls_of_records,
+)
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     REMOVED_TAG,
@@ -39,7 +50,6 @@ from stream_app.worker.facts.keys import (
 )
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream_app.settings import Settings
@@ -48,8 +58,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PollsOfStore = list[tuple[Any, "Sequence[int]"]]
-"""The records of one store in a chunk, each with its packed polls."""
+MIN_TOGETHER_RECORDS: Final = 64
+"""Records of a chunk from which on it pays to decode them together: that costs some 30 records."""
 
 
 class ChunkWriter:
@@ -72,15 +82,16 @@ class ChunkWriter:
         self._owned_partitions = owned_partitions
         self._latest_polls = latest_polls
 
-    def apply_polls(self, records: Iterable[Any], result: ChunkResult) -> None:
+    def apply_polls(self, records: Sequence[Any], result: ChunkResult) -> None:
         """Apply records of `store-status`.
 
         Raises:
             RevokedError: the partition is closed.
             TableError: the database cannot be read.
         """
-        stores: dict[str, _PollsOfStore] = {}
-        for record in records:
+        together, one_by_one = self._decode_together(records, result)
+        stores: dict[str, PollsOfRecords] = {}
+        for record in _readable(one_by_one, result):
             try:
                 removed = decode_polls_removal(record.value)
                 if removed is not None:
@@ -105,14 +116,55 @@ class ChunkWriter:
                 result.rejected.append((record, reason))
             if polls and not self._exceeds_max_stores(record, batch.store_id, store, result):
                 stores.setdefault(batch.store_id, []).append((record, polls))
-        for store_id, gathered in stores.items():
-            self._apply_store(store_id, gathered, result)
+        for polls_of_store in together:
+            if polls_of_store.store_id in stores:
+                stores[polls_of_store.store_id] += polls_of_store.by_record()
+            else:
+                self._apply_store(polls_of_store, result)
+        for store_id, decoded in stores.items():
+            self._apply_store(polls_of_records(store_id, decoded), result)
 
-    def apply_hours(self, records: Iterable[Any], result: ChunkResult) -> None:
+    def _decode_together(
+        self, records: Sequence[Any], result: ChunkResult
+    ) -> tuple[list[StorePolls], Sequence[Any]]:
+        """Decode the records together of which none needs a look of its own.
+
+        Returns:
+            polls that are good in every respect, by store, and the records that are left.
+        """
+        if len(records) < MIN_TOGETHER_RECORDS:
+            return [], records
+        owned, settings = result.owned, self._settings
+        # where there may be too many stores, the order decides which one is too many
+        takes_new = self._new_store_capacity(result) >= len(records)
+
+        def is_well_dated(instants: Any, append_times: Any) -> Any:
+            latest = append_times * 1000 + settings.future_tolerance
+            return (instants >= settings.earliest_poll) & (instants <= latest)
+
+        def accepts(store_id: str) -> bool:
+            store = store_key(store_id)
+            if store in owned.removals:
+                return False
+            if store in owned.stores:
+                return True
+            if not takes_new or self._partition_of(store_id) != owned.number:
+                return False
+            result.accepted_stores.add(store)
+            return True
+
+        together, left = polls_of_columns(records, is_well_dated, accepts)
+        one_by_one = [records[index] for index in left]
+        if any(may_remove_polls(record.value) for record in one_by_one):
+            # which polls a removal takes back depends on the order
+            return [], records
+        return together, one_by_one
+
+    def apply_hours(self, records: Sequence[Any], result: ChunkResult) -> None:
         """Apply records of `store-business-hours`; it raises what `apply_polls` raises."""
         self._apply_each(records, result, HOURS_TAG, _hours)
 
-    def apply_timezones(self, records: Iterable[Any], result: ChunkResult) -> None:
+    def apply_timezones(self, records: Sequence[Any], result: ChunkResult) -> None:
         """Apply records of `store-timezones`; it raises what `apply_polls` raises."""
         self._apply_each(records, result, TIMEZONE_TAG, _timezone)
 
@@ -122,7 +174,7 @@ class ChunkWriter:
         # a partition has had facts of its own stores only, ever since there were workers
         if store in result.owned.stores or store in result.stores:
             return False
-        right = partition_of(store_id.encode(), self._settings.partitions)
+        right = self._partition_of(store_id)
         if right == result.owned.number:
             return False
         result.misplaced.append(MisplacedRecord(record, store_id, right, origin_of(record)))
@@ -134,11 +186,7 @@ class ChunkWriter:
         """Reject a record whose store is new where there are too many stores."""
         if store in result.owned.stores or store in result.accepted_stores:
             return False
-        if result.new_store_capacity is None:
-            stores = self._owned_partitions.store_count()
-            result.new_store_capacity = most_stores(self._settings) - stores
-        if result.new_store_capacity > 0:
-            result.new_store_capacity -= 1
+        if self._new_store_capacity(result) > 0:
             result.accepted_stores.add(store)
             return False
         reason = (
@@ -147,6 +195,16 @@ class ChunkWriter:
         )
         result.rejected.append((record, reason))
         return True
+
+    def _new_store_capacity(self, result: ChunkResult) -> int:
+        """Return how many more new stores may come."""
+        if result.new_store_capacity is None:
+            stores = self._owned_partitions.store_count()
+            result.new_store_capacity = most_stores(self._settings) - stores
+        return result.new_store_capacity - len(result.accepted_stores)
+
+    def _partition_of(self, store_id: str) -> int:
+        return partition_of(store_id.encode(), self._settings.partitions)
 
     def stands(self, owned: OwnedPartition, store: bytes) -> bool:
         """Return True if the store has any poll, hours or a timezone."""
@@ -163,13 +221,13 @@ class ChunkWriter:
 
     def _apply_each(
         self,
-        records: Iterable[Any],
+        records: Sequence[Any],
         result: ChunkResult,
         tag: bytes,
         fact_of: Callable[[bytes | None], tuple[str, bytes]],
     ) -> None:
         """Apply records of a topic of which a store's newest record counts, one after the other."""
-        for record in records:
+        for record in _readable(records, result):
             content = None
             try:
                 store_id = tombstone_store(record)
@@ -209,7 +267,7 @@ class ChunkWriter:
             )
 
     def _remove_polls(
-        self, store_id: str, record: Any, result: ChunkResult, stores: dict[str, _PollsOfStore]
+        self, store_id: str, record: Any, result: ChunkResult, stores: dict[str, PollsOfRecords]
     ) -> None:
         """Take back all polls of a store that came before a record."""
         store, owned = store_key(store_id), result.owned
@@ -235,38 +293,42 @@ class ChunkWriter:
         # the broker's time of the record, so that a replay rejects what was rejected before
         append_time = record.timestamp * 1000
         tolerance, earliest = self._settings.future_tolerance, self._settings.earliest_poll
-        if not polls or (
-            min(polls) >> 1 >= earliest and max(polls) >> 1 <= append_time + tolerance
-        ):
+        # an array is sorted
+        first, last = (
+            (polls[0], polls[-1])
+            if isinstance(polls, array) and polls
+            else (min(polls, default=earliest << 1), max(polls, default=0))
+        )
+        if first >> 1 >= earliest and last >> 1 <= append_time + tolerance:
             # nearly always: without a call for each poll
             return polls, []
         pairs = [(poll >> 1, bool(poll & 1)) for poll in polls]
         good, reasons = split_ill_dated(pairs, append_time, tolerance, earliest)
         return [instant << 1 | active for instant, active in good], reasons
 
-    def _apply_store(self, store_id: str, gathered: _PollsOfStore, result: ChunkResult) -> None:
-        store = store_key(store_id)
+    def _apply_store(self, of_store: StorePolls, result: ChunkResult) -> None:
+        store, polls = of_store.store, of_store.polls
         try:
             read = bucket_reader(result.owned, store)
-            polls = packed_set(chain.from_iterable(polls for _, polls in gathered))
             late_records: list[tuple[Any, str, int]] = []
             newest_poll = self._newest(store, polls, result)
             if newest_poll - (polls[0] >> 1) > self._settings.retention:
                 late = self._layout.late(polls, read)
-                late_records = list(self._late_records(gathered, late, newest_poll))
+                late_records = list(self._late_records(of_store.by_record(), late, newest_poll))
                 polls = without(polls, late)
             writes = self._layout.writes(polls, read) if polls else []
         except (RevokedError, TableError):
             # nothing is wrong with the records
             raise
         except Exception as error:  # noqa: BLE001  it becomes a dead letter
-            if len(gathered) == 1:
-                ((record, _),) = gathered
+            records = of_store.by_record()
+            if len(records) == 1:
+                ((record, _),) = records
                 result.rejected.append((record, _reason(record, error)))
                 return
             # one of them is to blame: the others are applied
-            for one in gathered:
-                self._apply_store(store_id, [one], result)
+            for one in records:
+                self._apply_store(polls_of_records(of_store.store_id, [one]), result)
             return
         result.late += late_records
         for write in writes:
@@ -286,11 +348,11 @@ class ChunkWriter:
         return max(polls[-1], known or 0, result.latest.get(store, 0)) >> 1
 
     def _late_records(
-        self, gathered: _PollsOfStore, late: array[int], newest_poll: int
+        self, records: PollsOfRecords, late: array[int], newest_poll: int
     ) -> Iterator[tuple[Any, str, int]]:
         """Yield the records that hold late polls, why these are rejected, and how many they are."""
         instants = {poll >> 1 for poll in late}
-        for record, packed in gathered:
+        for record, packed in records:
             matches = sorted(poll >> 1 for poll in packed if poll >> 1 in instants)
             if matches:
                 polls = format_instant(matches[0])
@@ -325,7 +387,7 @@ def _timezone(value: bytes | None) -> tuple[str, bytes]:
     return record.store_id, record.timezone.encode()
 
 
-def readable(records: Iterable[Any], result: ChunkResult) -> Iterator[Any]:
+def _readable(records: Iterable[Any], result: ChunkResult) -> Iterator[Any]:
     """Yield the records that can be read; the others are rejected."""
     for record in records:
         if isinstance(record, UnreadableRecords):

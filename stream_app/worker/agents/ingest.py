@@ -13,14 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stream_app.worker.agents.chunk_result import ChunkResult
-from stream_app.worker.agents.chunk_writer import ChunkWriter, readable
+from stream_app.worker.agents.chunk_writer import ChunkWriter
 from stream_app.worker.agents.forwarder import Forwarder
 from stream_app.worker.agents.messages import dead_letter_of, log_dead_letter
 from stream_app.worker.late_poll_log import LatePollLog
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from stream_app.settings import Settings
     from stream_app.worker.agents.event_processor import EventProcessor
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
     from stream_app.worker.publisher import Publisher
 
-    Apply = Callable[[Iterable[Any], ChunkResult], None]
+    Apply = Callable[[Sequence[Any], ChunkResult], None]
 
 
 class Ingest:
@@ -87,7 +87,7 @@ class Ingest:
         topic = event.message.topic
         owned.start(topic, event.first, event.end)
         result = ChunkResult(owned)
-        apply(readable(event.message.records, result), result)
+        apply(event.message.records, result)
         result.gone = {store for store in result.retracted if not self._writer.stands(owned, store)}
         self._record(result)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in result.batches]

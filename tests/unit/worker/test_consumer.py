@@ -257,7 +257,7 @@ def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
 
 def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
     fetched = {
-        POLLS: [record(offset) for offset in range(4_500)],
+        POLLS: [record(offset) for offset in range(45_000)],
         REQUESTS: [record(offset, REQUESTS.topic) for offset in range(2)],
     }
 
@@ -265,7 +265,7 @@ def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
     for tp, each in ChunkScheduler().iterate(fetched):
         handed_out[tp].append(each)
 
-    assert [len(run.records) for run in handed_out[POLLS]] == [2000, 2000, 500]
+    assert [len(run.records) for run in handed_out[POLLS]] == [20_000, 20_000, 5_000]
     assert handed_out[REQUESTS] == fetched[REQUESTS]
 
 
