@@ -37,7 +37,7 @@ class Authority(NamedTuple):
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Read the host and the port in a text; None: it is neither `HOST` nor `HOST:PORT`."""
+    """Read the host and the port in a text; None if it is neither `HOST` nor `HOST:PORT`."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         return None
@@ -54,12 +54,12 @@ def parse_authority(text: str) -> Authority | None:
     labels = name.split(".")
     if len(name) > _MAX_NAME or not all(map(_LABEL.fullmatch, labels)):
         return None
-    # as in URLs: what ends in a number is meant as an address
+    # as in URLs, a host that ends in a number must be an address
     return None if labels[-1].isdigit() else Authority(name, port)
 
 
 def ip_of(text: str) -> IpAddress | None:
-    """Read an IP address: without its zone, and IPv4 within IPv6 as IPv4; None: it is none."""
+    """Read an IP address without its scope, and IPv4 within IPv6 as IPv4; None for other texts."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -10,12 +10,12 @@ StoreUptimeError                 message: one line that says what to do
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
 ├── OverloadedReportsError       too many reports wait already          (HTTP 503)
 ├── StoreNotFoundError           no input names the store               (HTTP 404)
-├── ReportNotFoundError          nobody asked for it, or it expired     (HTTP 404)
+├── ReportNotFoundError          no request names it, or it expired     (HTTP 404)
 ├── ReportConflictError          a report is not as a request needs it  (HTTP 409)
 ├── ReportContentLostError       a complete report has no content       (HTTP 500)
 ├── FatalError                   the process cannot go on               (the worker ends)
 │   ├── TableError               the local database fails
-│   └── TopicReplacedError       a topic was deleted and made anew
+│   └── TopicReplacedError       a topic was deleted and created again
 ├── RevokedError                 a partition is not open here any more  (its owner goes on)
 ├── RecordError                  a row or record cannot be accepted     (dead letter, HTTP 422)
 └── ReportError                  a report cannot be made                (status failed)
@@ -67,7 +67,7 @@ class WorkersBehindError(StoreUptimeError):
 
 
 class OverloadedError(StoreUptimeError):
-    """This process holds as much as it may: try again in a moment."""
+    """This process has as much in memory as it may: try again in a moment."""
 
 
 class TooManyStoresError(StoreUptimeError):
@@ -83,7 +83,7 @@ class StoreNotFoundError(StoreUptimeError):
 
 
 class ReportNotFoundError(StoreUptimeError):
-    """Nobody asked for the report, or it has expired."""
+    """No request names the report, or the report has expired."""
 
 
 class ReportConflictError(StoreUptimeError):
@@ -103,11 +103,11 @@ class TableError(FatalError):
 
 
 class RevokedError(StoreUptimeError):
-    """A partition was revoked: nothing of it is read or written here before it is opened again."""
+    """A partition was revoked: this worker reads and writes nothing of it any more."""
 
 
 class TopicReplacedError(FatalError):
-    """A topic that a worker reads was deleted and made anew: none of its offsets hold any more.
+    """A topic that a worker reads was deleted and created again, so its old offsets mean nothing.
 
     The worker that starts next reads the new topic from the beginning.
     """

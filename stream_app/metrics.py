@@ -133,7 +133,7 @@ class DeadLetterCounter:
         )
 
     def count(self, dead_letter: DeadLetter) -> None:
-        """Count a dead dead_letter."""
+        """Count a dead letter."""
         self._letters.labels(source_label(dead_letter), reason_label(dead_letter)).inc()
 
 

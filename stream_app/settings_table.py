@@ -70,6 +70,6 @@ def _origin(name: str, value: object, variables: SettingVariables, default: obje
     try:
         alone = Settings.read(SettingVariables({variable: text}, {}, ()), {})
     except SettingsError:
-        # the environment says nonsense that an option stands before
+        # an option replaces a value of the environment that cannot be used
         return "option"
     return "environment" if value == getattr(alone, name) else "option"

@@ -70,7 +70,7 @@ class BusinessHours:
 
     @property
     def weekly(self) -> WeeklyHours:
-        """Return the week that the rows open."""
+        """Return the weekly hours that the rows give."""
         return _weekly(self.rows)
 
     @property
@@ -85,7 +85,7 @@ class BusinessHours:
 
 @lru_cache(maxsize=_CACHED_ROWS)
 def _checked(row: Row) -> Row:
-    # each row stands for itself: rows that are right one by one are right together
+    # rows that are valid one by one are valid together
     WeeklyHours.from_rows((row,))
     day, start, end = row
     return day, start.strip(), end.strip()
@@ -204,7 +204,7 @@ class HoursOfDay(TypedDict):
 
 @closed
 class HoursOfDayShort(TypedDict):
-    """The same with `day`."""
+    """A row of business hours with the short column name `day`."""
 
     day: Day
     start_time_local: OpeningTime

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-"""Stands before UTF-8 from some Windows programs, and is none of the text."""
+"""The bytes before UTF-8 of some Windows programs; they do not belong to the text."""
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -25,7 +25,7 @@ _MARKS: Final = (
     (b"\xfe\xff", "UTF-16"),
 )
 _ZEROS: Final = {
-    # where the zeros of a first character stand that is ASCII, as that of JSON is
+    # where the zero bytes of the first character are: JSON begins with a character in ASCII
     (True, True, True, False): "UTF-32",
     (False, True, True, True): "UTF-32",
     (True, False): "UTF-16",
@@ -98,9 +98,9 @@ def items_or_errors(text: bytes, items: list[Any]) -> list[Any]:
 
 
 def _keys_are_unique(text: bytes, content: Any) -> bool:
-    """Return whether it is certain at a glance that no object in a text has a key twice.
+    """Return True if a quick count proves that no object in a text has a key twice.
 
-    orjson keeps the last of two equal keys and does not tell. But every key in the text ends with
+    orjson keeps the last of two equal keys and raises no error. But every key in the text ends with
     a quote that a colon follows, once white space is out of the way. So where there are no more
     such pairs than keys in the parsed content, no key was lost. A pair inside of a string only
     makes it uncertain.

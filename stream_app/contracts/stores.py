@@ -19,16 +19,16 @@ from stream_app.contracts.fields import (
 from stream_app.errors import RecordError
 
 MAX_TIMEZONE_LENGTH: Final = 100
-"""Characters that the name of a zone may have."""
+"""The most characters that the name of a timezone may have."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def timezone_name_in(text: object, what: str) -> str:
-    """Return the name of a zone, known or not, without spaces around it.
+    """Return the name of a timezone, known or not, without spaces around it.
 
     Raises:
-        RecordError: it is no text, too long, or cannot be shown.
+        RecordError: the name is no text, is too long, or cannot be shown.
     """
     if not isinstance(text, str):
         raise RecordError(f"{what} is not a text but {type(text).__name__}")
@@ -36,7 +36,7 @@ def timezone_name_in(text: object, what: str) -> str:
         raise RecordError(f"{what} is {len(text)} characters long")
     name = text.strip()
     if _CONTROL.search(name):
-        # the name is shown where a line break would be more than a part of it
+        # the name is shown in places where a line break would begin something else
         raise RecordError(f"{what} has control characters: {shown(name)}")
     return name
 
@@ -61,7 +61,7 @@ TimezoneName = Annotated[
 @closed
 @dataclass(frozen=True, slots=True)
 class TimezoneRecord:
-    """The timezone of a store; where the name is unknown the default zone applies."""
+    """The timezone of a store; if the name is unknown, the default timezone applies."""
 
     store_id: StoreId
     timezone: Annotated[
@@ -72,7 +72,7 @@ class TimezoneRecord:
             json_schema_input_type=TimezoneNameText,
         ),
     ]
-    """IANA name of the zone."""
+    """The IANA name of the timezone."""
 
 
 def encode_timezone(store_id: str, timezone: str) -> bytes:
@@ -98,13 +98,13 @@ class TimezoneBody(TypedDict):
 
 @closed
 class TimezoneBodyShort(TypedDict):
-    """The same by the field's other name."""
+    """The timezone of a store, with the short name of the field."""
 
     timezone: TimezoneName
 
 
 def parse_timezone_body(content: object) -> str:
-    """Return the zone name of `PUT /stores/{store_id}/timezone`, known or not.
+    """Return the timezone's name of `PUT /stores/{store_id}/timezone`, known or not.
 
     Args:
         content: the body, parsed.
@@ -124,7 +124,7 @@ def parse_timezone_body(content: object) -> str:
 @closed
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
-    """A store that exists, because a poll, hours or a zone named it."""
+    """A store that exists, because a poll, business hours or a timezone names it."""
 
     store_id: StoreId
 

@@ -69,7 +69,7 @@ class DayOpening:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """The rules by which polls speak for the time around them.
+    """The rules by which polls count for the time around them.
 
     Attributes:
         lookback: how long before the start of a report a poll still counts, µs.

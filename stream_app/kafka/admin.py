@@ -1,4 +1,4 @@
-"""Creation of every topic, explicitly and before anything else starts, and a check of those there.
+"""Creates the missing topics before anything else starts, and checks those that exist.
 
 A topic that a client touches first would be created by the broker with its default
 partition count, and the co-partitioned agents could not start. Its other settings would be the
@@ -52,7 +52,7 @@ _VISIBLE_PAUSE_SECONDS: Final = 0.1
 async def ensure_topics(settings: Settings, process: Process = Process.UP) -> int:
     """Create the topics that do not exist yet; check the others and put their settings right.
 
-    Asks for what the process uses, and for nothing else.
+    Only what the process uses is created and checked.
 
     Args:
         settings: how to reach the broker, and what the topics must be.
@@ -83,8 +83,8 @@ async def ensure_topics(settings: Settings, process: Process = Process.UP) -> in
 async def _wait_for_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
     """Ask for the group's coordinator until there is one.
 
-    A new cluster makes its topic of offsets at the first question, and answers with errors
-    meanwhile, which whoever joins the group would log.
+    A new cluster creates its topic of offsets at the first question. Until then it answers with
+    errors, which a client that joins the group would log.
     """
     for _ in range(_COORDINATOR_TRIES):
         try:
@@ -92,14 +92,14 @@ async def _wait_for_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
         except GroupCoordinatorNotAvailableError:
             await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
         except GroupAuthorizationFailedError:
-            # which is said with the other rights that are missing
+            # the missing right is reported with the others
             return
         else:
             return
 
 
 async def cluster_id(settings: Settings) -> str:
-    """Return the name that a Kafka cluster keeps for its life; another one has another.
+    """Return the id of the Kafka cluster; it never changes, and no other cluster has it.
 
     Raises:
         BrokerUnavailableError: no broker answers.

@@ -85,10 +85,10 @@ class AppliedOffsets:
         return self._tail.trouble
 
     def advance(self, watermark: Watermark) -> None:
-        """Take in a watermark; an older one is a sign of life and no more."""
+        """Apply a watermark; an older one only shows that the owner is alive."""
         partition = TopicPartition(watermark.topic, watermark.partition)
         if partition not in self._partitions:
-            # somebody else's record: kept, there would be no end to them
+            # a record of another program: storing such records would fill the memory
             return
         topic_id = self._topic_ids.get(watermark.topic, watermark.topic_id)
         if watermark.topic_id not in (None, topic_id):

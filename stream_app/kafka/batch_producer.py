@@ -1,4 +1,4 @@
-"""Records to Kafka in batches that are built here, with one future a batch.
+"""Sends records to Kafka in batches that are built here, with one future for each batch.
 
 aiokafka's `send` makes futures, metadata and a wake-up for every record; most of what a record
 costs is that. A batch that is built here costs them once. While one batch of a partition is in
@@ -45,7 +45,7 @@ class Batch:
     """Records of one partition that are sent together.
 
     Attributes:
-        sent: done when the broker holds the batch, or failed if it never will. All whose records
+        sent: done when the broker holds the batch, or failed if it never will. All callers whose
             are in it share it: wait for it without cancelling it.
         count: its records so far; a record's index is the count before it was added.
         size: bytes of their values.
@@ -212,7 +212,7 @@ class BatchProducer:
     async def _send_one(self, where: TopicPartition, batch: Batch) -> None:
         try:
             while True:
-                # for as long as the broker is away: what may be waiting is bounded by who adds
+                # it waits while the broker is away: the callers bound what may wait
                 with suppress(KafkaTimeoutError):
                     sent = await self._client.send_batch(
                         batch._builder,  # noqa: SLF001  of this module

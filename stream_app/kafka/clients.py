@@ -104,7 +104,7 @@ def producer(settings: Settings, *, linger_ms: int = 0, **arguments: Any) -> AIO
     )
     # A batch whose partition has no leader for long would fail with its sequence numbers used
     # up, and every later batch of that partition would be refused. It waits instead: what is
-    # buffered is bounded, and who waits for it has a time limit of his own.
+    # buffered is bounded, and every caller that waits for it has a time limit.
     client._message_accumulator._batch_ttl = float("inf")  # noqa: SLF001  no public way
     return client
 
@@ -131,7 +131,7 @@ async def start(client: Any, settings: Settings) -> None:
             let this client in.
     """
     try:
-        # a port that takes connections and says nothing would be waited for longer
+        # a port that accepts connections and stays silent would be waited for longer
         async with asyncio.timeout(STARTING_SECONDS):
             # the plain client calls it bootstrap
             await (client.start() if hasattr(client, "start") else client.bootstrap())

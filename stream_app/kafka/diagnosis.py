@@ -123,10 +123,10 @@ async def _cause(
 
 
 async def _look(host: str, port: int, settings: Settings, arguments: Mapping[str, Any]) -> None:
-    """Go the whole way that a client goes.
+    """Connect to one address step by step, as a client does.
 
     Raises:
-        _Cause: it ends somewhere.
+        _Cause: one of the steps fails.
     """
     await _knock(host, port)
     await _speak(host, port, settings, arguments.get("ssl_context"))
@@ -166,7 +166,7 @@ async def _speak(host: str, port: int, settings: Settings, context: ssl.SSLConte
     """Ask the first question of Kafka's protocol, over TLS or without.
 
     Raises:
-        _Cause: no answer, and why.
+        _Cause: no answer came, with the reason.
     """
     said = f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
     try:

@@ -1,4 +1,4 @@
-"""A producer that shuts out every earlier writer of a partition.
+"""A producer that fences every earlier writer of a partition.
 
 A worker that was paused for longer than its session does not know that its partitions are
 somebody else's, and may still send what it had in flight: a table value that is older than the
@@ -176,11 +176,11 @@ class _Identities(TransactionManager):
         self._sequence_numbers.pop(partition, None)
 
     def has_pid(self) -> bool:
-        """Return every claimed partition has one, so the sender need not ask for any."""
+        """Return True: every claimed partition has an identity, so the sender asks for none."""
         return True
 
     def sequence_number(self, tp: TopicPartition) -> int:
-        """Return the next one; aiokafka asks for it right before it asks for id and epoch."""
+        """Return the next sequence number; aiokafka asks for it right before id and epoch."""
         self._pid_and_epoch = self._of_partition[tp]
         return int(super().sequence_number(tp))
 

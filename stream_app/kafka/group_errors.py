@@ -1,9 +1,9 @@
-"""An error of the consumer group is not the end: the worker joins the group again.
+"""Makes a worker join its consumer group again after an error of the group.
 
 aiokafka raises an error of the group in the next call of `getmany`, and takes no further step
-until then. Faust fetches without `getmany`, so nobody would ever ask. A worker whose join was
-answered with an error once, as by a broker that was just waking up, stayed out of the group from
-then on: it ran, owned nothing, and said nothing.
+until then. Faust fetches without `getmany`, so the error would never be raised. A
+worker whose join was answered with an error once, as by a broker that was just waking up, stayed
+out of the group from then on: it ran, owned nothing, and logged nothing.
 """
 
 from __future__ import annotations

@@ -64,11 +64,11 @@ _UNENCRYPTED_IS_FINE: Final = UnencryptedIsFine()
 
 
 def accept_unencrypted(bootstrap: str) -> None:
-    """Let nobody be warned of what stays on this machine, where all addresses are its own."""
+    """Leave out the warning if all addresses are this machine's: the password does not leave it."""
     if all(
         address.startswith(("127.", "[::1]:", "localhost:")) for address in bootstrap.split(",")
     ):
-        # which is there once, however often it is added
+        # a logger has a filter once, however often it is added
         logging.getLogger("aiokafka.conn").addFilter(_UNENCRYPTED_IS_FINE)
 
 

@@ -132,7 +132,7 @@ class LogReader:
         return int(offset)
 
     async def _ask(self, topic: str, partition: int, request: Any) -> list[Any]:
-        """Send a request about one partition to its leader; the answer without its error code."""
+        """Send a request about one partition to its leader; return its answer."""
         tp = TopicPartition(topic, partition)
         try:
             leader = self._client.cluster.leader_for_partition(tp)

@@ -1,4 +1,4 @@
-"""Looks at offsets that were not handed out: is there no record, or was one missed or deleted?
+"""Inspects offsets that were not handed out: they have no record, or it was missed or deleted.
 
 Transaction markers, aborted transactions and records that compaction removed leave offsets
 without a record. Records that the log deleted before they were read leave such offsets too, and
@@ -38,7 +38,7 @@ class OffsetGap(NamedTuple):
 
 
 class OffsetGaps:
-    """Looks at ranges of offsets, over a connection of its own.
+    """Inspects ranges of offsets, over a connection of its own.
 
     Args:
         settings: how to reach the broker.

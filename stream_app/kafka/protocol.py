@@ -122,7 +122,7 @@ class _ReplicaCounts:
 
 
 def _skip_array(data: BytesIO) -> int:
-    """Step over a compact array of 32-bit numbers; how many there are."""
+    """Step over a compact array of 32-bit numbers; return how many there are."""
     size = max(0, int(UnsignedVarInt32.decode(data)) - 1)
     data.seek(4 * size, SEEK_CUR)
     return size

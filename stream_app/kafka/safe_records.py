@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class UnreadableRecords:
     """Stands among a consumer's records for a range of offsets that cannot be read.
 
-    It has no key and no value. Its `offset` is where the consumer's books begin, like a record's.
+    It has no key and no value. Its `offset` counts for the consumer's position, like a record's.
 
     Attributes:
         topic: the topic of the range.

@@ -147,7 +147,7 @@ async def _read_configs(
 
 
 async def _put_right(admin: AIOKafkaAdminClient, check: TopicCheck) -> list[Difference]:
-    """Change the settings that differ; the differences that are gone."""
+    """Change the settings that differ; return the differences that are gone."""
     by_topic: defaultdict[str, list[Difference]] = defaultdict(list)
     for difference in check.wrong:
         if difference.value is not None:
@@ -179,7 +179,7 @@ async def _put_right(admin: AIOKafkaAdminClient, check: TopicCheck) -> list[Diff
 async def _alter(
     admin: AIOKafkaAdminClient, changes: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str | None]:
-    """Change settings; by topic, why the broker did not, or None."""
+    """Change settings; return by topic why the broker did not, or None."""
     try:
         response: Any = await ask_any_broker(admin, IncrementalAlterConfigsRequest(changes))
     except (IncompatibleBrokerVersion, NotImplementedError):

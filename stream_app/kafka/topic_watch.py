@@ -1,4 +1,4 @@
-"""Follows the topics while a process runs: ids, partitions, settings; says what changed, once."""
+"""Follows ids, partitions and settings of topics while a process runs; logs each change once."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TopicWatch:
         self._log_once(self._in_words(rights))
 
     def _take_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
-        """Note the ids; True if a topic was made anew."""
+        """Note the ids; return True if a topic was created again."""
         anew = False
         for name, topic in topics.items():
             before = self._ids.get(name)

@@ -75,7 +75,7 @@ class Stack:
         """Wait until cancelled, or until a process cannot be kept running.
 
         Raises:
-            StoreUptimeError: which one, and its last words.
+            StoreUptimeError: with the name of that process and the last line of its log.
         """
         await self.supervisor.failure()
 
@@ -189,7 +189,7 @@ async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:
         return await ensure_topics(settings)
     except BrokerUnavailableError:
         for child in supervisor.children:
-            # it may be about to end, and its last words follow a little later
+            # it may be about to end, and the last line of its log follows a little later
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_SECONDS):
                     code = await child.wait()

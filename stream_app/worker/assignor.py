@@ -53,7 +53,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
     Args:
         partitions: how many partitions are owned by workers; one that somebody added to a topic has
             no state and no owner.
-        held: tells which copies of partitions this worker has.
+        held: returns the copies of partitions that this worker has.
         standbys: how many workers besides the owner keep a copy of each partition's state.
         on_standby: called with the partitions that this worker shall keep a copy of.
     """

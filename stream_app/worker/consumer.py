@@ -44,7 +44,7 @@ EMPTY_SECONDS: Final = 10.0
 """Seconds that a rebalance or a stop waits for the events in flight."""
 
 _LOGGER: Final = logging.getLogger("faust.consumer")
-"""A subclass logs under its own module otherwise, where its chatter would count as ours."""
+"""The logger of Faust's consumer: a subclass would log as this module, and look like ours."""
 
 
 _CHUNKED_TOPICS: Final = frozenset(spec.name for spec in SOURCE_TOPICS)

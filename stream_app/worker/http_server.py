@@ -31,14 +31,14 @@ _STOP_SECONDS: Final = 1.0
 
 
 class WorkerServer:
-    """Answers questions about one worker.
+    """Serves the metrics and the health of one worker by HTTP.
 
     Args:
         settings: the address to listen on.
-        folder: this worker's; the address in use is written there.
+        folder: the worker's folder, into which the address in use is written.
         metrics: what `/metrics` shows, and whether the worker is ready.
-        look: looks up, before each answer of `/metrics`, what must be asked for.
-        topics_trouble: what is wrong with the topics, in one line; None: nothing.
+        look: updates the values that are not known at any time, before each answer of `/metrics`.
+        topics_trouble: returns one line about what is wrong with the topics, or None.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class WorkerServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Begin to answer.
+        """Start to answer.
 
         Raises:
             PrerequisiteError: nobody can listen on that address, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""A line a minute about polls that come when their store has much newer ones."""
+"""Logs one line a minute about polls that come when their store has much newer ones."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def cached_jars(cache_dir: Path, jars: JarSet = KAFKA) -> Path | None:
 
 
 def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
-    """Check a folder of jars; the fault in a few words, or None."""
+    """Check a folder of jars; return the fault in a few words, or None."""
     try:
         present = {path.name: _sha256(path, path.stat()) for path in folder.glob("*.jar")}
     except OSError as error:

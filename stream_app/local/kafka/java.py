@@ -44,7 +44,7 @@ class NoJava:
     """The reason why there is no Java to run Kafka with.
 
     Attributes:
-        reason: of each Java that was tried, in one line.
+        reason: one line with the reason for each Java that was tried.
         remedy: what to do.
     """
 
@@ -76,7 +76,7 @@ async def find_java() -> Java | NoJava:
 
 
 def _real(program: str) -> str:
-    """Return one program often has several names."""
+    """Return the real path of a program, which often has several names."""
     return os.path.realpath(program)
 
 

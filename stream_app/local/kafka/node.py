@@ -174,7 +174,7 @@ class KafkaNode:
         return await answers_kafka(f"{LOOPBACK}:{self.address.port}", limit)
 
     async def wait(self) -> int | None:
-        """Wait for its end; its exit code, None where another process started it."""
+        """Wait for its end and return its exit code; None if another process started it."""
         process = self._process
         while self.pid is not None:  # noqa: ASYNC110 - nobody tells of a stranger's end
             await asyncio.sleep(POLL)

@@ -44,7 +44,7 @@ def make_password(data_dir: Path) -> str:
 
 
 def write_client_properties(settings: Settings) -> Path:
-    """Write how Kafka's own commands reach the data dir's broker; the file that says so.
+    """Write the file by which Kafka's own commands reach the data dir's broker; return its path.
 
     Args:
         settings: with the broker resolved.

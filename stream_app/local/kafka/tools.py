@@ -41,7 +41,7 @@ _EXECUTABLE: Final = 0o755
 
 
 def write_commands(folder: Path) -> list[str]:
-    """Write the commands into `<folder>/bin`; their names.
+    """Write the commands into `<folder>/bin` and return their names.
 
     Raises:
         PrerequisiteError: the folder cannot be written.

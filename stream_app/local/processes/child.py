@@ -44,7 +44,7 @@ class Supervised(Protocol):
         """
 
     async def wait(self) -> int | None:
-        """Wait for its end; its exit code, -N for signal N, None where nobody can know."""
+        """Wait for its end and return its exit code: -N for signal N, None if it is not known."""
 
     async def stop(self) -> None:
         """End it within a time limit; nothing to do where it has ended."""
@@ -115,7 +115,7 @@ class ChildProcess:
         self._process = spawn(self._command, log=self._log, environment=self._environment)
 
     async def wait(self) -> int | None:
-        """Wait for its end and its log; its exit code, -N for signal N, None: it never started."""
+        """Wait for its end and its log, and return its exit code; None if it never started."""
         if self._process is None:
             return None
         # asyncio's own way would tie the child to the life of one event loop

@@ -1,4 +1,4 @@
-"""Liveness probes, as Kubernetes has them: is a process that runs alive, or frozen?"""
+"""Liveness probes, as Kubernetes has them: they find out whether a process is frozen."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class LoggedProcess:
         return self._process.returncode
 
     def poll(self) -> int | None:
-        """Look for its end: its exit code, -N for signal N; None while it runs."""
+        """Return its exit code, -N for signal N; None while it runs."""
         code = self._process.poll()
         if self._output is not None:
             if code is not None:

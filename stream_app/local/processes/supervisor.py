@@ -1,4 +1,4 @@
-"""Children started in order, started again when they die or freeze, stopped in reverse order."""
+"""Starts children in order, again when they die or freeze, and stops them in reverse order."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Supervisor:
         report: takes one line for the person.
         liveness: how often children are asked, and when they are given up.
         first_pause: seconds before the first new start.
-        longest_pause: seconds, at most, before any.
-        steady_after: seconds of life that make an earlier death forgotten.
+        longest_pause: seconds of the longest pause before a new start.
+        steady_after: seconds of running after which the next pause is short again.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Supervisor:
         """Wait until a child cannot be kept running, and raise its error.
 
         Raises:
-            StoreUptimeError: with the child's name and its last words.
+            StoreUptimeError: with the child's name and the last line of its log.
         """
         await asyncio.shield(self._failure)
 

@@ -19,8 +19,8 @@ class MisplacedRecord:
         record: the record as it was read.
         store_id: the store.
         partition: the partition that owns the store.
-        origin: what the record carries along, so that it replaces nothing newer, and comes back
-            from no removal.
+        origin: the first place of the record, by which it replaces nothing newer and undoes no
+            removal.
     """
 
     record: Any

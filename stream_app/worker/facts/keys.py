@@ -68,7 +68,7 @@ _WITH_REVISION: Final = b"\xff"
 """The first byte of a fact that has a revision; no UTF-8 text, as a fact without one is, has it."""
 
 _REMOVED: Final = b"\xfe"
-"""The first byte of a removed fact, of which the revision is all there is."""
+"""The first byte of a removed fact, which has its revision and nothing more."""
 
 
 class FactsReader(Protocol):
@@ -162,7 +162,7 @@ def bucket_reader(facts: FactsReader, store: bytes) -> Callable[[Bucket], array[
 
 
 def why_stray(key: bytes | None, value: bytes | None) -> str | None:
-    """Return the reason why a changelog record is none of the table's own; None: it is one.
+    """Return the reason why a changelog record cannot be one of the table's; None if it can.
 
     A client that may write to the changelog can write any record there. Such a record is skipped:
     it must not end every worker that restores the partition.

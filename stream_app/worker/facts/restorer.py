@@ -75,12 +75,12 @@ class RestoreProgress:
 
     @property
     def done(self) -> int:
-        """Return the offsets that are behind it."""
+        """Return the number of offsets that are read."""
         return self.position - self.start
 
     @property
     def to_do(self) -> int:
-        """Return the offsets that are before it."""
+        """Return the number of offsets that are still to read."""
         return max(0, self.end - self.position)
 
 

@@ -45,7 +45,7 @@ _MAX_VALUE_BYTES: Final = MAX_STATE_BYTES - 1000
 
 
 class _Deletion:
-    """Stands for a key that is deleted: each is another one, as the values of a key are."""
+    """The deletion of a key; each deletion is an object of its own, as each value is."""
 
 
 class OpenPartition:

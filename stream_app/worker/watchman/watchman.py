@@ -1,4 +1,4 @@
-"""Recomputes a few stores a round, and tells what differs."""
+"""Recomputes a few stores in each round, and logs what differs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Watchman:
 
     Args:
         settings: how often, and how to reach the broker.
-        owned_partitions: tells which partitions this worker owns.
+        owned_partitions: knows which partitions this worker owns.
         metrics: counts the checks.
         clock: the wall clock in µs.
         consumer: makes the client that reads.
@@ -281,7 +281,7 @@ class Watchman:
         return reported_result(document, None, self._settings.partitions)
 
     def _recompute(self, checks: _Round, claim: ReportedResult) -> tuple[CheckOutcome, list[str]]:
-        """Compare a report with what the topics say; the outcome, and what differs."""
+        """Compare a report with what the topics say; return the outcome and what differs."""
         settings = self._settings
         evidence = asyncio.run(
             read_source_records(
