@@ -150,7 +150,7 @@ class ApiMetrics:
         yield from self._collect_requests()
         polls = CounterMetricFamily(
             "store_uptime_http_polls",
-            "Polls that came by HTTP: acknowledged by the broker, or refused with a reason.",
+            "Polls that came by HTTP: acknowledged by the broker, or rejected with a reason.",
             labels=["outcome"],
         )
         polls.add_metric(["accepted"], self.polls.accepted)
@@ -158,7 +158,7 @@ class ApiMetrics:
         yield polls
         yield CounterMetricFamily(
             "store_uptime_dead_letters_not_kept",
-            "Refused bodies that are no dead letters, since too many were refused at once.",
+            "Rejected bodies that are no dead letters, since too many were rejected at once.",
             value=self.missing_dead_letters,
         )
         if self._open_streams is not None:

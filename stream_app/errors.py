@@ -4,7 +4,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── SettingsError                a setting is wrong                     (exit 2)
 ├── PrerequisiteError            something to install or to free first  (exit 3)
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
-├── RefusedRowsError             what was sent is not what was meant    (exit 5)
+├── RejectedRowsError            all rows of a file were rejected       (exit 5)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
@@ -53,8 +53,8 @@ class BrokerUnavailableError(StoreUptimeError):
     exit_code = 4
 
 
-class RefusedRowsError(StoreUptimeError):
-    """All rows of a file, or all hours of a store, were refused: reports are not what was meant.
+class RejectedRowsError(StoreUptimeError):
+    """All rows of a file, or all hours of a store, were rejected: reports are not what was meant.
 
     Every good row was acknowledged all the same.
     """

@@ -127,7 +127,7 @@ class DeadLetterCounter:
         self._letters = Counter(
             "store_uptime_dead_letters",
             "Dead letters that this process wrote, by where the original came from and why it "
-            "was refused.",
+            "was rejected.",
             ["source", "reason"],
             registry=registry,
         )
@@ -143,7 +143,7 @@ class EventLoopDelay:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._delays = Histogram(
             "store_uptime_event_loop_delay_seconds",
-            "How late the event loop came to a timer that was due, looked at four times a second.",
+            "How late the event loop ran a timer that was due, measured four times a second.",
             buckets=_DELAY_SECONDS,
             registry=registry,
         )

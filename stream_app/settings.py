@@ -103,12 +103,12 @@ class Settings(BaseSettings):
     lookback: Annotated[int, duration(0, 30 * DAY)] = _setting(
         "1h", "how long before the oldest window a poll still counts"
     )
-    default_status: Status = _setting("inactive", "status where no poll tells")
+    default_status: Status = _setting("inactive", "status that counts while no poll gives one")
     stale_after: Annotated[int, duration(SECOND, 30 * DAY)] = _setting(
-        "2h", "how long a poll speaks for its store; later the state is unknown, coverage ends"
+        "2h", "how long a poll covers the time after it; later the state of the store is unknown"
     )
     default_timezone: Timezone = _setting(
-        "America/Chicago", "zone of stores without one, or with an unknown one"
+        "America/Chicago", "timezone of stores without one, or with an unknown one"
     )
     reference_clock: ReferenceClock = _setting(
         "data", "what a report without a time refers to: data, the newest poll; wall, the clock"
@@ -118,13 +118,13 @@ class Settings(BaseSettings):
     )
     earliest_poll: Instant = _setting(
         "2000-01-01T00:00:00Z",
-        "a poll dated before it is refused: a wrong unit, or a clock that was never set",
+        "a poll dated before it is rejected: a wrong unit, or a clock that was never set",
     )
     retention: Annotated[int, duration(8 * DAY, 4000 * DAY)] = _setting(
         "400d", "how far behind a store's newest poll its polls are kept"
     )
     max_stores: Annotated[int, whole_number(1, 100_000_000)] = _setting(
-        "1000000", "how many stores there may be; a new one is refused then"
+        "1000000", "how many stores there may be; a new one is rejected then"
     )
     report_deadline: Annotated[int, duration(SECOND, DAY)] = _setting(
         "2m", "a report not complete by then fails"

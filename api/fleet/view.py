@@ -85,7 +85,7 @@ class FleetView:
 
     Args:
         database: the registry's.
-        settings: default zone, and how long a poll speaks for its store.
+        settings: the default timezone, and how long a poll covers the time after it.
     """
 
     def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:

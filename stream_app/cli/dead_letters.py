@@ -1,4 +1,4 @@
-"""`store-uptime dead-letters list|show|replay`: what was refused, and another chance for it."""
+"""`store-uptime dead-letters list|show|replay`: lists rejected input, and sends it again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MAX_LISTED: Final = 100_000
 
 @click.group("dead-letters", cls=StrictGroup)
 def dead_letters() -> None:
-    """Look at what was refused, and send it again.
+    """List rejected input, and send it again.
 
     Rows, records and requests that cannot be used are kept for 30 days with the reason.
     """
@@ -186,7 +186,7 @@ def replay(
     """Send originals again where they belong; name dead letters by ID, by filters, or say --all.
 
     What is surely still bad is not sent but listed. Doubles change nothing, so running it again
-    is safe; dead letters stay in the list until they expire. What the worker refuses after all
+    is safe; dead letters stay in the list until they expire. What the worker rejects after all
     becomes a new dead letter. Exit code 0: every original was sent and acknowledged, or says what
     holds already.
     """
@@ -204,7 +204,7 @@ def replay(
     click.echo(summarize(result, dry_run=dry_run))
     if result.sent and not dry_run:
         click.echo(
-            "what the worker refuses after all is a new dead letter: `store-uptime dead-letters "
+            "what the worker rejects after all is a new dead letter: `store-uptime dead-letters "
             "list` shows it"
         )
     sys.exit(0 if result.complete else 1)

@@ -14,7 +14,7 @@ from producers.csv_replay.replay import ReplayFiles, replay_files
 from producers.csv_replay.summary import Summary
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, read_settings
 from stream_app.clock import wall_clock
-from stream_app.errors import BrokerUnavailableError, RefusedRowsError
+from stream_app.errors import BrokerUnavailableError, RejectedRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     "--rejects",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write refused rows to this CSV as well.",
+    help="Write rejected rows to this CSV as well.",
 )
 @data_dir_option
 def replay(
@@ -74,7 +74,7 @@ def replay(
     Running it again is safe: doubles change nothing.
 
     Exit code 0: every good row was acknowledged. 5: so it was, but every row of a file, or all
-    hours of a store, were refused; the last lines name them. 4: no broker, or not every good row
+    hours of a store, were rejected; the last lines name them. 4: no broker, or not every good row
     was acknowledged. 1 or 2: a file, an option or a setting is wrong.
     """
     settings = read_settings(data_dir=data_dir)
@@ -108,4 +108,4 @@ def replay(
         raise BrokerUnavailableError("the brokers did not acknowledge every good row")
     rejection = summary.rejection()
     if rejection is not None:
-        raise RefusedRowsError(rejection)
+        raise RejectedRowsError(rejection)

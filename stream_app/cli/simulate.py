@@ -86,7 +86,7 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
 @_share("outages", "Share of the stores that have an outage in any 60 of their pings.")
 @_share("flapping", "Share of the stores that come and go all the time.")
-@_share("skewed", "Share of the stores whose clock is off; one in five of these is refused.")
+@_share("skewed", "Share of the stores whose clock is off; one in five of these is rejected.")
 @_share("late", "Share of the stores whose line is down for a while in any 60 of their pings.")
 @_share("duplicates", "Share of the pings that are sent twice.")
 @click.option("--calm", is_flag=True, help="No trouble at all.")

@@ -70,7 +70,7 @@ def compare(reported: ReportedResult, records: SourceRecords, default_timezone: 
     if reported.tzdata_version != TZDATA_VERSION:
         comparison.add_finding(
             "cannot be recomputed",
-            f"the report rests on tzdata {reported.tzdata_version} and this program has "
+            f"the report was computed with tzdata {reported.tzdata_version} and this program has "
             f"{TZDATA_VERSION}",
         )
     if find_timezone(reported.timezone) is None:

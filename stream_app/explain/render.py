@@ -65,7 +65,7 @@ def to_text(report_id: str, reported: ReportedResult, comparison: Comparison) ->
     yield f"  from        {_both_clocks(reported, reported.start)}"
     yield f"  to          {_both_clocks(reported, reported.end)}"
     yield ""
-    yield "it rests on"
+    yield "it was computed from"
     offset = reported.offsets[STORE_STATUS.name]
     yield (
         f"  polls       those of {STORE_STATUS.name}/{reported.partition} below offset {offset}, "
@@ -74,7 +74,7 @@ def to_text(report_id: str, reported: ReportedResult, comparison: Comparison) ->
     yield f"  hours       {_hours(comparison.hours)} (version {reported.hours_version})"
     yield f"  zone        {reported.timezone}, tzdata {reported.tzdata_version}"
     yield (
-        f"  defaults    {_status(reported.default_active)} where no poll tells; a poll speaks for "
+        f"  defaults    {_status(reported.default_active)} where no poll gives one; a poll covers "
         f"{format_duration(reported.stale_after)}"
     )
     if comparison.recomputation is not None:
@@ -106,7 +106,7 @@ def _figures(
     coverage = "never open" if recomputation.coverage is None else recomputation.coverage
     yield f"  {'coverage':<22} {coverage:>14}"
     yield ""
-    yield f"stretches of status, on the store's clock ({unit} of it open)"
+    yield f"runs of one status, on the store's clock ({unit} of it open)"
     earlier = len(recomputation.status_runs) - SHOWN_STATUS_RUNS
     if earlier > 0:
         yield f"  ... {earlier:,} earlier ones: --format json has them"

@@ -46,7 +46,7 @@ class Batch:
 
     Attributes:
         sent: done when the broker holds the batch, or failed if it never will. All callers whose
-            are in it share it: wait for it without cancelling it.
+            records are in the batch share it: they wait for it without cancelling it.
         count: its records so far; a record's index is the count before it was added.
         size: bytes of their values.
     """
@@ -114,12 +114,12 @@ class BatchProducer:
         """Put a record into the partition's next batch.
 
         Args:
-            topic: where it goes.
-            partition: its partition.
-            key: of the record.
-            value: of the record; None for one that removes what its key names.
-            headers: of the record.
-            at_once: whether its batch does not linger.
+            topic: the topic.
+            partition: the partition.
+            key: the record's key.
+            value: the record's value; None for a tombstone.
+            headers: the record's headers.
+            at_once: True if the batch does not linger.
 
         Returns:
             the batch that it is in, as its last record.

@@ -37,8 +37,8 @@ class LatePollLog:
             return
         record, reason, _ = late[-1]
         log.warning(
-            "%d late polls of %d records are refused and kept as dead letters; the last: %s/%s/%s: "
-            "%s",
+            "%d late polls of %d records are rejected and kept as dead letters; the last: "
+            "%s/%s/%s: %s",
             self._polls,
             self._records,
             record.topic,

@@ -165,7 +165,7 @@ class WorkerMetrics:
         )
         self._checks = Counter(
             "store_uptime_watchman_checks",
-            "Stores whose figures the watchman recomputed from the topics, by what came of it.",
+            "Stores whose figures the watchman recomputed from the topics, by outcome.",
             ["outcome"],
             registry=registry,
         )

@@ -135,7 +135,7 @@ async def test_poison_on_every_topic(faulty: UnderLoad, codec: str | None) -> No
             assert letter.reason
         await scene.load.acknowledged(300)
         for worker in scene.product.workers.values():
-            assert worker.said(r"refused store-status/\d/\d+: ")
+            assert worker.said(r"rejected store-status/\d/\d+: ")
 
 
 async def _poison(

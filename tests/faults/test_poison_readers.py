@@ -96,7 +96,7 @@ async def test_records_that_unpack_to_more_and_forgeries(faulty: UnderLoad) -> N
             assert f"the first {KEPT_BYTES} of {len(value)} bytes" in found[place].reason
         (place, value), *_ = half_bad.items()
         assert found[place].original == value
-        assert found[place].reason.startswith("100 polls refused: ")
+        assert found[place].reason.startswith("100 polls rejected: ")
 
         # what it knows of reports and stores is read from the topics anew, poison included
         assert await product.api.stop() == 0

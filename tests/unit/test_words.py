@@ -22,7 +22,7 @@ FOLDERS = ("stream_app", "api", "producers", "benchmarks")
 NOT_IN_TEXTS = re.compile(
     r"\b("
     r"told|taken|in hand|what it rests on|whoever|likewise|so long|buried"
-    r"|time zones?|polls? backs|high ?waters?"
+    r"|time zones?|rests? on|polls? (?:backs|speaks)|high ?waters?"
     r"|(?:become|becomes|became) of"
     r"|(?:on (?:its|their)|under) way"
     r"|(?<!dead[ -])letters?(?! (?:and|or) digits)"

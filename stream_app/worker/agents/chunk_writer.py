@@ -112,7 +112,7 @@ class ChunkWriter:
             if rejected:
                 reason = "; ".join(rejected[:20])
                 if polls:
-                    reason = f"{len(rejected)} polls refused: {reason}"
+                    reason = f"{len(rejected)} polls rejected: {reason}"
                 result.rejected.append((record, reason))
             if polls and not self._exceeds_max_stores(record, batch.store_id, store, result):
                 stores.setdefault(batch.store_id, []).append((record, polls))
@@ -358,7 +358,7 @@ class ChunkWriter:
                 polls = format_instant(matches[0])
                 if len(matches) > 1:
                     polls = (
-                        f"{len(matches)} polls refused: {polls} to {format_instant(matches[-1])}"
+                        f"{len(matches)} polls rejected: {polls} to {format_instant(matches[-1])}"
                     )
                 reason = (
                     f"{polls}: older than STORE_UPTIME_RETENTION "

@@ -35,5 +35,5 @@ def log_dead_letter(message: Any, reason: str) -> DeadLetter:
         log.error("%s", message)
     else:
         place = (message.topic, message.partition, message.offset)
-        log.warning("refused %s/%s/%s: %s", *place, reason[:200])
+        log.warning("rejected %s/%s/%s: %s", *place, reason[:200])
     return dead_letter_of(message, reason)

@@ -182,7 +182,7 @@ async def test_another_release_of_the_zones() -> None:
 
     assert comparison.outcome == "cannot be recomputed"
     assert comparison.reasons[0].startswith(
-        "the report rests on tzdata 1999a and this program has "
+        "the report was computed with tzdata 1999a and this program has "
     )
 
 

@@ -213,7 +213,7 @@ async def test_a_partly_bad_batch_applies_its_good_polls(harness: Harness) -> No
     assert harness.polls(STORE) == poll_set([(NOW, True)])
     (letter,) = harness.publisher.letters
     assert letter.original == value
-    assert letter.reason.startswith("2 polls refused: poll 1: ")
+    assert letter.reason.startswith("2 polls rejected: poll 1: ")
     assert "lies ahead of the clock" in letter.reason
     assert event.acks == 1
 
@@ -795,7 +795,7 @@ async def test_a_wrong_unit_is_refused_with_a_guess(harness: Harness) -> None:
     assert harness.polls(STORE) == poll_set([(NOW, True)])
     (letter,) = harness.publisher.letters
     assert letter.reason == (
-        "1 polls refused: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
+        "1 polls rejected: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
         "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
         "2026-07-25T17:20:00Z"
     )
@@ -838,13 +838,13 @@ async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
     (letter,) = harness.publisher.letters
     assert letter.original == value
     first = format_instant(NOW - OLD - (count - 1) * HOUR)
-    polls = first if count == 1 else f"40 polls refused: {first} to {format_instant(NOW - OLD)}"
+    polls = first if count == 1 else f"40 polls rejected: {first} to {format_instant(NOW - OLD)}"
     assert letter.reason == (
         f"{polls}: older than STORE_UPTIME_RETENTION (400d) before the store's newest poll, "
         f"{format_instant(NOW)}"
     )
     assert (dropped(harness, "late"), dropped(harness, "expired")) == (count, 0)
-    assert f"{count} late polls of 1 records are refused" in caplog.text
+    assert f"{count} late polls of 1 records are rejected" in caplog.text
 
 
 @pytest.mark.parametrize("weeks", [63, 65])
@@ -890,7 +890,7 @@ async def test_many_late_records_are_one_line_a_minute(
         await harness.deliver(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
     assert len(harness.publisher.letters) == 5
     assert caplog.text.count("late polls") == 1
-    assert "refused store-status" not in caplog.text
+    assert "rejected store-status" not in caplog.text
 
 
 # -- zones that are none
