@@ -24,7 +24,7 @@ from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.inputs import ROOT, STORES, store_ids
 from benchmarks.line import Figure, Line
 from benchmarks.pings import poll_records, produce_backlog
-from benchmarks.processes import cpu_seconds
+from benchmarks.processes import cpu_seconds, resident_megabytes, written_bytes
 from benchmarks.results import Spread, read_result
 from benchmarks.rotation import rotated
 from benchmarks.tables import markdown_table, number
@@ -41,14 +41,37 @@ if TYPE_CHECKING:
     from benchmarks.deployment import Deployment
     from benchmarks.results import Result
 
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One other way.
+
+    Attributes:
+        title: its name in the table.
+        package: its package in `benchmarks.peers`.
+        options: further arguments of its command.
+    """
+
+    title: str
+    package: str
+    options: tuple[str, ...] = ()
+
+
 OURS: Final = "ours"
 PEERS: Final = {
-    "floor": "bare aiokafka consumer with orjson, no state",
-    "quix": "Quix Streams",
-    "kafka_streams": "Kafka Streams",
-    "postgres": "rows into PostgreSQL",
+    "floor": Peer("bare aiokafka consumer with orjson, no state", "floor"),
+    "quix": Peer("Quix Streams", "quix"),
+    "kafka_streams": Peer("Kafka Streams", "kafka_streams"),
+    "kafka_streams_exactly_once": Peer(
+        "Kafka Streams, exactly once", "kafka_streams", ("--exactly-once",)
+    ),
+    "postgres": Peer("rows into PostgreSQL", "postgres"),
 }
-WAYS: Final = {OURS: "store-uptime, one worker", **PEERS}
+WAYS: Final = {
+    OURS: "store-uptime, one worker",
+    **{name: peer.title for name, peer in PEERS.items()},
+}
+MILLION: Final = 1_000_000
 SHAPES: Final = {
     "bulk": "1.9 M polls, up to 512 a record",
     "live": "300,000 polls, one a record",
@@ -58,7 +81,10 @@ LIVE_MINUTES: Final = 66
 _PEER_SECONDS: Final = 600.0
 _STANDSTILL: Final = 0.5
 _LOOK: Final = 0.01
-_HEADER: Final = ("way", "seconds", "minimum", "maximum", "polls/s", "times ours", "CPU, s")
+_HEADER: Final = (
+    *("way", "seconds", "minimum", "maximum", "polls/s", "times ours"),
+    *("CPU s/M polls", "written, bytes/poll", "memory, MB"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +104,13 @@ async def measure(bench: Bench) -> Mapping[str, float]:
             figures[f"{shape}_polls"] = filled.polls
             for way in rotated(list(WAYS), bench.run):
                 bench.say(f"{shape}: {WAYS[way]}")
+                broker = BrokerUsage(product.pids("broker")["broker"])
                 try:
                     if way == OURS:
                         measured = await _ours(product)
                     else:
                         measured = await run_peer(bench, product, way, shape, filled)
+                    measured |= per_poll(measured, broker.figures(), filled.polls)
                 except NotRunError as error:
                     bench.add_note(f"{WAYS[way]}, {shape}: not run: {error}")
                     continue
@@ -93,6 +121,34 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 figures |= {f"{shape}_{way}_{name}": value for name, value in measured.items()}
         figures |= dict(ratios(shape, figures))
     return figures
+
+
+class BrokerUsage:
+    """CPU seconds and written bytes of the broker since it was made: every way has its share."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._cpu, self._written = cpu_seconds(pid), written_bytes(pid)
+
+    def figures(self) -> dict[str, float]:
+        """`broker_cpu` and `broker_written_bytes`."""
+        return {
+            "broker_cpu": cpu_seconds(self._pid) - self._cpu,
+            "broker_written_bytes": written_bytes(self._pid) - self._written,
+        }
+
+
+def per_poll(
+    measured: Mapping[str, float], broker: Mapping[str, float], polls: int
+) -> dict[str, float]:
+    """The costs of a poll; the bytes that the broker wrote for a way count as its own."""
+    costs = dict(broker)
+    if "cpu" in measured:
+        costs["cpu_per_million"] = measured["cpu"] / polls * MILLION
+    if "written_bytes" in measured:
+        written = measured["written_bytes"] + broker["broker_written_bytes"]
+        costs["written_per_poll"] = written / polls
+    return costs
 
 
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -130,9 +186,14 @@ async def _ours(product: Deployment) -> dict[str, float]:
         durable = await product.while_running(
             _standstill(watermarks), VISIBLE_SECONDS, "the changelog complete"
         )
-        cpu = cpu_seconds(product.pids()["worker"])
+        pid = product.pids()["worker"]
+        usage = {
+            "cpu": cpu_seconds(pid),
+            "peak_megabytes": resident_megabytes(pid)[1],
+            "written_bytes": written_bytes(pid),
+        }
         await product.worker.stop()
-    return {"seconds": max(visible, durable) - watermarks.advances[0].at, "cpu": cpu}
+    return {"seconds": max(visible, durable) - watermarks.advances[0].at, **usage}
 
 
 async def _standstill(watermarks: Watermarks) -> float:
@@ -154,16 +215,17 @@ async def run_peer(
     """Run a peer to its end.
 
     Raises:
-        NotRunError: it is not there, or says that it cannot run.
-        BenchmarkError: it fails.
+        NotRunError: it says that a program which it needs is not installed.
+        BenchmarkError: it fails, or is not there.
     """
-    if not (ROOT / "benchmarks" / "peers" / name).is_dir():
-        raise NotRunError(f"benchmarks/peers/{name} is missing")
+    peer = PEERS[name]
+    if not (ROOT / "benchmarks" / "peers" / peer.package).is_dir():
+        raise BenchmarkError(f"benchmarks/peers/{peer.package} is missing")
     output = bench.workspace / f"peer-{name}-{shape}-{bench.run}.json"
     child = ChildProcess(
         f"peer-{name}-{shape}-{bench.run}",
         [
-            *(sys.executable, "-P", "-m", f"benchmarks.peers.{name}"),
+            *(sys.executable, "-P", "-m", f"benchmarks.peers.{peer.package}", *peer.options),
             *("--bootstrap", product.settings.kafka_bootstrap, "--shape", shape),
             *("--records", str(filled.records), "--json", str(output)),
         ],
@@ -225,7 +287,10 @@ def _ratio_rows(result: Result, shape: str) -> Iterator[tuple[str, ...]]:
             *(number(each) for each in (seconds.median, seconds.least, seconds.most)),
             number(polls.median / seconds.median),
             "1" if way == OURS else _median(result.spread(f"{shape}_{way}_ratio")),
-            _median(result.spread(f"{shape}_{way}_cpu")),
+            *(
+                _median(result.spread(f"{shape}_{way}_{figure}"))
+                for figure in ("cpu_per_million", "written_per_poll", "peak_megabytes")
+            ),
         )
 
 
@@ -238,7 +303,13 @@ def _figures() -> Iterator[Figure]:
         for way, title in WAYS.items():
             yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
             yield Figure(f"{shape}_{way}_ratio", "- to our worker", "times")
-            yield Figure(f"{shape}_{way}_cpu", "- CPU, its start included", "s")
+            yield Figure(
+                f"{shape}_{way}_cpu_per_million", "- CPU a million polls, its start included", "s"
+            )
+            yield Figure(
+                f"{shape}_{way}_written_per_poll", "- written, the broker included", "bytes/poll"
+            )
+            yield Figure(f"{shape}_{way}_peak_megabytes", "- memory, the most", "MB")
     yield Figure(
         "live_postgres_report_seconds_a_store", "PostgreSQL: a walk over a store's minutes", "s"
     )

@@ -1,4 +1,4 @@
-"""A virtual environment of its own for a peer whose packages would not go with ours."""
+"""The programs of peers: virtual environments of their own, and Java."""
 
 from __future__ import annotations
 
@@ -52,3 +52,27 @@ def run(arguments: list[str]) -> Usage:
         raise SystemExit(130) from None
     except BenchmarkError as error:
         raise SystemExit(str(error)) from None
+
+
+def missing_java() -> str:
+    """Say which programs of Java are missing and how to install them; empty: none."""
+    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    if not missing:
+        return ""
+    return f"{' and '.join(missing)} missing: install openjdk-17-jdk-headless and maven"
+
+
+def class_path(folder: Path, jar: str) -> str:
+    """The class path of a peer, compiled where its sources are newer than its jar.
+
+    Raises:
+        SystemExit: it cannot be compiled.
+    """
+    target = folder / "target"
+    sources = [folder / "pom.xml", *folder.glob("src/**/*.java")]
+    made = target / jar
+    if not made.exists() or made.stat().st_mtime < max(s.stat().st_mtime for s in sources):
+        # jars of earlier versions would stay on the class path
+        shutil.rmtree(target, ignore_errors=True)
+        run(["mvn", "--quiet", "--batch-mode", "--file", str(folder / "pom.xml"), "package"])
+    return f"{made}:{target}/lib/*"

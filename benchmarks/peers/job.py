@@ -27,7 +27,7 @@ from stream_app.kafka.clients import connection
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SAMPLE_EVERY: Final = 37
 """The number of stores of which one is checked: of 4,559 stores about 120 (`is_checked`)."""
@@ -42,12 +42,14 @@ class Job:
         shape: `bulk`, up to 512 polls a record, or `live`, one poll a record.
         records: how many there are in the topic, all partitions together.
         output: the file that the outcome goes to.
+        options: the options of this peer alone that are on, such as `exactly-once`.
     """
 
     bootstrap: str
     shape: str
     records: int
     output: Path
+    options: frozenset[str] = frozenset()
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -66,15 +68,18 @@ class Job:
         self.output.write_text(json.dumps(content), encoding="utf-8")
 
 
-def job_of_arguments(description: str) -> Job:
-    """Read the command line that all peers share."""
+def job_of_arguments(description: str, options: Sequence[str] = ()) -> Job:
+    """Read the command line that all peers share, and the options of one peer alone."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--shape", choices=("bulk", "live"), required=True)
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    options = parser.parse_args()
-    return Job(options.bootstrap, options.shape, options.records, options.json)
+    for option in options:
+        parser.add_argument(f"--{option}", action="append_const", dest="on", const=option)
+    given = parser.parse_args()
+    on = frozenset(given.on or ()) if options else frozenset()
+    return Job(given.bootstrap, given.shape, given.records, given.json, on)
 
 
 def is_checked(store_id: str) -> bool:

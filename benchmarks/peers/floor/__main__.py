@@ -10,6 +10,7 @@ import time
 
 import orjson
 
+from benchmarks.measured_run import usage_of_this_process
 from benchmarks.peers.job import Job, job_of_arguments, values
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     if records != job.records:
         raise SystemExit(f"{records} records where {job.records} were promised")
-    job.done(seconds, 0, polls=polls)
+    job.done(seconds, 0, polls=polls, **usage_of_this_process().figures())
 
 
 main()

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from benchmarks.peers.environment import run
+from benchmarks.peers.environment import class_path, missing_java, run
 from benchmarks.peers.job import SAMPLE_EVERY, Job, check, job_of_arguments
 
-FOLDER = Path(__file__).parent
-TARGET = FOLDER / "target"
-
-
-def build() -> None:
-    """Compile where the sources are newer than what was made of them."""
-    jar = TARGET / "kafka-streams-peer-1.jar"
-    sources = [FOLDER / "pom.xml", *FOLDER.glob("src/**/*.java")]
-    if not jar.exists() or jar.stat().st_mtime < max(s.stat().st_mtime for s in sources):
-        run(["mvn", "--quiet", "--batch-mode", "--file", str(FOLDER / "pom.xml"), "package"])
+FOLDER: Final = Path(__file__).parent
+EXACTLY_ONCE: Final = "exactly-once"
 
 
 async def forget(job: Job, application: str) -> None:
@@ -40,27 +32,29 @@ async def forget(job: Job, application: str) -> None:
 
 def main() -> None:
     """Run the application to the end of the topic, and check what it kept."""
-    job = job_of_arguments(__doc__ or "")
-    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    job = job_of_arguments(__doc__ or "", options=(EXACTLY_ONCE,))
+    missing = missing_java()
     if missing:
-        job.not_run(f"{' and '.join(missing)} missing: install openjdk-17-jdk-headless and maven")
+        job.not_run(missing)
         return
-    build()
+    classes = class_path(FOLDER, "kafka-streams-peer-1.jar")
     application = f"kafka-streams-{uuid4()}"
     with TemporaryDirectory(prefix="store-uptime-peer-") as folder:
         output = Path(folder) / "out.json"
         try:
-            run(
+            usage = run(
                 [
-                    *("java", "-Xmx1g", "-cp", f"{TARGET}/kafka-streams-peer-1.jar:{TARGET}/lib/*"),
-                    *("peer.Peer", job.bootstrap, job.shape, str(job.records), str(SAMPLE_EVERY)),
+                    *("java", "-Xmx1g", "-cp", classes, "peer.Peer"),
+                    *(job.bootstrap, job.shape, str(job.records), str(SAMPLE_EVERY)),
                     *(application, str(Path(folder) / "state"), str(output)),
+                    "exactly_once_v2" if EXACTLY_ONCE in job.options else "at_least_once",
                 ]
             )
             told = json.loads(output.read_text(encoding="utf-8"))
         finally:
             asyncio.run(forget(job, application))
-    job.done(told["seconds"], check(job, told["stores"]), cpu=told["cpu"])
+    figures = usage.figures() | {"cpu": told["cpu"]}
+    job.done(told["seconds"], check(job, told["stores"]), **figures)
 
 
 main()

@@ -115,7 +115,7 @@ def main() -> None:
         rows, output = folder / "rows.csv", folder / "out.json"
         asyncio.run(write_rows(job, rows))
         with server(folder, binaries) as url:
-            run(
+            usage = run(
                 [
                     *(str(python_of(FOLDER)), str(FOLDER / "app.py"), url, str(rows)),
                     *(str(SAMPLE_EVERY), str(REPORTS), ZONE, str(output)),
@@ -127,6 +127,9 @@ def main() -> None:
         told["seconds"],
         check(job, told["stores"]),
         cpu=told["cpu"],
+        # the client and the server's process for it
+        peak_megabytes=usage.peak_megabytes + told["server_megabytes"],
+        written_bytes=told["written_bytes"],
         report_seconds_a_store=told["report_seconds_a_store"],
     )
 

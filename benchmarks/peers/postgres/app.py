@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import time
 import zlib
@@ -25,12 +26,13 @@ from sqlalchemy import (
     create_engine,
     insert,
     select,
+    text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 CHUNK = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -97,6 +99,29 @@ def minute_by_minute(
     return counts
 
 
+def server_usage(engine: Engine) -> dict[str, float]:
+    """CPU and memory of the server's process that inserted, and the bytes that it wrote.
+
+    The pool has one connection, so it is the same process. The bytes are those of the
+    write-ahead log and of the table with its indexes.
+    """
+    with engine.connect() as connection:
+        pid, log, table = connection.execute(
+            text(
+                "SELECT pg_backend_pid(), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0'), "
+                f"pg_total_relation_size('{POLLS.name}')"
+            )
+        ).one()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return {
+        "cpu": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+        "megabytes": peak / 1e6,
+        "written_bytes": float(log) + float(table),
+    }
+
+
 def main() -> None:
     """Run with the arguments URL ROWS SAMPLE_EVERY REPORTS ZONE OUT."""
     url, path, sample_every, reports, zone, output = sys.argv[1:]
@@ -109,6 +134,7 @@ def main() -> None:
             connection.execute(insert(POLLS), rows)
         seconds += time.perf_counter() - began
     cpu = time.process_time()
+    server = server_usage(engine)
     stores: dict[str, list[int]] = {}
     figures: dict[str, list[int]] = {}
     with engine.connect() as connection:
@@ -126,7 +152,9 @@ def main() -> None:
         report_seconds = (time.perf_counter() - began) / int(reports)
     told = {
         "seconds": seconds,
-        "cpu": cpu,
+        "cpu": cpu + server["cpu"],
+        "server_megabytes": server["megabytes"],
+        "written_bytes": server["written_bytes"],
         "report_seconds_a_store": report_seconds,
         "reference": newest,
         "stores": {store: one_an_instant(polls) for store, polls in stores.items()},

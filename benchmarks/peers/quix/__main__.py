@@ -17,14 +17,15 @@ def main() -> None:
     job = job_of_arguments(__doc__ or "")
     with TemporaryDirectory(prefix="store-uptime-peer-") as folder:
         output = Path(folder) / "out.json"
-        run(
+        usage = run(
             [
                 *(str(python_of(FOLDER)), str(FOLDER / "app.py"), job.bootstrap, job.shape),
                 *(str(job.records), str(SAMPLE_EVERY), str(output)),
             ]
         )
         told = json.loads(output.read_text(encoding="utf-8"))
-    job.done(told["seconds"], check(job, told["stores"]), cpu=told["cpu"])
+    figures = usage.figures() | {"cpu": told["cpu"]}
+    job.done(told["seconds"], check(job, told["stores"]), **figures)
 
 
 main()

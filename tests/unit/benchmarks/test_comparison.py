@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import comparison
 from benchmarks.bench import Bench
-from benchmarks.comparison import Filled, ratios, run_peer
+from benchmarks.comparison import Filled, Peer, per_poll, ratios, run_peer
 from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.rotation import rotated
 from tests.fakes import SETTINGS
@@ -25,12 +25,12 @@ given = parser.parse_args()
 """
 
 
-def peer(root: Path, ending: str) -> None:
+def peer(root: Path, ending: str, options: str = "") -> None:
     folder = root / "benchmarks" / "peers" / "floor"
     folder.mkdir(parents=True)
     # a package of its own, not the one of this repository
     (root / "benchmarks" / "__init__.py").touch()
-    (folder / "__main__.py").write_text(PEER + ending)
+    (folder / "__main__.py").write_text(PEER.replace("given =", f"{options}given =") + ending)
 
 
 @pytest.fixture
@@ -65,9 +65,31 @@ async def test_a_peer_that_cannot_run_says_what_to_install(root: Path) -> None:
         await measured(root)
 
 
-async def test_a_peer_that_is_missing_is_named(root: Path) -> None:
-    with pytest.raises(NotRunError, match="benchmarks/peers/floor is missing"):
+async def test_a_peer_that_is_missing_is_an_error(root: Path) -> None:
+    with pytest.raises(BenchmarkError, match="benchmarks/peers/floor is missing") as raised:
         await measured(root)
+    # a note alone would leave the exit code 0
+    assert not isinstance(raised.value, NotRunError)
+
+
+async def test_a_peer_gets_its_options(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer(
+        root,
+        "pathlib.Path(given.json).write_text(json.dumps({"
+        '"seconds": 1, "on": float(given.exactly_once)}))',
+        'parser.add_argument("--exactly-once", action="store_true")\n',
+    )
+    exactly_once = Peer("", "floor", ("--exactly-once",))
+    monkeypatch.setattr(comparison, "PEERS", {"floor": exactly_once})
+    assert await measured(root) == {"seconds": 1, "on": 1}
+
+
+def test_the_costs_of_a_poll_include_what_the_broker_wrote_for_it() -> None:
+    broker = {"broker_cpu": 0.5, "broker_written_bytes": 600.0}
+    costs = per_poll({"seconds": 1, "cpu": 2.0, "written_bytes": 400.0}, broker, polls=100)
+    assert costs == broker | {"cpu_per_million": 20_000, "written_per_poll": 10}
+    # a peer that does not know what it took has no such figure
+    assert per_poll({"seconds": 1}, broker, polls=100) == broker
 
 
 async def test_a_peer_that_fails_is_an_error_with_its_last_words(root: Path) -> None:

@@ -88,13 +88,14 @@ def test_ratios_show_peers_against_ours_and_name_those_that_did_not_run(tmp_path
     store_result(
         tmp_path,
         "comparison",
-        {"live_polls": 300.0, "live_ours_seconds": 2.0, "live_ours_cpu": 3.0}
-        | {"live_quix_seconds": 6.0, "live_quix_ratio": 3.0, "live_quix_cpu": 7.0},
+        {"live_polls": 300.0, "live_ours_seconds": 2.0, "live_ours_cpu_per_million": 3.0}
+        | {"live_ours_written_per_poll": 90.0, "live_ours_peak_megabytes": 120.0}
+        | {"live_quix_seconds": 6.0, "live_quix_ratio": 3.0, "live_quix_cpu_per_million": 7.0},
         notes=["Kafka Streams, live: not run: install Java"],
     )
     text = comparison.ratios_section(tmp_path)
-    assert "| store-uptime, one worker | 2 | 2 | 2 | 150 | 1 | 3 |" in text
-    assert "| Quix Streams | 6 | 6 | 6 | 50 | 3 | 7 |" in text
+    assert "| store-uptime, one worker | 2 | 2 | 2 | 150 | 1 | 3 | 90 | 120 |" in text
+    assert "| Quix Streams | 6 | 6 | 6 | 50 | 3 | 7 |  |  |" in text
     assert "- Kafka Streams, live: not run: install Java" in text
 
 

@@ -162,7 +162,7 @@ public final class Peer {
         }
     }
 
-    /** BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY APPLICATION FOLDER OUT. */
+    /** BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY APPLICATION FOLDER OUT GUARANTEE. */
     public static void main(String[] told) throws Exception {
         long span = told[1].equals("bulk") ? 7 * DAY : DAY;
         AtomicLong began = new AtomicLong();
@@ -183,6 +183,7 @@ public final class Peer {
         settings.put(StreamsConfig.APPLICATION_ID_CONFIG, told[4]);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, told[5]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
+        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, told[7]);
         settings.put("auto.offset.reset", "earliest");
         settings.put("producer.linger.ms", 20);
         settings.put("producer.batch.size", 262_144);
