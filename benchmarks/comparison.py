@@ -65,6 +65,8 @@ PEERS: Final = {
     "kafka_streams_exactly_once": Peer(
         "Kafka Streams, exactly once", "kafka_streams", ("--exactly-once",)
     ),
+    "flink": Peer("Apache Flink", "flink"),
+    "pathway": Peer("Pathway", "pathway"),
     "postgres": Peer("rows into PostgreSQL", "postgres"),
 }
 WAYS: Final = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from benchmarks import comparison
+from benchmarks.distances import distances_section
 from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.inputs import ROOT
 from benchmarks.plots import write_plots
@@ -93,6 +94,7 @@ def sections(folder: Path) -> dict[str, Callable[[], str]]:
         "machine": lambda: machine_section(folder),
         "targets": lambda: targets_section(folder),
         "sizing": lambda: sizing_section(folder),
+        "distances": lambda: distances_section(folder),
         "ratios": lambda: comparison.ratios_section(folder),
     }
 

@@ -16,7 +16,9 @@ from benchmarks.lines import (
     hostile_bodies,
     http_pings,
     kafka_pings,
+    large_fleet,
     latency,
+    physical_limits,
     replay,
     restart,
     takeover,
@@ -41,5 +43,7 @@ LINES: Final[tuple[Line, ...]] = (
     kafka_pings.LINE,
     growth.LINE,
     csv_reports.LINE,
+    large_fleet.LINE,
+    physical_limits.LINE,
     comparison.LINE,
 )

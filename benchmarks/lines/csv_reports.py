@@ -68,7 +68,10 @@ async def measure(bench: Bench) -> Mapping[str, float]:
         except BenchmarkError as error:
             # the failure of one way does not end the others
             bench.problem(f"{WAYS[way]}: {error}")
-    return compare(bench, ways, inputs.polls)
+    files = (inputs.status, inputs.hours, inputs.zones)
+    return compare(bench, ways, inputs.polls) | {
+        "input_bytes": float(sum(file.stat().st_size for file in files))
+    }
 
 
 def compare(bench: Bench, ways: Mapping[str, Measured], polls: int) -> dict[str, float]:

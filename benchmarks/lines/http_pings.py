@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.bare_posts import bare_server
 from benchmarks.bench import VISIBLE_SECONDS
 from benchmarks.errors import BenchmarkError
 from benchmarks.http import load
@@ -12,6 +13,7 @@ from benchmarks.line import Figure, Line
 from benchmarks.pings import BATCH, batches_of_one_store, mixed_batches, single_posts
 from benchmarks.processes import CpuMeter
 from benchmarks.quantiles import quantile
+from benchmarks.rotation import rotated
 from benchmarks.watermarks import Watermarks
 
 if TYPE_CHECKING:
@@ -24,23 +26,38 @@ WARM_UP_SECONDS: Final = 1.0
 SINGLE_CONNECTIONS: Final = 64
 BATCH_CONNECTIONS: Final = 16
 
+BARE: Final = ("single_mixed", "batch_mixed")
+"""The shapes of load that bare aiohttp gets too."""
+
 _MINUTES: Final = 300_000
 """Minutes of polls: more than any run sends, and less than the retention."""
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure each shape of load for some seconds, one after the other."""
+    """Measure product and bare aiohttp under the same loads; the runs take turns in the order."""
+    figures: dict[str, float] = {}
+    for part in rotated([_product, _bare], bench.run):
+        figures |= await part(bench)
+    for name in BARE:
+        figures[f"{name}_to_bare"] = figures[name] / figures[f"{name}_bare"]
+    return figures
+
+
+def _loads() -> Iterator[tuple[str, Iterator[bytes], int, int]]:
+    """Name, requests, connections, and polls a request of each shape of load."""
     stores = store_ids(STORES)
-    shapes: tuple[tuple[str, Iterator[bytes], int, int], ...] = (
-        ("single_mixed", single_posts(stores, _MINUTES), SINGLE_CONNECTIONS, 1),
-        ("single_one", single_posts(stores[:1], _MINUTES), SINGLE_CONNECTIONS, 1),
-        ("batch_mixed", mixed_batches(stores, _MINUTES), BATCH_CONNECTIONS, BATCH),
-        ("batch_one", batches_of_one_store(stores, 1000), BATCH_CONNECTIONS, BATCH),
-    )
+    yield "single_mixed", single_posts(stores, _MINUTES), SINGLE_CONNECTIONS, 1
+    yield "single_one", single_posts(stores[:1], _MINUTES), SINGLE_CONNECTIONS, 1
+    yield "batch_mixed", mixed_batches(stores, _MINUTES), BATCH_CONNECTIONS, BATCH
+    yield "batch_one", batches_of_one_store(stores, 1000), BATCH_CONNECTIONS, BATCH
+
+
+async def _product(bench: Bench) -> dict[str, float]:
+    """Each shape of load for some seconds, one after the other."""
     figures: dict[str, float] = {}
     async with bench.deployment() as product, Watermarks(product.settings) as watermarks:
         where = (product.settings.api_host, product.settings.api_port)
-        for name, requests, connections, polls in shapes:
+        for name, requests, connections, polls in _loads():
             bench.say(f"{name.replace('_', ' ')}: {SECONDS:g} s over {connections} connections")
             await load(*where, requests, connections=connections, seconds=WARM_UP_SECONDS)
             cpu = CpuMeter(product.pids())
@@ -63,6 +80,22 @@ async def measure(bench: Bench) -> Mapping[str, float]:
     return figures
 
 
+async def _bare(bench: Bench) -> dict[str, float]:
+    """The same loads on a server that parses and acknowledges only."""
+    figures: dict[str, float] = {}
+    async with bare_server(bench.workspace / "logs") as where:
+        for name, requests, connections, polls in _loads():
+            if name not in BARE:
+                continue
+            bench.say(f"bare aiohttp, {name.replace('_', ' ')}: {SECONDS:g} s")
+            await load(*where, requests, connections=connections, seconds=WARM_UP_SECONDS)
+            result = await load(*where, requests, connections=connections, seconds=SECONDS)
+            if not result.accepted or result.accepted != result.statuses.total():
+                raise BenchmarkError(f"bare aiohttp refused posts of {name}: {result.refused!r}")
+            figures[f"{name}_bare"] = polls * result.accepted / result.seconds
+    return figures
+
+
 _SHAPES: Final = (
     ("single_mixed", "single-ping posts, many stores", "posts/s", 3_000),
     ("single_one", "single-ping posts, one store", "posts/s", 3_000),
@@ -78,6 +111,9 @@ def _figures() -> Iterator[Figure]:
         yield Figure(f"{name}_refused", "- answered 429 or 503", "posts")
         for process in ("api", "worker", "broker", "load"):
             yield Figure(f"{name}_cpu_{process}", f"- CPU of the {process}", "cores")
+        if name in BARE:
+            yield Figure(f"{name}_bare", "- bare aiohttp: parsed and answered 202", unit)
+            yield Figure(f"{name}_to_bare", "- ours to bare aiohttp", "times")
 
 
 LINE: Final = Line(

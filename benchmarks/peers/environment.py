@@ -69,7 +69,10 @@ def class_path(folder: Path, jar: str) -> str:
         SystemExit: it cannot be compiled.
     """
     target = folder / "target"
-    sources = [folder / "pom.xml", *folder.glob("src/**/*.java")]
+    sources = [
+        *(folder / "pom.xml", *folder.glob("src/**/*.java")),
+        *(folder.parent / "java").glob("**/*.java"),
+    ]
     made = target / jar
     if not made.exists() or made.stat().st_mtime < max(s.stat().st_mtime for s in sources):
         # jars of earlier versions would stay on the class path

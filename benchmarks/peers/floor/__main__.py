@@ -12,15 +12,18 @@ import orjson
 
 from benchmarks.measured_run import usage_of_this_process
 from benchmarks.peers.job import Job, job_of_arguments, values
+from stream_app.contracts.packed_polls import decode_packed_batch, is_packed_batch
 
 
 async def read(job: Job) -> tuple[int, int]:
     """Return the records and polls of the topic."""
     records = polls = 0
     async for value in values(job):
-        content = orjson.loads(value)
         records += 1
-        polls += len(content.get("polls", ())) or 1
+        if is_packed_batch(value):
+            polls += len(decode_packed_batch(value)[0].polls)
+        else:
+            polls += len(orjson.loads(value).get("polls", ())) or 1
     return records, polls
 
 

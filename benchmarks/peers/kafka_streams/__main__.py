@@ -53,7 +53,11 @@ def main() -> None:
             told = json.loads(output.read_text(encoding="utf-8"))
         finally:
             asyncio.run(forget(job, application))
-    figures = usage.figures() | {"cpu": told["cpu"]}
+    figures = {
+        "cpu": told["cpu"],
+        "peak_megabytes": usage.peak_megabytes,
+        "written_bytes": told["written_bytes"],
+    }
     job.done(told["seconds"], check(job, told["stores"]), **figures)
 
 

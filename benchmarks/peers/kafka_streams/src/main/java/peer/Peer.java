@@ -1,16 +1,7 @@
 package peer;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonToken;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -19,7 +10,6 @@ import java.util.Properties;
 import java.util.TreeMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.zip.CRC32;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StoreQueryParameters;
@@ -37,96 +27,21 @@ import org.apache.kafka.streams.state.Stores;
 public final class Peer {
     private static final String POLLS = "polls";
     private static final long DAY = 24L * 3600 * 1_000_000;
-    private static final JsonFactory JSON = new JsonFactory();
 
     private Peer() {}
-
-    /** A store's polls as the record has them: microseconds shifted by one, or'ed with 1 if active. */
-    private record Told(String store, long[] polls) {}
-
-    private static Told read(byte[] value) {
-        String store = null;
-        String status = null;
-        String time = null;
-        long[] polls = new long[8];
-        int count = 0;
-        try (JsonParser parser = JSON.createParser(value)) {
-            parser.nextToken();
-            while (parser.nextToken() != JsonToken.END_OBJECT) {
-                String name = parser.currentName();
-                parser.nextToken();
-                switch (name) {
-                    case "store_id" -> store = parser.getText();
-                    case "status" -> status = parser.getText();
-                    case "timestamp_utc" -> time = parser.getText();
-                    default -> {
-                        while (parser.nextToken() == JsonToken.START_ARRAY) {
-                            parser.nextToken();
-                            long instant = parser.getLongValue();
-                            parser.nextToken();
-                            if (count == polls.length) {
-                                polls = Arrays.copyOf(polls, 2 * count);
-                            }
-                            polls[count++] = instant << 1 | parser.getIntValue();
-                            parser.nextToken();
-                        }
-                    }
-                }
-            }
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
-        if (time != null) {
-            Instant instant = Instant.parse(time);
-            long micros = instant.getEpochSecond() * 1_000_000 + instant.getNano() / 1000;
-            return new Told(store, new long[] {micros << 1 | (status.equals("active") ? 1 : 0)});
-        }
-        long[] told = Arrays.copyOf(polls, count);
-        Arrays.sort(told);
-        return new Told(store, told);
-    }
-
-    private static long[] union(long[] one, long[] other, int start, int end) {
-        long[] all = Arrays.copyOf(one, one.length + end - start);
-        System.arraycopy(other, start, all, one.length, end - start);
-        if (one.length > 0 && one[one.length - 1] >> 1 >= other[start] >> 1) {
-            Arrays.sort(all);
-        }
-        int kept = 0;
-        for (long poll : all) {
-            // of two polls at one instant the inactive one sorts first, and stays
-            if (kept == 0 || all[kept - 1] >> 1 != poll >> 1) {
-                all[kept++] = poll;
-            }
-        }
-        return Arrays.copyOf(all, kept);
-    }
-
-    private static long[] longs(byte[] bytes) {
-        if (bytes == null) {
-            return new long[0];
-        }
-        long[] longs = new long[bytes.length / 8];
-        ByteBuffer.wrap(bytes).asLongBuffer().get(longs);
-        return longs;
-    }
-
-    private static byte[] bytes(long[] longs) {
-        ByteBuffer buffer = ByteBuffer.allocate(8 * longs.length);
-        buffer.asLongBuffer().put(longs);
-        return buffer.array();
-    }
 
     private static final class Keep implements Processor<byte[], byte[], Void, Void> {
         private final long span;
         private final AtomicLong began;
+        private final AtomicLong written;
         private final AtomicLong left;
         private final CountDownLatch done;
         private KeyValueStore<String, byte[]> state;
 
-        Keep(long span, AtomicLong began, AtomicLong left, CountDownLatch done) {
+        Keep(long span, AtomicLong began, AtomicLong written, AtomicLong left, CountDownLatch done) {
             this.span = span;
             this.began = began;
+            this.written = written;
             this.left = left;
             this.done = done;
         }
@@ -138,8 +53,12 @@ public final class Peer {
 
         @Override
         public void process(Record<byte[], byte[]> record) {
-            began.compareAndSet(0, System.nanoTime());
-            Told told = read(record.value());
+            if (began.get() == 0) {
+                began.set(System.nanoTime());
+                // from here on: the JVM has unpacked its native libraries
+                written.set(Outcome.writtenBytes());
+            }
+            Polls told = Polls.read(record.value());
             long[] polls = told.polls();
             int start = 0;
             while (start < polls.length) {
@@ -149,10 +68,10 @@ public final class Peer {
                     end++;
                 }
                 String key = told.store() + "/" + bucket;
-                long[] there = longs(state.get(key));
-                long[] merged = union(there, polls, start, end);
+                long[] there = Polls.longs(state.get(key));
+                long[] merged = Polls.union(there, polls, start, end);
                 if (!Arrays.equals(there, merged)) {
-                    state.put(key, bytes(merged));
+                    state.put(key, Polls.bytes(merged));
                 }
                 start = end;
             }
@@ -166,20 +85,12 @@ public final class Peer {
     public static void main(String[] told) throws Exception {
         long span = told[1].equals("bulk") ? 7 * DAY : DAY;
         AtomicLong began = new AtomicLong();
+        AtomicLong written = new AtomicLong();
         AtomicLong left = new AtomicLong(Long.parseLong(told[2]));
         CountDownLatch done = new CountDownLatch(1);
         Properties settings = new Properties();
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, told[0]);
-        String password = System.getenv("STORE_UPTIME_KAFKA_SASL_PASSWORD");
-        if (password != null && !password.isEmpty()) {
-            settings.put("security.protocol", "SASL_PLAINTEXT");
-            settings.put("sasl.mechanism", "PLAIN");
-            settings.put(
-                    "sasl.jaas.config",
-                    "org.apache.kafka.common.security.plain.PlainLoginModule required username=\""
-                            + System.getenv("STORE_UPTIME_KAFKA_SASL_USERNAME")
-                            + "\" password=\"" + password + "\";");
-        }
+        settings.putAll(Outcome.login());
         settings.put(StreamsConfig.APPLICATION_ID_CONFIG, told[4]);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, told[5]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
@@ -189,7 +100,7 @@ public final class Peer {
         settings.put("producer.batch.size", 262_144);
         Topology topology = new Topology();
         topology.addSource("source", Serdes.ByteArray().deserializer(), Serdes.ByteArray().deserializer(), "store-status");
-        topology.addProcessor("keep", () -> new Keep(span, began, left, done), "source");
+        topology.addProcessor("keep", () -> new Keep(span, began, written, left, done), "source");
         topology.addStateStore(
                 Stores.keyValueStoreBuilder(
                                 Stores.persistentKeyValueStore(POLLS), Serdes.String(), Serdes.ByteArray())
@@ -202,12 +113,10 @@ public final class Peer {
         Map<String, List<Long>> sample = sample(streams, Integer.parseInt(told[3]));
         streams.close(Duration.ofSeconds(60));
         double seconds = (System.nanoTime() - began.get()) / 1e9;
-        double cpu = ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO).toMillis() / 1e3;
+        double cpu = Outcome.cpuSeconds();
+        long bytes = Outcome.writtenBytes() - written.get();
         streams.cleanUp();
-        StringBuilder out = new StringBuilder("{\"seconds\":" + seconds + ",\"cpu\":" + cpu + ",\"stores\":{");
-        sample.forEach((store, polls) -> out.append(out.charAt(out.length() - 1) == '{' ? "" : ",")
-                .append('"').append(store).append("\":").append(polls));
-        Files.writeString(Path.of(told[6]), out.append("}}").toString());
+        Outcome.write(Path.of(told[6]), seconds, cpu, bytes, sample);
     }
 
     private static Map<String, List<Long>> sample(KafkaStreams streams, int every) {
@@ -218,10 +127,8 @@ public final class Peer {
             while (all.hasNext()) {
                 var entry = all.next();
                 String name = entry.key.substring(0, entry.key.indexOf('/'));
-                CRC32 checksum = new CRC32();
-                checksum.update(name.getBytes(StandardCharsets.US_ASCII));
-                if (checksum.getValue() % every == 0) {
-                    for (long poll : longs(entry.value)) {
+                if (Polls.isChecked(name, every)) {
+                    for (long poll : Polls.longs(entry.value)) {
                         found.computeIfAbsent(name, key -> new ArrayList<>()).add(poll);
                     }
                 }

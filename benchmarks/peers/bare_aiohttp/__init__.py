@@ -1,0 +1,1 @@
+"""Bare aiohttp that parses posts and acknowledges them: the limit of live posts."""

@@ -1,0 +1,1 @@
+"""Apache Flink doing the worker's job."""

@@ -1,0 +1,1 @@
+"""Pathway doing the worker's job."""

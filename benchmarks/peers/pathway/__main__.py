@@ -1,0 +1,32 @@
+"""Pathway: per-store state in its engine, persisted to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from benchmarks.peers.environment import python_of, run
+from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments
+
+FOLDER = Path(__file__).parent
+
+
+def main() -> None:
+    """Run the program to the end of the topic, and check what it kept."""
+    job = job_of_arguments(__doc__ or "")
+    with TemporaryDirectory(prefix="store-uptime-peer-") as folder:
+        output = Path(folder) / "out.json"
+        usage = run(
+            [
+                *(str(python_of(FOLDER)), str(FOLDER / "app.py"), job.bootstrap, job.shape),
+                *(f"pathway-{uuid4()}", str(SAMPLE_EVERY), str(output)),
+            ]
+        )
+        told = json.loads(output.read_text(encoding="utf-8"))
+    figures = usage.figures() | {"cpu": told["cpu"]}
+    job.done(told["seconds"], check(job, told["stores"]), **figures)
+
+
+main()

@@ -1,0 +1,140 @@
+"""Runs in the environment of requirements.lock: consume, keep, dump. See README.md beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+import zlib
+from array import array
+from bisect import bisect_left
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import pathway as pw
+
+DAY = 24 * 3600 * 1_000_000
+SPAN = {"bulk": 7 * DAY, "live": DAY}
+PACKED_HEAD = 38
+
+
+def polls_of(content: dict[str, Any]) -> list[int]:
+    """Polls as `µs << 1 | active`."""
+    if "polls" in content:
+        return [instant << 1 | up for instant, up in content["polls"]]
+    moment = datetime.fromisoformat(content["timestamp_utc"])
+    return [round(moment.timestamp() * 1_000_000) << 1 | (content["status"] == "active")]
+
+
+def union(one: array[int], other: array[int]) -> array[int]:
+    """All polls of both; at one instant inactive wins."""
+    if one and one[-1] >> 1 < other[0] >> 1:
+        return one + other
+    kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
+    return array("q", sorted(kept.values()))
+
+
+def read(value: bytes) -> tuple[str, array[int]]:
+    """Store and polls of a record in either form of the topic: packed, as batches are, or JSON."""
+    if value[0] == 0xF8:
+        # rising, no instant twice
+        return value[2:PACKED_HEAD].decode(), array("q", value[PACKED_HEAD:])
+    content = orjson.loads(value)
+    return content["store_id"], union(array("q"), array("q", polls_of(content)))
+
+
+class PollSet(pw.BaseCustomAccumulator):
+    """The polls of a store in one bucket, 8 bytes each."""
+
+    def __init__(self, polls: array[int]) -> None:
+        self.polls = polls
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> PollSet:
+        """The polls of one record."""
+        return cls(array("q", row[0]))
+
+    def update(self, other: PollSet) -> None:
+        """Add the polls of another record."""
+        self.polls = union(self.polls, other.polls)
+
+    def compute_result(self) -> bytes:
+        """The polls as bytes."""
+        return self.polls.tobytes()
+
+
+def connection(bootstrap: str) -> dict[str, str]:
+    """Settings of the connection to the broker, with the login of the environment."""
+    settings = {"bootstrap.servers": bootstrap, "auto.offset.reset": "earliest"}
+    password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
+    if password:
+        settings |= {
+            "security.protocol": "sasl_plaintext",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": os.environ["STORE_UPTIME_KAFKA_SASL_USERNAME"],
+            "sasl.password": password,
+        }
+    return settings
+
+
+def main() -> None:
+    """BOOTSTRAP SHAPE GROUP SAMPLE_EVERY OUT"""
+    bootstrap, shape, group, sample_every, output = sys.argv[1:]
+    span = SPAN[shape]
+    began = 0.0
+    dumped: dict[str, bytes] = {}
+
+    @pw.udf(deterministic=True)
+    def pieces(data: bytes) -> list[tuple[str, bytes]]:
+        nonlocal began
+        began = began or time.perf_counter()
+        name, polls = read(data)
+        found = []
+        start = 0
+        while start < len(polls):
+            bucket = (polls[start] >> 1) // span
+            end = bisect_left(polls, (bucket + 1) * span << 1, start)
+            found.append((f"{name}/{bucket}", polls[start:end].tobytes()))
+            start = end
+        return found
+
+    def on_change(key: Any, row: dict[str, Any], time: int, is_addition: bool) -> None:  # noqa: ARG001
+        name = row["bucket"].partition("/")[0]
+        if is_addition and zlib.crc32(name.encode()) % int(sample_every) == 0:
+            dumped[row["bucket"]] = row["polls"]
+
+    records = pw.io.kafka.read(
+        connection(bootstrap) | {"group.id": group},
+        "store-status",
+        format="raw",
+        mode="static",
+        autogenerate_key=True,
+        name="store-status",
+    )
+    split = records.select(piece=pieces(pw.this.data)).flatten(pw.this.piece)
+    named = split.select(bucket=pw.this.piece[0], data=pw.this.piece[1])
+    kept = named.groupby(named.bucket).reduce(
+        named.bucket, polls=pw.reducers.udf_reducer(PollSet)(named.data)
+    )
+    pw.io.subscribe(kept, on_change)
+    with TemporaryDirectory(prefix="store-uptime-pathway-") as folder:
+        backend = pw.persistence.Backend.filesystem(folder)
+        pw.run(
+            persistence_config=pw.persistence.Config(backend, snapshot_interval_ms=5000),
+            monitoring_level=pw.MonitoringLevel.NONE,
+        )
+        seconds = time.perf_counter() - began
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+    stores: dict[str, list[int]] = {}
+    for bucket, polls in dumped.items():
+        stores.setdefault(bucket.partition("/")[0], []).extend(array("q", polls))
+    cpu = usage.ru_utime + usage.ru_stime
+    Path(output).write_text(json.dumps({"seconds": seconds, "cpu": cpu, "stores": stores}))
+
+
+main()
