@@ -24,7 +24,7 @@ _LOOK_SECONDS: Final = 0.05
 
 @asynccontextmanager
 async def bare_server(logs: Path) -> AsyncIterator[tuple[str, int]]:
-    """A running server that acknowledges posts and does nothing with them; its host and port.
+    """Run a server that acknowledges posts and does nothing with them; yield its host and port.
 
     Raises:
         BenchmarkError: it does not listen.

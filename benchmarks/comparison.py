@@ -133,7 +133,7 @@ class BrokerUsage:
         self._cpu, self._written = cpu_seconds(pid), written_bytes(pid)
 
     def figures(self) -> dict[str, float]:
-        """`broker_cpu` and `broker_written_bytes`."""
+        """Return `broker_cpu` and `broker_written_bytes`."""
         return {
             "broker_cpu": cpu_seconds(self._pid) - self._cpu,
             "broker_written_bytes": written_bytes(self._pid) - self._written,
@@ -143,7 +143,7 @@ class BrokerUsage:
 def per_poll(
     measured: Mapping[str, float], broker: Mapping[str, float], polls: int
 ) -> dict[str, float]:
-    """The costs of a poll; the bytes that the broker wrote for a way count as its own."""
+    """Return the costs of a poll; what the broker wrote for a way counts as its own."""
     costs = dict(broker)
     if "cpu" in measured:
         costs["cpu_per_million"] = measured["cpu"] / polls * MILLION

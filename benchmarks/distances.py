@@ -52,11 +52,11 @@ class Medians:
         return spread.median
 
     def memory_seconds(self, size: float) -> float:
-        """Seconds in which so many bytes are copied in memory."""
+        """Return the seconds in which so many bytes are copied in memory."""
         return size / MEGABYTE / self("limits", "memory")
 
     def disk_seconds(self, size: float) -> float:
-        """Seconds in which so many bytes are written to the disk."""
+        """Return the seconds in which so many bytes are written to the disk."""
         return size / MEGABYTE / self("limits", "disk")
 
 
@@ -83,7 +83,7 @@ class Distance:
     rate: bool = False
 
     def row(self, medians: Medians) -> tuple[str, ...]:
-        """The row of the table with `HEADER`.
+        """Return the row of the table with `HEADER`.
 
         Raises:
             MissingFigureError: a figure is not measured yet.
@@ -210,7 +210,7 @@ DISTANCES: Final = (
 
 
 def distances_section(folder: Path) -> str:
-    """A table of the figures that are measured, with their physical limits."""
+    """Return a table of the figures that are measured, with their physical limits."""
     medians = Medians(folder)
     rows = []
     missing = []

@@ -47,7 +47,7 @@ Record = tuple["TopicSpec", bytes, bytes]
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """The first report after all polls are applied, then some more."""
+    """Measure the first report after all polls are applied, then some more."""
     async with AsyncExitStack() as ends:
         product = await ends.enter_async_context(bench.deployment())
         second = product.another_worker("worker-2")
@@ -94,7 +94,7 @@ async def _send(settings: Settings) -> None:
 
 
 def records_of_stores(count: int) -> Iterator[Record]:
-    """Hours, timezone and a week of hourly polls of each store, the same for everyone.
+    """Yield hours, timezone and a week of hourly polls of each store, the same for everyone.
 
     Every store takes the hours and the zone of a published one.
     """

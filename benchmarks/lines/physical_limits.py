@@ -35,7 +35,7 @@ _ROUNDS: Final = 5
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Every limit, with nothing else running."""
+    """Measure every limit, with nothing else running."""
     bench.say("memory, disk, and parsing on one core")
     return await asyncio.to_thread(_limits, bench.workspace)
 
@@ -57,7 +57,7 @@ def _limits(folder: Path) -> dict[str, float]:
 
 
 def copy_rate(size: int) -> float:
-    """Bytes a second that one core copies in memory; the quickest of some rounds."""
+    """Return the bytes a second that one core copies in memory; the quickest of some rounds."""
     source, target = memoryview(bytearray(size)), memoryview(bytearray(size))
 
     def copy() -> None:
@@ -68,7 +68,7 @@ def copy_rate(size: int) -> float:
 
 
 def write_rate(folder: Path, size: int) -> float:
-    """Bytes a second that are written one after the other, until they are on the disk."""
+    """Return the bytes a second that are written one after the other, until they are on the disk."""
     path = folder / "written"
     block = os.urandom(BLOCK_BYTES)
     begin = time.perf_counter()
@@ -82,7 +82,7 @@ def write_rate(folder: Path, size: int) -> float:
 
 
 def parse_seconds(values: Sequence[bytes]) -> float:
-    """CPU seconds in which orjson parses some records; the quickest of some rounds."""
+    """Return the CPU seconds in which orjson parses some records; the quickest of some rounds."""
 
     def parse() -> None:
         for value in values:

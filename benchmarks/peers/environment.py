@@ -63,7 +63,7 @@ def missing_java() -> str:
 
 
 def class_path(folder: Path, jar: str) -> str:
-    """The class path of a peer, compiled where its sources are newer than its jar.
+    """Return the class path of a peer, which is compiled if its sources are newer than its jar.
 
     Raises:
         SystemExit: it cannot be compiled.

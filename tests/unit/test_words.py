@@ -64,6 +64,8 @@ def modules() -> list[str]:
         path.relative_to(ROOT).as_posix()
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*.py")
+        # peers of the benchmarks have environments of their own
+        if ".venv" not in path.parts
     )
 
 

@@ -14,19 +14,19 @@ def accepted(content: object) -> web.Response:
 
 
 async def post_status(request: web.Request) -> web.Response:
-    """One poll of the store in the path."""
+    """Acknowledge one poll of the store in the path."""
     poll = orjson.loads(await request.read())
     return accepted({"store_id": request.match_info["store_id"], **poll})
 
 
 async def post_statuses(request: web.Request) -> web.Response:
-    """Polls of many stores."""
+    """Acknowledge polls of many stores."""
     polls = orjson.loads(await request.read())
     return accepted({"accepted": len(polls), "refused": 0, "refused_items": []})
 
 
 def application() -> web.Application:
-    """The two routes."""
+    """Return an application with the two routes."""
     app = web.Application()
     app.router.add_post("/stores/{store_id}/status", post_status)
     app.router.add_post("/status", post_statuses)

@@ -24,7 +24,7 @@ PACKED_HEAD = 38
 
 
 def polls_of(content: dict[str, Any]) -> list[int]:
-    """Polls as `µs << 1 | active`."""
+    """Return the polls as `µs << 1 | active`."""
     if "polls" in content:
         return [instant << 1 | up for instant, up in content["polls"]]
     moment = datetime.fromisoformat(content["timestamp_utc"])
@@ -32,7 +32,7 @@ def polls_of(content: dict[str, Any]) -> list[int]:
 
 
 def union(one: array[int], other: array[int]) -> array[int]:
-    """All polls of both; at one instant inactive wins."""
+    """Return all polls of both; at one instant inactive wins."""
     if one and one[-1] >> 1 < other[0] >> 1:
         return one + other
     kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
@@ -56,7 +56,7 @@ class PollSet(pw.BaseCustomAccumulator):
 
     @classmethod
     def from_row(cls, row: list[Any]) -> PollSet:
-        """The polls of one record."""
+        """Return the polls of one record."""
         return cls(array("q", row[0]))
 
     def update(self, other: PollSet) -> None:
@@ -64,12 +64,12 @@ class PollSet(pw.BaseCustomAccumulator):
         self.polls = union(self.polls, other.polls)
 
     def compute_result(self) -> bytes:
-        """The polls as bytes."""
+        """Return the polls as bytes."""
         return self.polls.tobytes()
 
 
 def connection(bootstrap: str) -> dict[str, str]:
-    """Settings of the connection to the broker, with the login of the environment."""
+    """Return the settings of the connection to the broker, with the login of the environment."""
     settings = {"bootstrap.servers": bootstrap, "auto.offset.reset": "earliest"}
     password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
     if password:
@@ -83,7 +83,7 @@ def connection(bootstrap: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """BOOTSTRAP SHAPE GROUP SAMPLE_EVERY OUT"""
+    """Run with the arguments BOOTSTRAP SHAPE GROUP SAMPLE_EVERY OUT."""
     bootstrap, shape, group, sample_every, output = sys.argv[1:]
     span = SPAN[shape]
     began = 0.0

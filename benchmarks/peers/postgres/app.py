@@ -100,7 +100,7 @@ def minute_by_minute(
 
 
 def server_usage(engine: Engine) -> dict[str, float]:
-    """CPU and memory of the server's process that inserted, and the bytes that it wrote.
+    """Return CPU and memory of the server's process that inserted, and the bytes that it wrote.
 
     The pool has one connection, so it is the same process. The bytes are those of the
     write-ahead log and of the table with its indexes.
