@@ -68,7 +68,7 @@ def copy_rate(size: int) -> float:
 
 
 def write_rate(folder: Path, size: int) -> float:
-    """Return the bytes a second that are written one after the other, until they are on the disk."""
+    """Return the bytes a second that are written in order, until they are on the disk."""
     path = folder / "written"
     block = os.urandom(BLOCK_BYTES)
     begin = time.perf_counter()
