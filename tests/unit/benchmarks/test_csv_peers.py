@@ -20,10 +20,12 @@ from benchmarks.lines.csv_reports import OURS, TOOLS, Measured, compare, run_too
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report import csv_text
-from stream_app.domain.report_spec import ReportSpec, build_rows
+from stream_app.domain.report_rows import build_rows
+from stream_app.domain.report_spec import ReportSpec
+from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, from_datetime
 from stream_app.domain.timezones import resolve_timezone
-from stream_app.domain.uptime import observe
+from stream_app.domain.uptime import StoreStates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,20 +84,19 @@ def files_of(folder: Path, stores: list[Store]) -> Inputs:
 
 def expected(stores: list[Store]) -> str:
     reference = max(instant for store in stores for instant, _ in store.polls)
-    rows = []
-    for number, store in enumerate(stores):
-        tz = resolve_timezone(store.zone, CHICAGO)
-        observed = observe(
+    rules = PollRules(lookback=HOUR, default_active=False, stale_after=2 * HOUR)
+    facts = [
+        StoreFacts(
             WeeklyHours.from_rows(store.hours),
-            tz,
+            resolve_timezone(store.zone, CHICAGO),
             poll_set(store.polls),
-            reference - WEEK,
-            reference,
-            lookback=HOUR,
-            default_active=False,
-            stale_after=2 * HOUR,
         )
-        rows += [row.values for row in build_rows(ReportSpec(), store_id(number), observed, tz)]
+        for store in stores
+    ]
+    states = StoreStates.of_facts(facts, reference - WEEK, reference, rules)
+    ids = [store_id(number) for number in range(len(stores))]
+    built = build_rows(ReportSpec(), ids, states, [each.tz for each in facts])
+    rows = [row.values for of_store in built for row in of_store]
     return csv_text(rows)
 
 
