@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, WATERMARKS
 from stream_app.contracts.watermarks import RestoreStatus, Watermark, decode_progress
 from stream_app.kafka.topic_tail import TopicTail
+from stream_app.periodic import cancel_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS: Final = 0.4
 """Seconds after which an owner publishes its watermarks again."""
+
+_SHARED_QUESTION_SECONDS: Final = 0.1
+"""Seconds for which callers wait for the answer to an earlier question before they ask their own.
+"""
 
 OWNER_TIMEOUT_SECONDS: Final = 1.5
 """Seconds without a heartbeat after which a partition has no owner."""
@@ -66,6 +71,9 @@ class AppliedOffsets:
             on_round=self._on_round,
         )
         self._last_round_at: float | None = None
+        self._questions: set[asyncio.Task[dict[TopicPartition, int]]] = set()
+        self._question: asyncio.Task[dict[TopicPartition, int]] | None = None
+        self._next_question: asyncio.Task[dict[TopicPartition, int]] | None = None
 
     async def start(self) -> None:
         """Begin to follow the watermarks.
@@ -77,6 +85,7 @@ class AppliedOffsets:
 
     async def stop(self) -> None:
         """Stop following."""
+        await cancel_tasks(self._questions)
         await self._tail.stop()
 
     @property
@@ -171,10 +180,31 @@ class AppliedOffsets:
     async def source_end_offsets(self) -> dict[TopicPartition, int]:
         """Return the end offsets of the source partitions now.
 
+        Calls that come while the brokers are being asked share one question, which follows: the
+        one in flight may have been answered before they came.
+
         Raises:
             BrokerUnavailableError: no broker answers.
         """
+        if self._next_question is None:
+            self._next_question = asyncio.create_task(self._ask_after(self._question))
+            self._questions.add(self._next_question)
+            self._next_question.add_done_callback(self._on_answer)
+        # it goes on for the others where one caller gives up
+        return await asyncio.shield(self._next_question)
+
+    async def _ask_after(self, earlier: asyncio.Task[Any] | None) -> dict[TopicPartition, int]:
+        """Ask the brokers for end offsets once the question before has its answer."""
+        if earlier is not None and not earlier.done():
+            await asyncio.wait([earlier], timeout=_SHARED_QUESTION_SECONDS)
+        self._question, self._next_question = self._next_question, None
         return await self._end_offset_fetcher.fetch(self._partitions)
+
+    def _on_answer(self, question: asyncio.Task[Any]) -> None:
+        self._questions.discard(question)
+        if not question.cancelled():
+            # an error that nobody waits for any more is no news
+            question.exception()
 
     def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
         """Return True if all records below these offsets are applied, by the owners' watermarks."""

@@ -17,7 +17,9 @@ from stream_app.contracts.topics import (
 )
 from stream_app.contracts.watermarks import RestoreStatus, Watermark, encode_restore
 from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.kafka import applied_offsets
 from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, AppliedOffsets
+from stream_app.periodic import cancel_tasks
 from tests.agent_fakes import PARTITIONS, settings_with, settle
 
 if TYPE_CHECKING:
@@ -33,11 +35,14 @@ class FakeEndOffsetFetcher:
     def __init__(self) -> None:
         self.offsets: dict[TopicPartition, int] = dict.fromkeys(ALL, 0)
         self.asked = 0
+        self.answer = asyncio.Event()
+        self.answer.set()
         self.error: Exception | None = None
 
     async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         self.asked += 1
         await asyncio.sleep(0)
+        await self.answer.wait()
         if self.error is not None:
             raise self.error
         return {partition: self.offsets[partition] for partition in partitions}
@@ -95,6 +100,64 @@ async def test_nothing_to_wait_for_asks_once(harness: Harness) -> None:
 
     assert harness.end_offset_fetcher.asked == 1
     assert reached == harness.end_offset_fetcher.offsets
+
+
+async def test_callers_that_come_during_a_question_share_the_next_one(harness: Harness) -> None:
+    harness.hear_all()
+    fetcher = harness.end_offset_fetcher
+    fetcher.answer.clear()
+    first = asyncio.create_task(harness.progress.source_end_offsets())
+    await settle()
+    others = [asyncio.create_task(harness.progress.source_end_offsets()) for _ in range(8)]
+    await settle()
+    assert fetcher.asked == 1
+
+    # what is acknowledged before they came is in an answer to a question asked after they came
+    fetcher.offsets[POLLS, 1] = 6
+    fetcher.answer.set()
+
+    assert [(await other)[POLLS, 1] for other in others] == [6] * 8
+    assert (await first)[POLLS, 1] == 6
+    assert fetcher.asked == 2
+
+
+async def test_a_caller_that_gives_up_takes_nobody_elses_answer_away(harness: Harness) -> None:
+    fetcher = harness.end_offset_fetcher
+    fetcher.answer.clear()
+    calls = [asyncio.create_task(harness.progress.source_end_offsets()) for _ in range(2)]
+    await settle()
+    calls[0].cancel()
+    await settle()
+    fetcher.answer.set()
+
+    assert await calls[1] == fetcher.offsets
+    assert fetcher.asked == 1
+
+
+async def test_a_question_without_an_answer_does_not_hold_up_the_next_one(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied_offsets, "_SHARED_QUESTION_SECONDS", 0.001)
+    fetcher = harness.end_offset_fetcher
+    fetcher.answer.clear()
+    silent = asyncio.create_task(harness.progress.source_end_offsets())
+    await settle()
+    fetcher.answer = asyncio.Event()
+    fetcher.answer.set()
+
+    assert await harness.progress.source_end_offsets() == fetcher.offsets
+    assert not silent.done()
+
+    silent.cancel()
+    await cancel_tasks(harness.progress._questions)
+
+
+async def test_each_caller_hears_of_an_error(harness: Harness) -> None:
+    harness.end_offset_fetcher.error = BrokerUnavailableError("gone")
+    calls = [asyncio.create_task(harness.progress.source_end_offsets()) for _ in range(3)]
+    await settle()
+
+    assert [str(call.exception()) for call in calls] == ["gone"] * 3
 
 
 async def test_watermarks_of_no_source_partition_are_not_kept(harness: Harness) -> None:
