@@ -14,6 +14,7 @@ from aiokafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    UnknownError,
 )
 
 from stream_app.contracts.names import NAME_PREFIX
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
+
+# A broker in trouble, such as one whose disk has just filled up, may answer with its general error.
+# That passes like a lost leader, so the request is sent again. aiokafka would give a batch up for
+# it, and with the batch its sequence number, without which no later batch is accepted.
+UnknownError.retriable = True
 
 _NO_RIGHT: Final = (
     ClusterAuthorizationFailedError,

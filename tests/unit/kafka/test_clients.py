@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import TopicPartition, errors
+from aiokafka.producer.sender import SendProduceReqHandler
+from aiokafka.protocol.produce import ProduceResponse_v5
 
 from stream_app.kafka import clients
 from stream_app.kafka.clients import producer, stop
@@ -21,6 +23,36 @@ async def test_a_batch_without_a_leader_waits_instead_of_failing() -> None:
     batch._ctime -= 10 * 24 * 3600
 
     assert not batch.expired()
+    client._closed = True  # it was never started
+
+
+# every error that a broker answers with and that passes by itself
+PASSING = (
+    "UnknownError",
+    "KafkaStorageError",
+    "LeaderNotAvailableError",
+    "NotLeaderForPartitionError",
+    "NotEnoughReplicasError",
+    "NotEnoughReplicasAfterAppendError",
+    "RequestTimedOutError",
+    "UnknownTopicOrPartitionError",
+)
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_a_batch_is_sent_again_after_an_error_that_passes(name: str) -> None:
+    """One that failed would use up its number, and no later batch would be accepted."""
+    client = producer(Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9"))
+    accumulator = client._message_accumulator
+    place = TopicPartition("t", 0)
+    batch = accumulator._append_batch(accumulator.create_builder(), place)
+    handler = SendProduceReqHandler(client._sender, {place: batch})
+    answer = (place.partition, getattr(errors, name).errno, -1, -1, -1)
+
+    handler.handle_response(ProduceResponse_v5([(place.topic, [answer])], 0))
+
+    assert handler._to_reenqueue == [batch]
+    assert not batch.future.done()
     client._closed = True  # it was never started
 
 
