@@ -8,7 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.contracts.poll_columns import decode_poll_columns
-from stream_app.contracts.polls import PackedPolls, decode_packed_polls, encode_poll
+from stream_app.contracts.polls import (
+    PackedPolls,
+    decode_packed_polls,
+    encode_poll,
+    encode_poll_batch,
+)
 from stream_app.domain.identifiers import is_canonical
 from stream_app.domain.timestamps import LATEST, SECOND
 
@@ -21,11 +26,15 @@ GOOD = encode_poll(STORE, 1_710_072_000 * SECOND, active=True)
 instants = st.integers(0, LATEST // SECOND - 1).map(lambda seconds: seconds * SECOND) | st.integers(
     0, LATEST - 1
 )
+stores = st.uuids().map(str)
+since_2002 = st.integers(1_009_843_200 * SECOND, LATEST - 1)
 polls = st.builds(
     lambda store, instant, active: encode_poll(store, instant, active=active),
-    st.uuids().map(str),
+    stores,
     instants,
     st.booleans(),
+) | st.builds(
+    lambda *poll: encode_poll_batch(poll[0], [poll[1:]]), stores, since_2002, st.booleans()
 )
 
 
@@ -78,5 +87,10 @@ def test_nothing_else_is_decoded_together() -> None:
         GOOD.replace(b":", b": ", 1),
         GOOD.replace(b'00Z"', b'00z"'),
         GOOD.replace(b'Z"', b'.123Z"'),
+        encode_poll_batch(STORE, [(7, True)]),
+        encode_poll_batch(STORE, [(LATEST - 1, True), (LATEST - 2, True)]),
+        encode_poll_batch(STORE, [(LATEST, True)]),
+        encode_poll_batch(STORE, [(LATEST - 1, True)]).replace(b"[[4", b"[[0"),
+        encode_poll_batch(STORE, [(LATEST - 1, True)]).replace(b",1]", b",2]"),
     ]
     assert decoded([GOOD, *others]) == {0: (STORE, 1_710_072_000 * SECOND << 1 | 1)}

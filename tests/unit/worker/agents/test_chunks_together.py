@@ -31,6 +31,12 @@ POLLS = st.builds(
     INSTANTS,
     st.booleans(),
 )
+SINGLE_BATCHES = st.builds(
+    lambda store, instant, active: encode_poll_batch(store, [(instant, active)]),
+    STORES,
+    INSTANTS,
+    st.booleans(),
+)
 BATCHES = st.builds(
     encode_poll_batch, STORES, st.lists(st.tuples(INSTANTS, st.booleans()), min_size=1, max_size=5)
 )
@@ -54,7 +60,9 @@ ODD = st.sampled_from(
     ]
 )
 REMOVALS = st.sampled_from(HERE).map(encode_removal)
-CHUNKS = st.lists(st.lists(POLLS | POLLS | POLLS | ODD | BATCHES | PACKED, max_size=60), max_size=3)
+CHUNKS = st.lists(
+    st.lists(POLLS | POLLS | SINGLE_BATCHES | ODD | BATCHES | PACKED, max_size=60), max_size=3
+)
 CHUNKS_WITH_REMOVALS = st.lists(st.lists(POLLS | POLLS | POLLS | REMOVALS, max_size=40), max_size=3)
 
 
