@@ -153,13 +153,30 @@ def per_poll(
     return costs
 
 
+LEAST_RATIOS: Final = {
+    "bulk_quix_ratio": 2.5,
+    "bulk_kafka_streams_ratio": 2.5,
+    "live_kafka_streams_ratio": 1.5,
+    "live_kafka_streams_cpu_ratio": 4.0,
+}
+"""The targets: times of our time, or of our CPU, that a peer needs at least."""
+
+LEAST_RATES: Final = {"bulk": 3_000_000, "live": 200_000}
+"""The targets of our worker, in polls a second."""
+
+
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield the time of each peer that ran, divided by ours."""
+    """Yield our rate, and the time and the CPU of each peer that ran, divided by ours."""
     ours = figures.get(f"{shape}_{OURS}_seconds")
+    polls = figures.get(f"{shape}_polls")
+    if ours and polls:
+        yield f"{shape}_{OURS}_rate", polls / ours
     for peer in PEERS:
-        theirs = figures.get(f"{shape}_{peer}_seconds")
-        if ours and theirs:
-            yield f"{shape}_{peer}_ratio", theirs / ours
+        for quantity, ratio in (("seconds", "ratio"), ("cpu", "cpu_ratio")):
+            measured = figures.get(f"{shape}_{OURS}_{quantity}")
+            theirs = figures.get(f"{shape}_{peer}_{quantity}")
+            if measured and theirs:
+                yield f"{shape}_{peer}_{ratio}", theirs / measured
 
 
 async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
@@ -304,7 +321,19 @@ def _figures() -> Iterator[Figure]:
     for shape, what in SHAPES.items():
         for way, title in WAYS.items():
             yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
-            yield Figure(f"{shape}_{way}_ratio", "- to our worker", "times")
+            if way == OURS:
+                yield Figure(
+                    f"{shape}_{way}_rate", f"- {what}", "polls/s", least=LEAST_RATES[shape]
+                )
+            else:
+                for ratio, quantity in (("ratio", "time"), ("cpu_ratio", "CPU")):
+                    name = f"{shape}_{way}_{ratio}"
+                    yield Figure(
+                        name,
+                        f"- {what}: {quantity} of {title} to ours",
+                        "times",
+                        least=LEAST_RATIOS.get(name),
+                    )
             yield Figure(
                 f"{shape}_{way}_cpu_per_million", "- CPU a million polls, its start included", "s"
             )

@@ -22,16 +22,20 @@ _LIMIT: Final = 180.0
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure one fleet report; every store has a row."""
+    """Measure one fleet report; the first run also the one after all polls were applied."""
     product = await bench.loaded()
     bench.say("a report of all stores")
-    cpu = CpuMeter(product.pids())
+    figures: dict[str, float] = {}
     async with aiohttp.ClientSession(product.address) as session:
+        if bench.run == 0:
+            first = product.while_running(_timed(session), _LIMIT, "fleet report")
+            figures["first"], _ = await first
+        cpu = CpuMeter(product.pids())
         seconds, text = await product.while_running(_timed(session), _LIMIT, "fleet report")
     rows = text.count("\n") - 1
     if rows < STORES:
         raise BenchmarkError(f"the fleet report has {rows:,} rows, not {STORES:,}")
-    return {
+    return figures | {
         "complete": seconds,
         "rows": rows,
         "per_store": 1000 * seconds / rows,
@@ -53,7 +57,8 @@ LINE: Final = Line(
     name="fleet",
     title="one report of all 4,559 stores, over HTTP",
     figures=(
-        Figure("complete", "from the request to the last row", "s", most=1),
+        Figure("complete", "from the request to the last row", "s", most=0.15),
+        Figure("first", "- the first after the replay", "s", most=0.3),
         Figure("rows", "rows", ""),
         Figure("per_store", "a store", "ms"),
         *cpu_figures("worker", "api", "broker"),

@@ -68,8 +68,8 @@ LINE: Final = Line(
     name="latency",
     title="trigger to complete, one store, idle, over HTTP",
     figures=(
-        Figure("p50", "half of the reports within", "ms", most=20),
-        Figure("p99", "99 of 100 within", "ms", most=60),
+        Figure("p50", "half of the reports within", "ms", most=4),
+        Figure("p99", "99 of 100 within", "ms", most=10),
         Figure("longest", "the longest", "ms"),
     ),
     measure=measure,

@@ -110,7 +110,19 @@ def test_every_run_begins_with_another_way() -> None:
     assert all(sorted(ways) == sorted(comparison.WAYS) for ways in runs)
 
 
+def test_every_target_is_of_a_figure() -> None:
+    targets = {figure.name: figure.least for figure in comparison.LINE.figures if figure.least}
+    rates = {f"{shape}_ours_rate": rate for shape, rate in comparison.LEAST_RATES.items()}
+    assert targets == comparison.LEAST_RATIOS | rates
+
+
 def test_ratios_are_times_ours_of_the_same_run() -> None:
     figures = {"live_ours_seconds": 2.0, "live_quix_seconds": 5.0, "bulk_floor_seconds": 1.0}
     assert dict(ratios("live", figures)) == {"live_quix_ratio": 2.5}
+    figures |= {"live_polls": 6.0, "live_ours_cpu": 0.5, "live_quix_cpu": 2.0}
+    assert dict(ratios("live", figures)) == {
+        "live_ours_rate": 3.0,
+        "live_quix_ratio": 2.5,
+        "live_quix_cpu_ratio": 4.0,
+    }
     assert dict(ratios("bulk", figures)) == {}

@@ -71,10 +71,10 @@ def test_lines_that_share_a_deployment_stand_together() -> None:
 
 
 def test_targets_show_what_is_met_and_what_is_missed(tmp_path: Path) -> None:
-    store_result(tmp_path, "latency", {"p50": 7.0, "p99": 61.0})
+    store_result(tmp_path, "latency", {"p50": 3.0, "p99": 11.0})
     text = targets_section(tmp_path)
-    assert "| half of the reports within | ms | 7 | 7 | 7 | <= 20 | met |" in text
-    assert "| 99 of 100 within | ms | 61 | 61 | 61 | <= 60 | **missed** |" in text
+    assert "| half of the reports within | ms | 3 | 3 | 3 | <= 4 | met |" in text
+    assert "| 99 of 100 within | ms | 11 | 11 | 11 | <= 10 | **missed** |" in text
 
 
 def test_a_line_that_was_not_measured_says_why(tmp_path: Path) -> None:
