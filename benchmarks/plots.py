@@ -50,22 +50,34 @@ def plot_growth(result: Result, output: Path) -> Path:
         raise NotRunError("matplotlib is missing: `make bench` installs it") from None
 
     matplotlib.use("svg")
+    factors = measured_factors(result)
 
     with matplotlib.rc_context(_STYLE):
         figure, axes = pyplot.subplots(1, len(QUANTITIES), figsize=(10, 3.2), layout="constrained")
         for axis, (name, title, unit) in zip(axes, QUANTITIES, strict=True):
             for kind in KINDS:
-                values = [_median(result, f"{kind}_{factor}_{name}") for factor in FACTORS]
-                axis.plot(FACTORS, values, marker="o", label=f"more {kind}")
-            first = _median(result, f"{KINDS[0]}_{FACTORS[0]}_{name}")
-            axis.plot(FACTORS, [first * n for n in FACTORS], "k--", linewidth=0.7, label="linear")
+                values = [_median(result, f"{kind}_{factor}_{name}") for factor in factors]
+                axis.plot(factors, values, marker="o", label=f"more {kind}")
+            first = _median(result, f"{KINDS[0]}_{factors[0]}_{name}")
+            axis.plot(factors, [first * n for n in factors], "k--", linewidth=0.7, label="linear")
             axis.set(
-                title=title, xlabel="times as many", ylabel=unit, xticks=FACTORS, ylim=(0, None)
+                title=title, xlabel="times as many", ylabel=unit, xticks=factors, ylim=(0, None)
             )
         axes[0].legend(frameon=False)
         figure.savefig(output, metadata={"Date": None})
         pyplot.close(figure)
     return output
+
+
+def measured_factors(result: Result) -> list[int]:
+    """Return the factors of which a result has all figures: an earlier one has fewer."""
+    return [
+        factor
+        for factor in FACTORS
+        if all(
+            result.values(f"{kind}_{factor}_{name}") for kind in KINDS for name, _, _ in QUANTITIES
+        )
+    ]
 
 
 def _median(result: Result, figure: str) -> float:
