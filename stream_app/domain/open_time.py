@@ -58,7 +58,7 @@ class OpenTimes:
     def find(self, schedules: Integers, instants: Integers) -> Integers:
         """Find the last interval of a schedule that starts at or before an instant of the span."""
         keys = schedules * self._stride + (instants - self.start)
-        positions: Integers = np.searchsorted(self._keys, keys, side="right") - 1
+        positions: Integers = self._keys.searchsorted(keys, side="right") - 1
         return positions
 
     def before(self, intervals: Integers, instants: Integers, reading: Reading) -> Integers:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PollSets:
-    """The polls of some stores, which are numbered from 0.
+    """The poll sets of some stores, which are numbered from 0.
 
     Attributes:
-        stores: for each poll the number of its store, ascending.
-        packed: the polls as `polls.poll_set` packs them, a set for each store.
+        bounds: where the set of each store begins, and behind the last one where it ends.
+        packed: the polls as `polls.poll_set` packs them.
     """
 
-    stores: Integers
+    bounds: Integers
     packed: Integers
 
     @classmethod
@@ -44,16 +44,28 @@ class PollSets:
                 them. They cost less where they follow each other in time.
         """
         packed = np.frombuffer(b"".join(contents), dtype="<i8")
-        ends = np.cumsum([len(content) for content in contents], dtype=np.int64) // packed.itemsize
-        starts = np.roll(ends, 1)
-        starts[:1] = 0
-        stores = np.repeat(np.arange(len(contents)), ends - starts)
+        ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
+        joined = cls(ends // packed.itemsize, packed)
         # a step of 1 may be from the inactive to the active poll of one instant
-        unordered = np.flatnonzero(np.diff(packed) <= 1) + 1
-        unordered = unordered[~np.isin(unordered, starts)]
-        if len(unordered):
-            stores, packed = _as_sets(stores, packed, np.isin(stores, stores[unordered]))
-        return cls(stores, packed)
+        positions = np.flatnonzero(packed[1:] - packed[:-1] <= 1) + 1
+        stores = joined.stores_at(positions)
+        # the first poll of a store may be earlier than the last one of the store before it
+        unordered = stores[joined.bounds[stores] != positions]
+        return joined._with_sorted(unordered.tolist()) if len(unordered) else joined
+
+    def __len__(self) -> int:
+        """Return the number of stores."""
+        return len(self.bounds) - 1
+
+    def counts(self) -> Integers:
+        """Return the number of polls of each store."""
+        counts: Integers = self.bounds[1:] - self.bounds[:-1]
+        return counts
+
+    def stores_at(self, positions: Integers) -> Integers:
+        """Return the numbers of the stores whose polls are at some positions of the array."""
+        stores: Integers = self.bounds.searchsorted(positions, side="right") - 1
+        return stores
 
     def newest(self) -> int:
         """Return the instant of the newest poll of all, µs; -1 without any poll."""
@@ -61,31 +73,20 @@ class PollSets:
 
     def between(self, first: int, last: int) -> PollSets:
         """Return the polls in `[first, last]`, µs, both ends included."""
-        inside = (self.packed >= first << 1) & (self.packed < (last + 1) << 1)
-        return PollSets(self.stores[inside], self.packed[inside])
+        inside = np.flatnonzero((self.packed >= first << 1) & (self.packed < (last + 1) << 1))
+        return PollSets(inside.searchsorted(self.bounds), self.packed[inside])
 
     def set_of(self, store: int) -> array[int]:
         """Return the set of one store."""
-        start, end = np.searchsorted(self.stores, (store, store + 1))
-        return from_bytes(self.packed[start:end].tobytes())
+        return from_bytes(self.packed[self.bounds[store] : self.bounds[store + 1]].tobytes())
 
-
-def _as_sets(
-    stores: Integers, packed: Integers, unordered: NDArray[np.bool_]
-) -> tuple[Integers, Integers]:
-    """Bring the polls of some stores into their order, and keep one for each instant.
-
-    It does for them what `polls.packed_set` does for one store.
-
-    Args:
-        stores: as in `PollSets`.
-        packed: as in `PollSets`.
-        unordered: the polls of these stores.
-    """
-    packed = packed.copy()
-    order = np.lexsort((packed[unordered], stores[unordered]))
-    packed[unordered] = packed[unordered][order]
-    # of two polls at one instant the inactive one sorts first: keep the first
-    kept = np.ones(len(packed), dtype=bool)
-    kept[1:] = (stores[1:] != stores[:-1]) | (packed[1:] >> 1 != packed[:-1] >> 1)
-    return stores[kept], packed[kept]
+    def _with_sorted(self, unordered: Iterable[int]) -> PollSets:
+        """Return the same with the polls of some stores as sets, which were in no order."""
+        sets = np.split(self.packed, self.bounds[1:-1])
+        for store in set(unordered):
+            polls = np.sort(sets[store])
+            # of two polls at one instant the inactive one sorts first: keep the first
+            kept = np.ones(len(polls), dtype=bool)
+            kept[1:] = polls[1:] >> 1 != polls[:-1] >> 1
+            sets[store] = polls[kept]
+        return PollSets(np.cumsum([0, *map(len, sets)]), np.concatenate(sets))

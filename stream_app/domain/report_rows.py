@@ -78,21 +78,19 @@ def _window_rows(
 ) -> Iterator[ReportRow]:
     """Yield the row of each store with the three windows."""
     reading = microsecond_reading if spec.exact else minute_reading
-    splits = [states.split_all(states.end - window, states.end, reading) for window in _WINDOWS]
-    figures = _window_columns(spec, [each.up for each in splits], [each.down for each in splits])
-    unknown = _window_columns(
-        spec, [each.unknown_up for each in splits], [each.unknown_down for each in splits]
-    )
+    windows = states.last_windows(_WINDOWS)
+    split = states.split(windows, reading)
+    figures = _window_columns(spec, split.up, split.down)
+    unknown = _window_columns(spec, split.unknown_up, split.unknown_down)
+    coverages = states.split(windows, microsecond_reading)[-1].coverage()
     for store_id, values, polls, coverage, parts in zip(
-        store_ids, figures, states.poll_counts(), states.coverage(), unknown, strict=True
+        store_ids, figures, states.poll_counts(), coverages, unknown, strict=True
     ):
         yield ReportRow([store_id, *values], polls, coverage, [*parts])
 
 
-def _window_columns(
-    spec: ReportSpec, up: Sequence[Integers], down: Sequence[Integers]
-) -> Iterator[tuple[float, ...]]:
-    """Return the values of each store, from the amounts of its hour, day and week."""
+def _window_columns(spec: ReportSpec, up: Integers, down: Integers) -> Iterator[tuple[float, ...]]:
+    """Return the values of each store, from rows with the amounts of its hour, day and week."""
     if spec.exact:
         columns = [(amount / SECOND).tolist() for amount in (*up, *down)]
     else:
@@ -148,8 +146,10 @@ def _period_rows(
     stores, starts, ends = np.array(parts, dtype=np.int64).T
     first_parts = np.cumsum([0, *(len(period.parts) for _, period in rows[:-1])])
 
+    windows = states.windows(stores, starts, ends)
+
     def split(reading: Reading) -> OpenTimeSplit:
-        return states.split(stores, starts, ends, reading).added(first_parts)
+        return states.split(windows, reading)[0].added(first_parts)
 
     exact = split(microsecond_reading)
     amounts = exact if spec.exact else split(minute_reading)

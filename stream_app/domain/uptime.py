@@ -8,7 +8,7 @@ the stores of a whole chunk of a report. One store is an array of one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,12 @@ class OpenTimeSplit:
     unknown_up: Integers
     unknown_down: Integers
 
+    def __getitem__(self, window: int) -> OpenTimeSplit:
+        """Return the split of one of several windows of each store."""
+        return OpenTimeSplit(
+            self.up[window], self.down[window], self.unknown_up[window], self.unknown_down[window]
+        )
+
     def added(self, first: Integers) -> OpenTimeSplit:
         """Return the sums of windows that follow each other.
 
@@ -69,6 +75,20 @@ class OpenTimeSplit:
             round(part / whole, 6) if whole else None
             for part, whole in zip(covered.tolist(), opened.tolist(), strict=True)
         ]
+
+
+class Windows(NamedTuple):
+    """Windows of stores, of which `StoreStates.split` splits the open time in any unit.
+
+    Attributes:
+        instants: the starts, a row for each window of a store, and the ends as the last row.
+        changes: for each instant the last change of the store's state at or before it.
+        intervals: for each instant the last interval of its schedule that starts by then.
+    """
+
+    instants: Integers
+    changes: Integers
+    intervals: Integers
 
 
 class StoreStates:
@@ -116,105 +136,112 @@ class StoreStates:
         """Return the number of stores."""
         return len(self._schedules)
 
-    def split(
-        self, stores: Integers, starts: Integers, ends: Integers, reading: Reading
-    ) -> OpenTimeSplit:
-        """Split the open time of windows inside the span.
+    def last_windows(self, lengths: Iterable[int]) -> Windows:
+        """Return the windows of these lengths, µs, that end with the span, of every store."""
+        edges = [self.end - length for length in (*lengths, 0)]
+        return self._windows(np.arange(len(self)), np.array(edges, dtype=np.int64)[:, np.newaxis])
+
+    def windows(self, stores: Integers, starts: Integers, ends: Integers) -> Windows:
+        """Return windows inside the span, one row of them.
 
         Args:
             stores: for each window the number of its store.
             starts: for each window its start, µs.
             ends: for each window its end, µs.
-            reading: the unit, `minute_reading` or `microsecond_reading`.
         """
-        before = self._before(np.tile(stores, 2), np.concatenate((starts, ends)), reading)
-        opened, up, unknown, unknown_up = before[:, len(stores) :] - before[:, : len(stores)]
-        return OpenTimeSplit(up, opened - up, unknown_up, unknown - unknown_up)
+        return self._windows(stores, np.stack((starts, ends)))
 
-    def split_all(self, start: int, end: int, reading: Reading) -> OpenTimeSplit:
-        """Split the open time of one window, `[start, end)`, for every store."""
-        stores = np.arange(len(self))
-        return self.split(stores, np.full_like(stores, start), np.full_like(stores, end), reading)
+    def split(self, windows: Windows, reading: Reading) -> OpenTimeSplit:
+        """Split the open time of windows, in the unit of `minute_reading` or another reading."""
+        at_changes, sums = self._sums_of(reading)
+        opened = self._opened.before(windows.intervals, windows.instants, reading)
+        since_change = opened - at_changes[windows.changes]
+        parts = sums[:, windows.changes] + self._states[:, windows.changes] * since_change
+        up, unknown, unknown_up = parts[:, -1:] - parts[:, :-1]
+        return OpenTimeSplit(up, opened[-1:] - opened[:-1] - up, unknown_up, unknown - unknown_up)
 
     def coverage(self) -> list[float | None]:
         """Return the coverage of the whole span for every store; see `OpenTimeSplit.coverage`."""
-        return self.split_all(self.start, self.end, microsecond_reading).coverage()
+        span = self.last_windows([self.end - self.start])
+        return self.split(span, microsecond_reading)[0].coverage()
 
     def poll_counts(self) -> list[int]:
         """Return the number of polls that count for every store."""
-        counts: list[int] = np.bincount(self.polls.stores, minlength=len(self)).tolist()
+        counts: list[int] = self.polls.counts().tolist()
         return counts
 
     def polls_in(self, stores: Integers, starts: Integers, ends: Integers) -> Integers:
-        """Return the numbers of polls in windows inside the span, given as for `split`."""
-        keys = self._keys(self.polls.stores, self.polls.packed >> 1)
-        return np.searchsorted(keys, self._keys(stores, ends)) - np.searchsorted(
-            keys, self._keys(stores, starts)
-        )
+        """Return the numbers of polls in windows inside the span, given as for `windows`."""
+        owners = np.repeat(np.arange(len(self)), self.polls.counts())
+        keys = self._keys(owners, self.polls.packed >> 1)
+        first, last = keys.searchsorted(self._keys(stores, np.stack((starts, ends))))
+        counts: Integers = last - first
+        return counts
 
     def _keys(self, stores: Integers, instants: Integers) -> Integers:
         """Return numbers that rise from store to store, and with the instants of each store."""
         return stores * self._stride + (instants - self._first)
 
+    def _windows(self, stores: Integers, edges: Integers) -> Windows:
+        """Look the edges of windows up, once for all units."""
+        changes = self._change_keys.searchsorted(self._keys(stores, edges), side="right") - 1
+        return Windows(edges, changes, self._opened.find(self._schedules[stores], edges))
+
     def _set_changes(self, rules: PollRules) -> None:
         """Find the changes of state: at polls of another status, and where coverage ends."""
-        stores, active = self.polls.stores, (self.polls.packed & 1).astype(bool)
-        instants = self.polls.packed >> 1
-        is_first = np.ones(len(stores), dtype=bool)
-        is_first[1:] = stores[1:] != stores[:-1]
-        lapses = np.ones(len(stores), dtype=bool)
-        lapses[:-1] = is_first[1:] | (np.diff(instants) > rules.stale_after)
-        changes = is_first.copy()
-        changes[1:] |= (active[1:] != active[:-1]) | lapses[:-1]
+        bounds, packed = self.polls.bounds, self.polls.packed
+        instants, active = packed >> 1, packed & 1
+        firsts = bounds[:-1][bounds[:-1] < len(packed)]
+        lapses = np.ones(len(packed), dtype=bool)
+        np.greater(instants[1:] - instants[:-1], rules.stale_after, out=lapses[:-1])
+        # the coverage of the last poll of each store ends too
+        lapses[firsts - 1] = True
+        changes = np.ones(len(packed), dtype=bool)
+        changes[1:] = lapses[:-1] | (active[1:] != active[:-1])
+        changes[firsts] = True
+        changed, lapsed = np.flatnonzero(changes), np.flatnonzero(lapses)
         count = len(self)
         # nothing is known before the first poll; a lapse comes behind its poll, or together with it
-        change_stores = np.concatenate((np.arange(count), stores[changes], stores[lapses]))
-        change_instants = np.concatenate(
+        stores = np.concatenate(
+            (np.arange(count), self.polls.stores_at(changed), self.polls.stores_at(lapsed))
+        )
+        starts = np.concatenate(
             (
                 np.full(count, self._first),
-                instants[changes],
-                np.minimum(instants[lapses] + rules.stale_after, self.end),
+                instants[changed],
+                np.minimum(instants[lapsed] + rules.stale_after, self.end),
             )
         )
-        keys = self._keys(change_stores, change_instants)
-        order = np.argsort(keys, kind="stable")
+        keys = self._keys(stores, starts)
+        order = keys.argsort(kind="stable")
         self._change_keys = keys[order]
-        self._change_stores = change_stores[order]
+        self._change_stores = stores[order]
         # open time begins with the span
-        self._change_instants = np.maximum(change_instants[order], self.start)
+        self._change_instants = np.maximum(starts[order], self.start)
         self._change_intervals = self._opened.find(
             self._schedules[self._change_stores], self._change_instants
         )
         is_active = np.concatenate(
-            (np.full(count, rules.default_active), active[changes], active[lapses])
+            (np.full(count, rules.default_active), active[changed] > 0, active[lapsed] > 0)
         )[order]
         is_unknown = np.ones(len(order), dtype=bool)
-        is_unknown[count : count + np.count_nonzero(changes)] = False
+        is_unknown[count : count + len(changed)] = False
         is_unknown = is_unknown[order]
         self._states: Flags = np.stack((is_active, is_unknown, is_active & is_unknown))
 
-    def _before(self, stores: Integers, instants: Integers, reading: Reading) -> Integers:
-        """Return the open time before instants: all, up, unknown, and unknown up, a row each.
-
-        They are counted from an origin that all instants of a store share.
-        """
-        at_changes, sums = self._sums_of(reading)
-        last = np.searchsorted(self._change_keys, self._keys(stores, instants), side="right") - 1
-        intervals = self._opened.find(self._schedules[stores], instants)
-        opened = self._opened.before(intervals, instants, reading)
-        split = sums[:, last] + self._states[:, last] * (opened - at_changes[last])
-        return np.concatenate((opened[np.newaxis], split))
-
     def _sums_of(self, reading: Reading) -> tuple[Integers, Integers]:
-        """Return the open time before each change, and the sums of its parts up to there."""
+        """Return the open time before each change, and the sums of its parts up to there.
+
+        The parts are up, unknown, and both of it: a row each. All are counted from an origin that
+        the changes of a store share.
+        """
         sums = self._sums.get(reading)
         if sums is None:
             at_changes = self._opened.before(self._change_intervals, self._change_instants, reading)
-            lasted = np.zeros_like(at_changes)
-            lasted[1:] = np.diff(at_changes)
+            lasted = at_changes[1:] - at_changes[:-1]
             # the first change of a store follows the last one of another store
-            lasted[1:][self._change_stores[1:] != self._change_stores[:-1]] = 0
-            states = np.zeros_like(self._states)
-            states[:, 1:] = self._states[:, :-1]
-            sums = self._sums[reading] = at_changes, np.cumsum(states * lasted, axis=1)
+            lasted[self._change_stores[1:] != self._change_stores[:-1]] = 0
+            parts = np.zeros(self._states.shape, dtype=np.int64)
+            np.cumsum(self._states[:, :-1] * lasted, axis=1, out=parts[:, 1:])
+            sums = self._sums[reading] = at_changes, parts
         return sums

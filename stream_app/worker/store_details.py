@@ -57,20 +57,19 @@ def store_details(
         ReportError: the details do not fit a record.
     """
     content: dict[str, Any] = {}
-
-    def observed() -> StoreObservation:
-        return observe(facts, states.start, states.end, rules)
-
+    details = tuple(details)
+    if "timeline" in details or "incidents" in details:
+        observed = observe(facts, states.start, states.end, rules)
     for detail in details:
         match detail:
             case "windows":
                 content["windows"] = _windows(states)
             case "timeline":
-                content["intervals"] = _intervals(observed())
+                content["intervals"] = _intervals(observed)
             case "days":
                 content["local_days"] = _days(states, facts.tz)
             case "incidents":
-                content["incidents"] = _incidents(observed())
+                content["incidents"] = _incidents(observed)
             case "last_poll":
                 content["last_poll"] = _poll(newest_poll)
     return content
@@ -87,21 +86,23 @@ def _poll(packed: int | None) -> dict[str, str] | None:
 
 def _windows(states: StoreStates) -> list[dict[str, Any]]:
     end = states.end
+    # a window that begins before the time of the report would be incomplete
+    complete = {name: length for name, length in WINDOWS.items() if end - length >= states.start}
+    windows = states.last_windows(complete.values())
+    split = states.split(windows, minute_reading)
+    exact = states.split(windows, microsecond_reading)
     return [
         {
             "name": name,
             "start": format_instant(end - length),
             "end": format_instant(end),
-            "uptime_minutes": int(split.up[0]),
-            "downtime_minutes": int(split.down[0]),
-            "unknown_uptime_minutes": int(split.unknown_up[0]),
-            "unknown_downtime_minutes": int(split.unknown_down[0]),
-            "coverage": states.split_all(end - length, end, microsecond_reading).coverage()[0],
+            "uptime_minutes": int(split.up[place, 0]),
+            "downtime_minutes": int(split.down[place, 0]),
+            "unknown_uptime_minutes": int(split.unknown_up[place, 0]),
+            "unknown_downtime_minutes": int(split.unknown_down[place, 0]),
+            "coverage": exact[place].coverage()[0],
         }
-        for name, length in WINDOWS.items()
-        # a window that begins before the time of the report would be incomplete
-        if end - length >= states.start
-        for split in [states.split_all(end - length, end, minute_reading)]
+        for place, (name, length) in enumerate(complete.items())
     ]
 
 

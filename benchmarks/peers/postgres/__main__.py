@@ -94,11 +94,9 @@ def check_reports(
     for store_id, counts in figures.items():
         facts = StoreFacts(hours, resolve_timezone(ZONE, ZONE), packed_set(stores[store_id]))
         states = StoreStates.of_facts([facts], reference - WEEK, reference, rules)
-        splits = [
-            states.split_all(reference - length, reference, minute_reading)
-            for length in (HOUR_WINDOW, DAY_WINDOW, WEEK_WINDOW)
-        ]
-        wanted = [int(part[0]) for split in splits for part in (split.up, split.down)]
+        windows = states.last_windows((HOUR_WINDOW, DAY_WINDOW, WEEK_WINDOW))
+        split = states.split(windows, minute_reading)
+        wanted = [int(part[row, 0]) for row in range(3) for part in (split.up, split.down)]
         if counts != wanted:
             raise SystemExit(f"the report of store {store_id} differs: {counts}, not {wanted}")
 

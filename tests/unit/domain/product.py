@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from pytz import UTC
 
 from stream_app.domain.business_hours import WeeklyHours
@@ -20,7 +21,7 @@ from tests.store_rows import rows_of, states_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_app.domain.uptime import StoreStates
+    from stream_app.domain.uptime import OpenTimeSplit, StoreStates
     from tests.strategies import Case, Poll, Row
 
 
@@ -62,15 +63,20 @@ def week_of(
     return states_of(facts_of(rows, timezone_name, polls), reference - WEEK, reference, rules)
 
 
+def split_of(states: StoreStates, start: int, end: int, *, exactly: bool) -> OpenTimeSplit:
+    window = states.windows(np.array([0]), np.array([start]), np.array([end]))
+    return states.split(window, microsecond_reading if exactly else minute_reading)[0]
+
+
 def split(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
     """The open time of one window of one store."""
-    found = states.split_all(start, end, microsecond_reading if exactly else minute_reading)
+    found = split_of(states, start, end, exactly=exactly)
     return UpDown(int(found.up[0]), int(found.down[0]))
 
 
 def unknown(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
     """The part of it that no poll covers."""
-    found = states.split_all(start, end, microsecond_reading if exactly else minute_reading)
+    found = split_of(states, start, end, exactly=exactly)
     return UpDown(int(found.unknown_up[0]), int(found.unknown_down[0]))
 
 
