@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from benchmarks.bench import Bench
 from benchmarks.errors import BenchmarkError
 from benchmarks.http import KeepAlive
 from benchmarks.inputs import make_inputs, store_ids
+from benchmarks.lines import csv_reports
 from benchmarks.lines.latency import report
 from benchmarks.lines.replay import measure_replay
 from benchmarks.lines.views import times
@@ -62,3 +64,25 @@ async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path)
         os.kill(product.pids()["worker"], signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="worker ended"):
             await waiting
+
+
+async def test_tools_that_read_files_give_the_products_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `make bench` alone installs DuckDB
+    tools = {name: title for name, title in csv_reports.TOOLS.items() if find_spec(name)}
+    ways = {csv_reports.OURS: "ours", **tools}
+    monkeypatch.setattr(csv_reports, "TOOLS", tools)
+    monkeypatch.setattr(csv_reports, "WAYS", ways)
+    inputs = make_inputs(tmp_path / "inputs", stores=40, days=9)
+    bench = Bench(tmp_path, print)
+    monkeypatch.setattr(bench, "inputs", lambda: inputs)
+    figures = await csv_reports.measure(bench)
+    assert bench.problems == []
+    assert figures["checked_stores"] == 40
+    for way in ways:
+        assert figures[f"{way}_seconds"] > 0
+        assert figures[f"{way}_cpu_per_million"] > 0
+        assert figures[f"{way}_peak"] > 0
+    assert figures["ours_written_per_poll"] > 0
+    assert figures["input_bytes"] > inputs.polls
