@@ -53,8 +53,8 @@ def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
     lines = [line for line in LINES if not names or line.name in names]
     try:
         require_proc()
-        found = asyncio.run(_measure(lines, runs, results))
-        _show(lines, found)
+        measured = asyncio.run(_measure(lines, runs, results))
+        _show(lines, measured)
         write_plots(results)
         _say("python -m benchmarks.publish puts this into docs/performance.md")
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -62,15 +62,15 @@ def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
         sys.exit(_INTERRUPTED)
     except (BenchmarkError, StoreUptimeError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    if any(result.problem for result in found):
+    if any(result.problem for result in measured):
         sys.exit(1)
 
 
-def _show(lines: Sequence[Line], found: Sequence[Result]) -> None:
+def _show(lines: Sequence[Line], measured: Sequence[Result]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
-    shown = zip(lines, found, strict=True)
+    shown = zip(lines, measured, strict=True)
     console.print(terminal_table(rows(line, result) for line, result in shown))
 
 

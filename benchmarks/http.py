@@ -143,7 +143,7 @@ class _LoadConnection(asyncio.Protocol):
         now = time.perf_counter()
         data = next(self._requests, None) if now < self._until else None
         if self._transport is None or data is None:
-            self._finish()
+            self._end_request()
             return
         self._sent = now
         self._transport.write(data)
@@ -165,7 +165,7 @@ class _LoadConnection(asyncio.Protocol):
         if not self.done.done():
             self.done.set_exception(BenchmarkError(f"the API closed a connection: {error}"))
 
-    def _finish(self) -> None:
+    def _end_request(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
         if self._transport is not None:

@@ -78,8 +78,8 @@ def make_inputs(folder: Path, *, stores: int = STORES, days: float = DAYS) -> In
 
 def store_ids(count: int) -> list[str]:
     """Return the ids of the first stores of a seed."""
-    found: list[str] = _generator().choose_store_ids(Random(SEED), count)  # noqa: S311  as above
-    return found
+    chosen: list[str] = _generator().choose_store_ids(Random(SEED), count)  # noqa: S311  as above
+    return chosen
 
 
 def _write_for(ids: Sequence[str], published: Path, output: Path) -> None:

@@ -29,8 +29,8 @@ def describe_machine() -> dict[str, str]:
 
 
 def _cpu_model(cpuinfo: str) -> str:
-    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    return " ".join(found[1].split()) if found else platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return " ".join(match[1].split()) if match else platform.machine()
 
 
 def load_average() -> float:

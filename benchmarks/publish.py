@@ -53,7 +53,7 @@ def line_section(line: Line, folder: Path) -> str:
 
 def targets_section(folder: Path) -> str:
     """Return the figures that have a target, of all lines."""
-    found: list[tuple[str, ...]] = []
+    targets: list[tuple[str, ...]] = []
     for line in LINES:
         result = read_result(line.name, folder)
         for figure in line.figures if result else ():
@@ -63,8 +63,8 @@ def targets_section(folder: Path) -> str:
             met = "met" if figure.met(spread.median) else "**missed**"
             spread_shown = (number(value) for value in (spread.least, spread.median, spread.most))
             title = figure.title.removeprefix("- ")
-            found.append((line.title, title, figure.unit, *spread_shown, figure.target, met))
-    return markdown_table(_TARGET_HEADER, found) if found else _MISSING
+            targets.append((line.title, title, figure.unit, *spread_shown, figure.target, met))
+    return markdown_table(_TARGET_HEADER, targets) if targets else _MISSING
 
 
 def machine_section(folder: Path) -> str:

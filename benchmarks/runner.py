@@ -28,7 +28,7 @@ async def run_lines(
 
     A line that fails does not keep the others from being measured.
     """
-    found: list[Result] = []
+    measured: list[Result] = []
     with TemporaryDirectory(prefix="store-uptime-bench-") as folder:
         bench = Bench(Path(folder), say)
         try:
@@ -37,14 +37,14 @@ async def run_lines(
                     await bench.unload()
                 result = await _measure(line, bench, min(runs, line.most_runs or runs))
                 write_result(result, results)
-                found.append(result)
+                measured.append(result)
         finally:
             await bench.unload()
-    return found
+    return measured
 
 
 async def _measure(line: Line, bench: Bench, runs: int) -> Result:
-    found: list[dict[str, float]] = []
+    figures_of_runs: list[dict[str, float]] = []
     say, bench.notes, bench.problems = bench.say, [], []
     try:
         for count in range(1, runs + 1):
@@ -53,7 +53,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
             load = load_average()
             figures = dict(await line.measure(bench))
             bench.say(_shown(line, figures))
-            found.append(figures | {"load_average_before": load})
+            figures_of_runs.append(figures | {"load_average_before": load})
     except (BenchmarkError, StoreUptimeError) as error:
         bench.problem(str(error))
         # it may be what went wrong
@@ -65,7 +65,7 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
         title=line.title,
         machine=describe_machine(),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
-        runs=found,
+        runs=figures_of_runs,
         notes=bench.notes,
         problem="; ".join(bench.problems),
     )

@@ -115,7 +115,7 @@ def size(costs: Costs, stores: int, interval: int, retention: int) -> Size:
     partitions = FEWEST_PARTITIONS
     while partitions < PARTITIONS_A_WORKER * workers:
         partitions *= 2
-    kept = rate * retention / SECOND
+    stored_polls = rate * retention / SECOND
     uncompacted = min(
         partitions * SEGMENT_BYTES, rate * SEGMENT_SPAN / SECOND * costs.live_changelog_bytes
     )
@@ -127,14 +127,14 @@ def size(costs: Costs, stores: int, interval: int, retention: int) -> Size:
         workers=workers,
         apis=max(1, ceil(rate * HEADROOM / costs.api_rate)),
         broker_disk=rate * SOURCE_SPAN / SECOND * costs.source_bytes
-        + kept * costs.changelog_bytes * DIRTY
+        + stored_polls * costs.changelog_bytes * DIRTY
         + uncompacted,
-        worker_disk=kept * costs.state_bytes,
+        worker_disk=stored_polls * costs.state_bytes,
     )
 
 
 def measured_costs(folder: Path = FOLDER) -> Costs:
-    """Return the medians of the kept results.
+    """Return the medians of the stored results.
 
     Raises:
         NotRunError: a figure is missing.

@@ -28,11 +28,11 @@ def number(value: float) -> str:
 
 def rows(line: Line, result: Result) -> list[Row]:
     """Return a row a figure; the title stands in the first one."""
-    found = [row for figure in line.figures if (row := _row(figure, result))]
-    found += [(note, "", "", "", "", "", "") for note in result.notes]
+    lines = [row for figure in line.figures if (row := _row(figure, result))]
+    lines += [(note, "", "", "", "", "", "") for note in result.notes]
     if result.problem:
-        found.append((f"not measured: {result.problem}", "", "", "", "", "", ""))
-    return [(line.title if index == 0 else "", *row) for index, row in enumerate(found)]
+        lines.append((f"not measured: {result.problem}", "", "", "", "", "", ""))
+    return [(line.title if index == 0 else "", *row) for index, row in enumerate(lines)]
 
 
 def _row(figure: Figure, result: Result) -> Row | None:

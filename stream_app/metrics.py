@@ -124,7 +124,7 @@ class DeadLetterCounter:
     """Counts dead letters by source and class of reason."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._letters = Counter(
+        self._dead_letters = Counter(
             "store_uptime_dead_letters",
             "Dead letters that this process wrote, by where the original came from and why it "
             "was rejected.",
@@ -134,7 +134,7 @@ class DeadLetterCounter:
 
     def count(self, dead_letter: DeadLetter) -> None:
         """Count a dead letter."""
-        self._letters.labels(source_label(dead_letter), reason_label(dead_letter)).inc()
+        self._dead_letters.labels(source_label(dead_letter), reason_label(dead_letter)).inc()
 
 
 class EventLoopDelay:

@@ -118,12 +118,12 @@ async def _send_at_pace(
         for _ in range(due - sent):
             store_id, value = next(records)
             future = await client.send(STORE_STATUS.name, value, store_id.encode())
-            future.add_done_callback(partial(_note, acknowledged))
+            future.add_done_callback(partial(_record_acknowledgement, acknowledged))
         sent = due
         await asyncio.sleep(_TICK)
 
 
-def _note(acknowledged: list[Acknowledged], future: asyncio.Future[Any]) -> None:
+def _record_acknowledgement(acknowledged: list[Acknowledged], future: asyncio.Future[Any]) -> None:
     record = future.result()
     partition = (record.topic, record.partition)
     acknowledged.append(Acknowledged(time.perf_counter(), partition, record.offset))

@@ -54,14 +54,14 @@ async def times(connection: KeepAlive, paths: Iterable[str]) -> list[float]:
     Raises:
         BenchmarkError: one is not 200.
     """
-    found = []
+    seconds = []
     for path in paths:
         begin = time.perf_counter()
         status, body = await connection.ask(request("GET", path))
         if status != 200:
             raise BenchmarkError(f"GET {path}: {status} {body[:100]!r}")
-        found.append(time.perf_counter() - begin)
-    return found
+        seconds.append(time.perf_counter() - begin)
+    return seconds
 
 
 LINE: Final = Line(

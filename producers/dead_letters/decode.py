@@ -104,7 +104,7 @@ def decode_original(
         case {"topic": str(), "last_offset": int()}:
             raise NotReplayableError("nothing of a batch that could not be read was kept")
         case {"topic": WEBHOOKS.name}:
-            # its patience begins anew
+            # it is tried again for as long as a new one
             webhook = decode_webhook(dead_letter.original)
             decoded = DecodedOriginal(replace(webhook, requested_at=clock))
         case {"topic": str(topic)}:

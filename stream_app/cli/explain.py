@@ -47,9 +47,9 @@ def explain(
 ) -> None:
     """Recompute a report from the topics, minute by minute, and say whether it agrees.
 
-    The store's polls are read from store-status up to the offset that the report names; its hours
-    and zone are held against theirs. Exit code 0: every figure agrees; 1: one differs, or cannot
-    be recomputed, and why.
+    The store's polls are read from store-status up to the offset that the report names; its
+    business hours and timezone are compared with those on their topics. Exit code 0: every figure
+    agrees; 1: a figure differs, or cannot be recomputed, and a line says why.
     """
     try:
         report_id = parse_uuid(report_id, "report_id")

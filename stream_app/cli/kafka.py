@@ -58,7 +58,7 @@ def kafka() -> None:
 @data_dir_option
 @nodes_option
 def start(data_dir: Path | None, nodes: int | None) -> None:
-    """Start it, or find it running, and print its address.
+    """Start the broker, or find it running, and print its address.
 
     The one line on standard output is made for: export $(store-uptime kafka start)
     """
@@ -82,7 +82,7 @@ def start(data_dir: Path | None, nodes: int | None) -> None:
 @data_dir_option
 @nodes_option
 def stop(data_dir: Path | None, nodes: int | None) -> None:
-    """Stop it; the data stays."""
+    """Stop the broker; its data stays."""
     settings = read_settings(data_dir=data_dir)
     if is_locked(settings.data_dir / RUN_LOCK):
         raise PrerequisiteError(_used_by_stack(settings))
@@ -95,7 +95,7 @@ def stop(data_dir: Path | None, nodes: int | None) -> None:
 @data_dir_option
 @nodes_option
 def status(data_dir: Path | None, nodes: int | None) -> None:
-    """Say whether it runs; exit code 0 if it answers, 3 if not."""
+    """Say whether the broker runs; exit code 0 if it answers, 3 if not."""
     settings = read_settings(data_dir=data_dir)
     broker = existing_broker(settings, nodes=nodes)
     if broker is None:

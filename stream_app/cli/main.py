@@ -38,7 +38,7 @@ _REFUSED: Final = {
     errno.ENOSPC,
     errno.EROFS,
 }
-"""The codes of errors of the system that come of a lack, and not of a mistake of ours."""
+"""The error codes of the system that mean a lack, such as of disk space, and no fault of ours."""
 
 
 class _LazyGroup(click.Group):

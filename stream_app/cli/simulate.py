@@ -115,8 +115,8 @@ def simulate(
 ) -> None:
     """Play stores that report themselves, until Ctrl-C.
 
-    They have outages, flap, have clocks that are off, report late and twice: watch what the
-    product makes of it. Nothing piles up: where the product is slower than asked, it is said.
+    The stores have outages, change their status often, have wrong clocks, and report late and
+    twice. Pings do not queue up: if the product is slower than the pings, a line says so.
     """
     stores, every = size(stores, every, rate)
     settings = read_settings(data_dir=data_dir)
@@ -160,7 +160,7 @@ def simulate(
 
 
 def size(stores: int | None, every: int | None, rate: float | None) -> tuple[int, int]:
-    """Reckon how many stores there are, and the µs between two pings of one.
+    """Compute how many stores there are, and the µs between two pings of a store.
 
     Raises:
         click.UsageError: the three contradict each other, or come to nothing that can be played.

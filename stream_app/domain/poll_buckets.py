@@ -234,9 +234,9 @@ class BucketLayout:
         """
         for bucket, content in contents:
             if content and newest(content) >= first_that_drops(first):
-                self._refuse_dropped(first, last, bucket, content)
+                self._check_dropped(first, last, bucket, content)
 
-    def _refuse_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
+    def _check_dropped(self, first: int, last: int, bucket: Bucket, content: array[int]) -> None:
         """Raise an error for a time range whose polls were dropped for newer ones of a bucket.
 
         Raises:

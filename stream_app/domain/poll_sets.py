@@ -86,7 +86,7 @@ class PollSets:
         for store in set(unordered):
             polls = np.sort(sets[store])
             # of two polls at one instant the inactive one sorts first: keep the first
-            kept = np.ones(len(polls), dtype=bool)
-            kept[1:] = polls[1:] >> 1 != polls[:-1] >> 1
-            sets[store] = polls[kept]
+            chosen = np.ones(len(polls), dtype=bool)
+            chosen[1:] = polls[1:] >> 1 != polls[:-1] >> 1
+            sets[store] = polls[chosen]
         return PollSets(np.cumsum([0, *map(len, sets)]), np.concatenate(sets))

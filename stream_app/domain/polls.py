@@ -112,7 +112,7 @@ def newest(polls: array[int]) -> int:
 
 
 def to_bytes(polls: array[int]) -> bytes:
-    """Return the eight bytes a poll, little-endian on every machine."""
+    """Write eight bytes for each poll, little-endian on every machine."""
     if sys.byteorder == "big":
         polls = polls[:]
         polls.byteswap()

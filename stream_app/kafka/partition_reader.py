@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
-SILENCE_SECONDS: Final = 30.0
+READ_TIMEOUT_SECONDS: Final = 30.0
 """A broker that returns none of the remaining records for this long is out of reach."""
 
 _FETCH_BYTES: Final = 1 << 20
@@ -67,7 +67,7 @@ class PartitionReader:
         """Yield the readable records with offsets in `[first, end)`, oldest first.
 
         Raises:
-            BrokerUnavailableError: no record came for SILENCE_SECONDS.
+            BrokerUnavailableError: no record came for READ_TIMEOUT_SECONDS.
         """
         if first >= end:
             return
@@ -89,7 +89,7 @@ class PartitionReader:
                     yield record
             if fetched:
                 last_fetch = loop.time()
-            elif loop.time() - last_fetch >= SILENCE_SECONDS:
+            elif loop.time() - last_fetch >= READ_TIMEOUT_SECONDS:
                 raise unavailable(self._settings, TimeoutError())
 
 

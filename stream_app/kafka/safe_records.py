@@ -130,10 +130,10 @@ class _Turn(threading.local):
     def count(self, unpacked: int) -> None:
         """Note that so many bytes were unpacked."""
         if not self.unpacked:
-            asyncio.get_running_loop().call_soon(self._begin)
+            asyncio.get_running_loop().call_soon(self._reset)
         self.unpacked += unpacked
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.unpacked = 0
 
 
@@ -231,9 +231,9 @@ class SafePartitionRecords(fetcher.PartitionRecords):
             )
 
     def _consumer_records(self, chunk: Iterable[Any]) -> list[ConsumerRecord]:
-        """Return the records from the wanted offset on: a batch is always fetched whole."""
+        """Return the records from the fetched offset on: a batch is always fetched whole."""
         topic, partition = self._tp
-        wanted = self.next_fetch_offset
+        first_offset = self.next_fetch_offset
         # a named tuple's own constructor is a function of Python, which takes as long again
         make = tuple.__new__
         return [
@@ -251,7 +251,7 @@ class SafePartitionRecords(fetcher.PartitionRecords):
                 ),
             )
             for record in chunk
-            if record.offset >= wanted
+            if record.offset >= first_offset
         ]
 
     def _move_to(self, offset: int) -> None:

@@ -154,7 +154,7 @@ class TopicTail:
         try:
             for records in batches.values():
                 for record in readable(records):
-                    self._take(record)
+                    self._handle_record(record)
         except Exception:
             # what was fetched and not handled comes again
             for partition, offset in self._next.items():
@@ -169,7 +169,7 @@ class TopicTail:
             async with self._moved:
                 self._moved.notify_all()
 
-    def _take(self, record: Any) -> None:
+    def _handle_record(self, record: Any) -> None:
         try:
             self._handle(record)
         except _OF_THE_RECORD as error:

@@ -77,6 +77,7 @@ def offences(source: str) -> Iterator[str]:
     for node in tree.body:
         yield from in_definition(node)
     yield from in_comments(source)
+    yield from in_variables(tree)
 
 
 def in_definition(node: ast.stmt) -> Iterator[str]:
@@ -119,6 +120,17 @@ def in_comments(source: str) -> Iterator[str]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and (match := NOT_IN_TEXTS.search(token.string)):
             yield f"{token.start[0]}: a comment says {match[1]!r}"
+
+
+def in_variables(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) if name in NOT_VARIABLES:
+                yield f"{node.lineno}: the variable {name}"
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name.removeprefix(
+                "_"
+            ) in NOT_METHODS and name.startswith("_"):
+                yield f"{node.lineno}: the name {name}"
 
 
 def pairs_of(body: list[ast.stmt]) -> Iterator[tuple[ast.Assign | ast.AnnAssign, str]]:
@@ -193,6 +205,8 @@ def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
         ('def polls():\n    """200 polls."""', "polls begins with no verb"),
         ('"""Reads the polls"""', "the module has a first paragraph without an end"),
         ("LIMIT = 3  # whoever asks", "a comment says 'whoever'"),
+        ("def send():\n    for found in ():\n        pass", "the variable found"),
+        ("class Row:\n    def _take(self): ...", "the name _take"),
         ('"""Reads the time zone of a store."""', "says 'time zone'"),
     ],
 )
@@ -206,7 +220,7 @@ def test_an_offence_is_seen(source: str, offence: str) -> None:
         '"""Reads the dead letters of the topic `dead-letters`."""',
         "class DeadLetterLog: ...",
         "class StoreNotFoundError(Exception): ...",
-        'def _take(kept):\n    """What is private is free."""',
+        'def _send(row):\n    """What is private may be short."""',
         'LIMIT = 3\n"""Bytes of a dead letter."""',
         'def polls():\n    """Process the polls: each once.\n\n    Raises:\n        No.\n    """',
         'class Row:\n    at: int\n    """The time of the row."""',

@@ -35,13 +35,13 @@ def main() -> None:
                 *(f"flink-{uuid4()}", str(Path(folder) / "checkpoints"), str(output)),
             ]
         )
-        told = json.loads(output.read_text(encoding="utf-8"))
+        result = json.loads(output.read_text(encoding="utf-8"))
     figures = {
-        "cpu": told["cpu"],
+        "cpu": result["cpu"],
         "peak_megabytes": usage.peak_megabytes,
-        "written_bytes": told["written_bytes"],
+        "written_bytes": result["written_bytes"],
     }
-    job.done(told["seconds"], check(job, told["stores"]), **figures)
+    job.done(result["seconds"], check(job, result["stores"]), **figures)
 
 
 main()

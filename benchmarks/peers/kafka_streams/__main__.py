@@ -50,15 +50,15 @@ def main() -> None:
                     "exactly_once_v2" if EXACTLY_ONCE in job.options else "at_least_once",
                 ]
             )
-            told = json.loads(output.read_text(encoding="utf-8"))
+            result = json.loads(output.read_text(encoding="utf-8"))
         finally:
             asyncio.run(forget(job, application))
     figures = {
-        "cpu": told["cpu"],
+        "cpu": result["cpu"],
         "peak_megabytes": usage.peak_megabytes,
-        "written_bytes": told["written_bytes"],
+        "written_bytes": result["written_bytes"],
     }
-    job.done(told["seconds"], check(job, told["stores"]), **figures)
+    job.done(result["seconds"], check(job, result["stores"]), **figures)
 
 
 main()

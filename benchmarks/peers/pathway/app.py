@@ -35,12 +35,12 @@ def union(one: array[int], other: array[int]) -> array[int]:
     """Return all polls of both; at one instant inactive wins."""
     if one and one[-1] >> 1 < other[0] >> 1:
         return one + other
-    kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
-    return array("q", sorted(kept.values()))
+    by_instant = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
+    return array("q", sorted(by_instant.values()))
 
 
 def read(value: bytes) -> tuple[str, array[int]]:
-    """Store and polls of a record in either form of the topic: packed, as batches are, or JSON."""
+    """Read the store and the polls of a record in either form: packed, as batches are, or JSON."""
     if value[0] == 0xF8:
         # rising, no instant twice
         return value[2:PACKED_HEAD].decode(), array("q", value[PACKED_HEAD:])
@@ -94,14 +94,14 @@ def main() -> None:
         nonlocal began
         began = began or time.perf_counter()
         name, polls = read(data)
-        found = []
+        parts = []
         start = 0
         while start < len(polls):
             bucket = (polls[start] >> 1) // span
             end = bisect_left(polls, (bucket + 1) * span << 1, start)
-            found.append((f"{name}/{bucket}", polls[start:end].tobytes()))
+            parts.append((f"{name}/{bucket}", polls[start:end].tobytes()))
             start = end
-        return found
+        return parts
 
     def on_change(key: Any, row: dict[str, Any], time: int, is_addition: bool) -> None:  # noqa: ARG001
         name = row["bucket"].partition("/")[0]
@@ -118,10 +118,10 @@ def main() -> None:
     )
     split = records.select(piece=pieces(pw.this.data)).flatten(pw.this.piece)
     named = split.select(bucket=pw.this.piece[0], data=pw.this.piece[1])
-    kept = named.groupby(named.bucket).reduce(
+    buckets = named.groupby(named.bucket).reduce(
         named.bucket, polls=pw.reducers.udf_reducer(PollSet)(named.data)
     )
-    pw.io.subscribe(kept, on_change)
+    pw.io.subscribe(buckets, on_change)
     with TemporaryDirectory(prefix="store-uptime-pathway-") as folder:
         backend = pw.persistence.Backend.filesystem(folder)
         pw.run(

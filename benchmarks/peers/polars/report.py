@@ -57,15 +57,15 @@ def offset_segments(zone: str, start: int, end: int) -> pl.DataFrame:
 
 def all_segments(zones: list[str], start: int, end: int) -> tuple[pl.DataFrame, dict[str, str]]:
     """Return the segments of all zones, and the zone that stands in for each name."""
-    found: dict[str, pl.DataFrame] = {DEFAULT_ZONE: offset_segments(DEFAULT_ZONE, start, end)}
+    segments: dict[str, pl.DataFrame] = {DEFAULT_ZONE: offset_segments(DEFAULT_ZONE, start, end)}
     stands_in: dict[str, str] = {}
     for zone in zones:
         try:
-            found[zone] = offset_segments(zone, start, end)
+            segments[zone] = offset_segments(zone, start, end)
             stands_in[zone] = zone
         except pl.exceptions.ComputeError:  # no zone has this name
             stands_in[zone] = DEFAULT_ZONE
-    return pl.concat(found.values()), stands_in
+    return pl.concat(segments.values()), stands_in
 
 
 def open_intervals(

@@ -38,9 +38,9 @@ INSTALL: Final = "PostgreSQL's server is missing: apt install postgresql"
 
 def programs() -> Path | None:
     """Return the folder of `initdb` and `pg_ctl`, which Debian keeps off the path."""
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).resolve().parent
+    initdb = shutil.which("initdb")
+    if initdb is not None:
+        return Path(initdb).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return versions[-1].parent if versions else None
 
@@ -77,8 +77,8 @@ async def write_rows(job: Job, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         async for value in values(job):
-            told, _ = decode_packed_polls(value)
-            writer.writerows((told.store_id, poll) for poll in told.polls)
+            batch, _ = decode_packed_polls(value)
+            writer.writerows((batch.store_id, poll) for poll in batch.polls)
 
 
 def check_reports(
@@ -96,9 +96,9 @@ def check_reports(
         states = StoreStates.of_facts([facts], reference - WEEK, reference, rules)
         windows = states.last_windows((HOUR_WINDOW, DAY_WINDOW, WEEK_WINDOW))
         split = states.split(windows, minute_reading)
-        wanted = [int(part[row, 0]) for row in range(3) for part in (split.up, split.down)]
-        if counts != wanted:
-            raise SystemExit(f"the report of store {store_id} differs: {counts}, not {wanted}")
+        expected = [int(part[row, 0]) for row in range(3) for part in (split.up, split.down)]
+        if counts != expected:
+            raise SystemExit(f"the report of store {store_id} differs: {counts}, not {expected}")
 
 
 def main() -> None:
@@ -119,16 +119,16 @@ def main() -> None:
                     *(str(SAMPLE_EVERY), str(REPORTS), ZONE, str(output)),
                 ]
             )
-        told = json.loads(output.read_text(encoding="utf-8"))
-    check_reports(told["figures"], told["stores"], told["reference"])
+        result = json.loads(output.read_text(encoding="utf-8"))
+    check_reports(result["figures"], result["stores"], result["reference"])
     job.done(
-        told["seconds"],
-        check(job, told["stores"]),
-        cpu=told["cpu"],
+        result["seconds"],
+        check(job, result["stores"]),
+        cpu=result["cpu"],
         # the client and the server's process for it
-        peak_megabytes=usage.peak_megabytes + told["server_megabytes"],
-        written_bytes=told["written_bytes"],
-        report_seconds_a_store=told["report_seconds_a_store"],
+        peak_megabytes=usage.peak_megabytes + result["server_megabytes"],
+        written_bytes=result["written_bytes"],
+        report_seconds_a_store=result["report_seconds_a_store"],
     )
 
 

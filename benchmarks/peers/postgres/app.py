@@ -74,7 +74,7 @@ def minute_by_minute(
 ) -> list[int]:
     """Return the minutes up and down in the three windows of a store that is open from 9 to 5."""
     week_ago = reference - timedelta(days=7)
-    found = connection.execute(
+    polls = connection.execute(
         select(POLLS.c.timestamp_utc, POLLS.c.active)
         .where(
             POLLS.c.store_id == store_id,
@@ -83,7 +83,7 @@ def minute_by_minute(
         )
         .order_by(POLLS.c.timestamp_utc, POLLS.c.active.desc())
     ).all()
-    times = [row[0] for row in found]
+    times = [row[0] for row in polls]
     tz = pytz.timezone(zone)
     counts = [0] * 6
     for number in range(1, 7 * 24 * 60 + 1):
@@ -92,7 +92,7 @@ def minute_by_minute(
         if not 9 <= local.hour < 17:
             continue
         position = bisect_right(times, minute)
-        down = not (position and found[position - 1][1])
+        down = not (position and polls[position - 1][1])
         for window, minutes in enumerate((60, 24 * 60, 7 * 24 * 60)):
             if number <= minutes:
                 counts[2 * window + down] += 1
@@ -150,7 +150,7 @@ def main() -> None:
         for store_id in sorted(stores)[: int(reports)]:
             figures[store_id] = minute_by_minute(connection, store_id, zone, reference)
         report_seconds = (time.perf_counter() - began) / int(reports)
-    told = {
+    result = {
         "seconds": seconds,
         "cpu": cpu + server["cpu"],
         "server_megabytes": server["megabytes"],
@@ -160,7 +160,7 @@ def main() -> None:
         "stores": {store: one_an_instant(polls) for store, polls in stores.items()},
         "figures": figures,
     }
-    Path(output).write_text(json.dumps(told))
+    Path(output).write_text(json.dumps(result))
 
 
 main()

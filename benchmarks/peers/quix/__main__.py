@@ -23,9 +23,9 @@ def main() -> None:
                 *(str(job.records), str(SAMPLE_EVERY), str(output)),
             ]
         )
-        told = json.loads(output.read_text(encoding="utf-8"))
-    figures = usage.figures() | {"cpu": told["cpu"]}
-    job.done(told["seconds"], check(job, told["stores"]), **figures)
+        result = json.loads(output.read_text(encoding="utf-8"))
+    figures = usage.figures() | {"cpu": result["cpu"]}
+    job.done(result["seconds"], check(job, result["stores"]), **figures)
 
 
 main()

@@ -1,4 +1,4 @@
-"""Runs in the environment of requirements.lock: consume, keep, dump. See README.md beside it."""
+"""Runs in the environment of requirements.lock: consume, store, dump. See README.md beside it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def union(one: list[int], other: list[int]) -> list[int]:
     """Return all polls of both; at one instant inactive wins."""
     if one and one[-1] >> 1 < other[0] >> 1:
         return one + other
-    kept = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
-    return sorted(kept.values())
+    by_instant = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
+    return sorted(by_instant.values())
 
 
 def read(value: bytes) -> tuple[str, list[int]]:
@@ -81,7 +81,7 @@ def main() -> None:
         )
         topic = app.topic("store-status", key_deserializer="str", value_deserializer="bytes")
 
-        def keep(value: bytes, state: State) -> None:
+        def merge_polls(value: bytes, state: State) -> None:
             nonlocal began
             began = began or time.perf_counter()
             store_id, polls = read(value)
@@ -92,15 +92,15 @@ def main() -> None:
                 end = start
                 while end < len(polls) and (polls[end] >> 1) // span == bucket:
                     end += 1
-                there = state.get(str(bucket), [])
-                merged = union(there, polls[start:end])
-                if merged != there:
+                stored = state.get(str(bucket), [])
+                merged = union(stored, polls[start:end])
+                if merged != stored:
                     state.set(str(bucket), merged)
                     if checked:
                         dumped[f"{store_id}/{bucket}"] = merged
                 start = end
 
-        app.dataframe(topic).update(keep, stateful=True)
+        app.dataframe(topic).update(merge_polls, stateful=True)
         app.run(count=int(records), collect=False)
         seconds = time.perf_counter() - began
         cpu = time.process_time()

@@ -32,7 +32,7 @@ SLICE_RECORDS: Final = 250
 MAX_KEPT_BYTES: Final = 32 << 20
 """Values of the chosen stores that are kept in memory at once."""
 
-SILENCE_SECONDS: Final = 30.0
+READ_TIMEOUT_SECONDS: Final = 30.0
 """Seconds without a record, while there are more, after which the broker is out of reach."""
 
 _FETCH_BYTES: Final = 256 << 10
@@ -90,7 +90,7 @@ class RecentRecords:
 
         Raises:
             NotComparableError: they are no longer there, or too many name one of the stores.
-            BrokerUnavailableError: nothing came for SILENCE_SECONDS.
+            BrokerUnavailableError: nothing came for READ_TIMEOUT_SECONDS.
         """
         stored = self._records.setdefault(place, [])
         position = max(first, self._ends.get(place, first))
@@ -105,7 +105,7 @@ class RecentRecords:
             records, position = await self._fetch(place)
             if records:
                 heard = loop.time()
-            elif loop.time() - heard >= SILENCE_SECONDS:
+            elif loop.time() - heard >= READ_TIMEOUT_SECONDS:
                 raise BrokerUnavailableError("no Kafka broker sends records")
             for record in records:
                 if isinstance(record, UnreadableRecords):

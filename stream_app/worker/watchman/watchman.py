@@ -238,17 +238,17 @@ class Watchman:
             return "not_comparable"
         for attempt in range(TRIES):
             await asyncio.sleep(attempt)
-            claim = self._claim(checks.number, store_id, window)
-            if claim is None:
+            reported = self._report_now(checks.number, store_id, window)
+            if reported is None:
                 return "not_comparable"
             await self._read_newest(checks)
             # minute by minute: too long for the event loop
-            outcome, differences = await asyncio.to_thread(self._recompute, checks, claim)
+            outcome, differences = await asyncio.to_thread(self._recompute, checks, reported)
             if outcome == "agrees":
                 return outcome
             # a run of polls that is being applied stands in the table before its offsets count
-            differing = (claim, differences)
-        if outcome == "not_comparable" or await self._refused(checks, store_id):
+            differing = (reported, differences)
+        if outcome == "not_comparable" or await self._has_dead_letter(checks, store_id):
             return "not_comparable"
         _log_difference(checks.number, *differing)
         return "differs"
@@ -262,7 +262,7 @@ class Watchman:
         polls = [instant for record in some for instant in _instants(record)]
         return choose_window(self._settings, checks.known, owned.newest_poll, polls, self._random)
 
-    def _claim(self, number: int, store_id: str, window: Window) -> ReportedResult | None:
+    def _report_now(self, number: int, store_id: str, window: Window) -> ReportedResult | None:
         """Return the result that a report would have now; None if none can be made here.
 
         Raises:
@@ -280,27 +280,29 @@ class Watchman:
             return None
         return reported_result(document, None, self._settings.partitions)
 
-    def _recompute(self, checks: _Round, claim: ReportedResult) -> tuple[CheckOutcome, list[str]]:
+    def _recompute(
+        self, checks: _Round, reported: ReportedResult
+    ) -> tuple[CheckOutcome, list[str]]:
         """Compare a report with what the topics say; return the outcome and what differs."""
         settings = self._settings
-        evidence = asyncio.run(
+        source = asyncio.run(
             read_source_records(
-                checks.records, claim, settings.future_tolerance, settings.earliest_poll
+                checks.records, reported, settings.future_tolerance, settings.earliest_poll
             )
         )
-        if claim.hours and not evidence.hours:
+        if reported.hours and not source.hours:
             return "not_comparable", []
-        if claim.timezone != settings.default_timezone and not evidence.timezones:
+        if reported.timezone != settings.default_timezone and not source.timezones:
             return "not_comparable", []
-        # a topic that was deleted and made anew begins at its first offset, and lacks polls that
+        # a topic that was created again begins at its first offset, and lacks polls that
         # the table holds: such a topic is one that has lost its oldest records
-        evidence.oldest = 1 if checks.first == 0 else 0
-        verdict = compare(claim, evidence, settings.default_timezone)
-        if verdict.outcome == "cannot be recomputed":
+        source.oldest = 1 if checks.first == 0 else 0
+        comparison = compare(reported, source, settings.default_timezone)
+        if comparison.outcome == "cannot be recomputed":
             return "not_comparable", []
-        return verdict.outcome, verdict.reasons
+        return comparison.outcome, comparison.reasons
 
-    async def _refused(self, checks: _Round, store_id: str) -> bool:
+    async def _has_dead_letter(self, checks: _Round, store_id: str) -> bool:
         """Return whether a worker has kept one of the store's records as a dead letter."""
         offsets = {
             (spec.name, checks.number, record.offset)
@@ -336,18 +338,18 @@ def _place(letter: Any) -> tuple[Any, Any, Any] | None:
     return source.get("topic"), source.get("partition"), source.get("offset")
 
 
-def _log_difference(number: int, claim: ReportedResult, differences: list[str]) -> None:
+def _log_difference(number: int, reported: ReportedResult, differences: list[str]) -> None:
     applied = ", ".join(
-        f"{topic} below offset {offset}" for topic, offset in sorted(claim.offsets.items())
+        f"{topic} below offset {offset}" for topic, offset in sorted(reported.offsets.items())
     )
     log.error(
         "the watchman finds that the figures of store %s are not what the topics say: %s "
         "(partition %d: %s; reference time %s)",
-        claim.store_id,
+        reported.store_id,
         _shown(differences),
         number,
         applied,
-        format_instant(claim.end),
+        format_instant(reported.end),
     )
 
 

@@ -66,7 +66,7 @@ async def test_a_range_is_read_over_gaps_and_not_beyond_its_end() -> None:
 
 
 async def test_a_broker_that_falls_silent_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_reader, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(partition_reader, "READ_TIMEOUT_SECONDS", 0.0)
     with pytest.raises(BrokerUnavailableError):
         await read(ConsumerDouble([3]), 3, 10)
 

@@ -53,7 +53,7 @@ HOURS = [(day, "09:00", "17:30") for day in range(7)]
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_records, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(kept_records, "READ_TIMEOUT_SECONDS", 0.0)
 
     async def at_once(_seconds: float) -> None:
         await yielded(0)
@@ -322,14 +322,14 @@ async def test_a_run_of_one_store_that_is_in_hand_convicts_nobody(
         product.topics.add(STATUS, 0, encode_poll_batch(STORES[0], [poll]), product.now)
         product.apply(STORES[0], [poll])
     product.partition.start(STATUS, first, first + 150)
-    claims = Watchman._claim
+    claims = Watchman._report_now
 
     def finished_meanwhile(*arguments: Any) -> Any:
         claim = claims(*arguments)
         product.partition.offset_trackers[STATUS].complete(first)
         return claim
 
-    monkeypatch.setattr(Watchman, "_claim", finished_meanwhile)
+    monkeypatch.setattr(Watchman, "_report_now", finished_meanwhile)
     await product.watch()
     assert product.outcomes() == (3, 0, 0)
     assert errors == []
