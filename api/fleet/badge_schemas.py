@@ -1,4 +1,4 @@
-"""Pictures of uptime. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Badges. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,9 @@ from api.stores.schemas import NO_STORE, STORE_ID
 SVG: Final = "image/svg+xml"
 
 PICTURE: Final = Answer("The picture.", {SVG: str})
-WINDOW: Final = Parameter("window", "query", "Which one; without it: the week.", Window)
+WINDOW: Final = Parameter(
+    "window", "query", "The window whose uptime is shown; without it: the week.", Window
+)
 AWAY: Final = unavailable("The broker is out of reach.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {

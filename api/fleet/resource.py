@@ -8,7 +8,7 @@ from api.fleet import badge_routes, badge_schemas, routes, schemas
 from api.openapi.operation import Group, Resource
 
 GROUP: Final = Group(
-    "fleet", "All stores as they are now: states, events, badges, the public status page."
+    "fleet", "All stores as they are now: their states, events, badges and the public status page."
 )
 
 RESOURCE: Final = Resource(

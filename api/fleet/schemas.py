@@ -1,4 +1,4 @@
-"""All stores as they are now. No `from __future__ import annotations`: pydantic reads it."""
+"""Answers about all stores. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -36,7 +36,7 @@ LocalTime = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 @closed
 class StoreFigures(WindowFigures):
-    """A store's last hour (minutes), day and week (hours)."""
+    """The figures of a store's last hour (in minutes), day and week (in hours)."""
 
     coverage: Coverage
     """The share of the week's business hours that polls cover."""
@@ -56,7 +56,7 @@ class StoreNow(TypedDict):
     open_changes_at: Instant | None
     """The time at which the store next opens or closes; null: never."""
     figures: StoreFigures | None
-    """Null: not known yet."""
+    """The figures of the store; null: they are not known yet."""
 
 
 @closed
@@ -75,15 +75,15 @@ class DataFreshness(TypedDict):
     """The age of the data that is shown."""
 
     at: Instant
-    """The clock of the service."""
+    """The time on the clock of the service."""
     as_of: Instant | None
-    """All that was acknowledged by then is shown; null: not known yet."""
+    """The time by which everything that was acknowledged is shown; null: not known yet."""
     delayed: bool
-    """The data is older than it should be."""
+    """True if the data is older than it should be."""
     part: Literal["broker", "workers"] | None
     """The part that delays the data: the message broker is lost, or the workers are behind."""
     reason: str | None
-    """The same in words."""
+    """The reason for the delay, in words; null: the data is live."""
     newest_poll: Instant | None
     """The newest poll of all stores."""
     newest_poll_stale: bool
@@ -95,13 +95,13 @@ class FleetPage(TypedDict):
     """Some of the stores, and how many there are."""
 
     now: Instant | None
-    """The instant that is shown, by `clock`; null: no poll has come in yet."""
+    """The present time by `clock`; null: no poll has come in yet."""
     clock: Literal["data", "wall"]
-    """`data`: the newest poll of all stores is now; `wall`: the clock says what is now."""
+    """`data`: the time of the newest poll is the present; `wall`: the clock of the service is."""
     counts: Counts
     """The number of all stores by state, whatever was requested."""
     matching: Count
-    """Stores that were asked for, on all pages."""
+    """The number of stores that match the request, on all pages."""
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
     zones: list[str]
@@ -123,15 +123,15 @@ class ChangedStore(TypedDict):
 
 @closed
 class FleetChange(TypedDict):
-    """The changes since the last event; the first one names no store."""
+    """The changes since the last event; the first event names no store."""
 
     now: Instant | None
     counts: Counts
     changed: Annotated[list[ChangedStore], Field(max_length=MAX_CHANGES)]
     removed: Annotated[list[StoreId], Field(max_length=MAX_CHANGES)]
-    """Stores that do not exist any more."""
+    """The stores that no longer exist."""
     more: bool
-    """True if more has changed than is named, figures too: request the page again."""
+    """True if more stores than the named ones, or figures, have changed: request the page again."""
     figures_at: Instant | None
     """The reference time of all figures; null: none are known yet."""
     freshness: DataFreshness
@@ -148,26 +148,33 @@ class FleetEvent(TypedDict):
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/fleet"): Operation(
-        text=f"Figures are asked for anew when they are {FIGURES_SECONDS:g} s old.",
+        text=f"The figures are requested anew when they are {FIGURES_SECONDS:g} s old.",
         parameters=(
             Parameter(
                 "state",
                 "query",
-                "In any of these states; without it: all.",
+                "The states that a store may be in; without it: any state.",
                 Annotated[list[State], Field(min_length=1)],
             ),
-            Parameter("zone", "query", "In this timezone.", Annotated[str, Field(pattern=r"\S")]),
+            Parameter(
+                "zone",
+                "query",
+                "The timezone of the stores; without it: any.",
+                Annotated[str, Field(pattern=r"\S")],
+            ),
             Parameter(
                 "q",
                 "query",
-                "Part of the store id, with its dashes or without.",
+                "A part of the store id, with its dashes or without.",
                 Annotated[str, Field(pattern=r"^\s*[0-9a-fA-F-]{1,36}\s*$")],
             ),
-            Parameter("sort", "query", "The order; without it: the worst first.", Sort),
+            Parameter(
+                "sort", "query", "The order of the stores; without it: the worst first.", Sort
+            ),
             Parameter(
                 "limit",
                 "query",
-                "How many stores a page has.",
+                "The largest number of stores on a page.",
                 Annotated[
                     int, Field(ge=1, le=MAX_PAGE_STORES, json_schema_extra={"default": PAGE_STORES})
                 ],
@@ -175,22 +182,30 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             Parameter(
                 "page",
                 "query",
-                "Which page, from 1 on.",
+                "The number of the page; the first one is 1.",
                 Annotated[int, Field(ge=1, le=MAX_PAGE, json_schema_extra={"default": 1})],
             ),
         ),
         answers={
-            200: Answer("A page.", {JSON: FleetPage}),
-            422: problem("A parameter has a value that it cannot have."),
+            200: Answer("A page of stores.", {JSON: FleetPage}),
+            422: problem("A parameter has a value that is not allowed."),
             **unavailable("The broker is out of reach."),
         },
     ),
     ("GET", "/fleet/events"): Operation(
-        text=f"Server-sent events: the first at once, then one where something changed, at most "
-        f"one in {TICK_SECONDS:g} s, and one in {SIGN_OF_LIFE_SECONDS:g} s though nothing changed.",
-        parameters=(Parameter("store_id", "query", "Changes of this store alone.", StoreId),),
+        text="Server-sent events. The first one comes at once, the others when something has "
+        f"changed: at most one every {TICK_SECONDS:g} s, and at least one every "
+        f"{SIGN_OF_LIFE_SECONDS:g} s.",
+        parameters=(
+            Parameter(
+                "store_id",
+                "query",
+                "The only store whose changes are sent; without it: all stores.",
+                StoreId,
+            ),
+        ),
         answers={
-            200: Answer("The stream, which does not end by itself.", {STREAM: FleetEvent}),
+            200: Answer("The stream of events. It does not end by itself.", {STREAM: FleetEvent}),
             422: problem("The store id is not a UUID."),
             **unavailable(
                 f"The broker is out of reach, or {MAX_STREAMS} streams are open already."

@@ -8,7 +8,7 @@ from api.health import routes, schemas
 from api.openapi.operation import Group, Resource
 
 RESOURCE: Final = Resource(
-    group=Group("health", "For load balancers, and for Prometheus."),
+    group=Group("health", "Calls for load balancers and for Prometheus."),
     routes=(routes.routes,),
     operations=schemas.OPERATIONS,
 )

@@ -23,7 +23,7 @@ async def healthz(_request: web.Request) -> web.Response:
 
 @routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
-    """Answer 200 if reports can be made; 503 while the broker, a topic or a worker is not ready."""
+    """Answer 200 if reports can be made, and 503 while the broker, a topic or a worker is lost."""
     trouble = await service_of(request, Readiness).unavailable_reason()
     if trouble is not None:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, trouble, retry_after=RETRY_SECONDS)

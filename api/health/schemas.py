@@ -1,4 +1,4 @@
-"""Health and metrics. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Health and metrics. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -18,21 +18,21 @@ class Health(TypedDict):
 
 @closed
 class Readiness(TypedDict):
-    """Reports can be answered."""
+    """Reports can be made."""
 
     status: Literal["ready"]
 
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
-    ("GET", "/healthz"): Operation(answers={200: Answer("It does.", {JSON: Health})}),
+    ("GET", "/healthz"): Operation(answers={200: Answer("This process answers.", {JSON: Health})}),
     ("GET", "/readyz"): Operation(
         answers={
-            200: Answer("They can.", {JSON: Readiness}),
-            **unavailable("They cannot, and why."),
+            200: Answer("Reports can be made.", {JSON: Readiness}),
+            **unavailable("Reports cannot be made; `detail` says why."),
         }
     ),
     ("GET", "/metrics"): Operation(
         answers={200: Answer("The metrics.", {"text/plain": str})},
-        text="The page on metrics lists all names, labels and meanings; no label holds a store id.",
+        text="A page of the documentation lists all names and labels. No label has a store id.",
     ),
 }

@@ -8,7 +8,7 @@ from api.ingest import routes, schemas
 from api.openapi.operation import Group, Resource
 
 RESOURCE: Final = Resource(
-    group=Group("polls", "Send what stores say of themselves."),
+    group=Group("polls", "Send polls of stores."),
     routes=(routes.routes,),
     operations=schemas.OPERATIONS,
 )

@@ -1,4 +1,4 @@
-"""Live pings. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Polls by HTTP. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, NotRequired
@@ -52,7 +52,7 @@ class RefusedItem(TypedDict):
 
 @closed
 class PollsAnswer(TypedDict):
-    """The numbers of accepted and rejected items, with the reasons."""
+    """The numbers of accepted and rejected items, and the reasons of the rejected ones."""
 
     accepted: Count
     refused: Count
@@ -67,9 +67,9 @@ class ItemsProblem(Problem):
     """An error after which some items may have been accepted."""
 
     accepted: NotRequired[Count]
-    """Items that the broker holds."""
+    """The number of items that the broker has."""
     refused: NotRequired[Count]
-    """Items that were rejected by themselves."""
+    """The number of rejected items."""
     items: NotRequired[Annotated[list[RefusedItem], Field(max_length=LISTED_ITEMS)]]
     """The rejected items, if none was accepted."""
     not_listed: NotRequired[Annotated[int, Field(ge=1)]]
@@ -78,39 +78,40 @@ class ItemsProblem(Problem):
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/stores/{store_id}/status"): Operation(
-        text="The store is made where it does not exist. Sent twice, a poll counts once.",
+        text="A store that does not exist is made. A poll that is sent twice counts once.",
         parameters=(STORE_ID,),
         body=Body("", {JSON: PollBody}),
         answers={
-            202: Answer("The broker holds it.", {JSON: PollAnswer}),
+            202: Answer("The broker has the poll.", {JSON: PollAnswer}),
             **body_problems(f"The body is larger than {MAX_POLL_BYTES:,} bytes."),
-            422: problem("No such poll, or one dated too early or ahead of the clock; it is kept."),
+            422: problem(
+                "The poll cannot be used, or its time is too early or too late: see dead letters."
+            ),
             **unavailable("The broker is out of reach."),
         },
     ),
     ("POST", "/status"): Operation(
-        text="Sent twice, a poll counts once.",
+        text="A poll that is sent twice counts once.",
         body=Body(
             f"A JSON array of at most {MAX_ARRAY_BYTES:,} bytes, or NDJSON of at most "
-            f"{MAX_STREAM_BYTES:,} bytes, one item a line. Objects over several lines are taken "
-            "too.",
+            f"{MAX_STREAM_BYTES:,} bytes with one item a line; an item may have several lines too.",
             {
                 JSON: Annotated[list[PollItem], Field(min_length=1)],
                 "application/x-ndjson": Annotated[str, Field(min_length=1)],
             },
         ),
         answers={
-            202: Answer("The broker holds all items but the refused ones.", {JSON: PollsAnswer}),
+            202: Answer("The broker has all items except the rejected ones.", {JSON: PollsAnswer}),
             **body_problems(
-                "The body is larger than it may be; of NDJSON the items before that count.",
+                "The body is too large; the items of NDJSON before the limit count.",
                 ItemsProblem,
             ),
             422: problem(
-                "No such body, or no item of it is accepted, or more than "
-                f"{MAX_REJECTED_ITEMS:,} are refused.",
+                "The body has no items, or none of its items is accepted, or more than "
+                f"{MAX_REJECTED_ITEMS:,} are rejected.",
                 shape=ItemsProblem,
             ),
-            **unavailable("The broker is out of reach: send all again.", ItemsProblem),
+            **unavailable("The broker is out of reach: send the whole body again.", ItemsProblem),
         },
     ),
 }

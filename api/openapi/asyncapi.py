@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 _TEXT: Final = """\
-What this service reads from Kafka and writes to it.
+The records that this service reads from Kafka and writes to it.
 
-Any client may write what it receives, with any partitioner. Readers of what it sends should pass
-over fields that they do not know: later versions may add some.
+Any client may write the records that this service receives, with any partitioner. A reader of the
+records that it sends should ignore fields that it does not know: a later version may add some.
 """
 
 _NUMBERS: Final = ("retention.ms", "max.message.bytes")

@@ -24,11 +24,12 @@ TITLE: Final = "Store uptime"
 _TEXT: Final = """\
 How long each store's systems were up during its own business hours.
 
-A report covers all that was acknowledged before it was asked for. Whatever is accepted is in Kafka
-by then, and may be sent again: nothing counts twice. Times are ISO 8601, in UTC where they name no
-zone. Ids and words are taken in any case and with spaces around them, ids also without dashes.
-A query parameter is refused where it is unknown, empty, or said twice and there is one of it.
-Errors are problems as in RFC 9457; where trying again helps, they say when.
+A report covers everything that was acknowledged before the report was requested. An answer 202 says
+that Kafka has the input. Any request may be sent again: nothing counts twice. Times are ISO 8601; a
+time without a zone is in UTC. Ids and words may be in upper or lower case, with spaces around them;
+ids may also be without dashes. A query parameter that is unknown or empty, or that is given twice
+and may be given once, is refused. Errors are problems as in RFC 9457; if it helps to try again, the
+error says when.
 """
 
 
@@ -123,10 +124,10 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
         "schema": schema,
     }
     if schema.get("type") == "array":
-        # with commas between
+        # several values are one text, with commas between them
         described["explode"] = False
     if "examples" in schema:
-        # what the page fills in is this one
+        # the page of the documents fills in this example
         described["example"] = schema["examples"][0]
     return described
 

@@ -121,7 +121,9 @@ def operations_of(resources: Iterable[Resource]) -> dict[Key, Operation]:
     return {key: each for resource in resources for key, each in resource.operations.items()}
 
 
-RETRY: Final = {"Retry-After": Header("Seconds after which to try again.", Seconds)}
+RETRY: Final = {
+    "Retry-After": Header("The seconds after which a client should try again.", Seconds)
+}
 
 
 def problem(text: str, *, retry: bool = False, shape: Any = Problem) -> Answer:
@@ -137,31 +139,35 @@ def unavailable(text: str, shape: Any = Problem) -> dict[int, Answer]:
 def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
     """Return the answers of whatever reads a body; `limit` tells what is too large."""
     return {
-        400: problem("The body is not JSON, or ended early.", shape=shape),
+        400: problem("The body is not JSON, or it ended early.", shape=shape),
         408: problem(
-            f"The body came too slowly: {IDLE_SECONDS:g} s without a byte, or "
-            f"{WHOLE_SECONDS:g} s in all, are the most.",
+            f"The body came too slowly: no byte came for {IDLE_SECONDS:g} s, or it took more than "
+            f"{WHOLE_SECONDS:g} s.",
             shape=shape,
         ),
-        413: problem(f"{limit} Or it unpacks to {MAX_RATIO} times itself.", shape=shape),
-        415: Answer(
-            f"The Content-Encoding is none of {ACCEPTED}.",
-            {PROBLEM: shape},
-            {"Accept-Encoding": Header("The encodings that are read.")},
+        413: problem(
+            f"{limit} Or it unpacks to more than {MAX_RATIO} times its size.", shape=shape
         ),
-        429: problem("Too much came at once.", retry=True, shape=shape),
+        415: Answer(
+            f"The Content-Encoding is not one of {ACCEPTED}.",
+            {PROBLEM: shape},
+            {"Accept-Encoding": Header("The encodings that this server can read.")},
+        ),
+        429: problem("Too much has come at once.", retry=True, shape=shape),
     }
 
 
-BAD_QUERY_TEXT: Final = "A query parameter is unknown, said twice or empty."
+BAD_QUERY_TEXT: Final = "A query parameter is unknown, empty, or given twice."
 BAD_QUERY: Final = {422: problem(BAD_QUERY_TEXT)}
 """The answer of every operation to a bad query; an operation may have other reasons for 422."""
 
 FAILURE: Final = {
-    421: problem("The host of the request is no name of this server."),
-    500: problem("An error that nobody expected; the log of the API tells more."),
+    421: problem("The Host header of the request is not a name of this server."),
+    500: problem("An unexpected error has happened; the log of the API says more."),
 }
 """Answers that any operation may give."""
 
-FOREIGN: Final = {403: problem("A page of another site asks for a change.")}
+FOREIGN: Final = {
+    403: problem("The request comes from a page of another site, and would change something.")
+}
 """Answers that any operation may give that changes something."""

@@ -1,4 +1,4 @@
-"""Shapes that operations share. No `from __future__ import annotations`: pydantic reads them."""
+"""The shape of errors. pydantic reads the types: no `from __future__ import annotations`."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ class Problem(TypedDict):
 
     type: Literal["about:blank"]
     title: str
-    """The name of the status."""
+    """The name of the HTTP status."""
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
     """The error in one line for a person."""

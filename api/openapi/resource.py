@@ -8,7 +8,7 @@ from api.openapi import routes, schemas
 from api.openapi.operation import Group, Resource
 
 RESOURCE: Final = Resource(
-    group=Group("documents", "This description, for people and for programs."),
+    group=Group("documents", "Descriptions of this API, for people and for programs."),
     routes=(routes.routes,),
     operations=schemas.OPERATIONS,
     not_described={("GET", "/docs/{file}"): "files of a page, which nothing else asks for"},

@@ -65,7 +65,7 @@ async def asset(request: web.Request) -> web.Response:
 
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
-    """Answer with the content of the page."""
+    """Answer with the content of the public status page."""
     return json_response(await _chosen(request).content())
 
 

@@ -1,4 +1,4 @@
-"""The status page's content. No `from __future__ import annotations`: pydantic reads it."""
+"""The status page. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -57,17 +57,17 @@ class ShownStore(TypedDict):
     store_id: StoreId
     state: State
     timezone: str | None
-    """Null, as all that follows: nobody has heard of the store yet."""
+    """The timezone that applies; null, as the fields below: the store is not known yet."""
     local_time: LocalTime | None
     last_poll_at: Instant | None
     open_changes_at: Instant | None
     """The time at which the store next opens or closes; null: never."""
     open_changes_local: LocalTime | None
-    """The same on the store's clock."""
+    """`open_changes_at` on the store's own clock."""
     uptime: UptimeShares
     coverage: CoveredShares
     days: list[ShownDay]
-    """The last whole days and the present one, the oldest first."""
+    """The last whole local days and the present one, the oldest first."""
 
 
 @closed
@@ -81,7 +81,7 @@ class StatusPage(TypedDict):
     stores: list[ShownStore]
 
 
-_NO_PAGE: Final = problem("There is no status page: no stores are chosen for one.")
+_NO_PAGE: Final = problem("There is no status page, since the settings choose no store for it.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/public/status.json"): Operation(

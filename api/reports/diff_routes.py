@@ -14,6 +14,6 @@ routes = web.RouteTableDef()
 
 @routes.get("/reports/{report_id}/diff")
 async def report_diff(request: web.Request) -> web.Response:
-    """Answer with the same report made today, and why it differs, such as late polls."""
+    """Make a report again, and answer with the differences and their causes."""
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     return json_response(await service_of(request, ReportComparison).compare(report_id))

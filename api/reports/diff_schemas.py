@@ -1,4 +1,4 @@
-"""Reports compared with today's. No `from __future__ import annotations`: pydantic reads it."""
+"""Compared reports. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NotRequired
@@ -32,20 +32,20 @@ closed(Cause)
 
 @closed
 class Change(TypedDict):
-    """A row that is not as it was."""
+    """A row of the report that is different now."""
 
     store_id: StoreId
     date: NotRequired[str]
     """The local day of the row; only in a daily report."""
     change: Literal["changed", "added", "removed"]
     figures: dict[str, WasIs]
-    """Those that differ."""
+    """The figures that differ, by name."""
     causes: list[Cause]
 
 
 @closed
 class ReportDiff(TypedDict):
-    """A report beside the same one made now."""
+    """The differences between a report and the same report made now."""
 
     report_id: ReportId
     reference_time: Instant
@@ -59,14 +59,14 @@ class ReportDiff(TypedDict):
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/reports/{report_id}/diff"): Operation(
-        text="The report itself stays as it is.",
+        text="The report itself does not change.",
         parameters=(REPORT_ID,),
         answers={
-            200: Answer("The difference.", {JSON: ReportDiff}),
+            200: Answer("The differences.", {JSON: ReportDiff}),
             **UNKNOWN_REPORT,
-            409: problem("The report is not complete, or what was asked for is not known."),
+            409: problem("The report is not complete, or its request is not known any more."),
             422: problem("The report id is not a UUID, or the report cannot be made any more."),
-            429: problem("Too many large answers are being written.", retry=True),
+            429: problem("Too many large answers are being sent at the moment.", retry=True),
             **unavailable("The broker is out of reach, or no worker answered in time."),
         },
     ),

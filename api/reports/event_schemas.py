@@ -1,4 +1,4 @@
-"""The steps of a report. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Events of a report. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, NotRequired
@@ -35,10 +35,10 @@ class ReportStep(TypedDict):
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/reports/{report_id}/events"): Operation(
-        text="Server-sent events: the first at once.",
+        text="Server-sent events. The first one comes at once.",
         parameters=(REPORT_ID,),
         answers={
-            200: Answer("The stream.", {STREAM: ReportStep}),
+            200: Answer("The stream of events.", {STREAM: ReportStep}),
             **UNKNOWN_REPORT,
             422: problem("The report id is not a UUID."),
             **unavailable(

@@ -10,7 +10,7 @@ from api.reports import diff_routes, diff_schemas, event_routes, event_schemas, 
 RESOURCE: Final = Resource(
     group=Group(
         "reports",
-        "Ask for uptime and downtime of any time, follow a report, fetch it, compare it.",
+        "Request the uptime and downtime of any time range; follow, fetch and compare reports.",
     ),
     routes=(routes.routes, event_routes.routes, diff_routes.routes),
     operations={

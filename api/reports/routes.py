@@ -47,7 +47,7 @@ routes = web.RouteTableDef()
 
 @routes.post("/trigger_report/{store_id}")
 async def trigger_report(request: web.Request) -> web.Response:
-    """Ask for the report of a store."""
+    """Request the report of a store."""
     store_id = parse_uuid(request.match_info["store_id"])
     content = await _content(request, MAX_BODY_BYTES, ReportBody)
     reference_time, form = _time_asked_for(content)
@@ -58,7 +58,7 @@ async def trigger_report(request: web.Request) -> web.Response:
 
 @routes.post("/trigger_report")
 async def trigger_fleet_report(request: web.Request) -> web.Response:
-    """Ask for one report of all stores, or of those that the body names."""
+    """Request one report of all stores, or of the stores that the body names."""
     content = await _content(request, MAX_STORES_BYTES, FleetReportBody)
     reference_time, form = _time_asked_for(content)
     store_ids = content.get("store_ids")
@@ -84,7 +84,7 @@ async def _trigger(
 
 @routes.get("/get_report/{report_id}")
 async def get_report(request: web.Request) -> web.StreamResponse:
-    """Answer with the report, or how far it is."""
+    """Answer with a report, or with its progress."""
     optional = optional_columns(request)
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
     state = await service_of(request, ReportService).require(report_id)

@@ -1,4 +1,4 @@
-"""Reports. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Calls on reports. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NotRequired
@@ -56,7 +56,7 @@ MAX_KEY_LENGTH: Final = 255
 
 @closed
 class WebhookBody(TypedDict):
-    """The receiver of a notice at the report's end, where the operator allows it."""
+    """The receiver of a notification when the report has ended; the operator lists allowed ones."""
 
     url: Annotated[str, Field(pattern="^https?://", max_length=MAX_URL_LENGTH)]
 
@@ -75,9 +75,9 @@ class _Choice(TypedDict):
     duration: NotRequired[NullableDuration]
     """The length of the time range (ISO 8601, without years and months), instead of `start`."""
     daily: NotRequired[NullableFlag]
-    """A row for each local day of the time, or of the last seven days."""
+    """True: the report has a row for each local day of the time range, or of the last 7 days."""
     exact: NotRequired[NullableFlag]
-    """Seconds, without the grid of minutes."""
+    """True: the figures are in seconds, and are not rounded to minutes."""
     # the service checks it, which knows the allow-list
     webhook: NotRequired[
         Annotated[Any, PlainValidator(_as_it_is, json_schema_input_type=WebhookBody | None)]
@@ -86,15 +86,15 @@ class _Choice(TypedDict):
 
 @closed
 class ReportBody(_Choice):
-    """The figures of a store that the report shall have."""
+    """The figures that the report of a store should have."""
 
 
 @closed
 class FleetReportBody(_Choice):
-    """The figures of many stores that the report shall have."""
+    """The figures and the stores that a report of many stores should have."""
 
     store_ids: NotRequired[StoreIds]
-    """Without it: all stores."""
+    """The stores of the report; without it: all stores."""
 
 
 @closed
@@ -106,7 +106,7 @@ class ReportAsked(TypedDict):
 
 @closed
 class ReportUnderWay(TypedDict):
-    """The report is not done yet."""
+    """The report is not complete yet."""
 
     status: Literal["running"]
     parts_done: NotRequired[Count]
@@ -116,7 +116,7 @@ class ReportUnderWay(TypedDict):
 
 @closed
 class ReportGone(TypedDict):
-    """There will be no such report."""
+    """The report has failed and will not be made."""
 
     status: Literal["failed"]
     reason: str | None
@@ -129,7 +129,7 @@ class _Complete(TypedDict):
 
 @closed
 class CompleteWindowReport(WindowReport, _Complete):
-    """The complete report of a store's last hour (minutes), day and week (hours)."""
+    """The complete report of a store's last hour (in minutes), day and week (in hours)."""
 
 
 @closed
@@ -139,17 +139,17 @@ class CompleteExactWindowReport(ExactWindowReport, _Complete):
 
 @closed
 class CompleteSpanReport(SpanReport, _Complete):
-    """The complete report of a span of a store's time in minutes."""
+    """The complete report of a time range of a store in minutes."""
 
 
 @closed
 class CompleteExactSpanReport(ExactSpanReport, _Complete):
-    """The complete report of a span of a store's time in seconds."""
+    """The complete report of a time range of a store in seconds."""
 
 
 @closed
 class CompleteDailyReport(DailyReport, _Complete):
-    """The complete report of a span of a store's time day by day."""
+    """The complete report of a time range of a store, day by day."""
 
 
 @closed
@@ -180,7 +180,7 @@ CompleteReport = (
 Csv = Annotated[
     str,
     Field(
-        description="A header and the rows of the stores, in the order of their ids.",
+        description="A header line and the rows of the stores, in the order of store ids.",
         pattern="^store_id,",
         examples=[",".join(CSV_HEADER) + "\n"],
     ),
@@ -191,17 +191,17 @@ UNKNOWN_REPORT: Final = {404: problem("The report is unknown or expired.")}
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
-    "Makes it safe to send the request again: with one key there is one report.",
+    "A key that makes it safe to send the request again: one key makes one report.",
     Annotated[str, Field(max_length=MAX_KEY_LENGTH, pattern="^[!-~]([ -~]*[!-~])?$")],
 )
 
 _ASKED: Final = Answer(
     "The report will be made.",
     {JSON: ReportAsked},
-    {"Location": Header(f"Where it can be fetched: `/get_report/{EXAMPLE_REPORT}`."), **RETRY},
+    {"Location": Header(f"The address of the report: `/get_report/{EXAMPLE_REPORT}`."), **RETRY},
 )
 _REFUSED: Final = problem(
-    "No such request, or its Idempotency-Key was used for another one before."
+    "The request cannot be used, or another request has used its Idempotency-Key."
 )
 _AWAY: Final = unavailable(
     "The broker is out of reach, the workers are behind, or "
@@ -211,7 +211,7 @@ _AWAY: Final = unavailable(
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/trigger_report/{store_id}"): Operation(
         parameters=(STORE_ID, IDEMPOTENCY_KEY),
-        body=Body("None is needed.", {JSON: ReportBody}, required=False),
+        body=Body("The body may be left out.", {JSON: ReportBody}, required=False),
         answers={
             202: _ASKED,
             **body_problems(f"The body is larger than {MAX_BODY_BYTES:,} bytes."),
@@ -222,7 +222,11 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("POST", "/trigger_report"): Operation(
         parameters=(IDEMPOTENCY_KEY,),
-        body=Body("None is needed for all stores.", {JSON: FleetReportBody}, required=False),
+        body=Body(
+            "The body may be left out for a report of all stores.",
+            {JSON: FleetReportBody},
+            required=False,
+        ),
         answers={
             202: _ASKED,
             **body_problems(f"The body is larger than {MAX_STORES_BYTES:,} bytes."),
@@ -232,15 +236,15 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         },
     ),
     ("GET", "/get_report/{report_id}"): Operation(
-        text="CSV, or JSON or Parquet where the Accept header prefers it.",
+        text="The report is CSV, or JSON or Parquet if the Accept header prefers it.",
         parameters=(
             REPORT_ID,
             Parameter(
                 "columns",
                 "query",
-                "Further columns of CSV and Parquet, behind the usual ones; JSON has all of them. "
-                "`unknown`: for each figure, the part that no poll covers. The file is named "
-                "after the reference time then.",
+                "Further columns of CSV and Parquet, after the usual ones; JSON has all columns. "
+                "`unknown`: for each figure, the part that no poll covers. With this parameter the "
+                "file has the reference time in its name.",
                 Annotated[list[OptionalColumn], Field(min_length=1)],
             ),
         ),
@@ -249,21 +253,21 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                 "The report.",
                 {CSV: Csv, JSON: CompleteReport, PARQUET: Any},
                 {
-                    "X-Report-Status": Header("What it is.", Literal["Complete"]),
+                    "X-Report-Status": Header("The status of the report.", Literal["Complete"]),
                     **{
                         header_of(name): Header(
-                            f"`{name}` of the JSON form, where this is another one.", always=False
+                            f"`{name}` of the JSON form; not in an answer in JSON.", always=False
                         )
                         for name in (*PROVENANCE, "input_offsets", "lost_input")
                     },
                 },
             ),
-            202: Answer("It is not done yet.", {JSON: ReportUnderWay}, RETRY),
+            202: Answer("The report is not complete yet.", {JSON: ReportUnderWay}, RETRY),
             **UNKNOWN_REPORT,
-            410: Answer("It failed, and why.", {JSON: ReportGone}),
+            410: Answer("The report has failed; `reason` says why.", {JSON: ReportGone}),
             422: problem("The report id is not a UUID, or there is no such column."),
-            429: problem("Too many large answers are being written.", retry=True),
-            500: problem("The report is complete but its content is gone: trigger a new one."),
+            429: problem("Too many large answers are being sent at the moment.", retry=True),
+            500: problem("The report is complete, but its content is gone: trigger a new report."),
             **unavailable("The broker is out of reach."),
         },
     ),

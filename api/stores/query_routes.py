@@ -51,7 +51,7 @@ async def summary(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}/timeline")
 async def timeline(request: web.Request) -> web.Response:
-    """Answer with the intervals of a span and its days: open or not, and the status."""
+    """Answer with the timeline and the local days of a store in a time range."""
     end, form = _span(request)
     names = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
     content = await _ask(request, end, form, ("timeline", "days"), (*names, "local_days"))
@@ -67,7 +67,7 @@ async def timeline(request: web.Request) -> web.Response:
 
 @routes.get("/stores/{store_id}/incidents")
 async def incidents(request: web.Request) -> web.Response:
-    """Answer with the incidents of a span, the newest one first."""
+    """Answer with the incidents of a store in a time range, the newest one first."""
     limit = int_param(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
     after = instant_param(request, "after")
     end, form = _span(request)

@@ -1,4 +1,4 @@
-"""Queries about one store. No `from __future__ import annotations`: pydantic reads it."""
+"""Queries about one store. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -31,7 +31,7 @@ PAGE_INCIDENTS: Final = 100
 
 @closed
 class UtcOffset(TypedDict):
-    """Seconds by which the store's clock is ahead of UTC, from an instant until the next one."""
+    """The seconds by which the store's clock is ahead of UTC, from a time until the next one."""
 
     start: Instant
     offset_seconds: int
@@ -58,15 +58,15 @@ class Summary(_Basis):
 
     state: State
     now: Instant | None
-    """The instant that is shown."""
+    """The time that the answer is about."""
     unknown_timezone: str | None
-    """The name that the store was given, where there is no such zone and the default applies."""
+    """The given timezone if it is unknown, so that the default applies; null: it is known."""
     local_time: LocalTime | None
     """The time on the store's own clock."""
     utc_offsets: UtcOffsets
     """The UTC offsets of the store's clock, from its newest poll to its next opening or closing."""
     business_hours: list[HoursRow] | None
-    """Null: open 24/7."""
+    """The rows of business hours; null: the store is open 24/7."""
     open_changes_at: Instant | None
     """The time at which the store next opens or closes; null: never."""
     last_poll: NewestPoll | None
@@ -77,7 +77,7 @@ class Summary(_Basis):
 
 @closed
 class Timeline(_Basis):
-    """A span of a store's time, cut where something changes."""
+    """A time range of a store, as segments in which nothing changes."""
 
     start: Instant
     end: Instant
@@ -92,7 +92,7 @@ class Timeline(_Basis):
 
 @closed
 class IncidentsPage(TypedDict):
-    """Some of the incidents of a span, the newest one first."""
+    """Some of the incidents in a time range, the newest one first."""
 
     store_id: StoreId
     timezone: str
@@ -107,14 +107,24 @@ class IncidentsPage(TypedDict):
 
 
 _SPAN: Final = (
-    Parameter("from", "query", "Where the span begins; without it: seven days before.", Instant),
-    Parameter("to", "query", "Where it ends; without it: by the reference clock.", Instant),
+    Parameter(
+        "from",
+        "query",
+        "The start of the time range; without it: seven days before its end.",
+        Instant,
+    ),
+    Parameter(
+        "to",
+        "query",
+        "The end of the time range; without it: the present, by the reference clock.",
+        Instant,
+    ),
 )
 _AWAY: Final = unavailable(
     f"The broker is out of reach, or no worker answered within {QUERY_SECONDS:g} s."
 )
 _NO_SPAN: Final = problem(
-    "A parameter has a value that it cannot have, the span is empty or longer than "
+    "A parameter has a value that is not allowed, the time range is empty or longer than "
     f"{MAX_SPAN // DAY} days, or no poll of any store has come in yet."
 )
 
@@ -144,13 +154,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             Parameter(
                 "after",
                 "query",
-                "The start of the one behind which the page begins: only earlier ones.",
+                "The start of an incident: the page has only earlier ones.",
                 Instant,
             ),
             Parameter(
                 "limit",
                 "query",
-                "How many at most.",
+                "The largest number of incidents on a page.",
                 Annotated[
                     int,
                     Field(ge=1, le=MAX_INCIDENTS, json_schema_extra={"default": PAGE_INCIDENTS}),

@@ -10,7 +10,7 @@ from api.stores import query_routes, query_schemas, routes, schemas
 RESOURCE: Final = Resource(
     group=Group(
         "stores",
-        "Business hours and timezones of stores, and one store's timeline and incidents.",
+        "Business hours and timezones of stores, and the timeline and incidents of one store.",
     ),
     routes=(routes.routes, query_routes.routes),
     operations={**schemas.OPERATIONS, **query_schemas.OPERATIONS},

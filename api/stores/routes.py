@@ -38,7 +38,7 @@ routes = web.RouteTableDef()
 
 @routes.put(STORE_HOURS)
 async def put_business_hours(request: web.Request) -> web.Response:
-    """Replace all business hours of a store; no row at all: open 24/7."""
+    """Replace all business hours of a store; without a row the store is open 24/7."""
     async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_HOURS_BYTES)
         async with dead_letter_on_rejection(request, data):
@@ -56,7 +56,7 @@ async def put_business_hours(request: web.Request) -> web.Response:
 
 @routes.put(STORE_TIMEZONE)
 async def put_timezone(request: web.Request) -> web.Response:
-    """Replace the zone of a store; an unknown one is kept, and the default one applies."""
+    """Replace the timezone of a store; if it is unknown, the default one applies."""
     async with RequestBody(request, service_of(request, RequestBodies)) as body:
         data = await read_body(request, body, MAX_TIMEZONE_BYTES)
         async with dead_letter_on_rejection(request, data):
@@ -68,7 +68,7 @@ async def put_timezone(request: web.Request) -> web.Response:
 
 @routes.delete("/stores/{store_id}")
 async def delete_store(request: web.Request) -> web.Response:
-    """Remove all facts of a store; answered when it is gone everywhere."""
+    """Remove all facts of a store; the answer comes when no view shows the store any more."""
     store_id = parse_uuid(request.match_info["store_id"])
     await service_of(request, StoreService).remove(store_id)
     return accepted({"store_id": store_id, "removed": True})

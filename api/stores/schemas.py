@@ -1,4 +1,4 @@
-"""Stores and their upkeep. No `from __future__ import annotations`: pydantic reads the shapes."""
+"""Calls on stores. pydantic reads the types: no `from __future__ import annotations`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NotRequired
@@ -40,27 +40,27 @@ MAX_PAGE_STORES: Final = 1_000
 
 class _Timezone(TypedDict):
     timezone_str: str | None
-    """The timezone as it was given; null: none was."""
+    """The timezone as it was given; null: none was given."""
     timezone: str
     """The timezone that applies: the default one if none, or an unknown one, was given."""
     warning: NotRequired[str]
-    """A text that the given timezone is unknown, and which one applies."""
+    """A text which says that the given timezone is unknown, and which one applies."""
 
 
 @closed
 class HoursAnswer(TypedDict):
-    """The business hours as they stand now."""
+    """The business hours of a store, as they are now."""
 
     store_id: StoreId
     business_hours: list[HoursRow] | None
-    """Null: open 24/7."""
+    """The rows of business hours; null: the store is open 24/7."""
     warning: NotRequired[str]
     """A text that names rows without an effect."""
 
 
 @closed
 class TimezoneAnswer(_Timezone):
-    """The timezone as it stands now."""
+    """The timezone of a store, as it is now."""
 
     store_id: StoreId
 
@@ -71,7 +71,7 @@ class Store(_Timezone):
 
     store_id: StoreId
     business_hours: list[HoursRow] | None
-    """Null: open 24/7."""
+    """The rows of business hours; null: the store is open 24/7."""
 
 
 @closed
@@ -80,12 +80,12 @@ class StoreRemoved(TypedDict):
 
     store_id: StoreId
     removed: Literal[True]
-    """There is no other value."""
+    """Always true."""
 
 
 @closed
 class StoresPage(TypedDict):
-    """Some of the stores, in order."""
+    """Some of the stores, in the order of their ids."""
 
     store_ids: list[StoreId]
     next: str | None
@@ -93,29 +93,33 @@ class StoresPage(TypedDict):
 
 
 STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)
-NO_STORE: Final = {404: problem("The store is unknown: no poll, hours or zone names it.")}
+NO_STORE: Final = {
+    404: problem("The store is unknown: no poll, business hours or timezone names it.")
+}
 AWAY: Final = unavailable("The broker is out of reach, or the workers are behind.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("PUT", "/stores/{store_id}/business_hours"): Operation(
-        text="The store is made where it does not exist.",
+        text="A store that does not exist is made.",
         parameters=(STORE_ID,),
         body=Body(f"At most {MAX_HOURS_ROWS:,} rows.", {JSON: HoursBody}),
         answers={
-            202: Answer("The broker holds them.", {JSON: HoursAnswer}),
+            202: Answer("The broker has the business hours.", {JSON: HoursAnswer}),
             **body_problems(f"The body is larger than {MAX_HOURS_BYTES:,} bytes."),
-            422: problem("No such hours, or the store id is not a UUID: nothing was changed."),
+            422: problem(
+                "The business hours, or the store id, cannot be used: nothing was changed."
+            ),
             **unavailable("The broker is out of reach."),
         },
     ),
     ("PUT", "/stores/{store_id}/timezone"): Operation(
-        text="The store is made where it does not exist.",
+        text="A store that does not exist is made.",
         parameters=(STORE_ID,),
         body=Body("The name of an IANA timezone.", {JSON: TimezoneBody | TimezoneBodyShort}),
         answers={
-            202: Answer("The broker holds it.", {JSON: TimezoneAnswer}),
+            202: Answer("The broker has the timezone.", {JSON: TimezoneAnswer}),
             **body_problems(f"The body is larger than {MAX_TIMEZONE_BYTES:,} bytes."),
-            422: problem("No such zone, or the store id is not a UUID: nothing was changed."),
+            422: problem("The timezone, or the store id, cannot be used: nothing was changed."),
             **unavailable("The broker is out of reach."),
         },
     ),
@@ -129,16 +133,16 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         },
     ),
     ("DELETE", "/stores/{store_id}"): Operation(
-        text="Polls, business hours and timezone of the store are taken back, and it is gone from "
-        "every view. What comes in later makes it anew.",
+        text="The polls, business hours and timezone of the store are removed, and no view shows "
+        "it any more. Input that comes later makes the store anew.",
         parameters=(STORE_ID,),
         answers={
-            202: Answer("The store is gone.", {JSON: StoreRemoved}),
+            202: Answer("The store is removed.", {JSON: StoreRemoved}),
             **NO_STORE,
             422: problem("The store id is not a UUID."),
             429: problem("Too much is waiting for the broker."),
             **unavailable(
-                "The broker is out of reach, or the workers are behind: ask again until it is gone."
+                "The broker is out of reach, or the workers are behind: send the request again."
             ),
         },
     ),
@@ -147,19 +151,19 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             Parameter(
                 "prefix",
                 "query",
-                "How the ids begin, with their dashes or without.",
+                "The beginning of the ids, with their dashes or without.",
                 Annotated[str, Field(pattern=rf"^\s*{UUID_PREFIX}\s*$")],
             ),
             Parameter(
                 "after",
                 "query",
-                "The id behind which the page begins; without it: the first page.",
+                "The id after which the page begins; without it: the first page.",
                 StoreId,
             ),
             Parameter(
                 "limit",
                 "query",
-                "How many ids at most.",
+                "The largest number of ids on a page.",
                 Annotated[
                     int, Field(ge=1, le=MAX_PAGE_STORES, json_schema_extra={"default": PAGE_STORES})
                 ],
@@ -167,7 +171,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         ),
         answers={
             200: Answer("A page of ids.", {JSON: StoresPage}),
-            422: problem("A parameter has a value that it cannot have."),
+            422: problem("A parameter has a value that is not allowed."),
             **AWAY,
         },
     ),

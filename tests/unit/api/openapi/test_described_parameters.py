@@ -135,7 +135,7 @@ def test_every_operation_says_so() -> None:
         for operation in methods.values()
     ]
     assert len(told) == len(OPERATIONS)
-    assert all("A query parameter is unknown, said twice or empty." in text for text in told)
+    assert all("A query parameter is unknown, empty, or given twice." in text for text in told)
 
 
 @pytest.mark.parametrize(
