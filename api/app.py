@@ -61,9 +61,9 @@ def create_app(gateway: Gateway) -> web.Application:
         yield
         await gateway.metrics.event_loop_delay.stop()
 
-    async def begin_to_stop(_app: web.Application) -> None:
-        gateway.bodies.begin_to_stop()
-        streams.begin_to_stop()
+    async def end_long_requests(_app: web.Application) -> None:
+        gateway.bodies.stop_reading()
+        streams.end_all()
 
     gateway.metrics.read_open_streams(streams.open_count)
     settings = gateway.settings
@@ -79,7 +79,7 @@ def create_app(gateway: Gateway) -> web.Application:
     services = {**gateway.services, EventStreams: streams}
     provide(app, {**services, Documents: Documents(app, RESOURCES, settings)})
     app.cleanup_ctx.extend([run_gateway, watch_delays])
-    app.on_shutdown.append(begin_to_stop)
+    app.on_shutdown.append(end_long_requests)
     app.on_response_prepare.append(complete_headers)
     for resource in RESOURCES:
         for table in resource.routes:

@@ -1,8 +1,7 @@
-"""The API's side of Kafka: one connection, views of what the topics say, and what is sent.
+"""Makes and connects the services of the API: the part of the composition root beside HTTP.
 
-The composition point: every part is made and joined here. It connects in the background;
-until then, and while the broker is away, every call raises `BrokerUnavailableError` within a
-bounded time.
+The gateway connects to Kafka in the background. Until it has connected, and while the broker is
+away, every call of a service raises `BrokerUnavailableError` within a bounded time.
 """
 
 from __future__ import annotations
@@ -57,23 +56,23 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """Kafka as the routes see it.
+    """The services of one API process, and its connection to Kafka.
 
     Args:
         settings: with the broker resolved.
         clock: the wall clock in µs.
-        unacknowledged: what may be accepted and not yet acknowledged, in bytes.
+        unacknowledged: the bytes of records that may be in flight.
 
     Attributes:
-        settings: as given.
-        report_service: requests for reports, and their results.
-        store_service: which stores there are.
-        fleet_service: the stores as they are now.
+        settings: the settings of this process.
+        report_service: requests reports and returns their state.
+        store_service: says which stores exist.
+        fleet_service: returns the stores as they are now.
         webhooks: registers the webhooks of reports.
-        public_status: what the status page shows.
-        ingestion: takes what stores report.
+        public_status: makes the content of the status page.
+        ingestion: sends polls, business hours and timezones.
         bodies: the request bodies that are being read.
-        metrics: what this process counts about itself.
+        metrics: the metrics of this process.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Gateway:
         self.settings = settings
         self.metrics = ApiMetrics()
         changes = Notifier()
-        # open files without a name: whatever ends this process, nothing is left behind
+        # the open files have no name any more: however this process ends, it leaves no file
         with tempfile.TemporaryDirectory(prefix="store-uptime-api-") as folder:
             self._report_view = ReportView(Path(folder) / "reports.sqlite", changes.notify)
             self._store_view = StoreView(Path(folder) / "stores.sqlite", settings.partitions)

@@ -1,7 +1,7 @@
 """The metrics of an API process for `GET /metrics`: names, labels and meanings, once.
 
-Requests are counted in plain dictionaries of the event loop's thread, which costs a microsecond;
-what can be read when somebody asks is read then.
+Requests are counted in plain dictionaries, which costs a microsecond each. Values that can be read
+at any time are read when Prometheus asks for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 UNMATCHED: Final = "unmatched"
-"""The label of a request whose path no route has: the paths themselves have no end."""
+"""The label of requests whose path no route has: there is no limit to such paths."""
 
 OTHER_METHOD: Final = "other"
 
@@ -41,13 +41,13 @@ class ApiSources:
     """Functions that are called when `GET /metrics` is, and cost nothing until then.
 
     Attributes:
-        connected: tells whether this process is connected to Kafka.
-        unowned_partitions: tells how many partitions no worker has spoken for lately.
-        unacknowledged_bytes: tells the bytes that are accepted and not acknowledged by the broker.
-        open_reports: tells how many reports are pending or running.
-        waiting_webhooks: tells how many webhooks this process waits for or tries to deliver.
-        deferred_webhooks: tells how many stay in Kafka, for their host and port has its share.
-        crowded_webhook_hosts: tells for how many hosts and ports that is so.
+        connected: returns whether this process is connected to Kafka.
+        unowned_partitions: returns the number of partitions that no worker owns.
+        unacknowledged_bytes: returns the bytes of records that are in flight.
+        open_reports: returns the number of reports that are pending or running.
+        waiting_webhooks: returns the number of webhooks that this process tries to deliver.
+        deferred_webhooks: returns the number of webhooks that wait in Kafka for their receiver.
+        crowded_webhook_hosts: returns the number of receivers that have deferred webhooks.
     """
 
     connected: Callable[[], bool]
@@ -64,8 +64,8 @@ class PollCounts:
     """Polls that came by HTTP.
 
     Attributes:
-        accepted: polls that the broker has acknowledged.
-        refused: polls that were refused, each with a reason.
+        accepted: the number of polls that the broker has acknowledged.
+        refused: the number of rejected polls.
     """
 
     accepted: int = 0
@@ -95,7 +95,7 @@ class ApiMetrics:
         polls: polls that came by HTTP.
         dead_letters: counts the dead letters that this process writes.
         missing_dead_letters: how many rejected bodies have no dead letter, since too many came.
-        event_loop_delay: takes in how late the event loop is.
+        event_loop_delay: measures how late the event loop is.
     """
 
     def __init__(self) -> None:

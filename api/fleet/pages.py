@@ -17,19 +17,19 @@ Sort = Literal["worst", "id", "last_poll"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
 SLICE_STORES: Final = 5_000
-"""Stores that are read between two looks at everything else."""
+"""Stores that are read before other requests get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """An order of the stores, and how SQLite is to read them in it."""
+    """An order of the stores: the table or index to read, and the columns of its key."""
 
     source: str
     key: tuple[str, ...]
 
 
 _ORDERS: Final[dict[Sort, _Order]] = {
-    # of one state: its index begins with it
+    # this index begins with the state, so it gives the order of one state only
     "worst": _Order("store INDEXED BY store_worst", ("worst", "store_id")),
     "id": _Order("store", ("store_id",)),
     "last_poll": _Order("store INDEXED BY store_polled", ("polled_order", "store_id")),
@@ -41,12 +41,12 @@ class FleetQuery:
     """A filter of the stores, and their order.
 
     Attributes:
-        states: empty: all.
-        timezone: None: all.
-        part: of the store id, with its dashes or without; empty: all.
-        sort: the order.
-        limit: how many at most.
-        offset: how many are left out before.
+        states: the states that a store may be in; empty: any.
+        timezone: the timezone that applies to a store; None: any.
+        part: a part of the store id, with its dashes or without; empty: any store.
+        sort: the order of the stores.
+        limit: the largest number of stores on the page.
+        offset: the number of matching stores before the page.
     """
 
     states: tuple[State, ...] = ()
@@ -58,16 +58,16 @@ class FleetQuery:
 
 
 @dataclass(slots=True)
-class _Walk:
-    """A way through stores in order.
+class _Scan:
+    """A scan of stores in an order.
 
     Attributes:
-        ranks: the numbers of the states that are looked for.
-        order: of the stores.
-        among: the stores that are read, in SQL.
-        where: which of them match, likewise.
-        values: for it.
-        after: the key of the store behind which to go on.
+        ranks: the numbers of the states that match.
+        order: the order of the stores.
+        among: the condition for the stores that are read, in SQL.
+        where: the conditions for those of them that match, in SQL.
+        values: the parameters of `where`.
+        after: the key of the store after which the scan goes on.
     """
 
     ranks: tuple[int, ...]
@@ -91,33 +91,33 @@ class FleetPages:
     async def find(self, query: FleetQuery) -> tuple[int, list[str]]:
         """Return how many stores match a query, and the ids of those on its page.
 
-        The stores are read in order, a slice at a time, so that a page far behind keeps nobody
-        else waiting; what changes its place meanwhile may be missing, or there twice.
+        The stores are read in order, a slice at a time, so that a page far behind delays no other
+        request. A store whose place changes meanwhile may be missing, or come twice.
         """
         matching = 0
         page_ids: list[str] = []
-        for walk in self._walks(query):
-            known = None if query.part else self._tallied(walk.ranks, query.timezone)
+        for scan in self._scans(query):
+            known = None if query.part else self._tallied(scan.ranks, query.timezone)
             if known is not None:
                 behind = matching + known
                 if behind <= query.offset or len(page_ids) == query.limit:
                     matching = behind
                     continue
-            of_walk = 0
+            of_scan = 0
             while True:
-                skip = max(0, query.offset - matching - of_walk)
-                size, page, last = self._slice(walk, skip, query.limit - len(page_ids))
-                of_walk += size
+                skip = max(0, query.offset - matching - of_scan)
+                size, page, last = self._slice(scan, skip, query.limit - len(page_ids))
+                of_scan += size
                 page_ids += page
                 await asyncio.sleep(0)
                 if last is None or (known is not None and len(page_ids) == query.limit):
                     break
-                walk.after = last
-            matching += of_walk if known is None else known
+                scan.after = last
+            matching += of_scan if known is None else known
         return matching, page_ids
 
-    def _walks(self, query: FleetQuery) -> list[_Walk]:
-        """Return the ways through the stores that a query needs, one behind the other."""
+    def _scans(self, query: FleetQuery) -> list[_Scan]:
+        """Return the scans that a query needs, one after the other."""
         ranks = sorted(map(STATES.index, query.states or STATES))
         where: list[str] = []
         values: dict[str, Any] = {}
@@ -132,13 +132,13 @@ class FleetPages:
         order = _ORDERS[query.sort]
         if query.sort == "worst":
             return [
-                _Walk((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
+                _Scan((rank,), order, f"rank = {rank}", [*where], values, (float("-inf"), ""))
                 for rank in ranks
             ]
         if len(ranks) < len(STATES):
             where.append(f"rank IN ({', '.join(map(str, ranks))})")
         first = ("",) if query.sort == "id" else (-(1 << 62), "")
-        return [_Walk(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
+        return [_Scan(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
 
     def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
         (stores,) = self._database.execute(
@@ -149,27 +149,27 @@ class FleetPages:
         return stores or 0
 
     def _slice(
-        self, walk: _Walk, skip: int, limit: int
+        self, scan: _Scan, skip: int, limit: int
     ) -> tuple[int, list[str], tuple[Any, ...] | None]:
-        """Look at the next SLICE_STORES stores of a walk.
+        """Look at the next SLICE_STORES stores of a scan.
 
         Returns:
-            how many of them match; behind the first `skip` of these the ids of the next ones,
-            `limit` at most; the place at which to go on, None at the end.
+            how many of them match; the ids of at most `limit` matches after the first `skip`; and
+            the key after which the scan goes on, None at the end.
         """
-        key = ", ".join(walk.order.key)
-        start = ", ".join(f":after{number}" for number in range(len(walk.order.key)))
-        columns = ", ".join(dict.fromkeys((*walk.order.key, "zone", "rank")))
+        key = ", ".join(scan.order.key)
+        start = ", ".join(f":after{number}" for number in range(len(scan.order.key)))
+        columns = ", ".join(dict.fromkeys((*scan.order.key, "zone", "rank")))
         rows = (
-            f"SELECT {columns} FROM {walk.order.source}"  # noqa: S608  names of ours
-            f" WHERE {walk.among} AND ({key}) > ({start}) ORDER BY {key}"
+            f"SELECT {columns} FROM {scan.order.source}"  # noqa: S608  names of ours
+            f" WHERE {scan.among} AND ({key}) > ({start}) ORDER BY {key}"
         )
         values: dict[str, Any] = {
-            **walk.values,
-            **{f"after{number}": part for number, part in enumerate(walk.after)},
+            **scan.values,
+            **{f"after{number}": part for number, part in enumerate(scan.after)},
             "slice": SLICE_STORES,
         }
-        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(walk.where) or 'true'}"
+        some = f"FROM ({rows} LIMIT :slice) WHERE {' AND '.join(scan.where) or 'true'}"
         execute = self._database.execute
         (size,) = execute(f"SELECT count(*) {some}", values).fetchone()
         page: list[str] = []

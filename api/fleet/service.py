@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 1.0
 
 FIGURES_SECONDS: Final = 60.0
-"""Age at which the figures of all stores are asked for again, while somebody looks at them."""
+"""Age in seconds at which the figures of all stores are requested again while somebody watches."""
 
 FIGURES_SHARE: Final = 10
-"""The figures of many stores take the workers long: they rest that many times as long between."""
+"""The pause between two requests, as a multiple of the time that the workers took for one."""
 
 FIRST_FIGURES_SECONDS: Final = 1.0
 """Seconds that the first request waits for the figures."""
@@ -49,7 +49,7 @@ SIGN_OF_LIFE_SECONDS: Final = 5.0
 """Seconds after which watchers get an event even if nothing changed, as a sign of life."""
 
 MAX_CHANGES: Final = 200
-"""Changed stores that one event names; of further ones it says that there are more."""
+"""Changed stores that one event names; if there are more, it only says so."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,12 +93,12 @@ class FleetService:
     """Answers questions about the current state of stores.
 
     Args:
-        settings: which clock is the reference.
-        view: the stores.
-        reports: asked for figures.
-        newest_poll: µs of the newest poll of all stores; None: no poll.
-        freshness: how old the data is, by the wall clock.
-        require: raises without a connection.
+        settings: the reference clock, and when a newest poll is stale.
+        view: the stores as they are now.
+        reports: requests the figures from the workers.
+        newest_poll: returns the time of the newest poll of all stores, µs; None: no poll.
+        freshness: returns how old the data is.
+        require: raises `BrokerUnavailableError` without a connection.
     """
 
     def __init__(
@@ -123,9 +123,9 @@ class FleetService:
         self._ticker = PeriodicTask("fleet", TICK_SECONDS, self._notify_watchers)
         self._figures: asyncio.Task[None] | None = None
         self._figures_due = float("-inf")
-        self._figures_asked = float("-inf")
+        self._figures_requested_at = float("-inf")
         self.figures_at: int | None = None
-        """µs; reference time of the figures."""
+        """The reference time of the figures, µs; None: there are no figures yet."""
 
     async def start(self) -> None:
         """Start to notify watchers of changes."""
@@ -138,7 +138,7 @@ class FleetService:
             await cancel_tasks({self._figures})
 
     def require(self) -> None:
-        """Pass only with a connection.
+        """Raise an error unless there is a connection.
 
         Raises:
             BrokerUnavailableError: there is none.
@@ -157,7 +157,7 @@ class FleetService:
         fresh = self._freshness()
         if fresh.part is None or not self._live_at:
             self._live_at = fresh.at
-        # while the data is delayed the clock stands still: no store falls silent for our fault
+        # while the data is delayed the clock stands still, so that no store becomes unknown by it
         return max(self._live_at, fresh.as_of or 0)
 
     def freshness(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class FleetService:
         """Return how many stores match a query, and those of its page.
 
         Raises:
-            BrokerUnavailableError: nothing is known, there is no broker.
+            BrokerUnavailableError: there is no connection.
         """
         self._require()
         await self._first_figures()
@@ -185,7 +185,7 @@ class FleetService:
         """Return a store as it is now; None where it is unknown.
 
         Raises:
-            BrokerUnavailableError: nothing is known, there is no broker.
+            BrokerUnavailableError: there is no connection.
         """
         self._require()
         await self._advanced()
@@ -202,8 +202,8 @@ class FleetService:
         return await self.store(store_id)
 
     def refresh_figures(self) -> None:
-        """Ask for the figures of all stores if they are old, without waiting for them."""
-        self._ask_for_figures()
+        """Request the figures of all stores if they are old, without waiting for them."""
+        self._renew_figures()
 
     async def counts(self) -> dict[str, int]:
         """Return how many stores are in each state, and in total."""
@@ -224,7 +224,7 @@ class FleetService:
         """Watch all stores or one, until the block ends."""
         watcher = Watcher(store_id)
         if not self._watchers:
-            # the first event tells it to who begins to watch
+            # the first event has the freshness of now
             self._notified, self._notified_at = self._notified_freshness(), time.monotonic()
         self._watchers.add(watcher)
         try:
@@ -235,17 +235,17 @@ class FleetService:
     async def _advanced(self) -> int:
         now = self.now()
         if now is None:
-            # without any poll there are hours and zones all the same
+            # there may be business hours and timezones without any poll
             now = self._freshness().at
         await self._view.advance_to(now)
         if not self._watchers:
-            # who begins to watch reads all of it first
+            # a client that begins to watch reads the whole page first
             self._view.drain_changes()
         return now
 
     async def _notify_watchers(self) -> None:
         if not self._watchers:
-            # the first look at many stores takes a while: nobody should have to wait for it
+            # the state of many new stores takes a while: no request should wait for it
             await self._view.evaluate_new_stores()
             # changes before the first page are in that page
             self._view.drain_changes()
@@ -256,10 +256,10 @@ class FleetService:
             watcher.add_changes(changed, more=more)
         self._notify_of_freshness()
         if any(watcher.store_id is None for watcher in self._watchers):
-            self._ask_for_figures()
+            self._renew_figures()
 
     def _notify_of_freshness(self) -> None:
-        """Wake all watchers where the age of the data is another matter now, and now and then."""
+        """Wake all watchers when the freshness has changed, and as a sign of life."""
         freshness = self._notified_freshness()
         if (
             freshness != self._notified
@@ -275,32 +275,32 @@ class FleetService:
         return fresh["delayed"], fresh["part"], fresh["newest_poll_stale"]
 
     async def _first_figures(self) -> None:
-        asking = self._ask_for_figures()
-        # of many stores they take minutes: not every look waits for them anew
-        waited = time.monotonic() - self._figures_asked
-        if asking is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
-            await asyncio.wait({asking}, timeout=FIRST_FIGURES_SECONDS - waited)
+        renewal = self._renew_figures()
+        # the figures of many stores take minutes: only the first requests wait for them
+        waited = time.monotonic() - self._figures_requested_at
+        if renewal is not None and self.figures_at is None and waited < FIRST_FIGURES_SECONDS:
+            await asyncio.wait({renewal}, timeout=FIRST_FIGURES_SECONDS - waited)
 
-    def _ask_for_figures(self) -> asyncio.Task[None] | None:
-        """Ask for the figures of all stores, if they are old; who asks may wait for them."""
+    def _renew_figures(self) -> asyncio.Task[None] | None:
+        """Request the figures of all stores if they are old; return the request, if one runs."""
         if self._figures is not None and not self._figures.done():
             return self._figures
         now = self.now()
         if now is None or time.monotonic() < self._figures_due:
             return None
-        self._figures_asked = time.monotonic()
+        self._figures_requested_at = time.monotonic()
         self._figures = asyncio.create_task(self._read_figures(now), name="figures")
         return self._figures
 
     async def _read_figures(self, now: int) -> None:
         start = time.monotonic()
         try:
-            await self._ask_and_keep(now)
+            await self._request_figures(now)
         finally:
             took = time.monotonic() - start
             self._figures_due = start + max(FIGURES_SECONDS, FIGURES_SHARE * took)
 
-    async def _ask_and_keep(self, now: int) -> None:
+    async def _request_figures(self, now: int) -> None:
         request = FleetRequest(str(uuid4()), reference_time=now)
         try:
             state = await self._reports.answer(
@@ -311,7 +311,7 @@ class FleetService:
             return
         document = state.document
         if document is None or not set(document.row_fields) >= FIGURE_FIELDS:
-            # a record that no worker of this version wrote stands in the place of the answer
+            # a worker of another version, or another client, wrote this answer
             log.warning("the overview has no new figures: the answer has other columns")
             return
         parts = self._reports.stored_rows(state.report_id).parts

@@ -21,13 +21,13 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 """The states, the worst one first."""
 
 LOOK_AHEAD: Final = 8 * DAY
-"""Weekly hours that ever change do so within it, whatever the clock does."""
+"""Time within which a store opens or closes, if it ever does, also when the clocks change."""
 
 _FIGURES: Final = (*FIGURE_NAMES, "coverage")
 _UNKNOWN_FIGURES: Final = unknown_columns_of(FIGURE_NAMES)
 
 FIGURE_FIELDS: Final = frozenset(_FIGURES)
-"""The fields that a row must have for `set_figures`."""
+"""The fields of a report row that `figures_in` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class StoreState:
     Attributes:
         store_id: the store.
         state: up, down, unknown or closed.
-        timezone: the one that applies.
-        polled: µs of its newest poll; None: there is none.
-        active: the status of that poll.
-        opening_changes_at: µs; when it next opens or closes; None: never.
-        figures: those of its last report that this process has, by name.
+        timezone: the timezone that applies.
+        polled: the time of its newest poll, µs; None: there is no poll.
+        active: whether that poll is active.
+        opening_changes_at: the time at which it next opens or closes, µs; None: never.
+        figures: the figures of its last report in this process, by name; None: not known yet.
     """
 
     store_id: str
@@ -65,7 +65,7 @@ def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bo
 
 def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of a store that answers have, of a report in the form of three windows."""
-    # a worker of an earlier version does not tell what is unknown
+    # a report of an earlier version does not have the unknown time
     unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
     return {name: report[name] for name in _FIGURES} | unknown
 

@@ -1,7 +1,7 @@
 """The current state of every store: whether it is open, its newest poll, its last known figures.
 
-It shares the registry's table. What depends on the time is kept as the instant at which it changes,
-so that a look at the fleet touches only the stores whose instant has passed.
+The view shares the table of `api.stores.view`. Each row has the instant at which the store's state
+may change by the clock, so that a step of the clock reads only the stores whose instant has passed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 MAX_CHANGED: Final = 10_000
-"""Stores that are remembered as changed; of more it is only known that there were more."""
+"""Changed stores that are listed; beyond them the view only says that there are more."""
 
 _TURN_STORES: Final = 500
-"""Stores that are changed between two looks at everything else."""
+"""Stores that are changed before other requests get their turn."""
 
 _DOWN, _UNKNOWN, _UP, _CLOSED = (
     STATES.index(state) for state in ("down", "unknown", "up", "closed")
@@ -68,30 +68,30 @@ _RANK: Final = f"""CASE
     WHEN polled IS NULL OR polled <= :stale THEN {_UNKNOWN}
     WHEN active THEN {_UP}
     ELSE {_DOWN} END"""
-"""The number of a store's state, of which `open` is known."""
+"""The SQL for the number of a store's state, with `open` and `stale` as parameters."""
 
 _NEVER_STALE: Final = -(1 << 62)
 _BEHIND_ALL: Final = "g"
-"""Sorts behind every store id."""
+"""A text that sorts after every store id."""
 
 
 _COLUMNS: Final = "store_id, rank, zone, polled, active, opening_changes_at, figures"
 
 
 class FleetView:
-    """The stores of the registry as they are now.
+    """The registered stores as they are now.
 
-    What is shown of a store, and the counts of states, are of the last `advance_to`.
+    The states of stores, and the counts of states, are those of the last `advance_to`.
 
     Args:
-        database: the registry's.
+        database: the database of the `StoreView`.
         settings: the default timezone, and how long a poll covers the time after it.
     """
 
     def __init__(self, database: sqlite3.Connection, settings: Settings) -> None:
         self._database = database
         database.create_function("mark_changed", 1, self._mark_changed)
-        # one by one: a script would end the transaction that is open
+        # one statement at a time: a script would end the open transaction
         for statement in _statements(_SCHEMA):
             database.execute(statement)
         self._pages = FleetPages(database)
@@ -103,7 +103,7 @@ class FleetView:
         self._advancing = asyncio.Lock()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of `latest-polls`; an older poll than the known one changes nothing.
+        """Apply a record of `latest-polls`; an older poll than the known one changes nothing.
 
         Raises:
             RecordError: it cannot be used, as a whole or in part.
@@ -112,11 +112,11 @@ class FleetView:
         if gone is not None:
             self._no_poll(gone)
             return
-        packed, refused = decode_packed_polls(record.value)
+        packed, rejected = decode_packed_polls(record.value)
         for poll in packed.polls:
             self._polled(packed.store_id, poll >> 1, poll & 1)
-        if refused:
-            raise RecordError("; ".join(refused[:20]))
+        if rejected:
+            raise RecordError("; ".join(rejected[:20]))
 
     def _polled(self, store_id: str, instant: int, active: int) -> None:
         changed = self._database.execute(
@@ -125,7 +125,7 @@ class FleetView:
             " polled = ?2, polled_order = -?2, active = ?3, rank ="
             f" CASE WHEN rank IS NULL OR rank = {_CLOSED} THEN rank"
             f" WHEN ?2 <= ?4 THEN {_UNKNOWN} WHEN ?3 THEN {_UP} ELSE {_DOWN} END"
-            # of one instant the inactive poll stays, whatever came first
+            # of two polls of one instant the inactive one counts, whichever came first
             " WHERE polled IS NULL OR polled < ?2 OR (polled = ?2 AND active > ?3)",
             (store_id, instant, active, _NEVER_STALE if self._stale is None else self._stale),
         )
@@ -144,17 +144,17 @@ class FleetView:
         drop_if_gone(self._database, store_id)
 
     async def advance_to(self, now: int) -> None:
-        """Open, close and grow stale what has by now, some stores at a time."""
+        """Move the state of all stores to an instant, some stores at a time."""
         async with self._advancing:
             before, self._now = self._now, now
             if now < before:
-                # the first poll of old ones came: until then there was only the wall clock
+                # the first poll has come, and it is old: before it the wall clock was the present
                 await self._reevaluate_after(now)
             await self._grow_stale(now - self._settings.stale_after)
             await self._open_and_close(now)
 
     async def evaluate_new_stores(self) -> None:
-        """Look at the stores that came since the last `advance_to`, as of then."""
+        """Set the state of the stores that came since the last `advance_to`, as of then."""
         async with self._advancing:
             if self._stale is not None:
                 await self._open_and_close(0)
@@ -177,7 +177,7 @@ class FleetView:
             await asyncio.sleep(0)
 
     async def _open_and_close(self, due: int) -> None:
-        """Look at the stores whose state may have changed by an instant; at new ones always."""
+        """Update the stores that may have opened or closed by an instant, and all new stores."""
         now = self._now
         known: dict[tuple[bytes | None, str | None], tuple[Any, ...]] = {}
         while rows := self._database.execute(
@@ -210,7 +210,7 @@ class FleetView:
     def _opening(
         self, hours: bytes | None, timezone: str | None, now: int
     ) -> tuple[str, bool, int | None, int]:
-        """Zone, whether it is open, when that changes, and when to look again."""
+        """Return the timezone, whether it is open, when that changes, and when to check again."""
         tz = resolve_timezone(timezone, self._settings.default_timezone)
         is_open, opening_changes_at = opening(decode_rows(hours or b"[]"), tz, now)
         return (
@@ -221,12 +221,12 @@ class FleetView:
         )
 
     async def _grow_stale(self, stale: int) -> None:
-        """Change the state of open stores whose newest poll has grown too old since, or young."""
+        """Update the open stores whose newest poll has become too old, or is no longer too old."""
         before, self._stale = self._stale, stale
         if before is None or before == stale:
-            # without a look before, no store has a state yet
+            # before the first call no store has a state
             return
-        # the order is that of the newest poll backwards
+        # the order is that of the newest polls, backwards
         after: tuple[int, str] = (-max(before, stale) - 1, _BEHIND_ALL)
         end = -min(before, stale)
         while rows := self._database.execute(
@@ -292,7 +292,7 @@ class FleetView:
         return states
 
     async def set_figures(self, reports: Iterable[dict[str, Any]]) -> None:
-        """Keep the figures of stores, by name as a report of many has them."""
+        """Set the figures of stores from the rows of a report."""
         for count, report in enumerate(reports):
             self._database.execute(
                 "UPDATE store SET figures = ?, worst = ? WHERE store_id = ?",

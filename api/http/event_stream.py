@@ -1,4 +1,4 @@
-"""Server-sent events: a bounded number of streams, which end when the API stops."""
+"""Server-sent events: a bounded number of streams, all of which end when the API stops."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class EventStreams:
         """Return how many streams are open."""
         return len(self._open)
 
-    def begin_to_stop(self) -> None:
+    def end_all(self) -> None:
         """End all streams."""
         self._stopping.set()
 
@@ -116,13 +116,13 @@ class EventStreams:
             yield EventStream(response, self._stopping)
             await response.write_eof()
         except (ClientConnectionResetError, ConnectionResetError):
-            # who listened went away: that is how such streams end
+            # the client has left, as all clients of such streams do one day
             pass
         finally:
             self._open.remove(request)
 
     def _why_too_many(self, request: web.Request) -> str | None:
-        # one whose client has left ends with its next write, and takes nobody's place until then
+        # a stream whose client has left ends with its next write, and does not count until then
         live = [each for each in self._open if _is_connected(each)]
         if len(live) >= self._limit or len(self._open) >= 2 * self._limit:
             return f"{self._limit} event streams are open already"

@@ -189,12 +189,12 @@ def _slice(text: bytes, start: int, end: int) -> tuple[list[Any], int]:
     raise reason
 
 
-def _cuts(text: bytes, begin: int, end: int) -> Iterator[int]:
+def _cuts(text: bytes, first: int, end: int) -> Iterator[int]:
     """Yield the places where an item may end, the most probable ones first."""
-    if begin < end:
-        last = min(begin + _ITEM_BYTES, end)
+    if first < end:
+        last = min(first + _ITEM_BYTES, end)
         for pattern in (_BETWEEN_OBJECTS, _COMMA):
-            for _, match in zip(range(_CUTS), pattern.finditer(text, begin, last), strict=False):
+            for _, match in zip(range(_CUTS), pattern.finditer(text, first, last), strict=False):
                 yield text.index(b",", match.start())
-    if end - begin < _ITEM_BYTES:
+    if end - first < _ITEM_BYTES:
         yield end

@@ -73,8 +73,8 @@ class MemoryBudget:
         if not self._waiting and self.try_acquire(amount):
             return True
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (amount, granted)
-        self._waiting.append(place)
+        waiter = (amount, granted)
+        self._waiting.append(waiter)
         try:
             await asyncio.wait({granted}, timeout=patience)
         except asyncio.CancelledError:
@@ -83,7 +83,7 @@ class MemoryBudget:
             raise
         finally:
             if not granted.done():
-                self._waiting.remove(place)
+                self._waiting.remove(waiter)
                 self._serve()
         return granted.done()
 

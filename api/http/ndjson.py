@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Line = tuple[int, bytes | RecordError, bytes]
-"""Number from 0, the line or why there is none, and what is to be kept of it if it is refused."""
+"""The number of a line from 0 on, its bytes or an error, and the bytes for a dead letter."""
 
 
 _NOT_BLANK: Final = re.compile(rb"\S")
@@ -42,9 +42,9 @@ class LineSplitter:
             if not (self._rest or self._skipping):
                 # space before a line is none of it; a million blank lines are passed over at once
                 match = _NOT_BLANK.search(chunk, start)
-                begin = len(chunk) if match is None else match.start()
-                self._number += chunk.count(b"\n", start, begin)
-                start = begin
+                first = len(chunk) if match is None else match.start()
+                self._number += chunk.count(b"\n", start, first)
+                start = first
             end = chunk.find(b"\n", start)
             if end < 0:
                 yield from self._grow(chunk[start:])

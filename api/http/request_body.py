@@ -74,7 +74,7 @@ class RequestBodies:
         self.stopping = False
         self._open: set[RequestBody] = set()
 
-    def begin_to_stop(self) -> None:
+    def stop_reading(self) -> None:
         """Read no more: the server takes nothing from its connections once it stops."""
         self.stopping = True
         for body in self._open:

@@ -1,8 +1,8 @@
-"""The API's connection to Kafka: made in the background, and made again when it must be.
+"""The API's connection to Kafka, which is made in the background.
 
-The clients find a broker that was away by themselves. A producer may break for good, though:
-a record that failed leaves a gap in the sequence numbers of its partition, and the broker
-takes nothing behind a gap. So a producer that failed once is replaced.
+All clients reconnect by themselves to a broker that was away. But a producer may break for good: a
+record that failed leaves a gap in the sequence numbers of its partition, and the broker accepts no
+record after a gap. So a producer is replaced when one of its records has failed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Reader(Protocol):
 
 
 class View(Reader, Protocol):
-    """A reader that must have read all that there is before the first answer."""
+    """A reader that must have read everything before the first request is answered."""
 
     async def catch_up(self) -> None:
         """Wait until it has."""
@@ -63,13 +63,13 @@ class View(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """A producer, and what gathers for it."""
+    """A producer, and the batches of records that wait for it."""
 
     producer: Any
     batches: BatchProducer
 
     async def stop(self) -> None:
-        """Send what is gathered, and disconnect."""
+        """Send the records that wait, and disconnect."""
         try:
             await self.batches.flush()
         finally:
@@ -77,12 +77,12 @@ class _Sending:
 
 
 class KafkaConnection:
-    """The producer, and the readers that live while there is a connection.
+    """The producer and all readers of this process.
 
     Args:
         settings: with the broker resolved.
-        readers: started in this order once a broker answers.
-        views: further readers, which have caught up before `require` lets anyone pass.
+        readers: readers that are started in this order once a broker answers.
+        views: further readers; there is a connection when all of them have caught up.
         new_producer: makes the client that sends.
     """
 
@@ -145,11 +145,11 @@ class KafkaConnection:
             partition: its partition.
             key: its key.
             value: its value.
-            at_once: whether it is sent without waiting for others to share a batch.
+            at_once: whether it is sent without waiting for other records of its batch.
 
         Returns:
-            done when the broker holds it, or failed with a `KafkaError` for good. Others share it:
-            wait for it without cancelling it.
+            the future of its batch: done when the broker has it, or failed with a `KafkaError`.
+            Other callers share the future: wait for it without cancelling it.
 
         Raises:
             BrokerUnavailableError: it cannot be sent.
@@ -166,10 +166,10 @@ class KafkaConnection:
         return batch.sent
 
     async def bounded_wait(self, waiting: Awaitable[_T]) -> _T:
-        """Wait for Kafka's answer, but not for long.
+        """Wait for an answer of Kafka for at most `ANSWER_SECONDS`.
 
         Raises:
-            BrokerUnavailableError: it did not come.
+            BrokerUnavailableError: the answer did not come in time.
         """
         try:
             return await asyncio.wait_for(waiting, ANSWER_SECONDS)
@@ -223,7 +223,7 @@ class KafkaConnection:
         self._background(self._renew(sending), "renew-producer")
 
     async def _renew(self, broken: _Sending) -> None:
-        # what it still holds goes first: a later PUT must not be overtaken by an earlier one
+        # the old producer ends first: its records must not be written after later ones
         await bounded(broken.stop())
         while True:
             try:

@@ -1,7 +1,7 @@
 """Sends records to Kafka: in-flight records are bounded, and no request waits long for one.
 
 An idempotent producer tries for as long as it takes, so a record outlives the request that
-brought it: the request is answered 503 in time, the record keeps its place in the budget
+brought it: the request is answered 503 in time, and the record counts in the budget
 until the broker has it or never will. While one partition acknowledges nothing, no further
 record is sent to it; the records in flight show when it is back.
 """
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     Send = Callable[[TopicSpec, int, bytes, bytes | None], asyncio.Future[BatchMetadata]]
 
 ANSWER_SECONDS: Final = 5.0
-"""No HTTP request waits longer than this for the broker or the workers."""
+"""Seconds that an HTTP request waits for the broker or the workers at the longest."""
 
 UNACKNOWLEDGED_BYTES: Final = 32 << 20
-"""Bytes that all requests together may have accepted and that are not yet acknowledged."""
+"""Bytes of records that all requests together may have in flight."""
 
 RECORD_BYTES: Final = 512
-"""Bytes that a record costs besides its key and value: its share of a batch, its waiters."""
+"""Bytes of memory that a record costs besides its key and value."""
 
 _partition_of = lru_cache(maxsize=65_536)(partition_of)
 
@@ -86,7 +86,7 @@ class BoundedPublisher:
         Raises:
             BrokerUnavailableError: it has, so a further record would wait as long.
         """
-        partition = self._partitions[self._place(topic, key)]
+        partition = self._partitions[self._topic_partition(topic, key)]
         if not partition.in_flight:
             return
         oldest = next(iter(partition.in_flight.values()))
@@ -107,13 +107,13 @@ class BoundedPublisher:
         Raises:
             BrokerUnavailableError: it cannot be sent now.
         """
-        place = self._place(topic, key)
+        topic_partition = self._topic_partition(topic, key)
         try:
-            sent = self._send(topic, place[1], key, value)
+            sent = self._send(topic, topic_partition[1], key, value)
         except BrokerUnavailableError:
             self.budget.release(cost)
             raise
-        partition = self._partitions[place]
+        partition = self._partitions[topic_partition]
         batch = partition.in_flight.get(sent)
         if batch is None:
             batch = partition.in_flight[sent] = _Batch(self._monotonic())
@@ -167,7 +167,7 @@ class BoundedPublisher:
         if in_flight:
             await asyncio.wait(in_flight, timeout=patience)
 
-    def _place(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
+    def _topic_partition(self, topic: TopicSpec, key: bytes) -> tuple[str, int]:
         return topic.name, _partition_of(key, topic.partitions(self._settings))
 
 

@@ -31,15 +31,15 @@ class Schemas:
     """The schemas of one document.
 
     Attributes:
-        definitions: of every type with a name that was asked for, by its name.
+        definitions: the schemas of all named types so far, by name.
 
     Args:
-        place: where the document has them, as a reference says it.
+        location: the path of these schemas in the document, as a reference begins.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, location: str) -> None:
         self.definitions: dict[str, Any] = {}
-        self._template = place + "{model}"
+        self._template = location + "{model}"
 
     def of(self, shape: Any) -> dict[str, Any]:
         """Return the schema of a type: of one with a name a reference to it."""

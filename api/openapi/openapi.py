@@ -103,10 +103,10 @@ def _operation(operation: Operation, schemas: Schemas, *, changes: bool) -> dict
             "content": _content(operation.body.content, schemas),
         }
     answers = {**FAILURE, **(FOREIGN if changes else {}), **BAD_QUERY, **operation.answers}
-    refused = operation.answers.get(HTTPStatus.UNPROCESSABLE_ENTITY)
-    if refused is not None:
+    unprocessable = operation.answers.get(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if unprocessable is not None:
         answers[HTTPStatus.UNPROCESSABLE_ENTITY.value] = replace(
-            refused, text=f"{refused.text} {BAD_QUERY_TEXT}"
+            unprocessable, text=f"{unprocessable.text} {BAD_QUERY_TEXT}"
         )
     described["responses"] = {
         str(status): _answer(answers[status], schemas) for status in sorted(answers)

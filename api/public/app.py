@@ -82,7 +82,7 @@ async def public_store_badge(request: web.Request) -> web.Response:
     store_id = parse_uuid(request.match_info["store_id"])
     chosen = _chosen(request)
     if store_id not in chosen.chosen:
-        # whether it exists is nobody's business here
+        # the answer must not say whether such a store exists
         raise ProblemError(HTTPStatus.NOT_FOUND, f"store {store_id} is not shown here")
     return svg_response(store_badge(await chosen.store(store_id), window))
 

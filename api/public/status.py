@@ -36,13 +36,13 @@ log = logging.getLogger(__name__)
 TITLE: Final = "Store status"
 
 DAYS_SECONDS: Final = 60.0
-"""Age at which the days are asked for again."""
+"""Age in seconds at which the days are requested again."""
 
 SHOWN_DAYS: Final = 8
-"""Local days of a store at the most, the present one among them."""
+"""The largest number of local days that a store shows, with the present one."""
 
 _DAYS: Final = ReportSpec(duration=SHOWN_DAYS * DAY, daily=True)
-"""One day more than is shown whole: the first one is cut by the clock of nearly every store."""
+"""The time range is one day longer than the whole days that are shown: it cuts its first day."""
 
 _DAY_FIELDS: Final = ("date", "uptime_minutes", "downtime_minutes", "coverage")
 _UNKNOWN_FIELDS: Final = ("unknown_uptime_minutes", "unknown_downtime_minutes")
@@ -54,7 +54,7 @@ class PublicStatus:
     Args:
         chosen: names by store id, in the order in which they are shown.
         fleet: the stores as they are now.
-        reports: asked for their days.
+        reports: requests the days of the stores.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class PublicStatus:
         """Return the chosen stores that are known, by id.
 
         Raises:
-            BrokerUnavailableError: nothing is known, there is no broker.
+            BrokerUnavailableError: there is no connection.
         """
         self._fleet.require()
         return {store.store_id: store for store in await self._fleet.stores(list(self.chosen))}
@@ -90,7 +90,7 @@ class PublicStatus:
         """Return all that the page shows.
 
         Raises:
-            BrokerUnavailableError: nothing is known, there is no broker.
+            BrokerUnavailableError: there is no connection.
         """
         self._fleet.refresh_figures()
         known = await self.stores()
@@ -145,7 +145,7 @@ class PublicStatus:
         }
 
     async def _refresh_days(self, known: Mapping[str, StoreState]) -> None:
-        """Ask for the days if they are old; who comes first waits, others see the old ones."""
+        """Request the days if they are old; only the first request of all waits for them."""
         old = time.monotonic() - self._days_requested_at >= DAYS_SECONDS
         if known and old and (self._asking is None or self._asking.done()):
             self._days_requested_at = time.monotonic()
@@ -162,7 +162,7 @@ class PublicStatus:
             return
         document = answer.document
         if document is None or not set(_DAY_FIELDS) <= set(document.row_fields):
-            # a record that no worker of this version wrote stands in the place of the answer
+            # a worker of another version, or another client, wrote this answer
             log.warning("the status page has no new days: the answer has other columns")
             return
         days: dict[str, list[dict[str, Any]]] = {}

@@ -37,7 +37,7 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
 
     schema: dict[str, Any] = {name: _type(polars, name) for name in fields}
     frame = polars.DataFrame(schema=schema).pipe(_typed)
-    unknown = {place for place, name in enumerate(fields) if name not in COLUMN_TYPES}
+    unknown = {index for index, name in enumerate(fields) if name not in COLUMN_TYPES}
     iterator = iter(_as_texts(rows, unknown) if unknown else rows)
     while chunk := list(islice(iterator, _CHUNK_ROWS)):
         part = polars.DataFrame(chunk, schema=schema, orient="row").pipe(_typed)
@@ -48,12 +48,12 @@ async def parquet(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
     return file.getvalue()
 
 
-def _as_texts(rows: Iterable[Row], places: set[int]) -> Iterator[Row]:
+def _as_texts(rows: Iterable[Row], indexes: set[int]) -> Iterator[Row]:
     """Yield the rows with texts in the columns of a later version, whose types are unknown here."""
     for row in rows:
         yield [
-            str(value) if place in places and value is not None else value
-            for place, value in enumerate(row)
+            str(value) if index in indexes and value is not None else value
+            for index, value in enumerate(row)
         ]
 
 

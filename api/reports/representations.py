@@ -172,19 +172,19 @@ def _with_optional(
     """Return the columns with optional ones behind them, and the rows of all of these columns."""
     fields = document.row_fields
     added = [name for name in names if name not in columns]
-    places = [fields.index(name) if name in fields else None for name in added]
+    indexes = [fields.index(name) if name in fields else None for name in added]
     count = len(columns)
 
-    def value(row: Row, name: str, place: int | None) -> Any:
-        if place is None:
+    def value(row: Row, name: str, index: int | None) -> Any:
+        if index is None:
             # a value of the whole report, or of a report that an earlier version made
             return document.fields.get(name)
-        return row[place] if place < len(row) else None
+        return row[index] if index < len(row) else None
 
     wide_rows = (
         [
             *row[:count],
-            *(value(row, name, place) for name, place in zip(added, places, strict=True)),
+            *(value(row, name, index) for name, index in zip(added, indexes, strict=True)),
         ]
         for row in rows
     )

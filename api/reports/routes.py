@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 POLL_AGAIN_SECONDS: Final = 1
 
 _IDEMPOTENCY: Final = UUID("6f1e0f0e-8b7c-4a39-9d5a-0f6f2a1f6d11")
-"""Name space of report ids made from an Idempotency-Key: any API process makes the same."""
+"""The namespace of report ids that are made from an Idempotency-Key, the same in all processes."""
 
 routes = web.RouteTableDef()
 
@@ -50,9 +50,9 @@ async def trigger_report(request: web.Request) -> web.Response:
     """Request the report of a store."""
     store_id = parse_uuid(request.match_info["store_id"])
     content = await _content(request, MAX_BODY_BYTES, ReportBody)
-    reference_time, form = _time_asked_for(content)
+    reference_time, spec = _time_range(content)
     webhook = service_of(request, WebhookService).parse_url(content)
-    requested = ReportRequest(_new_report_id(request), store_id, reference_time, spec=form)
+    requested = ReportRequest(_new_report_id(request), store_id, reference_time, spec=spec)
     return await _trigger(request, requested, webhook)
 
 
@@ -60,10 +60,10 @@ async def trigger_report(request: web.Request) -> web.Response:
 async def trigger_fleet_report(request: web.Request) -> web.Response:
     """Request one report of all stores, or of the stores that the body names."""
     content = await _content(request, MAX_STORES_BYTES, FleetReportBody)
-    reference_time, form = _time_asked_for(content)
+    reference_time, spec = _time_range(content)
     store_ids = content.get("store_ids")
     webhook = service_of(request, WebhookService).parse_url(content)
-    requested = FleetRequest(_new_report_id(request), store_ids, reference_time, spec=form)
+    requested = FleetRequest(_new_report_id(request), store_ids, reference_time, spec=spec)
     return await _trigger(request, requested, webhook)
 
 
@@ -113,14 +113,14 @@ async def _content(request: web.Request, limit: int, model: type[Any]) -> dict[s
     return fields
 
 
-def _time_asked_for(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
-    reference_time, form = reference_time_of(content), spec_of(content)
+def _time_range(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
+    reference_time, spec = reference_time_of(content), spec_of(content)
     if reference_time is not None:
         try:
-            form.span(reference_time)
+            spec.span(reference_time)
         except ReportError as error:
             raise RecordError(str(error)) from None
-    return reference_time, form
+    return reference_time, spec
 
 
 def _new_report_id(request: web.Request) -> str:

@@ -195,12 +195,12 @@ IDEMPOTENCY_KEY: Final = Parameter(
     Annotated[str, Field(max_length=MAX_KEY_LENGTH, pattern="^[!-~]([ -~]*[!-~])?$")],
 )
 
-_ASKED: Final = Answer(
+_REQUESTED: Final = Answer(
     "The report will be made.",
     {JSON: ReportAsked},
     {"Location": Header(f"The address of the report: `/get_report/{EXAMPLE_REPORT}`."), **RETRY},
 )
-_REFUSED: Final = problem(
+_UNPROCESSABLE: Final = problem(
     "The request cannot be used, or another request has used its Idempotency-Key."
 )
 _AWAY: Final = unavailable(
@@ -213,10 +213,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         parameters=(STORE_ID, IDEMPOTENCY_KEY),
         body=Body("The body may be left out.", {JSON: ReportBody}, required=False),
         answers={
-            202: _ASKED,
+            202: _REQUESTED,
             **body_problems(f"The body is larger than {MAX_BODY_BYTES:,} bytes."),
             **NO_STORE,
-            422: _REFUSED,
+            422: _UNPROCESSABLE,
             **_AWAY,
         },
     ),
@@ -228,10 +228,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             required=False,
         ),
         answers={
-            202: _ASKED,
+            202: _REQUESTED,
             **body_problems(f"The body is larger than {MAX_STORES_BYTES:,} bytes."),
             404: problem("Some of the stores are unknown; the first of them are named."),
-            422: _REFUSED,
+            422: _UNPROCESSABLE,
             **_AWAY,
         },
     ),

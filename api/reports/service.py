@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_OPEN_REPORTS: Final = 10_000
-"""Pending and running reports of all clients together."""
+"""The largest number of pending and running reports of all clients together."""
 
 QUERY_SECONDS: Final = 15.0
 """Seconds after which a query has no answer; a rebalance delays it by about ten."""
@@ -99,11 +99,11 @@ class ReportService:
         await self._deadlines.stop()
 
     async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
-        """Ask for a report; returns when the broker holds the request.
+        """Request a report; returns when the broker has the request.
 
         Args:
-            request: what is asked.
-            query: nobody fetches it later.
+            request: the report that is requested.
+            query: whether nobody fetches the report later.
 
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
@@ -116,11 +116,11 @@ class ReportService:
     async def answer(
         self, request: ReportRequestRecord, *, patience: float = QUERY_SECONDS
     ) -> ReportState:
-        """Ask and wait for the answer.
+        """Send a query and wait for its result.
 
         Args:
-            request: what is asked.
-            patience: seconds for which it is waited for.
+            request: the report that is requested.
+            patience: the seconds after which the result is not waited for any more.
 
         Returns:
             a complete report.
@@ -128,7 +128,7 @@ class ReportService:
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
             WorkersBehindError: no worker answered in time.
-            ReportError: there is no answer, and why.
+            ReportError: the report failed.
         """
         with self.changes.subscribe(request.report_id) as changed:
             await self.request_report(request, query=True)
@@ -174,7 +174,7 @@ class ReportService:
         """Return a report as it stands.
 
         Raises:
-            ReportNotFoundError: nobody asked for it, or it has expired.
+            ReportNotFoundError: it was not requested, or it has expired.
             BrokerUnavailableError: the broker did not answer in time.
         """
         state = await self.report(report_id)
@@ -190,13 +190,13 @@ class ReportService:
         """Raise an error unless one more report may wait.
 
         Raises:
-            OverloadedReportsError: as many wait as may.
+            OverloadedReportsError: too many reports are waiting.
         """
         if self.open_reports() >= MAX_OPEN_REPORTS:
             raise OverloadedReportsError(f"{MAX_OPEN_REPORTS} reports are waiting already")
 
     async def _fail_overdue(self) -> None:
-        """Fail what no worker finished in time; the worker's own answer wins if it came first."""
+        """Fail the overdue reports; the result of a worker wins if it comes first."""
         if self._connection.unavailable_reason is not None:
             return
         now = self._clock()

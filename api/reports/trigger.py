@@ -1,4 +1,4 @@
-"""Takes a request for a report: room for it, the stores it names, its webhook, then the request."""
+"""Triggers a report: checks its stores, registers its webhook, and sends the request."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class ReportTrigger:
         Args:
             request: the report that is asked for.
             webhook: the URL that is called when the report has ended; None: no URL.
-            repeatable: whether its id is made from an Idempotency-Key, so that it may be there.
+            repeatable: whether its id is made from an Idempotency-Key, so that it may exist.
 
         Raises:
-            OverloadedReportsError: as many reports wait as may.
+            OverloadedReportsError: too many reports are waiting.
             StoreNotFoundError: no input names a store of the request.
             RecordError: another request has used the key.
             BrokerUnavailableError: the broker did not acknowledge in time.
@@ -65,7 +65,7 @@ class ReportTrigger:
         if state is None:
             return False
         if state.subject is None:
-            # its result is known and its request is not, or no longer: nothing to compare with
+            # only its result is known, so its request cannot be compared
             return True
         if (state.subject, state.reference_time) != (
             request_fingerprint(request),

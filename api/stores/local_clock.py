@@ -13,11 +13,11 @@ def utc_offsets(timezone: str, *instants: int | None) -> list[dict[str, Any]]:
 
     Args:
         timezone: an IANA name.
-        instants: µs; those that are not known are left out.
+        instants: some instants, µs; None is ignored.
 
     Returns:
-        in order: from which instant on it is how many seconds ahead; one element for each time
-        in which that stays the same. Empty without a known zone or instant.
+        in order, each offset in seconds and the instant from which on it holds; empty if the
+        timezone is unknown, or all instants are None.
     """
     tz = find_timezone(timezone)
     known = [instant for instant in instants if instant is not None]

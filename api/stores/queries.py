@@ -1,4 +1,4 @@
-"""Questions about one store that a worker answers, and that nobody fetches later."""
+"""Queries about one store: a worker answers them, and nobody fetches the result later."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from stream_app.contracts.report_requests import Include
 
 SETTINGS_FIELDS: Final = ("timezone", "stale_after", "lookback", "default_status")
-"""The settings that a worker's answer was made with."""
+"""The fields of a worker's answer with the settings that it was computed with."""
 
 
 class StoreQueries:
     """Asks the workers about one store.
 
-    An answer covers all that was acknowledged before the question. The view of the fleet receives
-    a poll a moment after its 202.
+    An answer includes everything that was acknowledged before the query. The view of the fleet
+    receives a poll only a moment after its 202.
 
     Args:
         stores: knows which stores exist.
-        reports: sends the question and waits for the answer.
-        fleet: says which clock is the reference, and its time.
+        reports: sends the query and waits for the answer.
+        fleet: says which clock is the reference clock, and its time.
     """
 
     def __init__(self, stores: StoreService, reports: ReportService, fleet: FleetService) -> None:
@@ -51,17 +51,17 @@ class StoreQueries:
         details: tuple[Include, ...],
         needed: Iterable[str],
     ) -> dict[str, Any]:
-        """Return what a worker answers about a store, which has all fields that are needed.
+        """Return the fields of a worker's answer about a store.
 
         Args:
             store_id: the store.
-            reference: µs, the end of the time that is asked for; None: now.
-            spec: what the answer contains.
-            details: what it contains besides.
-            needed: names of fields.
+            reference: the end of the time range, µs; None: now.
+            spec: the figures that the answer contains.
+            details: the details that it contains besides.
+            needed: names of fields that it must have.
 
         Raises:
-            OverloadedReportsError: as many reports wait as may.
+            OverloadedReportsError: too many reports are waiting.
             StoreNotFoundError: no input names the store.
             ReportError: there is no answer, and why.
             BrokerUnavailableError: the broker did not answer in time.
@@ -76,7 +76,7 @@ class StoreQueries:
         fields = state.document.fields
         missing = [name for name in needed if name not in fields]
         if missing:
-            # a record that no worker of this version wrote stands in the place of the answer
+            # a worker of another version, or another client, wrote this answer
             raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
         return fields
 
@@ -91,7 +91,7 @@ class StoreQueries:
             names: further fields that the answer must have.
 
         Raises:
-            StoreUptimeError: as `ask`.
+            StoreUptimeError: the errors of `ask`.
         """
         needed = (*SETTINGS_FIELDS, "business_hours", "reference_time", *names, "last_poll")
         content = await self.ask(

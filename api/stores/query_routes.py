@@ -1,4 +1,4 @@
-"""`GET /stores/{store_id}/summary`, `/timeline` and `/incidents`: what a store's polls come to."""
+"""`GET /stores/{store_id}/summary`, `/timeline` and `/incidents`: queries about one store."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ async def summary(request: web.Request) -> web.Response:
 @routes.get("/stores/{store_id}/timeline")
 async def timeline(request: web.Request) -> web.Response:
     """Answer with the timeline and the local days of a store in a time range."""
-    end, form = _span(request)
+    end, spec = _time_range(request)
     names = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
-    content = await _ask(request, end, form, ("timeline", "days"), (*names, "local_days"))
+    content = await _ask(request, end, spec, ("timeline", "days"), (*names, "local_days"))
     return json_response(
         {
             "store_id": content["store_id"],
@@ -70,9 +70,9 @@ async def incidents(request: web.Request) -> web.Response:
     """Answer with the incidents of a store in a time range, the newest one first."""
     limit = int_param(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
     after = instant_param(request, "after")
-    end, form = _span(request)
+    end, spec = _time_range(request)
     names = ("start", "end", "timezone")
-    content = await _ask(request, end, form, ("incidents",), (*names, "incidents"))
+    content = await _ask(request, end, spec, ("incidents",), (*names, "incidents"))
     older = [
         incident
         for incident in content["incidents"]
@@ -106,15 +106,15 @@ async def _ask(
     return await queries.ask(store_id, reference, spec, details, needed)
 
 
-def _span(request: web.Request) -> tuple[int | None, ReportSpec]:
+def _time_range(request: web.Request) -> tuple[int | None, ReportSpec]:
     start, end = instant_param(request, "from"), instant_param(request, "to")
-    form = ReportSpec(duration=WEEK) if start is None else ReportSpec(start=start)
+    spec = ReportSpec(duration=WEEK) if start is None else ReportSpec(start=start)
     if end is not None:
         try:
-            form.span(end)
+            spec.span(end)
         except ReportError as error:
             raise RecordError(str(error)) from None
-    return end, form
+    return end, spec
 
 
 def _offsets_of_span(content: dict[str, Any]) -> list[dict[str, Any]]:

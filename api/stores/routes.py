@@ -1,6 +1,6 @@
 """`PUT /stores/{store_id}/business_hours` and `/timezone`, `GET`, `DELETE` of one, `GET /stores`.
 
-A PUT makes the store where it does not exist: a store exists once any input names it.
+A store exists once any input names it, so a PUT makes a store that does not exist.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ async def get_stores(request: web.Request) -> web.Response:
     prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
     after = parse_uuid(query["after"], "after") if "after" in query else ""
     limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
-    # one more tells whether there is a next page
+    # one more id than the page has says whether there is a next page
     store_ids = await service_of(request, StoreService).page(prefix, after, limit + 1)
     page = store_ids[:limit]
     following = None

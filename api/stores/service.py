@@ -21,12 +21,12 @@ class StoreService:
     """Answers which stores exist, and removes a store.
 
     Args:
-        view: the stores as the topics name them.
+        view: the stores, as the topics say.
         read: returns when the view has all that is in its topics now; bounded in time.
         read_all: does the same for every view of stores.
         applied: returns when the workers have applied, and so registered, all that was
             acknowledged before; not bounded in time.
-        require: raises without a connection.
+        require: raises `BrokerUnavailableError` without a connection.
         send_removal: sends the records that remove a store, and returns when the broker has them.
     """
 
@@ -55,7 +55,7 @@ class StoreService:
             WorkersBehindError: the store may be in what the workers have yet to apply.
         """
         self._require()
-        # made or removed by way of another process a moment ago, it may not be seen here yet
+        # another process may have made or removed the store a moment ago
         await self._read()
         if not self._view.exists(store_id):
             await self._read_after_the_workers(store_id)
@@ -135,7 +135,7 @@ class StoreService:
         await self._read_all()
 
     async def _read_after_the_workers(self, store_id: str) -> None:
-        """Read all that the workers register of what came in: a store may be acknowledged only."""
+        """Wait until the workers have registered all new stores, and read them."""
         await self._wait_for_workers(f"store {store_id} is not known yet")
         await self._read()
 

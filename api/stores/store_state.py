@@ -1,4 +1,4 @@
-"""A store as it follows from a worker's answer, which covers all that was acknowledged before."""
+"""The state of one store from a worker's answer, which includes all acknowledged polls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def store_from(content: dict[str, Any], now: int) -> StoreState:
     """Return the store at an instant.
 
     Args:
-        content: the report of one store in the form that has three windows, with its newest poll.
-        now: µs.
+        content: the report of a store with the three windows and its newest poll.
+        now: the instant, µs.
 
     Raises:
-        ReportError: its timezone is one that only the workers know.
+        ReportError: the API does not know its timezone, since its timezone data is older.
     """
     tz = find_timezone(content["timezone"])
     if tz is None:

@@ -1,7 +1,7 @@
-"""The stores that exist, with their hours and timezones, as the topics say.
+"""The stores that exist, with their hours and timezones: a materialized view of three topics.
 
-A view that is built anew at each start, like that of the reports, in a temporary SQLite file:
-stores outnumber what a process should hold.
+Like the view of reports it is built anew at each start, in a temporary SQLite file: there may be
+more stores than a process should have in memory.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ CREATE TABLE store (
     polled_order INTEGER NOT NULL DEFAULT 9223372036854775807,
     worst REAL NOT NULL DEFAULT 9e999
 ) WITHOUT ROWID;
--- of hours and zones that were taken back, of which older records may come
-CREATE TABLE taken_back (
+-- the revisions of removed hours and timezones: records that are older may still come
+CREATE TABLE removed (
     store_id TEXT NOT NULL,
     fact TEXT NOT NULL,
     revision BLOB NOT NULL,
@@ -69,7 +69,7 @@ _READ_REVISION: Final[dict[_Fact, str]] = {
     "timezone": "SELECT timezone_revision FROM store WHERE store_id = ?",
 }
 
-_TAKE_BACK: Final[dict[_Fact, str]] = {
+_REMOVE: Final[dict[_Fact, str]] = {
     "hours": (
         "UPDATE store SET hours = NULL, hours_revision = NULL, reevaluate_at = 0 WHERE store_id = ?"
     ),
@@ -80,7 +80,7 @@ _TAKE_BACK: Final[dict[_Fact, str]] = {
 }
 
 _STANDS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
-"""Holds for a row of a store that exists; a poll alone may be one that was removed since."""
+"""The SQL condition for a row of a store that exists; a poll alone does not make a store."""
 
 _WRITE: Final[dict[_Fact, str]] = {
     "hours": (
@@ -96,7 +96,7 @@ _WRITE: Final[dict[_Fact, str]] = {
 }
 
 _BEHIND_HEXADECIMAL: Final = "g"
-"""Sorts behind every character of a canonical store id."""
+"""A text that sorts after every character of a canonical store id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class StoreEntry:
 
     Attributes:
         store_id: the store.
-        hours: its rows of business hours; empty: always open.
-        timezone: its timezone as it was sent, known or not; None: none was sent.
+        hours: its rows of business hours; empty: the store is always open.
+        timezone: its timezone as it was sent, also an unknown one; None: none was sent.
     """
 
     store_id: str
@@ -118,22 +118,22 @@ class StoreView:
     """The stores of all three topics.
 
     Args:
-        path: a new file of this process alone.
-        partitions: partitions of the topics by store. A record on the wrong one does not count:
-            the workers pass it on, and it comes again on the right one, with its origin.
+        path: a new file, which only this process uses.
+        partitions: the partitions of the topics by store. A record on a wrong partition does not
+            count: the workers forward it, and it comes again on the right one.
     """
 
     def __init__(self, path: Path, partitions: int) -> None:
         self._partitions = partitions
-        self._any_taken_back = False
+        self._any_removed = False
         self._count = 0
         self._database = sqlite3.connect(path, isolation_level=None)
-        # thrown away at exit: nothing of it needs to survive a crash
+        # the file is deleted at exit and need not survive a crash
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._database.executescript(_SCHEMA)
-        # never ended: this connection is the only one that reads, and a transaction for every
+        # this transaction never ends: no other connection reads, and a transaction for every
         # record would cost several times as much
         self._database.execute("BEGIN")
 
@@ -152,7 +152,7 @@ class StoreView:
         self._database.close()
 
     def on_record(self, record: Any) -> None:
-        """Take in a record of any of the topics.
+        """Apply a record of any of the topics.
 
         Raises:
             RecordError: it cannot be used, and changes nothing.
@@ -207,17 +207,17 @@ class StoreView:
         ).rowcount
 
     def _hours(self, record: Any) -> None:
-        taken_back = tombstone_store(record)
-        if taken_back is not None:
-            self._set("hours", taken_back, None, record)
+        removed = tombstone_store(record)
+        if removed is not None:
+            self._set("hours", removed, None, record)
             return
         hours = decode_hours(record.value)
         self._set("hours", hours.store_id, hours.hours.encode(), record)
 
     def _timezone(self, record: Any) -> None:
-        taken_back = tombstone_store(record)
-        if taken_back is not None:
-            self._set("timezone", taken_back, None, record)
+        removed = tombstone_store(record)
+        if removed is not None:
+            self._set("timezone", removed, None, record)
             return
         timezone = decode_timezone(record.value)
         self._set("timezone", timezone.store_id, timezone.timezone, record)
@@ -229,7 +229,7 @@ class StoreView:
         content: bytes | str | None,
         record: Any,
     ) -> None:
-        """Set or take back a fact of a store, if the record is newer than what is known of it."""
+        """Set or remove a fact of a store, if the record is newer than the known one."""
         if not self._belongs(store_id, record):
             return
         revision = Revision.of(record).superseding(self._revision(fact, store_id))
@@ -239,19 +239,19 @@ class StoreView:
         if content is not None:
             self._database.execute(_WRITE[fact], (store_id, content, encoded))
             return
-        self._any_taken_back = True
+        self._any_removed = True
         self._database.execute(
-            "INSERT OR REPLACE INTO taken_back VALUES (?, ?, ?)", (store_id, fact, encoded)
+            "INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (store_id, fact, encoded)
         )
-        self._database.execute(_TAKE_BACK[fact], (store_id,))
+        self._database.execute(_REMOVE[fact], (store_id,))
         drop_if_gone(self._database, store_id)
 
     def _revision(self, fact: _Fact, store_id: str) -> Revision | None:
         """Return the revision of a fact, also of a removed one; None if the fact is unknown."""
         row = self._database.execute(_READ_REVISION[fact], (store_id,)).fetchone()
-        if self._any_taken_back and (row is None or row[0] is None):
+        if self._any_removed and (row is None or row[0] is None):
             row = self._database.execute(
-                "SELECT revision FROM taken_back WHERE store_id = ? AND fact = ?", (store_id, fact)
+                "SELECT revision FROM removed WHERE store_id = ? AND fact = ?", (store_id, fact)
             ).fetchone()
         return None if row is None or row[0] is None else decode_revision(row[0])
 
@@ -261,7 +261,7 @@ class StoreView:
 
 
 def drop_if_gone(database: sqlite3.Connection, store_id: str) -> None:
-    """Delete the row of a store of which nothing stands any more."""
+    """Delete the row of a store that does not exist any more and has no poll."""
     database.execute(
         f"DELETE FROM store WHERE store_id = ? AND NOT {_STANDS} AND polled IS NULL",  # noqa: S608  ours
         (store_id,),

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream_app.kafka.clients import connection, unavailable
+from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.record_batches import read_batches
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class LogReader:
         """
         # aiokafka makes futures in its constructors: not before the loop runs
         self._client = AIOKafkaClient(**connection(self._settings))
+        await start(self._client, self._settings)
         try:
-            await self._client.bootstrap()
             await self._client.set_topics(self._topics)
         except KafkaError as error:
             await self._client.close()

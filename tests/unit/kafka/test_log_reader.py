@@ -19,6 +19,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka import clients
 from stream_app.kafka import log_reader as module
 from stream_app.kafka.log_reader import FETCH_BYTES, LogReader
 from tests.agent_fakes import settings_with
@@ -238,6 +239,10 @@ async def test_an_answer_about_nothing_is_a_broker_that_is_away(harness: Harness
 async def test_without_a_broker_it_does_not_start_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    async def nobody(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(clients, "why_unusable", nobody)
     harness = Harness(monkeypatch)
     harness.client.error = KafkaConnectionError("nobody there")
 

@@ -403,7 +403,7 @@ async def test_streams_end_when_the_api_stops(gateway: FakeGateway) -> None:
     async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
         response = await client.get("/fleet/events")
         await anext(events_of(response))
-        service_in(client.app, EventStreams).begin_to_stop()  # type: ignore[arg-type]
+        service_in(client.app, EventStreams).end_all()  # type: ignore[arg-type]
         rest = await response.content.read()
     assert b"data" not in rest
 

@@ -839,7 +839,7 @@ class TestMany:
             yield ndjson(GOOD)
             while not gateway.broker.polls():  # noqa: ASYNC110  the server's tasks
                 await asyncio.sleep(0.001)
-            gateway.bodies.begin_to_stop()
+            gateway.bodies.stop_reading()
             while True:
                 yield ndjson(GOOD)
                 await asyncio.sleep(0.001)
