@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import decode_packed_polls, encode_poll, encode_poll_batch
 from stream_app.contracts.removal import encode_removal
-from stream_app.domain.polls import poll_set
+from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
 from stream_app.worker.agents import chunk_writer
 from tests.agent_fakes import NOW, PARTITIONS, Harness, run_of, store_in
@@ -163,3 +163,30 @@ async def test_a_chunk_of_single_polls_is_decoded_without_a_call_for_each(
     assert [letter.source["offset"] for letter in harness.publisher.letters] == [len(chunk)]
     # a store's polls of a chunk are one write for each week
     assert len(harness.facts.writes) == len(HERE)
+
+
+@pytest.mark.usefixtures("from_one_record_on")
+async def test_of_two_polls_at_one_instant_in_a_chunk_the_inactive_one_stays() -> None:
+    harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
+
+    await harness.run(run_of(*(encode_poll(HERE[0], NOW, active=up) for up in (True, False, True))))
+
+    # as it is stored: whoever reads the polls would put them right
+    assert list(harness.facts.content.values()) == [to_bytes(poll_set([(NOW, False)]))]
+
+
+@pytest.mark.usefixtures("from_one_record_on")
+async def test_a_store_is_written_once_where_some_of_its_records_are_decoded_one_by_one() -> None:
+    harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
+    instants = [NOW - minute * MINUTE for minute in range(3)]
+
+    await harness.run(
+        run_of(
+            encode_poll(HERE[0], instants[0], active=True),
+            encode_poll(HERE[0], instants[1], active=True) + b" ",
+            encode_poll_batch(HERE[0], [(instants[2], False)]),
+        )
+    )
+
+    assert harness.polls(HERE[0]) == poll_set(list(zip(instants, [True, True, False], strict=True)))
+    assert len(harness.facts.writes) == 1
