@@ -37,7 +37,7 @@ _ID_END: Final = len(MARK) + 36
 PACKED_BATCH_SCHEMA: Final = {
     "title": "PackedPollBatch",
     "description": (
-        "A batch of polls of one store, as our producers send it: the bytes F8 01, the store id as "
+        "A batch of polls of one store, packed: the bytes F8 01, the store id as "
         "36 characters in lower case with dashes, then 8 bytes a poll, little-endian: the poll's "
         "time in microseconds since 1970, times two, plus 1 for active. The times rise, and none "
         "occurs twice."
