@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from api.fleet.service import FleetService
 from api.fleet.view import FleetView
+from api.gateway import Gateway
 from api.health.service import Readiness
 from api.http.memory_budget import MemoryBudget
 from api.http.request_body import READING_BYTES, RequestBodies
@@ -58,7 +60,7 @@ class Sent(NamedTuple):
     topic: str
     partition: int | None
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 class FakeBroker:
@@ -124,14 +126,16 @@ class FakeBroker:
 
     def polls(self) -> list[tuple[str, list[list[int]]]]:
         """The store and the polls of every record on `store-status`."""
-        values = [orjson.loads(r.value) for r in self.records if r.topic == STORE_STATUS.name]
+        values = [
+            orjson.loads(r.value or b"") for r in self.records if r.topic == STORE_STATUS.name
+        ]
         return [(value["store_id"], value["polls"]) for value in values]
 
     def dead_letters(self) -> list[DeadLetter]:
         return [decode_dead_letter(r.value) for r in self.records if r.topic == DEAD_LETTERS.name]
 
 
-class FakeGateway:
+class FakeGateway(Gateway, ReportService, Readiness):
     """The gateway without Kafka: a test says what it knows, and reads what it was asked.
 
     Reports are a fake altogether; stores and ingestion are the real ones over `broker`.
@@ -143,6 +147,7 @@ class FakeGateway:
         answers: what they are answered, in order: the content, or an error.
         changes: who waits for a report.
         rows: of complete reports of many stores, by part, in pieces.
+        rows_of_every_report: those of a report that is not in `rows`.
         open: how many reports are open; None: as many as `reports` says.
         trouble_now: why reports cannot be answered now.
         error: raised by every call that would need the broker.
@@ -165,12 +170,13 @@ class FakeGateway:
         self.answers: list[Any] = []
         self.changes = Notifier()
         self.rows: dict[str, list[list[bytes]]] = {}
+        self.rows_of_every_report: list[list[bytes]] = []
         self.open: int | None = None
         self.trouble_now: str | None = None
         self.error: BaseException | None = None
         self.started = 0
         self.stopped = 0
-        self._store_view = StoreView(":memory:", settings.partitions)  # type: ignore[arg-type]
+        self._store_view = StoreView(Path(":memory:"), settings.partitions)
         self.broker = FakeBroker(self._store_view)
         self.unacknowledged = MemoryBudget(unacknowledged)
         self.bodies = RequestBodies(reading)
@@ -200,7 +206,7 @@ class FakeGateway:
         self.fleet_service = FleetService(
             settings,
             self.view,
-            self,  # type: ignore[arg-type]
+            self,
             lambda: self.newest_poll,
             lambda: self.age or Freshness(now(), now()),
             self._answer,
@@ -211,20 +217,19 @@ class FakeGateway:
         self.public_status = PublicStatus(
             settings.public_stores,
             self.fleet_service,
-            self,  # type: ignore[arg-type]
+            self,
         )
-        reports: Any = self
         self.services: dict[type[Any], Any] = {
             ApiMetrics: self.metrics,
             FleetService: self.fleet_service,
             IngestService: self.ingestion,
             Readiness: self,
             ReportService: self,
-            ReportComparison: ReportComparison(reports, self.bodies.budget),
-            ReportTrigger: ReportTrigger(reports, self.store_service, self.webhooks),
+            ReportComparison: ReportComparison(self, self.bodies.budget),
+            ReportTrigger: ReportTrigger(self, self.store_service, self.webhooks),
             RequestBodies: self.bodies,
             Settings: settings,
-            StoreQueries: StoreQueries(self.store_service, reports, self.fleet_service),
+            StoreQueries: StoreQueries(self.store_service, self, self.fleet_service),
             StoreService: self.store_service,
             WebhookService: self.webhooks,
         }
@@ -256,10 +261,6 @@ class FakeGateway:
 
     async def unavailable_reason(self) -> str | None:
         return self.trouble_now
-
-    # the rules of the real service, over what a test says
-    require = ReportService.require
-    require_capacity = ReportService.require_capacity
 
     async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
         self._answer()
@@ -294,7 +295,7 @@ class FakeGateway:
         return self.reports.get(report_id)
 
     def stored_rows(self, report_id: str) -> StoredRows:
-        return pieces_of(self.rows.get(report_id, []))
+        return pieces_of(self.rows.get(report_id, self.rows_of_every_report))
 
     def open_reports(self) -> int:
         if self.open is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytz
 
+from api.reports.service import QUERY_SECONDS
 from stream_app.contracts.business_hours import hours_version
 from stream_app.contracts.report_requests import DETAILS, ReportRequest
 from stream_app.contracts.report_results import ResultChunk
@@ -119,7 +120,9 @@ def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
 class AnsweringGateway(FakeGateway):
     """One whose workers answer every query, with a report of a store of theirs."""
 
-    async def answer(self, request: ReportRequestRecord) -> ReportState:
+    async def answer(
+        self, request: ReportRequestRecord, *, patience: float = QUERY_SECONDS
+    ) -> ReportState:
         if isinstance(request, ReportRequest):
             content = store_content(request.spec, detailed=True)
             self.answers.append({**content, "store_id": request.store_id})
@@ -127,4 +130,4 @@ class AnsweringGateway(FakeGateway):
             head, rows = fleet_content(request.spec)
             self.rows[request.report_id] = [[orjson.dumps(rows)]]
             self.answers.append(head)
-        return await super().answer(request)
+        return await super().answer(request, patience=patience)

@@ -413,7 +413,7 @@ class _ScramResponse_v0(Response):  # noqa: N801
     @property
     def results(self) -> list[tuple[int, str | None]]:
         """As the other answers have them."""
-        return [(code, message) for _, code, message, _ in self.users]  # type: ignore[attr-defined]
+        return [(code, message) for _, code, message, _ in self.users]
 
 
 class _ScramRequest_v0(RequestStruct):  # noqa: N801

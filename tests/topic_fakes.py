@@ -27,6 +27,8 @@ from stream_app.kafka.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiokafka.admin import NewTopic
 
     from stream_app.settings import Settings
@@ -171,10 +173,12 @@ class FakeTopics:
         if name not in self.topics:
             return UnknownTopicOrPartitionError.errno, None, 2, name, []
         found = {"retention.ms": "604800000"} | self.topics[name].config
-        entries = [(key, found[key], False, 1, False, []) for key in wanted if key in found]
+        entries: list[tuple[Any, ...]] = [
+            (key, found[key], False, 1, False, []) for key in wanted if key in found
+        ]
         return 0, None, 2, name, entries
 
-    def _alter(self, name: str, values: dict[str, str]) -> tuple[Any, ...]:
+    def _alter(self, name: str, values: Mapping[str, str]) -> tuple[Any, ...]:
         self.altered += [(name, setting, value) for setting, value in values.items()]
         code, message = self.refuses.get(name, (0, None))
         if code == 0:

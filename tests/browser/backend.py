@@ -67,7 +67,7 @@ class Backend:
         app = web.Application(middlewares=[self._watch, problem_middleware, self._fail])
         app.add_routes(pages.routes)
         app.add_routes(documents.routes)
-        gateway: Any = FakeGateway()
+        gateway = FakeGateway()
         described = documents.Documents(create_app(gateway), RESOURCES, gateway.settings)
         provide(app, {documents.Documents: described})
         app.add_subapp("/public/", self.public.app())

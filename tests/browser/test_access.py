@@ -112,7 +112,7 @@ async def test_landmarks(open_page: OpenPage, path: str) -> None:
     async with open_page(path) as page:
         await shown(page)
         for role in ("banner", "main"):
-            await expect(page.get_by_role(role)).to_have_count(1)  # type: ignore[arg-type]
+            await expect(page.get_by_role(role)).to_have_count(1)
         await expect(page.get_by_role("navigation", name="Main")).to_be_visible()
         await expect(page.get_by_role("heading", level=1)).to_have_count(1)
 

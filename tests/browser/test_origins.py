@@ -68,7 +68,7 @@ async def attacked() -> AsyncIterator[FakeGateway]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def api(attacked: FakeGateway) -> AsyncIterator[TestServer]:
-    async with TestServer(create_app(attacked)) as server:  # type: ignore[arg-type]
+    async with TestServer(create_app(attacked)) as server:
         yield server
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -38,5 +38,5 @@ def test_the_product_serves_the_description_that_is_tried(address: str) -> None:
 
 @schema.parametrize()
 @bounded(15)
-def test_every_answer_is_as_described(case: schemathesis.Case, address: str) -> None:
+def test_every_answer_is_as_described(case: schemathesis.Case[Any], address: str) -> None:
     check(case, address)

@@ -78,7 +78,7 @@ def test_commands_are_shown_at_all() -> None:
 def test_every_call_that_is_shown_is_there() -> None:
     known = [
         re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path))
-        for path in [*openapi(create_app(FakeGateway()), RESOURCES)["paths"], "/public", "/"]  # type: ignore[arg-type]
+        for path in [*openapi(create_app(FakeGateway()), RESOURCES)["paths"], "/public", "/"]
     ]
     shown = {
         (match[2] or match[3]).rstrip("/.") or "/"
@@ -346,7 +346,7 @@ def test_the_reference_is_all_that_there_is(site: Path) -> None:
     settings, topics, http, shown = (text(n) for n in ("settings", "topics", "http", "commands"))
     assert [line.variable for line in defaults() if line.variable not in settings] == []
     assert [topic.name for topic in ALL_TOPICS if topic.name not in topics] == []
-    paths = openapi(create_app(FakeGateway()), RESOURCES)["paths"]  # type: ignore[arg-type]
+    paths = openapi(create_app(FakeGateway()), RESOURCES)["paths"]
     assert [path for path in paths if path not in http] == []
     names = cli.list_commands(click.Context(cli))
     assert [name for name in names if f"store-uptime {name}" not in shown] == []

@@ -128,7 +128,7 @@ async def gateway() -> FakeGateway:
 
 @pytest.fixture
 async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
-    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(gateway))) as client:
         yield client
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
 
 
 def in_the_api(records: Sequence[FakeRecord]) -> str | None:
-    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    registry = StoreView(Path(":memory:"), PARTITIONS)
     try:
         for record in records:
             registry.on_record(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -528,7 +529,7 @@ def test_the_view_of_the_api_agrees_in_any_order(
         for offset, value in enumerate(told)
     ]
     topics = [STORES.name, *TAGS]
-    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    registry = StoreView(Path(":memory:"), PARTITIONS)
     left = {topic: list(logs.own(topic)) for topic in topics}
     while any(left.values()):
         topic = rng.choice([topic for topic in topics if left[topic]])

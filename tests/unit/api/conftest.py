@@ -23,5 +23,5 @@ def gateway() -> FakeGateway:
 @pytest.fixture
 async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """HTTP to the real application around the fake gateway."""
-    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(gateway))) as client:
         yield client

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -21,7 +20,7 @@ PUBLIC = [
 
 
 async def test_the_gateway_starts_and_stops_with_the_application() -> None:
-    gateway: Any = FakeGateway()
+    gateway = FakeGateway()
     async with TestClient(TestServer(create_app(gateway))):
         assert (gateway.started, gateway.stopped) == (1, 0)
     assert (gateway.started, gateway.stopped) == (1, 1)

@@ -10,6 +10,7 @@ import pytest
 
 from api.gateway import Gateway
 from stream_app.contracts.topics import SOURCE_TOPICS
+from stream_app.kafka.applied_offsets import AppliedOffsets
 from tests.fakes import SETTINGS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def test_it_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
 @pytest.mark.parametrize("number", range(4))
 async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, number: int) -> None:
     followed = gateway.readiness._followed[number]
-    tail = getattr(followed, "_tail", followed)
+    tail = followed._tail if isinstance(followed, AppliedOffsets) else followed
     tail._trouble = TOLD
     assert await gateway.readiness.unavailable_reason() == TOLD
     tail._trouble = None

@@ -24,7 +24,7 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from stream_app.contracts.report_requests import ReportRequest
+    from stream_app.contracts.report_requests import ReportRequestRecord
 
 TAKEN = (202, {"report_id": REPORT})
 RUNNING = (202, {"status": "running"})
@@ -232,8 +232,8 @@ class QuickGateway(FakeGateway):
 
     failure: str | None = None
 
-    async def request_report(self, request: ReportRequest) -> None:
-        await super().request_report(request)
+    async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
+        await super().request_report(request, query=query)
         status = "failed" if self.failure else "complete"
         self.reports[request.report_id] = report_state(
             request.report_id, status, reason=self.failure, content=CONTENT
@@ -241,7 +241,7 @@ class QuickGateway(FakeGateway):
 
 
 async def test_client_and_api_fit_together(serve: Any) -> None:
-    gateway: Any = QuickGateway(STORE)
+    gateway = QuickGateway(STORE)
     address = await serve(create_app(gateway))
     async with ApiClient(address, DEADLINE) as client:
         report = await client.report(STORE, 5)

@@ -78,7 +78,7 @@ async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
     monkeypatch.setattr(explain_module, "ensure_topics", no_topics)
     monkeypatch.setattr(explain_module, "read_settings", lambda **_: SETTINGS)
     monkeypatch.setattr(explain_module, "resolve_bootstrap", lambda settings: settings)
-    gateway: Any = FakeGateway(STORE)
+    gateway = FakeGateway(STORE)
     server = TestServer(create_app(gateway))
     await server.start_server()
     yield Product(str(server.make_url("/")), gateway, topics)

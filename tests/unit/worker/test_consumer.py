@@ -61,7 +61,7 @@ class Harness:
         self.kafka = Kafka()
         self.commit_tracker = CommitTracker()
         thread = ConsumerThread.__new__(ConsumerThread)
-        thread._consumer = self.kafka  # type: ignore[assignment]
+        thread._consumer = self.kafka
         consumer: Any = UptimeConsumer.__new__(UptimeConsumer)
         consumer._commit_tracker = self.commit_tracker
         consumer._committed_offset = dict.fromkeys([POLLS])

@@ -25,7 +25,7 @@ from stream_app.domain.timestamps import HOUR, MINUTE
 from stream_app.errors import BrokerUnavailableError
 from stream_app.worker.report_document import extra_columns
 from tests.fake_record import FakeRecord
-from tests.fakes import SETTINGS, FakeGateway, pieces_of, report_state
+from tests.fakes import SETTINGS, FakeGateway, report_state
 from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, UNKNOWN, problem_of
 
@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def watched(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """A client of a fleet of one store that was up at noon."""
     gateway.poll(STORE, NOON, active=True)
-    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(gateway))) as client:
         yield client
 
 
@@ -160,8 +160,7 @@ async def test_figures_are_asked_for_once_a_while(
     row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
     further = extra_columns(ReportSpec())
     assert len(row) == len(CSV_HEADER) + len(further)
-    told = pieces_of([[json.dumps([row]).encode()]])
-    gateway.stored_rows = lambda _: told  # type: ignore[method-assign]
+    gateway.rows_of_every_report = [[json.dumps([row]).encode()]]
     gateway.answers = [{"columns": CSV_HEADER, "further": further}]
 
     for _ in range(3):
@@ -286,7 +285,7 @@ async def test_a_removed_store_is_told(watched: TestClient, gateway: FakeGateway
 
         gateway.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=STORE.encode()))
         assert (await watched.delete(f"/stores/{STORE}")).status == HTTPStatus.ACCEPTED
-        told = {"removed": []}
+        told: dict[str, Any] = {"removed": []}
         while not told["removed"]:
             _, told = await anext(events)
 
@@ -325,7 +324,7 @@ async def test_what_a_slow_reader_did_not_take_is_put_together(
 
 
 async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
-    service_in(watched.app, EventStreams)._limit = 1  # type: ignore[arg-type]
+    service_in(watched.app, EventStreams)._limit = 1
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
         refused = await watched.get("/fleet/events")
@@ -335,7 +334,7 @@ async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
 
 
 async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
-    service_in(watched.app, EventStreams)._limit_of_a_client = 1  # type: ignore[arg-type]
+    service_in(watched.app, EventStreams)._limit_of_a_client = 1
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
         refused = await watched.get("/fleet/events")
@@ -348,7 +347,7 @@ async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
 async def test_the_place_of_one_that_left_is_free_before_its_next_write(
     watched: TestClient,
 ) -> None:
-    streams = service_in(watched.app, EventStreams)  # type: ignore[arg-type]
+    streams = service_in(watched.app, EventStreams)
     streams._limit = 1
     response = await watched.get("/fleet/events")
     await anext(events_of(response))
@@ -370,14 +369,14 @@ async def test_there_is_no_head_of_a_stream(watched: TestClient, gateway: FakeGa
         response = await watched.head(path)
         assert response.status == HTTPStatus.METHOD_NOT_ALLOWED
         assert response.headers["Allow"] == "GET"
-    assert service_in(watched.app, EventStreams).open_count() == 0  # type: ignore[arg-type]
+    assert service_in(watched.app, EventStreams).open_count() == 0
 
 
 async def test_a_reader_that_went_away_makes_room(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
-    streams = service_in(watched.app, EventStreams)  # type: ignore[arg-type]
+    streams = service_in(watched.app, EventStreams)
     response = await watched.get("/fleet/events")
     await anext(events_of(response))
     assert streams.open_count() == 1
@@ -400,10 +399,10 @@ async def test_a_silent_stream_shows_that_it_is_there(
 
 async def test_streams_end_when_the_api_stops(gateway: FakeGateway) -> None:
     gateway.poll(STORE, NOON, active=True)
-    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(gateway))) as client:
         response = await client.get("/fleet/events")
         await anext(events_of(response))
-        service_in(client.app, EventStreams).end_all()  # type: ignore[arg-type]
+        service_in(client.app, EventStreams).end_all()
         rest = await response.content.read()
     assert b"data" not in rest
 
@@ -463,7 +462,7 @@ async def test_figures_that_take_long_keep_the_first_look_alone_waiting(
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(fleet_service.asyncio, "wait", noted)
+    monkeypatch.setattr(asyncio, "wait", noted)
     gateway.answer = never  # type: ignore[method-assign,assignment]
     for _ in range(3):
         assert (await watched.get("/fleet")).status == HTTPStatus.OK

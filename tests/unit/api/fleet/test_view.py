@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,7 +49,7 @@ class Harness:
     """A view over a registry."""
 
     def __init__(self) -> None:
-        self.registry = StoreView(":memory:", SETTINGS.partitions)  # type: ignore[arg-type]
+        self.registry = StoreView(Path(":memory:"), SETTINGS.partitions)
         self.view = FleetView(self.registry.database, SETTINGS)
 
     def hours(self, store_id: str, rows: Any) -> None:
@@ -456,7 +457,7 @@ async def test_counts_are_those_of_the_stores_whatever_happened(harness: Harness
                 now += rng.randrange(-3 * HOUR, 6 * HOUR)
         await harness.view.advance_to(now)
         stores = (await harness.view.page(FleetQuery(limit=100)))[1]
-        counted = dict.fromkeys(state_module.STATES, 0)
+        counted: dict[str, int] = dict.fromkeys(state_module.STATES, 0)
         for one in stores:
             stale = one.polled is None or one.polled <= now - SETTINGS.stale_after
             opened = one.state if one.state == "closed" else "unknown" if stale else None

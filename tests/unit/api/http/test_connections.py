@@ -101,7 +101,7 @@ async def listening(app: web.Application, most: int = 100) -> AsyncIterator[Conn
 
 
 def api(most: int = 100) -> AbstractAsyncContextManager[Connect]:
-    return listening(create_app(FakeGateway(STORE)), most)  # type: ignore[arg-type]
+    return listening(create_app(FakeGateway(STORE)), most)
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: local", b"\r\n"])
@@ -227,7 +227,7 @@ async def test_where_all_are_busy_the_new_one_goes() -> None:
 async def test_an_error_before_the_application_is_a_problem_like_any_other(
     head: bytes, status: int, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway: Any = FakeGateway(STORE)
+    gateway = FakeGateway(STORE)
     for app in (create_app(gateway), public_site(gateway.public_status, gateway.settings)):
         async with listening(app) as connect:
             client = await connect()

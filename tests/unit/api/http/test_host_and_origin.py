@@ -45,7 +45,7 @@ def routes_of(app: web.Application) -> list[tuple[str, str]]:
     )
 
 
-API_ROUTES = routes_of(create_app(FakeGateway(STORE)))  # type: ignore[arg-type]
+API_ROUTES = routes_of(create_app(FakeGateway(STORE)))
 _GATEWAY = FakeGateway(STORE)
 PUBLIC_ROUTES = routes_of(public_site(_GATEWAY.public_status, _GATEWAY.settings))
 CHANGES = [(method, path) for method, path in API_ROUTES if method not in SAFE_METHODS]
@@ -62,7 +62,7 @@ async def site(gateway: FakeGateway) -> AsyncIterator[TestClient]:
     """The status page as a server of its own."""
     async with TestClient(
         TestServer(public_site(gateway.public_status, gateway.settings))
-    ) as client:  # type: ignore[arg-type]
+    ) as client:
         yield client
 
 

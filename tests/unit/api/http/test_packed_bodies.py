@@ -14,6 +14,7 @@ import pytest
 from api.http.content_coding import PIECE_BYTES
 from api.http.ndjson import LineSplitter
 from api.ingest import status_body
+from api.ingest.schemas import MAX_POLL_BYTES
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ async def test_limits_count_what_is_unpacked(
     response = await client.post("/status", data=data, headers=GZIP)
     assert response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     path = f"/stores/{STORE}/status"
-    body = gzip.compress(b'{"status": "active"}' + b" " * status_body.MAX_POLL_BYTES)
+    body = gzip.compress(b'{"status": "active"}' + b" " * MAX_POLL_BYTES)
     response = await client.post(path, data=body, headers=GZIP)
     detail = await problem_of(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     assert detail == "the body is larger than 65,536 bytes"

@@ -40,7 +40,7 @@ async def test_of_the_api(client: TestClient, gateway: FakeGateway, method: str,
 @pytest.mark.parametrize(("method", "path"), [*PUBLIC_ROUTES, ("GET", "/nope"), ("PUT", "/")])
 async def test_of_the_status_page(gateway: FakeGateway, method: str, path: str) -> None:
     async with (
-        TestClient(TestServer(public_site(gateway.public_status, gateway.settings))) as client,  # type: ignore[arg-type]
+        TestClient(TestServer(public_site(gateway.public_status, gateway.settings))) as client,
         client.request(method, path) as response,
     ):
         check(response, may_be_kept=path == "/" or path.startswith(KEPT[1:]))

@@ -28,7 +28,9 @@ class Bench:
         self.budget = MemoryBudget(limit)
         self.publisher = BoundedPublisher(self.send, self.budget, SETTINGS, lambda: self.time)
 
-    def send(self, _: TopicSpec, __: int, ___: bytes, ____: bytes) -> asyncio.Future[BatchMetadata]:
+    def send(
+        self, _: TopicSpec, __: int, ___: bytes, ____: bytes | None
+    ) -> asyncio.Future[BatchMetadata]:
         if self.lost:
             raise BrokerUnavailableError("lost")
         if not self.shared or not self.answers:

@@ -24,7 +24,7 @@ schema = described()
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     def create() -> web.Application:
-        gateway: Any = AnsweringGateway(EXAMPLE_STORE)
+        gateway = AnsweringGateway(EXAMPLE_STORE)
         gateway.poll(EXAMPLE_STORE, NOON, active=False)
         return create_app(gateway)
 
@@ -34,5 +34,5 @@ def address() -> Iterator[str]:
 
 @schema.parametrize()
 @bounded(30)
-def test_every_answer_is_as_described(case: schemathesis.Case, address: str) -> None:
+def test_every_answer_is_as_described(case: schemathesis.Case[Any], address: str) -> None:
     check(case, address)

@@ -27,7 +27,7 @@ def all_routes(app: Any) -> Iterator[tuple[str, str]]:
         yield route.method, route.resource.canonical
 
 
-ROUTES = sorted(all_routes(create_app(FakeGateway())))  # type: ignore[arg-type]
+ROUTES = sorted(all_routes(create_app(FakeGateway())))
 
 
 not_described = {key for resource in RESOURCES for key in resource.not_described}
@@ -120,7 +120,7 @@ async def test_a_page_for_people_takes_what_others_add_to_its_address(
 
 @pytest.mark.parametrize("path", ["/status.json", "/badges/fleet.svg", "/badges/{store_id}.svg"])
 async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> None:
-    gateway: Any = FakeGateway(STORE)
+    gateway = FakeGateway(STORE)
     async with TestClient(TestServer(public_app(gateway.public_status))) as client:
         detail = await refusal(client, "GET", path, "?nonsense=1")
     assert detail.startswith("unknown parameters: 'nonsense'")
@@ -128,7 +128,7 @@ async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> No
 
 
 def test_every_operation_says_so() -> None:
-    document = openapi(create_app(FakeGateway()), RESOURCES)  # type: ignore[arg-type]
+    document = openapi(create_app(FakeGateway()), RESOURCES)
     told = [
         operation["responses"]["422"]["description"]
         for methods in document["paths"].values()

@@ -47,7 +47,7 @@ CONFORMANCE = [
 ]
 
 
-def application(gateway: Any = None) -> web.Application:
+def application(gateway: FakeGateway | None = None) -> web.Application:
     return create_app(gateway or FakeGateway())
 
 

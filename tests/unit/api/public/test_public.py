@@ -27,7 +27,7 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, parse_instan
 from stream_app.domain.timezones import resolve_timezone
 from stream_app.errors import BrokerUnavailableError, WorkersBehindError
 from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra_columns
-from tests.fakes import SETTINGS, FakeGateway, pieces_of
+from tests.fakes import SETTINGS, FakeGateway
 from tests.http_client import TestClient
 from tests.report_contents import store_content
 from tests.store_rows import rows_of
@@ -173,7 +173,7 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
     today = [STORE, "2024-03-10", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 60, 0]
     basis = ["America/Chicago", "0a", 9, 0.5, None]
     told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
-    shown.stored_rows = lambda _: pieces_of([[told]])  # type: ignore[method-assign]
+    shown.rows_of_every_report = [[told]]
     form = ReportSpec(daily=True)
     asked_for_figures = WorkersBehindError("later")
     shown.answers = [
@@ -332,7 +332,7 @@ async def test_a_store_that_is_not_chosen_is_not_shown(outside: TestClient) -> N
 
 
 async def test_it_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
-    async with TestClient(TestServer(create_app(shown))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(shown))) as client:
         page = await client.get("/public/")
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
@@ -341,7 +341,7 @@ async def test_it_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
 
 
 async def test_without_chosen_stores_there_is_no_page() -> None:
-    gateway: Any = gateway_of("")
+    gateway = gateway_of("")
     async with TestClient(
         TestServer(public_site(gateway.public_status, gateway.settings))
     ) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
     connection: Any = FakeConnection(sending)
     tail = Tail(reading)
-    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"))
     monkeypatch.setattr(log, "expire", lambda *_: 0)
     log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
     keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, tail.catch_up, Notifier())
@@ -94,7 +95,7 @@ async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.Monkey
                 lost.set()
 
     connection: Any = FakeConnection(0)
-    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"))
     log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
     keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, lose_one, Notifier())
     await keeper.start()

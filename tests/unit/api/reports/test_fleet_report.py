@@ -224,11 +224,11 @@ def test_of_each_part_one_piece_is_unpacked_at_a_time(monkeypatch: pytest.Monkey
         unpacked.append(piece)
         return json.loads(piece)
 
-    monkeypatch.setattr(fleet_report.orjson, "loads", loads)
+    monkeypatch.setattr(orjson, "loads", loads)
     rows = rows_in_order(pieces([[0], [2], [4]], [[1], [3], [5]]))
 
     assert [next(rows)[0] for _ in range(2)] == [store(0), store(1)]
-    assert len(unpacked) <= 4
+    assert 2 <= len(unpacked) <= 4
     assert [r[0] for r in rows] == [store(n) for n in (2, 3, 4, 5)]
 
 
@@ -245,7 +245,7 @@ async def test_a_large_answer_lets_others_run_between_its_chunks(
             await asyncio.sleep(0)
 
     def chunks(*_: object) -> Any:
-        for _ in range(50):
+        for _chunk in range(50):
             turns.append(0)
             yield b"x"
 

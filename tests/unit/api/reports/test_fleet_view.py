@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -56,7 +57,7 @@ def piece(
 
 @pytest.fixture
 def log() -> Iterator[ReportView]:
-    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"))
     log.apply_request(REQUEST, 5)
     yield log
     log.close()
@@ -183,7 +184,7 @@ def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportView) -> None:
 
 
 def test_rows_may_come_before_the_request_is_read() -> None:
-    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"))
     take(log, piece(0), piece(1))
     log.apply_request(REQUEST, 5)
 
@@ -239,7 +240,7 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
 def test_any_history_ends_as_the_first_whole_set_or_failure_says(
     history: list[ReportEvent],
 ) -> None:
-    log = ReportView(":memory:")  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"))
     try:
         log.apply_request(REQUEST, 5)
         take(log, *history)

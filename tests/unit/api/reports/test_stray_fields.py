@@ -58,7 +58,7 @@ class Readers:
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
-        self.gateway: Any = FakeGateway(STORE)
+        self.gateway = FakeGateway(STORE)
         self.client: TestClient = runner.run(self._start())
 
     async def _start(self) -> TestClient:

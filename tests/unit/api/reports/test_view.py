@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -24,7 +25,6 @@ from tests.unit.api.answers import CONTENT, REPORT, STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 OTHER = "1f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 SECOND = 1_000_000
@@ -343,7 +343,7 @@ def test_what_was_asked_for_is_kept(log: ReportView) -> None:
 
 def test_whoever_waits_is_told_of_every_result() -> None:
     told: list[str] = []
-    log = ReportView(":memory:", told.append)  # type: ignore[arg-type]
+    log = ReportView(Path(":memory:"), told.append)
     log.on_record(FakeRecord(REPORT_REQUESTS.name, encode_request(REQUEST), timestamp=5))
     log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(COMPLETE)))
     with pytest.raises(RecordError):

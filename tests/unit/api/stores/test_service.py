@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ class Bench:
     """A service whose workers and view are as far as the test says."""
 
     def __init__(self) -> None:
-        self.registry = StoreView(":memory:", 8)  # type: ignore[arg-type]
+        self.registry = StoreView(Path(":memory:"), 8)
         self.asked: list[str] = []
         self.behind = False
         self.made_elsewhere = False

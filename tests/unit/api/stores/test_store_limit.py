@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -31,7 +32,7 @@ class Harness:
 
     def __init__(self, most: int) -> None:
         self.now = 0.0
-        self.registry = StoreView(":memory:", 8)  # type: ignore[arg-type]
+        self.registry = StoreView(Path(":memory:"), 8)
         self.limit = StoreLimit(self.registry, most, lambda: self.now)
 
     def register(self, *store_ids: str) -> None:
@@ -85,7 +86,7 @@ def test_far_below_the_limit_no_store_is_looked_up() -> None:
 @pytest.fixture
 async def full() -> AsyncIterator[tuple[TestClient, FakeGateway]]:
     gateway = FakeGateway(STORE, settings=SETTINGS.replace(max_stores=1))
-    async with TestClient(TestServer(create_app(gateway))) as client:  # type: ignore[arg-type]
+    async with TestClient(TestServer(create_app(gateway))) as client:
         yield client, gateway
 
 

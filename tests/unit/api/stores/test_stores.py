@@ -88,7 +88,7 @@ async def test_a_day_may_be_written_as_a_number_with_a_fraction_of_nothing(
     ]
     response = await client.put(HOURS, json={"hours": rows})
     assert response.status == HTTPStatus.ACCEPTED
-    assert b'[[1,"09:00","17:00"],[2,"9:00","10:00"]]' in gateway.broker.records[0].value
+    assert b'[[1,"09:00","17:00"],[2,"9:00","10:00"]]' in (gateway.broker.records[0].value or b"")
 
 
 async def test_no_hours_at_all_is_always_open_again(client: TestClient) -> None:
@@ -207,7 +207,7 @@ async def test_a_record_that_fails_is_503(
     client: TestClient, gateway: FakeGateway, path: str
 ) -> None:
     gateway.broker.error = BrokerUnavailableError("away")
-    body = {"hours": []} if path == HOURS else {"timezone": "UTC"}
+    body: dict[str, Any] = {"hours": []} if path == HOURS else {"timezone": "UTC"}
     await problem_of(await client.put(path, json=body), HTTPStatus.SERVICE_UNAVAILABLE)
     assert gateway.unacknowledged.used == 0
 

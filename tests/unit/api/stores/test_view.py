@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from stream_app.contracts.business_hours import encode_hours
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.revisions import ORIGIN_HEADER, encode_origin, origin_of
 from stream_app.contracts.stores import StoreRecord, encode_store, encode_timezone
-from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES
+from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_TIMEZONES, STORES, TopicSpec
 from stream_app.errors import RecordError
 from tests.fake_record import FakeRecord
 from tests.unit.api.answers import STORE, UNKNOWN
@@ -25,23 +26,25 @@ HOURS = [(0, "09:00", "17:00"), (1, "10:00", "24:00")]
 
 @pytest.fixture
 def registry() -> Iterator[StoreView]:
-    registry = StoreView(":memory:", PARTITIONS)  # type: ignore[arg-type]
+    registry = StoreView(Path(":memory:"), PARTITIONS)
     yield registry
     registry.close()
 
 
-def record(spec: Any, value: bytes | None, store_id: str = STORE, moved: int = 0) -> FakeRecord:
+def record(
+    spec: TopicSpec, value: bytes | None, store_id: str = STORE, moved: int = 0
+) -> FakeRecord:
     """A record on its right partition, or `moved` from there."""
     right = partition_of(store_id.encode(), PARTITIONS)
     return FakeRecord(spec.name, value, partition=(right + moved) % PARTITIONS)
 
 
-def hours(rows: Any = HOURS, **told: int) -> FakeRecord:
-    return record(STORE_BUSINESS_HOURS, unchecked_hours(STORE, rows), **told)
+def hours(rows: Any = HOURS, moved: int = 0) -> FakeRecord:
+    return record(STORE_BUSINESS_HOURS, unchecked_hours(STORE, rows), moved=moved)
 
 
-def zone(name: str = "Europe/London", **told: int) -> FakeRecord:
-    return record(STORE_TIMEZONES, encode_timezone(STORE, name), **told)
+def zone(name: str = "Europe/London", moved: int = 0) -> FakeRecord:
+    return record(STORE_TIMEZONES, encode_timezone(STORE, name), moved=moved)
 
 
 def registered(store_id: str) -> FakeRecord:

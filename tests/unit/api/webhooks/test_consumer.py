@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from aiokafka import TopicPartition
@@ -35,11 +35,14 @@ def url_of(name: str, place: str = "") -> str:
     return f"https://{place or f'r{name}'}.example/{name}"
 
 
+LogEntry: TypeAlias = FakeRecord | UnreadableRecords
+
+
 class Group:
     """The topic, what is committed, and who owns what."""
 
     def __init__(self, partitions: int = 2) -> None:
-        self.logs: dict[TopicPartition, list[FakeRecord]] = {
+        self.logs: dict[TopicPartition, list[LogEntry]] = {
             TopicPartition(WEBHOOKS.name, partition): [] for partition in range(partitions)
         }
         self.committed: dict[TopicPartition, tuple[int, str]] = {}
@@ -59,8 +62,8 @@ class Group:
             timestamp=ASKED // 1000,
             offset=len(log),
             partition=partition,
+            key=REPORT.encode(),
         )
-        record.key = REPORT.encode()  # type: ignore[attr-defined]
         log.append(record)
 
     def committed_of(self, partition: int = 0) -> int:
@@ -74,7 +77,7 @@ class Group:
 
     async def read_again(
         self, place: TopicPartition, offsets: Sequence[int]
-    ) -> dict[int, FakeRecord]:
+    ) -> dict[int, LogEntry]:
         await asyncio.sleep(0)
         if self.read_errors:
             raise self.read_errors.pop()
@@ -138,7 +141,7 @@ class FakeConsumer:
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[FakeRecord]]:
+    ) -> dict[TopicPartition, list[LogEntry]]:
         assert timeout_ms
         self.asked += 1
         await asyncio.sleep(0.001)
@@ -485,7 +488,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_is_done_with(
     group: Group, runs: Runs, couriers: Any
 ) -> None:
     place = TopicPartition(WEBHOOKS.name, 0)
-    group.logs[place].append(UnreadableRecords(*place, 0, 0, 0, 0, "unknown codec 5"))  # type: ignore[arg-type]
+    group.logs[place].append(UnreadableRecords(WEBHOOKS.name, 0, 0, 0, 0, 0, "unknown codec 5"))
     group.add("1")
     await couriers()
     await until(lambda: runs.begun == ["1"])
@@ -628,7 +631,7 @@ async def test_what_moves_while_it_is_read_again_is_left(
     add_dead(group, 400)
     read_again, moves = group.read_again, 3
 
-    async def moving(place: TopicPartition, offsets: Sequence[int]) -> dict[int, FakeRecord]:
+    async def moving(place: TopicPartition, offsets: Sequence[int]) -> dict[int, LogEntry]:
         nonlocal moves
         if moves:
             moves -= 1

@@ -36,8 +36,7 @@ async def gateway() -> FakeGateway:
 
 @pytest.fixture
 async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
-    app: Any = gateway
-    async with TestClient(TestServer(create_app(app))) as started:
+    async with TestClient(TestServer(create_app(gateway))) as started:
         yield started
 
 
@@ -105,7 +104,7 @@ async def test_what_cannot_be_used_is_refused(
 
 
 async def test_without_hosts_it_says_which_setting() -> None:
-    gateway: Any = FakeGateway(STORE)
+    gateway = FakeGateway(STORE)
     async with TestClient(TestServer(create_app(gateway))) as client:
         response = await client.post(PATHS[0], json=ASKED)
         detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -129,7 +129,7 @@ def test_each_line_of_a_file_of_stray_quotes_is_looked_at_a_bounded_number_of_ti
                 read_lines += 1
                 yield line
 
-        return plain_reader(each(), **options)  # type: ignore[call-overload]
+        return plain_reader(each(), **options)
 
     data = b'a"","\n' * 20_000
     with patch("producers.csv_replay.quoted_lines.csv.reader", counted):
