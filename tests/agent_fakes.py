@@ -24,7 +24,8 @@ from stream_app.domain.poll_buckets import BucketLayout
 from stream_app.domain.poll_sets import PollSets
 from stream_app.domain.polls import from_bytes, poll_set, to_bytes
 from stream_app.domain.timestamps import HOUR
-from stream_app.kafka.batch_producer import BatchMetadata
+from stream_app.kafka.applied_offsets import AppliedOffsets
+from stream_app.kafka.batch_producer import Batch, BatchMetadata, BatchProducer
 from stream_app.kafka.offset_tracker import OffsetTracker
 from stream_app.settings import Settings
 from stream_app.worker.agents.caught_up_facts import CaughtUpFacts
@@ -33,14 +34,16 @@ from stream_app.worker.agents.ingest import Ingest
 from stream_app.worker.agents.reports import Reports
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.facts.keys import bucket_key, decode_fact, store_key
+from stream_app.worker.gap_skipper import GapSkipper
 from stream_app.worker.latest_polls import LatestPollPublisher
 from stream_app.worker.metrics import WorkerMetrics
-from stream_app.worker.owned_partitions import OwnedPartition
+from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions, PartitionFacts
+from stream_app.worker.publisher import Publisher
 from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
     from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.report_requests import ReportRequestRecord
@@ -187,11 +190,12 @@ class Sends:
                 sent.set_result(None)
 
 
-class FakeBatch:
+class FakeBatch(Batch):
     """Changelog records that are sent together."""
 
     def __init__(self, sent: asyncio.Future[Any]) -> None:
         self.sent = sent
+        self.count = 1
 
 
 class FakeFacts:
@@ -234,7 +238,7 @@ class FakeFacts:
         return FakePartitionFacts(self, partition)
 
 
-class FakePartitionFacts:
+class FakePartitionFacts(PartitionFacts):
     """One partition of the table."""
 
     def __init__(self, facts: FakeFacts, number: int) -> None:
@@ -247,7 +251,7 @@ class FakePartitionFacts:
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
-    def put(self, key: bytes, value: bytes | None) -> Any:
+    def put(self, key: bytes, value: bytes | None) -> FakeBatch:
         return self._facts.put(self._number, key, value)
 
     async def wait_for_capacity(self) -> None:
@@ -261,11 +265,11 @@ class Forwarded:
     topic: str
     partition: int
     key: str
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class RecordingPublisher:
+class RecordingPublisher(Publisher):
     """Keeps what goes out; `sends` holds the futures of all of it."""
 
     def __init__(self) -> None:
@@ -291,7 +295,7 @@ class RecordingPublisher:
         topic: str,
         partition: int,
         key: str,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
         self.forwarded.append(Forwarded(topic, partition, key, value, tuple(headers)))
@@ -338,11 +342,11 @@ class Applied:
     newest_poll: int | None = None
 
 
-class FakeOwnedPartitions:
+class FakeOwnedPartitions(OwnedPartitions):
     """Owns the partitions that a test gives it, and records the calls.
 
     Attributes:
-        owned: the owned partitions by number.
+        partitions: the owned partitions by number.
         notes: the calls of `record_applied`.
         gone: the stores of calls of `removed`.
         elsewhere: number of stores of other workers.
@@ -351,7 +355,7 @@ class FakeOwnedPartitions:
 
     def __init__(self, facts: FakeFacts | None = None) -> None:
         self._facts = FakeFacts() if facts is None else facts
-        self.owned: dict[int, OwnedPartition] = {}
+        self.partitions: dict[int, OwnedPartition] = {}
         self.notes: list[Applied] = []
         self.gone: list[bytes] = []
         self.elsewhere = 0
@@ -360,11 +364,11 @@ class FakeOwnedPartitions:
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
         partition = OwnedPartition(number, self._facts.of(number), set(stores))
         partition.offset_trackers = {spec.name: OffsetTracker(0) for spec in SOURCE_TOPICS}
-        self.owned[number] = partition
+        self.partitions[number] = partition
         return partition
 
     def get(self, partition: int) -> OwnedPartition | None:
-        return self.owned.get(partition)
+        return self.partitions.get(partition)
 
     def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         partition.offset_trackers[topic].complete(offset)
@@ -376,14 +380,14 @@ class FakeOwnedPartitions:
         self.notes.append(Applied(partition.number, set(stores), newest_poll))
 
     def store_count(self) -> int:
-        return self.elsewhere + sum(len(partition.stores) for partition in self.owned.values())
+        return self.elsewhere + sum(len(partition.stores) for partition in self.partitions.values())
 
-    def record_removed(self, partition: OwnedPartition, stores: Iterable[bytes]) -> None:
+    def record_removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
         partition.stores.difference_update(stores)
         self.gone += stores
 
 
-class FakeGaps:
+class FakeGaps(GapSkipper):
     """Says of each gap what a test says: the offset that has to be read before, or nothing.
 
     Attributes:
@@ -404,7 +408,7 @@ class FakeGaps:
         return self.missed.get(first)
 
 
-class FakeAppliedOffsets:
+class FakeAppliedOffsets(AppliedOffsets):
     """Has caught up when a test sets `caught_up`.
 
     Attributes:
@@ -468,7 +472,7 @@ class Sent:
     """One record that a producer was given."""
 
     topic: str
-    value: bytes
+    value: bytes | None
     key: bytes | None
     partition: int | None
     future: asyncio.Future[Any] = field(repr=False)
@@ -479,7 +483,7 @@ class Sent:
         self.future.set_result(BatchMetadata(offset, NOW))
 
 
-class FakeBatches:
+class FakeBatches(BatchProducer):
     """Record batches of one record each, that arrive when the test says so, or at once."""
 
     def __init__(self, *, at_once: bool = False) -> None:
@@ -492,11 +496,11 @@ class FakeBatches:
         topic: str,
         partition: int,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         *,
         headers: Sequence[tuple[str, bytes]] = (),
         at_once: bool = False,
-    ) -> Any:
+    ) -> Batch:
         if self.error is not None:
             raise self.error
         future = asyncio.get_running_loop().create_future()
@@ -504,19 +508,13 @@ class FakeBatches:
         self.sent.append(sent)
         if self.at_once:
             sent.arrive(len(self.sent) - 1)
-        return FakeBatchOfOne(sent.future)
+        return FakeBatch(sent.future)
 
     async def wait_for_capacity(self, topic: str, partition: int, most: int) -> None:
         pass
 
     def to(self, topic: str) -> list[Sent]:
         return [sent for sent in self.sent if sent.topic == topic]
-
-
-class FakeBatchOfOne(FakeBatch):
-    """A batch that is closed after its first record."""
-
-    count = 1
 
 
 class Harness:
@@ -539,24 +537,25 @@ class Harness:
         self.gaps = FakeGaps()
         self.metrics = WorkerMetrics()
         self.seeks: list[tuple[str, int, int]] = []
-        owned_partitions: Any = self.owned_partitions
-        publisher: Any = self.publisher
-        applied_offsets: Any = self.applied_offsets
-        gaps: Any = self.gaps
-        self.latest = LatestPollPublisher(publisher)
+        self.latest = LatestPollPublisher(self.publisher)
         for number, stores in owned.items():
             self.owned_partitions.own(number, *map(store_key, stores))
             self.latest.adopt(number, {})
         events = EventProcessor(
-            owned_partitions, self.commit_tracker, gaps, self._seek, self.failures
+            self.owned_partitions, self.commit_tracker, self.gaps, self._seek, self.failures
         )
         self.ingest = Ingest(
-            self.settings, events, owned_partitions, publisher, self.latest, self.metrics
+            self.settings,
+            events,
+            self.owned_partitions,
+            self.publisher,
+            self.latest,
+            self.metrics,
         )
         self.reports = Reports(
             self.settings,
-            CaughtUpFacts(self.settings, owned_partitions, applied_offsets),
-            publisher,
+            CaughtUpFacts(self.settings, self.owned_partitions, self.applied_offsets),
+            self.publisher,
             lambda: self.now,
             self.commit_tracker,
             self.failures,

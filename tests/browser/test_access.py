@@ -118,9 +118,7 @@ async def test_landmarks(open_page: OpenPage, path: str) -> None:
 
 
 @pytest.mark.parametrize("size", [None, PHONE])
-async def test_the_list_is_a_table_on_every_screen(
-    open_page: OpenPage, size: dict[str, int] | None
-) -> None:
+async def test_the_list_is_a_table_on_every_screen(open_page: OpenPage, size: Any) -> None:
     async with open_page(**({"viewport": size} if size else {})) as page:
         await shown(page)
         table = page.get_by_role("table")

@@ -68,7 +68,8 @@ async def attacked() -> AsyncIterator[FakeGateway]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def api(attacked: FakeGateway) -> AsyncIterator[TestServer]:
-    async with TestServer(create_app(attacked)) as server:
+    server = TestServer(create_app(attacked))
+    async with server:
         yield server
 
 
@@ -86,7 +87,8 @@ async def evil(api: TestServer) -> AsyncIterator[TestServer]:
 
     app = web.Application()
     app.router.add_get("/", page)
-    async with TestServer(app) as server:
+    server = TestServer(app)
+    async with server:
         yield server
 
 

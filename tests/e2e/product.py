@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -18,7 +19,7 @@ from stream_app.setting_variables import PREFIX
 from tests.sample import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from stream_app.settings import Settings
@@ -27,7 +28,7 @@ COMMAND = [sys.executable, "-m", "stream_app.cli.main"]
 
 
 def run(
-    *arguments: str, timeout: float = 150, **environment: str
+    *arguments: str, timeout: float = 150, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     return subprocess.run(
@@ -60,7 +61,7 @@ class Running:
         *arguments: str,
         command: Sequence[str] = COMMAND,
         folder: Path = ROOT,
-        **environment: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.lines: list[str] = []
         self._heard = threading.Condition()
@@ -119,10 +120,12 @@ class Running:
                 self.process.wait()
 
 
-def up(data_dir: Path, *arguments: str, **environment: str) -> tuple[Running, str]:
+def up(
+    data_dir: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Running, str]:
     """`store-uptime up` on a free port, ready; and the API's address."""
     running = Running(
-        "up", "--data-dir", str(data_dir), "--api-port", "0", *arguments, **environment
+        "up", "--data-dir", str(data_dir), "--api-port", "0", *arguments, environment=environment
     )
     return running, running.wait_for(r"^ready at (http://\S+)")[1]
 

@@ -151,7 +151,7 @@ def test_two_demos_at_once(program: Path, tmp_path: Path, environment: dict[str,
     kept = ("demo", "--keep")
     port = {"STORE_UPTIME_API_PORT": str(free_ports(1)[0])}
     named = {**environment, **port}
-    with Running(*kept, command=[str(program)], folder=first, **port) as demo:
+    with Running(*kept, command=[str(program)], folder=first, environment=port) as demo:
         address = demo.wait_for(r"the API stays up at (http://\S+);")[1]
         again = subprocess.run(
             [program, *kept], cwd=first, env=named, capture_output=True, text=True, check=False

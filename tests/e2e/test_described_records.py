@@ -110,8 +110,10 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
         tmp_path / "data",
         "--workers",
         "2",
-        STORE_UPTIME_WEBHOOK_HOSTS="http://127.0.0.1:9",
-        STORE_UPTIME_WEBHOOK_SECRET="whsec_" + base64.b64encode(bytes(24)).decode(),
+        environment={
+            "STORE_UPTIME_WEBHOOK_HOSTS": "http://127.0.0.1:9",
+            "STORE_UPTIME_WEBHOOK_SECRET": "whsec_" + base64.b64encode(bytes(24)).decode(),
+        },
     )
     with running:
         replayed = run("replay", *write_files(tmp_path), "--data-dir", str(tmp_path / "data"))

@@ -38,7 +38,7 @@ def frozen(pid: int) -> Iterator[None]:
 async def test_pages_say_which_part_is_late_and_that_it_is_back(tmp_path: Path) -> None:
     chosen = {"STORE_UPTIME_PUBLIC_STORES": f"{STORE}=Downtown"}
     # nobody starts a frozen process again while the test looks at it
-    running, address = up(tmp_path / "data", "--probe-period", "60", **chosen)
+    running, address = up(tmp_path / "data", "--probe-period", "60", environment=chosen)
     with running:
         children = children_of(running.process.pid)
         async with chromium() as browser, aiohttp.ClientSession(address) as session:

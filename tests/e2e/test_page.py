@@ -50,7 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running product with four stores, two of them on the status page."""
     folder = tmp_path_factory.mktemp("page")
     chosen = {"STORE_UPTIME_PUBLIC_STORES": f"{DOWN}=Downtown,{UP}=Harbour"}
-    running, address = up(folder / "up", **chosen)
+    running, address = up(folder / "up", environment=chosen)
     with running:
         replayed = run("replay", *files(folder), "--data-dir", str(folder / "up"))
         assert replayed.returncode == 0, replayed.stderr

@@ -80,7 +80,7 @@ class Api:
 
 async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    running, address = up(data, "--workers", "2", STORE_UPTIME_PARTITIONS="4")
+    running, address = up(data, "--workers", "2", environment={"STORE_UPTIME_PARTITIONS": "4"})
     with running:
         settings = resolve_bootstrap(
             Settings.from_environment(os.environ, data_dir=data, partitions=4)
@@ -130,7 +130,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
     workers = data / "workers"
     assert workers.is_dir()
     shutil.rmtree(workers)
-    running, address = up(data, "--workers", "2", STORE_UPTIME_PARTITIONS="4")
+    running, address = up(data, "--workers", "2", environment={"STORE_UPTIME_PARTITIONS": "4"})
     with running:
         async with aiohttp.ClientSession(address) as session:
             api = Api(session)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stream_app.cli.main import main as store_uptime
+from stream_app.contracts.topics import REPORT_RESULTS
 from stream_app.kafka.fenced_producer import FencedProducer
 from stream_app.worker.commit_tracker import CommitTracker
 from stream_app.worker.consumer import UptimeConsumer
@@ -26,6 +27,9 @@ from stream_app.worker.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from stream_app.contracts.report_results import ReportEvent
+    from stream_app.contracts.topics import TopicSpec
 
 
 class CrashPoint:
@@ -163,10 +167,12 @@ def _restored_but_not_owned(point: CrashPoint) -> None:
 def _before_a_report_is_complete(point: CrashPoint) -> None:
     report = Publisher.publish_report_event
 
-    async def crashing_report(self: Publisher, event: Any, *topic: Any) -> Any:
+    async def crashing_report(
+        self: Publisher, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
+    ) -> Any:
         if event.status == "complete":
             point.reached()
-        return await report(self, event, *topic)
+        return await report(self, event, topic)
 
     Publisher.publish_report_event = crashing_report  # type: ignore[method-assign]
 

@@ -68,21 +68,21 @@ async def test_records_that_unpack_to_more_and_forgeries(faulty: UnderLoad) -> N
             scene.refused = len(packed) + 1 + len(asked)
 
             for report_id in asked:
-                status, content = await client.finished(report_id, known=False)
-                assert status == "failed"
+                ended, content = await client.finished(report_id, known=False)
+                assert ended == "failed"
                 assert content["reason"]
-            for report_id, expected in answers.items():
+            for report_id, answered in answers.items():
                 for accept in ("application/json", "text/csv"):
                     status, content = await client.ask(
                         "GET", f"/get_report/{report_id}", headers={"Accept": accept}
                     )
-                    assert (status, content.get("status")) == (expected, expected), content
+                    assert (status, content.get("status")) == (answered, answered), content
             for store in scene.stores[:8]:
                 # no time named: the newest poll of all, which no forgery may move
                 status, content = await client.ask("POST", f"/trigger_report/{store.id}")
                 assert status == 202, content
-                status, content = await client.finished(content["report_id"])
-                assert status == "complete", content
+                ended, content = await client.finished(content["report_id"])
+                assert ended == "complete", content
                 assert content["reference_time"] < "2025"
 
         letters = await dead_letters(product.settings)
@@ -138,19 +138,22 @@ async def _half_bad(kafka: AIOKafkaProducer, scene: Scenario) -> dict[tuple[Any,
     return {(STORE_STATUS.name, partition, sent.offset): value}
 
 
+NO_REPORTS: Final[list[Any]] = [[], "x", 5, None, {}, {"store_id": 1e30}]
+
+
 async def _forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
     """Results that nobody computed; what the API answers for each id."""
     complete = {"status": "complete", "at": "2024-11-04T05:30:00Z"}
     answers = {}
-    for answer, fields in (
-        *((HTTPStatus.NOT_FOUND, {"report": report}) for report in ([], "x", 5, None)),
-        *((HTTPStatus.NOT_FOUND, {"report": report}) for report in ({}, {"store_id": 1e30})),
+    forged: list[tuple[HTTPStatus, dict[str, Any]]] = [
+        *((HTTPStatus.NOT_FOUND, {"report": report}) for report in NO_REPORTS),
         (HTTPStatus.NOT_FOUND, {"status": ["complete"]}),
         (HTTPStatus.NOT_FOUND, {"status": "pending"}),
         (HTTPStatus.NOT_FOUND, {"status": "failed", "reason": 7}),
         (HTTPStatus.NOT_FOUND, {"status": "running", "at": "9999-12-31T23:59:59Z"}),
         (HTTPStatus.NOT_FOUND, {"status": "running", "at": 5}),
-    ):
+    ]
+    for answer, fields in forged:
         report_id = str(uuid.uuid4())
         value = orjson.dumps({**complete, "report_id": report_id, **fields})
         await kafka.send_and_wait(REPORT_RESULTS.name, value, b"k")
@@ -230,15 +233,15 @@ async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
                 *arguments,
                 "--data-dir",
                 str(tmp_path),
-                **broker_environment(product.settings),
+                environment=broker_environment(product.settings),
             )
             assert "Traceback" not in ended.stderr, ended.stderr
             # nothing that a terminal would obey
             assert "\x1b" not in ended.stdout + ended.stderr
             return ended.returncode, ended.stdout
 
-        while (code := await command("list", "--limit", "1000"))[1].count("\n") < letters:
-            assert code[0] == 0, "the refused record becomes a letter a little later"
+        while (listed := await command("list", "--limit", "1000"))[1].count("\n") < letters:
+            assert listed[0] == 0, "the refused record becomes a letter a little later"
         assert (await command("list", "--limit", "1000", "--format", "json"))[0] == 0
         for number in range(letters):
             assert (await command("show", str(number)))[0] == 0

@@ -15,6 +15,7 @@ from stream_app.kafka.clients import connection
 from stream_app.kafka.local_login import PASSWORD_FILE, login_settings, read_password
 from stream_app.local.kafka import java_cluster as local
 from stream_app.local.kafka.java_cluster import JavaKafkaCluster
+from stream_app.local.kafka.node import KafkaNode
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ def said(settings: Settings) -> str:
 
 
 def allow_new_topics(monkeypatch: pytest.MonkeyPatch) -> None:
-    properties = local.KafkaNode.write_settings
+    properties = KafkaNode.write_settings
 
-    def write(node: local.KafkaNode, password: str | None) -> None:
+    def write(node: KafkaNode, password: str | None) -> None:
         properties(node, password)
         text = node._properties.read_text().replace("enable=false", "enable=true")
         node._properties.write_text(text)
 
-    monkeypatch.setattr(local.KafkaNode, "write_settings", write)
+    monkeypatch.setattr(KafkaNode, "write_settings", write)
 
 
 async def test_nobody_gets_in_without_the_password_or_reads_it(

@@ -48,7 +48,9 @@ NOON = parse_instant("2024-03-14T12:00:00Z")
 @pytest.fixture(scope="module")
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running product on the broker of the tests."""
-    running, address = up(tmp_path_factory.mktemp("up"), **broker_environment(kafka_settings))
+    running, address = up(
+        tmp_path_factory.mktemp("up"), environment=broker_environment(kafka_settings)
+    )
     with running:
         yield address
 

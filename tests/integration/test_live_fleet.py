@@ -106,6 +106,7 @@ async def test_a_query_is_a_report_and_covers_what_was_acknowledged(
             assert last["end"] == format_instant(reference)
             assert last["counted_as"] == ("active" if number % 2 == 0 else "inactive")
 
+        assert answer.document is not None
         report = ReportRequest(str(uuid.uuid4()), store, reference)
         await asked.report_service.request_report(report)
         state = await finished(asked, report.report_id)

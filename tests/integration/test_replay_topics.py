@@ -68,9 +68,10 @@ class Topics:
 
     async def _ends(self, topic: TopicSpec) -> dict[TopicPartition, int]:
         partitions = range(topic.partitions(self._settings))
-        return await self._consumer.end_offsets(
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(
             [TopicPartition(topic.name, number) for number in partitions]
         )
+        return ends
 
     async def added(self, topic: TopicSpec) -> list[Any]:
         ends = await self._ends(topic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,7 +21,7 @@ from tests.e2e.product import Http, Running, run
 from tests.secured_broker import Right, SecuredBroker, rights_of, secured_broker, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -83,9 +84,9 @@ async def post(address: str, store_id: str) -> int:
         return answer.status
 
 
-def api(environment: dict[str, str], folder: Path, **more: str) -> tuple[Running, str]:
+def api(environment: Mapping[str, str], folder: Path) -> tuple[Running, str]:
     """An API process, and its address as its log names it."""
-    running = Running("api", "--data-dir", str(folder), "--api-port", "0", **environment, **more)
+    running = Running("api", "--data-dir", str(folder), "--api-port", "0", environment=environment)
     return running, running.wait_for(r"listening on (http://\S+)")[1]
 
 
@@ -126,12 +127,14 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
         "STORE_UPTIME_WEBHOOK_HOSTS": "hooks.example.com",
         "STORE_UPTIME_WEBHOOK_SECRET": "whsec_" + "AAAA" * 8,
     }
-    serving, address = api(users[Process.API_WITH_WEBHOOKS], tmp_path / "api", **webhooks)
-    working = Running("worker", "--data-dir", str(tmp_path / "worker"), **users[Process.WORKER])
+    serving, address = api(users[Process.API_WITH_WEBHOOKS] | webhooks, tmp_path / "api")
+    working = Running(
+        "worker", "--data-dir", str(tmp_path / "worker"), environment=users[Process.WORKER]
+    )
 
     async def command(process: Process, *arguments: str) -> str:
         more = {"STORE_UPTIME_DATA_DIR": str(tmp_path / "command")}
-        done = await asyncio.to_thread(run, *arguments, **users[process], **more)
+        done = await asyncio.to_thread(run, *arguments, environment=users[process] | more)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -143,7 +146,7 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
         replayed = await asyncio.to_thread(
             run,
             *("replay", "--status", str(polls), "--hours", str(hours)),
-            **users[Process.REPLAY],
+            environment=users[Process.REPLAY],
         )
         assert "refused" in replayed.stdout + replayed.stderr
         await command(
@@ -212,7 +215,7 @@ async def test_every_row_of_the_table_is_needed_and_missed(
     await until(allowed)
     for right in rights:
         await broker.revoke(user, right)
-        await until(lambda right=right: refused_for(right))
+        await until(partial(refused_for, right))
         await broker.grant(user, [right])
         await until(allowed)
 
@@ -328,7 +331,7 @@ async def test_commands_say_it_in_one_line(
     }
     for words, (variables, code) in cases.items():
         done = await asyncio.to_thread(
-            run, *arguments, **variables, STORE_UPTIME_DATA_DIR=str(tmp_path)
+            run, *arguments, environment={**variables, "STORE_UPTIME_DATA_DIR": str(tmp_path)}
         )
         ours = [line for line in done.stderr.splitlines() if line.startswith("store-uptime: ")]
         assert len(ours) == 1, done.stderr
@@ -363,7 +366,10 @@ async def test_a_password_and_a_right_that_are_taken_away_while_it_runs(
         await broker.grant(user, rights_of(process))
     serving, address = api(broker.user("live-api", "SCRAM"), tmp_path / "api")
     working = Running(
-        "worker", "--data-dir", str(tmp_path / "worker"), **broker.user("live-worker", "SCRAM")
+        "worker",
+        "--data-dir",
+        str(tmp_path / "worker"),
+        environment=broker.user("live-worker", "SCRAM"),
     )
     with serving, working:
         await until_ready(address)

@@ -40,7 +40,10 @@ FAULTS = FaultRates(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running product with two workers on the broker of the tests."""
     running, address = up(
-        tmp_path_factory.mktemp("up"), "--workers", "2", **broker_environment(kafka_settings)
+        tmp_path_factory.mktemp("up"),
+        "--workers",
+        "2",
+        environment=broker_environment(kafka_settings),
     )
     with running:
         yield address
@@ -119,7 +122,7 @@ def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
     arguments = ["simulate", "--stores", "40", "--every", "500ms", "--seed", "13"]
     arguments += ["--skewed", "0.5", "--register", "--record", str(path), "--api", address]
     arguments += ["--data-dir", str(tmp_path / "unused")]
-    with Running(*arguments, **broker_environment(kafka_settings)) as running:
+    with Running(*arguments, environment=broker_environment(kafka_settings)) as running:
         running.wait_for(r"hours and zones of 40 stores are registered")
         # a line of figures comes once stores have pinged for ten seconds
         running.wait_for(r"pings/s sent, .* acknowledged in .* of 40 stores down")
@@ -140,7 +143,7 @@ def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
     listed = run(
         *("dead-letters", "list", "--reason", "ahead of the clock", "--since", began),
         *("--limit", "100000", "--data-dir", str(tmp_path / "unused")),
-        **broker_environment(kafka_settings),
+        environment=broker_environment(kafka_settings),
     )
     assert listed.returncode == 0, listed.stderr
     # a request that is sent again is refused again; a body without a good item is one letter

@@ -63,7 +63,7 @@ async def test_two_prefixes_on_one_cluster(kafka_broker: Settings, tmp_path: Pat
     async with AsyncExitStack() as stack:
         for prefix, environment in environments.items():
             running, addresses[prefix] = await asyncio.to_thread(
-                up, tmp_path / prefix, **environment
+                up, tmp_path / prefix, environment=environment
             )
             stack.enter_context(running)
         await _each_sees_its_own(addresses, environments)
@@ -90,7 +90,9 @@ async def _each_sees_its_own(
             assert {c["address"] for c in document["channels"].values()} == {
                 prefix + spec.name for spec in ALL_TOPICS
             }
-        explained = await asyncio.to_thread(run, "explain", reports[prefix], **environments[prefix])
+        explained = await asyncio.to_thread(
+            run, "explain", reports[prefix], environment=environments[prefix]
+        )
         assert explained.returncode == 0, explained.stderr
         assert f"{prefix}store-status/" in explained.stdout
     red, blue = STORE
@@ -113,7 +115,9 @@ async def _dead_letters_stay_where_they_are(
     await client.stop()
 
     async def listed(prefix: str) -> str:
-        shown = await asyncio.to_thread(run, "dead-letters", "list", **environments[prefix])
+        shown = await asyncio.to_thread(
+            run, "dead-letters", "list", environment=environments[prefix]
+        )
         assert shown.returncode == 0, shown.stderr
         return shown.stdout
 
@@ -124,7 +128,13 @@ async def _dead_letters_stay_where_they_are(
     letter = re.search(r"^\s*(\d+)", await listed(red), re.MULTILINE)
     assert letter is not None
     again = await asyncio.to_thread(
-        run, "dead-letters", "replay", letter[1], "--set-value", str(mended), **environments[red]
+        run,
+        "dead-letters",
+        "replay",
+        letter[1],
+        "--set-value",
+        str(mended),
+        environment=environments[red],
     )
     assert again.returncode == 0, again.stderr
     await until_known(addresses[red], LATER)

@@ -63,10 +63,10 @@ async def _never_sought(_partition: TopicPartition, _offset: int) -> None:
 
 async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
     facts = FakeFacts()
-    owned_partitions: Any = FakeOwnedPartitions(facts)
+    owned_partitions = FakeOwnedPartitions(facts)
     owned_partitions.own(OWN)
-    publisher: Any = RecordingPublisher()
-    gaps: Any = FakeGaps()
+    publisher = RecordingPublisher()
+    gaps = FakeGaps()
     events = EventProcessor(owned_partitions, CommitTracker(), gaps, _never_sought, Failures())
     latest = LatestPollPublisher(publisher)
     ingest = Ingest(SETTINGS, events, owned_partitions, publisher, latest, WorkerMetrics())
@@ -90,7 +90,7 @@ def in_the_api(records: Sequence[FakeRecord]) -> str | None:
         registry.close()
 
 
-async def in_the_source_records(own: Sequence[FakeRecord]) -> str:
+async def in_the_source_records(own: Sequence[FakeRecord]) -> str | None:
     claim: Any = SimpleNamespace(store_id=STORE, partition=OWN)
     records = await read_source_records(Log(own), claim, SETTINGS.future_tolerance, 0)
     return records.timezones[-1].name

@@ -237,7 +237,7 @@ class Worker:
             "polls": polls,
             **facts,
             "exists": KEY in summary_of(self.facts).stores,
-            "newest": self.owned_partitions.owned[OWN].newest_poll,
+            "newest": self.owned_partitions.partitions[OWN].newest_poll,
             "latest": self.latest.newest(OWN),
         }
 
@@ -486,7 +486,7 @@ def test_the_newest_poll_of_all_stores_is_one_of_those_that_there_are() -> None:
     logs = Logs()
     worker = Worker()
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(3))])
-    worker.owned_partitions.owned[OWN].newest_poll = NOW - 3 * WEEK // 7
+    worker.owned_partitions.partitions[OWN].newest_poll = NOW - 3 * WEEK // 7
     worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
     assert worker.state()["newest"] is None
 
@@ -592,7 +592,7 @@ def test_a_removal_makes_room_for_another_store() -> None:
     logs = Logs()
     worker = Worker(settings_with(max_stores=1))
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(1))])
-    worker.owned_partitions.owned[OWN].stores.add(KEY)
+    worker.owned_partitions.partitions[OWN].stores.add(KEY)
     removal = logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))
     new = logs.send(STORE_STATUS.name, OWN, encode_poll_batch(other, [(NOW, True)]))
     worker.read([removal])
@@ -603,7 +603,7 @@ def test_a_removal_makes_room_for_another_store() -> None:
 def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() -> None:
     logs = Logs()
     worker = Worker()
-    owned = worker.owned_partitions.owned[OWN]
+    owned = worker.owned_partitions.partitions[OWN]
     owned.positions = {STORE_STATUS.name: SourcePosition("old", 0)}
     for instant in range(5):
         worker.read([logs.send(STORE_STATUS.name, OWN, poll(instant))])

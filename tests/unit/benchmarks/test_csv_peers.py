@@ -217,7 +217,9 @@ def measured(figures: dict[str, tuple[float, ...]], seconds: float = 1) -> Measu
     return Measured(seconds, 2.0, 100.0, 800.0, figures)
 
 
-REPORT = {store_id(n): (60.0, 24.0, 168.0, 0.0, 0.0, 0.0) for n in (1, 2)}
+REPORT: dict[str, tuple[float, ...]] = {
+    store_id(n): (60.0, 24.0, 168.0, 0.0, 0.0, 0.0) for n in (1, 2)
+}
 
 
 def a_bench(tmp_path: Path) -> Bench:

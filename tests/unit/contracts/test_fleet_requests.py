@@ -78,7 +78,7 @@ def test_no_two_pieces_share_a_key() -> None:
     """Compaction would leave one of them."""
 
     def piece(part: int, attempt: str, number: int) -> ReportEvent:
-        told = ResultChunk(part, 2, attempt, number, 2, 7, [], "1h", "inactive")
+        told = ResultChunk(part, 2, attempt, number, 2, 7, [], {}, {})
         return ReportEvent(REPORT, "running", 1, chunk=told)
 
     events = [piece(p, a, n) for p in range(2) for a in ("a", "b") for n in range(2)]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream_app.contracts.packed_polls import PackedPolls
 from stream_app.contracts.poll_columns import decode_poll_columns
 from stream_app.contracts.polls import (
-    PackedPolls,
     decode_packed_polls,
     encode_poll,
     encode_poll_batch,

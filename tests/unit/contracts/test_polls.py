@@ -177,7 +177,9 @@ def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
         assert found == outcome_of(value)
 
 
-odd_values = st.sampled_from([None, 2, -1, "1", [], LATEST, LATEST - 1, 2**63])
+odd_values: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 2, -1, "1", [], LATEST, LATEST - 1, 2**63]
+)
 poll_texts = st.sampled_from(["active", " Inactive ", "up", None, 1])
 times = st.sampled_from(["2024-03-10T12:00:00Z", "2024-03-10 12:00:00.5 UTC", "yesterday", None, 5])
 poll_contents = st.fixed_dictionaries(

@@ -93,6 +93,9 @@ def test_a_missing_field_is_named(kind: str, name: str) -> None:
     assert reason_of(kind, wire(content)) == f"{name} is missing"
 
 
+NO_IDS: list[Any] = ["", "1", STORE + "0", STORE[:-1] + "g", 5, None, [], {}, nested(900)]
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "bad", "reason"),
     [
@@ -101,7 +104,7 @@ def test_a_missing_field_is_named(kind: str, name: str) -> None:
             for kind in KINDS
             for name in ("store_id", "report_id")
             if name in GOOD[kind]
-            for bad in ("", "1", STORE + "0", STORE[:-1] + "g", 5, None, [], {}, nested(900))
+            for bad in NO_IDS
         ),
         ("poll", "status", "open", "neither active nor inactive: 'open'"),
         ("poll", "status", "", "neither active nor inactive"),

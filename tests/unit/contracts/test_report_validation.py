@@ -113,7 +113,8 @@ def test_what_later_versions_tell_is_read_as_far_as_a_row_may_hold_it() -> None:
     more = {"columns": [*content["columns"], "mood"]}
     for good in ("fine", 5, 0.5, True, None):
         assert read({**content, **more, "mood": good}).report is not None
-    for bad in ([], {}, "a\nb"):
+    no_values: list[Any] = [[], {}, "a\nb"]
+    for bad in no_values:
         with pytest.raises(RecordError):
             read({**content, **more, "mood": bad})
     assert read({**content, "not a column": {"of": ["any", "kind"]}}).report is not None

@@ -107,14 +107,19 @@ def test_a_dead_letter_of_text_can_be_read_by_people() -> None:
 
 
 def test_the_same_fault_has_the_same_dead_letter_key() -> None:
-    source = {"topic": "store-status", "partition": 3, "offset": 70}
+    source: dict[str, str | int] = {"topic": "store-status", "partition": 3, "offset": 70}
     first = DeadLetter(source, "one reason", b"x")
     again = DeadLetter(source, "another", b"y", b"key")
     assert dead_letter_key(first) == dead_letter_key(again) == b"store-status/3/70"
     assert dead_letter_key(DeadLetter({"file": "a.csv", "line": 3}, "", b"")) == b"a.csv/3"
-    told = {"file": "a.csv", "line": 3, "kind": "polls", "columns": "status,store_id,timestamp_utc"}
+    told: dict[str, str | int] = {
+        "file": "a.csv",
+        "line": 3,
+        "kind": "polls",
+        "columns": "status,store_id,timestamp_utc",
+    }
     assert dead_letter_key(DeadLetter(told, "", b"")) == b"a.csv/3", "how to read it is no place"
-    of_http = {"http": "7c9e", "item": 2, "path": "/status"}
+    of_http: dict[str, str | int] = {"http": "7c9e", "item": 2, "path": "/status"}
     assert dead_letter_key(DeadLetter(of_http, "", b"")) == b"7c9e/2//status"
 
 

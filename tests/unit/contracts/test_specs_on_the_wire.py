@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -28,6 +28,9 @@ from stream_app.domain.timestamps import (
 )
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import REPORT, STORE
+
+if TYPE_CHECKING:
+    from stream_app.contracts.report_requests import ReportRequestRecord
 
 NOON = 1_710_072_000_000_000
 
@@ -79,7 +82,7 @@ def test_what_cannot_be_used_is_refused(fields: dict[str, Any], reason: str) -> 
 
 
 def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
-    requests = [
+    requests: list[ReportRequestRecord] = [
         ReportRequest(REPORT, STORE),
         ReportRequest(REPORT, STORE, spec=ReportSpec(daily=True)),
         ReportRequest(REPORT, STORE, spec=ReportSpec(exact=True)),

@@ -19,6 +19,7 @@ from stream_app.contracts.watermarks import RestoreStatus, Watermark, encode_res
 from stream_app.errors import BrokerUnavailableError, RecordError
 from stream_app.kafka import applied_offsets
 from stream_app.kafka.applied_offsets import OWNER_TIMEOUT_SECONDS, AppliedOffsets
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.periodic import cancel_tasks
 from tests.agent_fakes import PARTITIONS, settings_with, settle
 
@@ -29,7 +30,7 @@ POLLS, HOURS, ZONES = STORE_STATUS.name, STORE_BUSINESS_HOURS.name, STORE_TIMEZO
 ALL = [TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in range(PARTITIONS)]
 
 
-class FakeEndOffsetFetcher:
+class FakeEndOffsetFetcher(EndOffsetFetcher):
     """Says how far the topics reach; a test moves them."""
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Harness:
         self.now = 1000.0
         self.progress = AppliedOffsets(
             settings_with(),
-            self.end_offset_fetcher,  # type: ignore[arg-type]
+            self.end_offset_fetcher,
             lambda: self.now,
         )
 
@@ -188,7 +189,8 @@ async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(harness: Har
     task = await harness.waiting()
     assert not task.done()
 
-    harness.hear(*ALL[-1], 0)
+    topic, number = ALL[-1]
+    harness.hear(topic, number, 0)
     await settle()
 
     assert task.done()

@@ -48,11 +48,15 @@ class Joins:
             raise answer
 
 
+def fail_test(error: BaseException) -> None:
+    pytest.fail(repr(error))
+
+
 @asynccontextmanager
 async def joining(
     joins: Joins,
     monkeypatch: pytest.MonkeyPatch,
-    on_failure: Callable[[BaseException], None] = pytest.fail,
+    on_failure: Callable[[BaseException], None] = fail_test,
 ) -> AsyncIterator[GroupCoordinator]:
     """A coordinator that has begun to join."""
 
@@ -107,7 +111,7 @@ async def test_a_coordinator_that_is_closed_in_the_pause_closes_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with joining(Joins(None), monkeypatch) as coordinator:
-        join_again_after_errors(coordinator, pytest.fail, retry_seconds=3600)
+        join_again_after_errors(coordinator, fail_test, retry_seconds=3600)
         pause = asyncio.ensure_future(coordinator._push_error_to_user(UnknownError()))
         await asyncio.sleep(0)
         coordinator._closing.set_result(None)

@@ -227,7 +227,7 @@ async def test_an_offset_that_is_not_in_the_log_is_told(harness: Harness) -> Non
 
 
 async def test_an_answer_about_nothing_is_a_broker_that_is_away(harness: Harness) -> None:
-    async def nothing(_node: int, _request: Any) -> Any:
+    async def nothing(*_: Any, **__: Any) -> Any:
         return SimpleNamespace(topics=[])
 
     harness.client.send = nothing  # type: ignore[method-assign]

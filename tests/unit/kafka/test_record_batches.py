@@ -6,6 +6,7 @@ import gzip
 import itertools
 import random
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cramjam
@@ -158,8 +159,12 @@ def test_what_cannot_be_unpacked_is_told(codec: str, pack: Callable[[bytes], byt
 @pytest.mark.parametrize("codec", PACKED)
 def test_what_was_cut_off_while_it_was_packed_is_told(codec: str) -> None:
     values = [random.Random(3).randbytes(3_000)]
+
+    def cut_off(kept: int, data: bytes) -> bytes:
+        return PACK[codec](data)[:kept]
+
     for kept in (1, 20, 1_000, -9):
-        batch = only(batch_of(values, codec, pack=lambda data, kept=kept: PACK[codec](data)[:kept]))
+        batch = only(batch_of(values, codec, pack=partial(cut_off, kept)))
         assert batch.records == []
         assert batch.error is not None
 

@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaConnectionError
 from stream_app.contracts.topics import APP_ID, CONSUMED_TOPICS, STORE_STATUS
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka import start_offsets as module
+from stream_app.kafka.log_reader import LogReader
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.kafka.start_offsets import GroupOffsetsReader
 from tests.agent_fakes import settings_with
 
@@ -43,15 +45,21 @@ class Admin:
         return {tp: SimpleNamespace(offset=self.committed.get(tp, -1)) for tp in partitions}
 
 
-class Reader:
+class FakeLogReader(LogReader):
     """A log reader for which every partition lies between two offsets."""
+
+    def __init__(self) -> None:
+        pass
 
     async def beginning(self, topic: str, partition: int) -> int:
         return 10 + partition + 100 * TOPICS.index(topic)
 
 
-class EndOffsetFetcher:
+class FakeEndOffsetFetcher(EndOffsetFetcher):
     """End offsets of all partitions."""
+
+    def __init__(self) -> None:
+        pass
 
     async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: 50 + tp.partition + 100 * TOPICS.index(tp.topic) for tp in partitions}
@@ -60,8 +68,8 @@ class EndOffsetFetcher:
 def new_reader() -> GroupOffsetsReader:
     return GroupOffsetsReader(
         settings_with(),
-        Reader(),  # type: ignore[arg-type]
-        EndOffsetFetcher(),  # type: ignore[arg-type]
+        FakeLogReader(),
+        FakeEndOffsetFetcher(),
     )
 
 

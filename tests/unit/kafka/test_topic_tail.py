@@ -61,7 +61,9 @@ class Kafka:
 
     def add_unreadable(self) -> None:
         offset = len(self.log)
-        self.log.append(UnreadableRecords(*PLACE, offset, offset, offset, 0, "no reason"))
+        self.log.append(
+            UnreadableRecords(PLACE.topic, PLACE.partition, offset, offset, offset, 0, "no reason")
+        )
 
 
 class View:

@@ -140,6 +140,7 @@ async def test_a_process_that_freezes_is_started_again(settings: Settings) -> No
         settings, report=said.append, programs=PROGRAMS, liveness=quick
     ) as running:
         pid = pid_of("api", running)
+        assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         while pid_of("api", running) in (None, pid):  # noqa: ASYNC110 - the stack tells nobody
             await asyncio.sleep(0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +92,10 @@ async def test_the_callback_gets_the_metadata_of_each_acknowledged_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Any] = []
+
+    def acknowledged(number: int, metadata: Any) -> None:
+        told.append((number, metadata))
+
     with pytest.raises(BrokerUnavailableError):  # noqa: PT012  leaving it is part of it
         async with make_sink(monkeypatch) as (sink, double):
             for number in range(3):
@@ -98,7 +103,7 @@ async def test_the_callback_gets_the_metadata_of_each_acknowledged_record(
                     STORE_STATUS,
                     b"a",
                     b"1",
-                    on_acknowledged=lambda m, n=number: told.append((n, m)),
+                    on_acknowledged=partial(acknowledged, number),
                 )
             double.futures[2].set_result("third")
             double.futures[0].set_result("first")

@@ -20,7 +20,9 @@ from stream_app.contracts.topics import (
 from stream_app.contracts.watermarks import RestoreStatus
 from stream_app.errors import BrokerUnavailableError, RevokedError, TableError
 from stream_app.kafka.batch_producer import BatchMetadata
-from stream_app.kafka.start_offsets import GroupOffsets
+from stream_app.kafka.fenced_producer import FencedProducer
+from stream_app.kafka.log_reader import FETCH_BYTES, FetchedLog, LogReader
+from stream_app.kafka.start_offsets import GroupOffsets, GroupOffsetsReader
 from stream_app.worker import assignment as module
 from stream_app.worker.assignment import PartitionAssignment
 from stream_app.worker.assignor import Copy
@@ -37,6 +39,7 @@ from stream_app.worker.facts.partition_records import (
 )
 from stream_app.worker.facts.restore_service import RestoreService
 from stream_app.worker.facts.table import CHANGELOG, FactsTable
+from stream_app.worker.gap_skipper import LostInput
 from stream_app.worker.latest_polls import LatestPollPublisher
 from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.owned_partitions import OwnedPartition, OwnedPartitions
@@ -44,7 +47,7 @@ from tests.agent_fakes import (
     PARTITIONS,
     Failures,
     FakeAppliedOffsets,
-    FakeBatchOfOne,
+    FakeBatch,
     FakeEvent,
     FakeMessage,
     RecordingPublisher,
@@ -55,14 +58,14 @@ from tests.agent_fakes import (
 from tests.changelog_fakes import UNAVAILABLE, FakeLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 STORE = store_key(store_in(0))
 
 
-class Changelog:
+class Changelog(FencedProducer, LogReader):
     """Its partitions as readers see them, and as their claimed producer writes them.
 
     Attributes:
@@ -86,9 +89,11 @@ class Changelog:
     async def stop(self) -> None:
         pass
 
-    async def fetch(self, topic: str, partition: int, offset: int, **size: int) -> Any:
+    async def fetch(
+        self, topic: str, partition: int, offset: int, *, max_bytes: int = FETCH_BYTES
+    ) -> FetchedLog:
         assert topic == CHANGELOG
-        return await self.logs[partition].fetch(topic, partition, offset, **size)
+        return await self.logs[partition].fetch(topic, partition, offset, max_bytes=max_bytes)
 
     async def beginning(self, topic: str, partition: int) -> int:
         return await self.logs[partition].beginning(topic, partition)
@@ -96,14 +101,14 @@ class Changelog:
     async def end(self, topic: str, partition: int) -> int:
         return await self.logs[partition].end(topic, partition)
 
-    async def claim(self, partitions: Collection[int]) -> None:
+    async def claim(self, partitions: Iterable[int]) -> None:
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
         self.claimed += partitions
         self.steps += [f"claim {partition}" for partition in partitions]
 
-    def add(self, partition: int, key: bytes, value: bytes) -> FakeBatchOfOne:
+    def add(self, partition: int, key: bytes, value: bytes | None) -> FakeBatch:
         sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if key == CLAIM_KEY and self.claim_record_errors:
             sent.set_exception(self.claim_record_errors.pop(0))
@@ -111,10 +116,10 @@ class Changelog:
             log = self.logs[partition]
             sent.set_result(BatchMetadata(log.last, 0))
             log.add((key, value))
-        return FakeBatchOfOne(sent)
+        return FakeBatch(sent)
 
 
-class Group:
+class Group(GroupOffsetsReader):
     """What the brokers say of the group's offsets."""
 
     def __init__(self) -> None:
@@ -131,7 +136,8 @@ class Group:
     async def stop(self) -> None:
         self.stopped += 1
 
-    async def read(self, partitions: Collection[int]) -> GroupOffsets:
+    async def read(self, partitions: Iterable[int]) -> GroupOffsets:
+        partitions = list(partitions)
         self.asked.append(set(partitions))
         await asyncio.sleep(0)
         if self.errors:
@@ -167,7 +173,7 @@ class Consumer:
         self.steps.append(f"hold {number}")
 
 
-class Lost:
+class Lost(LostInput):
     """Keeps what is told as lost."""
 
     def __init__(self) -> None:
@@ -192,27 +198,27 @@ class Harness:
         self.commit_tracker = CommitTracker()
         self.publisher = RecordingPublisher()
         self.facts = FactsTable(settings_with(), self.failures)
-        self.facts.producer = self.changelog  # type: ignore[assignment]
-        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
+        self.facts.producer = self.changelog
+        self.latest = LatestPollPublisher(self.publisher)
         self.owned_partitions = OwnedPartitions(
-            FakeAppliedOffsets(),  # type: ignore[arg-type]
-            self.publisher,  # type: ignore[arg-type]
+            FakeAppliedOffsets(),
+            self.publisher,
             self.latest,
             self.commit_tracker,
         )
         self.restores = RestoreService(
             FactsDatabases(folder, self.metrics.database_removed),
-            self.changelog,  # type: ignore[arg-type]
+            self.changelog,
             self.metrics,
             PARTITIONS,
         )
         self.assignment = PartitionAssignment(
-            self.group,  # type: ignore[arg-type]
+            self.group,
             self.facts,
             self.restores,
             self.owned_partitions,
             self.commit_tracker,
-            self.lost,  # type: ignore[arg-type]
+            self.lost,
         )
         self.assignment.attach(self.consumer, self.failures)
 
@@ -583,7 +589,7 @@ async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
     harness.commit_tracker.track(FakeEvent(FakeMessage(b""))).ack()
     harness.assignment.revoke_all()
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(harness.changelog, "add", lambda *_: FakeBatchOfOne(sent))
+    monkeypatch.setattr(harness.changelog, "add", lambda *_: FakeBatch(sent))
     if trouble == "fenced":
         sent.set_exception(ProducerFenced())
     elif trouble == "closed":
@@ -640,7 +646,7 @@ async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
     await harness.assign(0)
     await harness.owned(0)
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    harness.changelog.add = lambda *_: FakeBatchOfOne(sent)  # type: ignore[method-assign]
+    harness.changelog.add = lambda *_: FakeBatch(sent)  # type: ignore[method-assign]
     harness.facts._open[0].put(STORE + TIMEZONE_TAG, b"UTC")
     del harness.changelog.add
 

@@ -10,41 +10,38 @@ from aiokafka import TopicPartition
 
 from stream_app.contracts.topics import SOURCE_TOPICS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka.offset_gaps import OffsetGap
+from stream_app.kafka.offset_gaps import OffsetGap, OffsetGaps
 from stream_app.kafka.offset_tracker import OffsetTracker
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.worker import gap_skipper as module
 from stream_app.worker.facts.keys import LOST_KEY
 from stream_app.worker.facts.partition_records import LostRange, decode_lost
 from stream_app.worker.gap_skipper import GapSkipper, LostInput
 from stream_app.worker.metrics import WorkerMetrics
-from stream_app.worker.owned_partitions import OwnedPartition
-from tests.agent_fakes import NOW, FakeFacts, RecordingPublisher, settle
+from tests.agent_fakes import NOW, FakeFacts, FakeOwnedPartitions, RecordingPublisher, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from stream_app.worker.owned_partitions import OwnedPartition
 
 POLLS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 ONE, TWO = TopicPartition(POLLS, 0), TopicPartition(POLLS, 1)
 
 
-class OwnedPartitions:
-    """Where the partitions rest, and where they were moved."""
+class IdlePartitions(FakeOwnedPartitions):
+    """Owned partitions that rest where a test says, and where they were moved."""
 
     def __init__(self, facts: FakeFacts) -> None:
-        self._facts = facts
+        super().__init__(facts)
         self.idle: dict[TopicPartition, int] = {}
         self.skipped: list[tuple[TopicPartition, int, int]] = []
-        self.owned: dict[int, OwnedPartition] = {}
 
-    def own(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
-        offset_trackers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
-        self.owned[number] = OwnedPartition(
-            number, self._facts.of(number), offset_trackers=offset_trackers, lost=list(lost)
-        )
-        return self.owned[number]
-
-    def get(self, number: int) -> OwnedPartition | None:
-        return self.owned.get(number)
+    def own_at(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
+        owned = self.own(number)
+        owned.offset_trackers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
+        owned.lost = list(lost)
+        return owned
 
     def idle_offsets(self) -> dict[TopicPartition, int]:
         return dict(self.idle)
@@ -53,7 +50,7 @@ class OwnedPartitions:
         self.skipped.append((partition, first, end))
 
 
-class Log:
+class Log(EndOffsetFetcher, OffsetGaps):
     """Where the source topics begin and end, and which offsets have a record.
 
     Attributes:
@@ -98,19 +95,19 @@ class Harness:
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
-        self.owned_partitions = OwnedPartitions(self.facts)
+        self.owned_partitions = IdlePartitions(self.facts)
         self.log = Log()
         self.publisher = RecordingPublisher()
         self.metrics = WorkerMetrics()
         self.lost = LostInput(
-            self.publisher,  # type: ignore[arg-type]
+            self.publisher,
             self.metrics,
             lambda: NOW,
         )
         self.gaps = GapSkipper(
-            self.owned_partitions,  # type: ignore[arg-type]
-            self.log,  # type: ignore[arg-type]
-            self.log,  # type: ignore[arg-type]
+            self.owned_partitions,
+            self.log,
+            self.log,
             self.lost,
         )
 
@@ -134,7 +131,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
-    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.own_at(0, 5)
     harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 8}
 
     await harness.gaps.skip_gaps()
@@ -146,8 +143,8 @@ async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
 
 
 async def test_records_that_are_still_to_come_are_waited_for(harness: Harness) -> None:
-    harness.owned_partitions.own(0, 5)
-    harness.owned_partitions.own(1, 5)
+    harness.owned_partitions.own_at(0, 5)
+    harness.owned_partitions.own_at(1, 5)
     harness.owned_partitions.idle, harness.log.ends = {ONE: 5, TWO: 5}, {ONE: 8, TWO: 9}
     harness.log.records = {ONE: [7]}
 
@@ -168,19 +165,19 @@ async def test_what_moves_or_is_at_the_end_costs_no_look(harness: Harness) -> No
 async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is_not(
     harness: Harness,
 ) -> None:
-    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.own_at(0, 5)
     harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 30}
     harness.log.beginning, harness.log.records = {ONE: 20}, {ONE: [25]}
 
     await harness.look_twice()
 
     assert harness.owned_partitions.skipped == [(ONE, 5, 20)]
-    (lost,) = harness.owned_partitions.owned[0].lost
+    (lost,) = harness.owned_partitions.partitions[0].lost
     assert (lost.first, lost.end) == (5, 20)
 
 
 async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(harness: Harness) -> None:
-    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.own_at(0, 5)
     harness.owned_partitions.idle, harness.log.ends, harness.log.beginning = (
         {ONE: 5},
         {ONE: 8},
@@ -207,7 +204,7 @@ async def test_of_a_partition_that_went_meanwhile_nothing_is_told(harness: Harne
 
 
 async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(harness: Harness) -> None:
-    harness.owned_partitions.own(0, 5)
+    harness.owned_partitions.own_at(0, 5)
     harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 8}
     harness.log.errors = [BrokerUnavailableError("gone")]
 
@@ -223,7 +220,7 @@ async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(harness:
 
 
 async def test_a_record_that_follows_the_last_one_costs_no_look(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 5) is None
     assert await harness.gaps.find_missed_record(owned, POLLS, 3) is None
@@ -231,7 +228,7 @@ async def test_a_record_that_follows_the_last_one_costs_no_look(harness: Harness
 
 
 async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.records = {ONE: [9], (ZONES, 0): [6]}
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
@@ -241,14 +238,14 @@ async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> 
 
 
 async def test_a_record_that_was_missed_has_to_be_read_before(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.records = {ONE: [7, 8, 9]}
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 7
 
 
 async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.beginning, harness.log.records = {ONE: 7}, {ONE: [8]}
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 8
@@ -259,7 +256,7 @@ async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(harnes
 async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.records = {ONE: [7]}
     harness.log.errors = [BrokerUnavailableError("gone")] * 3
 
@@ -276,7 +273,7 @@ async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(
     harness: Harness,
 ) -> None:
     """A rebalance waits for the events in flight."""
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.errors = [BrokerUnavailableError("gone")] * 1_000
     asked = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
     await settle()
@@ -291,7 +288,7 @@ async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(
 async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is_told(
     harness: Harness,
 ) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     harness.log.beginning = {ONE: 9}
     harness.log.on_look = owned.revoked.set
 
@@ -308,7 +305,7 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
 async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_changelog(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
 
     await harness.lost.report(owned, POLLS, 5, 9)
 
@@ -327,9 +324,9 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
 
 
 async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     await harness.lost.report(owned, POLLS, 5, 9)
-    again = harness.owned_partitions.own(0, 5, *decode_lost(harness.facts.content[0, LOST_KEY]))
+    again = harness.owned_partitions.own_at(0, 5, *decode_lost(harness.facts.content[0, LOST_KEY]))
 
     await harness.lost.report(again, POLLS, 5, 9)
     await harness.lost.report(again, POLLS, 6, 8)
@@ -340,7 +337,7 @@ async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) 
 
 
 async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
     await harness.lost.report(owned, POLLS, 5, 9)
 
     await harness.lost.report(owned, POLLS, 5, 20)
@@ -352,7 +349,7 @@ async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness)
 
 
 async def test_ranges_of_other_topics_are_told_apart(harness: Harness) -> None:
-    owned = harness.owned_partitions.own(0, 5)
+    owned = harness.owned_partitions.own_at(0, 5)
 
     await harness.lost.report(owned, POLLS, 5, 9)
     await harness.lost.report(owned, ZONES, 5, 9)

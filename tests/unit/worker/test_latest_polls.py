@@ -34,7 +34,7 @@ async def latest(
     publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LatestPollPublisher]:
     monkeypatch.setattr(module, "BATCH_SECONDS", 0)
-    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)
     await latest.start()
     yield latest
     await latest.stop()
@@ -80,7 +80,7 @@ async def test_of_one_instant_inactive_is_told(
 async def test_many_polls_of_a_store_between_two_rounds_are_one(
     publisher: RecordingPublisher,
 ) -> None:
-    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)
     latest.adopt(3, {})
     for instant in range(100):
         latest.record_polls(3, {ONE: active(instant)})
@@ -94,7 +94,7 @@ async def test_a_round_is_bounded_and_who_waits_longest_is_first(
     publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BATCH_STORES", 1)
-    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)
     latest.adopt(3, {ONE: active(1), TWO: active(1)})
 
     await latest._publish_batch()
@@ -107,7 +107,7 @@ async def test_a_round_is_bounded_and_who_waits_longest_is_first(
 
 
 async def test_of_what_is_given_up_nothing_is_told(publisher: RecordingPublisher) -> None:
-    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)
     latest.adopt(3, {ONE: active(1)})
     latest.revoke(3)
     latest.record_polls(3, {ONE: active(2)})
@@ -136,7 +136,7 @@ async def test_trouble_with_telling_ends_no_worker(
 async def test_what_another_partition_has_is_told_though_one_is_given_up(
     publisher: RecordingPublisher,
 ) -> None:
-    latest = LatestPollPublisher(publisher)  # type: ignore[arg-type]
+    latest = LatestPollPublisher(publisher)
     latest.adopt(3, {ONE: active(1)})
     latest.adopt(4, {TWO: active(2)})
     latest.revoke(3)

@@ -48,12 +48,12 @@ class Harness:
         self.facts = FakeFacts()
         self.progress = FakeAppliedOffsets()
         self.publisher = RecordingPublisher()
-        self.latest = LatestPollPublisher(self.publisher)  # type: ignore[arg-type]
+        self.latest = LatestPollPublisher(self.publisher)
         self.commit_tracker = CommitTracker()
         self.failures = Failures()
         self.owned_partitions = OwnedPartitions(
-            self.progress,  # type: ignore[arg-type]
-            self.publisher,  # type: ignore[arg-type]
+            self.progress,
+            self.publisher,
             self.latest,
             self.commit_tracker,
         )

@@ -10,6 +10,7 @@ import pytest
 from stream_app.contracts.topics import STORE_STATUS, STORE_TIMEZONES
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import BrokerUnavailableError
+from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.worker import source_lag
 from stream_app.worker.metrics import SourceLag
 from stream_app.worker.source_lag import SourceLags
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 STATUS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 
 
-class Brokers:
+class Brokers(EndOffsetFetcher):
     """Ends of partitions, and the records at offsets, as a test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +65,8 @@ class Look:
         self.owned_partitions = FakeOwnedPartitions()
         self.lags = SourceLags(
             settings_with(),
-            self.owned_partitions,  # type: ignore[arg-type]
-            self.brokers,  # type: ignore[arg-type]
+            self.owned_partitions,
+            self.brokers,
             lambda: NOW,
         )
 

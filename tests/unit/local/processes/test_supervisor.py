@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ class FakeChild:
         self.record.append(f"start {self.name}")
         self.pid = (self.pid or 0) + 1
         self._ended = asyncio.get_running_loop().create_future()
+
+    def has_started(self, times: int) -> bool:
+        return self.starts == times
 
     async def answers(self, _limit: float) -> bool:
         self.probes += 1
@@ -106,7 +110,7 @@ async def test_pauses_double_up_to_the_longest(record: list[str]) -> None:
     await supervisor.start(child)
     for starts in range(1, 5):
         child.end(1)
-        await until(lambda starts=starts: child.starts == starts + 1)
+        await until(partial(child.has_started, starts + 1))
     pauses = [line.split("again in ")[1].split(";")[0] for line in record if "again" in line]
     assert pauses == ["0.001 s", "0.002 s", "0.003 s", "0.003 s"]
     await supervisor.stop()
@@ -118,7 +122,7 @@ async def test_a_long_life_makes_earlier_deaths_forgotten(record: list[str]) -> 
     await supervisor.start(child)
     for starts in range(1, 4):
         child.end(1)
-        await until(lambda starts=starts: child.starts == starts + 1)
+        await until(partial(child.has_started, starts + 1))
     assert sum("again in 0.001 s" in line for line in record) == 3
     await supervisor.stop()
 

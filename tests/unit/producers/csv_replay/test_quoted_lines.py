@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
@@ -23,6 +23,7 @@ from stream_app.contracts.polls import PollBatch
 from stream_app.domain.timestamps import parse_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from producers.csv_replay.table import RejectedRow
@@ -87,7 +88,11 @@ def test_a_bad_row_with_a_line_break_is_one_rejected_row_with_all_its_bytes(tmp_
     assert (line, reason) == (3, "status is neither active nor inactive: 'asleep'")
     assert original == row.encode()
     # and a dead letter that is read again
-    source = {"file": "polls.csv", "kind": "polls", "columns": rejected[0].columns}
+    source: dict[str, str | int] = {
+        "file": "polls.csv",
+        "kind": "polls",
+        "columns": rejected[0].columns,
+    }
     letter = DeadLetter(source, reason, original.replace(b"asleep", b"active"), None)
     fact = decode_original(letter, stored_at=0, clock=LATEST, tolerance=0).content
     assert fact == PollBatch(U, [(parse_instant(AT), True)])
@@ -122,10 +127,10 @@ def test_each_line_of_a_file_of_stray_quotes_is_looked_at_a_bounded_number_of_ti
     read_lines = 0
     plain_reader = csv.reader
 
-    def counted(feed: object, **options: object) -> object:
-        def each() -> object:
+    def counted(feed: Iterable[str], **options: Any) -> Any:
+        def each() -> Iterator[str]:
             nonlocal read_lines
-            for line in feed:  # type: ignore[attr-defined]
+            for line in feed:
                 read_lines += 1
                 yield line
 

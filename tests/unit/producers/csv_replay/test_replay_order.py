@@ -66,7 +66,7 @@ class NotesView(PlainView):
         self.lines.append(line)
 
 
-async def replayed(**files: list[Path]) -> tuple[list[str], Summary]:
+async def replayed(**files: Any) -> tuple[list[str], Summary]:
     view, summary = NotesView(), Summary()
     clock = 1_800_000_000_000_000
     await replay_files(

@@ -223,7 +223,7 @@ def test_any_dead_letter_is_decoded_or_rejected(
     ):
         # any other error would end the replay of all later dead letters
         with suppress(RecordError):
-            content = decoded(tried).content
+            content: Any = decoded(tried).content
             assert parse_uuid(content.store_id) == content.store_id
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.simulator import pacer as pacer_module
 from producers.simulator.delivery_stats import DeliveryStats
 from producers.simulator.model import Ping
 from producers.simulator.pacer import MAX_BATCH, Pacer
@@ -37,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         made.now += round(seconds * SECOND)
         await really_sleep(0)
 
-    monkeypatch.setattr(pacer_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     return made
 
 

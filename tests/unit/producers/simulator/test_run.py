@@ -12,6 +12,7 @@ import pytest
 from producers.simulator import run as simulate_module
 from producers.simulator.delivery_stats import DeliveryStats
 from producers.simulator.model import NO_FAULTS, Ping, Simulation
+from producers.simulator.poll_file import PollFile
 from producers.simulator.run import HealthReporter, SimulationPlan, SimulationResult, run_simulation
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import BrokerUnavailableError, StoreUptimeError
@@ -179,7 +180,7 @@ async def test_an_error_of_the_file_ends_the_simulation(
     def flush(_self: Any) -> None:
         raise StoreUptimeError("polls.csv: cannot be written: No space left on device")
 
-    monkeypatch.setattr(simulate_module.PollFile, "flush", flush)
+    monkeypatch.setattr(PollFile, "flush", flush)
     with pytest.raises(StoreUptimeError, match="No space left"):
         await simulate(plan(duration=None, poll_file=tmp_path / "polls.csv"))
     assert sink.left == 1

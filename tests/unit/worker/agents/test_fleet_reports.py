@@ -18,6 +18,7 @@ from stream_app.contracts.report_requests import (
 )
 from stream_app.contracts.topics import (
     QUERY_RESULTS,
+    REPORT_RESULTS,
     SOURCE_TOPICS,
     STORE_QUERIES,
 )
@@ -140,7 +141,7 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(
     harness.applied_offsets.caught_up.clear()
     event = await ask(harness, FleetRequest(REPORT))
 
-    harness.owned_partitions.owned[1].revoked.set()
+    harness.owned_partitions.partitions[1].revoked.set()
     await settle()
 
     (passed,) = harness.publisher.forwarded
@@ -255,7 +256,7 @@ async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_own
     report = harness.publisher.publish_report_event
 
     async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
-        harness.owned_partitions.owned[1].revoked.set()
+        harness.owned_partitions.partitions[1].revoked.set()
         return await report(event, topic)
 
     monkeypatch.setattr(harness.publisher, "publish_report_event", lose_it)
@@ -420,8 +421,10 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
     monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 1)
     report = harness.publisher.publish_report_event
 
-    async def remove_another(event: ReportEvent, topic: TopicSpec) -> Any:
-        harness.owned_partitions.owned[1].stores.discard(store_key(STORES[4]))
+    async def remove_another(
+        event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
+    ) -> asyncio.Future[Any]:
+        harness.owned_partitions.partitions[1].stores.discard(store_key(STORES[4]))
         return await report(event, topic)
 
     harness.publisher.publish_report_event = remove_another  # type: ignore[method-assign]

@@ -334,15 +334,15 @@ async def test_what_a_crashed_owner_had_applied_is_waited_for_here(
 ) -> None:
     # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
     harness.applied_offsets.end_offsets = {(spec.name, 0): 5, (spec.name, 1): 9}
-    harness.owned_partitions.owned[0].offset_trackers[spec.name] = OffsetTracker(3)
+    harness.owned_partitions.partitions[0].offset_trackers[spec.name] = OffsetTracker(3)
     (event,) = await harness.request(request(reference_time=NOW))
     assert harness.statuses() == ["running"]
 
     for applied in (4, 5):
         assert event.acks == 0
         harness.add_polls(0, STORE, (NOW - 30 * MINUTE, True))
-        harness.owned_partitions.owned[0].offset_trackers[spec.name].skip_to(applied)
-        harness.owned_partitions.owned[0].moved.set()
+        harness.owned_partitions.partitions[0].offset_trackers[spec.name].skip_to(applied)
+        harness.owned_partitions.partitions[0].moved.set()
         await settle()
 
     assert harness.report()["uptime_last_hour"] == 30
@@ -352,7 +352,7 @@ async def test_what_a_crashed_owner_had_applied_is_waited_for_here(
 async def test_a_database_that_cannot_be_read_fails_no_report(harness: Harness) -> None:
     """The worker ends with the request unacknowledged: who owns the partition next answers it."""
 
-    def get(_partition: int, _key: bytes) -> bytes:
+    def get(*_: Any, **__: Any) -> bytes:
         raise error
 
     harness.facts.get = get  # type: ignore[method-assign]
@@ -374,7 +374,7 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
     harness.publisher.sends.at_once = False
     (event,) = await harness.request(request(reference_time=NOW - DAY))
 
-    harness.owned_partitions.owned[0].revoked.set()
+    harness.owned_partitions.partitions[0].revoked.set()
     await settle()
 
     (again,) = harness.publisher.forwarded
@@ -391,8 +391,8 @@ async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
 async def test_a_partition_that_is_fenced_while_it_is_read_fails_no_report(
     harness: Harness,
 ) -> None:
-    def get(partition: int, _key: bytes) -> bytes:
-        raise RevokedError(f"partition {partition} is not open in this worker")
+    def get(*_: Any, **__: Any) -> bytes:
+        raise RevokedError("partition 0 is not open in this worker")
 
     harness.facts.get = get  # type: ignore[method-assign]
     (event,) = await harness.request(request(reference_time=NOW))
@@ -413,7 +413,7 @@ async def test_a_partition_revoked_as_the_wait_ends_is_not_read(
     get = harness.facts.get
 
     def watched(partition: int, key: bytes) -> bytes | None:
-        if harness.owned_partitions.owned[0].revoked.is_set():
+        if harness.owned_partitions.partitions[0].revoked.is_set():
             read_when_revoked.append(key)
         return get(partition, key)
 
@@ -424,7 +424,7 @@ async def test_a_partition_revoked_as_the_wait_ends_is_not_read(
     harness.applied_offsets.caught_up.set()
     for _ in range(turns):
         await asyncio.sleep(0)
-    harness.owned_partitions.owned[0].revoked.set()
+    harness.owned_partitions.partitions[0].revoked.set()
     await harness.all_answered()
 
     assert read_when_revoked == []
@@ -433,7 +433,7 @@ async def test_a_partition_revoked_as_the_wait_ends_is_not_read(
 
 
 async def test_the_time_of_the_first_request_is_kept_over_several_moves(harness: Harness) -> None:
-    harness.owned_partitions.owned.clear()
+    harness.owned_partitions.partitions.clear()
 
     await harness.request(request(requested_at=NOW - SECOND))
 
@@ -624,7 +624,7 @@ async def test_a_report_may_be_of_any_time(harness: Harness) -> None:
 
 async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(harness: Harness) -> None:
     name = "america/new_york"
-    harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0, 0), name.encode())
+    harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0), name.encode())
     await harness.request(ReportRequest(REPORT, STORE, NOW))
     await harness.all_answered()
     report = harness.report()
@@ -636,7 +636,7 @@ async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
     harness: Harness, name: bytes | None
 ) -> None:
     if name is not None:
-        harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0, 0), name)
+        harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0), name)
     await harness.request(ReportRequest(REPORT, STORE, NOW))
     await harness.all_answered()
     report = harness.report()

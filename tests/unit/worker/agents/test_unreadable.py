@@ -45,7 +45,7 @@ def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
     place = TP(spec.name, 0)
     return [
         FakeEvent(ChunkMessage(place, run, 1))
-        for _, run in ChunkScheduler().iterate({place: records})
+        for _, run in ChunkScheduler().iterate({place: list(records)})
     ]
 
 
@@ -83,7 +83,7 @@ async def test_the_records_around_it_are_applied() -> None:
     assert [decode_fact(value)[1] for value in harness.facts.content.values()] == [b"Asia/Tokyo"]
     assert len(harness.publisher.letters) == 1
     assert harness.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
-    assert harness.owned_partitions.owned[0].applied(zones.name) == 11
+    assert harness.owned_partitions.partitions[0].applied(zones.name) == 11
 
     polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
     await harness.run(*polls)

@@ -45,12 +45,14 @@ class Harness:
         self.places = asyncio.Semaphore(2)
         self.removed: list[RemovalReason] = []
         self.unread = 0
-        self.restart()
+        self.open()
 
     def restart(self) -> None:
         """As after the end of the process."""
-        if hasattr(self, "database"):
-            self.database.close()
+        self.database.close()
+        self.open()
+
+    def open(self) -> None:
         self.database = FactsDatabase(3, self.folder, self.removed.append)
         self.restorer = Restorer(self.database, "changelog", self.log, self.places, self._unread)
 

@@ -12,7 +12,8 @@ from stream_app.contracts.topics import MAX_STATE_BYTES
 from stream_app.domain.poll_buckets import Bucket
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.errors import RevokedError, TableError
-from stream_app.kafka.batch_producer import BatchMetadata
+from stream_app.kafka.batch_producer import Batch, BatchMetadata
+from stream_app.kafka.fenced_producer import FencedProducer
 from stream_app.worker.facts.database import START, Checkpoint, FactsDatabase, checkpoint_after
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
@@ -26,6 +27,7 @@ from stream_app.worker.facts.table import CHANGELOG, MAX_UNACKNOWLEDGED_BYTES, F
 from tests.agent_fakes import Failures, FakeBatch, FakeBatches, settings_with, settle, store_in
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from stream_app.worker.metrics import RemovalReason
@@ -34,24 +36,27 @@ if TYPE_CHECKING:
 class FakeBatchOfMany(FakeBatch):
     """A batch that takes another record."""
 
-    count = 0
+    def __init__(self, sent: asyncio.Future[Any]) -> None:
+        super().__init__(sent)
+        self.count = 0
 
     def with_one_more(self) -> FakeBatchOfMany:
         self.count += 1
         return self
 
 
-class FakeFencedProducer(FakeBatches):
+class FakeFencedProducer(FencedProducer):
     """The changelog: what was sent."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.batches = FakeBatches()
+        self.sent = self.batches.sent
         self.waited_for_capacity: list[tuple[int, int]] = []
 
-    def add(self, partition: int, key: bytes, value: bytes) -> Any:  # type: ignore[override]
-        return super().add(CHANGELOG, partition, key, value)
+    def add(self, partition: int, key: bytes, value: bytes | None) -> Batch:
+        return self.batches.add(CHANGELOG, partition, key, value)
 
-    async def wait_for_capacity(self, partition: int, most: int) -> None:  # type: ignore[override]
+    async def wait_for_capacity(self, partition: int, most: int) -> None:
         self.waited_for_capacity.append((partition, most))
 
 
@@ -64,7 +69,7 @@ class Harness:
         self.removed: list[RemovalReason] = []
         self.producer = FakeFencedProducer()
         self.facts = FactsTable(settings_with(), self.failures)
-        self.facts.producer = self.producer  # type: ignore[assignment]
+        self.facts.producer = self.producer
         self.databases = [
             FactsDatabase(partition, folder / str(partition), self.removed.append)
             for partition in (0, 1)
@@ -100,7 +105,7 @@ class Harness:
         self.producer.sent[position].future.set_exception(error)
         await settle()
 
-    def overlay(self, partition: int = 0) -> dict[bytes, bytes]:
+    def overlay(self, partition: int = 0) -> Mapping[bytes, object]:
         return self.facts._open[partition]._overlay
 
 
@@ -174,9 +179,12 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
     monkeypatch.setattr(harness.producer, "add", lambda *_: shared.with_one_more())
     writes: list[int] = []
     write = harness.databases[0].write
-    monkeypatch.setattr(
-        harness.databases[0], "write", lambda *written: (writes.append(1), write(*written))
-    )
+
+    def counted(*written: Any) -> None:
+        writes.append(1)
+        write(*written)
+
+    monkeypatch.setattr(harness.databases[0], "write", counted)
     for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3")):
         assert harness.opened[0].put(key, value) is shared
     assert harness.facts.unacknowledged == 3
@@ -269,7 +277,7 @@ async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(harness: Harness
 async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(
     harness: Harness,
 ) -> None:
-    harness.producer.error = MessageSizeTooLargeError()
+    harness.producer.batches.error = MessageSizeTooLargeError()
 
     with pytest.raises(MessageSizeTooLargeError):
         harness.opened[0].put(b"k", b"v")

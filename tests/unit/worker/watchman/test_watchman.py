@@ -59,7 +59,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         await yielded(0)
 
     yielded = asyncio.sleep
-    monkeypatch.setattr(kept_records.asyncio, "sleep", at_once)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
 
 
 class Product:
@@ -78,7 +78,7 @@ class Product:
         self.now = START
         self.watchman = Watchman(
             self.settings,
-            self.owned_partitions,  # type: ignore[arg-type]
+            self.owned_partitions,
             self.metrics,
             lambda: self.now,
             self.topics.consumer,
@@ -344,7 +344,7 @@ async def test_a_partition_that_is_revoked_while_it_is_read_ends_the_round(
 
     async def revoked_meanwhile(*arguments: Any) -> None:
         await read(*arguments)
-        product.owned_partitions.owned.clear()
+        product.owned_partitions.partitions.clear()
 
     monkeypatch.setattr(Watchman, "_read_newest", revoked_meanwhile)
     await product.watch()
@@ -354,7 +354,7 @@ async def test_a_partition_that_is_revoked_while_it_is_read_ends_the_round(
 
 async def test_a_worker_that_owns_nothing_has_nothing_to_check() -> None:
     product = Product()
-    product.owned_partitions.owned.clear()
+    product.owned_partitions.partitions.clear()
     await product.watch()
     assert product.outcomes() == (0, 0, 0)
 
