@@ -172,14 +172,21 @@ async def test_gives_up_when_nothing_is_acknowledged_any_more(
 
 
 async def test_goes_on_as_long_as_some_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with make_sink(monkeypatch, time_limit=0.2) as (sink, double):
+    loop = asyncio.get_running_loop()
+    time, later = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: time() + later)
+    async with make_sink(monkeypatch, time_limit=6000) as (sink, double):
         for number in range(4):
             await sink.send(STORE_STATUS, b"a", str(number).encode())
         drained = asyncio.create_task(sink.drain())
         for number in range(4):
-            await asyncio.sleep(0.1)
+            # all four together take longer than the limit
+            later += 4000
             double.acknowledge(number)
+            for _ in range(5):
+                await asyncio.sleep(0)
         await drained
+        assert sink.in_flight == 0
 
 
 async def test_leaving_early_does_not_wait_for_a_lost_broker(

@@ -183,9 +183,12 @@ async def test_faust_leaves_the_positions_alone(harness: Harness) -> None:
     async def seek(*_: Any) -> None:
         raise AssertionError
 
-    harness.consumer.seek = harness.consumer._perform_seek = seek
+    harness.consumer.seek_to_committed = seek
+    harness.consumer._read_offset = {POLLS: 7}
 
     await harness.consumer.perform_seek()
+
+    assert harness.consumer._read_offset == {POLLS: 7}
 
 
 async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(harness: Harness) -> None:
