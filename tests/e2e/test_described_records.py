@@ -13,10 +13,12 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import ALL_TOPICS
-from stream_app.domain.timestamps import LATEST
+from stream_app.domain.polls import poll_set
+from stream_app.domain.timestamps import HOUR, LATEST
 from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import connection
 from stream_app.settings import Settings
@@ -31,6 +33,7 @@ TOPICS = {topic.name: topic for topic in ALL_TOPICS}
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
+NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 STORES = [str(uuid.UUID(int=n)) for n in range(1, 6)]
 
 
@@ -80,10 +83,12 @@ async def use(address: str, settings: Settings) -> None:
     asked += [("store-queries", query) for query in queries]
     ids = [str(uuid.uuid4()) for _ in asked]
     async with AIOKafkaProducer(**connection(settings)) as producer:
-        # single polls, the second one too far ahead of the clock
-        for instant in (1_710_072_000_000_000, LATEST - 1):
-            poll = encode_poll(store, instant, active=True)
-            await producer.send_and_wait("store-status", poll, key=store.encode())
+        # single polls, the second one too far ahead of the clock, and a packed batch
+        for value in (
+            *(encode_poll(store, instant, active=True) for instant in (NOON, LATEST - 1)),
+            encode_packed_batch(store, poll_set([(NOON - HOUR, False), (NOON, True)])),
+        ):
+            await producer.send_and_wait("store-status", value, key=store.encode())
         for report_id, (topic, request) in zip(ids, asked, strict=True):
             value = orjson.dumps({"report_id": report_id, **request})
             await producer.send_and_wait(topic, value, key=report_id.encode())
