@@ -38,4 +38,4 @@ def test_says_how_to_get_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_help_names_the_exit_codes() -> None:
     text = " ".join(CliRunner().invoke(replay, ["--help"]).output.split())
-    assert "5: so it was, but every row of a file, or all hours of a store, were refused" in text
+    assert "5: so it was, but every row of a file, or all hours of a store, were rejected" in text
