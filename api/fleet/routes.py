@@ -20,6 +20,7 @@ from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
+    from api.fleet.service import FleetSnapshot
     from api.fleet.state import StoreState
 
 _PART: Final = re.compile(r"[0-9a-fA-F-]{1,36}")
@@ -30,22 +31,21 @@ routes = web.RouteTableDef()
 @routes.get("/fleet")
 async def get_fleet(request: web.Request) -> web.Response:
     """Answer with a page of the stores as they are now, and how many there are in each state."""
-    service = service_of(request, FleetService)
-    query, page = _query(request)
-    matching, stores = await service.page(query)
-    now = service.now()
+    query, number = _query(request)
+    page = await service_of(request, FleetService).page(query)
+    fleet = page.snapshot
     return json_response(
         {
-            "now": moment(now),
-            "clock": service.clock_name,
-            "counts": await service.counts(),
-            "matching": matching,
-            "page": page,
-            "pages": max(1, -(-matching // query.limit)),
-            "zones": service.zones(),
-            "figures_at": moment(service.figures_at),
-            "freshness": service.freshness(),
-            "stores": [_row(store, now) for store in stores],
+            "now": moment(fleet.now),
+            "clock": page.clock,
+            "counts": fleet.counts,
+            "matching": page.matching,
+            "page": number,
+            "pages": max(1, -(-page.matching // query.limit)),
+            "zones": page.timezones,
+            "figures_at": moment(fleet.figures_at),
+            "freshness": fleet.freshness,
+            "stores": [_row(store, fleet.now) for store in fleet.stores],
         }
     )
 
@@ -63,27 +63,26 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
             number = 0
             while True:
                 changed, more = watcher.drain_changes()
-                await stream.send("fleet", await _event(service, changed, more=more), number)
+                fleet = await service.snapshot(changed)
+                await stream.send("fleet", _event(fleet, changed, more=more), number)
                 number += 1
                 if not await stream.wait(watcher.changed):
                     break
     return stream.response
 
 
-async def _event(service: FleetService, changed: list[str], *, more: bool) -> dict[str, Any]:
-    stores = await service.stores(changed)
-    now = service.now()
+def _event(fleet: FleetSnapshot, changed: list[str], *, more: bool) -> dict[str, Any]:
     return {
-        "now": moment(now),
-        "counts": await service.counts(),
+        "now": moment(fleet.now),
+        "counts": fleet.counts,
         "changed": [
             {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
-            for store in stores
+            for store in fleet.stores
         ],
-        "removed": sorted(set(changed) - {store.store_id for store in stores}),
+        "removed": sorted(set(changed) - {store.store_id for store in fleet.stores}),
         "more": more,
-        "figures_at": moment(service.figures_at),
-        "freshness": service.freshness(),
+        "figures_at": moment(fleet.figures_at),
+        "freshness": fleet.freshness,
     }
 
 

@@ -89,6 +89,42 @@ class Watcher:
         return stores, more
 
 
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """Some stores as they are at one instant, and the figures of the whole fleet.
+
+    Attributes:
+        now: the instant, µs; None: no poll has come in yet.
+        stores: the stores.
+        counts: the number of stores in each state, and in total.
+        figures_at: the reference time of the stores' figures, µs; None: there are none yet.
+        freshness: how old the data is, as answers have it.
+    """
+
+    now: int | None
+    stores: list[StoreState]
+    counts: dict[str, int]
+    figures_at: int | None
+    freshness: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPage:
+    """A page of the stores that match a query.
+
+    Attributes:
+        snapshot: the stores of the page.
+        matching: the number of stores that match the query.
+        timezones: the timezones of all stores, in order.
+        clock: the clock that defines the present of the fleet: data or wall.
+    """
+
+    snapshot: FleetSnapshot
+    matching: int
+    timezones: list[str]
+    clock: str
+
+
 class FleetService:
     """Answers questions about the current state of stores.
 
@@ -170,8 +206,8 @@ class FleetService:
         )
         return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
 
-    async def page(self, query: FleetQuery) -> tuple[int, list[StoreState]]:
-        """Return how many stores match a query, and those of its page.
+    async def page(self, query: FleetQuery) -> FleetPage:
+        """Return a page of the stores that match a query.
 
         Raises:
             BrokerUnavailableError: there is no connection.
@@ -179,7 +215,22 @@ class FleetService:
         self._require()
         await self._first_figures()
         await self._advanced()
-        return await self._view.page(query)
+        matching, stores = await self._view.page(query)
+        return FleetPage(
+            await self._snapshot(stores),
+            matching,
+            self._view.zones(),
+            self.clock_name,
+        )
+
+    async def snapshot(self, store_ids: list[str]) -> FleetSnapshot:
+        """Return those of some stores that exist, as they are now."""
+        return await self._snapshot(await self.stores(store_ids))
+
+    async def _snapshot(self, stores: list[StoreState]) -> FleetSnapshot:
+        now = self.now()
+        counts = await self.counts()
+        return FleetSnapshot(now, stores, counts, self.figures_at, self.freshness())
 
     async def store(self, store_id: str) -> StoreState | None:
         """Return a store as it is now; None where it is unknown.
@@ -209,10 +260,6 @@ class FleetService:
         """Return how many stores are in each state, and in total."""
         await self._advanced()
         return self._view.counts()
-
-    def zones(self) -> list[str]:
-        """Return the zones of all stores, in order."""
-        return self._view.zones()
 
     async def stores(self, store_ids: list[str]) -> list[StoreState]:
         """Return some stores as they are now."""

@@ -66,8 +66,9 @@ async def test_the_fleet_follows_the_polls_and_survives_a_worker(
         async with running_worker(settings, "worker-1") as doomed:
             await shown(asked, stores, up=STORES * 3 // 4, down=STORES // 4)
             query = FleetQuery(states=("down",), part=stores[0])
-            matching, page = await asked.fleet_service.page(query)
-            assert (matching, [store.store_id for store in page]) == (1, [stores[0]])
+            page = await asked.fleet_service.page(query)
+            assert [store.store_id for store in page.snapshot.stores] == [stores[0]]
+            assert page.matching == 1
 
             with asked.fleet_service.watch(stores[0]) as watcher:
                 await send(settings, {stores[0]: [(newest + MINUTE, True)]})
