@@ -217,7 +217,7 @@ class FleetService:
         await self._advanced()
         matching, stores = await self._view.page(query)
         return FleetPage(
-            await self._snapshot(stores),
+            self._snapshot(stores),
             matching,
             self._view.zones(),
             self.clock_name,
@@ -225,12 +225,11 @@ class FleetService:
 
     async def snapshot(self, store_ids: list[str]) -> FleetSnapshot:
         """Return those of some stores that exist, as they are now."""
-        return await self._snapshot(await self.stores(store_ids))
+        return self._snapshot(await self.stores(store_ids))
 
-    async def _snapshot(self, stores: list[StoreState]) -> FleetSnapshot:
-        now = self.now()
-        counts = await self.counts()
-        return FleetSnapshot(now, stores, counts, self.figures_at, self.freshness())
+    def _snapshot(self, stores: list[StoreState]) -> FleetSnapshot:
+        counts = self._view.counts()
+        return FleetSnapshot(self.now(), stores, counts, self.figures_at, self.freshness())
 
     async def store(self, store_id: str) -> StoreState | None:
         """Return a store as it is now; None where it is unknown.

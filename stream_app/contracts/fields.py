@@ -162,15 +162,6 @@ def parse_count(count: object, what: str, least: int) -> int:
     return count
 
 
-def count_of(content: dict[str, Any], name: str, least: int) -> int:
-    """Return a field that is a whole number of at least `least`.
-
-    Raises:
-        RecordError: the field is missing, or it is no such number.
-    """
-    return parse_count(field_of(content, name), name, least)
-
-
 # -- types of fields
 
 closed: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))

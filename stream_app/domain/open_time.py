@@ -6,7 +6,7 @@ intervals are computed once for a span, whatever the number of its stores.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +15,11 @@ from stream_app.domain.business_hours import open_intervals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.domain.business_hours import WeeklyHours
+    from stream_app.domain.poll_sets import Integers
     from stream_app.domain.windows import Reading
-
-Integers: TypeAlias = "NDArray[np.int64]"
 
 
 def opening_edges(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> Integers:

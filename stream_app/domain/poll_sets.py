@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Integers = NDArray[np.int64]
+Integers: TypeAlias = "NDArray[np.int64]"
+Flags: TypeAlias = "NDArray[np.bool_]"
+
+
+def are_first_of_instant(polls: Integers) -> Flags:
+    """Return which of some sorted polls count: of two at one instant the inactive one, the first.
+
+    Args:
+        polls: packed as `polls.poll_set` has them.
+    """
+    first = np.ones(len(polls), dtype=bool)
+    first[1:] = polls[1:] >> 1 != polls[:-1] >> 1
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +97,5 @@ class PollSets:
         sets = np.split(self.packed, self.bounds[1:-1])
         for store in set(unordered):
             polls = np.sort(sets[store])
-            # of two polls at one instant the inactive one sorts first: keep the first
-            chosen = np.ones(len(polls), dtype=bool)
-            chosen[1:] = polls[1:] >> 1 != polls[:-1] >> 1
-            sets[store] = polls[chosen]
+            sets[store] = polls[are_first_of_instant(polls)]
         return PollSets(np.cumsum([0, *map(len, sets)]), np.concatenate(sets))

@@ -11,13 +11,7 @@ import numpy as np
 from stream_app.domain.local_days import local_days
 from stream_app.domain.report import hours_of
 from stream_app.domain.timestamps import MINUTE, SECOND, WEEK, format_instant
-from stream_app.domain.windows import (
-    DAY_WINDOW,
-    HOUR_WINDOW,
-    WEEK_WINDOW,
-    microsecond_reading,
-    minute_reading,
-)
+from stream_app.domain.windows import WINDOWS, microsecond_reading, minute_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,13 +20,10 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.domain.intervals import Interval
+    from stream_app.domain.poll_sets import Integers
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.domain.uptime import OpenTimeSplit, StoreStates
     from stream_app.domain.windows import Reading
-
-    Integers = NDArray[np.int64]
-
-_WINDOWS = (HOUR_WINDOW, DAY_WINDOW, WEEK_WINDOW)
 
 
 class ReportRow(NamedTuple):
@@ -77,14 +68,13 @@ def _window_rows(
     spec: ReportSpec, store_ids: Sequence[str], states: StoreStates
 ) -> Iterator[ReportRow]:
     """Yield the row of each store with the three windows."""
-    reading = microsecond_reading if spec.exact else minute_reading
-    windows = states.last_windows(_WINDOWS)
-    split = states.split(windows, reading)
+    windows = states.last_windows(WINDOWS.values())
+    exact = states.split(windows, microsecond_reading)
+    split = exact if spec.exact else states.split(windows, minute_reading)
     figures = _window_columns(spec, split.up, split.down)
     unknown = _window_columns(spec, split.unknown_up, split.unknown_down)
-    coverages = states.split(windows, microsecond_reading)[-1].coverage()
     for store_id, values, polls, coverage, parts in zip(
-        store_ids, figures, states.poll_counts(), coverages, unknown, strict=True
+        store_ids, figures, states.poll_counts(), exact[-1].coverage(), unknown, strict=True
     ):
         yield ReportRow([store_id, *values], polls, coverage, [*parts])
 

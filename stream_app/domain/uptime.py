@@ -19,13 +19,9 @@ from stream_app.domain.windows import microsecond_reading
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
+    from stream_app.domain.poll_sets import Flags, Integers
     from stream_app.domain.store_facts import PollRules, StoreFacts
     from stream_app.domain.windows import Reading
-
-    Integers = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ HOUR_WINDOW: Final = HOUR
 DAY_WINDOW: Final = DAY
 WEEK_WINDOW: Final = WEEK
 
+WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
+"""The lengths of the three windows in µs, by the names that reports give them."""
+
 Reading = Callable[[Any, int], Any]
 """Reads an instant, or an array of instants, none later than the reference time. The time in
 `[start, end)` is the reading of the end less that of the start, however it is split."""

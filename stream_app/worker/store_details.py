@@ -13,13 +13,7 @@ from stream_app.domain.report_rows import build_rows
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timeline import incidents, timeline
 from stream_app.domain.timestamps import SECOND, format_instant, parse_instant
-from stream_app.domain.windows import (
-    DAY_WINDOW,
-    HOUR_WINDOW,
-    WEEK_WINDOW,
-    microsecond_reading,
-    minute_reading,
-)
+from stream_app.domain.windows import WINDOWS, microsecond_reading, minute_reading
 from stream_app.errors import ReportError
 
 if TYPE_CHECKING:
@@ -31,8 +25,6 @@ if TYPE_CHECKING:
     from stream_app.domain.observation import StoreObservation
     from stream_app.domain.store_facts import PollRules, StoreFacts
     from stream_app.domain.uptime import StoreStates
-
-WINDOWS: Final = {"last_hour": HOUR_WINDOW, "last_day": DAY_WINDOW, "last_week": WEEK_WINDOW}
 
 _DAILY: Final = ReportSpec(daily=True)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.report_requests import Include
     from stream_app.contracts.report_results import ReportDocument
-    from stream_app.domain.open_time import Integers
+    from stream_app.domain.poll_sets import Integers
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
     from stream_app.worker.owned_partitions import OwnedPartition

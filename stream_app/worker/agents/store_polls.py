@@ -12,6 +12,7 @@ import numpy as np
 
 from stream_app.contracts.poll_columns import decode_poll_columns
 from stream_app.domain.identifiers import is_canonical
+from stream_app.domain.poll_sets import are_first_of_instant
 from stream_app.domain.polls import union_of
 from stream_app.worker.facts.keys import store_key
 
@@ -101,9 +102,7 @@ def _groups(
     stores, polls, indexes = stores[order], polls[order], indexes[order]
     new_store = np.ones(len(polls), bool)
     new_store[1:] = stores[1:] != stores[:-1]
-    # of two polls at one instant the inactive one sorts first, and stays
-    new_instant = new_store.copy()
-    new_instant[1:] |= polls[1:] >> 1 != polls[:-1] >> 1
+    new_instant = new_store | are_first_of_instant(polls)
     everything = array("q", polls[new_instant].tobytes())
     starts = np.flatnonzero(new_store)
     ends = np.append(starts[1:], len(polls))
