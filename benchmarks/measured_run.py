@@ -15,7 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import resident_megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 BLOCK_BYTES: Final = 512
 """The unit of `ru_oublock`."""
@@ -56,14 +56,18 @@ def usage_of_this_process() -> Usage:
     return Usage(cpu, cpu, peak, float(taken.ru_oublock * BLOCK_BYTES))
 
 
-def run_measured(command: Sequence[str]) -> Usage:
+def run_measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Usage:
     """Run a program to its end; its output goes where ours goes.
+
+    Args:
+        command: the program and its arguments.
+        environment: its environment variables; None: ours.
 
     Raises:
         BenchmarkError: it failed; the message has its exit code.
     """
     begin = time.perf_counter()
-    process = subprocess.Popen(command)  # noqa: S603  a program of the benchmarks
+    process = subprocess.Popen(command, env=environment)  # noqa: S603  a program of the benchmarks
     peak = 0.0
     try:
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:

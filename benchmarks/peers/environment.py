@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import venv
@@ -12,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.measured_run import run_measured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchmarks.measured_run import Usage
@@ -40,14 +42,26 @@ def python_of(folder: Path) -> Path:
     return python
 
 
-def run(arguments: list[str]) -> Usage:
-    """Run a program to its end and measure it.
+def run_app(folder: Path, *arguments: str) -> Usage:
+    """Run the `app.py` of a peer in its environment to its end, and measure it.
+
+    It can import `benchmarks.peers.python`, and what else needs no package that it does not have.
+
+    Raises:
+        SystemExit: its packages cannot be installed, or it failed.
+    """
+    shared = {"PYTHONPATH": str(folder.parents[2])}
+    return run([str(python_of(folder)), str(folder / "app.py"), *arguments], os.environ | shared)
+
+
+def run(arguments: list[str], environment: Mapping[str, str] | None = None) -> Usage:
+    """Run a program to its end and measure it; see `run_measured`.
 
     Raises:
         SystemExit: it failed.
     """
     try:
-        return run_measured(arguments)
+        return run_measured(arguments, environment)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BenchmarkError as error:

@@ -29,6 +29,8 @@ from stream_app.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.measured_run import Usage
+
 SAMPLE_EVERY: Final = 37
 """The number of stores of which one is checked: of 4,559 stores about 120 (`is_checked`)."""
 
@@ -120,6 +122,20 @@ async def values(job: Job) -> Any:
                     left.discard(partition)
     finally:
         await consumer.stop()
+
+
+def record_outcome(job: Job, usage: Usage, outcome: Path) -> None:
+    """Check the polls that a program of its own has written, and write what its run took.
+
+    Args:
+        job: the job.
+        usage: the resources of the whole program.
+        outcome: its file, with the seconds and the polls of the sampled stores. The resources that
+            it counts by itself, without its own start, stand for those of the whole program.
+    """
+    result = json.loads(outcome.read_text(encoding="utf-8"))
+    counted = {name: result[name] for name in ("cpu", "written_bytes") if name in result}
+    job.done(result["seconds"], check(job, result["stores"]), **usage.figures() | counted)
 
 
 def check(job: Job, result: Mapping[str, list[int]]) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
 from benchmarks.peers.environment import class_path, missing_java, run
-from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments
+from benchmarks.peers.job import SAMPLE_EVERY, job_of_arguments, record_outcome
 
 FOLDER: Final = Path(__file__).parent
 OPENED: Final = ("java.lang", "java.util", "java.util.concurrent", "java.net", "java.io")
@@ -35,13 +34,7 @@ def main() -> None:
                 *(f"flink-{uuid4()}", str(Path(folder) / "checkpoints"), str(output)),
             ]
         )
-        result = json.loads(output.read_text(encoding="utf-8"))
-    figures = {
-        "cpu": result["cpu"],
-        "peak_megabytes": usage.peak_megabytes,
-        "written_bytes": result["written_bytes"],
-    }
-    job.done(result["seconds"], check(job, result["stores"]), **figures)
+        record_outcome(job, usage, output)
 
 
 main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,7 +11,7 @@ from uuid import uuid4
 from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.peers.environment import class_path, missing_java, run
-from benchmarks.peers.job import SAMPLE_EVERY, Job, check, job_of_arguments
+from benchmarks.peers.job import SAMPLE_EVERY, Job, job_of_arguments, record_outcome
 
 FOLDER: Final = Path(__file__).parent
 EXACTLY_ONCE: Final = "exactly-once"
@@ -50,15 +49,9 @@ def main() -> None:
                     "exactly_once_v2" if EXACTLY_ONCE in job.options else "at_least_once",
                 ]
             )
-            result = json.loads(output.read_text(encoding="utf-8"))
         finally:
             asyncio.run(forget(job, application))
-    figures = {
-        "cpu": result["cpu"],
-        "peak_megabytes": usage.peak_megabytes,
-        "written_bytes": result["written_bytes"],
-    }
-    job.done(result["seconds"], check(job, result["stores"]), **figures)
+        record_outcome(job, usage, output)
 
 
 main()

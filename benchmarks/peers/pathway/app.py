@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
-import zlib
 from array import array
 from bisect import bisect_left
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
 import pathway as pw
 
-DAY = 24 * 3600 * 1_000_000
-SPAN = {"bulk": 7 * DAY, "live": DAY}
-PACKED_HEAD = 38
-
-
-def polls_of(content: dict[str, Any]) -> list[int]:
-    """Return the polls as `µs << 1 | active`."""
-    if "polls" in content:
-        return [instant << 1 | up for instant, up in content["polls"]]
-    moment = datetime.fromisoformat(content["timestamp_utc"])
-    return [round(moment.timestamp() * 1_000_000) << 1 | (content["status"] == "active")]
-
-
-def union(one: array[int], other: array[int]) -> array[int]:
-    """Return all polls of both; at one instant inactive wins."""
-    if one and one[-1] >> 1 < other[0] >> 1:
-        return one + other
-    by_instant = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
-    return array("q", sorted(by_instant.values()))
-
-
-def read(value: bytes) -> tuple[str, array[int]]:
-    """Read the store and the polls of a record in either form: packed, as batches are, or JSON."""
-    if value[0] == 0xF8:
-        # rising, no instant twice
-        return value[2:PACKED_HEAD].decode(), array("q", value[PACKED_HEAD:])
-    content = orjson.loads(value)
-    return content["store_id"], union(array("q"), array("q", polls_of(content)))
+from benchmarks.peers.python.store_status import SPAN, connection, is_checked, read, union
 
 
 class PollSet(pw.BaseCustomAccumulator):
@@ -61,25 +30,11 @@ class PollSet(pw.BaseCustomAccumulator):
 
     def update(self, other: PollSet) -> None:
         """Add the polls of another record."""
-        self.polls = union(self.polls, other.polls)
+        self.polls = array("q", union(self.polls, other.polls))
 
     def compute_result(self) -> bytes:
         """Return the polls as bytes."""
         return self.polls.tobytes()
-
-
-def connection(bootstrap: str) -> dict[str, str]:
-    """Return the settings of the connection to the broker, with the login of the environment."""
-    settings = {"bootstrap.servers": bootstrap, "auto.offset.reset": "earliest"}
-    password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
-    if password:
-        settings |= {
-            "security.protocol": "sasl_plaintext",
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": os.environ["STORE_UPTIME_KAFKA_SASL_USERNAME"],
-            "sasl.password": password,
-        }
-    return settings
 
 
 def main() -> None:
@@ -105,11 +60,11 @@ def main() -> None:
 
     def on_change(key: Any, row: dict[str, Any], time: int, is_addition: bool) -> None:  # noqa: ARG001
         name = row["bucket"].partition("/")[0]
-        if is_addition and zlib.crc32(name.encode()) % int(sample_every) == 0:
+        if is_addition and is_checked(name, int(sample_every)):
             dumped[row["bucket"]] = row["polls"]
 
     records = pw.io.kafka.read(
-        connection(bootstrap) | {"group.id": group},
+        connection(bootstrap) | {"group.id": group, "auto.offset.reset": "earliest"},
         "store-status",
         format="raw",
         mode="static",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.peers.environment import python_of, run
-from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments
+from benchmarks.peers.environment import run_app
+from benchmarks.peers.job import SAMPLE_EVERY, job_of_arguments, record_outcome
 
 FOLDER = Path(__file__).parent
 
@@ -17,15 +16,10 @@ def main() -> None:
     job = job_of_arguments(__doc__ or "")
     with TemporaryDirectory(prefix="store-uptime-peer-") as folder:
         output = Path(folder) / "out.json"
-        usage = run(
-            [
-                *(str(python_of(FOLDER)), str(FOLDER / "app.py"), job.bootstrap, job.shape),
-                *(str(job.records), str(SAMPLE_EVERY), str(output)),
-            ]
+        usage = run_app(
+            FOLDER, job.bootstrap, job.shape, str(job.records), str(SAMPLE_EVERY), str(output)
         )
-        result = json.loads(output.read_text(encoding="utf-8"))
-    figures = usage.figures() | {"cpu": result["cpu"]}
-    job.done(result["seconds"], check(job, result["stores"]), **figures)
+        record_outcome(job, usage, output)
 
 
 main()

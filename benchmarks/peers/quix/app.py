@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import uuid
-import zlib
-from array import array
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING
 
-import orjson
 from confluent_kafka.admin import AdminClient
 from quixstreams import Application, State
 from quixstreams.kafka.configuration import ConnectionConfig
 
-DAY = 24 * 3600 * 1_000_000
-SPAN = {"bulk": 7 * DAY, "live": DAY}
-PACKED_HEAD = 38
+from benchmarks.peers.python.store_status import SPAN, connection, is_checked, read, union
 
-
-def polls_of(content: dict[str, Any]) -> list[int]:
-    """Return the polls as `µs << 1 | active`."""
-    if "polls" in content:
-        return [instant << 1 | up for instant, up in content["polls"]]
-    moment = datetime.fromisoformat(content["timestamp_utc"])
-    return [round(moment.timestamp() * 1_000_000) << 1 | (content["status"] == "active")]
-
-
-def union(one: list[int], other: list[int]) -> list[int]:
-    """Return all polls of both; at one instant inactive wins."""
-    if one and one[-1] >> 1 < other[0] >> 1:
-        return one + other
-    by_instant = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}
-    return sorted(by_instant.values())
-
-
-def read(value: bytes) -> tuple[str, list[int]]:
-    """Store and polls of a record in either form of the topic: packed, as batches are, or JSON."""
-    if value[0] == 0xF8:
-        # rising, no instant twice
-        return value[2:PACKED_HEAD].decode(), array("q", value[PACKED_HEAD:]).tolist()
-    content = orjson.loads(value)
-    return content["store_id"], union([], polls_of(content))
-
-
-def connection(bootstrap: str) -> dict[str, str]:
-    """Return the settings of the connection to the broker, with the login of the environment."""
-    settings = {"bootstrap.servers": bootstrap}
-    password = os.environ.get("STORE_UPTIME_KAFKA_SASL_PASSWORD")
-    if password:
-        settings |= {
-            "security.protocol": "sasl_plaintext",
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": os.environ["STORE_UPTIME_KAFKA_SASL_USERNAME"],
-            "sasl.password": password,
-        }
-    return settings
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence
 
 
 def main() -> None:
@@ -68,7 +25,7 @@ def main() -> None:
     bootstrap, shape, records, sample_every, output = sys.argv[1:]
     span = SPAN[shape]
     began = 0.0
-    dumped: dict[str, list[int]] = {}
+    dumped: dict[str, MutableSequence[int]] = {}
     group = f"quix-{uuid.uuid4()}"
     with TemporaryDirectory(prefix="store-uptime-quix-") as folder:
         app = Application(
@@ -84,9 +41,10 @@ def main() -> None:
         def merge_polls(value: bytes, state: State) -> None:
             nonlocal began
             began = began or time.perf_counter()
-            store_id, polls = read(value)
+            store_id, packed = read(value)
+            polls = packed.tolist()
             start = 0
-            checked = zlib.crc32(store_id.encode()) % int(sample_every) == 0
+            checked = is_checked(store_id, int(sample_every))
             while start < len(polls):
                 bucket = (polls[start] >> 1) // span
                 end = start

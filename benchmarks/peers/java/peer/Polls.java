@@ -76,6 +76,16 @@ record Polls(String store, long[] polls) {
         return new Polls(store, told);
     }
 
+    /** The end of the polls from start on that lie in the same span of time. */
+    static int endOfSpan(long[] polls, int start, long span) {
+        long number = (polls[start] >> 1) / span;
+        int end = start;
+        while (end < polls.length && (polls[end] >> 1) / span == number) {
+            end++;
+        }
+        return end;
+    }
+
     static long[] union(long[] one, long[] other, int start, int end) {
         long[] all = Arrays.copyOf(one, one.length + end - start);
         System.arraycopy(other, start, all, one.length, end - start);

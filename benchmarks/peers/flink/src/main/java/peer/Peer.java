@@ -101,10 +101,7 @@ public final class Peer {
             int start = 0;
             while (start < polls.length) {
                 long bucket = (polls[start] >> 1) / span;
-                int end = start;
-                while (end < polls.length && (polls[end] >> 1) / span == bucket) {
-                    end++;
-                }
+                int end = Polls.endOfSpan(polls, start, span);
                 long[] stored = state.get(bucket);
                 long[] merged = Polls.union(stored == null ? new long[0] : stored, polls, start, end);
                 if (stored == null || !Arrays.equals(stored, merged)) {

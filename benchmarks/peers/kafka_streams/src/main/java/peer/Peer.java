@@ -63,10 +63,7 @@ public final class Peer {
             int start = 0;
             while (start < polls.length) {
                 long bucket = (polls[start] >> 1) / span;
-                int end = start;
-                while (end < polls.length && (polls[end] >> 1) / span == bucket) {
-                    end++;
-                }
+                int end = Polls.endOfSpan(polls, start, span);
                 String key = told.store() + "/" + bucket;
                 long[] there = Polls.longs(state.get(key));
                 long[] merged = Polls.union(there, polls, start, end);
