@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +37,7 @@ from stream_app.kafka.safe_records import UnreadableRecords, last_offset, source
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 
     from api.webhooks.concurrency import Deferred
     from stream_app.contracts.webhooks import Webhook
@@ -132,11 +132,8 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             await asyncio.sleep(_RETRY_SECONDS)
             return
         try:
-            await self._read_once()
-        except (KafkaError, BrokerUnavailableError) as error:
-            log.warning("webhooks cannot be read now, trying again: %s", error)
-            await self._disconnect()
-            await asyncio.sleep(_RETRY_SECONDS)
+            with _retried("webhooks"):
+                await self._read_once()
         except Exception:
             await self._disconnect()
             raise
@@ -234,12 +231,9 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             async with asyncio.timeout(_DEFERRED_CHECK_SECONDS):
                 await self._room.wait()
         self._room.clear()
-        try:
+        with _retried("deferred webhooks"):
             for receiver, deferred in self.limiter.admit_deferred():
                 await self._read_deferred(receiver, deferred)
-        except (KafkaError, BrokerUnavailableError) as error:
-            log.warning("deferred webhooks cannot be read now, trying again: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _read_deferred(self, receiver: str, deferred: list[Deferred]) -> None:
         """Read webhooks again that the limiter has admitted, and start them."""
@@ -349,6 +343,20 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._owned.clear()
         self._consumer = None
         await bounded(consumer.stop(), "webhooks")
+
+
+@contextmanager
+def _retried(what: str) -> Iterator[None]:
+    """Log an error of Kafka in one line, and raise one after which a `PeriodicTask` tries again.
+
+    Raises:
+        BrokerUnavailableError: Kafka could not be read.
+    """
+    try:
+        yield
+    except (KafkaError, BrokerUnavailableError) as error:
+        log.warning("%s cannot be read now, trying again: %s", what, error)
+        raise BrokerUnavailableError(str(error)) from error
 
 
 def _webhook_in(record: Any) -> Webhook:
