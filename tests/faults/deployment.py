@@ -44,6 +44,7 @@ SAID_SECONDS: Final = 60.0
 _STOP_LIMIT: Final = 40.0
 _LOOK: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
+_PORTS_TO_TRY: Final = 5
 
 
 class Process:
@@ -311,6 +312,23 @@ class Deployment:
         await self.api.start()
         await self.shared_out()
 
+    async def start_api_on_a_free_port(self) -> None:
+        """Start the API for the first time.
+
+        Its port was free when it was chosen. Where another program of the machine has bound it
+        since, the API is started again on another port.
+        """
+        for _ in range(_PORTS_TO_TRY):
+            await self.api.start()
+            line = await self.api.wait_until_said("listening on|cannot listen on", READY_SECONDS)
+            if "cannot listen on" not in line:
+                return
+            await self.api.stop()
+            self.settings = self.settings.replace(api_port=free_ports(1)[0])
+            self.api = self._process("api", "api")
+            self.api.mark()
+        raise AssertionError(f"{_PORTS_TO_TRY} ports that were free had been bound a moment later")
+
     async def shared_out(self) -> None:
         """Wait until every worker owns partitions: the first alone is ready while others join."""
         for worker in self.workers.values():
@@ -391,7 +409,7 @@ async def deployment(
         try:
             for number in range(1, workers + 1):
                 await product.add_worker(f"worker-{number}")
-            await product.api.start()
+            await product.start_api_on_a_free_port()
             await product.shared_out()
             yield product
         except BaseException:
