@@ -1,4 +1,4 @@
-"""What the tests of the API share: ids, figures, and how an error must look."""
+"""The tests of the API share these ids, these figures and the check of an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CSV = (
 
 
 async def problem_of(response: ClientResponse, status: HTTPStatus) -> str:
-    """The detail of an error, which must be an RFC 9457 problem of this status."""
+    """Return the detail of an error, which must be an RFC 9457 problem of this status."""
     assert response.status == status
     assert response.headers["Content-Type"] == "application/problem+json"
     body = await response.json(content_type=None)

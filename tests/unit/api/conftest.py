@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gateway() -> FakeGateway:
-    """A gateway that knows one store."""
+    """Return a gateway that knows one store."""
     return FakeGateway(STORE)
 
 
 @pytest.fixture
 async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
-    """HTTP to the real application around the fake gateway."""
+    """Yield an HTTP client of the real application, which runs on the fake gateway."""
     async with TestClient(TestServer(create_app(gateway))) as client:
         yield client

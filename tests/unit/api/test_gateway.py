@@ -1,4 +1,4 @@
-"""What the API says of its own readiness."""
+"""The gateway of the API knows whether it is ready, and leaves no file behind."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-TOLD = "stores cannot be read: TopicAuthorizationFailedError('stores')"
+REASON = "stores cannot be read: TopicAuthorizationFailedError('stores')"
 
 
 @pytest.fixture
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
-    made = Gateway(SETTINGS, lambda: 0)
+    gateway = Gateway(SETTINGS, lambda: 0)
 
     async def fetch(_: Any) -> dict[Any, int]:
         return {}
 
-    made._connection._unavailable_reason = None
-    monkeypatch.setattr(made._end_offset_fetcher, "fetch", fetch)
-    monkeypatch.setattr(made._applied_offsets, "unowned", list)
-    return made
+    gateway._connection._unavailable_reason = None
+    monkeypatch.setattr(gateway._end_offset_fetcher, "fetch", fetch)
+    monkeypatch.setattr(gateway._applied_offsets, "unowned", list)
+    return gateway
 
 
 async def test_it_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
@@ -42,8 +42,8 @@ async def test_it_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
 async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, number: int) -> None:
     followed = gateway.readiness._followed[number]
     tail = followed._tail if isinstance(followed, AppliedOffsets) else followed
-    tail._trouble = TOLD
-    assert await gateway.readiness.unavailable_reason() == TOLD
+    tail._trouble = REASON
+    assert await gateway.readiness.unavailable_reason() == REASON
     tail._trouble = None
     assert await gateway.readiness.unavailable_reason() is None
 
@@ -70,7 +70,7 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-async def test_nothing_is_left_behind_by_an_end_of_any_kind(
+async def test_no_file_is_left_behind_however_the_api_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

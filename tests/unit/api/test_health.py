@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from tests.http_client import TestClient
 
 
-async def test_alive_even_without_a_broker(client: TestClient, gateway: FakeGateway) -> None:
+async def test_the_api_is_alive_even_without_a_broker(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     gateway.error = BrokerUnavailableError("no Kafka broker answers")
     gateway.trouble_now = "the Kafka broker is out of reach"
     response = await client.get("/healthz")
@@ -19,13 +21,13 @@ async def test_alive_even_without_a_broker(client: TestClient, gateway: FakeGate
     assert await response.json() == {"status": "ok"}
 
 
-async def test_ready(client: TestClient) -> None:
+async def test_the_api_is_ready(client: TestClient) -> None:
     response = await client.get("/readyz")
     assert response.status == HTTPStatus.OK
     assert await response.json() == {"status": "ready"}
 
 
-async def test_not_ready_says_why_and_when_to_ask_again(
+async def test_an_api_that_is_not_ready_says_why_and_when_to_ask_again(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.trouble_now = "24 source partitions have no worker now"

@@ -1,4 +1,4 @@
-"""What an API process counts about itself, read as Prometheus reads it."""
+"""The API counts its requests and polls, and Prometheus can read its metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.fakes import FakeGateway
 
 
-async def scraped(
+async def scrape(
     client: TestClient,
 ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     response = await client.get("/metrics")
@@ -30,14 +30,14 @@ async def scraped(
     }
 
 
-def labels(**of: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(of.items()))
+def labels(**values: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(values.items()))
 
 
 REQUESTS = "store_uptime_http_requests_total"
 LATENCY = "store_uptime_http_request_duration_seconds"
 POLLS = "store_uptime_http_polls_total"
-LETTERS = "store_uptime_dead_letters_total"
+DEAD_LETTERS = "store_uptime_dead_letters_total"
 
 
 async def test_requests_count_by_the_template_of_their_route_and_never_by_a_store(
@@ -45,34 +45,34 @@ async def test_requests_count_by_the_template_of_their_route_and_never_by_a_stor
 ) -> None:
     await client.post(f"/stores/{STORE}/status", json={"status": "active"})
     await client.post("/stores/not-a-uuid/status", json={"status": "active"})
-    found = await scraped(client)
+    samples = await scrape(client)
     route = "/stores/{store_id}/status"
-    assert found[REQUESTS, labels(route=route, method="POST", status="202")] == 1
-    assert found[REQUESTS, labels(route=route, method="POST", status="422")] == 1
-    assert found[f"{LATENCY}_count", labels(route=route, method="POST")] == 2
-    assert found[f"{LATENCY}_bucket", labels(route=route, method="POST", le="+Inf")] == 2
-    assert found[f"{LATENCY}_sum", labels(route=route, method="POST")] > 0
-    assert not any(STORE in str(key) for key in found)
+    assert samples[REQUESTS, labels(route=route, method="POST", status="202")] == 1
+    assert samples[REQUESTS, labels(route=route, method="POST", status="422")] == 1
+    assert samples[f"{LATENCY}_count", labels(route=route, method="POST")] == 2
+    assert samples[f"{LATENCY}_bucket", labels(route=route, method="POST", le="+Inf")] == 2
+    assert samples[f"{LATENCY}_sum", labels(route=route, method="POST")] > 0
+    assert not any(STORE in str(key) for key in samples)
 
 
-async def test_what_no_route_has_and_methods_that_nobody_knows_share_one_label(
+async def test_unknown_paths_and_unknown_methods_share_one_label(
     client: TestClient,
 ) -> None:
     for path in ("/a", "/b", "/c"):
         await client.get(path)
     await client.request("PROPFIND", "/healthz")
-    found = await scraped(client)
-    assert found[REQUESTS, labels(route=UNMATCHED, method="GET", status="404")] == 3
-    assert found[REQUESTS, labels(route=UNMATCHED, method="other", status="405")] == 1
+    samples = await scrape(client)
+    assert samples[REQUESTS, labels(route=UNMATCHED, method="GET", status="404")] == 3
+    assert samples[REQUESTS, labels(route=UNMATCHED, method="other", status="405")] == 1
 
 
-async def test_a_page_of_the_status_page_counts_by_its_template(
+async def test_a_request_for_the_status_page_counts_by_its_template(
     client: TestClient,
 ) -> None:
     await client.get("/public/assets/nothing.js")
-    found = await scraped(client)
+    samples = await scrape(client)
     route = "/public/assets/{name}"
-    assert found[REQUESTS, labels(route=route, method="GET", status="404")] == 1
+    assert samples[REQUESTS, labels(route=route, method="GET", status="404")] == 1
 
 
 async def test_polls_count_as_accepted_or_refused(client: TestClient) -> None:
@@ -80,10 +80,10 @@ async def test_polls_count_as_accepted_or_refused(client: TestClient) -> None:
     await client.post(f"/stores/{STORE}/status", json={"status": "perhaps"})
     good = {"store_id": STORE, "status": "active"}
     await client.post("/status", json=[good, good, {**good, "status": "perhaps"}])
-    found = await scraped(client)
-    assert found[POLLS, labels(outcome="accepted")] == 3
-    assert found[POLLS, labels(outcome="refused")] == 2
-    assert found[LETTERS, labels(source="http", reason="invalid")] == 2
+    samples = await scrape(client)
+    assert samples[POLLS, labels(outcome="accepted")] == 3
+    assert samples[POLLS, labels(outcome="refused")] == 2
+    assert samples[DEAD_LETTERS, labels(source="http", reason="invalid")] == 2
 
 
 async def test_a_poll_that_only_the_brokers_clock_refuses_counts_as_refused(
@@ -93,15 +93,15 @@ async def test_a_poll_that_only_the_brokers_clock_refuses_counts_as_refused(
     response = await client.post(f"/stores/{STORE}/status", json={"status": "active"})
     assert response.status == 422
     await client.post("/status", json=[{"store_id": STORE, "status": "active"}])
-    found = await scraped(client)
-    assert found[POLLS, labels(outcome="accepted")] == 0
-    assert found[POLLS, labels(outcome="refused")] == 2
+    samples = await scrape(client)
+    assert samples[POLLS, labels(outcome="accepted")] == 0
+    assert samples[POLLS, labels(outcome="refused")] == 2
 
 
 async def test_an_event_stream_is_shown_while_it_is_open(client: TestClient) -> None:
-    assert (await scraped(client))["store_uptime_open_event_streams", ()] == 0
+    assert (await scrape(client))["store_uptime_open_event_streams", ()] == 0
     async with client.get("/fleet/events"):
-        assert (await scraped(client))["store_uptime_open_event_streams", ()] == 1
+        assert (await scrape(client))["store_uptime_open_event_streams", ()] == 1
 
 
 async def test_an_event_stream_has_no_latency() -> None:
@@ -117,23 +117,23 @@ async def test_an_event_stream_has_no_latency() -> None:
     app.router.add_get("/events", events)
     async with TestClient(TestServer(app)) as client:
         await client.get("/events")
-    of = {"route": "/events", "method": "GET"}
-    assert metrics.registry.get_sample_value(REQUESTS, {**of, "status": "200"}) == 1
-    assert metrics.registry.get_sample_value(f"{LATENCY}_count", of) is None
+    route_labels = {"route": "/events", "method": "GET"}
+    assert metrics.registry.get_sample_value(REQUESTS, {**route_labels, "status": "200"}) == 1
+    assert metrics.registry.get_sample_value(f"{LATENCY}_count", route_labels) is None
 
 
 async def test_gauges_are_read_from_the_gateway(client: TestClient, gateway: FakeGateway) -> None:
     gateway.metrics.read_from(
         ApiSources(lambda: True, lambda: 2, lambda: 300, lambda: 4, lambda: 5, lambda: 6, lambda: 7)
     )
-    found = await scraped(client)
-    assert found["store_uptime_kafka_connected", ()] == 1
-    assert found["store_uptime_unowned_partitions", ()] == 2
-    assert found["store_uptime_http_unacknowledged_bytes", ()] == 300
-    assert found["store_uptime_open_reports", ()] == 4
-    assert found["store_uptime_waiting_webhooks", ()] == 5
-    assert found["store_uptime_deferred_webhooks", ()] == 6
-    assert found["store_uptime_crowded_webhook_hosts", ()] == 7
+    samples = await scrape(client)
+    assert samples["store_uptime_kafka_connected", ()] == 1
+    assert samples["store_uptime_unowned_partitions", ()] == 2
+    assert samples["store_uptime_http_unacknowledged_bytes", ()] == 300
+    assert samples["store_uptime_open_reports", ()] == 4
+    assert samples["store_uptime_waiting_webhooks", ()] == 5
+    assert samples["store_uptime_deferred_webhooks", ()] == 6
+    assert samples["store_uptime_crowded_webhook_hosts", ()] == 7
 
 
 async def test_an_answer_that_is_an_exception_counts_too() -> None:

@@ -1,4 +1,4 @@
-"""No field of a body is ignored, at any route that has one."""
+"""No route with a body ignores a field of it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/stores/{store_id}/timezone"): {"timezone_str": "UTC"},
 }
 MANY = ("POST", "/status")
-"""Its items are refused one by one."""
+"""The route whose items are refused one by one."""
 
 ITEM = {"store_id": STORE, **POLL}
 
 
-def test_every_route_with_a_body_is_here() -> None:
-    assert {key for key, each in OPERATIONS.items() if each.body} == {*BODIES, MANY}
+def test_every_route_with_a_body_is_tested_here() -> None:
+    assert {key for key, operation in OPERATIONS.items() if operation.body} == {*BODIES, MANY}
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -48,7 +48,7 @@ async def test_an_unknown_field_is_refused_and_named(
 
 
 @pytest.mark.parametrize("form", ["array", "lines"])
-async def test_an_item_with_an_unknown_field_is_no_poll_of_now(
+async def test_an_item_with_an_unknown_field_is_refused_and_not_dated_now(
     client: TestClient, gateway: FakeGateway, form: str
 ) -> None:
     items = [{**ITEM, "timestamp": "2023-01-25T00:00:00Z"}, ITEM]
@@ -61,7 +61,7 @@ async def test_an_item_with_an_unknown_field_is_no_poll_of_now(
     assert len(gateway.broker.dead_letters()) == 1
 
 
-async def test_the_words_of_a_row_of_hours_are_known_too(client: TestClient) -> None:
+async def test_an_unknown_field_of_a_row_of_business_hours_is_refused(client: TestClient) -> None:
     row = {"day": 0, "start_time_local": "09:00", "end_time_local": "17:00", "closed": True}
     response = await client.put(f"/stores/{STORE}/business_hours", json={"hours": [row]})
     assert "row 0: neither" in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)

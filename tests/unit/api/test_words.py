@@ -1,4 +1,4 @@
-"""One word a thing: what people read says poll, report, business hours, up and down."""
+"""Pages and descriptions have one word for one thing: poll, report, business hours, up, down."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ OLD_WORDS = (
     "being worked out",
     "See it",
 )
-"""What pages have said, and say otherwise now."""
+"""Texts that the pages had once, and for which they have other words now."""
 
 OTHER_WORDS = (r"pings?", r"opening hours", r"menu hours", r"heartbeats?")
-"""Words for what has a word of its own: a poll, business hours."""
+"""Words for a poll and for business hours, which have no second name."""
 
 DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "page.md"
 COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'])//[^\n]*|<!--.*?-->", re.DOTALL)
 
 
-def said_in(text: str) -> str:
-    """A script or page without its comments, which are for us, and without its names in code."""
+def without_comments(text: str) -> str:
+    """Return a script or page without its comments, which nobody reads in a browser."""
     return COMMENT.sub("", text)
 
 
@@ -67,31 +67,33 @@ async def test_pages_as_they_are_served_have_none_of_the_old_words(client: TestC
     served = {path: await (await client.get(path)).text() for path in paths if path != "/assets/"}
     served |= {name: asset.content.decode() for name, asset in PUBLIC_ASSETS.items()}
     assert len(served) > 20
-    found = [
+    uses = [
         f"{path}: {word}"
         for path, text in served.items()
         for word in OLD_WORDS
-        # an attribute of an answer is no word of the page
-        if word.lower() in said_in(text).lower().replace("last_poll", "")
+        # the name of a field is no word of the page
+        if word.lower() in without_comments(text).lower().replace("last_poll", "")
     ]
-    found += [
+    uses += [
         f"{path}: {word}"
         for path, text in served.items()
         for word in OTHER_WORDS
-        if re.search(rf"\b{word}\b", said_in(text), re.IGNORECASE)
+        if re.search(rf"\b{word}\b", without_comments(text), re.IGNORECASE)
     ]
-    assert found == []
+    assert uses == []
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
-async def test_descriptions_have_one_word_a_thing(client: TestClient, path: str) -> None:
+async def test_the_descriptions_of_the_api_have_one_word_for_one_thing(
+    client: TestClient, path: str
+) -> None:
     text = json.dumps(await (await client.get(path)).json())
     assert "polls" in text
     for word in (*OTHER_WORDS, "try again later", "is like this"):
         assert re.findall(rf".{{0,40}}\b{word}\b.{{0,40}}", text, re.IGNORECASE) == [], word
 
 
-def test_so_has_the_page_about_the_pages() -> None:
+def test_the_documentation_of_the_pages_has_none_of_the_old_words() -> None:
     text = DOCS.read_text()
     for word in (*OLD_WORDS, *OTHER_WORDS):
         assert re.findall(rf".{{0,40}}\b{word}\b.{{0,40}}", text, re.IGNORECASE) == [], word

@@ -1,4 +1,4 @@
-"""Connections as bytes: how long they may be silent, how many there may be, what errors are."""
+"""Connections that are silent or too many are closed, and errors are answered as problems."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Client:
-    """A connection."""
+    """A connection that sends bytes and reads answers."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     async def answer(self, request: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next answer."""
+        """Send the request, and return status, headers and body of the next answer."""
         self.writer.write(request)
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         headers = {
@@ -52,7 +52,7 @@ class Client:
         return int(head[0].split()[1]), headers, body
 
     async def ended(self) -> bool:
-        """Wait until the server closes it; whether nothing came before that."""
+        """Wait until the server closes the connection; return whether it sent nothing before."""
         try:
             return await self.reader.read() == b""
         except ConnectionResetError:
@@ -63,7 +63,7 @@ class Connect:
     """Opens connections to a server.
 
     Attributes:
-        server: its side of them.
+        server: the server's side of the connections.
     """
 
     def __init__(self, server: Connections, port: int) -> None:
@@ -81,7 +81,7 @@ class Connect:
             client.writer.close()
 
     def deadlines(self) -> list[bool]:
-        """Of each open connection, whether it waits for the head of a request."""
+        """Return for each open connection whether it waits for the head of a request."""
         return [each._head_deadline is not None for each in self.server._open]
 
 
@@ -115,7 +115,9 @@ async def test_a_connection_without_a_whole_head_is_closed(
         assert await client.ended()
 
 
-async def test_nor_does_one_byte_at_a_time_help(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sending_one_byte_at_a_time_does_not_keep_a_connection_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
     async with api() as connect:
         client = await connect()
@@ -128,7 +130,9 @@ async def test_nor_does_one_byte_at_a_time_help(monkeypatch: pytest.MonkeyPatch)
         assert await ended
 
 
-async def test_nor_in_a_further_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_without_a_whole_head_of_a_further_request_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with api() as connect:
         client = await connect()
         assert (await client.answer(HEALTH))[0] == HTTPStatus.OK
@@ -154,7 +158,7 @@ async def test_an_idle_connection_is_kept_for_a_while_and_not_for_ever(
         assert await client.ended()
 
 
-async def test_a_long_request_and_a_stream_are_no_silence() -> None:
+async def test_a_long_request_and_an_event_stream_do_not_count_as_silence() -> None:
     async with api() as connect:
         client = await connect()
         path = f"/stores/{STORE}/status".encode()
@@ -180,21 +184,21 @@ async def test_the_longest_idle_connection_makes_room_for_a_new_one() -> None:
         assert all([await client.ended() for client in silent[:42]])
 
 
-async def test_a_connection_with_a_request_in_hand_is_not_the_one_that_goes() -> None:
+async def test_a_connection_with_an_open_request_is_not_closed_for_a_new_one() -> None:
     async with api(most=4) as connect:
         stream = await connect()
         stream.writer.write(b"GET /fleet/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await stream.reader.readuntil(b"event: fleet")
-        kept = await connect()
-        assert (await kept.answer(HEALTH))[0] == HTTPStatus.OK
+        reused = await connect()
+        assert (await reused.answer(HEALTH))[0] == HTTPStatus.OK
         for _ in range(20):
             await connect()
             # one that is used again is not the longest idle one
-            assert (await kept.answer(HEALTH))[0] == HTTPStatus.OK
+            assert (await reused.answer(HEALTH))[0] == HTTPStatus.OK
         assert not stream.reader.at_eof()
 
 
-async def test_where_all_are_busy_the_new_one_goes() -> None:
+async def test_a_new_connection_is_closed_while_all_others_have_open_requests() -> None:
     async with api(most=2) as connect:
         streams = [await connect() for _ in range(2)]
         for stream in streams:
@@ -231,8 +235,8 @@ async def test_an_error_before_the_application_is_a_problem_like_any_other(
     for app in (create_app(gateway), public_site(gateway.public_status, gateway.settings)):
         async with listening(app) as connect:
             client = await connect()
-            answered, headers, body = await client.answer(head)
-        assert answered == status
+            answer_status, headers, body = await client.answer(head)
+        assert answer_status == status
         assert headers["content-type"] == "application/problem+json"
         problem = orjson.loads(body)
         assert set(problem) == {"type", "title", "status", "detail"}
@@ -250,7 +254,7 @@ async def test_an_error_before_the_application_is_a_problem_like_any_other(
     )
 
 
-async def test_it_accepts_again_after_a_malformed_request() -> None:
+async def test_the_server_accepts_connections_after_malformed_requests() -> None:
     async with api(most=2) as connect:
         for _ in range(10):
             client = await connect()
@@ -259,7 +263,7 @@ async def test_it_accepts_again_after_a_malformed_request() -> None:
         assert (await (await connect()).answer(HEALTH))[0] == HTTPStatus.OK
 
 
-def test_connections_leave_descriptors_for_the_rest() -> None:
+def test_connections_leave_descriptors_for_other_files() -> None:
     assert most_connections(64) == 32
     assert most_connections(1024) == 768
     assert most_connections(1_048_576) == MAX_CONNECTIONS
@@ -267,8 +271,8 @@ def test_connections_leave_descriptors_for_the_rest() -> None:
 
 
 def test_the_limit_of_descriptors_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[Any] = []
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: said.append(limits))
+    new_limits: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: new_limits.append(limits))
     for soft, hard, most in (
         (1024, 4096, 4096),
         (4096, 4096, 4096),
@@ -277,13 +281,15 @@ def test_the_limit_of_descriptors_is_raised(monkeypatch: pytest.MonkeyPatch) -> 
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, MAX_DESCRIPTORS),
         (1 << 20, 1 << 20, 1 << 20),
     ):
-        said.clear()
+        new_limits.clear()
         monkeypatch.setattr(resource, "getrlimit", lambda _, s=soft, h=hard: (s, h))
         assert raise_descriptor_limit() == most
-        assert said == ([(most, hard)] if resource.RLIM_INFINITY != soft < most else [])
+        assert new_limits == ([(most, hard)] if resource.RLIM_INFINITY != soft < most else [])
 
 
-def test_where_it_cannot_be_raised_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_of_descriptors_that_cannot_be_raised_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(_: int, __: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
@@ -292,7 +298,7 @@ def test_where_it_cannot_be_raised_it_stays(monkeypatch: pytest.MonkeyPatch) -> 
     assert raise_descriptor_limit() == 256
 
 
-async def test_requests_behind_each_other_are_answered_each_by_itself() -> None:
+async def test_pipelined_requests_are_answered_one_by_one() -> None:
     async with api() as connect:
         client = await connect()
         client.writer.write(HEALTH + HEALTH.replace(b"localhost", b"evil.example") + HEALTH)

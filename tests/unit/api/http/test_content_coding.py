@@ -1,4 +1,4 @@
-"""Packed bodies: what they unpack to, in how small steps, and when enough is enough."""
+"""Packed bodies are unpacked in small pieces, and refused where they unpack to too much."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def unpacked(coding: str, *chunks: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("coding", FORMS)
-def test_what_was_packed_comes_back(coding: str) -> None:
+def test_a_packed_body_unpacks_to_the_original(coding: str) -> None:
     data = bytes(range(256)) * 2000
     assert unpacked(coding, FORMS[coding](data)) == data
     assert unpacked(coding) == b"", "no body at all"
@@ -67,7 +67,7 @@ def test_where_the_chunks_are_cut_does_not_matter(
     assert unpacked("gzip", *chunks) == data * members
 
 
-def test_it_comes_in_small_pieces() -> None:
+def test_a_body_is_unpacked_in_small_pieces() -> None:
     body = gzip.compress(bytes(FREE_BYTES))
     unpacker = Unpacker("gzip")
     sizes = [len(piece) for piece in unpacker.feed(body)]
@@ -76,7 +76,7 @@ def test_it_comes_in_small_pieces() -> None:
     unpacker.flush()
 
 
-def test_parts_that_hold_nothing_do_not_take_long_without_a_pause() -> None:
+def test_empty_gzip_members_are_unpacked_with_pauses() -> None:
     unpacker = Unpacker("gzip")
     pauses = list(unpacker.feed(gzip.compress(b"") * 1000))
     assert len(pauses) == 9
@@ -84,7 +84,7 @@ def test_parts_that_hold_nothing_do_not_take_long_without_a_pause() -> None:
 
 
 @pytest.mark.parametrize("coding", FORMS)
-def test_what_unpacks_to_too_much_ends_soon(coding: str) -> None:
+def test_a_body_that_unpacks_to_too_much_is_refused_early(coding: str) -> None:
     body = FORMS[coding](bytes(64 << 20))
     unpacker = Unpacker(coding)
     with pytest.raises(RatioError, match="100 times"):
@@ -92,8 +92,8 @@ def test_what_unpacks_to_too_much_ends_soon(coding: str) -> None:
     assert unpacker.unpacked <= max(FREE_BYTES, MAX_RATIO * len(body)) + PIECE_BYTES
 
 
-def test_what_came_counts_and_not_what_will() -> None:
-    """A body that begins as a bomb is stopped there, not when all of it is here."""
+def test_the_ratio_counts_only_the_bytes_that_are_received() -> None:
+    """A body that begins as a bomb is refused then, not when all of it is received."""
     unpacker = Unpacker("gzip")
     body = gzip.compress(bytes(64 << 20))
     pieces = (unpacker.feed(body[start : start + 1000]) for start in range(0, len(body), 1000))
@@ -132,12 +132,14 @@ GOOD = gzip.compress(b"figures" * 1000)
         ("deflate", b"\xff\xff", "not deflate"),
     ],
 )
-def test_what_is_no_such_coding_or_not_to_its_end(coding: str, body: bytes, reason: str) -> None:
+def test_a_body_of_another_coding_or_without_its_end_is_refused(
+    coding: str, body: bytes, reason: str
+) -> None:
     with pytest.raises(CodingError, match=reason):
         unpacked(coding, body)
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "rot13", "identity", "GZIP", ""])
-def test_other_codings_are_not_known(coding: str) -> None:
+def test_other_codings_are_unknown(coding: str) -> None:
     with pytest.raises(KeyError):
         Unpacker(coding)

@@ -1,4 +1,4 @@
-"""Which hosts the API answers to, and whose pages may change something: on every route."""
+"""The API answers to its own hosts alone, and no page of another host changes anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = {
 
 
 def routes_of(app: web.Application) -> list[tuple[str, str]]:
-    """Method and path of every route, with values for what stands in braces."""
+    """Return method and path of every route, with values for the names in braces."""
     return sorted(
         {
             (route.method, route.resource.canonical.format_map(VALUES))
@@ -59,7 +59,7 @@ def gateway() -> FakeGateway:
 
 @pytest.fixture
 async def site(gateway: FakeGateway) -> AsyncIterator[TestClient]:
-    """The status page as a server of its own."""
+    """Yield a client of the status page, which runs as a server of its own."""
     async with TestClient(
         TestServer(public_site(gateway.public_status, gateway.settings))
     ) as client:
@@ -94,7 +94,7 @@ async def test_no_route_answers_to_a_name_that_is_not_ours(
 
 
 @pytest.mark.parametrize(("method", "path"), [*PUBLIC_ROUTES, ("POST", "/"), ("GET", "/nope")])
-async def test_nor_does_the_status_page_on_its_own_port(
+async def test_the_status_page_on_its_own_port_answers_to_no_name_that_is_not_ours(
     site: TestClient, gateway: FakeGateway, method: str, path: str
 ) -> None:
     response = await site.request(method, path, headers={"Host": "evil.example"})
@@ -105,7 +105,9 @@ async def test_nor_does_the_status_page_on_its_own_port(
 
 
 @pytest.mark.parametrize("path", ["/nope", "/status", f"/trigger_report/{STORE}"])
-async def test_nor_a_path_or_method_that_is_not_there(client: TestClient, path: str) -> None:
+async def test_an_unknown_path_or_method_answers_to_no_name_that_is_not_ours(
+    client: TestClient, path: str
+) -> None:
     for method in ("GET", "PROPFIND", "DELETE", "TRACE", "OPTIONS"):
         response = await client.request(method, path, headers={"Host": "evil.example"})
         assert response.status == HTTPStatus.MISDIRECTED_REQUEST
@@ -133,14 +135,16 @@ FOREIGN = [
 async def test_no_other_page_changes_anything(
     client: TestClient, gateway: FakeGateway, method: str, path: str
 ) -> None:
-    for said in FOREIGN:
-        headers = {name: text.format(port=client.port) for name, text in said.items()}
+    for templates in FOREIGN:
+        headers = {name: text.format(port=client.port) for name, text in templates.items()}
         response = await client.request(method, path, headers=headers, data=b'{"status":"active"}')
         await problem_of(response, HTTPStatus.FORBIDDEN)
     assert nothing_happened(gateway)
 
 
-async def test_nor_one_that_says_it_twice(client: TestClient, gateway: FakeGateway) -> None:
+async def test_a_page_that_sends_its_origin_twice_changes_nothing(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     own = f"http://127.0.0.1:{client.port}"
     for headers in (
         [("Origin", own), ("Origin", "http://evil.example")],
@@ -153,7 +157,7 @@ async def test_nor_one_that_says_it_twice(client: TestClient, gateway: FakeGatew
 
 
 @pytest.mark.parametrize(
-    "said",
+    "templates",
     [
         {},
         {"Origin": "http://127.0.0.1:{port}"},
@@ -167,20 +171,20 @@ async def test_nor_one_that_says_it_twice(client: TestClient, gateway: FakeGatew
     ],
     ids=str,
 )
-async def test_programs_and_our_own_page_may(
-    client: TestClient, gateway: FakeGateway, said: dict[str, str]
+async def test_programs_and_our_own_page_may_request_a_report(
+    client: TestClient, gateway: FakeGateway, templates: dict[str, str]
 ) -> None:
-    headers = {name: text.format(port=client.port) for name, text in said.items()}
+    headers = {name: text.format(port=client.port) for name, text in templates.items()}
     response = await client.post(f"/trigger_report/{STORE}", headers=headers)
     assert response.status == HTTPStatus.ACCEPTED
     assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize(("method", "path"), READS)
-async def test_what_only_reads_changes_nothing(
+async def test_a_request_that_reads_changes_nothing(
     client: TestClient, gateway: FakeGateway, method: str, path: str
 ) -> None:
-    """So that no picture or link of another page can do anything: GET is safe on every route."""
+    """GET is safe on every route: no picture or link of another page can change anything."""
     gateway.poll(STORE, 1_710_072_000_000_000, active=True)
     headers = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
     async with client.request(method, path, headers=headers) as response:
@@ -258,7 +262,7 @@ def test_localhost_is_ours_in_every_form(host: str) -> None:
         "x" * 9000,
     ],
 )
-def test_what_is_not_ours(host: str) -> None:
+def test_no_other_host_is_ours(host: str) -> None:
     assert not include("127.0.0.1", host)
 
 
@@ -276,7 +280,7 @@ def test_the_address_that_a_connection_came_to_is_ours() -> None:
     assert include("::", "[fe80::1]", reached_at="fe80::1%2")
 
 
-def test_of_a_server_on_every_address_all_of_this_machine_are_ours(
+def test_a_server_on_every_address_answers_to_all_addresses_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ours = {"192.0.2.9", "2001:db8::9"}
@@ -291,7 +295,7 @@ def test_of_a_server_on_every_address_all_of_this_machine_are_ours(
     assert include("0.0.0.0", "0.0.0.0:8000"), "as the log writes it"  # noqa: S104
 
 
-def test_this_machine_has_the_addresses_that_it_has() -> None:
+def test_a_foreign_address_is_none_of_this_machine() -> None:
     loopback, elsewhere = ip_of("127.0.0.1"), ip_of("192.0.2.1")
     assert loopback is not None
     assert elsewhere is not None
@@ -299,7 +303,7 @@ def test_this_machine_has_the_addresses_that_it_has() -> None:
     assert not is_of_this_machine(elsewhere)
 
 
-def test_names_of_the_setting_with_and_without_a_port() -> None:
+def test_names_of_the_setting_are_ours_with_and_without_a_port() -> None:
     names = "a.example,b.example:8443,192.0.2.7,[2001:db8::7]:80"
     for host in ("a.example", "A.EXAMPLE.:1", "b.example:8443", "192.0.2.7:9", "[2001:db8::7]:80"):
         assert include("127.0.0.1", host, names=names)
@@ -307,11 +311,11 @@ def test_names_of_the_setting_with_and_without_a_port() -> None:
         assert not include("127.0.0.1", host, names=names)
 
 
-# -- as bytes
+# -- requests as they are on the wire
 
 
 async def answer_to(client: TestClient, head: str) -> tuple[int, dict[str, Any]]:
-    """The status and the body of the answer to a request as it is on the wire."""
+    """Send a request as it is on the wire, and return the status and the body of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
     line = await reader.readline()
@@ -361,7 +365,9 @@ async def test_a_target_that_names_another_host_is_not_for_us(
         "GET /fleet HTTP/1.1\nHost: localhost\nHost: evil.example",
     ],
 )
-async def test_no_host_and_two_are_malformed(client: TestClient, head: str) -> None:
+async def test_a_request_without_a_host_or_with_two_is_malformed(
+    client: TestClient, head: str
+) -> None:
     status, _ = await answer_to(client, head)
     assert status == HTTPStatus.BAD_REQUEST
 

@@ -1,4 +1,4 @@
-"""Objects over several lines, several on one, and broken ones between them."""
+"""Objects are read over several lines, several on one line, and with broken ones between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRICKY = {"store_id": "}{", "a": ['"', "\\", '\\"}', "[{"], "b": {"c": [{"d": []
 
 
 def read(body: bytes, limit: int = 10_000) -> list[tuple[int, Any]]:
-    """Number and content of every item, or that it is refused."""
+    """Return number and content of every item; the content of a refused item is REFUSED."""
     splitter, reader = LineSplitter(limit), ObjectReader(limit)
 
     def items() -> Iterator[Any]:
@@ -39,11 +39,11 @@ def read(body: bytes, limit: int = 10_000) -> list[tuple[int, Any]]:
 
 @pytest.mark.parametrize("indent", [None, 0, 1, 4, "\t"])
 @pytest.mark.parametrize("between", ["", " ", "\n", "\r\n\r\n"])
-def test_objects_in_any_layout(indent: int | str | None, between: str) -> None:
+def test_objects_are_read_in_any_layout(indent: int | str | None, between: str) -> None:
     text = between.join(json.dumps(TRICKY, indent=indent) for _ in range(3))
-    found = read(text.encode())
-    assert [content for _, content in found] == [TRICKY] * 3
-    assert found[0][0] == 0
+    items = read(text.encode())
+    assert [content for _, content in items] == [TRICKY] * 3
+    assert items[0][0] == 0
 
 
 def test_an_item_has_the_number_of_the_line_that_it_begins_on() -> None:
@@ -56,15 +56,15 @@ def test_an_item_has_the_number_of_the_line_that_it_begins_on() -> None:
     ]
 
 
-def test_an_item_on_a_line_of_its_own_ends_what_was_broken_before() -> None:
+def test_an_item_on_a_line_of_its_own_ends_a_broken_one_before_it() -> None:
     good = b'{"store_id": 1}'
     for broken in (b"{", b'{"a": [', b'{"store_id": ', b'{"a":\n{"b": 1\n'):
-        found = [content for _, content in read(broken + b"\n" + good + b"\n" + good)]
-        assert found[-2:] == [{"store_id": 1}] * 2
-        assert set(map(str, found[:-2])) == {REFUSED}
+        contents = [content for _, content in read(broken + b"\n" + good + b"\n" + good)]
+        assert contents[-2:] == [{"store_id": 1}] * 2
+        assert set(map(str, contents[:-2])) == {REFUSED}
 
 
-def test_an_object_above_the_limit_is_refused_and_held_no_further() -> None:
+def test_the_reader_holds_no_more_of_an_object_than_the_limit() -> None:
     reader = ObjectReader(1000)
     for _ in range(10_000):
         items = list(reader.feed([(0, b'{"a":', b""), (1, b"[1,", b"")]))
@@ -72,7 +72,7 @@ def test_an_object_above_the_limit_is_refused_and_held_no_further() -> None:
     assert not isinstance(items, str)
 
 
-def test_depth_without_an_end_is_refused_at_once() -> None:
+def test_endless_nesting_is_refused_at_once() -> None:
     assert read(b"{" * 9_000 + b"\n{}") == [(0, REFUSED), (1, {})]
     assert read(b'{"a":\n' * 200)[0] == (0, REFUSED)
 
@@ -81,7 +81,7 @@ def test_depth_without_an_end_is_refused_at_once() -> None:
     st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=2), max_size=4),
     st.sampled_from([None, 0, 2]),
 )
-def test_whatever_stands_in_texts(contents: list[dict[str, str]], indent: int | None) -> None:
+def test_strings_may_have_any_content(contents: list[dict[str, str]], indent: int | None) -> None:
     body = b"\n".join(json.dumps(content, indent=indent).encode() for content in contents)
     assert [content for _, content in read(body)] == contents
 
@@ -100,16 +100,16 @@ def slices_of(body: bytes) -> list[Any]:
 
 
 @given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]))
-def test_slices_are_the_array(items: list[Any], indent: int | None) -> None:
+def test_the_slices_of_an_array_have_all_its_items(items: list[Any], indent: int | None) -> None:
     many = items * 3000
     body = json.dumps(many, indent=indent).encode()
     try:
-        found = slices_of(BYTE_ORDER_MARK + b" " + body + b"\n")
+        joined = slices_of(BYTE_ORDER_MARK + b" " + body + b"\n")
     except NotJsonError:
-        # only where an item has commas without end, none of which ends one
+        # only where an item has so many commas that no slice ends with an item
         assert len(body) > SLICE_BYTES
         return
-    assert found == many
+    assert joined == many
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_slices_are_the_array(items: list[Any], indent: int | None) -> None:
         b'["' + b"," * 12 * SLICE_BYTES + b'"]',
     ],
 )
-def test_what_is_no_array_or_has_an_item_without_end(body: bytes) -> None:
+def test_a_broken_array_or_one_with_an_endless_item_is_refused(body: bytes) -> None:
     with pytest.raises(NotJsonError, match="not JSON"):
         slices_of(body)
 
 
 @pytest.mark.parametrize("body", [b"{}", b"1", b'"' + b"x" * 100 + b'"'])
-def test_what_is_json_and_no_array(body: bytes) -> None:
+def test_json_that_is_no_array_is_refused(body: bytes) -> None:
     with pytest.raises(RecordError, match="not a JSON array but"):
         slices_of(body)

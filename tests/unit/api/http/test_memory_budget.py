@@ -5,7 +5,7 @@ import asyncio
 from api.http.memory_budget import MemoryBudget, TokenBucket
 
 
-async def test_no_more_than_the_limit_is_in_hand() -> None:
+async def test_no_more_than_the_limit_is_acquired() -> None:
     budget = MemoryBudget(10)
     assert budget.try_acquire(7)
     assert not budget.try_acquire(4)
@@ -15,29 +15,29 @@ async def test_no_more_than_the_limit_is_in_hand() -> None:
     assert budget.try_acquire(7)
 
 
-async def test_who_waits_gets_room_when_there_is_some_the_first_first() -> None:
+async def test_waiting_tasks_acquire_memory_in_the_order_of_their_requests() -> None:
     budget = MemoryBudget(10)
     assert budget.try_acquire(10)
-    got: list[int] = []
+    acquired: list[int] = []
 
-    async def take(amount: int) -> None:
+    async def acquire(amount: int) -> None:
         assert await budget.acquire(amount, 60)
-        got.append(amount)
+        acquired.append(amount)
 
-    tasks = [asyncio.create_task(take(amount)) for amount in (8, 2, 1)]
+    tasks = [asyncio.create_task(acquire(amount)) for amount in (8, 2, 1)]
     await asyncio.sleep(0)
     budget.release(5)
     await asyncio.sleep(0)
-    assert got == [], "a small one does not overtake a large one for ever"
+    assert acquired == [], "a small request does not overtake a large one"
     budget.release(5)
     await asyncio.gather(*tasks[:2])
-    assert got == [8, 2]
+    assert acquired == [8, 2]
     budget.release(8)
     await tasks[2]
     assert budget.used == 3
 
 
-async def test_patience_ends_and_leaves_nothing_behind() -> None:
+async def test_a_task_that_waits_too_long_acquires_nothing_and_holds_up_no_other() -> None:
     budget = MemoryBudget(10)
     assert budget.try_acquire(6)
     behind = asyncio.create_task(budget.acquire(4, 60))
@@ -49,7 +49,7 @@ async def test_patience_ends_and_leaves_nothing_behind() -> None:
     assert await budget.acquire(10, 0)
 
 
-async def test_who_is_cancelled_while_waiting_takes_nothing() -> None:
+async def test_a_task_that_is_cancelled_while_it_waits_acquires_nothing() -> None:
     budget = MemoryBudget(10)
     assert budget.try_acquire(10)
     large, small = (asyncio.create_task(budget.acquire(n, 60)) for n in (9, 1))
@@ -60,7 +60,7 @@ async def test_who_is_cancelled_while_waiting_takes_nothing() -> None:
     assert budget.used == 10
 
 
-async def test_who_is_cancelled_while_given_gives_it_back() -> None:
+async def test_a_task_that_is_cancelled_as_it_acquires_releases_its_memory() -> None:
     budget = MemoryBudget(10)
     assert budget.try_acquire(10)
     waiting = asyncio.create_task(budget.acquire(9, 60))
@@ -71,7 +71,7 @@ async def test_who_is_cancelled_while_given_gives_it_back() -> None:
     assert budget.used == 0
 
 
-def test_a_bucket_gives_what_it_holds_and_fills_slowly() -> None:
+def test_a_bucket_gives_its_tokens_and_fills_slowly() -> None:
     now = 100.0
     bucket = TokenBucket(2, 10, lambda: now)
     assert bucket.try_acquire(7)

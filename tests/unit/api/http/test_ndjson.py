@@ -11,10 +11,11 @@ from stream_app.errors import RecordError
 
 def split(chunks: list[bytes], limit: int = 8) -> list[tuple[int, bytes | str, bytes]]:
     splitter = LineSplitter(limit)
-    found = [line for chunk in chunks for line in splitter.feed(chunk)]
-    found += splitter.flush()
+    lines = [line for chunk in chunks for line in splitter.feed(chunk)]
+    lines += splitter.flush()
     return [
-        (n, str(line) if isinstance(line, RecordError) else line, kept) for n, line, kept in found
+        (n, str(line) if isinstance(line, RecordError) else line, original)
+        for n, line, original in lines
     ]
 
 
@@ -30,21 +31,21 @@ def test_objects_without_line_ends_between_them_are_cut_where_there_are_too_many
     ]
 
 
-def test_blank_lines_count_and_are_left_out() -> None:
+def test_blank_lines_are_counted_and_left_out() -> None:
     assert split([b"\n\r\n \na\r\n"]) == [(3, b"a\r", b"a\r")]
 
 
 def test_a_line_above_the_limit_is_an_error_of_its_own() -> None:
     (long, after) = split([b"123456789012", b"3456\nok\n"])
-    number, reason, kept = long
-    assert (number, kept) == (0, b"12345678")
+    number, reason, original = long
+    assert (number, original) == (0, b"12345678")
     assert isinstance(reason, str)
     assert reason.startswith("the line is longer than 8 bytes; its beginning is kept")
     assert "--data-binary" in reason
     assert after == (1, b"ok", b"ok")
 
 
-def test_it_holds_no_more_than_the_limit() -> None:
+def test_the_splitter_holds_no_more_than_the_limit() -> None:
     splitter = LineSplitter(8)
     for _ in range(1000):
         assert list(splitter.feed(b"x" * 100)) == []

@@ -1,4 +1,4 @@
-"""Packed and hostile bodies by HTTP: bounded, told, and nobody else waits for them."""
+"""Packed and hostile bodies have limits, and no other request waits for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOOD = {"store_id": STORE, "status": "active", "timestamp_utc": "2024-03-10T12:0
 LINE = json.dumps(GOOD).encode() + b"\n"
 GZIP = {"Content-Encoding": "gzip"}
 
-DOORS = [
+REQUESTS = [
     ("POST", "/status", json.dumps([GOOD]).encode()),
     ("POST", "/status", LINE),
     ("POST", f"/stores/{STORE}/status", b'{"status": "active"}'),
@@ -39,8 +39,8 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body"), DOORS)
-async def test_every_body_may_come_packed(
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+async def test_every_body_may_be_packed(
     client: TestClient, method: str, path: str, body: bytes
 ) -> None:
     for coding, data in (
@@ -56,8 +56,8 @@ async def test_every_body_may_come_packed(
         assert response.status == HTTPStatus.ACCEPTED, (coding, await response.text())
 
 
-@pytest.mark.parametrize(("method", "path", "body"), DOORS)
-async def test_a_coding_that_is_not_known_is_415_and_not_taken_as_it_is(
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+async def test_an_unknown_coding_is_415_and_its_body_is_not_used(
     client: TestClient, gateway: FakeGateway, method: str, path: str, body: bytes
 ) -> None:
     for coding in ("rot13", "br", "zstd", "gzip, gzip", "gzip;q=1", "gz\xecp"):
@@ -70,7 +70,7 @@ async def test_a_coding_that_is_not_known_is_415_and_not_taken_as_it_is(
     assert not gateway.requests
 
 
-@pytest.mark.parametrize(("method", "path", "body"), DOORS)
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
 async def test_a_body_that_was_cut_short_is_400(
     client: TestClient, method: str, path: str, body: bytes
 ) -> None:
@@ -80,7 +80,7 @@ async def test_a_body_that_was_cut_short_is_400(
         assert "gzip body" in (await response.json(content_type=None))["detail"]
 
 
-async def test_of_lines_that_were_cut_short_those_before_count(
+async def test_the_lines_before_the_end_of_a_truncated_body_count(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     body = gzip.compress(LINE * 2000)
@@ -90,14 +90,14 @@ async def test_of_lines_that_were_cut_short_those_before_count(
     assert "ends early" in answer["detail"]
     assert 0 < answer["accepted"] < 2000
     assert sum(len(polls) for _, polls in gateway.broker.polls()) == answer["accepted"]
-    # a wrong checksum is told alike
+    # a wrong checksum is answered in the same way
     response = await client.post("/status", data=body[:-5] + b"\xff" * 5, headers=GZIP)
     answer = await response.json(content_type=None)
     assert response.status == HTTPStatus.BAD_REQUEST
     assert 0 < answer["accepted"] <= 2000
 
 
-@pytest.mark.parametrize(("method", "path", "body"), DOORS)
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
 async def test_a_body_that_unpacks_to_a_hundred_times_itself_is_413_and_read_no_further(
     client: TestClient, method: str, path: str, body: bytes
 ) -> None:
@@ -123,7 +123,7 @@ async def test_limits_count_what_is_unpacked(
     assert not gateway.broker.polls()
 
 
-async def test_after_a_413_the_rest_is_not_read(client: TestClient) -> None:
+async def test_after_a_413_no_more_of_the_body_is_read(client: TestClient) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(
         f"POST /stores/{STORE}/status HTTP/1.1\r\nHost: localhost\r\n"
@@ -131,7 +131,7 @@ async def test_after_a_413_the_rest_is_not_read(client: TestClient) -> None:
     )
     piece = b"%x\r\n" % PIECE_BYTES + b" " * PIECE_BYTES + b"\r\n"
     writer.write(piece * 3)
-    # without an end: whoever reads on reads for ever
+    # the body has no end: a server that reads on would read for ever
     answer = await reader.readuntil(b"\r\n\r\n")
     assert b" 413 " in answer
     await reader.read()
@@ -140,7 +140,7 @@ async def test_after_a_413_the_rest_is_not_read(client: TestClient) -> None:
 
 
 class Turns:
-    """Counts the turns of the event loop, and how much the splitter gets within one."""
+    """Counts the turns of the event loop, and the bytes that the splitter gets in each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -149,8 +149,8 @@ class Turns:
         feed, end = LineSplitter.feed, LineSplitter._end
 
         def counted_feed(splitter: LineSplitter, chunk: bytes) -> Iterator[Line]:
-            taken = self.bytes_by_turn.get(self.count, 0)
-            self.bytes_by_turn[self.count] = taken + len(chunk)
+            earlier = self.bytes_by_turn.get(self.count, 0)
+            self.bytes_by_turn[self.count] = earlier + len(chunk)
             return feed(splitter, chunk)
 
         def counted_end(splitter: LineSplitter) -> Iterator[Line]:
@@ -188,7 +188,7 @@ BLANK = b"\n" * (3 << 20)
     ],
     ids=["blank", "spaces", "rubbish", "packed", "parts"],
 )
-async def test_others_have_their_turn_with_every_piece(
+async def test_other_requests_get_a_turn_after_every_piece(
     client: TestClient, turns: Turns, body: bytes, headers: dict[str, str]
 ) -> None:
     response = await client.post("/status", data=body, headers=headers)
@@ -196,7 +196,7 @@ async def test_others_have_their_turn_with_every_piece(
     assert max(turns.bytes_by_turn.values()) <= PIECE_BYTES
 
 
-async def test_nor_do_short_lines_without_an_item_keep_others_waiting(
+async def test_short_lines_without_an_item_keep_no_other_request_waiting(
     client: TestClient, turns: Turns
 ) -> None:
     before = turns.count
@@ -210,5 +210,5 @@ async def test_blank_lines_cost_nothing_each(client: TestClient, turns: Turns) -
     response = await client.post("/status", data=body)
     answer: dict[str, Any] = await response.json()
     assert answer["accepted"] == 2
-    # a line that a piece ends within is looked at twice
+    # a line that the end of a piece divides is looked at twice
     assert turns.lines < 2 + 2 * len(body) / PIECE_BYTES

@@ -1,4 +1,4 @@
-"""Every error has one shape, whoever raised it."""
+"""Every error has one shape, wherever it is raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "path", ["/nope", "/store", "/trigger_report/", "/get_report", "/favicon.ico"]
 )
-async def test_a_path_that_is_not_there_is_named(client: TestClient, path: str) -> None:
+async def test_an_unknown_path_is_named(client: TestClient, path: str) -> None:
     detail = await problem_of(await client.get(path), HTTPStatus.NOT_FOUND)
     assert detail == f"no such path: {path}"
 
@@ -56,7 +56,7 @@ async def test_a_line_break_in_a_path_makes_no_line_of_the_log(
         ("POST", "/readyz", "GET, HEAD", "use GET or HEAD"),
     ],
 )
-async def test_a_method_that_is_not_there_says_which_is(
+async def test_an_error_about_a_method_names_those_that_are_allowed(
     client: TestClient, method: str, path: str, allow: str, advice: str
 ) -> None:
     response = await client.request(method, path)
@@ -74,7 +74,7 @@ async def test_a_body_that_is_too_large_is_413(client: TestClient, gateway: Fake
     assert len(gateway.requests) == 1
 
 
-async def test_what_nobody_expected_is_500_and_stays_in_the_log(
+async def test_an_unexpected_error_is_500_and_its_text_stays_in_the_log(
     client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.error = ZeroDivisionError("figures of hunter2")
@@ -108,7 +108,9 @@ def client_of_a_handler_that_raises(error: Exception) -> TestClient:
         ),
     ],
 )
-async def test_errors_of_handlers(error: Exception, status: HTTPStatus, detail: str) -> None:
+async def test_an_error_of_a_handler_becomes_a_problem(
+    error: Exception, status: HTTPStatus, detail: str
+) -> None:
     async with client_of_a_handler_that_raises(error) as client:
         response = await client.get("/")
         assert await problem_of(response, status) == detail

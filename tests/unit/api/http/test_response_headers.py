@@ -1,4 +1,4 @@
-"""Headers of every answer, whatever it is about."""
+"""Every answer has the headers of security and of caching, on every route."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ if TYPE_CHECKING:
 
     from tests.fakes import FakeGateway
 
-KEPT = ("/", "/store/", "/assets/", "/docs", "/badges/", "/public/assets/", "/public/badges/")
-"""Pages, their files, and pictures: what a browser may keep for a while, or ask for again."""
+CACHEABLE = ("/", "/store/", "/assets/", "/docs", "/badges/", "/public/assets/", "/public/badges/")
+"""Paths of pages, their files and pictures, which a browser may keep for a while."""
 
 
-def check(response: ClientResponse, *, may_be_kept: bool) -> None:
+def check_headers(response: ClientResponse, *, cacheable: bool) -> None:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Server"] == "store-uptime"
     cached = response.headers["Cache-Control"]
-    assert cached == "no-store" or (may_be_kept and response.status < 400), cached
+    assert cached == "no-store" or (cacheable and response.status < 400), cached
 
 
 @pytest.mark.parametrize(("method", "path"), [*API_ROUTES, ("GET", "/nope"), ("PUT", "/fleet")])
-async def test_of_the_api(client: TestClient, gateway: FakeGateway, method: str, path: str) -> None:
+async def test_every_answer_of_the_api_has_the_headers(
+    client: TestClient, gateway: FakeGateway, method: str, path: str
+) -> None:
     gateway.poll(STORE, 1_710_072_000_000_000, active=True)
     for headers in ({}, {"Host": "evil.example"}, {"Content-Encoding": "rot13"}):
         async with client.request(method, path, headers=headers) as response:
-            may_be_kept = path in ("/", "/public/") or path.startswith(KEPT[1:])
-            check(response, may_be_kept=may_be_kept)
+            cacheable = path in ("/", "/public/") or path.startswith(CACHEABLE[1:])
+            check_headers(response, cacheable=cacheable)
 
 
 @pytest.mark.parametrize(("method", "path"), [*PUBLIC_ROUTES, ("GET", "/nope"), ("PUT", "/")])
-async def test_of_the_status_page(gateway: FakeGateway, method: str, path: str) -> None:
+async def test_every_answer_of_the_status_page_has_the_headers(
+    gateway: FakeGateway, method: str, path: str
+) -> None:
     async with (
         TestClient(TestServer(public_site(gateway.public_status, gateway.settings))) as client,
         client.request(method, path) as response,
     ):
-        check(response, may_be_kept=path == "/" or path.startswith(KEPT[1:]))
+        check_headers(response, cacheable=path == "/" or path.startswith(CACHEABLE[1:]))

@@ -31,7 +31,9 @@ PUBLIC = FOLDER.parent / "public" / "web"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/assets/base.css", "/assets/fleet.js"])
-async def test_what_a_browser_may_do_with_it(client: TestClient, path: str) -> None:
+async def test_pages_and_assets_have_the_headers_that_restrict_a_browser(
+    client: TestClient, path: str
+) -> None:
     response = await client.get(path)
     assert response.status == HTTPStatus.OK
     assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
@@ -49,7 +51,9 @@ def test_the_policy_allows_this_server_alone() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_every_file_is_served_as_what_it_is(client: TestClient, name: str) -> None:
+async def test_every_file_is_served_with_its_type_and_content(
+    client: TestClient, name: str
+) -> None:
     response = await client.get(f"/assets/{name}")
     assert response.status == HTTPStatus.OK
     assert response.headers["Content-Type"] == f"{KINDS[Path(name).suffix]}; charset=utf-8"
@@ -57,7 +61,7 @@ async def test_every_file_is_served_as_what_it_is(client: TestClient, name: str)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/assets/base.css"])
-async def test_what_a_browser_has_is_not_sent_again(client: TestClient, path: str) -> None:
+async def test_a_file_that_a_browser_has_is_not_sent_again(client: TestClient, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert again.status == HTTPStatus.NOT_MODIFIED
@@ -67,7 +71,7 @@ async def test_what_a_browser_has_is_not_sent_again(client: TestClient, path: st
     assert other.status == HTTPStatus.OK
 
 
-async def test_head(client: TestClient) -> None:
+async def test_the_answer_to_head_has_no_body(client: TestClient) -> None:
     response = await client.head("/")
     assert response.status == HTTPStatus.OK
     assert await response.read() == b""
@@ -83,7 +87,7 @@ async def test_nothing_else_is_served(client: TestClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_names_only_files_that_are_there_and_no_other_host(name: str) -> None:
+def test_a_file_names_only_files_that_exist_and_no_other_host(name: str) -> None:
     text = (FOLDER / name).read_text()
     named = set(re.findall(r'"/assets/([^"]+)"', text))
     named |= set(re.findall(r'from "\./([^"]+)"', text))
@@ -101,7 +105,7 @@ def test_the_status_page_works_at_any_address_and_names_nothing_inside(path: Pat
     assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
 
 
-def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
+def test_the_wheel_contains_the_pages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
